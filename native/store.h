@@ -1,0 +1,113 @@
+/*
+ * The record store: named channels, each a hash table from byte-string keys to byte-string values.
+ *
+ * One store serves one node and is used by one thread. It knows nothing of protocols, files or time:
+ * callers pass the time in, and every change leaves an effect in `effects` (see the table in store.c) that
+ * the caller makes durable. Effects are physical and idempotent: replaying them, in order, over any later state of
+ * the same keys converges to the final state; compaction relies on that.
+ *
+ * Errors are negative errno: -ENOMEM when `memory_bytes_max` would be exceeded (nothing was changed),
+ * -EINVAL for arguments out of range. Allocation failure of the system itself aborts.
+ */
+#ifndef NX_STORE_H
+#define NX_STORE_H
+#include <stdbool.h>
+#include <stdint.h>
+#include "buffer.h"
+
+typedef struct nx_store nx_store;
+typedef struct nx_channel nx_channel;
+
+typedef struct {
+  const uint8_t *data;
+  uint64_t length;
+} nx_slice;
+
+#define NX_KEY_BYTES_MAX (512u * 1024u)
+#define NX_CHANNEL_NAME_BYTES_MAX 240u
+
+/* What get returns. `value.data` stays valid until the next call that changes the store. */
+typedef struct {
+  nx_slice value;
+  int64_t expires_at_ms; /* 0: never */
+} nx_record;
+
+/* Told of every change of a key, before it happens. Serves WATCH, Listen and Mirror. `key.data` NULL: the whole channel goes. */
+typedef void (*nx_observer_fn)(void *context, nx_channel *channel, nx_slice key);
+
+/* memory_bytes_max 0: no limit. */
+nx_store *nx_store_new(uint64_t memory_bytes_max);
+void nx_store_free(nx_store *store);
+void nx_store_memory_limit(nx_store *store, uint64_t memory_bytes_max);
+void nx_store_observe(nx_store *store, nx_observer_fn fn, void *context);
+
+/* Effects are recorded only while logging is on (off during replay and in memory mode). */
+void nx_store_logging(nx_store *store, bool on);
+nx_buffer *nx_store_effects(nx_store *store);
+
+/* True for 1..240 bytes out of A-Z a-z 0-9 _ - */
+bool nx_channel_name_valid(nx_slice name);
+/* NULL when missing and not created, or when the name is invalid. */
+nx_channel *nx_store_channel(nx_store *store, nx_slice name, bool create);
+nx_slice nx_channel_name(const nx_channel *channel);
+/* Forgets the channel at once; its memory goes back in steps (nx_store_tick). The pointer is dead afterwards. */
+void nx_store_channel_remove(nx_store *store, nx_channel *channel);
+uint32_t nx_store_channel_count(const nx_store *store);
+nx_channel *nx_store_channel_at(nx_store *store, uint32_t index);
+
+/* A record whose time has come is treated as absent everywhere (and removed when met). */
+bool nx_channel_get(nx_channel *channel, nx_slice key, int64_t now_ms, nx_record *out);
+/* Creates or replaces, sets the expiry (0: none). `value` may lie inside the store. */
+int nx_channel_put(nx_channel *channel, nx_slice key, nx_slice value, int64_t expires_at_ms);
+/* Overwrites value bytes from `offset` on, zero-filling a gap; creates the record; keeps its expiry.
+ * *length_after gets the new length. APPEND is a patch at the current length. */
+int nx_channel_patch(nx_channel *channel, nx_slice key, uint64_t offset, nx_slice bytes, int64_t now_ms, uint64_t *length_after);
+bool nx_channel_remove(nx_channel *channel, nx_slice key, int64_t now_ms);
+/* Sets (0: clears) the expiry. False when there is no such record. */
+bool nx_channel_expire(nx_channel *channel, nx_slice key, int64_t expires_at_ms, int64_t now_ms);
+
+uint64_t nx_channel_records(const nx_channel *channel);
+uint64_t nx_channel_value_bytes(const nx_channel *channel);
+/* Bytes of the slab blocks and table share of one record: what MEMORY USAGE reports. 0 when missing. */
+uint64_t nx_channel_record_bytes(nx_channel *channel, nx_slice key, int64_t now_ms);
+
+/* Visits a few records and returns the next cursor; 0 starts and 0 returned ends. A record present during the
+ * whole iteration is visited at least once, whatever is written or resized meanwhile. The visitor must not change the store.
+ * `key.data` is valid during the visit only (compact keys are expanded into a scratch buffer). */
+typedef void (*nx_visit_fn)(void *context, nx_slice key, const nx_record *record);
+uint64_t nx_channel_scan(nx_channel *channel, uint64_t cursor, int64_t now_ms, nx_visit_fn visit, void *context);
+/* A record chosen uniformly enough for RANDOMKEY. False when empty. */
+bool nx_channel_random(nx_channel *channel, uint64_t seed, int64_t now_ms, nx_visit_fn visit, void *context);
+
+/* One slice of background work (incremental rehash, expiry of due records, freeing removed channels), bounded by
+ * about `steps_max` records. Returns the steps taken: less than the bound means nothing is left to do now. */
+uint32_t nx_store_tick(nx_store *store, int64_t now_ms, uint32_t steps_max);
+
+typedef struct {
+  uint64_t records;
+  uint64_t key_bytes;
+  uint64_t value_bytes;
+  uint64_t memory_bytes;   /* all slabs and tables */
+  uint64_t memory_peak_bytes;
+  uint64_t expired;        /* records removed because their time had come */
+  uint64_t expiring;       /* records that have an expiry */
+} nx_store_stats;
+void nx_store_stats_read(const nx_store *store, nx_store_stats *out);
+
+/* Applies effects; returns how many, or -EBADMSG with *bad_offset when a record is malformed. */
+int64_t nx_store_replay(nx_store *store, const uint8_t *bytes, uint64_t length, uint64_t *bad_offset);
+
+/* Snapshot in slices: appends put effects of the next records to `out` until it holds >= bytes_target; the state is
+ * {channel index, scan cursor}, start with {0,0}. Returns 1 while there is more, 0 at the end. Correct together with
+ * the effects logged since the first call. */
+typedef struct {
+  uint64_t cursor;
+  uint32_t channel;
+  uint32_t done;
+  uint8_t name[NX_CHANNEL_NAME_BYTES_MAX];
+  uint32_t name_length;
+  uint32_t pad;
+} nx_export;
+int nx_store_export(nx_store *store, nx_export *state, int64_t now_ms, uint64_t bytes_target, nx_buffer *out);
+
+#endif

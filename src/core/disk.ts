@@ -1,0 +1,60 @@
+/**
+ * The disk seam: every file a role keeps is opened, written, synced and renamed through here.
+ *
+ * Invariant: the real and the simulated disk promise exactly what POSIX promises and no more. A write
+ * is in doubt until `sync` of that file resolved; a created, renamed or removed name is in doubt until
+ * `syncDirectory` of its parent resolved. The simulated disk (`sim/disk.ts`) uses every freedom that
+ * leaves: it tears writes at sectors, loses unsynced ones in any combination, fails the n-th call and
+ * runs full. After a failed `sync` the contents are unknown: the owner must stop writing that file.
+ */
+
+export interface DiskFile {
+  /** Reads up to `target.byteLength` bytes at `offset`; returns how many (less only at the end of file). */
+  read(target: Uint8Array, offset: number): Promise<number>;
+  /** Writes all of `bytes` at `offset`, growing the file as needed. Not durable before `sync`. */
+  write(bytes: Uint8Array, offset: number): Promise<void>;
+  /** Resolves when every write that resolved before this call would survive power loss (fdatasync). */
+  sync(): Promise<void>;
+  truncate(size: number): Promise<void>;
+  /** Reserves blocks up to `size`, so that later writes below it cannot meet a full disk. Grows the file with zeros. */
+  allocate(size: number): Promise<void>;
+  size(): Promise<number>;
+  close(): Promise<void>;
+}
+
+export interface DirectoryEntry {
+  name: string;
+  kind: "file" | "directory" | "other";
+}
+
+export interface DiskSpace {
+  freeBytes: number;
+  totalBytes: number;
+}
+
+/** `create`: read/write, created when missing. `exclusive`: read/write, must not exist. */
+export type OpenMode = "read" | "readWrite" | "create" | "exclusive";
+
+export interface Disk {
+  open(path: string, mode: OpenMode): Promise<DiskFile>;
+  /** Names in a directory, sorted; [] is an empty directory, a missing one throws ENOENT. */
+  list(path: string): Promise<DirectoryEntry[]>;
+  exists(path: string): Promise<boolean>;
+  /** Creates the directory (mode 0700) and its parents; fine when it exists. */
+  makeDirectory(path: string): Promise<void>;
+  /** Atomic; replaces `to`. Durable only after `syncDirectory` of the parent. */
+  rename(from: string, to: string): Promise<void>;
+  /** A second name for the same file. `to` must not exist. */
+  link(from: string, to: string): Promise<void>;
+  /** Removes a file. Throws ENOENT when missing. */
+  remove(path: string): Promise<void>;
+  /** Makes names created, renamed or removed in `path` survive power loss. */
+  syncDirectory(path: string): Promise<void>;
+  space(path: string): Promise<DiskSpace>;
+  /**
+   * Takes the lock file `path` for this process and writes its pid into it; `release` unlinks it.
+   * Throws NX_DATA_DIR_LOCKED (with the owner's pid) when another process holds it. The kernel
+   * drops the lock when the process dies, however it dies.
+   */
+  lock(path: string): Promise<{ release(): Promise<void> }>;
+}

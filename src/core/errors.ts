@@ -1,0 +1,91 @@
+/**
+ * Every error an operator can meet, in one list of stable codes.
+ *
+ * Invariant: a code never changes its meaning and is never reused. Each has an exit code (sysexits) and
+ * a sentence for docs/errors.md, which is generated from this table. Operating errors are thrown as
+ * `NxError` with what, where and what to do; broken assumptions of ours go through `assert` and end
+ * the process, because continuing would risk the data.
+ */
+
+/** Exit codes after sysexits.h; 2 is only used where a plan has work to do. */
+export const Exit = {
+  ok: 0,
+  failed: 1,
+  workToDo: 2,
+  usage: 64,
+  dataError: 65,
+  unavailable: 69,
+  internal: 70,
+  cannotCreate: 73,
+  ioError: 74,
+  temporary: 75,
+  denied: 77,
+  config: 78,
+} as const;
+
+interface ErrorKind {
+  exit: number;
+  /** One sentence for people: what it means and the usual way out. */
+  meaning: string;
+}
+
+export const errorKinds = {
+  NX_USAGE: { exit: Exit.usage, meaning: "The command line is not one that node-x understands. The message names the nearest flag or verb." },
+  NX_CONFIG_INVALID: { exit: Exit.config, meaning: "A configuration file has errors. All of them are listed, each with file, line, column, what was wanted and what was found." },
+  NX_CONFIG_UNREADABLE: { exit: Exit.config, meaning: "A configuration file is missing or cannot be read." },
+  NX_CONFIG_NOT_RELOADABLE: { exit: Exit.config, meaning: "A reload changed keys that only a restart can change; nothing was applied." },
+  NX_ROLE_UNKNOWN: { exit: Exit.usage, meaning: "No role has this name; `node-x roles` lists them." },
+  NX_DATA_DIR_LOCKED: { exit: Exit.temporary, meaning: "Another process uses this data directory. Stop it, or give this instance a directory of its own." },
+  NX_DATA_DIR_UNUSABLE: { exit: Exit.cannotCreate, meaning: "The data directory cannot be created, read or written." },
+  NX_DATA_VERSION: { exit: Exit.config, meaning: "The data directory was written by another format version of node-x." },
+  NX_DATA_CORRUPT: { exit: Exit.dataError, meaning: "Stored data fails its checksum: the message gives file and offset. Nothing damaged is served." },
+  NX_DISK_FULL: { exit: Exit.ioError, meaning: "The disk is full. The role answers reads, refuses writes and resumes by itself once there is space." },
+  NX_DISK_FAILED: { exit: Exit.ioError, meaning: "Reading, writing or syncing a file failed. After a failed sync the role stops rather than guess what is on disk." },
+  NX_LISTEN_IN_USE: { exit: Exit.unavailable, meaning: "Another process listens on this address and port." },
+  NX_LISTEN_DENIED: { exit: Exit.denied, meaning: "Listening on this address or port is not permitted or the address is not of this host." },
+  NX_CONNECT_FAILED: { exit: Exit.unavailable, meaning: "A peer could not be reached." },
+  NX_TLS_INVALID: { exit: Exit.config, meaning: "A certificate or key cannot be read, does not match, or is readable by others." },
+  NX_NATIVE_DAMAGED: { exit: Exit.internal, meaning: "An embedded library does not have the digest it was built with. The executable is damaged; copy it again." },
+  NX_NATIVE_UNLOADABLE: { exit: Exit.unavailable, meaning: "The embedded C library cannot be loaded on this host; the message gives the loader's reason." },
+  NX_TOOL_MISSING: { exit: Exit.unavailable, meaning: "A program that this command needs is not installed; the message names the package." },
+  NX_NOT_RUNNING: { exit: Exit.unavailable, meaning: "No instance answers on this admin endpoint." },
+  NX_NOT_READY: { exit: Exit.failed, meaning: "The instance runs but is not ready; the message gives its reasons." },
+  NX_CHECK_FAILED: { exit: Exit.failed, meaning: "A check that was asked for did not pass." },
+  NX_INTERNAL: { exit: Exit.internal, meaning: "A broken assumption inside node-x. Please report it with the message and crash file." },
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorCode = keyof typeof errorKinds;
+
+export interface NxErrorDetail {
+  /** What to do about it, an imperative sentence. */
+  hint?: string;
+  cause?: unknown;
+}
+
+/** An operating error: `message` says what and where, `hint` what to do. */
+export class NxError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, message: string, detail: NxErrorDetail = {}) {
+    super(message, detail.cause === undefined ? undefined : { cause: detail.cause });
+    this.name = "NxError";
+    this.code = code;
+    this.hint = detail.hint;
+  }
+
+  get exit(): number {
+    return errorKinds[this.code].exit;
+  }
+}
+
+/** The errno name of a failed system call (`ENOSPC`), or undefined for other errors. */
+export function errnoOf(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === "string" && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
+}
+
+/** Ends the operation when an assumption of ours is broken. Stays on in production. */
+export function assert(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new NxError("NX_INTERNAL", `assertion failed: ${message}`);
+}

@@ -1,0 +1,69 @@
+/**
+ * The network seam: stream sockets for every protocol that is not HTTP.
+ *
+ * Invariant: whoever writes must respect `write`'s answer; nothing is buffered behind its back. Roles
+ * do not call `write` themselves but own an `Outbox` (outbox.ts) that keeps the rest, bounded.
+ * The real side is `net-real.ts` (Bun.listen); a simulated one delays, splits, cuts and partitions.
+ */
+
+/** What a connection's owner is told. All callbacks run on the event loop, never re-entrantly from `write`. */
+export interface SocketHandlers<Data> {
+  /** A connection is usable (with TLS: after a completed, accepted handshake). Returns its state. */
+  open(socket: Socket): Data;
+  /** Bytes arrived. `chunk` is only valid during the call: copy what must stay. */
+  data(socket: Socket, data: Data, chunk: Uint8Array): void;
+  /** The kernel takes bytes again after a short `write`. */
+  drain(socket: Socket, data: Data): void;
+  /** The connection is gone, whoever ended it. Called exactly once after `open`. */
+  close(socket: Socket, data: Data, error?: Error): void;
+}
+
+export interface Socket {
+  readonly remoteAddress: string;
+  /** Identity from a verified client certificate (its first SAN, else its subject), when TLS asked for one. */
+  readonly peerIdentity: string | undefined;
+  /** Hands bytes to the kernel and returns how many it took: 0…length, or -1 when closed. */
+  write(bytes: Uint8Array): number;
+  /** Stops (resumes) reading; the peer then feels TCP back-pressure. */
+  pause(): void;
+  resume(): void;
+  /** Sends what was written, then closes. */
+  end(): void;
+  /** Closes now and drops what was not sent. */
+  terminate(): void;
+}
+
+/** PEM texts, already read. `clientCa` makes the listener demand a certificate signed by it. */
+export interface TlsMaterial {
+  cert: string;
+  key: string;
+  clientCa?: string;
+}
+
+export interface ListenOptions<Data> {
+  host: string;
+  /** 0 takes a free port. */
+  port: number;
+  tls?: TlsMaterial;
+  handlers: SocketHandlers<Data>;
+}
+
+export interface Listener {
+  readonly host: string;
+  readonly port: number;
+  /** Stops accepting; open connections stay. */
+  stop(): void;
+}
+
+export interface ConnectOptions<Data> {
+  host: string;
+  port: number;
+  tls?: { ca?: string; cert?: string; key?: string; serverName?: string };
+  handlers: SocketHandlers<Data>;
+}
+
+export interface Net {
+  /** Throws NX_LISTEN_IN_USE / NX_LISTEN_DENIED with the address and what to do. */
+  listen<Data>(options: ListenOptions<Data>): Promise<Listener>;
+  connect<Data>(options: ConnectOptions<Data>): Promise<Socket>;
+}

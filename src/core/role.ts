@@ -1,0 +1,94 @@
+/**
+ * What a role is: a value. `run`, `up`, `check`, `hub`, the docs and deploy all read this one shape.
+ *
+ * Invariant: a role gets its whole world through `RoleContext` and keeps nothing at module level, so any
+ * number of instances can live in one process (tests, simulations) without knowing of each other.
+ */
+import type { Hono } from "hono";
+import type { z } from "zod";
+import type { Clock } from "./clock.ts";
+import type { Disk } from "./disk.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Net } from "./net.ts";
+import type { Random } from "./random.ts";
+
+/** The seams. Everything that can differ between a real host and a simulation. */
+export interface World {
+  clock: Clock;
+  random: Random;
+  disk: Disk;
+  net: Net;
+}
+
+export interface RoleContext<Config> extends World {
+  /** Unique in the cluster, e.g. `local.dht0`. */
+  instance: string;
+  config: Config;
+  /** Absolute, exists, locked by this process. */
+  dataDir: string;
+  log: Log;
+  metrics: Metrics;
+  /** Tell the kernel that a listener is up: it goes to `ports.json`, `/stats` and the log. */
+  announcePort(key: string, port: number): void;
+  /**
+   * Report a fatal failure from outside `start` (a failed sync, say): the kernel writes last words and
+   * stops the process with the error's exit code.
+   */
+  fatal(error: Error): void;
+}
+
+/** Why an instance is not ready, each a short sentence. Empty means ready. */
+export type NotReadyReasons = string[];
+
+/** One figure or a nested group of figures; `/stats` serves it as JSON, the hub draws it. */
+export type StatsValue = number | string | boolean | null | StatsValue[] | { [key: string]: StatsValue };
+export type Stats = { [key: string]: StatsValue };
+
+export interface RunningRole<Config> {
+  /** Evaluated at each `/readyz`. */
+  notReady(): NotReadyReasons;
+  /** Cheap: called each second by the console line and the hub. */
+  stats(): Stats;
+  /** The figure a one-line overview shows, e.g. `99,357 records`. */
+  keyFigure(): string;
+  /** One line of `name:value` pairs for stats.log; counters are since the previous call. */
+  statsLine?(): string;
+  /** The live line on a terminal (without line end), if the role has one. */
+  consoleLine?(): string;
+  /** Applies a configuration in which only reloadable keys differ. */
+  reload?(config: Config): void | Promise<void>;
+  /** First step of shutdown: refuse new work, finish what was begun. */
+  drain?(): Promise<void>;
+  /** Second step: close everything. Nothing may be running afterwards. */
+  stop(): Promise<void>;
+  /** Extra routes on the admin endpoint. */
+  admin?(app: Hono): void;
+}
+
+export interface RoleDefinition<Schema extends z.ZodObject> {
+  name: string;
+  /** One line for `node-x roles`. */
+  summary: string;
+  /** What an acknowledged write survives, one line for `node-x roles`. */
+  durability: string;
+  /** The whole configuration, built with `roleSchema` (config/). */
+  config: Schema;
+  /** Keys (dotted) that a running instance can change on SIGHUP. */
+  reloadable: string[];
+  /** Resolves when the instance serves. Throws NxError when it cannot. */
+  start(context: RoleContext<z.output<Schema>>): Promise<RunningRole<z.output<Schema>>>;
+  /** The role's load generator, run by `node-x bench <role>`. */
+  bench?: () => Promise<{ default: BenchCommand }>;
+}
+
+/** Takes the words after `node-x bench <role>`; returns an exit code. */
+export type BenchCommand = (argv: string[]) => Promise<number>;
+
+/** A role with its schema forgotten, as the table in roles.ts holds it. */
+export type Role = RoleDefinition<z.ZodObject>;
+
+/** Declares a role. Only there for its types. */
+export function defineRole<Schema extends z.ZodObject>(role: RoleDefinition<Schema>): RoleDefinition<Schema> {
+  return role;
+}
