@@ -1,0 +1,274 @@
+/**
+ * Builds everything from a fresh clone: packages, the C library, the executable `dist/node-x`.
+ *
+ *   bun build.ts             what is stale (packages, C library, executable)
+ *   bun build.ts --native    packages and C library only: enough for `bun test`
+ *   bun build.ts --verify    builds twice in different directories and compares the bits
+ *
+ * Invariant: the same sources give the same bits. Nothing of the machine, the directory or the time goes
+ * in: paths are mapped away, the C library has no build id, the outfile's name is constant. A build that is
+ * killed leaves the previous outputs in place, because each is renamed over its predecessor when complete.
+ */
+import type { BunPlugin } from "bun";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+
+const root = import.meta.dir;
+const dist = join(root, "dist");
+const nativeDist = join(dist, "native");
+const isQuiet = process.argv.includes("--quiet");
+
+/** A sentence for a person who cannot build yet. */
+class BuildError extends Error {}
+
+function say(text: string): void {
+  if (!isQuiet) console.error(text);
+}
+
+function sha256(bytes: Uint8Array | string): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+interface RunOptions {
+  cwd?: string;
+  env?: Record<string, string>;
+}
+
+async function run(command: string[], options: RunOptions = {}): Promise<{ ok: boolean; output: string }> {
+  const child = Bun.spawn(command, {
+    cwd: options.cwd ?? root,
+    env: { ...process.env, ...options.env },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+  return { ok: (await child.exited) === 0, output: stdout + stderr };
+}
+
+/** Writes `bytes` as `path` so that a reader sees the old file or the new one. */
+function replaceFile(path: string, bytes: Uint8Array | string): void {
+  const temporary = `${path}.${process.pid}`;
+  writeFileSync(temporary, bytes);
+  renameSync(temporary, path);
+}
+
+// --- prerequisites -----------------------------------------------------------------------------------------------
+
+/** Debian packages by the program that shows they are there. */
+const buildTools = [
+  { program: "cc", package: "build-essential" },
+  { program: "c++", package: "build-essential" },
+  { program: "make", package: "build-essential" },
+  { program: "python3", package: "python3" },
+];
+
+/**
+ * Installs what is missing where we may (root on Debian); elsewhere says in one sentence what to install.
+ */
+export async function ensurePrograms(tools: { program: string; package: string }[]): Promise<void> {
+  const missing = tools.filter((tool) => Bun.which(tool.program) === null);
+  if (missing.length === 0) return;
+  const packages = [...new Set(missing.map((tool) => tool.package))];
+  if (process.getuid?.() === 0 && Bun.which("apt-get") !== null) {
+    say(`installing ${packages.join(" ")}`);
+    const environment = { DEBIAN_FRONTEND: "noninteractive" };
+    const install = ["apt-get", "install", "-y", "--no-install-recommends", ...packages];
+    if ((await run(install, { env: environment })).ok) return;
+    await run(["apt-get", "update"], { env: environment });
+    if ((await run(install, { env: environment })).ok) return;
+  }
+  const names = missing.map((tool) => `\`${tool.program}\``).join(", ");
+  throw new BuildError(`${names} not found: install ${packages.join(" ")} (Debian: apt-get install ${packages.join(" ")})`);
+}
+
+async function ensureHeaders(): Promise<void> {
+  const probe = await run(["cc", "-fsyntax-only", "-include", "stdlib.h", "-x", "c", "/dev/null"]);
+  if (!probe.ok) throw new BuildError("the C library's headers are missing: install libc6-dev (Debian: apt-get install libc6-dev)");
+}
+
+/** Where node-gyp finds Node's headers without asking the network: beside the `node` in PATH. */
+function nodeHeaders(): string {
+  const node = Bun.which("node");
+  const prefixes = [node === null ? "" : dirname(dirname(realpathSync(node))), "/usr", "/usr/local"];
+  const found = prefixes.find((prefix) => existsSync(join(prefix, "include/node/node_api.h")));
+  if (found === undefined) {
+    throw new BuildError("Node's headers are missing: install nodejs with its headers (Debian: apt-get install nodejs libnode-dev npm)");
+  }
+  return found;
+}
+
+const zstdAddon = join(root, "node_modules/zstd-napi/build/Release/binding.node");
+
+async function installPackages(): Promise<void> {
+  const stamp = join(root, "node_modules/.node-x-lock");
+  const wanted = sha256(readFileSync(join(root, "bun.lock")));
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted && existsSync(zstdAddon)) return;
+  say("installing packages (zstd is compiled once, about half a minute)");
+  const env = { npm_config_nodedir: nodeHeaders() };
+  const install = await run([process.execPath, "install", "--frozen-lockfile"], { env });
+  if (!install.ok) throw new BuildError(`\`bun install\` failed:\n${install.output}`);
+  if (!existsSync(zstdAddon)) {
+    const rebuild = await run([process.execPath, "install", "--frozen-lockfile", "--force"], { env });
+    if (!existsSync(zstdAddon)) throw new BuildError(`zstd-napi could not be compiled:\n${rebuild.output}`);
+  }
+  writeFileSync(stamp, wanted);
+}
+
+// --- the C library -----------------------------------------------------------------------------------------------
+
+/** Warnings are errors: the library handles bytes from the network. No -march: one binary serves many hosts. */
+export const cFlags = [
+  "-std=c11", "-O3", "-g0", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing",
+  "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wvla", "-D_GNU_SOURCE", `-ffile-prefix-map=${root}=.`, `-I${join(root, "native")}`,
+]; // prettier-ignore
+const linkFlags = ["-shared", "-Wl,--build-id=none", "-Wl,-z,defs", "-Wl,-z,relro", "-Wl,-z,now", "-s", "-lm"];
+
+/** Every C source of the library, without its tests and fuzz targets. */
+export function nativeSources(): string[] {
+  return [...new Bun.Glob("native/**/*.{c,h}").scanSync({ cwd: root })]
+    .filter((path) => !/^native\/(test|fuzz)\//.test(path))
+    .sort();
+}
+
+/** Compiles native/ into `directory`/libnodex.bin and writes the digests that the loader checks. */
+async function buildNative(directory: string): Promise<void> {
+  const sources = nativeSources();
+  const key = sha256([...cFlags, ...linkFlags, ...sources.map((path) => path + readFileSync(join(root, path), "utf8"))].join("\0"));
+  const digestFile = join(directory, "digests.json");
+  if (existsSync(digestFile) && JSON.parse(readFileSync(digestFile, "utf8")).sources === key) return;
+  say("compiling native/");
+  mkdirSync(directory, { recursive: true });
+  const objects = mkdtempSync(join(tmpdir(), "node-x-objects-"));
+  try {
+    const units = sources.filter((path) => path.endsWith(".c"));
+    const compile = async (path: string) => {
+      const object = join(objects, path.replaceAll("/", "-").replace(/\.c$/, ".o"));
+      const result = await run(["cc", ...cFlags, "-c", path, "-o", object]);
+      if (!result.ok) throw new BuildError(`${path} does not compile:\n${result.output}`);
+      return object;
+    };
+    const library = join(objects, "libnodex.so");
+    const linked = await run(["cc", ...(await Promise.all(units.map(compile))), ...linkFlags, "-o", library]);
+    if (!linked.ok) throw new BuildError(`the C library does not link:\n${linked.output}`);
+    const libraryBytes = readFileSync(library);
+    const addonBytes = readFileSync(zstdAddon);
+    replaceFile(join(directory, "libnodex.bin"), libraryBytes);
+    replaceFile(join(directory, "zstd.bin"), addonBytes);
+    const digests = { libnodex: sha256(libraryBytes), zstd: sha256(addonBytes), sources: key };
+    replaceFile(digestFile, `${JSON.stringify(digests, null, 2)}\n`);
+  } finally {
+    rmSync(objects, { recursive: true });
+  }
+}
+
+// --- the executable ----------------------------------------------------------------------------------------------
+
+/** zstd-napi asks for its addon by a computed path, which cannot work inside an executable: ours is sealed. */
+const zstdPlugin: BunPlugin = {
+  name: "zstd-napi in one file",
+  setup(build) {
+    build.onLoad({ filter: /zstd-napi\/binding\.js$/ }, () => ({
+      loader: "js",
+      contents: `module.exports = require(${JSON.stringify(join(root, "src/native/addon.ts"))}).loadZstdAddon();`,
+    }));
+  },
+};
+
+async function commit(): Promise<string> {
+  const head = await run(["git", "rev-parse", "HEAD"]);
+  if (!head.ok) return "unknown";
+  const status = await run(["git", "status", "--porcelain", "--untracked-files=no"]);
+  return head.output.trim() + (status.output.trim() === "" ? "" : "+dirty");
+}
+
+async function buildExecutable(outdir: string): Promise<string> {
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+  mkdirSync(outdir, { recursive: true });
+  // The base name is embedded in the executable: it must not vary between builds.
+  const outfile = join(outdir, "node-x");
+  const result = await Bun.build({
+    entrypoints: [join(root, "src/main.ts")],
+    target: "bun",
+    format: "esm",
+    bytecode: true,
+    minify: true,
+    sourcemap: "linked",
+    plugins: [zstdPlugin],
+    define: {
+      NODE_X_VERSION: JSON.stringify(version),
+      NODE_X_COMMIT: JSON.stringify(await commit()),
+      NODE_X_COMPILED: "true",
+      "process.env.NODE_ENV": '"production"',
+    },
+    compile: { outfile, autoloadBunfig: false, autoloadDotenv: false, autoloadTsconfig: false, autoloadPackageJson: false },
+    throw: false,
+  });
+  if (!result.success) throw new BuildError(`the executable does not build:\n${result.logs.map(String).join("\n")}`);
+  return outfile;
+}
+
+/** What the executable is made of; a change of any of it makes dist/node-x stale. */
+async function executableKey(): Promise<string> {
+  const files = [...new Bun.Glob("{src,configs}/**/*").scanSync({ cwd: root }), "bun.lock", "package.json", "build.ts", "dist/native/digests.json"];
+  const contents = files.sort().map((path) => path + sha256(readFileSync(join(root, path))));
+  return sha256([Bun.version, Bun.revision, await commit(), ...contents].join("\0"));
+}
+
+async function buildAll(): Promise<void> {
+  const stamp = join(dist, "node-x.key");
+  const key = await executableKey();
+  if (existsSync(join(dist, "node-x")) && existsSync(stamp) && readFileSync(stamp, "utf8") === key) return;
+  say("compiling dist/node-x");
+  const staging = join(dist, "staging");
+  const outfile = await buildExecutable(staging);
+  renameSync(outfile, join(dist, "node-x"));
+  rmSync(staging, { recursive: true, force: true });
+  writeFileSync(stamp, key);
+}
+
+async function verify(): Promise<void> {
+  const digests: string[] = [];
+  for (const attempt of ["first", "second"]) {
+    const directory = mkdtempSync(join(tmpdir(), `node-x-verify-${attempt}-`));
+    try {
+      await buildNative(join(directory, "native"));
+      const library = sha256(readFileSync(join(directory, "native/libnodex.bin")));
+      const executable = sha256(readFileSync(await buildExecutable(join(directory, "out"))));
+      console.log(`${attempt.padEnd(6)}  libnodex ${library}  node-x ${executable}`);
+      digests.push(library + executable);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  }
+  if (digests[0] !== digests[1]) throw new BuildError("the two builds differ");
+  console.log("identical");
+}
+
+/** Brings packages and the C library up to date: what `bun test` needs. */
+export async function ensureNative(): Promise<void> {
+  await ensurePrograms(buildTools);
+  await ensureHeaders();
+  await installPackages();
+  await buildNative(nativeDist);
+}
+
+/** Brings everything up to date, dist/node-x included. */
+export async function ensureExecutable(): Promise<void> {
+  await ensureNative();
+  await buildAll();
+}
+
+if (import.meta.main) {
+  try {
+    if (process.argv.includes("--native")) await ensureNative();
+    else await ensureExecutable();
+    if (process.argv.includes("--verify")) await verify();
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    console.error(`error: ${error.message}`);
+    process.exit(1);
+  }
+}

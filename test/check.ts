@@ -1,0 +1,58 @@
+/**
+ * `bun run check`: installs what the tests need, builds, checks types and runs every test.
+ *
+ * Invariant: the last line is `N passed, N failed`, and the exit code is 0 only when nothing failed and something
+ * ran. Long work (soak, benchmarks, long simulations) has commands of its own.
+ */
+import { ensureExecutable, ensurePrograms } from "../build.ts";
+
+/** Other people's servers and clients that the tests start on loopback. */
+const testPrograms = [
+  { program: "redis-server", package: "redis-server" },
+  { program: "redis-cli", package: "redis-tools" },
+  { program: "redis-benchmark", package: "redis-tools" },
+  { program: "openssl", package: "openssl" },
+  { program: "chromium", package: "chromium" },
+];
+
+/** Runs a command with its output passed through; returns its exit code and what it printed. */
+async function stream(command: string[]): Promise<{ code: number; output: string }> {
+  const child = Bun.spawn(command, { cwd: `${import.meta.dir}/..`, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  let output = "";
+  const pass = async (from: ReadableStream<Uint8Array>, to: NodeJS.WriteStream) => {
+    const decoder = new TextDecoder();
+    for await (const chunk of from) {
+      to.write(chunk);
+      output += decoder.decode(chunk, { stream: true });
+    }
+  };
+  await Promise.all([pass(child.stdout, process.stdout), pass(child.stderr, process.stderr)]);
+  return { code: await child.exited, output };
+}
+
+function countOf(output: string, word: string): number {
+  const counts = [...output.matchAll(new RegExp(`^\\s*(\\d+) ${word}$`, "gm"))];
+  return counts.reduce((sum, match) => sum + Number(match[1]), 0);
+}
+
+let passed = 0;
+let failed = 0;
+try {
+  await ensurePrograms(testPrograms);
+  await ensureExecutable();
+
+  const types = await stream([process.execPath, "check", "--no-script", "-p", "test/tsconfig.json"]);
+  if (types.code === 0) passed += 1;
+  else failed += 1;
+
+  const tests = await stream([process.execPath, "test", "--timeout", "60000", ...process.argv.slice(2)]);
+  passed += countOf(tests.output, "pass");
+  const failures = countOf(tests.output, "fail");
+  // A crash or an error outside a test fails the run even when no test is counted as failed.
+  failed += tests.code !== 0 && failures === 0 ? 1 : failures;
+} catch (error) {
+  console.error(`error: ${(error as Error).message}`);
+  failed += 1;
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed === 0 && passed > 0 ? 0 : 1);
