@@ -133,7 +133,7 @@ function bunHandlers<Data>(create: (bun: BunSocket<RealSocket<Data>>) => RealSoc
   };
 }
 
-function listenError(error: unknown, host: string, port: number): Error {
+export function listenError(error: unknown, host: string, port: number): Error {
   const where = `${host}:${port}`;
   switch (errnoOf(error)) {
     case "EADDRINUSE":

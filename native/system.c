@@ -1,0 +1,37 @@
+/*
+ * The few system calls that JavaScript runtimes do not offer: a lock that the kernel drops with the process, and the
+ * datagram that tells a service manager how we are. Each returns 0 or a negative errno.
+ */
+#include "nx.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+NX_API int32_t nx_file_lock(int32_t fd);
+NX_API int32_t nx_notify(const uint8_t *path, uint64_t path_length, const uint8_t *state, uint64_t state_length);
+
+/* Exclusive, not waiting: -EWOULDBLOCK when another process (or another open of the file here) holds it. */
+int32_t nx_file_lock(int32_t fd) { return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : -errno; }
+
+/*
+ * Sends `state` to the socket named by $NOTIFY_SOCKET (sd_notify(3)): a path, or an abstract name that begins with
+ * '@'. Not waiting: a manager that does not read must not stop us.
+ */
+int32_t nx_notify(const uint8_t *path, uint64_t path_length, const uint8_t *state, uint64_t state_length) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (path_length < 2 || path_length >= sizeof address.sun_path || (path[0] != '/' && path[0] != '@')) return -EINVAL;
+  memcpy(address.sun_path, path, path_length);
+  if (path[0] == '@') address.sun_path[0] = 0;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -errno;
+  socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path_length);
+  ssize_t sent = sendto(fd, state, state_length, MSG_NOSIGNAL, (const struct sockaddr *)&address, length);
+  int32_t result = sent < 0 ? -errno : 0;
+  close(fd);
+  return result;
+}
