@@ -82,6 +82,12 @@ export interface RoleDefinition<Schema extends z.ZodObject> {
   bench?: () => Promise<{ default: BenchCommand }>;
 }
 
+/** What a role says of itself without its code: enough for `check`, `init`, `roles` and the docs. */
+export type RoleAbout<Schema extends z.ZodObject = z.ZodObject> = Pick<
+  RoleDefinition<Schema>,
+  "name" | "summary" | "durability" | "config" | "reloadable"
+>;
+
 /** Takes the words after `node-x bench <role>`; returns an exit code. */
 export type BenchCommand = (argv: string[]) => Promise<number>;
 

@@ -1,0 +1,34 @@
+/**
+ * Writes the files that are made from the program's own tables: configs/, docs/config.md, docs/errors.md,
+ * docs/commands.md.
+ *
+ *   bun src/cli/generate.ts        after a schema, an error or a verb changed
+ *
+ * A test compares what is checked in with what this would write.
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { configReference, errorReference } from "../core/config/reference.ts";
+import { roles } from "../roles.ts";
+import { commandReference } from "./commands-page.ts";
+import { rootVerb } from "./main.ts";
+import { allSamples, type Files } from "./samples.ts";
+
+/** Every generated file, by path from the root of the checkout. */
+export async function generatedFiles(): Promise<Files> {
+  const files: Files = new Map();
+  for (const [path, text] of await allSamples()) files.set(`configs/${path}`, text);
+  files.set("docs/config.md", configReference(await Promise.all(roles.map((role) => role.about()))));
+  files.set("docs/errors.md", errorReference());
+  files.set("docs/commands.md", await commandReference(rootVerb));
+  return files;
+}
+
+if (import.meta.main) {
+  const root = join(import.meta.dir, "../..");
+  for (const [path, text] of await generatedFiles()) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
+    console.log(path);
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * The sample files that `node-x init` writes and that configs/ holds: one per role, and the `local` cluster.
+ */
+import { sampleText, type SampleValues } from "../core/config/sample.ts";
+import { jsonSchemaText } from "../core/config/json-schema.ts";
+import { roleEntry, roleNames } from "../roles.ts";
+
+/** Files by path relative to the directory they go to. */
+export type Files = Map<string, string>;
+
+const localDirectory = ".node-x/local";
+
+/** The cluster that `node-x up` starts: two key/value nodes that share the hash space, and the page that shows them. */
+const localCluster: { role: string; name: string; values: SampleValues }[] = [
+  {
+    role: "dht",
+    name: "dht0",
+    values: {
+      dataDir: `${localDirectory}/dht0`,
+      respPort: 10200,
+      "hashRange.min": "0000000000000000",
+      "hashRange.max": "7fffffffffffffff",
+    },
+  },
+  {
+    role: "dht",
+    name: "dht1",
+    values: {
+      dataDir: `${localDirectory}/dht1`,
+      respPort: 10201,
+      "hashRange.min": "8000000000000000",
+      "hashRange.max": "ffffffffffffffff",
+    },
+  },
+  {
+    role: "hub",
+    name: "hub0",
+    values: { dataDir: `${localDirectory}/hub0`, port: 4000, instances: [`${localDirectory}/dht0`, `${localDirectory}/dht1`] },
+  },
+];
+
+async function schemaFile(role: string): Promise<[string, string]> {
+  return [`schema/${role}.json`, jsonSchemaText(role, (await roleEntry(role).about()).config)];
+}
+
+/** `<role>.json` with every key commented, and its schema for editors. */
+export async function roleSample(role: string): Promise<Files> {
+  const { config } = await roleEntry(role).about();
+  return new Map([[`${role}.json`, sampleText(role, config, `./schema/${role}.json`)], await schemaFile(role)]);
+}
+
+/** `<prefix>.<role><n>.json` for a small cluster on this host, only what differs from the defaults, and the schemas. */
+export async function clusterSample(prefix: string): Promise<Files> {
+  const files: Files = new Map();
+  for (const { role, name, values } of localCluster) {
+    const renamed = JSON.parse(JSON.stringify(values).replaceAll(`${localDirectory}/`, `.node-x/${prefix}/`)) as SampleValues;
+    files.set(`${prefix}.${name}.json`, shortText(role, renamed));
+    files.set(...(await schemaFile(role)));
+  }
+  return files;
+}
+
+function shortText(role: string, values: SampleValues): string {
+  const object: Record<string, unknown> = { $schema: `./schema/${role}.json` };
+  for (const [name, value] of Object.entries(values)) {
+    const [group = "", member] = name.split(".");
+    if (member === undefined) object[group] = value;
+    else object[group] = { ...(object[group] as object | undefined), [member]: value };
+  }
+  const body = JSON.stringify(object, null, 2).replace(
+    "\n",
+    `\n  // Part of a small cluster on one host; every other key has its default (\`node-x init ${role}\` lists them).\n`,
+  );
+  return `${body}\n`;
+}
+
+/** Every file under configs/, for the generator and its freshness test. */
+export async function allSamples(): Promise<Files> {
+  const files: Files = new Map();
+  for (const role of roleNames) for (const [path, text] of await roleSample(role)) files.set(path, text);
+  for (const [path, text] of await clusterSample("local")) files.set(path, text);
+  return files;
+}

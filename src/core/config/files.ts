@@ -1,0 +1,150 @@
+/**
+ * The files that a configuration names: secrets, certificates, keys.
+ *
+ * Invariant: a secret is only ever read from a file that no other user can read, and its contents never reach a
+ * message. `check` reads all of them, so a deployment fails before it starts and not at the first connection.
+ */
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { readFileSync, statSync } from "node:fs";
+import { resolve } from "node:path";
+import type { z } from "zod";
+import { errnoOf, NxError } from "../errors.ts";
+import type { TlsMaterial } from "../net.ts";
+import { configKeys } from "./keys.ts";
+import type { Origins, Origin } from "./origin.ts";
+import type { ParsedText } from "./parse.ts";
+import type { Problem } from "./problem.ts";
+import type { FileKind } from "./schema.ts";
+import { valueAt } from "./validate.ts";
+
+const SECRET_BYTES_MAX = 64 * 1024;
+const PEM_BYTES_MAX = 1024 * 1024;
+/** Any access by users who are neither the owner nor in the group. systemd and Kubernetes hand out group-readable ones. */
+const OTHERS = 0o007;
+
+export interface FileCheck {
+  config: Record<string, unknown>;
+  schema: z.ZodObject;
+  parsed: ParsedText;
+  origins: Origins;
+  workingDirectory: string;
+}
+
+/** Reads every file that the configuration names and returns what is wrong with them. */
+export function fileProblems(check: FileCheck): Problem[] {
+  const problems: Problem[] = [];
+  for (const key of configKeys(check.schema)) {
+    const path = valueAt(check.config, key.path);
+    if (key.fileKind === undefined || typeof path !== "string") continue;
+    const fault = fileFault(resolve(check.workingDirectory, path), key.fileKind);
+    if (fault !== undefined)
+      problems.push({
+        origin: check.origins.of(key.path),
+        path: key.path,
+        wanted: fileWanted[key.fileKind],
+        got: fault,
+      });
+  }
+  if (problems.length === 0) problems.push(...pairProblems(check));
+  return problems;
+}
+
+const fileWanted: Record<FileKind, string> = {
+  secret: "a file with one secret, private to its owner",
+  privateKey: "a PEM private key, private to its owner",
+  certificate: "a PEM certificate",
+  caBundle: "PEM certificates of authorities",
+};
+
+/** What is wrong with a file of this kind, without ever quoting it; undefined when nothing is. */
+function fileFault(path: string, kind: FileKind): string | undefined {
+  try {
+    if (kind === "secret") readSecretFile(path);
+    else if (kind === "privateKey") createPrivateKey(readPrivate(path, PEM_BYTES_MAX));
+    else for (const pem of pemBlocks(readBounded(path, PEM_BYTES_MAX))) new X509Certificate(pem);
+    return undefined;
+  } catch (error) {
+    if (error instanceof NxError) return error.message;
+    return `${path}, which is not a valid ${kind === "privateKey" ? "private key" : "certificate"}`;
+  }
+}
+
+/** A certificate and a key that do not belong together only fail when the first client connects: compare them here. */
+function pairProblems(check: FileCheck): Problem[] {
+  const tls = check.config.tls as { cert: string; key: string } | undefined;
+  if (tls === undefined) return [];
+  const cert = new X509Certificate(readBounded(resolve(check.workingDirectory, tls.cert), PEM_BYTES_MAX));
+  const key = createPrivateKey(readBounded(resolve(check.workingDirectory, tls.key), PEM_BYTES_MAX));
+  if (cert.checkPrivateKey(key)) return [];
+  const origin: Origin = check.origins.of(["tls", "key"]);
+  return [
+    {
+      origin,
+      path: ["tls", "key"],
+      wanted: `the private key of ${tls.cert}`,
+      got: `${tls.key}, the key of another certificate`,
+    },
+  ];
+}
+
+/**
+ * The secret in a file, without its final line end. Throws NX_SECRET_UNUSABLE when the file is missing, empty,
+ * too long or accessible to other users.
+ */
+export function readSecretFile(path: string): string {
+  const text = readPrivate(path, SECRET_BYTES_MAX).replace(/\r?\n$/, "");
+  if (text === "") throw unusable(path, "which is empty");
+  if (/[\r\n\0]/.test(text)) throw unusable(path, "which has more than one line");
+  return text;
+}
+
+/** Reads the PEM files of a `tls` group, checked by `loadConfig` before. */
+export function readTlsFiles(
+  tls: { cert: string; key: string; clientCa?: string | undefined },
+  workingDirectory: string,
+): TlsMaterial {
+  const at = (path: string) => resolve(workingDirectory, path);
+  const material: TlsMaterial = {
+    cert: readBounded(at(tls.cert), PEM_BYTES_MAX),
+    key: readPrivate(at(tls.key), PEM_BYTES_MAX),
+  };
+  if (tls.clientCa !== undefined) material.clientCa = readBounded(at(tls.clientCa), PEM_BYTES_MAX);
+  return material;
+}
+
+function readPrivate(path: string, bytesMax: number): string {
+  const text = readBounded(path, bytesMax);
+  const mode = statSync(path).mode & 0o777;
+  if ((mode & OTHERS) !== 0)
+    throw unusable(path, `which other users can access (mode 0${mode.toString(8)}): chmod 600 it`);
+  return text;
+}
+
+function readBounded(path: string, bytesMax: number): string {
+  try {
+    const { size } = statSync(path);
+    if (size > bytesMax) throw unusable(path, `which is longer than ${bytesMax} bytes`);
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (error instanceof NxError) throw error;
+    const reasons: Record<string, string> = {
+      ENOENT: "which does not exist",
+      EACCES: "which this user may not read",
+      EISDIR: "a directory",
+    };
+    throw unusable(path, reasons[errnoOf(error) ?? ""] ?? (error as Error).message);
+  }
+}
+
+/** The certificates in a PEM text; throws when there is none. */
+function pemBlocks(text: string): string[] {
+  const blocks = text.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g);
+  if (blocks === null) throw new Error("no certificate");
+  return blocks;
+}
+
+function unusable(path: string, fault: string): NxError {
+  return new NxError("NX_SECRET_UNUSABLE", `${path}, ${fault}`, {
+    hint: "secrets, keys and certificates are readable files; secrets and keys have mode 0600",
+  });
+}

@@ -1,0 +1,52 @@
+/**
+ * The table of roles: one line each, nothing loaded before it is asked for.
+ *
+ * `about` loads the role's declarations (schema, summary, durability promise), `load` the role itself with its code.
+ * A name given here is the one that files, variables and the command line use.
+ */
+import type { z } from "zod";
+import type { SchemaCatalog } from "./core/config/load.ts";
+import { nearest } from "./core/config/nearest.ts";
+import { NxError } from "./core/errors.ts";
+import type { RoleAbout } from "./core/role.ts";
+
+export interface RoleEntry {
+  name: string;
+  about(): Promise<RoleAbout>;
+}
+
+export const roles: readonly RoleEntry[] = [
+  { name: "dht", about: async () => (await import("./channels/dht/config.ts")).dhtAbout },
+  { name: "hub", about: async () => (await import("./hub/config.ts")).hubAbout },
+];
+
+export const roleNames: readonly string[] = roles.map((role) => role.name);
+
+/** The entry of a role. Throws NX_ROLE_UNKNOWN with the nearest name. */
+export function roleEntry(name: string): RoleEntry {
+  const entry = roles.find((role) => role.name === name);
+  if (entry !== undefined) return entry;
+  const suggestion = nearest(name, roleNames);
+  throw new NxError(
+    "NX_ROLE_UNKNOWN",
+    `there is no role "${name}"${suggestion === undefined ? "" : ` (did you mean "${suggestion}"?)`}`,
+    {
+      hint: `the roles are ${roleNames.join(", ")}`,
+    },
+  );
+}
+
+/** The roles as the configuration loader sees them. */
+export const schemaCatalog: SchemaCatalog = {
+  names: roleNames,
+  schemaOf: async (name): Promise<z.ZodObject> => (await roleEntry(name).about()).config,
+};
+
+/** Default ports of a role: every key of its schema that is a port with a default. */
+export async function defaultPorts(about: RoleAbout): Promise<Record<string, number>> {
+  const { configKeys, isPortKey } = await import("./core/config/keys.ts");
+  const ports = configKeys(about.config).filter(
+    (key) => isPortKey(key.name) && typeof key.defaultValue === "number",
+  );
+  return Object.fromEntries(ports.map((key) => [key.name, key.defaultValue as number]));
+}
