@@ -10,7 +10,7 @@ import type { Clock } from "./clock.ts";
 import type { Disk } from "./disk.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
-import type { Net } from "./net.ts";
+import type { Net, TlsMaterial } from "./net.ts";
 import type { Random } from "./random.ts";
 
 /** The seams. Everything that can differ between a real host and a simulation. */
@@ -29,6 +29,10 @@ export interface RoleContext<Config> extends World {
   dataDir: string;
   log: Log;
   metrics: Metrics;
+  /** From the key `tls`, read and checked; undefined when listeners are plain. */
+  tls: TlsMaterial | undefined;
+  /** What `start` is doing, e.g. `loading snapshot-4.nxl: 37 %`; `/readyz` and the service manager show it. */
+  progress(text: string): void;
   /** Tell the kernel that a listener is up: it goes to `ports.json`, `/stats` and the log. */
   announcePort(key: string, port: number): void;
   /**

@@ -1,0 +1,36 @@
+/**
+ * What a dying process leaves behind: one line in its log and a crash file in its data directory.
+ *
+ * Invariant: nobody has to guess why an instance ended. Written synchronously, because nothing else may run any more.
+ */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { buildInfo } from "./build-info.ts";
+import { NxError } from "./errors.ts";
+import type { Log } from "./log.ts";
+
+/** Logs the reason and writes `crash-<time>.json`; returns the exit code. */
+export function writeLastWords(error: unknown, log: Log, dataDir: string, nowMs: number): number {
+  const known = error instanceof NxError ? error : undefined;
+  const message = error instanceof Error ? error.message : String(error);
+  const code = known?.code ?? "NX_INTERNAL";
+  const file = join(dataDir, `crash-${new Date(nowMs).toISOString().replaceAll(":", "")}.json`);
+  const report = {
+    time: new Date(nowMs).toISOString(),
+    code,
+    message,
+    hint: known?.hint,
+    stack: error instanceof Error ? error.stack : undefined,
+    cause: known?.cause instanceof Error ? known.cause.message : known?.cause,
+    version: buildInfo.version,
+    commit: buildInfo.commit,
+    bun: buildInfo.bun,
+  };
+  try {
+    writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`, { mode: 0o600 });
+    log.fatal(message, { code, crashFile: file });
+  } catch {
+    log.fatal(message, { code });
+  }
+  return known?.exit ?? 70;
+}

@@ -1,0 +1,37 @@
+/**
+ * Tells the service manager (systemd or one that speaks its protocol) how the process is: sd_notify(3).
+ *
+ * The watchdog datagram is sent from the event loop, so a loop that is stuck stops sending and is killed and restarted.
+ */
+import { notifyManager } from "../native/system.ts";
+import type { Clock, Timer } from "./clock.ts";
+
+export interface ServiceManager {
+  ready(status: string): void;
+  status(text: string): void;
+  reloading(): void;
+  stopping(): void;
+  close(): void;
+}
+
+/** `environment` is the process's; without NOTIFY_SOCKET everything is a no-op. */
+export function connectServiceManager(environment: Record<string, string | undefined>, clock: Clock): ServiceManager {
+  const socketPath = environment.NOTIFY_SOCKET;
+  const send = (state: string) => {
+    if (socketPath !== undefined) notifyManager(socketPath, state);
+  };
+  const line = (text: string) => text.replaceAll("\n", " ");
+  let watchdog: Timer | undefined;
+  const timeoutUs = Number(environment.WATCHDOG_USEC);
+  const isForUs = environment.WATCHDOG_PID === undefined || Number(environment.WATCHDOG_PID) === process.pid;
+  if (socketPath !== undefined && timeoutUs > 0 && isForUs) {
+    watchdog = clock.every(timeoutUs / 1000 / 2, () => send("WATCHDOG=1"));
+  }
+  return {
+    ready: (status) => send(`READY=1\nSTATUS=${line(status)}`),
+    status: (text) => send(`STATUS=${line(text)}`),
+    reloading: () => send(`RELOADING=1\nMONOTONIC_USEC=${Math.round(process.uptime() * 1e6)}`),
+    stopping: () => send("STOPPING=1"),
+    close: () => watchdog?.cancel(),
+  };
+}
