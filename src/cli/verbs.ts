@@ -11,6 +11,7 @@ export const verbs: VerbTable = {
   health: async () => (await import("./health.ts")).healthVerb,
   doctor: async () => (await import("./doctor.ts")).doctorVerb,
   selftest: async () => (await import("./selftest.ts")).selftestVerb,
+  tls: async () => (await import("./tls.ts")).tlsVerb,
   version: async () => (await import("./version.ts")).versionVerb,
   completion: async () => (await import("./completion.ts")).completionVerb,
   man: async () => (await import("./man.ts")).manVerb,
