@@ -35,7 +35,11 @@ const localCluster: { role: string; name: string; values: SampleValues }[] = [
   {
     role: "hub",
     name: "hub0",
-    values: { dataDir: `${localDirectory}/hub0`, port: 4000, instances: [`${localDirectory}/dht0`, `${localDirectory}/dht1`] },
+    values: {
+      dataDir: `${localDirectory}/hub0`,
+      port: 4000,
+      instances: [`${localDirectory}/dht0`, `${localDirectory}/dht1`],
+    },
   },
 ];
 
@@ -46,14 +50,19 @@ async function schemaFile(role: string): Promise<[string, string]> {
 /** `<role>.json` with every key commented, and its schema for editors. */
 export async function roleSample(role: string): Promise<Files> {
   const { config } = await roleEntry(role).about();
-  return new Map([[`${role}.json`, sampleText(role, config, `./schema/${role}.json`)], await schemaFile(role)]);
+  return new Map([
+    [`${role}.json`, sampleText(role, config, `./schema/${role}.json`)],
+    await schemaFile(role),
+  ]);
 }
 
 /** `<prefix>.<role><n>.json` for a small cluster on this host, only what differs from the defaults, and the schemas. */
 export async function clusterSample(prefix: string): Promise<Files> {
   const files: Files = new Map();
   for (const { role, name, values } of localCluster) {
-    const renamed = JSON.parse(JSON.stringify(values).replaceAll(`${localDirectory}/`, `.node-x/${prefix}/`)) as SampleValues;
+    const renamed = JSON.parse(
+      JSON.stringify(values).replaceAll(`${localDirectory}/`, `.node-x/${prefix}/`),
+    ) as SampleValues;
     files.set(`${prefix}.${name}.json`, shortText(role, renamed));
     files.set(...(await schemaFile(role)));
   }

@@ -1,9 +1,18 @@
 /**
- * The table of verbs: one line each, loaded when it is asked for, so that `node-x version` does not pay for `deploy`.
+ * The table of verbs: one line each, loaded when it is asked for, so that `node-x version` does not pay for the rest.
  */
 import type { VerbTable } from "./verb.ts";
 
 export const verbs: VerbTable = {
   roles: async () => (await import("./roles.ts")).rolesVerb,
+  init: async () => (await import("./init.ts")).initVerb,
   check: async () => (await import("./check.ts")).checkVerb,
+  config: async () => (await import("./config.ts")).configVerb,
+  health: async () => (await import("./health.ts")).healthVerb,
+  doctor: async () => (await import("./doctor.ts")).doctorVerb,
+  selftest: async () => (await import("./selftest.ts")).selftestVerb,
+  tls: async () => (await import("./tls.ts")).tlsVerb,
+  version: async () => (await import("./version.ts")).versionVerb,
+  completion: async () => (await import("./completion.ts")).completionVerb,
+  man: async () => (await import("./man.ts")).manVerb,
 };

@@ -36,6 +36,7 @@ export const errorKinds = {
   NX_CONFIG_NOT_RELOADABLE: { exit: Exit.config, meaning: "A reload changed keys that only a restart can change; nothing was applied." },
   NX_SECRET_UNUSABLE: { exit: Exit.config, meaning: "A file with a secret, key or certificate is missing, not valid, or can be accessed by other users. `chmod 600` keeps it private." },
   NX_FILE_EXISTS: { exit: Exit.cannotCreate, meaning: "A file that would be written exists already. Nothing was overwritten." },
+  NX_OUTPUT_FAILED: { exit: Exit.cannotCreate, meaning: "A file that was asked for cannot be written." },
   NX_ROLE_UNKNOWN: { exit: Exit.usage, meaning: "No role has this name; `node-x roles` lists them." },
   NX_DATA_DIR_LOCKED: { exit: Exit.temporary, meaning: "Another process uses this data directory. Stop it, or give this instance a directory of its own." },
   NX_DATA_DIR_UNUSABLE: { exit: Exit.cannotCreate, meaning: "The data directory cannot be created, read or written." },

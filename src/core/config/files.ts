@@ -60,7 +60,7 @@ const fileWanted: Record<FileKind, string> = {
 function fileFault(path: string, kind: FileKind): string | undefined {
   try {
     if (kind === "secret") readSecretFile(path);
-    else if (kind === "privateKey") createPrivateKey(readPrivate(path, PEM_BYTES_MAX));
+    else if (kind === "privateKey") createPrivateKey(readPrivateFile(path, PEM_BYTES_MAX));
     else for (const pem of pemBlocks(readBounded(path, PEM_BYTES_MAX))) new X509Certificate(pem);
     return undefined;
   } catch (error) {
@@ -92,7 +92,7 @@ function pairProblems(check: FileCheck): Problem[] {
  * too long or accessible to other users.
  */
 export function readSecretFile(path: string): string {
-  const text = readPrivate(path, SECRET_BYTES_MAX).replace(/\r?\n$/, "");
+  const text = readPrivateFile(path, SECRET_BYTES_MAX).replace(/\r?\n$/, "");
   if (text === "") throw unusable(path, "which is empty");
   if (/[\r\n\0]/.test(text)) throw unusable(path, "which has more than one line");
   return text;
@@ -106,13 +106,14 @@ export function readTlsFiles(
   const at = (path: string) => resolve(workingDirectory, path);
   const material: TlsMaterial = {
     cert: readBounded(at(tls.cert), PEM_BYTES_MAX),
-    key: readPrivate(at(tls.key), PEM_BYTES_MAX),
+    key: readPrivateFile(at(tls.key), PEM_BYTES_MAX),
   };
   if (tls.clientCa !== undefined) material.clientCa = readBounded(at(tls.clientCa), PEM_BYTES_MAX);
   return material;
 }
 
-function readPrivate(path: string, bytesMax: number): string {
+/** A text file that no other user can access; throws NX_SECRET_UNUSABLE otherwise. */
+export function readPrivateFile(path: string, bytesMax: number): string {
   const text = readBounded(path, bytesMax);
   const mode = statSync(path).mode & 0o777;
   if ((mode & OTHERS) !== 0)

@@ -49,7 +49,11 @@ export function configReference(abouts: readonly RoleAbout[]): string {
   }
   for (const about of abouts) {
     const own = configKeys(about.config).filter((key) => !isCommon(key, abouts));
-    sections.push(`## ${about.name}\n`, `${about.summary}. What an acknowledged write survives: ${about.durability}.\n`, keyTable(own, about.name));
+    sections.push(
+      `## ${about.name}\n`,
+      `${about.summary}. What an acknowledged write survives: ${about.durability}.\n`,
+      keyTable(own, about.name),
+    );
   }
   return `${sections.join("\n")}`;
 }
@@ -57,7 +61,11 @@ export function configReference(abouts: readonly RoleAbout[]): string {
 /** A key that every role declares with the same words. Its group counts by its name. */
 function isCommon(key: ConfigKey, abouts: readonly RoleAbout[]): boolean {
   if (!commonKeyNames.includes(key.path[0] ?? "")) return false;
-  return abouts.every((about) => configKeys(about.config).some((other) => other.name === key.name && other.description === key.description));
+  return abouts.every((about) =>
+    configKeys(about.config).some(
+      (other) => other.name === key.name && other.description === key.description,
+    ),
+  );
 }
 
 function keyTable(keys: readonly ConfigKey[], role: string): string {
@@ -67,7 +75,12 @@ function keyTable(keys: readonly ConfigKey[], role: string): string {
     const meaning = `${cell(key.description)}${key.isReloadable ? " *reload*" : ""}`;
     return `| ${name} | ${key.isGroup ? "" : cell(key.wanted)} | ${defaultText(key)} | ${meaning} | ${variable} |`;
   });
-  return ["| key | value | default | meaning | variable |", "| --- | --- | --- | --- | --- |", ...rows, ""].join("\n");
+  return [
+    "| key | value | default | meaning | variable |",
+    "| --- | --- | --- | --- | --- |",
+    ...rows,
+    "",
+  ].join("\n");
 }
 
 function defaultText(key: ConfigKey): string {
@@ -98,6 +111,8 @@ it is printed to standard error as \`error:\`, \`hint:\` and \`code:\`, with \`-
 
 /** docs/errors.md. */
 export function errorReference(): string {
-  const rows = Object.entries(errorKinds).map(([code, kind]) => `| \`${code}\` | ${kind.exit} | ${cell(kind.meaning)} |`);
+  const rows = Object.entries(errorKinds).map(
+    ([code, kind]) => `| \`${code}\` | ${kind.exit} | ${cell(kind.meaning)} |`,
+  );
   return `${errorsIntroduction}${rows.join("\n")}\n`;
 }

@@ -14,7 +14,12 @@ const COLUMNS = 110;
 export type SampleValues = Record<string, unknown>;
 
 /** The text of a sample file for one role. */
-export function sampleText(role: string, schema: z.ZodObject, schemaPath: string, values: SampleValues = {}): string {
+export function sampleText(
+  role: string,
+  schema: z.ZodObject,
+  schemaPath: string,
+  values: SampleValues = {},
+): string {
   const keys = configKeys(schema);
   const lines = [
     "{",
@@ -35,7 +40,11 @@ function inReadingOrder(keys: readonly ConfigKey[]): ConfigKey[] {
   const top = keys.filter((key) => key.path.length === 1);
   const isOwn = (key: ConfigKey) => !commonKeyNames.includes(key.name);
   const isIdentity = (key: ConfigKey) => ["role", "instance", "dataDir", "host"].includes(key.name);
-  return [...top.filter(isIdentity), ...top.filter(isOwn), ...top.filter((key) => !isOwn(key) && !isIdentity(key))];
+  return [
+    ...top.filter(isIdentity),
+    ...top.filter(isOwn),
+    ...top.filter((key) => !isOwn(key) && !isIdentity(key)),
+  ];
 }
 
 function keyLines(key: ConfigKey, keys: ConfigKey[], role: string, values: SampleValues): string[] {
@@ -47,7 +56,9 @@ function keyLines(key: ConfigKey, keys: ConfigKey[], role: string, values: Sampl
     const value = isSet ? values[key.name] : sampleValue(key, role);
     return [...lines, `${indent}${isSet ? "" : "// "}${name}: ${JSON.stringify(value)},`];
   }
-  const members = keys.filter((other) => other.path.length === key.path.length + 1 && other.name.startsWith(`${key.name}.`));
+  const members = keys.filter(
+    (other) => other.path.length === key.path.length + 1 && other.name.startsWith(`${key.name}.`),
+  );
   const isSet = Object.keys(values).some((set) => set.startsWith(`${key.name}.`));
   // A group without default (tls) is off as a whole: its braces are comments too.
   const slashes = isSet || key.absent === undefined ? "" : "// ";
