@@ -158,7 +158,7 @@ export class RespEngine {
 
   /** Becomes the observer of the store. Throws NX_CONFIG_INVALID for settings out of range. */
   constructor(store: { readonly pointer: Pointer }, settings: RespSettings = respDefaults) {
-    const engine = this.#native.nx_resp_new(store.pointer, settingsArray(settings));
+    const engine = this.#native.nx_resp_new(store.pointer, settingsArray(settings)) as Pointer | null;
     if (engine === null)
       throw new NxError("NX_CONFIG_INVALID", "a limit of the Redis protocol is out of range");
     this.#engine = engine;
@@ -185,7 +185,7 @@ export class RespEngine {
   }
 
   connect(): RespConnection {
-    return this.#native.nx_resp_connect(this.#engine) as Pointer;
+    return this.#native.nx_resp_connect(this.#engine) as RespConnection;
   }
 
   disconnect(connection: RespConnection): void {
