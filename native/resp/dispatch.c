@@ -41,13 +41,26 @@ static void reply_unknown_subcommand(nx_resp *engine, const nx_command *containe
                  (int)length, upper);
 }
 
-/* A refusal while queueing makes the transaction fail as a whole. EXEC itself, refused, ends it. */
-static void refuse(nx_resp *engine, nx_resp_connection *connection, const nx_command *command) {
+/* A refusal while queueing makes the transaction fail as a whole; EXEC, refused, ends it and says so. */
+static void refuse(nx_resp *engine, nx_resp_connection *connection, const nx_command *command, uint64_t error_start) {
   if (command != NULL) engine->counts[nx_command_index(command)].rejected++;
   if (connection->transaction != NULL) connection->transaction->aborted = true;
+  if (command == NULL || command->run != nx_command_exec) return;
+  static const char generic[] = "-ERR ";
+  char reason[256];
+  uint64_t skipped = memcmp(engine->replies.data + error_start, generic, 5) == 0 ? 5 : 1;
+  uint64_t length = engine->replies.length - error_start - skipped - 2;
+  if (length >= sizeof reason) length = sizeof reason - 1;
+  memcpy(reason, engine->replies.data + error_start + skipped, length);
+  engine->replies.length = error_start;
+  engine->errors_total--;
+  nx_reply_error(engine, "EXECABORT Transaction discarded because of: %.*s", (int)length, reason);
+  nx_transaction_drop(engine, connection);
+  nx_watch_clear(engine, connection);
 }
 
 static const nx_command *find(nx_resp *engine, nx_resp_connection *connection) {
+  uint64_t error_start = engine->replies.length;
   const nx_command *command = nx_command_find(engine, engine->argv[0]);
   if (command == NULL) {
     /* The first line of an HTTP request: a browser was led here to smuggle commands in a form. */
@@ -56,7 +69,7 @@ static const nx_command *find(nx_resp *engine, nx_resp_connection *connection) {
       return NULL;
     }
     reply_unknown_command(engine);
-    refuse(engine, connection, NULL);
+    refuse(engine, connection, NULL, error_start);
     return NULL;
   }
   if (command->run == NULL && engine->argc > 1 && is_container(command)) {
@@ -64,13 +77,13 @@ static const nx_command *find(nx_resp *engine, nx_resp_connection *connection) {
     command = nx_subcommand_find(container, engine->argv[1]);
     if (command == NULL) {
       reply_unknown_subcommand(engine, container);
-      refuse(engine, connection, container);
+      refuse(engine, connection, container, error_start);
       return NULL;
     }
   }
   if (command->arity < 0 ? engine->argc < (uint32_t)-command->arity : engine->argc != (uint32_t)command->arity) {
     nx_reply_arity_error(engine, command);
-    refuse(engine, connection, command);
+    refuse(engine, connection, command, error_start);
     return NULL;
   }
   return command;
@@ -92,16 +105,10 @@ static bool may_run(nx_resp *engine, nx_resp_connection *connection, const nx_co
     nx_reply_error(engine, "NOAUTH Authentication required.");
     return false;
   }
-  bool is_exec = command->run == nx_command_exec;
   uint32_t flags = command->flags;
-  if (is_exec && connection->transaction != NULL) flags |= connection->transaction->flags;
+  if (command->run == nx_command_exec && connection->transaction != NULL) flags |= connection->transaction->flags;
   if (engine->refusal != NULL && (flags & COMMAND_WRITE) != 0) {
-    nx_reply_error(engine, "%s%.*s", is_exec ? "EXECABORT Transaction discarded because of: " : "",
-                   (int)engine->refusal_length, engine->refusal);
-    if (is_exec) {
-      nx_transaction_drop(engine, connection);
-      nx_watch_clear(engine, connection);
-    }
+    nx_reply_error(engine, "%.*s", (int)engine->refusal_length, engine->refusal);
     return false;
   }
   if (!keys_fit(engine, command)) {
@@ -112,10 +119,11 @@ static bool may_run(nx_resp *engine, nx_resp_connection *connection, const nx_co
 }
 
 void nx_dispatch(nx_resp *engine, nx_resp_connection *connection) {
+  uint64_t error_start = engine->replies.length;
   const nx_command *command = find(engine, connection);
   if (command == NULL) return;
   if (!may_run(engine, connection, command)) {
-    refuse(engine, connection, command);
+    refuse(engine, connection, command, error_start);
     return;
   }
   connection->last_command = nx_command_index(command) + 1;

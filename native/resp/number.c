@@ -47,7 +47,7 @@ uint32_t nx_integer_print(int64_t value, char *out) {
 }
 
 bool nx_float_read(nx_slice text, long double *out) {
-  char copy[256];
+  char copy[NX_FLOAT_TEXT_MAX];
   if (text.length == 0 || text.length >= sizeof copy) return false;
   memcpy(copy, text.data, text.length);
   copy[text.length] = 0;

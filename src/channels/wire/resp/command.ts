@@ -70,8 +70,7 @@ function info(all: RespCommandFacts[], asked: Buffer[], reply: ReplyWriter): voi
   reply.array(chosen.length);
   for (const command of chosen) {
     if (command !== undefined) writeInfo(all, command, reply);
-    else if (reply.protocol === 3) reply.nil();
-    else reply.nilArray();
+    else reply.nil();
   }
 }
 

@@ -56,10 +56,6 @@ export class ReplyWriter {
     return this.#line(this.protocol === 3 ? "_" : "$-1");
   }
 
-  nilArray(): this {
-    return this.#line(this.protocol === 3 ? "_" : "*-1");
-  }
-
   array(count: number): this {
     return this.#line(`*${count}`);
   }

@@ -59,7 +59,7 @@ export function testHost(
         name: "timeout",
         get: () => timeout,
         set: (value) => {
-          if (!/^\d+$/.test(value)) return "argument must be a valid number";
+          if (!/^\d+$/.test(value)) return "argument couldn't be parsed into an integer";
           timeout = value;
           return undefined;
         },
