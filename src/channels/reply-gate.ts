@@ -3,29 +3,45 @@
  *
  * Invariant: a byte leaves only when the log position that was current at its making is synced, and bytes of one
  * connection leave in order. So no client ever sees a write (its own acknowledgement or another's value) that
- * power loss could still undo. A crash drops what is held; nothing of it was promised to anyone.
+ * power loss could still undo. The one exception: while the disk is full, new reads are answered although unacknowledged
+ * writes wait in memory; the alternative would be to stop reads too. A crash drops what is held; nothing of it was
+ * promised to anyone.
  *
  * Cost: one comparison when nothing is pending, one copy into the connection's own buffer when something is.
  */
 
-/** Where released bytes go, and who is told that a connection has room again. */
+/** A connection, as the gate sees it. */
 export interface ReplySink {
   /** Takes all of `bytes` at once (sends or keeps them); `bytes` is only valid during the call. */
   send(bytes: Uint8Array): void;
+  /** Nothing of this connection is held any more. */
+  onReleased(): void;
+}
+
+/** What the gate must know of a log. */
+export interface Durability {
+  /** Position after the last append. */
+  readonly position: number;
+  /** Everything up to here survives power loss. */
+  readonly durablePosition: number;
+  /** The log cannot sync for now, and says when it can again: replies that acknowledge nothing may pass. */
+  readonly isStalled: boolean;
 }
 
 const EMPTY = new Uint8Array(0);
 /** Kept between replies, so that a busy connection does not allocate. */
 const KEEP_BYTES_MAX = 64 * 1024;
+/** Runs of one connection beyond this are merged: their replies then wait for the later position. */
+const RUNS_MAX = 16;
 
 /** The bytes of one connection that wait, with the positions they wait for. */
-class HeldReplies {
+export class HeldReplies {
   readonly sink: ReplySink;
   isWaiting = false;
   isClosed = false;
   #bytes = EMPTY;
   #length = 0;
-  /** Runs of bytes and the position each waits for, ascending. Two at most: the group in flight and the one gathering. */
+  /** Runs of bytes, in order: where each ends and the position it waits for. */
   readonly #ends: number[] = [];
   readonly #positions: number[] = [];
 
@@ -37,8 +53,7 @@ class HeldReplies {
     return this.#length;
   }
 
-  /** `inFlight`: the position that the sync under way will make durable; runs beyond it end up in one group. */
-  hold(bytes: Uint8Array, position: number, inFlight: number): void {
+  hold(bytes: Uint8Array, position: number): void {
     const needed = this.#length + bytes.byteLength;
     if (needed > this.#bytes.byteLength) {
       const larger = new Uint8Array(Math.max(needed, this.#bytes.byteLength * 2, 1024));
@@ -48,7 +63,7 @@ class HeldReplies {
     this.#bytes.set(bytes, this.#length);
     this.#length = needed;
     const last = this.#positions.length - 1;
-    if (last >= 0 && (this.#positions[last] === position || (this.#positions[last] as number) > inFlight)) {
+    if (last >= 0 && (this.#positions[last] === position || last >= RUNS_MAX)) {
       this.#positions[last] = position;
       this.#ends[last] = needed;
     } else {
@@ -59,39 +74,20 @@ class HeldReplies {
 
   /** Sends what `durable` covers; true when something still waits. */
   release(durable: number): boolean {
-    let end = 0;
-    while (this.#positions.length > 0 && (this.#positions[0] as number) <= durable) {
-      end = this.#ends.shift() as number;
-      this.#positions.shift();
-    }
-    if (end === 0) return this.#length > 0;
-    // The buffer is detached first: `send` may lead to new replies on this connection.
-    const bytes = this.#bytes;
-    const rest = this.#length - end;
-    if (rest > 0) {
-      this.sink.send(bytes.subarray(0, end));
-      bytes.copyWithin(0, end, this.#length);
-      this.#length = rest;
-      for (let index = 0; index < this.#ends.length; index++) this.#ends[index] = (this.#ends[index] as number) - end;
-      return true;
-    }
-    this.#length = 0;
-    this.sink.send(bytes.subarray(0, end));
-    if (this.#length === 0 && bytes.byteLength > KEEP_BYTES_MAX) this.#bytes = EMPTY;
-    return this.#length > 0;
+    let runs = 0;
+    while (runs < this.#positions.length && (this.#positions[runs] as number) <= durable) runs++;
+    if (runs === 0) return this.#length > 0;
+    const end = this.#ends[runs - 1] as number;
+    this.#positions.splice(0, runs);
+    this.#ends.splice(0, runs);
+    this.sink.send(this.#bytes.subarray(0, end));
+    this.#bytes.copyWithin(0, end, this.#length);
+    this.#length -= end;
+    for (let index = 0; index < this.#ends.length; index++) this.#ends[index] = (this.#ends[index] as number) - end;
+    if (this.#length > 0) return true;
+    if (this.#bytes.byteLength > KEEP_BYTES_MAX) this.#bytes = EMPTY;
+    return false;
   }
-}
-
-export type { HeldReplies };
-
-/** What the gate must know of a log. */
-export interface Durability {
-  /** Position after the last append. */
-  readonly position: number;
-  /** Position that the write or sync under way will make durable. */
-  readonly inFlightPosition: number;
-  /** Everything up to here survives power loss. */
-  readonly durablePosition: number;
 }
 
 export class ReplyGate {
@@ -102,19 +98,14 @@ export class ReplyGate {
     this.#log = log;
   }
 
-  /** Call once per connection; keep the result beside it. */
-  admit(sink: ReplySink): HeldReplies {
-    return new HeldReplies(sink);
-  }
-
   /** Sends `bytes`, or holds them until the log's current position is durable. */
   reply(held: HeldReplies, bytes: Uint8Array): void {
     const { position, durablePosition } = this.#log;
-    if (held.length === 0 && position <= durablePosition) {
+    if (held.length === 0 && (position <= durablePosition || this.#log.isStalled)) {
       held.sink.send(bytes);
       return;
     }
-    held.hold(bytes, position, this.#log.inFlightPosition);
+    held.hold(bytes, position);
     if (held.isWaiting) return;
     held.isWaiting = true;
     this.#waiting.push(held);
@@ -126,14 +117,13 @@ export class ReplyGate {
     this.#waiting = [];
     for (const held of waiting) {
       held.isWaiting = false;
-      if (held.isClosed || !held.release(durable) || held.isWaiting) continue;
-      held.isWaiting = true;
-      this.#waiting.push(held);
+      if (held.isClosed) continue;
+      if (held.release(durable)) {
+        held.isWaiting = true;
+        this.#waiting.push(held);
+      } else {
+        held.sink.onReleased();
+      }
     }
-  }
-
-  /** The connection is gone: what it waits for is dropped. */
-  dismiss(held: HeldReplies): void {
-    held.isClosed = true;
   }
 }

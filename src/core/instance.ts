@@ -7,7 +7,6 @@
  * Invariant: starting → ready → draining → stopped, never backwards. Whatever was opened is closed in reverse
  * order, also when starting fails half-way. Not ready is visible before the first listener closes.
  */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Hono } from "hono";
 import type { z } from "zod";
@@ -22,6 +21,7 @@ import { NxError } from "./errors.ts";
 import { createLog, type Log, type LogLevel, type LogOutput } from "./log.ts";
 import { addProcessMetrics, createMetrics, readProcessFigures } from "./metrics.ts";
 import type { Role, RunningRole, Stats, World } from "./role.ts";
+import { readSecret } from "./secret-file.ts";
 import { serveHttp, SOCKET_PATH_BYTES_MAX } from "./serve-http.ts";
 import { loadTls, type TlsFiles } from "./tls.ts";
 
@@ -156,7 +156,7 @@ export class Instance {
     const onSocket = serveHttp(app, { socketPath }, clock);
     this.#closers.push({ what: "admin socket", close: () => onSocket.stop(HTTP_STOP_MS) });
     if (config.adminPort === undefined) return;
-    const token = config.adminTokenFile === undefined ? undefined : readFileSync(config.adminTokenFile, "utf8").trim();
+    const token = config.adminTokenFile === undefined ? undefined : readSecret("adminTokenFile", config.adminTokenFile);
     const guarded = token === undefined ? app : withToken(app, token);
     const address = { host: config.adminHost, port: config.adminPort, ...(tls !== undefined && { tls }) };
     const onPort = serveHttp(guarded, address, clock);

@@ -1,0 +1,218 @@
+/**
+ * The record store with its log: what changed in memory is on disk before anyone is told.
+ *
+ * Invariant: after `commit`, `position` covers every effect so far, and `durablePosition` reaches it only when the log has
+ * synced it. A snapshot replaces the log while service goes on; effects are idempotent, so a snapshot that was
+ * taken while records changed is repaired by replaying the log from its beginning.
+ *
+ * After a crash `open` rebuilds every acknowledged record. In memory mode there is no log, every position is 0 and
+ * nothing survives.
+ */
+import { join } from "node:path";
+import type { Clock, Timer } from "../../core/clock.ts";
+import { NxError } from "../../core/errors.ts";
+import type { Log } from "../../core/log.ts";
+import { LogFile, type LogState } from "../../core/log-file.ts";
+import type { World } from "../../core/role.ts";
+import { crc32c } from "../../native/crc32c.ts";
+import { Store } from "../../native/store.ts";
+import type { Durability } from "../reply-gate.ts";
+
+/** Version of the effects that native/effects.c writes. */
+export const EFFECTS_FORMAT = 1;
+
+export interface DurableStoreOptions {
+  world: World;
+  log: Log;
+  dataDir: string;
+  mode: "log" | "memory";
+  memoryBytesMax: number;
+  compaction: { logBytesMin: number; growthPercent: number };
+  onDurable(position: number): void;
+  /** Appends are welcome again after `isCongested`. */
+  onDrain(): void;
+  /** Why writes are refused, as an error text of the protocol; undefined when they are welcome. */
+  onRefusal(text: string | undefined): void;
+  onFatal(error: Error): void;
+  /** One group was synced. */
+  onGroup(payloadBytes: number, durationMs: number): void;
+  progress(text: string): void;
+}
+
+const TICK_MS = 50;
+/** Records of background work per tick: well under a millisecond. */
+const TICK_STEPS = 1000;
+const COMPACTION_CHECK_MS = 1000;
+/** One slice of a snapshot: bounds the time that requests wait for it. */
+const SNAPSHOT_SLICE_BYTES = 128 * 1024;
+
+export class DurableStore implements Durability {
+  readonly store: Store;
+  readonly #options: DurableStoreOptions;
+  #log: LogFile | undefined;
+  #timers: Timer[] = [];
+  #compacting: Promise<void> | undefined;
+  #compactions = 0;
+  #loadedRecords = 0;
+  #isStalled = false;
+
+  private constructor(options: DurableStoreOptions) {
+    this.#options = options;
+    this.store = new Store({ memoryBytesMax: 0, seed: options.world.random.bytes(16) });
+  }
+
+  /** Loads the log and starts the background work. Throws NX_DATA_CORRUPT, NX_DATA_VERSION, NX_DISK_FAILED. */
+  static async open(options: DurableStoreOptions): Promise<DurableStore> {
+    const durable = new DurableStore(options);
+    if (options.mode === "log") await durable.#openLog();
+    // Only now: records that were acknowledged under a larger limit must still load.
+    durable.store.setMemoryLimit(options.memoryBytesMax);
+    durable.#startTimers(options.world.clock);
+    return durable;
+  }
+
+  async #openLog(): Promise<void> {
+    const { world, dataDir, log, progress } = this.#options;
+    const directory = join(dataDir, "store");
+    const startMs = world.clock.monotonicMs();
+    let bytes = 0;
+    const replay = (payload: Uint8Array, path: string, offset: number) => {
+      this.#loadedRecords += this.#replay(payload, path, offset);
+      bytes += payload.byteLength;
+      progress(`loading ${path}: ${Math.round(bytes / 2 ** 20)} MiB so far`);
+    };
+    this.#log = await LogFile.open(
+      {
+        ...world,
+        crc32c,
+        directory,
+        payloadFormat: EFFECTS_FORMAT,
+        listener: {
+          onDurable: this.#options.onDurable,
+          onDrain: this.#options.onDrain,
+          onGroup: this.#options.onGroup,
+          onState: (state, error) => this.#onLogState(state, error),
+        },
+      },
+      { onSnapshot: replay, onFrame: replay },
+    );
+    const { tornBytes } = this.#log.stats;
+    if (tornBytes > 0) log.warn("cut an unfinished group that was never acknowledged", { directory, tornBytes });
+    const seconds = (world.clock.monotonicMs() - startMs) / 1000;
+    log.info("loaded", { records: this.store.stats().records, effects: this.#loadedRecords, bytes, seconds: seconds.toFixed(3) });
+    this.store.setLogging(true);
+  }
+
+  #replay(payload: Uint8Array, path: string, offset: number): number {
+    try {
+      return this.store.replay(payload);
+    } catch (error) {
+      throw new NxError("NX_DATA_CORRUPT", `${path}: the frame at byte ${offset} passes its checksum but holds no valid effects: ${(error as Error).message}`, {
+        hint: "the file was written by a defective program; keep a copy and report it",
+        cause: error,
+      });
+    }
+  }
+
+  #onLogState(state: LogState, error: NxError | undefined): void {
+    const { log, onRefusal, onFatal } = this.#options;
+    this.#isStalled = state === "full";
+    if (state === "full") {
+      log.error(`writes are refused: ${error?.message}`, { code: error?.code });
+      onRefusal("MISCONF The disk is full: writes are refused until there is space. Free some; reads go on.");
+    } else if (state === "open") {
+      log.info("writes are accepted again");
+      onRefusal(undefined);
+    } else if (state === "failed") {
+      onFatal(error ?? new NxError("NX_DISK_FAILED", "the log failed"));
+    }
+  }
+
+  get position(): number {
+    return this.#log?.position ?? 0;
+  }
+
+  get durablePosition(): number {
+    return this.#log?.durablePosition ?? 0;
+  }
+
+  get isStalled(): boolean {
+    return this.#isStalled;
+  }
+
+  get isCongested(): boolean {
+    return this.#log?.isCongested ?? false;
+  }
+
+  /** Why no write is durable right now; undefined when all is well. */
+  get refusal(): string | undefined {
+    return this.#isStalled ? "the disk is full: writes are refused" : undefined;
+  }
+
+  get figures() {
+    return { log: this.#log?.stats, compactions: this.#compactions, loadedEffects: this.#loadedRecords };
+  }
+
+  /** Moves the effects of what was just executed into the log's gathering group. */
+  commit(): void {
+    // While the log is not open only expiry still has effects; they wait in the store.
+    if (this.#log === undefined || this.#log.state !== "open") return;
+    const effects = this.store.effects();
+    if (effects.byteLength === 0) return;
+    this.#log.append(effects);
+    this.store.clearEffects();
+  }
+
+  setMemoryLimit(bytesMax: number): void {
+    this.store.setMemoryLimit(bytesMax);
+  }
+
+  /** Rewrites the log as a snapshot now, unless that is under way. */
+  compact(): Promise<void> {
+    this.#compacting ??= this.#compact().finally(() => {
+      this.#compacting = undefined;
+    });
+    return this.#compacting;
+  }
+
+  async #compact(): Promise<void> {
+    const log = this.#log;
+    if (log === undefined) return;
+    const startMs = this.#options.world.clock.monotonicMs();
+    try {
+      await log.compact(() => this.store.exportSlices(this.#options.world.clock, SNAPSHOT_SLICE_BYTES));
+      this.#compactions++;
+      const seconds = ((this.#options.world.clock.monotonicMs() - startMs) / 1000).toFixed(3);
+      this.#options.log.info("compacted the log into a snapshot", { bytes: log.stats.snapshotBytes, seconds });
+    } catch (error) {
+      this.#options.log.error(`compaction failed, the log stays as it was: ${(error as Error).message}`, { code: (error as NxError).code });
+    }
+  }
+
+  #startTimers(clock: Clock): void {
+    this.#timers.push(
+      clock.every(TICK_MS, () => {
+        this.store.tick(clock.nowMs(), TICK_STEPS);
+        this.commit();
+      }),
+    );
+    const { logBytesMin, growthPercent } = this.#options.compaction;
+    this.#timers.push(
+      clock.every(COMPACTION_CHECK_MS, () => {
+        if (this.#log?.isCompactionDue(logBytesMin, 1 + growthPercent / 100) === true) void this.compact();
+      }),
+    );
+  }
+
+  /** Makes everything durable and lets go of the memory. */
+  async close(): Promise<void> {
+    for (const timer of this.#timers) timer.cancel();
+    this.commit();
+    await this.#compacting;
+    try {
+      await this.#log?.close();
+    } finally {
+      this.store.close();
+    }
+  }
+}

@@ -1,0 +1,232 @@
+/**
+ * The listener for Redis clients: sockets on one side, the C engine on the other, the reply gate in between.
+ *
+ * Invariant: one call into C per readable chunk; what it changed is handed to the log before its replies are handed
+ * to the gate; a connection that does not read its replies is not read from, so it cannot make memory grow.
+ * A crash closes the connections; clients see no acknowledgement that was not durable.
+ */
+import type { Clock, Timer } from "../../core/clock.ts";
+import type { Log } from "../../core/log.ts";
+import type { Net, Listener, Socket, TlsMaterial } from "../../core/net.ts";
+import { Outbox } from "../../core/outbox.ts";
+import { RespFlag } from "../../native/resp.ts";
+import { HeldReplies, type ReplyGate, type ReplySink } from "../reply-gate.ts";
+import type { RespSession } from "../wire/resp/host.ts";
+import type { RespService } from "../wire/resp/service.ts";
+import type { DurableStore } from "./durable-store.ts";
+
+export interface RespPortOptions {
+  net: Net;
+  clock: Clock;
+  log: Log;
+  host: string;
+  port: number;
+  tls: TlsMaterial | undefined;
+  durable: DurableStore;
+  gate: ReplyGate;
+  limits(): { connections: number; idleTimeoutMs: number; outboxBytesMax: number };
+}
+
+/** Replies that wait for one client before it is no longer read from. */
+const UNREAD_BYTES_MAX = 1024 * 1024;
+const IDLE_CHECK_MS = 1000;
+
+/** One client: its session in the engine, its held replies, its outbox. */
+class Client implements ReplySink {
+  readonly socket: Socket;
+  readonly session: RespSession;
+  readonly outbox: Outbox;
+  readonly held: HeldReplies;
+  readonly #port: RespPort;
+  /** The engine stopped at its soft reply limit and waits for `resume`. */
+  hasMore = false;
+  isPaused = false;
+  isClosing = false;
+
+  constructor(port: RespPort, socket: Socket, session: RespSession, outboxBytesMax: number) {
+    this.#port = port;
+    this.socket = socket;
+    this.session = session;
+    this.held = new HeldReplies(this);
+    this.outbox = new Outbox(socket, {
+      bytesMax: outboxBytesMax,
+      onDrained: () => this.onReleased(),
+      onOverflow: (bytes) => port.reportSlow(this, bytes),
+    });
+    session.outputBytes = () => this.unreadBytes;
+  }
+
+  get unreadBytes(): number {
+    return this.outbox.length + this.held.length;
+  }
+
+  send(bytes: Uint8Array): void {
+    this.outbox.send(bytes);
+  }
+
+  onReleased(): void {
+    if (this.isClosing && this.held.length === 0) this.outbox.end();
+    else if (this.isPaused && this.unreadBytes === 0) this.#port.unpause(this);
+  }
+
+  pause(): void {
+    if (this.isPaused) return;
+    this.isPaused = true;
+    this.socket.pause();
+  }
+
+  /** Sends what is on its way, then closes. */
+  close(): void {
+    this.isClosing = true;
+    if (this.held.length === 0) this.outbox.end();
+  }
+}
+
+export class RespPort {
+  readonly #options: RespPortOptions;
+  readonly service: RespService;
+  readonly #clients = new Map<number, Client>();
+  #listener: Listener | undefined;
+  #idleTimer: Timer | undefined;
+  /** Clients that wait for the log to take appends again. */
+  #congested: Client[] = [];
+  #refused = 0;
+  #slow = 0;
+  bytesReceived = 0;
+  bytesSent = 0;
+
+  constructor(options: RespPortOptions, createService: (closeOther: (session: RespSession) => void) => RespService) {
+    this.#options = options;
+    this.service = createService((session) => this.#clients.get(session.id)?.close());
+  }
+
+  get connections(): number {
+    return this.#clients.size;
+  }
+
+  get figures() {
+    return { connections: this.#clients.size, refused: this.#refused, closedAsSlow: this.#slow, bytesReceived: this.bytesReceived, bytesSent: this.bytesSent };
+  }
+
+  /** Starts to listen; returns the port. */
+  async listen(): Promise<number> {
+    const { net, clock, host, port, tls } = this.#options;
+    this.#listener = await net.listen<Client | undefined>({
+      host,
+      port,
+      ...(tls !== undefined && { tls }),
+      handlers: {
+        open: (socket) => this.#open(socket),
+        data: (_socket, client, chunk) => client !== undefined && this.#receive(client, chunk),
+        drain: (_socket, client) => client?.outbox.drain(),
+        close: (_socket, client, error) => client !== undefined && this.#closed(client, error),
+      },
+    });
+    this.#idleTimer = clock.every(IDLE_CHECK_MS, () => this.#closeIdle());
+    return this.#listener.port;
+  }
+
+  #open(socket: Socket): Client | undefined {
+    const { connections, outboxBytesMax } = this.#options.limits();
+    if (this.#clients.size >= connections) {
+      this.#refused++;
+      socket.write(Buffer.from("-ERR max number of clients reached\r\n"));
+      socket.end();
+      return undefined;
+    }
+    const session = this.service.open(socket.remoteAddress, `${this.#options.host}:${this.#listener?.port ?? 0}`);
+    const client = new Client(this, socket, session, outboxBytesMax);
+    this.#clients.set(session.id, client);
+    return client;
+  }
+
+  #receive(client: Client, chunk: Uint8Array): void {
+    if (client.isClosing) return;
+    this.bytesReceived += chunk.byteLength;
+    this.#settle(client, this.service.receive(client.session, chunk));
+  }
+
+  /** Logs and sends what a call into the engine left behind, and obeys its flags. */
+  #settle(client: Client, flags: number): void {
+    const { engine } = this.service;
+    const { durable, gate } = this.#options;
+    if (engine.effectsLength > 0) durable.commit();
+    const replies = engine.replies();
+    if (replies.byteLength > 0) {
+      this.bytesSent += replies.byteLength;
+      gate.reply(client.held, replies);
+    }
+    if (flags !== 0) {
+      if ((flags & RespFlag.Close) !== 0) client.close();
+      client.hasMore = (flags & RespFlag.More) !== 0;
+    }
+    if (client.hasMore || client.unreadBytes > UNREAD_BYTES_MAX) this.#holdBack(client);
+    if (durable.isCongested) {
+      client.pause();
+      this.#congested.push(client);
+    }
+  }
+
+  /** Reads nothing more from a client until it has read its replies. */
+  #holdBack(client: Client): void {
+    client.pause();
+    // Everything may have left already; going on in a later turn lets the other clients have theirs.
+    if (client.unreadBytes === 0) this.unpause(client);
+  }
+
+  /** Goes on with a client that was held back, in a turn of its own. */
+  unpause(client: Client): void {
+    this.#options.clock.endOfTurn(() => {
+      if (!client.isPaused || client.isClosing || client.held.isClosed || client.unreadBytes > 0) return;
+      if (this.#options.durable.isCongested) {
+        this.#congested.push(client);
+        return;
+      }
+      if (client.hasMore) {
+        client.hasMore = false;
+        this.#settle(client, this.service.resume(client.session));
+        if (client.hasMore || client.unreadBytes > 0) return;
+      }
+      client.isPaused = false;
+      client.socket.resume();
+    });
+  }
+
+  /** The log takes appends again. */
+  onLogDrain(): void {
+    const congested = this.#congested;
+    this.#congested = [];
+    for (const client of congested) if (client.unreadBytes === 0) this.unpause(client);
+  }
+
+  reportSlow(client: Client, bytes: number): void {
+    this.#slow++;
+    this.#options.log.warn("closed a client that does not read its replies", { remote: client.session.address, unreadBytes: bytes });
+  }
+
+  #closed(client: Client, error: Error | undefined): void {
+    this.#clients.delete(client.session.id);
+    client.held.isClosed = true;
+    client.outbox.close();
+    this.service.close(client.session);
+    if (error !== undefined) this.#options.log.info("connection lost", { remote: client.session.address, reason: error.message });
+  }
+
+  #closeIdle(): void {
+    const { idleTimeoutMs } = this.#options.limits();
+    if (idleTimeoutMs === 0) return;
+    const oldest = this.#options.clock.nowMs() - idleTimeoutMs;
+    for (const client of this.#clients.values()) if (client.session.activeAtMs < oldest) client.socket.terminate();
+  }
+
+  /** Stops accepting. */
+  stopListening(): void {
+    this.#listener?.stop();
+    this.#idleTimer?.cancel();
+  }
+
+  /** Closes every connection. */
+  closeAll(): void {
+    for (const client of this.#clients.values()) client.socket.terminate();
+  }
+}

@@ -1,0 +1,311 @@
+/**
+ * The dht node: a key/value store that Redis clients talk to, durable by default.
+ *
+ * One instance is a store with its log (durable-store.ts), a gate that holds replies until they are durable, and a
+ * listener (resp-port.ts). Everything runs on one event loop; only writing and syncing files happens beside it.
+ */
+import { createHash } from "node:crypto";
+import type { z } from "zod";
+import { buildInfo } from "../../core/build-info.ts";
+import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
+import { readSecret } from "../../core/secret-file.ts";
+import { RespEngine, respDefaults, type RespSettings } from "../../native/resp.ts";
+import { ReplyGate } from "../reply-gate.ts";
+import type { ConfigParameter, InfoSection } from "../wire/resp/host.ts";
+import { LatencyMonitor } from "../wire/resp/latency.ts";
+import { RespService } from "../wire/resp/service.ts";
+import { dhtAbout, type dhtConfig } from "./config.ts";
+import { DurableStore } from "./durable-store.ts";
+import { addMetrics, consoleLine, SlidingRate, StatsLine, thousands, type DhtFigures } from "./figures.ts";
+import { RespPort } from "./resp-port.ts";
+
+type DhtConfig = z.output<typeof dhtConfig>;
+
+function engineSettings(config: DhtConfig, seed: number): RespSettings {
+  return {
+    ...respDefaults,
+    valueBytesMax: config.limits.valueBytesMax,
+    requestBytesMax: config.limits.requestBytesMax,
+    authenticationRequired: config.passwordFile !== undefined,
+    memoryBytesMax: config.limits.memoryBytesMax,
+    seed,
+  };
+}
+
+class DhtNode implements RunningRole<DhtConfig> {
+  readonly #context: RoleContext<DhtConfig>;
+  readonly #durable: DurableStore;
+  readonly #engine: RespEngine;
+  readonly #port: RespPort;
+  readonly #statsLine = new StatsLine();
+  readonly #rate: SlidingRate;
+  readonly #latency = new LatencyMonitor();
+  #config: DhtConfig;
+  #password: string | undefined;
+  #respPort = 0;
+  readonly #seed: number;
+
+  constructor(context: RoleContext<DhtConfig>, durable: DurableStore, gate: ReplyGate) {
+    this.#context = context;
+    this.#config = context.config;
+    this.#durable = durable;
+    this.#password = passwordOf(context.config);
+    this.#rate = new SlidingRate(context.clock);
+    this.#seed = context.random.integer(2 ** 31);
+    this.#engine = new RespEngine(durable.store, engineSettings(context.config, this.#seed));
+    const { net, clock, log, tls, config } = context;
+    this.#port = new RespPort(
+      { net, clock, log, tls, host: config.host, port: config.respPort, durable, gate, limits: () => this.#config.limits },
+      (closeOther) => this.#createService(closeOther),
+    );
+    this.#addMetrics();
+  }
+
+  #createService(closeOther: ConstructorParameters<typeof RespService>[1]): RespService {
+    const { clock, random } = this.#context;
+    const node = this;
+    return new RespService(
+      {
+        version: buildInfo.version,
+        runId: createHash("sha1").update(random.bytes(20)).digest("hex"),
+        processId: process.pid,
+        configFile: "",
+        get port() {
+          return node.#respPort;
+        },
+        startedAtMs: clock.nowMs(),
+        clock,
+        engine: this.#engine,
+        latency: this.#latency,
+        password: () => this.#password,
+        parameters: this.#parameters(),
+        info: () => this.#info(),
+      },
+      closeOther,
+    );
+  }
+
+  async listen(): Promise<void> {
+    this.#respPort = await this.#port.listen();
+    this.#context.announcePort("respPort", this.#respPort);
+  }
+
+  refuseWrites(text: string | undefined): void {
+    this.#engine.refuseWrites(text);
+  }
+
+  onLogDrain(): void {
+    this.#port.onLogDrain();
+  }
+
+  recordSync(durationMs: number): void {
+    this.#latency.record("aof-fsync-always", durationMs, this.#context.clock.nowMs());
+  }
+
+  // --- what it says of itself ------------------------------------------------------------------------------------
+
+  #figures(): DhtFigures {
+    const { records, valueBytes, keyBytes } = this.#durable.store.stats();
+    const port = this.#port.figures;
+    return {
+      bytesSent: port.bytesSent,
+      bytesReceived: port.bytesReceived,
+      recordsHandled: this.#engine.statistics().commandsTotal,
+      connections: port.connections,
+      records,
+      bytes: keyBytes + valueBytes,
+      channels: this.#durable.store.channels().map((channel) => ({ name: channel.name, records: channel.records, bytes: channel.keyBytes + channel.valueBytes })),
+    };
+  }
+
+  notReady(): string[] {
+    const { refusal } = this.#durable;
+    return refusal === undefined ? [] : [refusal];
+  }
+
+  keyFigure(): string {
+    return `${thousands(this.#durable.store.stats().records)} records`;
+  }
+
+  stats() {
+    const { log, compactions } = this.#durable.figures;
+    return {
+      ...this.#durable.store.stats(),
+      ...this.#engine.statistics(),
+      ...this.#port.figures,
+      durability: this.#config.durability,
+      hashRange: { ...this.#config.hashRange },
+      channels: this.#figures().channels.map((channel) => ({ ...channel })),
+      log: log === undefined ? null : { ...log },
+      compactions,
+    };
+  }
+
+  statsLine(): string {
+    return this.#statsLine.next(this.#figures());
+  }
+
+  consoleLine(): string {
+    const figures = this.#figures();
+    return consoleLine({
+      hashRange: this.#config.hashRange,
+      memoryBytesMax: this.#config.limits.memoryBytesMax,
+      memoryBytes: this.#durable.store.stats().memoryBytes,
+      connections: figures.connections,
+      recordsPerSecond: this.#rate.perSecond(figures.recordsHandled),
+      records: figures.records,
+      bytes: figures.bytes,
+      suffix: this.#durable.figures.log?.isCompacting === true ? " (compacting)" : "",
+    });
+  }
+
+  #addMetrics(): void {
+    const { store } = this.#durable;
+    addMetrics(this.#context.metrics, {
+      figures: () => this.#figures(),
+      memoryBytes: () => store.stats().memoryBytes,
+      expired: () => store.stats().expired,
+      logBytes: () => this.#durable.figures.log?.logBytes ?? 0,
+      unsyncedBytes: () => this.#durable.position - this.#durable.durablePosition,
+      refusedConnections: () => this.#port.figures.refused,
+      isRefusingWrites: () => this.#durable.refusal !== undefined,
+      commands: () => {
+        const statistics = this.#engine.statistics();
+        return {
+          total: statistics.commandsTotal,
+          errors: statistics.errorsTotal,
+          hits: statistics.keyspaceHits,
+          misses: statistics.keyspaceMisses,
+        };
+      },
+    });
+  }
+
+  /** What only the role knows for INFO; the rest comes from the service. */
+  #info(): InfoSection[] {
+    const { memoryBytes, memoryPeakBytes, expired } = this.#durable.store.stats();
+    const { log, compactions } = this.#durable.figures;
+    const isLogged = log !== undefined;
+    return [
+      {
+        name: "memory",
+        fields: {
+          used_memory: memoryBytes,
+          used_memory_peak: memoryPeakBytes,
+          maxmemory: this.#config.limits.memoryBytesMax,
+          maxmemory_policy: "noeviction",
+        },
+      },
+      {
+        name: "persistence",
+        fields: {
+          loading: 0,
+          aof_enabled: isLogged ? 1 : 0,
+          aof_rewrite_in_progress: log?.isCompacting === true ? 1 : 0,
+          aof_last_write_status: this.#durable.refusal === undefined ? "ok" : "err",
+          aof_current_size: (log?.logBytes ?? 0) + (log?.snapshotBytes ?? 0),
+          aof_base_size: log?.snapshotBytes ?? 0,
+          compactions,
+        },
+      },
+      {
+        name: "stats",
+        fields: {
+          total_net_input_bytes: this.#port.bytesReceived,
+          total_net_output_bytes: this.#port.bytesSent,
+          rejected_connections: this.#port.figures.refused,
+          expired_keys: expired,
+          evicted_keys: 0,
+        },
+      },
+    ];
+  }
+
+  /** CONFIG GET under Redis' names. What can be set at run time is set through the configuration file and SIGHUP. */
+  #parameters(): ConfigParameter[] {
+    const shown = (name: string, get: () => string | number): ConfigParameter => ({ name, get: () => String(get()) });
+    const limits = () => this.#config.limits;
+    return [
+      shown("appendfsync", () => "always"),
+      shown("appendonly", () => (this.#config.durability === "log" ? "yes" : "no")),
+      shown("bind", () => this.#config.host),
+      shown("databases", () => 16),
+      shown("dir", () => this.#context.dataDir),
+      shown("maxclients", () => limits().connections),
+      shown("maxmemory", () => limits().memoryBytesMax),
+      shown("maxmemory-policy", () => "noeviction"),
+      shown("port", () => this.#respPort),
+      shown("proto-max-bulk-len", () => limits().valueBytesMax),
+      shown("save", () => ""),
+      shown("timeout", () => Math.ceil(limits().idleTimeoutMs / 1000)),
+      {
+        name: "latency-monitor-threshold",
+        get: () => String(this.#latency.thresholdMs),
+        set: (value) => {
+          if (!/^\d{1,12}$/.test(value)) return "argument couldn't be parsed into an integer";
+          this.#latency.thresholdMs = Number(value);
+          return undefined;
+        },
+      },
+    ];
+  }
+
+  // --- life ------------------------------------------------------------------------------------------------------
+
+  reload(config: DhtConfig): void {
+    this.#password = passwordOf(config);
+    this.#engine.configure(engineSettings(config, this.#seed));
+    this.#durable.setMemoryLimit(config.limits.memoryBytesMax);
+    this.#config = config;
+  }
+
+  async drain(): Promise<void> {
+    this.#port.stopListening();
+  }
+
+  async stop(): Promise<void> {
+    this.#port.stopListening();
+    this.#port.closeAll();
+    // Sockets report their end in a later turn, and the engine must see each before it goes.
+    await new Promise<void>((resolve) => this.#context.clock.endOfTurn(resolve));
+    this.#engine.close();
+    await this.#durable.close();
+  }
+}
+
+function passwordOf(config: DhtConfig): string | undefined {
+  return config.passwordFile === undefined ? undefined : readSecret("passwordFile", config.passwordFile);
+}
+
+export const dht = defineRole({
+  ...dhtAbout,
+  async start(context) {
+    const { config, log, fatal, progress } = context;
+    let node: DhtNode | undefined;
+    let gate: ReplyGate | undefined;
+    const syncs = context.metrics.histogram("node_x_dht_sync_seconds", "Writing and syncing one group.");
+    const durable = await DurableStore.open({
+      world: context,
+      log: log.child("store"),
+      dataDir: context.dataDir,
+      mode: config.durability,
+      memoryBytesMax: config.limits.memoryBytesMax,
+      compaction: config.compaction,
+      onDurable: (position) => gate?.onDurable(position),
+      onDrain: () => node?.onLogDrain(),
+      onRefusal: (text) => node?.refuseWrites(text),
+      onGroup: (_bytes, durationMs) => {
+        syncs.observe(durationMs / 1000);
+        node?.recordSync(durationMs);
+      },
+      onFatal: fatal,
+      progress,
+    });
+    if (config.durability === "memory") log.warn("durability is \"memory\": every record is gone when this process ends");
+    gate = new ReplyGate(durable);
+    node = new DhtNode(context, durable, gate);
+    if (durable.refusal !== undefined) node.refuseWrites(`MISCONF ${durable.refusal}`);
+    await node.listen();
+    return node;
+  },
+});
