@@ -1,0 +1,171 @@
+/**
+ * Power loss on a simulated disk: which of the states that POSIX allows is found afterwards.
+ *
+ * Invariant: a crash is a function of a series of choices, each "one of n". Random choices give one state;
+ * `crashStates` walks the whole tree of choices and gives every state, so that a small history can be checked
+ * against all of them. Per sector the choices are its durable content and every unsynced version of it; one sector,
+ * the one in flight, may hold a mix of the durable and the newest content; per file every size it went through; per
+ * directory a prefix of its unsynced changes ("ordered", as journalling file systems do) or any subset ("any").
+ */
+import { seededRandom } from "../random.ts";
+import { applyChange, DirectoryNode, FileNode, type Node, type Sector } from "./disk-state.ts";
+
+/** Answers "one of `count`": 0…count-1. Choice 0 is always "nothing unsynced survived". */
+export type Choose = (count: number) => number;
+
+export interface CrashModel {
+  /** How unsynced names survive. */
+  names: "ordered" | "any";
+  /** Whether the sector in flight may be torn. */
+  isTearing: boolean;
+}
+
+/** Where a torn sector stops being the one content and starts being the other, as parts of the sector. */
+const TEARS = [1 / 32, 1 / 2, 31 / 32];
+
+interface Dirty {
+  sector: Sector;
+  found: FileNode;
+  index: number;
+}
+
+/** The disk after power loss: everything on it is durable again. */
+export function crashed(root: DirectoryNode, choose: Choose, model: CrashModel): DirectoryNode {
+  const dirty: Dirty[] = [];
+  const found = new Map<Node, Node>();
+  const result = crashedDirectory(root, choose, model, found, dirty);
+  if (model.isTearing && dirty.length > 0) tear(dirty, choose);
+  return result;
+}
+
+function crashedDirectory(
+  directory: DirectoryNode,
+  choose: Choose,
+  model: CrashModel,
+  found: Map<Node, Node>,
+  dirty: Dirty[],
+): DirectoryNode {
+  const names = new Map(directory.durable);
+  if (model.names === "ordered") {
+    const kept = choose(directory.changes.length + 1);
+    for (const change of directory.changes.slice(0, kept)) applyChange(names, change);
+  } else {
+    for (const change of directory.changes) if (choose(2) === 1) applyChange(names, change);
+  }
+  const result = new DirectoryNode();
+  for (const [name, node] of names) {
+    let survivor = found.get(node);
+    if (survivor === undefined) {
+      survivor =
+        node.kind === "file"
+          ? crashedFile(node, choose, dirty)
+          : crashedDirectory(node, choose, model, found, dirty);
+      found.set(node, survivor);
+    }
+    result.entries.set(name, survivor);
+    result.durable.set(name, survivor);
+  }
+  return result;
+}
+
+function crashedFile(file: FileNode, choose: Choose, dirty: Dirty[]): FileNode {
+  const result = new FileNode(file.sectorBytes);
+  const sizes = [file.durableSize, ...file.sizes];
+  result.size = sizes[sizes.length === 1 ? 0 : choose(sizes.length)] as number;
+  result.durableSize = result.size;
+  const end = Math.ceil(result.size / file.sectorBytes);
+  for (const [index, sector] of file.sectors) {
+    if (index >= end) continue;
+    let content = sector.durable;
+    if (sector.versions.length > 0) {
+      const pick = choose(sector.versions.length + 1);
+      if (pick > 0) content = sector.versions[pick - 1] as Uint8Array;
+      dirty.push({ sector, found: result, index });
+    }
+    result.sectors.set(index, { durable: content, versions: [], cache: content });
+  }
+  return result;
+}
+
+/** At most one sector is in flight when the power goes. */
+function tear(dirty: Dirty[], choose: Choose): void {
+  const pick = choose(1 + dirty.length * TEARS.length * 2);
+  if (pick === 0) return;
+  const { sector, found, index } = dirty[Math.floor((pick - 1) / (TEARS.length * 2))] as Dirty;
+  const variant = (pick - 1) % (TEARS.length * 2);
+  const newest = sector.versions.at(-1) as Uint8Array;
+  const cut = Math.floor(newest.byteLength * (TEARS[variant >> 1] as number));
+  const [head, tail] = variant % 2 === 0 ? [newest, sector.durable] : [sector.durable, newest];
+  const content = head.slice();
+  content.set(tail.subarray(cut), cut);
+  found.sectors.set(index, { durable: content, versions: [], cache: content });
+}
+
+export interface CrashStates {
+  /** How many states there are, duplicates included. */
+  possible: number;
+  /** False when there were more than `limit` and the rest was sampled. */
+  isExhaustive: boolean;
+}
+
+/**
+ * Calls `visit` with every state that a power loss now can leave: all of them up to `limit`, beyond it the extremes
+ * (nothing survived, everything survived), and a seeded sample.
+ */
+export function crashStates(
+  root: DirectoryNode,
+  model: CrashModel,
+  limit: number,
+  visit: (state: DirectoryNode) => void,
+): CrashStates {
+  const possible = countChoices(root, model);
+  if (possible <= limit) {
+    const path: { pick: number; count: number }[] = [];
+    do {
+      visit(crashed(root, followPath(path), model));
+    } while (advance(path));
+    return { possible, isExhaustive: true };
+  }
+  const random = seededRandom(possible % 0x1_0000_0000);
+  visit(crashed(root, () => 0, model));
+  visit(crashed(root, (count) => count - 1, { ...model, isTearing: false }));
+  for (let sample = 2; sample < limit; sample++) {
+    visit(crashed(root, (count) => random.integer(count), model));
+  }
+  return { possible, isExhaustive: false };
+}
+
+/** An upper bound of the number of states: the product of all choices when everything survived. */
+function countChoices(root: DirectoryNode, model: CrashModel): number {
+  let product = 1;
+  crashed(
+    root,
+    (count) => {
+      product *= count;
+      return count - 1;
+    },
+    model,
+  );
+  return product;
+}
+
+/** Repeats the picks of `path` and extends it with zeros. */
+function followPath(path: { pick: number; count: number }[]): Choose {
+  let depth = 0;
+  return (count) => {
+    if (depth === path.length) path.push({ pick: 0, count });
+    const step = path[depth++] as { pick: number; count: number };
+    return step.pick;
+  };
+}
+
+/** Moves to the next leaf of the tree of choices; false after the last. */
+function advance(path: { pick: number; count: number }[]): boolean {
+  for (let last = path.pop(); last !== undefined; last = path.pop()) {
+    if (last.pick + 1 < last.count) {
+      path.push({ pick: last.pick + 1, count: last.count });
+      return true;
+    }
+  }
+  return false;
+}
