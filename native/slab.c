@@ -22,7 +22,7 @@
 #define UNPOISON(address, bytes) ((void)0)
 #endif
 
-#define REGION_BYTES (64u << 20)
+#define REGION_BYTES (8u << 20)
 #define PAGE_HEADER_BYTES 64u
 #define WARM_PAGES_MIN 16u
 
@@ -92,7 +92,7 @@ void nx_slab_init(nx_slab *slab, uint64_t memory_bytes_max) {
 
 void nx_slab_destroy(nx_slab *slab) {
   for (uint32_t i = 0; i < slab->region_count; i++) {
-    UNPOISON(slab->regions[i], REGION_BYTES);
+    UNPOISON(slab->regions[i], REGION_BYTES - (i + 1 == slab->region_count ? slab->fresh_bytes : 0));
     NX_ASSERT(munmap(slab->regions[i], REGION_BYTES) == 0);
   }
   while (slab->large != NULL) {

@@ -13,7 +13,7 @@
 #define TAG_FROM 26u
 
 /* Records for each bucket: split above 4.5, merge below 2. */
-#define SPLIT_ABOVE(buckets) ((buckets) * 9 / 2)
+#define SPLIT_ABOVE(buckets) ((buckets) * 5)
 #define MERGE_BELOW(buckets) ((buckets) * 2)
 
 static uint8_t tag_of(uint64_t hash) { return (uint8_t)(hash >> TAG_FROM); }
