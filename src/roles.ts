@@ -8,16 +8,25 @@ import type { z } from "zod";
 import type { SchemaCatalog } from "./core/config/load.ts";
 import { nearest } from "./core/config/nearest.ts";
 import { NxError } from "./core/errors.ts";
-import type { RoleAbout } from "./core/role.ts";
+import type { Role, RoleAbout } from "./core/role.ts";
 
 export interface RoleEntry {
   name: string;
   about(): Promise<RoleAbout>;
+  load(): Promise<Role>;
 }
 
 export const roles: readonly RoleEntry[] = [
-  { name: "dht", about: async () => (await import("./channels/dht/config.ts")).dhtAbout },
-  { name: "hub", about: async () => (await import("./hub/config.ts")).hubAbout },
+  {
+    name: "dht",
+    about: async () => (await import("./channels/dht/config.ts")).dhtAbout,
+    load: async () => (await import("./channels/dht/role.ts")).dht,
+  },
+  {
+    name: "hub",
+    about: async () => (await import("./hub/config.ts")).hubAbout,
+    load: async () => (await import("./hub/role.ts")).hub,
+  },
 ];
 
 export const roleNames: readonly string[] = roles.map((role) => role.name);

@@ -4,6 +4,7 @@
 import type { VerbTable } from "./verb.ts";
 
 export const verbs: VerbTable = {
+  run: async () => (await import("./run.ts")).runVerb,
   roles: async () => (await import("./roles.ts")).rolesVerb,
   init: async () => (await import("./init.ts")).initVerb,
   check: async () => (await import("./check.ts")).checkVerb,

@@ -46,7 +46,7 @@ export interface RoleContext<Config> extends World {
 export type NotReadyReasons = string[];
 
 /** One figure or a nested group of figures; `/stats` serves it as JSON, the hub draws it. */
-export type StatsValue = number | string | boolean | null | StatsValue[] | { [key: string]: StatsValue };
+export type StatsValue = number | string | boolean | null | undefined | StatsValue[] | { [key: string]: StatsValue };
 export type Stats = { [key: string]: StatsValue };
 
 export interface RunningRole<Config> {
@@ -98,7 +98,10 @@ export type BenchCommand = (argv: string[]) => Promise<number>;
 /** A role with its schema forgotten, as the table in roles.ts holds it. */
 export type Role = RoleDefinition<z.ZodObject>;
 
-/** Declares a role. Only there for its types. */
-export function defineRole<Schema extends z.ZodObject>(role: RoleDefinition<Schema>): RoleDefinition<Schema> {
-  return role;
+/**
+ * Declares a role: checks its types against its own schema, then forgets the schema. Safe, because the configuration
+ * that a role is started with has always been parsed by `role.config`.
+ */
+export function defineRole<Schema extends z.ZodObject>(role: RoleDefinition<Schema>): Role {
+  return role as unknown as Role;
 }

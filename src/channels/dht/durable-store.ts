@@ -13,7 +13,9 @@ import type { Clock, Timer } from "../../core/clock.ts";
 import { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import { LogFile, type LogState } from "../../core/log-file.ts";
+import type { FrameSource } from "../../core/log-scan.ts";
 import type { World } from "../../core/role.ts";
+import type { NativeBuffer } from "../../native/buffer.ts";
 import { crc32c } from "../../native/crc32c.ts";
 import { Store } from "../../native/store.ts";
 import type { Durability } from "../reply-gate.ts";
@@ -48,17 +50,19 @@ const SNAPSHOT_SLICE_BYTES = 128 * 1024;
 
 export class DurableStore implements Durability {
   readonly store: Store;
+  readonly #effects: NativeBuffer;
   readonly #options: DurableStoreOptions;
   #log: LogFile | undefined;
   #timers: Timer[] = [];
   #compacting: Promise<void> | undefined;
   #compactions = 0;
-  #loadedRecords = 0;
+  #loadedEffects = 0;
   #isStalled = false;
 
   private constructor(options: DurableStoreOptions) {
     this.#options = options;
     this.store = new Store({ memoryBytesMax: 0, seed: options.world.random.bytes(16) });
+    this.#effects = this.store.effects;
   }
 
   /** Loads the log and starts the background work. Throws NX_DATA_CORRUPT, NX_DATA_VERSION, NX_DISK_FAILED. */
@@ -76,10 +80,10 @@ export class DurableStore implements Durability {
     const directory = join(dataDir, "store");
     const startMs = world.clock.monotonicMs();
     let bytes = 0;
-    const replay = (payload: Uint8Array, path: string, offset: number) => {
-      this.#loadedRecords += this.#replay(payload, path, offset);
+    const replay = (payload: Uint8Array, source: FrameSource) => {
+      this.#loadedEffects += this.#replay(payload, source);
       bytes += payload.byteLength;
-      progress(`loading ${path}: ${Math.round(bytes / 2 ** 20)} MiB so far`);
+      progress(`loading ${source.path}: ${Math.round(bytes / 2 ** 20)} MiB so far`);
     };
     this.#log = await LogFile.open(
       {
@@ -99,11 +103,11 @@ export class DurableStore implements Durability {
     const { tornBytes } = this.#log.stats;
     if (tornBytes > 0) log.warn("cut an unfinished group that was never acknowledged", { directory, tornBytes });
     const seconds = (world.clock.monotonicMs() - startMs) / 1000;
-    log.info("loaded", { records: this.store.stats().records, effects: this.#loadedRecords, bytes, seconds: seconds.toFixed(3) });
+    log.info("loaded", { records: this.store.stats().records, effects: this.#loadedEffects, bytes, seconds: seconds.toFixed(3) });
     this.store.setLogging(true);
   }
 
-  #replay(payload: Uint8Array, path: string, offset: number): number {
+  #replay(payload: Uint8Array, { path, offset }: FrameSource): number {
     try {
       return this.store.replay(payload);
     } catch (error) {
@@ -149,18 +153,25 @@ export class DurableStore implements Durability {
     return this.#isStalled ? "the disk is full: writes are refused" : undefined;
   }
 
+  /** Channels by name, with their sizes. */
+  channels() {
+    return this.store.channelNames().map((name) => {
+      const channel = this.store.channel(name);
+      return { name, records: channel?.records ?? 0, bytes: (channel?.keyBytes ?? 0) + (channel?.valueBytes ?? 0) };
+    });
+  }
+
   get figures() {
-    return { log: this.#log?.stats, compactions: this.#compactions, loadedEffects: this.#loadedRecords };
+    return { log: this.#log?.stats, compactions: this.#compactions, loadedEffects: this.#loadedEffects };
   }
 
   /** Moves the effects of what was just executed into the log's gathering group. */
   commit(): void {
     // While the log is not open only expiry still has effects; they wait in the store.
     if (this.#log === undefined || this.#log.state !== "open") return;
-    const effects = this.store.effects();
-    if (effects.byteLength === 0) return;
-    this.#log.append(effects);
-    this.store.clearEffects();
+    if (this.#effects.length === 0) return;
+    this.#log.append(this.#effects.view());
+    this.#effects.clear();
   }
 
   setMemoryLimit(bytesMax: number): void {
@@ -180,7 +191,7 @@ export class DurableStore implements Durability {
     if (log === undefined) return;
     const startMs = this.#options.world.clock.monotonicMs();
     try {
-      await log.compact(() => this.store.exportSlices(this.#options.world.clock, SNAPSHOT_SLICE_BYTES));
+      await log.compact(() => this.store.exportSlices(SNAPSHOT_SLICE_BYTES));
       this.#compactions++;
       const seconds = ((this.#options.world.clock.monotonicMs() - startMs) / 1000).toFixed(3);
       this.#options.log.info("compacted the log into a snapshot", { bytes: log.stats.snapshotBytes, seconds });

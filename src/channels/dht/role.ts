@@ -114,7 +114,7 @@ class DhtNode implements RunningRole<DhtConfig> {
       connections: port.connections,
       records,
       bytes: keyBytes + valueBytes,
-      channels: this.#durable.store.channels().map((channel) => ({ name: channel.name, records: channel.records, bytes: channel.keyBytes + channel.valueBytes })),
+      channels: this.#durable.channels(),
     };
   }
 

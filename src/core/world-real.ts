@@ -1,0 +1,11 @@
+/** The real seams together: what a process on a host runs in. */
+import { lockFile } from "../native/system.ts";
+import { realClock } from "./clock.ts";
+import { RealDisk } from "./disk-real.ts";
+import { realNet } from "./net-real.ts";
+import { realRandom } from "./random.ts";
+import type { World } from "./role.ts";
+
+export function realWorld(): World {
+  return { clock: realClock, random: realRandom, disk: new RealDisk(lockFile), net: realNet };
+}

@@ -1,0 +1,2 @@
+import type { Role } from "../core/role.ts";
+export declare const hub: Role;
