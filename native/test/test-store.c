@@ -158,7 +158,7 @@ static void replay_of_damaged_bytes(void) {
   }
   CHECK(ends > 50);
   uint64_t state = 9;
-  for (uint32_t i = 0; i < 1500; i++) {
+  for (uint32_t i = 0; i < 500; i++) {
     uint8_t *copy = malloc(effects->length);
     memcpy(copy, effects->data, effects->length);
     for (uint64_t flips = 1 + test_random(&state) % 3; flips != 0; flips--) {
