@@ -1,12 +1,11 @@
 /** Bytes that are not well-formed requests, and requests cut at every place. */
 import { describe, expect, test } from "bun:test";
-import { respDefaults, RespEngine, RespFlag } from "../../../../src/native/resp.ts";
-import { RespService } from "../../../../src/channels/wire/resp/service.ts";
+import { RespFlag } from "../../../../src/native/resp.ts";
 import { encode, RawClient } from "./raw.ts";
 import { startRedis } from "./redis.ts";
 import { steps, scripts } from "./scripts.ts";
-import { startTestServer, testHost } from "./server.ts";
-import { openStore } from "./store.ts";
+import { openTestService } from "./service.ts";
+import { startTestServer } from "./server.ts";
 
 const quit = "*1\r\n$4\r\nQUIT\r\n";
 const long = (length: number) => "x".repeat(length);
@@ -43,11 +42,11 @@ const inputs: Record<string, string> = {
   "bulk data not followed by CRLF": "*1\r\n$4\r\nPINGxx*1\r\n$4\r\nPING\r\n",
   "replies before an error are kept":
     "*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nECHO\r\n$2\r\nhi\r\n*1\r\n$x\r\n*1\r\n$4\r\nPING\r\n",
-  "a long inline request": `${long(70_000)}`,
-  "a long count": `*${long(70_000)}`,
-  "a long bulk length": `*1\r\n$${long(70_000)}`,
+  "a long inline request": `${long(200_000)}`,
+  "a long count": `*${long(200_000)}`,
+  "a long bulk length": `*1\r\n$${long(200_000)}`,
   "empty command": "*1\r\n$0\r\n\r\n",
-  "an HTTP request": "GET / HTTP/1.1\r\nHost: localhost\r\n\r\nPING\r\n",
+  "an HTTP header": "Host: localhost\r\n\r\nPING\r\n",
   "an HTTP post": "POST / HTTP/1.1\r\nPING\r\n",
 };
 
@@ -88,32 +87,10 @@ describe("malformed input is answered like redis-server", () => {
   }
 });
 
-function newService() {
-  const store = openStore();
-  const engine = new RespEngine(store, respDefaults);
-  let now = 1_700_000_000_000;
-  const clock = { ...testClock, nowMs: () => now };
-  const service = new RespService(testHost(engine, { clock }), () => {});
-  return {
-    engine,
-    service,
-    advance: (ms: number) => (now += ms),
-    close: () => (engine.close(), store.close()),
-  };
-}
-
-const testClock = {
-  nowMs: () => 0,
-  monotonicMs: () => 0,
-  after: () => ({ cancel() {} }),
-  every: () => ({ cancel() {} }),
-  endOfTurn() {},
-};
-
 describe("chunks", () => {
   /** Replies to `bytes` fed in pieces that end at `cuts`. */
   function replies(bytes: Buffer, cuts: number[]): string {
-    const { engine, service, close } = newService();
+    const { engine, service, close } = openTestService();
     const session = service.open("test", "test");
     const out: Buffer[] = [];
     let start = 0;
@@ -151,7 +128,7 @@ describe("chunks", () => {
   }
 
   test("a million arguments in 64 KiB chunks cost time linear in their number", () => {
-    const { engine, service, close } = newService();
+    const { engine, service, close } = openTestService();
     const session = service.open("test", "test");
     const durationMs = (pairs: number) => {
       const words = ["MSET"];
