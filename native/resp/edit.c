@@ -12,9 +12,8 @@ static bool length_fits(nx_resp *engine, uint64_t offset, uint64_t length) {
 }
 
 static void patch(nx_resp *engine, nx_resp_connection *connection, uint64_t offset, nx_slice bytes) {
-  nx_channel *channel = nx_channel_of(engine, connection);
-  if (channel == NULL) channel = nx_connection_channel_find(engine, connection, true);
-  NX_ASSERT(channel != NULL);
+  nx_channel *channel = nx_channel_for_write(engine, connection);
+  if (channel == NULL) return;
   uint64_t length_after = 0;
   int result = nx_channel_patch(channel, engine->argv[1], offset, bytes, engine->now_ms, &length_after);
   if (result < 0) nx_reply_store_error(engine, result);

@@ -19,7 +19,7 @@ static bool settings_valid(const double *settings) {
     if (!(settings[index] >= 0 && settings[index] <= 9007199254740991.0)) return false;
   }
   /* Lengths in a transaction's queue and counts are 32 bits wide. */
-  return settings[NX_RESP_VALUE_BYTES_MAX] >= 1 && settings[NX_RESP_VALUE_BYTES_MAX] <= 2147483647.0 &&
+  return settings[NX_RESP_VALUE_BYTES_MAX] >= 1 && settings[NX_RESP_VALUE_BYTES_MAX] <= NX_VALUE_BYTES_MAX &&
          settings[NX_RESP_ARGUMENTS_MAX] >= 1 && settings[NX_RESP_ARGUMENTS_MAX] <= 16777216.0;
 }
 

@@ -181,6 +181,8 @@ static inline bool nx_find_counted(nx_resp *engine, nx_resp_connection *connecti
   return found;
 }
 
+/* The connection's channel, created if need be. NULL when there is no memory for it: the error is replied. */
+nx_channel *nx_channel_for_write(nx_resp *engine, nx_resp_connection *connection);
 /* Stores a value; on failure replies the error and returns false. */
 bool nx_put(nx_resp *engine, nx_resp_connection *connection, nx_slice key, nx_slice value, int64_t expires_at_ms);
 

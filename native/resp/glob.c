@@ -40,6 +40,8 @@ static bool element_matches(const uint8_t **at, const uint8_t *end, uint8_t byte
 }
 
 bool nx_glob_matches(nx_slice pattern, nx_slice text) {
+  /* Redis never looks at a pattern when the text is empty, except for the pattern that is one star. */
+  if (text.length == 0) return pattern.length == 0 || (pattern.length == 1 && pattern.data[0] == '*');
   const uint8_t *at = pattern.data;
   const uint8_t *end = pattern.data + pattern.length;
   uint64_t index = 0;

@@ -4,10 +4,16 @@
 #include "expiry.h"
 #include "reply.h"
 
-bool nx_put(nx_resp *engine, nx_resp_connection *connection, nx_slice key, nx_slice value, int64_t expires_at_ms) {
+nx_channel *nx_channel_for_write(nx_resp *engine, nx_resp_connection *connection) {
   nx_channel *channel = nx_channel_of(engine, connection);
   if (channel == NULL) channel = nx_connection_channel_find(engine, connection, true);
-  NX_ASSERT(channel != NULL);
+  if (channel == NULL) nx_reply_store_error(engine, -ENOMEM);
+  return channel;
+}
+
+bool nx_put(nx_resp *engine, nx_resp_connection *connection, nx_slice key, nx_slice value, int64_t expires_at_ms) {
+  nx_channel *channel = nx_channel_for_write(engine, connection);
+  if (channel == NULL) return false;
   int result = nx_channel_put(channel, key, value, expires_at_ms);
   if (result < 0) nx_reply_store_error(engine, result);
   return result >= 0;

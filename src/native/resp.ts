@@ -48,7 +48,7 @@ export const RespFlag = {
 
 /** Limits of the engine. All sizes in bytes. */
 export interface RespSettings {
-  /** The longest argument and the longest value, 1 to 2^31-1. Redis' `proto-max-bulk-len`. */
+  /** The longest argument and the longest value, 1 to 2^30. Redis' `proto-max-bulk-len`. */
   valueBytesMax: number;
   /** Arguments of one request, at most 2^24. */
   argumentsMax: number;

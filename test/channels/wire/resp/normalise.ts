@@ -26,6 +26,15 @@ function sorted(reply: Buffer): string {
   return show([head ?? "", ...members.map(show).sort()]);
 }
 
+/** The pairs of a map or flat array sorted: no order is promised. */
+function sortedPairs(reply: Buffer): string {
+  const tree = parse(reply);
+  if (typeof tree === "string") return tree;
+  const pairs: string[] = [];
+  for (let at = 1; at < tree.length; at += 2) pairs.push(show(tree.slice(at, at + 2)));
+  return show([tree[0] ?? "", ...pairs.sort()]);
+}
+
 /** Name, arity, flags, keys, categories; not tips and key specifications, which are not offered. Of containers not
  * the subcommands, because fewer are offered. */
 function commandInfo(reply: Buffer): string {
@@ -54,6 +63,7 @@ const rules: Record<string, Rule> = {
   exec: connectionId,
   // The order of keys is each table's own.
   keys: sorted,
+  "config get": sortedPairs,
   scan: (reply) => {
     const tree = parse(reply);
     return typeof tree === "string" ? tree : show([tree[0] ?? "", tree[1] ?? "", sorted(scanKeys(reply))]);

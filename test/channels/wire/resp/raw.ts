@@ -46,6 +46,7 @@ export function cutReplies(bytes: Buffer): Buffer[] {
 
 export class RawClient implements AsyncDisposable {
   #received: Buffer = Buffer.alloc(0);
+  readonly #chunks: Buffer[] = [];
   #wake: () => void = () => {};
   #isClosed = false;
   #waiting: Uint8Array = new Uint8Array(0);
@@ -58,7 +59,7 @@ export class RawClient implements AsyncDisposable {
       port,
       socket: {
         data: (_socket, chunk) => {
-          client.#received = Buffer.concat([client.#received, chunk]);
+          client.#chunks.push(Buffer.from(chunk));
           client.#wake();
         },
         drain: () => client.#flush(),
@@ -85,11 +86,20 @@ export class RawClient implements AsyncDisposable {
     this.#waiting = this.#waiting.subarray(Math.max(taken, 0));
   }
 
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
   /** The next `count` replies, fewer when the server closes before. */
   async replies(count: number): Promise<Buffer[]> {
     const replies: Buffer[] = [];
     let start = 0;
     while (replies.length < count) {
+      this.#gather();
       const end = replyEnd(this.#received, start);
       if (end >= 0) {
         replies.push(this.#received.subarray(start, end));
@@ -103,6 +113,17 @@ export class RawClient implements AsyncDisposable {
     return replies;
   }
 
+  /** Waits for that many bytes and forgets them; false when the server closes before. */
+  async skip(length: number): Promise<boolean> {
+    let missing = length - this.#received.byteLength;
+    this.#received = Buffer.alloc(0);
+    for (;;) {
+      for (const chunk of this.#chunks.splice(0)) missing -= chunk.byteLength;
+      if (missing <= 0 || this.#isClosed) return missing === 0;
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
   async command(...words: Word[]): Promise<Buffer> {
     this.send(encode(words));
     const [reply] = await this.replies(1);
@@ -110,9 +131,14 @@ export class RawClient implements AsyncDisposable {
     return reply;
   }
 
+  #gather(): void {
+    if (this.#chunks.length > 0) this.#received = Buffer.concat([this.#received, ...this.#chunks.splice(0)]);
+  }
+
   /** Everything until the server closes. */
   async untilClosed(): Promise<Buffer> {
     while (!this.#isClosed) await new Promise<void>((resolve) => (this.#wake = resolve));
+    this.#gather();
     return this.#received;
   }
 

@@ -50,3 +50,8 @@ for (const protocol of [2, 3] as const) {
     }
   });
 }
+
+test("the comparison can fail: the two protocol versions are told apart", async () => {
+  const parsed = steps(scripts["MSET MSETNX MGET"] ?? "");
+  expect(await play(ours.port, parsed, 3)).not.toEqual(await play(redis.port, parsed, 2));
+});

@@ -322,14 +322,14 @@ export const scripts: Record<string, string> = {
     PERSIST k
     PERSIST missing
     EXPIRE k 100 XX
-    EXPIRE k 100 GT
-    EXPIRE k 100 LT
+    EXPIRE k 110 GT
+    EXPIRE k 90 LT
     PERSIST k
     EXPIRE k 100 NX
     EXPIRE k 100 NX XX
     EXPIRE k 100 NX GT
     EXPIRE k 100 GT LT
-    EXPIRE k 100 XX GT
+    EXPIRE k 50 XX GT
     EXPIRE k 100 xx gt lt
     EXPIRE k 100 bogus
     EXPIRE k x bogus
@@ -698,10 +698,6 @@ export const scripts: Record<string, string> = {
     1: WATCH k
     2: DEL k
     2: SET k 1
-    1: MULTI
-    1: EXEC
-    1: SET e 1 PX 1
-    1: WATCH e
     1: MULTI
     1: EXEC
     1: SELECT 3
