@@ -8,10 +8,11 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { z } from "zod";
+import { realClock } from "../clock.ts";
 import { errnoOf, NxError } from "../errors.ts";
-import type { TlsMaterial } from "../net.ts";
+import { loadTls, type TlsFiles } from "../tls.ts";
 import { configKeys } from "./keys.ts";
-import type { Origins, Origin } from "./origin.ts";
+import type { Origins } from "./origin.ts";
 import type { ParsedText } from "./parse.ts";
 import type { Problem } from "./problem.ts";
 import type { FileKind } from "./schema.ts";
@@ -69,22 +70,25 @@ function fileFault(path: string, kind: FileKind): string | undefined {
   }
 }
 
-/** A certificate and a key that do not belong together only fail when the first client connects: compare them here. */
+/** What shows only when the files are taken together: key and certificate belong to each other, and it is valid today. */
 function pairProblems(check: FileCheck): Problem[] {
-  const tls = check.config.tls as { cert: string; key: string } | undefined;
+  const tls = check.config.tls as TlsFiles | undefined;
   if (tls === undefined) return [];
-  const cert = new X509Certificate(readBounded(resolve(check.workingDirectory, tls.cert), PEM_BYTES_MAX));
-  const key = createPrivateKey(readBounded(resolve(check.workingDirectory, tls.key), PEM_BYTES_MAX));
-  if (cert.checkPrivateKey(key)) return [];
-  const origin: Origin = check.origins.of(["tls", "key"]);
-  return [
-    {
-      origin,
-      path: ["tls", "key"],
-      wanted: `the private key of ${tls.cert}`,
-      got: `${tls.key}, the key of another certificate`,
-    },
-  ];
+  const at = (path: string) => resolve(check.workingDirectory, path);
+  try {
+    loadTls({ cert: at(tls.cert), key: at(tls.key) }, realClock.nowMs());
+    return [];
+  } catch (error) {
+    const got = (error as Error).message.replace(/^tls[.a-z]*: /, "");
+    return [
+      {
+        origin: check.origins.of(["tls"]),
+        path: ["tls"],
+        wanted: "a certificate that is valid today, with its own key",
+        got,
+      },
+    ];
+  }
 }
 
 /**
@@ -96,20 +100,6 @@ export function readSecretFile(path: string): string {
   if (text === "") throw unusable(path, "which is empty");
   if (/[\r\n\0]/.test(text)) throw unusable(path, "which has more than one line");
   return text;
-}
-
-/** Reads the PEM files of a `tls` group, checked by `loadConfig` before. */
-export function readTlsFiles(
-  tls: { cert: string; key: string; clientCa?: string | undefined },
-  workingDirectory: string,
-): TlsMaterial {
-  const at = (path: string) => resolve(workingDirectory, path);
-  const material: TlsMaterial = {
-    cert: readBounded(at(tls.cert), PEM_BYTES_MAX),
-    key: readPrivateFile(at(tls.key), PEM_BYTES_MAX),
-  };
-  if (tls.clientCa !== undefined) material.clientCa = readBounded(at(tls.clientCa), PEM_BYTES_MAX);
-  return material;
 }
 
 /** A text file that no other user can access; throws NX_SECRET_UNUSABLE otherwise. */

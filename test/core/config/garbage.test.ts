@@ -10,7 +10,13 @@ import { dhtConfig } from "../../../src/channels/dht/config.ts";
 
 function judge(bytes: Uint8Array): void {
   const parsed = parseBytes("dht.json", bytes);
-  const draft: Draft = { role: "dht", schema: dhtConfig, value: parsed.value, origins: new Origins(), problems: parsed.problems };
+  const draft: Draft = {
+    role: "dht",
+    schema: dhtConfig,
+    value: parsed.value,
+    origins: new Origins(),
+    problems: parsed.problems,
+  };
   const config = validate(dhtConfig, draft, parsed);
   const lines = parsed.text.split("\n");
   for (const problem of draft.problems) {
@@ -25,13 +31,47 @@ function judge(bytes: Uint8Array): void {
   expect(Object.keys(Object.prototype)).toEqual([]);
 }
 
-const hostileKey = fc.constantFrom("__proto__", "constructor", "prototype", "toString", "limits", "respPort", "tls", "log", "hashRange", "min", "", "a.b", "\u0000", "\ud800");
+const hostileKey = fc.constantFrom(
+  "__proto__",
+  "constructor",
+  "prototype",
+  "toString",
+  "limits",
+  "respPort",
+  "tls",
+  "log",
+  "hashRange",
+  "min",
+  "",
+  "a.b",
+  "\u0000",
+  "\ud800",
+);
 const { tree } = fc.letrec((tie) => ({
   tree: fc.oneof(
     { maxDepth: 6, withCrossShrink: true },
-    fc.constantFrom("null", "true", "1e999", "-0", "9007199254740993", '""', '"\\ud800"', '"\\u0000"', "[]", "{}", "// x\n1", "NaN", "'a'"),
+    fc.constantFrom(
+      "null",
+      "true",
+      "1e999",
+      "-0",
+      "9007199254740993",
+      '""',
+      '"\\ud800"',
+      '"\\u0000"',
+      "[]",
+      "{}",
+      "// x\n1",
+      "NaN",
+      "'a'",
+    ),
     fc.array(tie("tree"), { maxLength: 4 }).map((items) => `[${items.join(",")}]`),
-    fc.array(fc.tuple(hostileKey, tie("tree")), { maxLength: 6 }).map((entries) => `{${entries.map(([key, value]) => `${JSON.stringify(key)}:${String(value)}`).join(",")}}`),
+    fc
+      .array(fc.tuple(hostileKey, tie("tree")), { maxLength: 6 })
+      .map(
+        (entries) =>
+          `{${entries.map(([key, value]) => `${JSON.stringify(key)}:${String(value)}`).join(",")}}`,
+      ),
   ),
 }));
 
@@ -40,11 +80,16 @@ test("random bytes", () => {
 });
 
 test("random objects with hostile keys and values", () => {
-  fc.assert(fc.property(tree, (text) => judge(Buffer.from(String(text)))), { numRuns: 3000 });
+  fc.assert(
+    fc.property(tree, (text) => judge(Buffer.from(String(text)))),
+    { numRuns: 3000 },
+  );
 });
 
 test("a valid file with a few bytes changed", () => {
-  const valid = Buffer.from('{\n  "respPort": 7000, // port\n  "limits": { "connections": 10 },\n  "hashRange": { "min": "0000000000000000" }\n}\n');
+  const valid = Buffer.from(
+    '{\n  "respPort": 7000, // port\n  "limits": { "connections": 10 },\n  "hashRange": { "min": "0000000000000000" }\n}\n',
+  );
   const edit = fc.record({ at: fc.nat(valid.length - 1), byte: fc.nat(255) });
   fc.assert(
     fc.property(fc.array(edit, { minLength: 1, maxLength: 4 }), (edits) => {
@@ -57,20 +102,31 @@ test("a valid file with a few bytes changed", () => {
 });
 
 test("every prefix of a valid file", () => {
-  const valid = Buffer.from('{ "limits": { "connections": 10, /* c */ "idleTimeoutMs": 1.5e3 }, "host": "\u00e9\\u00e9" }');
+  const valid = Buffer.from(
+    '{ "limits": { "connections": 10, /* c */ "idleTimeoutMs": 1.5e3 }, "host": "\u00e9\\u00e9" }',
+  );
   for (let length = 0; length < valid.length; length++) judge(valid.subarray(0, length));
 });
 
 test("a megabyte of one token or of mistakes is judged within seconds", () => {
   const size = 1024 * 1024;
-  for (const piece of ["[", "{", "}", ",", '"', "/", '{"a":', '"x" ', '"x":1,', "\n", "\u00e9", "1"]) judgeQuickly(Buffer.from(piece.repeat(Math.floor(size / Buffer.byteLength(piece)))));
-  judgeQuickly(Buffer.from(`{${Array.from({ length: 60_000 }, (_, index) => `"key${index}":${index}`).join(",")}}`));
+  for (const piece of ["[", "{", "}", ",", '"', "/", '{"a":', '"x" ', '"x":1,', "\n", "\u00e9", "1"])
+    judgeQuickly(Buffer.from(piece.repeat(Math.floor(size / Buffer.byteLength(piece)))));
+  judgeQuickly(
+    Buffer.from(`{${Array.from({ length: 60_000 }, (_, index) => `"key${index}":${index}`).join(",")}}`),
+  );
 });
 
 function judgeQuickly(bytes: Uint8Array): void {
   const startedMs = performance.now();
   const parsed = parseBytes("dht.json", bytes);
-  const draft: Draft = { role: "dht", schema: dhtConfig, value: parsed.value, origins: new Origins(), problems: parsed.problems };
+  const draft: Draft = {
+    role: "dht",
+    schema: dhtConfig,
+    value: parsed.value,
+    origins: new Origins(),
+    problems: parsed.problems,
+  };
   validate(dhtConfig, draft, parsed);
   expect(draft.problems.length).toBeGreaterThan(0);
   expect(performance.now() - startedMs).toBeLessThan(5000);
@@ -79,12 +135,23 @@ function judgeQuickly(bytes: Uint8Array): void {
 test("random --set texts", () => {
   const set = fc.oneof(
     fc.string({ maxLength: 60 }),
-    fc.tuple(fc.array(hostileKey, { minLength: 1, maxLength: 4 }).map((parts) => parts.join(".")), tree).map(([key, value]) => `${key}=${String(value)}`),
+    fc
+      .tuple(
+        fc.array(hostileKey, { minLength: 1, maxLength: 4 }).map((parts) => parts.join(".")),
+        tree,
+      )
+      .map(([key, value]) => `${key}=${String(value)}`),
   );
   fc.assert(
     fc.property(fc.array(set, { maxLength: 4 }), (sets) => {
       const parsed = parseText("dht.json", "{}");
-      const draft: Draft = { role: "dht", schema: dhtConfig, value: parsed.value, origins: new Origins(), problems: [] };
+      const draft: Draft = {
+        role: "dht",
+        schema: dhtConfig,
+        value: parsed.value,
+        origins: new Origins(),
+        problems: [],
+      };
       applySets(draft, sets);
       validate(dhtConfig, draft, parsed);
       expect(Object.keys(Object.prototype)).toEqual([]);

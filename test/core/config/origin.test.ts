@@ -23,7 +23,11 @@ test("the environment overrules the file, --set overrules both, the last --set w
     environment: { NODE_X_DHT_LIMITS_CONNECTIONS: "20", NODE_X_DHT_LIMITS_IDLE_TIMEOUT_MS: "30" },
     sets: ["limits.idleTimeoutMs=299", "limits.idleTimeoutMs=300", "host=::1"],
   });
-  expect(config?.config).toMatchObject({ respPort: 1, host: "::1", limits: { connections: 20, idleTimeoutMs: 300 } });
+  expect(config?.config).toMatchObject({
+    respPort: 1,
+    host: "::1",
+    limits: { connections: 20, idleTimeoutMs: 300 },
+  });
   expect(originsOf(config as LoadedConfig)).toMatchObject({
     respPort: "dht.json:2:15",
     "limits.connections": "environment NODE_X_DHT_LIMITS_CONNECTIONS",
@@ -35,14 +39,19 @@ test("the environment overrules the file, --set overrules both, the last --set w
 });
 
 test("--set of a whole group takes JSON and replaces the file's", async () => {
-  const { config } = await directory.load('{ "limits": { "connections": 2 } }', { sets: ['limits={"idleTimeoutMs":7}'] });
+  const { config } = await directory.load('{ "limits": { "connections": 2 } }', {
+    sets: ['limits={"idleTimeoutMs":7}'],
+  });
   expect(config?.config.limits).toMatchObject({ connections: 5000, idleTimeoutMs: 7 });
   expect(originsOf(config as LoadedConfig)["limits.idleTimeoutMs"]).toBe('--set limits={"idleTimeoutMs":7}');
 });
 
 test("__proto__ inside a JSON value of --set or a variable sets nothing anywhere", async () => {
   const evil = '{"__proto__":{"connections":1}}';
-  const { config } = await directory.load("{}", { sets: [`limits=${evil}`], environment: { NODE_X_DHT_COMPACTION_LOG_BYTES_MIN: "65536" } });
+  const { config } = await directory.load("{}", {
+    sets: [`limits=${evil}`],
+    environment: { NODE_X_DHT_COMPACTION_LOG_BYTES_MIN: "65536" },
+  });
   expect((config?.config.limits as { connections: number }).connections).toBe(5000);
   expect(({} as { connections?: number }).connections).toBeUndefined();
 });
@@ -66,10 +75,13 @@ const names: [file: string, role: string, instance: string][] = [
   ["hub.json", "hub", "hub"],
 ];
 
-test.each(names)("%s is role %s, instance %s, with its data in <working directory>/<instance>", async (file, role, instance) => {
-  const { config } = await directory.load("{}", { file });
-  expect(config).toMatchObject({ role, instance, dataDir: join(directory.path, instance) });
-});
+test.each(names)(
+  "%s is role %s, instance %s, with its data in <working directory>/<instance>",
+  async (file, role, instance) => {
+    const { config } = await directory.load("{}", { file });
+    expect(config).toMatchObject({ role, instance, dataDir: join(directory.path, instance) });
+  },
+);
 
 test.each(["dht0.json", "x.dht0.jsn", "a.b.dht0.json", "x.dhtx.json"])("%s names no role", async (file) => {
   expect((await directory.problems("{}", { file }))[0]).toContain("wanted a role");
@@ -116,20 +128,30 @@ test("two loopback addresses may both have a port", async () => {
   expect(problems).toEqual([]);
 });
 
-test.each(roles.map((role) => [role.name, role] as const))("every key of %s has a variable of its own, and the variable sets it", async (name, role) => {
-  const keys = configKeys((await role.about()).config).filter((key) => !key.isGroup && key.name !== "role");
-  const variables = keys.map((key) => environmentName(name, key.path));
-  expect(new Set(variables).size).toBe(keys.length);
-  for (const [index, key] of keys.entries()) {
-    const variable = variables[index] as string;
-    // A value that no key accepts: the error must name this key, or (for a text key) the value must arrive there.
-    const { config, problems } = await directory.load("{}", { file: `${name}.json`, environment: { [variable]: "\u0001" } });
-    const isNamed = problems.some((problem) => problem.path.join(".") === key.name && originText(problem.origin) === `environment ${variable}`);
-    const hasArrived = config !== undefined && originText(config.origins.of(key.path)) === `environment ${variable}`;
-    // A half-set tls group is refused at its missing half.
-    expect(isNamed || hasArrived || key.path[0] === "tls").toBe(true);
-  }
-});
+test.each(roles.map((role) => [role.name, role] as const))(
+  "every key of %s has a variable of its own, and the variable sets it",
+  async (name, role) => {
+    const keys = configKeys((await role.about()).config).filter((key) => !key.isGroup && key.name !== "role");
+    const variables = keys.map((key) => environmentName(name, key.path));
+    expect(new Set(variables).size).toBe(keys.length);
+    for (const [index, key] of keys.entries()) {
+      const variable = variables[index] as string;
+      // A value that no key accepts: the error must name this key, or (for a text key) the value must arrive there.
+      const { config, problems } = await directory.load("{}", {
+        file: `${name}.json`,
+        environment: { [variable]: "\u0001" },
+      });
+      const isNamed = problems.some(
+        (problem) =>
+          problem.path.join(".") === key.name && originText(problem.origin) === `environment ${variable}`,
+      );
+      const hasArrived =
+        config !== undefined && originText(config.origins.of(key.path)) === `environment ${variable}`;
+      // A half-set tls group is refused at its missing half.
+      expect(isNamed || hasArrived || key.path[0] === "tls").toBe(true);
+    }
+  },
+);
 
 test("the names of variables follow one rule", () => {
   expect(environmentName("dht", ["adminPort"])).toBe("NODE_X_DHT_ADMIN_PORT");

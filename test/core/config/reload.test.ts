@@ -47,6 +47,8 @@ test("the same values written differently are no change", async () => {
 });
 
 test("a group named reloadable covers its members", async () => {
-  const plan = planReload(await load("{}"), await load('{ "compaction": { "growthPercent": 50 } }'), ["compaction"]);
+  const plan = planReload(await load("{}"), await load('{ "compaction": { "growthPercent": 50 } }'), [
+    "compaction",
+  ]);
   expect(plan.applicable.map((change) => change.key)).toEqual(["compaction.growthPercent"]);
 });
