@@ -5,11 +5,11 @@
  * message. `check` reads all of them, so a deployment fails before it starts and not at the first connection.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { z } from "zod";
 import { realClock } from "../clock.ts";
-import { errnoOf, NxError } from "../errors.ts";
+import { NxError } from "../errors.ts";
+import { readBounded, readPrivateFile, readSecretFile } from "../secret-file.ts";
 import { loadTls, type TlsFiles } from "../tls.ts";
 import { configKeys } from "./keys.ts";
 import type { Origins } from "./origin.ts";
@@ -18,10 +18,7 @@ import type { Problem } from "./problem.ts";
 import type { FileKind } from "./schema.ts";
 import { valueAt } from "./validate.ts";
 
-const SECRET_BYTES_MAX = 64 * 1024;
 const PEM_BYTES_MAX = 1024 * 1024;
-/** Any access by users who are neither the owner nor in the group. systemd and Kubernetes hand out group-readable ones. */
-const OTHERS = 0o007;
 
 export interface FileCheck {
   config: Record<string, unknown>;
@@ -91,51 +88,9 @@ function pairProblems(check: FileCheck): Problem[] {
   }
 }
 
-/**
- * The secret in a file, without its final line end. Throws NX_SECRET_UNUSABLE when the file is missing, empty,
- * too long or accessible to other users.
- */
-export function readSecretFile(path: string): string {
-  const text = readPrivateFile(path, SECRET_BYTES_MAX).replace(/\r?\n$/, "");
-  if (text === "") throw unusable(path, "which is empty");
-  if (/[\r\n\0]/.test(text)) throw unusable(path, "which has more than one line");
-  return text;
-}
-
-/** A text file that no other user can access; throws NX_SECRET_UNUSABLE otherwise. */
-export function readPrivateFile(path: string, bytesMax: number): string {
-  const text = readBounded(path, bytesMax);
-  const mode = statSync(path).mode & 0o777;
-  if ((mode & OTHERS) !== 0)
-    throw unusable(path, `which other users can access (mode 0${mode.toString(8)}): chmod 600 it`);
-  return text;
-}
-
-function readBounded(path: string, bytesMax: number): string {
-  try {
-    const { size } = statSync(path);
-    if (size > bytesMax) throw unusable(path, `which is longer than ${bytesMax} bytes`);
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    if (error instanceof NxError) throw error;
-    const reasons: Record<string, string> = {
-      ENOENT: "which does not exist",
-      EACCES: "which this user may not read",
-      EISDIR: "a directory",
-    };
-    throw unusable(path, reasons[errnoOf(error) ?? ""] ?? (error as Error).message);
-  }
-}
-
 /** The certificates in a PEM text; throws when there is none. */
 function pemBlocks(text: string): string[] {
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g);
   if (blocks === null) throw new Error("no certificate");
   return blocks;
-}
-
-function unusable(path: string, fault: string): NxError {
-  return new NxError("NX_SECRET_UNUSABLE", `${path}, ${fault}`, {
-    hint: "secrets, keys and certificates are readable files; secrets and keys have mode 0600",
-  });
 }

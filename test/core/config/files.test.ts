@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import { createAuthority, issueCertificate } from "../../../src/core/certificates.ts";
-import { readSecretFile } from "../../../src/core/config/files.ts";
+import { readSecretFile } from "../../../src/core/secret-file.ts";
 import { ConfigDirectory } from "./helpers.ts";
 
 const directory = new ConfigDirectory();
@@ -67,7 +67,7 @@ test("a secret file that is missing, or a directory, is refused", async () => {
   expect((await directory.problems('{ "passwordFile": "none" }'))[0]).toEndWith(
     `got ${at("none")}, which does not exist`,
   );
-  expect((await directory.problems('{ "passwordFile": "." }'))[0]).toContain("a directory");
+  expect((await directory.problems('{ "passwordFile": "." }'))[0]).toEndWith(", which is a directory");
 });
 
 test("a matching certificate and key are accepted", async () => {
