@@ -9,21 +9,43 @@ export const runVerb = defineVerb({
     "again and reopens the log files; SIGUSR1 only reopens them. Ports that are 0 are told in <dataDir>/ports.json.",
   args: {
     role: { type: "positional", required: true, description: "The role; `node-x roles` lists them" },
-    config: { type: "string", alias: "c", valueHint: "FILE", required: true, description: "The instance's configuration file" },
-    set: { type: "string", valueHint: "KEY=VALUE", description: "Set a key; wins over the file and the environment; may be repeated" },
+    config: {
+      type: "string",
+      alias: "c",
+      valueHint: "FILE",
+      required: true,
+      description: "The instance's configuration file",
+    },
+    set: {
+      type: "string",
+      valueHint: "KEY=VALUE",
+      description: "Set a key; wins over the file and the environment; may be repeated",
+    },
   },
   repeatable: ["set"],
   examples: [
     { command: "node-x run dht --config configs/dht.json", shows: "Start a key/value node" },
-    { command: "node-x run dht -c dht.json --set respPort=0 --set dataDir=/tmp/try", shows: "Take a free port and another directory" },
-    { command: "NODE_X_DHT_DURABILITY=memory node-x run dht -c dht.json", shows: "Set a key through the environment" },
+    {
+      command: "node-x run dht -c dht.json --set respPort=0 --set dataDir=/tmp/try",
+      shows: "Take a free port and another directory",
+    },
+    {
+      command: "NODE_X_DHT_DURABILITY=memory node-x run dht -c dht.json",
+      shows: "Set a key through the environment",
+    },
   ],
   async run(call) {
     const { args, environment, workingDirectory, stderr } = call;
     const { roleEntry, schemaCatalog } = await import("../roles.ts");
     const entry = roleEntry(args.role);
     const { loadConfig } = await import("../core/config/load.ts");
-    const sources = { file: args.config, role: args.role, environment, sets: call.all("set"), workingDirectory };
+    const sources = {
+      file: args.config,
+      role: args.role,
+      environment,
+      sets: call.all("set"),
+      workingDirectory,
+    };
     const readConfig = () => loadConfig(sources, schemaCatalog);
     const loaded = await readConfig();
     const [role, { runInProcess }, { realWorld }] = await Promise.all([

@@ -16,6 +16,9 @@ interface SelfTest {
 
 const selfTests: SelfTest[] = [
   { name: "native", run: async () => (await import("./selftests/native.ts")).nativeAbi() },
+  { name: "crc32c", run: async () => (await import("./selftests/codec.ts")).crc32cVectors() },
+  { name: "crc32c-native", run: async () => (await import("./selftests/native.ts")).nativeCrc32c() },
+  { name: "log-frame", run: async () => (await import("./selftests/native.ts")).nativeFrames() },
   { name: "zstd", run: async () => (await import("./selftests/zstd.ts")).zstdRoundTrip() },
   { name: "zstd-oracle", run: async () => (await import("./selftests/zstd.ts")).zstdAgainstBuiltIn() },
   { name: "schemas", run: async () => (await import("./selftests/schemas.ts")).schemasHold() },

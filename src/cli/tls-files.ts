@@ -18,7 +18,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readPrivateFile } from "../core/config/files.ts";
+import { readPrivateFile } from "../core/secret-file.ts";
 import { errnoOf, NxError } from "../core/errors.ts";
 import type { CertificatePair } from "../core/certificates.ts";
 

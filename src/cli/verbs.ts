@@ -10,6 +10,7 @@ export const verbs: VerbTable = {
   check: async () => (await import("./check.ts")).checkVerb,
   config: async () => (await import("./config.ts")).configVerb,
   health: async () => (await import("./health.ts")).healthVerb,
+  bench: async () => (await import("./bench.ts")).benchVerb,
   doctor: async () => (await import("./doctor.ts")).doctorVerb,
   selftest: async () => (await import("./selftest.ts")).selftestVerb,
   tls: async () => (await import("./tls.ts")).tlsVerb,

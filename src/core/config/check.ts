@@ -45,7 +45,7 @@ function clashes(loaded: readonly LoadedConfig[]): Problem[] {
       claimed.set(claim.resource, [...earlier, { owner: config, claim }]);
       const rival = earlier.find((other) => overlaps(claim, other.claim));
       if (rival === undefined) continue;
-      const rivalOrigin = rival.owner.origins.of(rival.claim.path);
+      const rivalOrigin = rival.owner.origins.exact(rival.claim.path);
       const holder = rivalOrigin.kind === "default" ? rival.owner.file : originText(rivalOrigin);
       const got = `${claim.shown}, which ${holder} uses too`;
       problems.push({ origin: placeOf(config, claim.path), path: claim.path, wanted: claim.wanted, got });
@@ -62,7 +62,7 @@ function overlaps(one: Claim, other: Claim): boolean {
 
 /** A default has no place in the file: point at its first line. */
 function placeOf(config: LoadedConfig, path: KeyPath): Problem["origin"] {
-  const origin = config.origins.of(path);
+  const origin = config.origins.exact(path);
   const isNowhere = origin.kind === "default" || origin.kind === "fileName";
   return isNowhere ? { kind: "file", file: config.file, line: 1, column: 1 } : origin;
 }

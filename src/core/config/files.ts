@@ -5,22 +5,20 @@
  * message. `check` reads all of them, so a deployment fails before it starts and not at the first connection.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { z } from "zod";
-import { errnoOf, NxError } from "../errors.ts";
-import type { TlsMaterial } from "../net.ts";
+import { realClock } from "../clock.ts";
+import { NxError } from "../errors.ts";
+import { readBounded, readPrivateFile, readSecretFile } from "../secret-file.ts";
+import { loadTls, type TlsFiles } from "../tls.ts";
 import { configKeys } from "./keys.ts";
-import type { Origins, Origin } from "./origin.ts";
+import type { Origins } from "./origin.ts";
 import type { ParsedText } from "./parse.ts";
 import type { Problem } from "./problem.ts";
 import type { FileKind } from "./schema.ts";
 import { valueAt } from "./validate.ts";
 
-const SECRET_BYTES_MAX = 64 * 1024;
 const PEM_BYTES_MAX = 1024 * 1024;
-/** Any access by users who are neither the owner nor in the group. systemd and Kubernetes hand out group-readable ones. */
-const OTHERS = 0o007;
 
 export interface FileCheck {
   config: Record<string, unknown>;
@@ -69,71 +67,24 @@ function fileFault(path: string, kind: FileKind): string | undefined {
   }
 }
 
-/** A certificate and a key that do not belong together only fail when the first client connects: compare them here. */
+/** What shows only when the files are taken together: key and certificate belong to each other, and it is valid today. */
 function pairProblems(check: FileCheck): Problem[] {
-  const tls = check.config.tls as { cert: string; key: string } | undefined;
+  const tls = check.config.tls as TlsFiles | undefined;
   if (tls === undefined) return [];
-  const cert = new X509Certificate(readBounded(resolve(check.workingDirectory, tls.cert), PEM_BYTES_MAX));
-  const key = createPrivateKey(readBounded(resolve(check.workingDirectory, tls.key), PEM_BYTES_MAX));
-  if (cert.checkPrivateKey(key)) return [];
-  const origin: Origin = check.origins.of(["tls", "key"]);
-  return [
-    {
-      origin,
-      path: ["tls", "key"],
-      wanted: `the private key of ${tls.cert}`,
-      got: `${tls.key}, the key of another certificate`,
-    },
-  ];
-}
-
-/**
- * The secret in a file, without its final line end. Throws NX_SECRET_UNUSABLE when the file is missing, empty,
- * too long or accessible to other users.
- */
-export function readSecretFile(path: string): string {
-  const text = readPrivateFile(path, SECRET_BYTES_MAX).replace(/\r?\n$/, "");
-  if (text === "") throw unusable(path, "which is empty");
-  if (/[\r\n\0]/.test(text)) throw unusable(path, "which has more than one line");
-  return text;
-}
-
-/** Reads the PEM files of a `tls` group, checked by `loadConfig` before. */
-export function readTlsFiles(
-  tls: { cert: string; key: string; clientCa?: string | undefined },
-  workingDirectory: string,
-): TlsMaterial {
-  const at = (path: string) => resolve(workingDirectory, path);
-  const material: TlsMaterial = {
-    cert: readBounded(at(tls.cert), PEM_BYTES_MAX),
-    key: readPrivateFile(at(tls.key), PEM_BYTES_MAX),
-  };
-  if (tls.clientCa !== undefined) material.clientCa = readBounded(at(tls.clientCa), PEM_BYTES_MAX);
-  return material;
-}
-
-/** A text file that no other user can access; throws NX_SECRET_UNUSABLE otherwise. */
-export function readPrivateFile(path: string, bytesMax: number): string {
-  const text = readBounded(path, bytesMax);
-  const mode = statSync(path).mode & 0o777;
-  if ((mode & OTHERS) !== 0)
-    throw unusable(path, `which other users can access (mode 0${mode.toString(8)}): chmod 600 it`);
-  return text;
-}
-
-function readBounded(path: string, bytesMax: number): string {
+  const at = (path: string) => resolve(check.workingDirectory, path);
   try {
-    const { size } = statSync(path);
-    if (size > bytesMax) throw unusable(path, `which is longer than ${bytesMax} bytes`);
-    return readFileSync(path, "utf8");
+    loadTls({ cert: at(tls.cert), key: at(tls.key) }, realClock.nowMs());
+    return [];
   } catch (error) {
-    if (error instanceof NxError) throw error;
-    const reasons: Record<string, string> = {
-      ENOENT: "which does not exist",
-      EACCES: "which this user may not read",
-      EISDIR: "a directory",
-    };
-    throw unusable(path, reasons[errnoOf(error) ?? ""] ?? (error as Error).message);
+    const got = (error as Error).message.replace(/^tls[.a-z]*: /, "");
+    return [
+      {
+        origin: check.origins.of(["tls"]),
+        path: ["tls"],
+        wanted: "a certificate that is valid today, with its own key",
+        got,
+      },
+    ];
   }
 }
 
@@ -142,10 +93,4 @@ function pemBlocks(text: string): string[] {
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g);
   if (blocks === null) throw new Error("no certificate");
   return blocks;
-}
-
-function unusable(path: string, fault: string): NxError {
-  return new NxError("NX_SECRET_UNUSABLE", `${path}, ${fault}`, {
-    hint: "secrets, keys and certificates are readable files; secrets and keys have mode 0600",
-  });
 }

@@ -85,7 +85,8 @@ export async function tryLoadConfig(sources: ConfigSources, catalog: SchemaCatal
   if (role === undefined) return { config: undefined, problems, role };
 
   const schema = await catalog.schemaOf(role);
-  const draft: Draft = { role, schema, value: parsed.value, origins: originsOf(parsed), problems: [] };
+  const draft: Draft = { role, schema, value: parsed.value, origins: new Origins(), problems: [] };
+  draft.origins.setAll([], parsed.value, (path) => parsed.originAt(parsed.valueOffset(path)));
   fillIdentity(draft, parsed, sources, role, claim?.instance);
   applyEnvironment(draft, sources.environment);
   applySets(draft, sources.sets);
@@ -185,18 +186,6 @@ function roleOf(
   return undefined;
 }
 
-/** Origins of everything that the file holds. */
-function originsOf(parsed: ParsedText): Origins {
-  const origins = new Origins();
-  const visit = (value: unknown, path: (string | number)[]) => {
-    if (path.length > 0) origins.set(path, parsed.originAt(parsed.valueOffset(path)));
-    if (typeof value !== "object" || value === null || Array.isArray(value)) return;
-    for (const [name, member] of Object.entries(value)) visit(member, [...path, name]);
-  };
-  visit(parsed.value, []);
-  return origins;
-}
-
 /** Puts role and instance in place where the file leaves them to its name; drops the editors' `$schema`. */
 function fillIdentity(
   draft: Draft,
@@ -247,7 +236,7 @@ export function shownValues(loaded: LoadedConfig): ShownValue[] {
     .map((key) => ({
       key: key.name,
       value: valueAt(loaded.config, key.path),
-      origin: loaded.origins.of(key.path),
+      origin: loaded.origins.exact(key.path),
       isReloadable: key.isReloadable,
     }))
     .filter((shown) => shown.value !== undefined);

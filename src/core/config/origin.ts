@@ -47,12 +47,19 @@ export class Origins {
     this.#origins.set(keyName(path), origin);
   }
 
-  /** The origin of exactly this key. */
-  exact(path: KeyPath): Origin | undefined {
-    return this.#origins.get(keyName(path));
+  /** Notes a value and, when it is an object, each of its members. `originOf` tells where a member stands. */
+  setAll(path: KeyPath, value: unknown, originOf: (path: KeyPath) => Origin): void {
+    if (path.length > 0) this.set(path, originOf(path));
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return;
+    for (const [name, member] of Object.entries(value)) this.setAll([...path, name], member, originOf);
   }
 
-  /** The origin of this key or of the nearest key around it; a key nobody wrote is a default. */
+  /** The origin of the value of exactly this key; a key nobody wrote is a default, whatever its group is. */
+  exact(path: KeyPath): Origin {
+    return this.#origins.get(keyName(path)) ?? { kind: "default" };
+  }
+
+  /** Where to point for a mistake: the origin of this key or of the nearest key around it. */
   of(path: KeyPath): Origin {
     for (let length = path.length; length > 0; length--) {
       const origin = this.#origins.get(keyName(path.slice(0, length)));

@@ -129,5 +129,5 @@ function assign(draft: Draft, path: readonly string[], value: unknown, origin: O
   }
   object[path.at(-1) ?? ""] = value;
   draft.origins.forget(path);
-  draft.origins.set(path, origin);
+  draft.origins.setAll(path, value, () => origin);
 }

@@ -35,7 +35,7 @@ export function planReload(old: LoadedConfig, next: LoadedConfig, reloadable: re
     const from = valueAt(old.config, key.path);
     const to = valueAt(next.config, key.path);
     if (Bun.deepEquals(from, to)) continue;
-    const change = { key: key.name, from, to, origin: next.origins.of(key.path) };
+    const change = { key: key.name, from, to, origin: next.origins.exact(key.path) };
     (isReloadable(key.name) ? plan.applicable : plan.refused).push(change);
   }
   return plan;

@@ -9,6 +9,7 @@
  * docs/config.md all read these declarations.
  */
 import { z } from "zod";
+import { logLevels } from "../log.ts";
 
 /** What a key is beyond its type; given to `key` (and kept in zod's metadata). */
 export interface KeyNotes {
@@ -129,7 +130,7 @@ const tlsKeys = {
 }; // prettier-ignore
 
 const logKeys = {
-  level: key(z.enum(["trace", "info", "warn", "error", "fatal"]).default("info"), "The least important line that is written.", { isReloadable: true }),
+  level: key(z.enum(logLevels).default("info"), "The least important line that is written.", { isReloadable: true }),
   file: key(z.string().min(1).default("log/root.log"), "The log file, relative to dataDir."),
   statsFile: key(z.string().min(1).default("log/stats.log"), "The file of periodic figures, relative to dataDir."),
   statsPeriodMs: key(integer(30_000, { min: 1000, max: DAY_MS }), "One line of figures is written this often."),

@@ -1,0 +1,22 @@
+/** `node-x bench`: a role's own load generator. Its options are the role's; `node-x bench dht --help` shows them. */
+import { NxError } from "../core/errors.ts";
+import { roleEntry } from "../roles.ts";
+import { defineVerb } from "./verb.ts";
+
+export const benchVerb = defineVerb({
+  name: "bench",
+  summary: "Measure a role with its load generator: throughput and latency percentiles",
+  args: { role: { type: "positional", required: true, description: "A role (`node-x roles`)" } },
+  passesOptions: true,
+  examples: [{ command: "node-x bench dht --help", shows: "Show what the load generator of a role accepts" }],
+  async run({ args, rest }) {
+    const role = await roleEntry(args.role).load();
+    if (role.bench === undefined) {
+      throw new NxError("NX_USAGE", `role ${role.name} has no load generator`, {
+        hint: "`node-x roles` lists the roles",
+      });
+    }
+    const { default: bench } = await role.bench();
+    return await bench(rest);
+  },
+});
