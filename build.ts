@@ -11,7 +11,7 @@
  */
 import type { BunPlugin } from "bun";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
@@ -103,6 +103,8 @@ function nodeHeaders(): string {
 const zstdAddon = join(root, "node_modules/zstd-napi/build/Release/binding.node");
 
 async function installPackages(): Promise<void> {
+  // A linked node_modules belongs to another checkout: installing through it would change that one.
+  if (lstatSync(join(root, "node_modules"), { throwIfNoEntry: false })?.isSymbolicLink() === true) return;
   const stamp = join(root, "node_modules/.node-x-lock");
   const wanted = sha256(readFileSync(join(root, "bun.lock")));
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted && existsSync(zstdAddon)) return;

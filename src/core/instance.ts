@@ -12,7 +12,7 @@ import { Hono } from "hono";
 import type { z } from "zod";
 import { adminApp, withToken, type InstanceState } from "./admin.ts";
 import type { Timer } from "./clock.ts";
-import { writeFileAtomically } from "./atomic-file.ts";
+import { makeDurableDirectory, writeFileAtomically } from "./durable-files.ts";
 import { buildInfo } from "./build-info.ts";
 import { assertReloadable, type ConfigChange } from "./config/reload.ts";
 import { shownValues, type LoadedConfig } from "./config/load.ts";
@@ -94,7 +94,7 @@ export class Instance {
     const { world } = this.#options;
     const { dataDir } = this.#loaded;
     const config = this.#config;
-    await world.disk.makeDirectory(dataDir);
+    await makeDurableDirectory(world.disk, dataDir);
     const lock = await world.disk.lock(join(dataDir, "lock"));
     this.#closers.push({ what: "lock", close: () => lock.release() });
     this.log.info(`starting ${this.name}`, { version: buildInfo.version, commit: buildInfo.commit, dataDir });

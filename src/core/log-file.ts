@@ -436,9 +436,24 @@ export class LogFile {
       firstFrame: 0,
     };
     const target = { disk, directory, crc32c, header: { ...header, payloadFormat } };
-    this.#snapshotBytes = await writeSnapshot(target, chunks, () => this.#assertRunning());
+    const settle = () => this.#settle();
+    this.#snapshotBytes = await writeSnapshot(target, chunks, () => this.#assertRunning(), settle);
     this.#logBytes -= cut.logBytes;
     await removeOlder(disk, directory);
+  }
+
+  /**
+   * Waits until everything appended so far is durable. A snapshot of a state that moved on may hold half of an
+   * append that came meanwhile: only the replay of that append makes it whole, so it must not be lost once the
+   * snapshot counts. On a full disk the snapshot is given up, because it takes the space that the appends need.
+   */
+  async #settle(): Promise<void> {
+    const position = this.#position;
+    while (this.#durablePosition < position) {
+      this.#assertRunning();
+      if (this.#state === "full") throw this.#error as NxError;
+      await this.#pump();
+    }
   }
 
   /** A snapshot goes on while the disk is full: it may be what frees space. */

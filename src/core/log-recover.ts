@@ -8,9 +8,9 @@
  * A bad frame at the very end of the last segment is a torn tail and cut. It is damage when a valid frame (a seal
  * is enough) or another segment follows. See `log-file.ts` for the window in which the two look alike.
  */
-import { dirname } from "node:path";
 import type { Crc32c } from "./crc32c.ts";
 import type { Disk, DiskFile } from "./disk.ts";
+import { makeDurableDirectory } from "./durable-files.ts";
 import { NxError } from "./errors.ts";
 import { layoutOf, segmentName, snapshotName, type LogLayout } from "./log-directory.ts";
 import { corrupt, FileKind, type FileHeader } from "./log-frame.ts";
@@ -48,8 +48,7 @@ export interface Recovered {
 
 export async function recover(options: RecoverOptions, replay: Replay): Promise<Recovered> {
   const { disk, directory } = options;
-  await disk.makeDirectory(directory);
-  await disk.syncDirectory(dirname(directory));
+  await makeDurableDirectory(disk, directory);
   // A killed process may have left names in doubt; what is decided below rests on them.
   await disk.syncDirectory(directory);
   const layout = layoutOf(await disk.list(directory), directory);

@@ -47,6 +47,7 @@ export async function writeSnapshot(
   target: SnapshotTarget,
   chunks: Chunks,
   assertWanted: () => void,
+  beforeNaming: () => Promise<void>,
 ): Promise<number> {
   const { disk, directory } = target;
   const { sequence } = target.header;
@@ -61,6 +62,7 @@ export async function writeSnapshot(
       await writer.add(chunk);
     }
     await writer.finish();
+    await beforeNaming();
   } catch (error) {
     await discard(disk, tmpPath, file);
     throw error;

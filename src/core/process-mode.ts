@@ -12,6 +12,7 @@ import { join } from "node:path";
 import type { LoadedConfig } from "./config/load.ts";
 import { changeText } from "./config/reload.ts";
 import type { Timer } from "./clock.ts";
+import { makeDurableDirectory } from "./durable-files.ts";
 import { Exit, NxError } from "./errors.ts";
 import { Instance } from "./instance.ts";
 import { writeLastWords } from "./last-words.ts";
@@ -92,7 +93,7 @@ export async function runInProcess(options: ProcessOptions): Promise<number> {
   });
 
   try {
-    await world.disk.makeDirectory(loaded.dataDir);
+    await makeDurableDirectory(world.disk, loaded.dataDir);
     const rotation = { bytesMax: keys.fileBytesMax, filesMax: keys.filesMax };
     const rootLog = new RotatingFile(join(loaded.dataDir, keys.file), rotation);
     const statsLog = new RotatingFile(join(loaded.dataDir, keys.statsFile), rotation);
