@@ -1,8 +1,8 @@
 /**
  * The entry point of the executable: hands the process's words and streams to the command line.
  *
- * Nothing else is loaded here: the verb decides. Output is written synchronously, so that nothing is lost when the
- * process ends right after.
+ * Nothing else is loaded here: the verb decides. Output is written synchronously, so that nothing is lost
+ * when the process ends right after.
  */
 import { writeSync } from "node:fs";
 import { runCommandLine } from "./cli/main.ts";

@@ -28,7 +28,8 @@ export function usageLine(verb: Verb, path: readonly string[]): string {
       words.push(definition.required === false ? `[${name.toUpperCase()}]` : name.toUpperCase());
       continue;
     }
-    const option = `--${definition.type === "boolean" && definition.default === true ? "no-" : ""}${name}${valueWord(definition)}`;
+    const negation = definition.type === "boolean" && definition.default === true ? "no-" : "";
+    const option = `--${negation}${name}${valueWord(definition)}`;
     const isRequired = "required" in definition && definition.required === true;
     words.push((isRequired ? option : `[${option}]`) + (verb.repeatable.includes(name) ? "…" : ""));
   }
