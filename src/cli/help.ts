@@ -72,7 +72,9 @@ export async function helpText(
     optionWords(name, definition),
     optionText(definition),
   ]);
-  lines.push("", title("Options"), ...describe([...optionRows, ["-h, --help", "Show this help"]]));
+  const builtIn: [string, string][] = [["-h, --help", "Show this help"]];
+  if (path.length === 0) builtIn.push(["--version", "Show the version (`node-x version` shows more)"]);
+  lines.push("", title("Options"), ...describe([...optionRows, ...builtIn]));
   lines.push("", title("Examples"));
   for (const example of verb.examples)
     lines.push(`  ${example.command}`, colors.dim(`      ${example.shows}`));

@@ -56,7 +56,7 @@ async function subVerb(table: VerbTable, word: string, path: readonly string[]):
   const load = Object.hasOwn(table, word) ? table[word] : undefined;
   if (load !== undefined) return await load();
   const kind = isOption(word) ? "option" : "verb";
-  const known = kind === "option" ? ["--help"] : names;
+  const known = kind === "option" ? ["--help", "--version"] : names;
   throw usageError(
     `unknown ${kind} "${word}"${path.length > 0 ? ` of \`${path.join(" ")}\`` : ""}${didYouMean(word, known)}`,
     path,

@@ -43,6 +43,25 @@ test("an instance becomes ready, serves, keeps its directory to itself, and stop
   expect((await cli(["health", "-c", "run.dht0.json"], { cwd })).code).toBe(69);
 }, 60_000);
 
+test("an instance survives that the reader of its standard error goes away", async () => {
+  writeFileSync(join(cwd, "pipe.dht0.json"), '{ "respPort": 0, "log": { "console": "text" } }');
+  const child = start("dht", "-c", "pipe.dht0.json");
+  const reader = child.stderr.getReader();
+  await reader.read();
+  await reader.cancel();
+  try {
+    expect((await cli(["health", "-c", "pipe.dht0.json", "--wait-ms", "20000"], { cwd })).code).toBe(0);
+    child.kill("SIGHUP"); // makes it write more lines
+    const isReloaded = () =>
+      readFileSync(join(cwd, "pipe.dht0/log/root.log"), "utf8").includes("configuration read again");
+    while (!isReloaded()) expect((await cli(["health", "-c", "pipe.dht0.json"], { cwd })).code).toBe(0);
+    expect((await cli(["health", "-c", "pipe.dht0.json"], { cwd })).code).toBe(0);
+  } finally {
+    child.kill("SIGTERM");
+  }
+  expect(await child.exited).toBe(0);
+}, 60_000);
+
 test("a configuration with mistakes stops run before anything is created", async () => {
   writeFileSync(join(cwd, "bad.dht0.json"), '{ "respPort": -1, "bogus": 1 }');
   const { code, stderr } = await cli(["run", "dht", "-c", "bad.dht0.json"], { cwd });
