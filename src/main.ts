@@ -1,37 +1,54 @@
 /**
  * The entry point of the executable: hands the process's words and streams to the command line.
  *
- * Nothing else is loaded here: the verb decides. Output is written synchronously, so that nothing is lost when the
- * process ends right after.
+ * Nothing else is loaded here: the verb decides. Output is written synchronously, so that nothing is lost
+ * when the process ends right after.
  */
 import { writeSync } from "node:fs";
 import { runCommandLine } from "./cli/main.ts";
-import { errnoOf } from "./core/errors.ts";
+import { errnoOf, NxError } from "./core/errors.ts";
 import type { Output } from "./cli/verb.ts";
 
-function outputTo(stream: NodeJS.WriteStream, fd: number): Output {
-  return {
-    isTty: stream.isTTY === true,
-    columns: stream.columns,
-    write(text) {
-      const bytes = Buffer.from(text);
-      for (let written = 0; written < bytes.byteLength;) {
-        try {
-          written += writeSync(fd, bytes, written);
-        } catch (error) {
-          // The reader of a pipe went away (`node-x roles | head -1`): it has what it wanted.
-          if (errnoOf(error) === "EPIPE") process.exit(0);
-          if (errnoOf(error) !== "EAGAIN") throw error;
-        }
-      }
-    },
-  };
+/** Writes all of `text`, whatever the kernel takes at a time; returns the errno that stopped it. */
+function writeFully(fd: number, text: string): string | undefined {
+  const bytes = Buffer.from(text);
+  for (let written = 0; written < bytes.byteLength;) {
+    try {
+      written += writeSync(fd, bytes, written);
+    } catch (error) {
+      const errno = errnoOf(error) ?? String(error);
+      if (errno !== "EAGAIN") return errno;
+      // A reader that is slower than we are, on a pipe that somebody made non-blocking.
+      Bun.sleepSync(1);
+    }
+  }
+  return undefined;
+}
+
+function describe(stream: NodeJS.WriteStream): Omit<Output, "write"> {
+  return { isTty: stream.isTTY === true, columns: stream.columns };
+}
+
+function writeOut(text: string): void {
+  const errno = writeFully(1, text);
+  // The reader of a pipe went away (`node-x roles | head -1`): it has what it wanted.
+  if (errno === "EPIPE") process.exit(0);
+  if (errno !== undefined) {
+    throw new NxError("NX_OUTPUT_FAILED", `standard output cannot be written (${errno})`, {
+      hint: "the output is incomplete; write it to a place with space",
+    });
+  }
+}
+
+/** A lost message must not end a server: its log files have it too. */
+function writeError(text: string): void {
+  writeFully(2, text);
 }
 
 const exitCode = await runCommandLine(process.argv.slice(2), {
   environment: process.env,
   workingDirectory: process.cwd(),
-  stdout: outputTo(process.stdout, 1),
-  stderr: outputTo(process.stderr, 2),
+  stdout: { ...describe(process.stdout), write: writeOut },
+  stderr: { ...describe(process.stderr), write: writeError },
 });
 process.exit(exitCode);

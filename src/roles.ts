@@ -1,8 +1,8 @@
 /**
  * The table of roles: one line each, nothing loaded before it is asked for.
  *
- * `about` loads the role's declarations (schema, summary, durability promise), `load` the role itself with its code.
- * A name given here is the one that files, variables and the command line use.
+ * `about` loads the role's declarations (schema, summary, durability promise), `load` the role itself with
+ * its code. A name given here is the one that files, variables and the command line use.
  */
 import type { z } from "zod";
 import type { SchemaCatalog } from "./core/config/load.ts";

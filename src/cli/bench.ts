@@ -1,4 +1,7 @@
-/** `node-x bench`: a role's own load generator. Its options are the role's; `node-x bench dht --help` shows them. */
+/**
+ * `node-x bench`: a role's own load generator. Its options are the role's; `node-x bench dht --help` shows
+ * them.
+ */
 import { NxError } from "../core/errors.ts";
 import { roleEntry } from "../roles.ts";
 import { defineVerb } from "./verb.ts";

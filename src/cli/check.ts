@@ -1,4 +1,6 @@
-/** `node-x check`: reads configurations and everything they name, binds nothing, lists every mistake at once. */
+/**
+ * `node-x check`: reads configurations and everything they name, binds nothing, lists every mistake at once.
+ */
 import { Exit } from "../core/errors.ts";
 import { colorsFor, printJson } from "./print.ts";
 import { defineVerb } from "./verb.ts";

@@ -1,8 +1,8 @@
 /**
  * `node-x completion`: static completion scripts, made from the tree of verbs.
  *
- * Invariant: a script only compares the typed words with constants of its own and never evaluates them, so completing
- * after `$(command)` runs nothing; and it never starts the executable, so TAB answers at once.
+ * Invariant: a script only compares the typed words with constants of its own and never evaluates them, so
+ * completing after `$(command)` runs nothing; and it never starts the executable, so TAB answers at once.
  */
 import type { ArgDef } from "citty";
 import { roleNames } from "../roles.ts";

@@ -1,4 +1,6 @@
-/** `node-x doctor`: is this host fit to run node-x? Measures, judges, says what to change. Changes nothing. */
+/**
+ * `node-x doctor`: is this host fit to run node-x? Measures, judges, says what to change. Changes nothing.
+ */
 import { resolve } from "node:path";
 import { Exit } from "../core/errors.ts";
 import type { Finding, Verdict } from "../core/doctor/finding.ts";
@@ -88,7 +90,10 @@ async function loadAll(
   );
 }
 
-/** The C library really loads here: noexec mounts, seccomp and MemoryDenyWriteExecute show only when it is tried. */
+/**
+ * The C library really loads here: noexec mounts, seccomp and MemoryDenyWriteExecute show only when it is
+ * tried.
+ */
 async function nativeFinding(): Promise<Finding> {
   const { fail, ok } = await import("../core/doctor/finding.ts");
   const { asNxError } = await import("./print.ts");

@@ -28,7 +28,8 @@ export function usageLine(verb: Verb, path: readonly string[]): string {
       words.push(definition.required === false ? `[${name.toUpperCase()}]` : name.toUpperCase());
       continue;
     }
-    const option = `--${definition.type === "boolean" && definition.default === true ? "no-" : ""}${name}${valueWord(definition)}`;
+    const negation = definition.type === "boolean" && definition.default === true ? "no-" : "";
+    const option = `--${negation}${name}${valueWord(definition)}`;
     const isRequired = "required" in definition && definition.required === true;
     words.push((isRequired ? option : `[${option}]`) + (verb.repeatable.includes(name) ? "…" : ""));
   }
@@ -71,7 +72,9 @@ export async function helpText(
     optionWords(name, definition),
     optionText(definition),
   ]);
-  lines.push("", title("Options"), ...describe([...optionRows, ["-h, --help", "Show this help"]]));
+  const builtIn: [string, string][] = [["-h, --help", "Show this help"]];
+  if (path.length === 0) builtIn.push(["--version", "Show the version (`node-x version` shows more)"]);
+  lines.push("", title("Options"), ...describe([...optionRows, ...builtIn]));
   lines.push("", title("Examples"));
   for (const example of verb.examples)
     lines.push(`  ${example.command}`, colors.dim(`      ${example.shows}`));

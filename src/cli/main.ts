@@ -1,6 +1,7 @@
 /**
  * One call of the command line, without a process around it: words in, output written, exit code out.
  */
+import { buildInfo } from "../core/build-info.ts";
 import { Exit } from "../core/errors.ts";
 import { asNxError, colorsFor, printError } from "./print.ts";
 import { resolveVerb, runVerb } from "./strict.ts";
@@ -23,12 +24,11 @@ export async function runCommandLine(words: readonly string[], surroundings: Sur
   const separator = words.indexOf("--");
   const isJson = (separator === -1 ? words : words.slice(0, separator)).includes("--json");
   try {
-    const asked =
-      words[0] === "help"
-        ? [...words.slice(1), "--help"]
-        : words[0] === "--version"
-          ? ["version", ...words.slice(1)]
-          : words;
+    if (words.length === 1 && words[0] === "--version") {
+      surroundings.stdout.write(`node-x ${buildInfo.version} (${buildInfo.commit})\n`);
+      return Exit.ok;
+    }
+    const asked = words[0] === "help" ? [...words.slice(1), "--help"] : words;
     const resolved = await resolveVerb(rootVerb, asked);
     if (!resolved.wantsHelp) return await runVerb(resolved, surroundings);
     // Without any word the help is an answer to a mistake, not to a question.

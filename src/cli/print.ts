@@ -1,8 +1,8 @@
 /**
  * How verbs write: colours, tables, errors.
  *
- * A person at a terminal gets aligned tables and colours; a pipe gets tab-separated lines without colours, which
- * `cut` and `awk` read; `--json` gets JSON. NO_COLOR, FORCE_COLOR and TERM=dumb are respected.
+ * A person at a terminal gets aligned tables and colours; a pipe gets tab-separated lines without colours,
+ * which `cut` and `awk` read; `--json` gets JSON. NO_COLOR, FORCE_COLOR and TERM=dumb are respected.
  */
 import { createColors } from "picocolors";
 import { NxError, type ErrorCode } from "../core/errors.ts";

@@ -10,7 +10,10 @@ export type Files = Map<string, string>;
 
 const localDirectory = ".node-x/local";
 
-/** The cluster that `node-x up` starts: two key/value nodes that share the hash space, and the page that shows them. */
+/**
+ * The cluster that `node-x up` starts: two key/value nodes that share the hash space, and the page that shows
+ * them.
+ */
 const localCluster: { role: string; name: string; values: SampleValues }[] = [
   {
     role: "dht",
@@ -56,7 +59,10 @@ export async function roleSample(role: string): Promise<Files> {
   ]);
 }
 
-/** `<prefix>.<role><n>.json` for a small cluster on this host, only what differs from the defaults, and the schemas. */
+/**
+ * `<prefix>.<role><n>.json` for a small cluster on this host, only what differs from the defaults, and the
+ * schemas.
+ */
 export async function clusterSample(prefix: string): Promise<Files> {
   const files: Files = new Map();
   for (const { role, name, values } of localCluster) {

@@ -1,8 +1,8 @@
 /**
  * `node-x selftest`: does this executable work on this host? Known answers, not guesses.
  *
- * Run after copying the executable: it finds a damaged file, a missing processor feature, a C library that does not
- * load, a compressor that does not agree with another implementation.
+ * Run after copying the executable: it finds a damaged file, a missing processor feature, a C library that
+ * does not load, a compressor that does not agree with another implementation.
  */
 import { Exit } from "../core/errors.ts";
 import { asNxError, colorsFor, printJson } from "./print.ts";
@@ -21,6 +21,7 @@ const selfTests: SelfTest[] = [
   { name: "log-frame", run: async () => (await import("./selftests/native.ts")).nativeFrames() },
   { name: "zstd", run: async () => (await import("./selftests/zstd.ts")).zstdRoundTrip() },
   { name: "zstd-oracle", run: async () => (await import("./selftests/zstd.ts")).zstdAgainstBuiltIn() },
+  { name: "zstd-damage", run: async () => (await import("./selftests/zstd.ts")).zstdNoticesDamage() },
   { name: "schemas", run: async () => (await import("./selftests/schemas.ts")).schemasHold() },
 ];
 

@@ -1,9 +1,9 @@
 /**
  * The strict front of citty: words → a verb and its arguments, or a usage error that names the nearest thing.
  *
- * citty accepts unknown flags, `--no-anything`, options without value and silently keeps the last of a repeated
- * option. An operator's tool must not: every word is accounted for here before citty sees it. Invariant: a verb only
- * runs when each word on the line has exactly one meaning.
+ * citty accepts unknown flags, `--no-anything`, options without value and silently keeps the last of a
+ * repeated option. An operator's tool must not: every word is accounted for here before citty sees it.
+ * Invariant: a verb only runs when each word on the line has exactly one meaning.
  */
 import { runCommand, type ArgsDef } from "citty";
 import { nearest } from "../core/config/nearest.ts";
@@ -56,14 +56,16 @@ async function subVerb(table: VerbTable, word: string, path: readonly string[]):
   const load = Object.hasOwn(table, word) ? table[word] : undefined;
   if (load !== undefined) return await load();
   const kind = isOption(word) ? "option" : "verb";
-  const known = kind === "option" ? ["--help"] : names;
+  const known = kind === "option" ? ["--help", "--version"] : names;
   throw usageError(
     `unknown ${kind} "${word}"${path.length > 0 ? ` of \`${path.join(" ")}\`` : ""}${didYouMean(word, known)}`,
     path,
   );
 }
 
-/** `--help` anywhere before `--`, unless it is the value of an option or belongs to a program behind the verb. */
+/**
+ * `--help` anywhere before `--`, unless it is the value of an option or belongs to a program behind the verb.
+ */
 function asksForHelp(verb: Verb, words: readonly string[]): boolean {
   const options = optionsOf(verb.args);
   const positionals = positionalsOf(verb.args).length;

@@ -1,9 +1,11 @@
 /**
- * The directory of a private authority: `ca.crt`, `ca.key`, and `<name>.crt`, `<name>.key` for each certificate.
+ * The directory of a private authority: `ca.crt`, `ca.key`, and `<name>.crt`, `<name>.key` for each
+ * certificate.
  *
- * Keys have mode 0600. Invariant: a certificate and its key change together as far as the file system allows: both are
- * written beside the old ones and synced, then the key is renamed before the certificate. A crash between the two
- * renames leaves a pair that does not match, which `node-x check` and `tls rotate` find and mend.
+ * Keys have mode 0600. Invariant: a certificate and its key change together as far as the file system allows:
+ * both are written beside the old ones and synced, then the key is renamed before the certificate. A crash
+ * between the two renames leaves a pair that does not match, which `node-x check` and `tls rotate` find and
+ * mend.
  */
 import {
   closeSync,

@@ -1,8 +1,8 @@
 /**
  * What a verb of the command line is: its words for people, its arguments, what it does.
  *
- * A verb parses, calls and prints; the work is done elsewhere. Everything it may touch of the outside (environment,
- * working directory, output) comes with the call, so tests run verbs in-process.
+ * A verb parses, calls and prints; the work is done elsewhere. Everything it may touch of the outside
+ * (environment, working directory, output) comes with the call, so tests run verbs in-process.
  */
 import { defineCommand, type ArgDef, type ArgsDef, type CommandDef, type ParsedArgs } from "citty";
 

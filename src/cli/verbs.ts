@@ -1,5 +1,6 @@
 /**
- * The table of verbs: one line each, loaded when it is asked for, so that `node-x version` does not pay for the rest.
+ * The table of verbs: one line each, loaded when it is asked for, so that `node-x version` does not pay for
+ * the rest.
  */
 import type { VerbTable } from "./verb.ts";
 

@@ -1,8 +1,8 @@
 /**
  * Asks a running instance over its admin endpoint: HTTP on the unix socket `<dataDir>/admin.sock`.
  *
- * Invariant: an answer comes within the timeout or NX_NOT_RUNNING says why there is none; the caller never hangs on an
- * instance that accepted the connection and went silent.
+ * Invariant: an answer comes within the timeout or NX_NOT_RUNNING says why there is none; the caller never
+ * hangs on an instance that accepted the connection and went silent.
  */
 import { errnoOf, NxError } from "./errors.ts";
 

@@ -1,11 +1,11 @@
 /**
  * A private certificate authority: makes authorities, issues certificates, reads them back.
  *
- * ECDSA P-256 throughout. X.509 is built by @peculiar/x509 (node:crypto can read certificates but not sign them), keys
- * by WebCrypto. Invariant: keys are made here and handed out as PEM once; nothing is written, the caller decides where.
+ * ECDSA P-256 throughout. X.509 is built by @peculiar/x509 (node:crypto can read certificates but not sign
+ * them), keys by WebCrypto. Invariant: keys are made here and handed out as PEM once; nothing is written, the
+ * caller decides where.
  */
-import "reflect-metadata";
-import * as x509 from "@peculiar/x509";
+import type * as X509 from "@peculiar/x509";
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { NxError } from "./errors.ts";
@@ -14,6 +14,12 @@ const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as con
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** Hosts' clocks differ: a certificate is valid a little before it was made. */
 const CLOCK_SKEW_MS = 5 * 60 * 1000;
+
+/** The library demands that reflect-metadata ran before it, an order that bundlers only keep for awaited imports. */
+async function loadX509(): Promise<typeof X509> {
+  await import("reflect-metadata");
+  return await import("@peculiar/x509");
+}
 
 export interface CertificatePair {
   /** PEM. */
@@ -33,6 +39,7 @@ export interface IssueOptions {
 
 /** A self-signed authority that can sign certificates but no further authorities. */
 export async function createAuthority(name: string, days: number, nowMs: number): Promise<CertificatePair> {
+  const x509 = await loadX509();
   const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
@@ -54,6 +61,7 @@ export async function issueCertificate(
   authority: CertificatePair,
   options: IssueOptions,
 ): Promise<CertificatePair> {
+  const x509 = await loadX509();
   const issuer = new x509.X509Certificate(authority.certificate);
   const signingKey = await importKey(authority.key);
   const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
@@ -137,7 +145,7 @@ function serialNumber(): string {
   return Buffer.from(bytes).toString("hex");
 }
 
-function pem(certificate: x509.X509Certificate): string {
+function pem(certificate: X509.X509Certificate): string {
   return `${certificate.toString("pem")}\n`;
 }
 

@@ -1,9 +1,9 @@
 /**
  * Secrets that a configuration names by file: passwords, tokens, private keys.
  *
- * Invariant: a secret never comes from argv, from the environment or from a file that users outside its owner and group
- * can access, and is never quoted in a message. The group may read: that is how systemd and Kubernetes hand secrets
- * to a service's user. `check` reports the same problems before anything starts.
+ * Invariant: a secret never comes from argv, from the environment or from a file that users outside its owner
+ * and group can access, and is never quoted in a message. The group may read: that is how systemd and
+ * Kubernetes hand secrets to a service's user. `check` reports the same problems before anything starts.
  */
 import { readFileSync, statSync } from "node:fs";
 import { errnoOf, NxError } from "./errors.ts";
@@ -53,7 +53,10 @@ export function readBounded(path: string, bytesMax: number): string {
       EACCES: "which this user may not read",
       EISDIR: "which is a directory",
     };
-    throw unusable(path, reasons[errnoOf(error) ?? ""] ?? `which cannot be read (${(error as Error).message})`);
+    throw unusable(
+      path,
+      reasons[errnoOf(error) ?? ""] ?? `which cannot be read (${(error as Error).message})`,
+    );
   }
 }
 

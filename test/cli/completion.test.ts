@@ -1,8 +1,8 @@
 /**
  * Completion scripts, run by the shells themselves: they complete, and they never evaluate what was typed.
  *
- * Each hostile word would create a file if it were evaluated. A mutant of the bash script that does evaluate shows
- * that the test would notice.
+ * Each hostile word would create a file if it were evaluated. A mutant of the bash script that does evaluate
+ * shows that the test would notice.
  */
 import { afterAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, rmSync, writeFileSync } from "node:fs";

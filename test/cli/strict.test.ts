@@ -1,4 +1,7 @@
-/** The strict wrapper: every word on the line has exactly one meaning, or the call ends with 64 and a suggestion. */
+/**
+ * The strict wrapper: every word on the line has exactly one meaning, or the call ends with 64 and a
+ * suggestion.
+ */
 import { describe, expect, test } from "bun:test";
 import { resolveVerb, runVerb } from "../../src/cli/strict.ts";
 import { defineVerb } from "../../src/cli/verb.ts";

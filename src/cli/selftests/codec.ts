@@ -1,8 +1,9 @@
 /**
- * Self-test: checksums and the frames of the append log have the bytes that the format says, in both implementations.
+ * Self-test: checksums and the frames of the append log have the bytes that the format says, in both
+ * implementations.
  *
- * Golden values: CRC-32C vectors of RFC 3720 B.4, and one frame and one file header computed from the byte tables by
- * another program.
+ * Golden values: CRC-32C vectors of RFC 3720 B.4, and one frame and one file header computed from the byte
+ * tables by another program.
  */
 import { crc32c, type Crc32c } from "../../core/crc32c.ts";
 import { assert } from "../../core/errors.ts";

@@ -1,4 +1,7 @@
-/** Self-test: the C library has the digest it was built with, loads here, speaks our ABI and computes what it should. */
+/**
+ * Self-test: the C library has the digest it was built with, loads here, speaks our ABI and computes what it
+ * should.
+ */
 import { assert } from "../../core/errors.ts";
 import { crc32c } from "../../native/crc32c.ts";
 import { link, NATIVE_ABI } from "../../native/library.ts";

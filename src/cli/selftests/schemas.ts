@@ -1,4 +1,7 @@
-/** Self-test: every role's schema accepts its own sample and produces a JSON Schema; the declarations are whole. */
+/**
+ * Self-test: every role's schema accepts its own sample and produces a JSON Schema; the declarations are
+ * whole.
+ */
 import { assert } from "../../core/errors.ts";
 import { configKeys } from "../../core/config/keys.ts";
 import { jsonSchemaOf } from "../../core/config/json-schema.ts";

@@ -1,5 +1,6 @@
 /**
- * Self-test: what zstd-napi compresses comes back, and Bun's own zstd, a separate build, reads it and the reverse.
+ * Self-test: what zstd-napi compresses comes back, and Bun's own zstd, a separate build, reads it and the
+ * reverse.
  *
  * Inputs cover the empty one, one byte, a run, text and noise; noise is seeded, so a failure repeats.
  */
@@ -20,6 +21,26 @@ function inputs(): Uint8Array[] {
 /** A frame that the zstd program made of these five bytes (level 3, no checksum, size unknown). */
 const goldenFrame = Buffer.from("28b52ffd005829000068656c6c6f", "hex");
 const goldenText = "hello";
+
+/** Compresses with a checksum, flips one bit at each place in turn: no damaged frame may be read as good. */
+export async function zstdNoticesDamage(): Promise<string> {
+  const { compress, decompress } = await import("zstd-napi");
+  const input = Buffer.from("a value that must not change ".repeat(20));
+  const frame = compress(input, { checksumFlag: true });
+  for (let at = 0; at < frame.byteLength; at++) {
+    const damaged = Buffer.from(frame);
+    damaged[at] = (damaged[at] ?? 0) ^ 1;
+    let output: Buffer | undefined;
+    try {
+      output = decompress(damaged);
+    } catch {
+      continue;
+    }
+    // A bit that carries no meaning may be flipped; the contents must then be the same.
+    assert(Buffer.compare(output, input) === 0, `zstd: a flipped bit in byte ${at} goes unnoticed`);
+  }
+  return `no flipped bit in ${frame.byteLength} bytes goes unnoticed`;
+}
 
 export async function zstdRoundTrip(): Promise<string> {
   const { compress, decompress } = await import("zstd-napi");

@@ -1,5 +1,6 @@
 /**
- * Several configurations checked together: each by itself, then whether their instances can live side by side.
+ * Several configurations checked together: each by itself, then whether their instances can live side by
+ * side.
  *
  * Two instances must not share a name or a data directory, and on one host not a port. Nothing is bound.
  */

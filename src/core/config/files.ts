@@ -1,8 +1,9 @@
 /**
  * The files that a configuration names: secrets, certificates, keys.
  *
- * Invariant: a secret is only ever read from a file that no other user can read, and its contents never reach a
- * message. `check` reads all of them, so a deployment fails before it starts and not at the first connection.
+ * Invariant: a secret is only ever read from a file that no other user can read, and its contents never reach
+ * a message. `check` reads all of them, so a deployment fails before it starts and not at the first
+ * connection.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { resolve } from "node:path";
@@ -67,7 +68,10 @@ function fileFault(path: string, kind: FileKind): string | undefined {
   }
 }
 
-/** What shows only when the files are taken together: key and certificate belong to each other, and it is valid today. */
+/**
+ * What shows only when the files are taken together: key and certificate belong to each other, and it is
+ * valid today.
+ */
 function pairProblems(check: FileCheck): Problem[] {
   const tls = check.config.tls as TlsFiles | undefined;
   if (tls === undefined) return [];

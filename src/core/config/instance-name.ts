@@ -1,8 +1,8 @@
 /**
  * What a configuration file's name says: the role and the instance.
  *
- * `local.dht0.json` is instance `local.dht0` of role `dht` in cluster `local`; `dht.json` is instance `dht` of role
- * `dht`. Other names say nothing, then the keys `role` and `instance` must.
+ * `local.dht0.json` is instance `local.dht0` of role `dht` in cluster `local`; `dht.json` is instance `dht`
+ * of role `dht`. Other names say nothing, then the keys `role` and `instance` must.
  */
 import { basename } from "node:path";
 

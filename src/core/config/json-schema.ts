@@ -1,8 +1,8 @@
 /**
  * A role's schema as JSON Schema, for editors that complete and check configuration files.
  *
- * What the loader fills in (role, instance, dataDir) is not required, and `$schema` is allowed, because a file that
- * names its schema must satisfy it.
+ * What the loader fills in (role, instance, dataDir) is not required, and `$schema` is allowed, because a
+ * file that names its schema must satisfy it.
  */
 import { z } from "zod";
 

@@ -1,8 +1,8 @@
 /**
  * A role's schema as a flat list of keys, in the order in which they are declared.
  *
- * Everything that shows or sets keys (environment, `--set`, samples, `explain`, the reference page) reads this list,
- * so none of them can know a key that the others do not.
+ * Everything that shows or sets keys (environment, `--set`, samples, `explain`, the reference page) reads
+ * this list, so none of them can know a key that the others do not.
  */
 import { z } from "zod";
 import type { FileKind } from "./schema.ts";

@@ -1,12 +1,14 @@
 /**
- * A configuration file, the environment and `--set` → one checked configuration with the origin of each value.
+ * A configuration file, the environment and `--set` → one checked configuration with the origin of each
+ * value.
  *
- * Precedence: file < environment < `--set`; what nobody sets has its default. Invariant: a `LoadedConfig` exists
- * only when every value passed its schema; otherwise the error lists all mistakes at once. Nothing is bound,
- * created or written here.
+ * Precedence: file < environment < `--set`; what nobody sets has its default. Invariant: a `LoadedConfig`
+ * exists only when every value passed its schema; otherwise the error lists all mistakes at once. Nothing is
+ * bound, created or written here.
  *
- * Relative paths (dataDir, files of tls and secrets) are relative to the working directory, as in a shell: the same
- * configuration then serves several directories, and units set WorkingDirectory. Log files are relative to dataDir.
+ * Relative paths (dataDir, files of tls and secrets) are relative to the working directory, as in a shell:
+ * the same configuration then serves several directories, and units set WorkingDirectory. Log files are
+ * relative to dataDir.
  */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
@@ -54,8 +56,8 @@ export interface LoadedConfig<Config = Record<string, unknown>> {
 }
 
 /**
- * Loads one file. Throws NX_CONFIG_UNREADABLE, or ConfigInvalidError with all problems of the values and of the
- * files they name (secrets, certificates).
+ * Loads one file. Throws NX_CONFIG_UNREADABLE, or ConfigInvalidError with all problems of the values and of
+ * the files they name (secrets, certificates).
  */
 export async function loadConfig(sources: ConfigSources, catalog: SchemaCatalog): Promise<LoadedConfig> {
   const outcome = await tryLoadConfig(sources, catalog);

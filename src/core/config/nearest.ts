@@ -1,8 +1,8 @@
 /**
  * "Did you mean": the known name closest to a mistyped one.
  *
- * Distance is Damerau-Levenshtein (insert, drop, change, swap neighbours), letters compared without case. A name is
- * only suggested when it is close enough to be a slip: at most a third of its letters may differ.
+ * Distance is Damerau-Levenshtein (insert, drop, change, swap neighbours), letters compared without case. A
+ * name is only suggested when it is close enough to be a slip: at most a third of its letters may differ.
  */
 
 const LENGTH_MAX = 64;

@@ -1,8 +1,8 @@
 /**
  * Where each value of a configuration came from.
  *
- * Every value keeps its origin from the moment it is read, so an error can point at the line, the variable or the
- * flag that holds the mistake, and `config show --origin` can answer "why does it use this port?".
+ * Every value keeps its origin from the moment it is read, so an error can point at the line, the variable or
+ * the flag that holds the mistake, and `config show --origin` can answer "why does it use this port?".
  */
 
 /** A key as its parts: `["limits", "connections"]`; list positions are numbers. */

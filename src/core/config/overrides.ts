@@ -1,9 +1,10 @@
 /**
  * Values from the environment and from `--set`, laid over those of the file.
  *
- * A text becomes a value by the key's type: `NODE_X_DHT_RESP_PORT=7000` is a number, `--set log.level=warn` a string,
- * lists and objects are JSON. Invariant: only keys of the schema can be set, so no text can reach a prototype; a text
- * that does not fit stays a text and is then refused with its origin like any other wrong value.
+ * A text becomes a value by the key's type: `NODE_X_DHT_RESP_PORT=7000` is a number, `--set log.level=warn` a
+ * string, lists and objects are JSON. Invariant: only keys of the schema can be set, so no text can reach a
+ * prototype; a text that does not fit stays a text and is then refused with its origin like any other wrong
+ * value.
  */
 import { z } from "zod";
 import { configKeys, schemaAt, unwrap, type ConfigKey } from "./keys.ts";
@@ -27,12 +28,18 @@ export interface Draft {
   problems: Problem[];
 }
 
-/** Keys that can be set from outside the file; the role decides which schema applies and cannot change under it. */
+/**
+ * Keys that can be set from outside the file; the role decides which schema applies and cannot change under
+ * it.
+ */
 function settableKeys(schema: z.ZodObject): ConfigKey[] {
   return configKeys(schema).filter((key) => key.name !== "role");
 }
 
-/** Lays every `NODE_X_<ROLE>_…` variable over the draft. An unknown one is a problem: a typo must not be silent. */
+/**
+ * Lays every `NODE_X_<ROLE>_…` variable over the draft. An unknown one is a problem: a typo must not be
+ * silent.
+ */
 export function applyEnvironment(draft: Draft, environment: Record<string, string | undefined>): void {
   const byVariable = new Map(
     settableKeys(draft.schema).map((key) => [environmentName(draft.role, key.path), key]),

@@ -1,9 +1,9 @@
 /**
  * A configuration text → its value and the place of each key in it.
  *
- * JSON with comments and trailing commas. All mistakes of the text are found at once. Invariant: the value holds no
- * `__proto__` key and no key twice (both are problems), and is at most `DEPTH_MAX` deep, so nothing later can be
- * tricked by inheritance or exhaust the stack, whatever bytes the file holds.
+ * JSON with comments and trailing commas. All mistakes of the text are found at once. Invariant: the value
+ * holds no `__proto__` key and no key twice (both are problems), and is at most `DEPTH_MAX` deep, so nothing
+ * later can be tricked by inheritance or exhaust the stack, whatever bytes the file holds.
  */
 import { createScanner, parseTree, type Node, type ParseError } from "jsonc-parser";
 import { keyName, type KeyPath, type Origin } from "./origin.ts";

@@ -1,8 +1,8 @@
 /**
  * One mistake in a configuration, and the error that carries all of them.
  *
- * Invariant: a problem always says where (file:line:col, variable or flag), which key, what was wanted and what was
- * found; it never carries the contents of a secret, because secrets are only ever files.
+ * Invariant: a problem always says where (file:line:col, variable or flag), which key, what was wanted and
+ * what was found; it never carries the contents of a secret, because secrets are only ever files.
  */
 import { NxError } from "../errors.ts";
 import { keyName, originText, type KeyPath, type Origin } from "./origin.ts";

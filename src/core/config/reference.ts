@@ -1,5 +1,6 @@
 /**
- * The reference pages docs/config.md and docs/errors.md, written from the tables that the program itself uses.
+ * The reference pages docs/config.md and docs/errors.md, written from the tables that the program itself
+ * uses.
  */
 import { errorKinds } from "../errors.ts";
 import type { RoleAbout } from "../role.ts";

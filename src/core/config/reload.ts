@@ -1,8 +1,8 @@
 /**
  * What a reload may change.
  *
- * Invariant: a reload is whole or not at all. When any changed key needs a restart, nothing is applied and the error
- * shows each such key with its old and new value.
+ * Invariant: a reload is whole or not at all. When any changed key needs a restart, nothing is applied and
+ * the error shows each such key with its old and new value.
  */
 import { NxError } from "../errors.ts";
 import { configKeys } from "./keys.ts";
@@ -25,7 +25,10 @@ export interface ReloadPlan {
   refused: ConfigChange[];
 }
 
-/** Compares two configurations of one instance. `reloadable` holds key names; a group's name covers its members. */
+/**
+ * Compares two configurations of one instance. `reloadable` holds key names; a group's name covers its
+ * members.
+ */
 export function planReload(old: LoadedConfig, next: LoadedConfig, reloadable: readonly string[]): ReloadPlan {
   const plan: ReloadPlan = { applicable: [], refused: [] };
   const isReloadable = (name: string) =>

@@ -1,8 +1,8 @@
 /**
  * A commented configuration file: every key of a role with its description and default.
  *
- * Keys are commented out with `//`, so the file is valid as it is and changes nothing; taking the slashes away sets a
- * key. Members of a group keep working because trailing commas are allowed.
+ * Keys are commented out with `//`, so the file is valid as it is and changes nothing; taking the slashes
+ * away sets a key. Members of a group keep working because trailing commas are allowed.
  */
 import type { z } from "zod";
 import { configKeys, type ConfigKey } from "./keys.ts";

@@ -1,8 +1,8 @@
 /**
  * A draft of values → a typed configuration, or every problem with its place.
  *
- * The schema library decides what is valid; this file says it in operators' words: where (line, variable or flag),
- * which key, what was wanted and found, and which name was probably meant.
+ * The schema library decides what is valid; this file says it in operators' words: where (line, variable or
+ * flag), which key, what was wanted and found, and which name was probably meant.
  */
 import { z } from "zod";
 import { configKeys, schemaAt, unwrap } from "./keys.ts";

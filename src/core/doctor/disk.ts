@@ -1,8 +1,9 @@
 /**
- * Checks of the disk that a data directory is on: how long a sync takes, how much is free, whether it keeps anything.
+ * Checks of the disk that a data directory is on: how long a sync takes, how much is free, whether it keeps
+ * anything.
  *
- * The probe file is created with a random name in the directory and removed again; a crash may leave it behind
- * (`.node-x-doctor-*`, 4 KiB).
+ * The probe file is created with a random name in the directory and removed again; a crash may leave it
+ * behind (`.node-x-doctor-*`, 4 KiB).
  */
 import { existsSync, statfsSync } from "node:fs";
 import { open, unlink } from "node:fs/promises";
@@ -19,7 +20,9 @@ const SYNC_VERY_SLOW_MS = 100;
 const SYNC_IMPOSSIBLE_MS = 0.01;
 const TMPFS_MAGIC = 0x01021994;
 
-/** The directory itself, or its nearest parent that exists: a data directory is created at the first start. */
+/**
+ * The directory itself, or its nearest parent that exists: a data directory is created at the first start.
+ */
 export function existingDirectory(path: string): string {
   let directory = path;
   while (!existsSync(directory) && dirname(directory) !== directory) directory = dirname(directory);
@@ -99,7 +102,9 @@ export function checkSpace(path: string): Finding {
 
 export function judgeSpace(directory: string, freeBytes: number, totalBytes: number): Finding {
   const share = totalBytes === 0 ? 0 : freeBytes / totalBytes;
-  const found = `${Math.floor(freeBytes / MEBIBYTE).toLocaleString("en-US")} MiB free of ${Math.floor(totalBytes / MEBIBYTE).toLocaleString("en-US")} MiB (${Math.round(share * 100)} %) in ${directory}`;
+  const mebibytes = (bytes: number) => `${Math.floor(bytes / MEBIBYTE).toLocaleString("en-US")} MiB`;
+  const percent = Math.round(share * 100);
+  const found = `${mebibytes(freeBytes)} free of ${mebibytes(totalBytes)} (${percent} %) in ${directory}`;
   if (freeBytes < FREE_BYTES_MIN)
     return fail("space", found, "free some space: a full disk makes the role read-only");
   if (share < FREE_SHARE_LOW)
