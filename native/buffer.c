@@ -1,4 +1,5 @@
-/* The growable buffer of buffer.h. Invariant: length <= capacity, and `data` moves only when `generation` does. */
+/* The growable buffer of buffer.h. Invariant: length <= capacity, and `data` moves only when `generation`
+ * does. */
 #include "buffer.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /*
- * Unaligned little-endian loads and stores. All formats of node-x that C writes are little-endian, as are all hosts
- * that it is built for.
+ * Unaligned little-endian loads and stores. All formats of node-x that C writes are little-endian, as are all
+ * hosts that it is built for.
  */
 #ifndef NX_BYTES_H
 #define NX_BYTES_H

@@ -1,8 +1,8 @@
 /*
  * The records of one channel: finding, changing, expiring and visiting them.
  *
- * Each change runs in three steps: reserve all memory (may be refused, nothing has changed yet), tell the observer,
- * apply and log. Counters of the store and the channel change in the last step only.
+ * Each change runs in three steps: reserve all memory (may be refused, nothing has changed yet), tell the
+ * observer, apply and log. Counters of the store and the channel change in the last step only.
  */
 #include "channel.h"
 
@@ -10,7 +10,7 @@
 
 #include "nx.h"
 
-/* --- reporting a change ----------------------------------------------------------------------------------------- */
+/* --- reporting a change --------------------------------------------------------------------------------- */
 
 static void notify(nx_channel *channel, const uint8_t *stored, uint32_t length, bool is_compact) {
   nx_store *store = channel->store;
@@ -29,16 +29,17 @@ static void notify_record(nx_channel *channel, const nx_rec *rec) {
   notify(channel, nx_rec_key(rec), nx_rec_key_length(rec), nx_rec_is_compact(rec));
 }
 
-static void log_change(nx_channel *channel, nx_effect_operation operation, const nx_rec *rec, nx_slice value, uint64_t offset) {
+static void log_change(nx_channel *channel, nx_effect_operation operation, const nx_rec *rec, nx_slice value,
+                       uint64_t offset) {
   if (!channel->store->is_logging) return;
   nx_effect effect = {
-    .operation = operation,
-    .is_key_compact = nx_rec_is_compact(rec),
-    .name = nx_channel_name(channel),
-    .key = {nx_rec_key(rec), nx_rec_key_length(rec)},
-    .value = value,
-    .expires_at_ms = operation == NX_EFFECT_REMOVE ? 0 : nx_rec_expires_at_ms(rec),
-    .offset = offset,
+      .operation = operation,
+      .is_key_compact = nx_rec_is_compact(rec),
+      .name = nx_channel_name(channel),
+      .key = {nx_rec_key(rec), nx_rec_key_length(rec)},
+      .value = value,
+      .expires_at_ms = operation == NX_EFFECT_REMOVE ? 0 : nx_rec_expires_at_ms(rec),
+      .offset = offset,
   };
   nx_store_log(channel->store, &effect);
 }
@@ -58,7 +59,7 @@ static void count_record(nx_channel *channel, const nx_rec *rec, bool is_added) 
   else count_value(channel, nx_rec_value_length(rec), 0);
 }
 
-/* --- expiry of one record --------------------------------------------------------------------------------------- */
+/* --- expiry of one record ------------------------------------------------------------------------------- */
 
 static void enter_expiry(nx_channel *channel, nx_rec *rec) {
   nx_expiry_add(&channel->expiry, rec);
@@ -70,12 +71,15 @@ static void leave_expiry(nx_channel *channel, const nx_rec *rec) {
   channel->store->stats.expiring -= 1;
 }
 
-static void set_expires_at(nx_rec *rec, int64_t expires_at_ms) { nx_store64(rec + 8, (uint64_t)expires_at_ms); }
+static void set_expires_at(nx_rec *rec, int64_t expires_at_ms) {
+  nx_store64(rec + 8, (uint64_t)expires_at_ms);
+}
 
-/* --- creating, reshaping and removing a record ------------------------------------------------------------------ */
+/* --- creating, reshaping and removing a record ---------------------------------------------------------- */
 
 /* A record with this key and an undefined value. NULL when the limit forbids it. */
-static nx_rec *create(nx_channel *channel, const nx_key *key, uint64_t value_length, int64_t expires_at_ms, bool force) {
+static nx_rec *create(nx_channel *channel, const nx_key *key, uint64_t value_length, int64_t expires_at_ms,
+                      bool force) {
   nx_slab *slab = &channel->store->slab;
   bool is_expiring = expires_at_ms != 0;
   uint64_t bytes = nx_rec_bytes_for(key->length, value_length, is_expiring);
@@ -106,11 +110,11 @@ static void retire(nx_channel *channel, retired_block retired) {
 }
 
 /*
- * Gives a record room for `value_length` bytes and an expiry (0: none), keeping the first `keep` bytes of its value.
- * Returns where it is afterwards, or NULL (nothing changed) when the limit forbids it.
+ * Gives a record room for `value_length` bytes and an expiry (0: none), keeping the first `keep` bytes of its
+ * value. Returns where it is afterwards, or NULL (nothing changed) when the limit forbids it.
  */
-static nx_rec *reshape(nx_channel *channel, nx_place place, uint64_t value_length, int64_t expires_at_ms, uint64_t keep,
-                       bool force, retired_block *retired) {
+static nx_rec *reshape(nx_channel *channel, nx_place place, uint64_t value_length, int64_t expires_at_ms,
+                       uint64_t keep, bool force, retired_block *retired) {
   nx_slab *slab = &channel->store->slab;
   nx_rec *rec = nx_table_at(place);
   bool was_expiring = nx_rec_is_expiring(rec), is_expiring = expires_at_ms != 0;
@@ -130,7 +134,8 @@ static nx_rec *reshape(nx_channel *channel, nx_place place, uint64_t value_lengt
   if (was_expiring && !is_expiring) leave_expiry(channel, rec);
   bool is_compact = nx_rec_is_compact(rec);
   uint32_t old_offset = nx_rec_key_offset(was_expiring), new_offset = nx_rec_key_offset(is_expiring);
-  if (target != rec || old_offset != new_offset) memmove(target + new_offset, rec + old_offset, key_length + keep);
+  if (target != rec || old_offset != new_offset)
+    memmove(target + new_offset, rec + old_offset, key_length + keep);
   if (target != rec && was_expiring && is_expiring) memcpy(target + 8, rec + 8, NX_REC_EXPIRY_BYTES);
   nx_rec_set_header(target, key_length, value_length, is_compact, is_expiring);
   if (target != rec) nx_table_replace(place, target);
@@ -163,10 +168,11 @@ void nx_channel_remove_due(nx_channel *channel, nx_rec *rec) {
   channel->store->stats.expired += 1;
 }
 
-/* --- changes by key --------------------------------------------------------------------------------------------- */
+/* --- changes by key ------------------------------------------------------------------------------------- */
 
 /* Replaces the value of an existing record; the value may lie in that record itself. */
-static nx_rec *replace(nx_channel *channel, nx_place place, nx_slice value, int64_t expires_at_ms, bool force) {
+static nx_rec *replace(nx_channel *channel, nx_place place, nx_slice value, int64_t expires_at_ms,
+                       bool force) {
   nx_rec *rec = nx_table_at(place);
   uint8_t *copy = NULL;
   bool is_inside = value.data >= rec && value.data < rec + nx_rec_bytes(rec);
@@ -187,7 +193,8 @@ static nx_rec *replace(nx_channel *channel, nx_place place, nx_slice value, int6
   return rec;
 }
 
-int nx_channel_put_key(nx_channel *channel, const nx_key *key, nx_slice value, int64_t expires_at_ms, bool force) {
+int nx_channel_put_key(nx_channel *channel, const nx_key *key, nx_slice value, int64_t expires_at_ms,
+                       bool force) {
   nx_place place = nx_table_find(&channel->table, key);
   nx_rec *rec;
   if (place.bucket != NULL) {
@@ -201,8 +208,8 @@ int nx_channel_put_key(nx_channel *channel, const nx_key *key, nx_slice value, i
   return 0;
 }
 
-int nx_channel_patch_key(nx_channel *channel, const nx_key *key, uint64_t offset, nx_slice bytes, uint64_t *length_after,
-                         bool force) {
+int nx_channel_patch_key(nx_channel *channel, const nx_key *key, uint64_t offset, nx_slice bytes,
+                         uint64_t *length_after, bool force) {
   nx_place place = nx_table_find(&channel->table, key);
   uint64_t end = offset + bytes.length, length = 0;
   retired_block retired = {NULL, 0};
@@ -212,7 +219,8 @@ int nx_channel_patch_key(nx_channel *channel, const nx_key *key, uint64_t offset
   } else {
     rec = nx_table_at(place);
     length = nx_rec_value_length(rec);
-    rec = reshape(channel, place, end > length ? end : length, nx_rec_expires_at_ms(rec), length, force, &retired);
+    rec = reshape(channel, place, end > length ? end : length, nx_rec_expires_at_ms(rec), length, force,
+                  &retired);
   }
   if (rec == NULL) return -ENOMEM;
   uint8_t *value = nx_rec_value(rec);
@@ -243,7 +251,7 @@ bool nx_channel_expire_key(nx_channel *channel, const nx_key *key, int64_t expir
   return true;
 }
 
-/* --- store.h ---------------------------------------------------------------------------------------------------- */
+/* --- store.h -------------------------------------------------------------------------------------------- */
 
 /* Prepares a key; one that is too long is no key of any record. */
 static bool key_make(nx_channel *channel, nx_slice text, nx_key *key) {
@@ -278,14 +286,16 @@ bool nx_channel_get(nx_channel *channel, nx_slice text, int64_t now_ms, nx_recor
 
 int nx_channel_put(nx_channel *channel, nx_slice text, nx_slice value, int64_t expires_at_ms) {
   nx_key key;
-  if (value.length > NX_VALUE_BYTES_MAX || expires_at_ms < 0 || !key_make(channel, text, &key)) return -EINVAL;
+  if (value.length > NX_VALUE_BYTES_MAX || expires_at_ms < 0 || !key_make(channel, text, &key))
+    return -EINVAL;
   int result;
   do result = nx_channel_put_key(channel, &key, value, expires_at_ms, false);
   while (result == -ENOMEM && nx_store_reclaim(channel->store, 256) != 0);
   return result;
 }
 
-int nx_channel_patch(nx_channel *channel, nx_slice text, uint64_t offset, nx_slice bytes, int64_t now_ms, uint64_t *length_after) {
+int nx_channel_patch(nx_channel *channel, nx_slice text, uint64_t offset, nx_slice bytes, int64_t now_ms,
+                     uint64_t *length_after) {
   nx_key key;
   if (bytes.length > NX_VALUE_BYTES_MAX || offset > NX_VALUE_BYTES_MAX - bytes.length) return -EINVAL;
   if (!key_make(channel, text, &key)) return -EINVAL;
@@ -298,7 +308,8 @@ int nx_channel_patch(nx_channel *channel, nx_slice text, uint64_t offset, nx_sli
 
 bool nx_channel_remove(nx_channel *channel, nx_slice text, int64_t now_ms) {
   nx_key key;
-  return key_make(channel, text, &key) && find_live(channel, &key, now_ms) != NULL && nx_channel_remove_key(channel, &key);
+  return key_make(channel, text, &key) && find_live(channel, &key, now_ms) != NULL &&
+         nx_channel_remove_key(channel, &key);
 }
 
 bool nx_channel_expire(nx_channel *channel, nx_slice text, int64_t expires_at_ms, int64_t now_ms) {
@@ -307,7 +318,9 @@ bool nx_channel_expire(nx_channel *channel, nx_slice text, int64_t expires_at_ms
   return nx_channel_expire_key(channel, &key, expires_at_ms < 0 ? 1 : expires_at_ms);
 }
 
-nx_slice nx_channel_name(const nx_channel *channel) { return (nx_slice){channel->name, channel->name_length}; }
+nx_slice nx_channel_name(const nx_channel *channel) {
+  return (nx_slice){channel->name, channel->name_length};
+}
 uint64_t nx_channel_records(const nx_channel *channel) { return channel->table.records; }
 uint64_t nx_channel_key_bytes(const nx_channel *channel) { return channel->key_bytes; }
 uint64_t nx_channel_value_bytes(const nx_channel *channel) { return channel->value_bytes; }
@@ -317,10 +330,11 @@ uint64_t nx_channel_record_bytes(nx_channel *channel, nx_slice text, int64_t now
   nx_rec *rec = key_make(channel, text, &key) ? find_live(channel, &key, now_ms) : NULL;
   if (rec == NULL) return 0;
   uint64_t table_share = nx_table_bytes(&channel->table) / channel->table.records;
-  return nx_slab_capacity(nx_rec_bytes(rec)) + table_share + (nx_rec_is_expiring(rec) ? sizeof(nx_expiry_entry) : 0);
+  return nx_slab_capacity(nx_rec_bytes(rec)) + table_share +
+         (nx_rec_is_expiring(rec) ? sizeof(nx_expiry_entry) : 0);
 }
 
-/* --- visiting --------------------------------------------------------------------------------------------------- */
+/* --- visiting ------------------------------------------------------------------------------------------- */
 
 typedef struct {
   int64_t now_ms;
@@ -340,7 +354,8 @@ static void visit_if_live(void *context, nx_rec *rec) {
   to->visit(to->context, nx_rec_key_text(rec, scratch), &record);
 }
 
-uint64_t nx_channel_scan(nx_channel *channel, uint64_t cursor, int64_t now_ms, nx_visit_fn visit, void *context) {
+uint64_t nx_channel_scan(nx_channel *channel, uint64_t cursor, int64_t now_ms, nx_visit_fn visit,
+                         void *context) {
   visit_live to = {now_ms, visit, context, 0, UINT64_MAX};
   for (int buckets = 0; buckets < 16 && to.visited == 0; buckets++) {
     cursor = nx_table_scan(&channel->table, cursor, visit_if_live, &to);

@@ -1,5 +1,6 @@
 /*
- * What store.c and channel.c share: the structs behind the handles of store.h, and changes that take a prepared key.
+ * What store.c and channel.c share: the structs behind the handles of store.h, and changes that take a
+ * prepared key.
  */
 #ifndef NX_CHANNEL_H
 #define NX_CHANNEL_H
@@ -41,9 +42,10 @@ struct nx_store {
 
 /* These do what the functions of store.h do, but take no time: whether a record has expired does not matter.
  * `force` passes the memory limit. */
-int nx_channel_put_key(nx_channel *channel, const nx_key *key, nx_slice value, int64_t expires_at_ms, bool force);
-int nx_channel_patch_key(nx_channel *channel, const nx_key *key, uint64_t offset, nx_slice bytes, uint64_t *length_after,
-                         bool force);
+int nx_channel_put_key(nx_channel *channel, const nx_key *key, nx_slice value, int64_t expires_at_ms,
+                       bool force);
+int nx_channel_patch_key(nx_channel *channel, const nx_key *key, uint64_t offset, nx_slice bytes,
+                         uint64_t *length_after, bool force);
 bool nx_channel_remove_key(nx_channel *channel, const nx_key *key);
 bool nx_channel_expire_key(nx_channel *channel, const nx_key *key, int64_t expires_at_ms);
 /* Removes a record that the expiry heap found due. */

@@ -1,7 +1,8 @@
 /*
- * CRC-32C two ways: slicing by 8 (Kounavis and Berry, Intel, 2005) in software; with SSE4.2, three independent streams
- * that hide the latency of the crc32 instruction, joined by carry-less multiplication (Gopal et al., "Fast CRC
- * Computation for iSCSI Polynomial Using CRC32 Instruction", Intel, 2011). Written from the papers.
+ * CRC-32C two ways: slicing by 8 (Kounavis and Berry, Intel, 2005) in software; with SSE4.2, three
+ * independent streams that hide the latency of the crc32 instruction, joined by carry-less multiplication
+ * (Gopal et al., "Fast CRC Computation for iSCSI Polynomial Using CRC32 Instruction", Intel, 2011). Written
+ * from the papers.
  */
 #include "crc32c.h"
 
@@ -46,16 +47,21 @@ uint32_t nx_crc32c_software(uint32_t crc, const void *bytes, uint64_t length) {
 
 #define HARDWARE __attribute__((target("sse4.2,pclmul")))
 
-bool nx_crc32c_has_hardware(void) { return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul"); }
+bool nx_crc32c_has_hardware(void) {
+  return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
+}
 
-/* crc after `n` more zero bytes, given x^(8n-33) modulo the polynomial, reflected. The crc32 instruction reduces. */
+/* crc after `n` more zero bytes, given x^(8n-33) modulo the polynomial, reflected. The crc32 instruction
+ * reduces. */
 HARDWARE static uint64_t shifted(uint64_t crc, uint32_t power) {
-  __m128i product = _mm_clmulepi64_si128(_mm_cvtsi64_si128((int64_t)crc), _mm_cvtsi32_si128((int32_t)power), 0);
+  __m128i product =
+      _mm_clmulepi64_si128(_mm_cvtsi64_si128((int64_t)crc), _mm_cvtsi32_si128((int32_t)power), 0);
   return _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(product));
 }
 
 /* Three stretches of `stride` bytes side by side; the powers shift by one and by two strides. */
-HARDWARE static inline uint64_t three_streams(uint64_t crc, const uint8_t *at, uint64_t stride, uint32_t one, uint32_t two) {
+HARDWARE static inline uint64_t three_streams(uint64_t crc, const uint8_t *at, uint64_t stride, uint32_t one,
+                                              uint32_t two) {
   uint64_t second = 0, third = 0;
   for (const uint8_t *end = at + stride; at != end; at += 8) {
     crc = _mm_crc32_u64(crc, nx_load64(at));
@@ -95,5 +101,6 @@ uint32_t nx_crc32c_hardware(uint32_t crc, const void *bytes, uint64_t length) {
 #endif
 
 uint32_t nx_crc32c(uint32_t crc, const void *bytes, uint64_t length) {
-  return nx_crc32c_has_hardware() ? nx_crc32c_hardware(crc, bytes, length) : nx_crc32c_software(crc, bytes, length);
+  return nx_crc32c_has_hardware() ? nx_crc32c_hardware(crc, bytes, length)
+                                  : nx_crc32c_software(crc, bytes, length);
 }

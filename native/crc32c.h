@@ -1,5 +1,6 @@
 /*
- * CRC-32C (Castagnoli, reflected polynomial 0x82f63b78), the checksum of iSCSI (RFC 3720) and of node-x's files.
+ * CRC-32C (Castagnoli, reflected polynomial 0x82f63b78), the checksum of iSCSI (RFC 3720) and of node-x's
+ * files.
  *
  * Chains like zlib's crc32: start with 0, pass the result of one piece as `crc` of the next.
  */

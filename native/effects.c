@@ -13,8 +13,8 @@
 
 void nx_effect_append(nx_buffer *to, const nx_effect *effect) {
   bool has_offset = effect->operation == NX_EFFECT_PATCH;
-  uint32_t flags = (effect->is_key_compact ? FLAG_COMPACT : 0) | (effect->expires_at_ms != 0 ? FLAG_EXPIRY : 0) |
-                   (has_offset ? FLAG_OFFSET : 0);
+  uint32_t flags = (effect->is_key_compact ? FLAG_COMPACT : 0) |
+                   (effect->expires_at_ms != 0 ? FLAG_EXPIRY : 0) | (has_offset ? FLAG_OFFSET : 0);
   nx_buffer_reserve(to, HEADER_BYTES + 16 + effect->name.length + effect->key.length + effect->value.length);
   uint8_t *start = to->data + to->length;
   uint8_t *at = start;
@@ -37,7 +37,8 @@ void nx_effect_append(nx_buffer *to, const nx_effect *effect) {
 static bool is_allowed(uint32_t operation, uint32_t flags, uint32_t key_length, uint32_t value_length) {
   uint32_t wanted = operation == NX_EFFECT_PATCH ? FLAG_OFFSET : 0;
   uint32_t optional = operation == NX_EFFECT_CHANNEL_REMOVE ? 0 : FLAG_COMPACT;
-  if (operation == NX_EFFECT_PUT || operation == NX_EFFECT_PATCH || operation == NX_EFFECT_EXPIRE) optional |= FLAG_EXPIRY;
+  if (operation == NX_EFFECT_PUT || operation == NX_EFFECT_PATCH || operation == NX_EFFECT_EXPIRE)
+    optional |= FLAG_EXPIRY;
   if (operation < NX_EFFECT_PUT || operation > NX_EFFECT_CHANNEL_REMOVE) return false;
   if ((flags & ~optional) != wanted) return false;
   if ((flags & FLAG_COMPACT) != 0 && key_length != 8) return false;
@@ -56,13 +57,13 @@ int64_t nx_effect_read(const uint8_t *bytes, uint64_t length, nx_effect *out) {
   uint64_t total = names_at + name_length + key_length + value_length;
   if (total > length) return -EBADMSG;
   *out = (nx_effect){
-    .operation = (nx_effect_operation)operation,
-    .is_key_compact = (flags & FLAG_COMPACT) != 0,
-    .name = {bytes + names_at, name_length},
-    .key = {bytes + names_at + name_length, key_length},
-    .value = {bytes + names_at + name_length + key_length, value_length},
-    .expires_at_ms = has_expiry ? (int64_t)nx_load64(bytes + HEADER_BYTES) : 0,
-    .offset = has_offset ? nx_load64(bytes + HEADER_BYTES + (has_expiry ? 8 : 0)) : 0,
+      .operation = (nx_effect_operation)operation,
+      .is_key_compact = (flags & FLAG_COMPACT) != 0,
+      .name = {bytes + names_at, name_length},
+      .key = {bytes + names_at + name_length, key_length},
+      .value = {bytes + names_at + name_length + key_length, value_length},
+      .expires_at_ms = has_expiry ? (int64_t)nx_load64(bytes + HEADER_BYTES) : 0,
+      .offset = has_offset ? nx_load64(bytes + HEADER_BYTES + (has_expiry ? 8 : 0)) : 0,
   };
   if (has_expiry && out->expires_at_ms <= 0) return -EBADMSG;
   if (out->offset > NX_VALUE_BYTES_MAX - value_length) return -EBADMSG;

@@ -5,7 +5,9 @@
 
 #define WIDTH 4u
 
-static nx_expiry_entry *entry_at(const nx_expiry *expiry, uint32_t i) { return nx_paged_at(&expiry->entries, i); }
+static nx_expiry_entry *entry_at(const nx_expiry *expiry, uint32_t i) {
+  return nx_paged_at(&expiry->entries, i);
+}
 
 static uint32_t position_of(const nx_rec *rec) { return nx_load32(rec + 16); }
 
@@ -64,7 +66,8 @@ void nx_expiry_changed(nx_expiry *expiry, nx_rec *rec) {
   uint32_t i = position_of(rec);
   int64_t expires_at_ms = nx_rec_expires_at_ms(rec);
   NX_ASSERT(i < expiry->count && entry_at(expiry, i)->rec == rec);
-  if (expires_at_ms < entry_at(expiry, i)->look_at_ms) sift_up(expiry, i, (nx_expiry_entry){expires_at_ms, rec});
+  if (expires_at_ms < entry_at(expiry, i)->look_at_ms)
+    sift_up(expiry, i, (nx_expiry_entry){expires_at_ms, rec});
 }
 
 void nx_expiry_moved(nx_expiry *expiry, nx_rec *rec) {

@@ -1,10 +1,12 @@
 /*
  * The records of one channel that expire, as a 4-ary heap on the time at which to look at them.
  *
- * Each expiring record knows its position, so removing it is direct. Moving an expiry later (the usual refresh) does
- * not touch the heap: the entry comes up at the old time, is seen to be early and sinks to the new one.
+ * Each expiring record knows its position, so removing it is direct. Moving an expiry later (the usual
+ * refresh) does not touch the heap: the entry comes up at the old time, is seen to be early and sinks to the
+ * new one.
  *
- * Invariant: an entry's time is never later than its record's expiry, so nothing that is due hides below the top.
+ * Invariant: an entry's time is never later than its record's expiry, so nothing that is due hides below the
+ * top.
  */
 #ifndef NX_EXPIRY_H
 #define NX_EXPIRY_H

@@ -1,7 +1,7 @@
 /*
- * A growing array of equal elements that never moves: 64 KiB segments behind a directory. It serves the tables (elements
- * are buckets) and the expiry heaps. Growing costs one page, not a copy of everything; only while the array is
- * smaller than one page does it live in a single block that is doubled.
+ * A growing array of equal elements that never moves: 64 KiB segments behind a directory. It serves the
+ * tables (elements are buckets) and the expiry heaps. Growing costs one page, not a copy of everything; only
+ * while the array is smaller than one page does it live in a single block that is doubled.
  *
  * Invariant: an index below `capacity` is addressable. Elements are not initialised.
  */

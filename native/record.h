@@ -53,7 +53,8 @@ static inline bool nx_hex8(uint64_t text, uint32_t *out) {
 
 static inline void nx_key_make(nx_key *key, nx_slice text, nx_seed seed) {
   uint32_t high, low;
-  key->is_compact = text.length == NX_HEX_KEY_BYTES && nx_hex8(nx_load64(text.data), &high) && nx_hex8(nx_load64(text.data + 8), &low);
+  key->is_compact = text.length == NX_HEX_KEY_BYTES && nx_hex8(nx_load64(text.data), &high) &&
+                    nx_hex8(nx_load64(text.data + 8), &low);
   if (key->is_compact) {
     nx_store64(key->compact_bytes, (uint64_t)high << 32 | low);
     key->data = key->compact_bytes;
@@ -72,9 +73,13 @@ static inline uint64_t nx_key_text_length(uint32_t stored_length, bool is_compac
 
 static inline uint64_t nx_rec_header(const nx_rec *rec) { return nx_load64(rec); }
 static inline uint32_t nx_rec_value_length(const nx_rec *rec) { return nx_load32(rec); }
-static inline uint32_t nx_rec_key_length(const nx_rec *rec) { return (uint32_t)(nx_rec_header(rec) >> 32) & 0xfffff; }
+static inline uint32_t nx_rec_key_length(const nx_rec *rec) {
+  return (uint32_t)(nx_rec_header(rec) >> 32) & 0xfffff;
+}
 static inline bool nx_rec_is_compact(const nx_rec *rec) { return (nx_rec_header(rec) & NX_REC_COMPACT) != 0; }
-static inline bool nx_rec_is_expiring(const nx_rec *rec) { return (nx_rec_header(rec) & NX_REC_EXPIRING) != 0; }
+static inline bool nx_rec_is_expiring(const nx_rec *rec) {
+  return (nx_rec_header(rec) & NX_REC_EXPIRING) != 0;
+}
 
 static inline uint32_t nx_rec_key_offset(bool is_expiring) {
   return NX_REC_HEADER_BYTES + (is_expiring ? NX_REC_EXPIRY_BYTES : 0);
@@ -84,7 +89,9 @@ static inline uint64_t nx_rec_bytes_for(uint32_t key_length, uint64_t value_leng
   return nx_rec_key_offset(is_expiring) + key_length + value_length;
 }
 
-static inline const uint8_t *nx_rec_key(const nx_rec *rec) { return rec + nx_rec_key_offset(nx_rec_is_expiring(rec)); }
+static inline const uint8_t *nx_rec_key(const nx_rec *rec) {
+  return rec + nx_rec_key_offset(nx_rec_is_expiring(rec));
+}
 static inline uint8_t *nx_rec_value(nx_rec *rec) {
   return rec + nx_rec_key_offset(nx_rec_is_expiring(rec)) + nx_rec_key_length(rec);
 }
@@ -101,8 +108,10 @@ static inline bool nx_rec_is_expired(const nx_rec *rec, int64_t now_ms) {
   return nx_rec_is_expiring(rec) && (int64_t)nx_load64(rec + 8) <= now_ms;
 }
 
-static inline void nx_rec_set_header(nx_rec *rec, uint32_t key_length, uint64_t value_length, bool is_compact, bool is_expiring) {
-  nx_store64(rec, value_length | (uint64_t)key_length << 32 | (is_compact ? NX_REC_COMPACT : 0) | (is_expiring ? NX_REC_EXPIRING : 0));
+static inline void nx_rec_set_header(nx_rec *rec, uint32_t key_length, uint64_t value_length, bool is_compact,
+                                     bool is_expiring) {
+  nx_store64(rec, value_length | (uint64_t)key_length << 32 | (is_compact ? NX_REC_COMPACT : 0) |
+                      (is_expiring ? NX_REC_EXPIRING : 0));
 }
 
 static inline bool nx_rec_has_key(const nx_rec *rec, const nx_key *key) {
@@ -118,7 +127,8 @@ static inline uint64_t nx_rec_hash(const nx_rec *rec, nx_seed seed) {
 static inline nx_slice nx_rec_key_text(const nx_rec *rec, uint8_t scratch[NX_HEX_KEY_BYTES]) {
   if (!nx_rec_is_compact(rec)) return (nx_slice){nx_rec_key(rec), nx_rec_key_length(rec)};
   uint64_t number = nx_load64(nx_rec_key(rec));
-  for (uint32_t i = 0; i < NX_HEX_KEY_BYTES; i++) scratch[i] = (uint8_t)"0123456789abcdef"[number >> (60 - 4 * i) & 15];
+  for (uint32_t i = 0; i < NX_HEX_KEY_BYTES; i++)
+    scratch[i] = (uint8_t)"0123456789abcdef"[number >> (60 - 4 * i) & 15];
   return (nx_slice){scratch, NX_HEX_KEY_BYTES};
 }
 

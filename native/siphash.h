@@ -1,9 +1,10 @@
 /*
- * SipHash, the keyed hash of Aumasson and Bernstein ("SipHash: a fast short-input PRF", 2012), written from the paper.
+ * SipHash, the keyed hash of Aumasson and Bernstein ("SipHash: a fast short-input PRF", 2012), written from
+ * the paper.
  *
- * The tables use SipHash-1-3 with a secret random key for each store, so that a client cannot choose keys that
- * collide, not even by watching the order of a scan. The round counts are parameters: the tests check the code
- * against the paper's vectors, which exist for SipHash-2-4.
+ * The tables use SipHash-1-3 with a secret random key for each store, so that a client cannot choose keys
+ * that collide, not even by watching the order of a scan. The round counts are parameters: the tests check
+ * the code against the paper's vectors, which exist for SipHash-2-4.
  */
 #ifndef NX_SIPHASH_H
 #define NX_SIPHASH_H

@@ -1,7 +1,8 @@
 /*
- * Pages live in regions of reserved address space and move between four states: fresh (never touched), in use, warm
- * (free, memory kept for the next user) and cold (free, memory given back). Only in-use and warm pages count as memory.
- * The lists of free pages are outside the pages, because a link inside would make a cold page resident again.
+ * Pages live in regions of reserved address space and move between four states: fresh (never touched), in
+ * use, warm (free, memory kept for the next user) and cold (free, memory given back). Only in-use and warm
+ * pages count as memory. The lists of free pages are outside the pages, because a link inside would make a
+ * cold page resident again.
  *
  * Under AddressSanitizer free blocks are poisoned, so the C tests see a use after free inside a page as well.
  */
@@ -44,8 +45,9 @@ struct nx_large {
 };
 
 /* Multiples of 64 that fill a page with 60 to 4 blocks and little waste. */
-static const uint16_t wide_classes[] = {1088, 1216, 1344, 1472, 1600, 1728, 1856, 1984, 2112, 2240, 2496, 2688, 2944,  3264,
-                                        3584, 3840, 4352, 4672, 4992, 5440, 5952, 6528, 7232, 8128, 9344, 10880, 13056, 16320};
+static const uint16_t wide_classes[] = {1088, 1216, 1344, 1472, 1600, 1728,  1856,  1984, 2112, 2240,
+                                        2496, 2688, 2944, 3264, 3584, 3840,  4352,  4672, 4992, 5440,
+                                        5952, 6528, 7232, 8128, 9344, 10880, 13056, 16320};
 #define WIDE_CLASSES (sizeof wide_classes / sizeof wide_classes[0])
 _Static_assert(96 + WIDE_CLASSES == NX_SLAB_CLASSES, "64 steps of 8, 32 steps of 16, then the wide classes");
 
@@ -106,7 +108,7 @@ void nx_slab_destroy(nx_slab *slab) {
   nx_slab_init(slab, slab->memory_bytes_max);
 }
 
-/* --- pages ------------------------------------------------------------------------------------------------------ */
+/* --- pages ---------------------------------------------------------------------------------------------- */
 
 static void cool_one(nx_slab *slab) {
   void *page = slab->warm[--slab->warm_count];
@@ -134,7 +136,8 @@ static bool take(nx_slab *slab, uint64_t bytes, bool force) {
 
 static void map_region(nx_slab *slab) {
   uint64_t reserved = REGION_BYTES + NX_PAGE_BYTES;
-  uint8_t *base = mmap(NULL, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  uint8_t *base =
+      mmap(NULL, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   NX_ASSERT(base != MAP_FAILED);
   uint8_t *aligned = (uint8_t *)(((uintptr_t)base + NX_PAGE_BYTES - 1) & ~(uintptr_t)(NX_PAGE_BYTES - 1));
   if (aligned != base) munmap(base, (size_t)(aligned - base));
@@ -174,7 +177,7 @@ void nx_slab_page_free(nx_slab *slab, void *page) {
   if (slab->warm_count > keep) cool_one(slab);
 }
 
-/* --- blocks ----------------------------------------------------------------------------------------------------- */
+/* --- blocks --------------------------------------------------------------------------------------------- */
 
 static void link_page(nx_slab *slab, nx_slab_page *page) {
   nx_slab_page **head = &slab->partial[page->class];
@@ -195,9 +198,9 @@ static nx_slab_page *new_page(nx_slab *slab, uint32_t class, bool force) {
   if (page == NULL) return NULL;
   uint32_t bytes = class_bytes(class);
   *page = (nx_slab_page){
-    .block_bytes = bytes,
-    .class = (uint16_t)class,
-    .capacity = (uint16_t)((NX_PAGE_BYTES - PAGE_HEADER_BYTES) / bytes),
+      .block_bytes = bytes,
+      .class = (uint16_t)class,
+      .capacity = (uint16_t)((NX_PAGE_BYTES - PAGE_HEADER_BYTES) / bytes),
   };
   POISON((uint8_t *)page + PAGE_HEADER_BYTES, NX_PAGE_BYTES - PAGE_HEADER_BYTES);
   link_page(slab, page);

@@ -1,12 +1,13 @@
 /*
  * The store's allocator: blocks without headers, cut from 64 KiB pages of one size class each.
  *
- * The caller gives the size again when it frees, so a block costs nothing but its rounding: 8-byte steps to 512
- * bytes, 16-byte steps to 1 KiB, steps of 6 to 25 % up to 16320 bytes. Larger blocks come from malloc. Blocks whose
- * size is a multiple of 64 up to 1 KiB, or a class size, are 64-byte aligned; whole pages serve tables.
+ * The caller gives the size again when it frees, so a block costs nothing but its rounding: 8-byte steps to
+ * 512 bytes, 16-byte steps to 1 KiB, steps of 6 to 25 % up to 16320 bytes. Larger blocks come from malloc.
+ * Blocks whose size is a multiple of 64 up to 1 KiB, or a class size, are 64-byte aligned; whole pages serve
+ * tables.
  *
- * Invariant: `memory_bytes` is exactly what was taken from the system and not given back, to the page and block, and
- * never passes `memory_bytes_max` unless the caller forces it (replay must not be refused).
+ * Invariant: `memory_bytes` is exactly what was taken from the system and not given back, to the page and
+ * block, and never passes `memory_bytes_max` unless the caller forces it (replay must not be refused).
  */
 #ifndef NX_SLAB_H
 #define NX_SLAB_H
@@ -44,7 +45,8 @@ void nx_slab_destroy(nx_slab *slab);
 /* NULL when the limit would be passed and `force` is not set. Aborts when the system has no memory. */
 void *nx_slab_alloc(nx_slab *slab, uint64_t size, bool force);
 void nx_slab_free(nx_slab *slab, void *block, uint64_t size);
-/* Bytes that a block of `size` really has: equal capacities mean that a change of size needs no other block. */
+/* Bytes that a block of `size` really has: equal capacities mean that a change of size needs no other block.
+ */
 uint64_t nx_slab_capacity(uint64_t size);
 
 /* One aligned page of NX_PAGE_BYTES, contents undefined. */

@@ -1,8 +1,9 @@
 /*
- * The store for bun:ffi: the functions of store.h with slices as address and length, for tests, tools and slow paths.
+ * The store for bun:ffi: the functions of store.h with slices as address and length, for tests, tools and
+ * slow paths.
  *
- * Variable-length results go into an nx_buffer of the caller, which TypeScript reads through a view. Invariant: nothing
- * here keeps an address that was passed in.
+ * Variable-length results go into an nx_buffer of the caller, which TypeScript reads through a view.
+ * Invariant: nothing here keeps an address that was passed in.
  */
 #include <errno.h>
 
@@ -10,7 +11,8 @@
 #include "nx.h"
 #include "store.h"
 
-#define TEXT(name) (nx_slice){name, name##_length}
+#define TEXT(name) \
+  (nx_slice) { name, name##_length }
 
 NX_API nx_buffer *nx_ffi_buffer_new(void);
 NX_API void nx_ffi_buffer_free(nx_buffer *buffer);
@@ -20,25 +22,31 @@ NX_API void nx_ffi_store_memory_limit(nx_store *store, uint64_t memory_bytes_max
 NX_API void nx_ffi_store_logging(nx_store *store, bool on);
 NX_API nx_buffer *nx_ffi_store_effects(nx_store *store);
 NX_API nx_buffer *nx_ffi_store_effects_swap(nx_store *store);
-NX_API nx_channel *nx_ffi_store_channel(nx_store *store, const uint8_t *name, uint32_t name_length, bool create);
+NX_API nx_channel *nx_ffi_store_channel(nx_store *store, const uint8_t *name, uint32_t name_length,
+                                        bool create);
 NX_API void nx_ffi_store_channel_remove(nx_store *store, nx_channel *channel);
 NX_API void nx_ffi_store_channel_names(nx_store *store, nx_buffer *out);
 NX_API uint32_t nx_ffi_store_tick(nx_store *store, int64_t now_ms, uint32_t steps_max);
 NX_API void nx_ffi_store_stats(const nx_store *store, nx_store_stats *out);
-NX_API int64_t nx_ffi_store_replay(nx_store *store, const uint8_t *bytes, uint64_t length, uint64_t *bad_offset);
+NX_API int64_t nx_ffi_store_replay(nx_store *store, const uint8_t *bytes, uint64_t length,
+                                   uint64_t *bad_offset);
 NX_API int nx_ffi_store_export(nx_store *store, nx_export *state, uint64_t bytes_target, nx_buffer *out);
-NX_API int64_t nx_ffi_channel_get(nx_channel *channel, const uint8_t *key, uint64_t key_length, int64_t now_ms, nx_buffer *out);
-NX_API int nx_ffi_channel_put(nx_channel *channel, const uint8_t *key, uint64_t key_length, const uint8_t *value,
-                              uint64_t value_length, int64_t expires_at_ms);
-NX_API int64_t nx_ffi_channel_patch(nx_channel *channel, const uint8_t *key, uint64_t key_length, uint64_t offset,
-                                    const uint8_t *bytes, uint64_t bytes_length, int64_t now_ms);
-NX_API bool nx_ffi_channel_remove(nx_channel *channel, const uint8_t *key, uint64_t key_length, int64_t now_ms);
-NX_API bool nx_ffi_channel_expire(nx_channel *channel, const uint8_t *key, uint64_t key_length, int64_t expires_at_ms,
+NX_API int64_t nx_ffi_channel_get(nx_channel *channel, const uint8_t *key, uint64_t key_length,
+                                  int64_t now_ms, nx_buffer *out);
+NX_API int nx_ffi_channel_put(nx_channel *channel, const uint8_t *key, uint64_t key_length,
+                              const uint8_t *value, uint64_t value_length, int64_t expires_at_ms);
+NX_API int64_t nx_ffi_channel_patch(nx_channel *channel, const uint8_t *key, uint64_t key_length,
+                                    uint64_t offset, const uint8_t *bytes, uint64_t bytes_length,
+                                    int64_t now_ms);
+NX_API bool nx_ffi_channel_remove(nx_channel *channel, const uint8_t *key, uint64_t key_length,
                                   int64_t now_ms);
+NX_API bool nx_ffi_channel_expire(nx_channel *channel, const uint8_t *key, uint64_t key_length,
+                                  int64_t expires_at_ms, int64_t now_ms);
 NX_API uint64_t nx_ffi_channel_records(const nx_channel *channel);
 NX_API uint64_t nx_ffi_channel_key_bytes(const nx_channel *channel);
 NX_API uint64_t nx_ffi_channel_value_bytes(const nx_channel *channel);
-NX_API uint64_t nx_ffi_channel_record_bytes(nx_channel *channel, const uint8_t *key, uint64_t key_length, int64_t now_ms);
+NX_API uint64_t nx_ffi_channel_record_bytes(nx_channel *channel, const uint8_t *key, uint64_t key_length,
+                                            int64_t now_ms);
 NX_API uint64_t nx_ffi_channel_scan(nx_channel *channel, uint64_t cursor, int64_t now_ms, nx_buffer *out);
 NX_API bool nx_ffi_channel_random(nx_channel *channel, uint64_t seed, int64_t now_ms, nx_buffer *out);
 
@@ -59,7 +67,9 @@ nx_store *nx_ffi_store_new(uint64_t memory_bytes_max, const uint8_t *seed) {
 }
 
 void nx_ffi_store_free(nx_store *store) { nx_store_free(store); }
-void nx_ffi_store_memory_limit(nx_store *store, uint64_t bytes_max) { nx_store_memory_limit(store, bytes_max); }
+void nx_ffi_store_memory_limit(nx_store *store, uint64_t bytes_max) {
+  nx_store_memory_limit(store, bytes_max);
+}
 void nx_ffi_store_logging(nx_store *store, bool on) { nx_store_logging(store, on); }
 nx_buffer *nx_ffi_store_effects(nx_store *store) { return nx_store_effects(store); }
 nx_buffer *nx_ffi_store_effects_swap(nx_store *store) { return nx_store_effects_swap(store); }
@@ -68,7 +78,9 @@ nx_channel *nx_ffi_store_channel(nx_store *store, const uint8_t *name, uint32_t 
   return nx_store_channel(store, TEXT(name), create);
 }
 
-void nx_ffi_store_channel_remove(nx_store *store, nx_channel *channel) { nx_store_channel_remove(store, channel); }
+void nx_ffi_store_channel_remove(nx_store *store, nx_channel *channel) {
+  nx_store_channel_remove(store, channel);
+}
 
 /* Every name, each ended by a line feed. */
 void nx_ffi_store_channel_names(nx_store *store, nx_buffer *out) {
@@ -79,7 +91,9 @@ void nx_ffi_store_channel_names(nx_store *store, nx_buffer *out) {
   }
 }
 
-uint32_t nx_ffi_store_tick(nx_store *store, int64_t now_ms, uint32_t steps_max) { return nx_store_tick(store, now_ms, steps_max); }
+uint32_t nx_ffi_store_tick(nx_store *store, int64_t now_ms, uint32_t steps_max) {
+  return nx_store_tick(store, now_ms, steps_max);
+}
 void nx_ffi_store_stats(const nx_store *store, nx_store_stats *out) { nx_store_stats_read(store, out); }
 
 int64_t nx_ffi_store_replay(nx_store *store, const uint8_t *bytes, uint64_t length, uint64_t *bad_offset) {
@@ -91,7 +105,8 @@ int nx_ffi_store_export(nx_store *store, nx_export *state, uint64_t bytes_target
 }
 
 /* Appends the value to `out`. Returns the expiry (0: none) or -ENOENT. */
-int64_t nx_ffi_channel_get(nx_channel *channel, const uint8_t *key, uint64_t key_length, int64_t now_ms, nx_buffer *out) {
+int64_t nx_ffi_channel_get(nx_channel *channel, const uint8_t *key, uint64_t key_length, int64_t now_ms,
+                           nx_buffer *out) {
   nx_record record;
   if (!nx_channel_get(channel, TEXT(key), now_ms, &record)) return -ENOENT;
   nx_buffer_append(out, record.value.data, record.value.length);
@@ -115,7 +130,8 @@ bool nx_ffi_channel_remove(nx_channel *channel, const uint8_t *key, uint64_t key
   return nx_channel_remove(channel, TEXT(key), now_ms);
 }
 
-bool nx_ffi_channel_expire(nx_channel *channel, const uint8_t *key, uint64_t key_length, int64_t expires_at_ms, int64_t now_ms) {
+bool nx_ffi_channel_expire(nx_channel *channel, const uint8_t *key, uint64_t key_length,
+                           int64_t expires_at_ms, int64_t now_ms) {
   return nx_channel_expire(channel, TEXT(key), expires_at_ms, now_ms);
 }
 
@@ -123,7 +139,8 @@ uint64_t nx_ffi_channel_records(const nx_channel *channel) { return nx_channel_r
 uint64_t nx_ffi_channel_key_bytes(const nx_channel *channel) { return nx_channel_key_bytes(channel); }
 uint64_t nx_ffi_channel_value_bytes(const nx_channel *channel) { return nx_channel_value_bytes(channel); }
 
-uint64_t nx_ffi_channel_record_bytes(nx_channel *channel, const uint8_t *key, uint64_t key_length, int64_t now_ms) {
+uint64_t nx_ffi_channel_record_bytes(nx_channel *channel, const uint8_t *key, uint64_t key_length,
+                                     int64_t now_ms) {
   return nx_channel_record_bytes(channel, TEXT(key), now_ms);
 }
 

@@ -1,9 +1,9 @@
 /*
  * The store: its channels by name, the effects, background work, replay and export.
  *
- * Invariant: `channels` is ordered by id, and ids are never reused, so an export that stops at a channel finds its
- * place again whatever channels come and go. A crash loses what is here: the effects that the caller made durable are
- * replayed into an empty store.
+ * Invariant: `channels` is ordered by id, and ids are never reused, so an export that stops at a channel
+ * finds its place again whatever channels come and go. A crash loses what is here: the effects that the
+ * caller made durable are replayed into an empty store.
  */
 #include "store.h"
 
@@ -37,7 +37,9 @@ void nx_store_free(nx_store *store) {
   __builtin_free(store);
 }
 
-void nx_store_memory_limit(nx_store *store, uint64_t memory_bytes_max) { store->slab.memory_bytes_max = memory_bytes_max; }
+void nx_store_memory_limit(nx_store *store, uint64_t memory_bytes_max) {
+  store->slab.memory_bytes_max = memory_bytes_max;
+}
 
 void nx_store_observe(nx_store *store, nx_observer_fn fn, void *context) {
   store->observer = fn;
@@ -58,7 +60,7 @@ void nx_store_log(nx_store *store, const nx_effect *effect) {
   if (store->is_logging) nx_effect_append(nx_store_effects(store), effect);
 }
 
-/* --- channels --------------------------------------------------------------------------------------------------- */
+/* --- channels ------------------------------------------------------------------------------------------- */
 
 bool nx_channel_name_valid(nx_slice name) {
   if (name.length == 0 || name.length > NX_CHANNEL_NAME_BYTES_MAX) return false;
@@ -76,7 +78,8 @@ static bool reserve_channel_slot(nx_store *store, bool force) {
   nx_channel **channels = nx_slab_alloc(&store->slab, capacity * sizeof *channels, force);
   if (channels == NULL) return false;
   nx_copy(channels, store->channels, store->channel_count * sizeof *channels);
-  if (store->channels != NULL) nx_slab_free(&store->slab, store->channels, store->channel_capacity * sizeof *channels);
+  if (store->channels != NULL)
+    nx_slab_free(&store->slab, store->channels, store->channel_capacity * sizeof *channels);
   store->channels = channels;
   store->channel_capacity = capacity;
   return true;
@@ -171,7 +174,7 @@ nx_channel *nx_store_channel_at(nx_store *store, uint32_t index) {
   return store->channels[index];
 }
 
-/* --- background work -------------------------------------------------------------------------------------------- */
+/* --- background work ------------------------------------------------------------------------------------ */
 
 static void free_record(void *context, nx_rec *rec) { nx_slab_free(context, rec, nx_rec_bytes(rec)); }
 
@@ -217,7 +220,7 @@ void nx_store_stats_read(const nx_store *store, nx_store_stats *out) {
   out->memory_peak_bytes = store->slab.memory_peak_bytes;
 }
 
-/* --- replay and export ------------------------------------------------------------------------------------------ */
+/* --- replay and export ---------------------------------------------------------------------------------- */
 
 static void key_from_effect(nx_key *key, const nx_effect *effect, nx_seed seed) {
   if (!effect->is_key_compact) {
@@ -283,16 +286,17 @@ typedef struct {
   nx_buffer *out;
 } export_to;
 
-/* Exports what is there, expired or not: a patch logged before the expiry must meet the record it was made on. */
+/* Exports what is there, expired or not: a patch logged before the expiry must meet the record it was made
+ * on. */
 static void export_record(void *context, nx_rec *rec) {
   export_to *to = context;
   nx_effect effect = {
-    .operation = NX_EFFECT_PUT,
-    .is_key_compact = nx_rec_is_compact(rec),
-    .name = nx_channel_name(to->channel),
-    .key = {nx_rec_key(rec), nx_rec_key_length(rec)},
-    .value = {nx_rec_value(rec), nx_rec_value_length(rec)},
-    .expires_at_ms = nx_rec_expires_at_ms(rec),
+      .operation = NX_EFFECT_PUT,
+      .is_key_compact = nx_rec_is_compact(rec),
+      .name = nx_channel_name(to->channel),
+      .key = {nx_rec_key(rec), nx_rec_key_length(rec)},
+      .value = {nx_rec_value(rec), nx_rec_value_length(rec)},
+      .expires_at_ms = nx_rec_expires_at_ms(rec),
   };
   nx_effect_append(to->out, &effect);
 }

@@ -3,12 +3,12 @@
  *
  * One store serves one node and is used by one thread. It knows nothing of protocols, files or time:
  * callers pass the time in, and every change leaves an effect in `effects` (byte table in effects.h) that
- * the caller makes durable. Effects are physical and idempotent: replaying them, in order, over any later state of
- * the same keys converges to the final state; compaction relies on that.
+ * the caller makes durable. Effects are physical and idempotent: replaying them, in order, over any later
+ * state of the same keys converges to the final state; compaction relies on that.
  *
  * Errors are negative errno: -ENOMEM when `memory_bytes_max` would be exceeded (nothing was changed),
- * -EINVAL for arguments out of range. Allocation failure of the system itself aborts. Removing, expiring and replaying
- * are never refused: they may pass the limit by a page, replay by as much as was once acknowledged.
+ * -EINVAL for arguments out of range. Allocation failure of the system itself aborts. Removing, expiring and
+ * replaying are never refused: they may pass the limit by a page, replay by as much as was once acknowledged.
  */
 #ifndef NX_STORE_H
 #define NX_STORE_H
@@ -34,11 +34,12 @@ typedef struct {
   int64_t expires_at_ms; /* 0: never */
 } nx_record;
 
-/* Told of every change of a key, before it happens. Serves WATCH, Listen and Mirror. `key.data` NULL: the whole channel goes.
- * It must not change the store. */
+/* Told of every change of a key, before it happens. Serves WATCH, Listen and Mirror. `key.data` NULL: the
+ * whole channel goes. It must not change the store. */
 typedef void (*nx_observer_fn)(void *context, nx_channel *channel, nx_slice key);
 
-/* memory_bytes_max 0: no limit. The seed keys the hash: secret and random, or clients can choose keys that collide. */
+/* memory_bytes_max 0: no limit. The seed keys the hash: secret and random, or clients can choose keys that
+ * collide. */
 nx_store *nx_store_new_seeded(uint64_t memory_bytes_max, uint64_t seed_low, uint64_t seed_high);
 /* With a seed from the kernel. */
 nx_store *nx_store_new(uint64_t memory_bytes_max);
@@ -50,28 +51,33 @@ void nx_store_observe(nx_store *store, nx_observer_fn fn, void *context);
 void nx_store_logging(nx_store *store, bool on);
 /* The buffer that effects are appended to; the caller sets its length back to 0 when it has taken them. */
 nx_buffer *nx_store_effects(nx_store *store);
-/* Makes the other of two buffers current (and empty) and returns the filled one. It stays where it is until the next
- * swap, so it can be written to disk while the store goes on. */
+/* Makes the other of two buffers current (and empty) and returns the filled one. It stays where it is until
+ * the next swap, so it can be written to disk while the store goes on. */
 nx_buffer *nx_store_effects_swap(nx_store *store);
 
 /* True for 1..240 bytes out of A-Z a-z 0-9 _ - */
 bool nx_channel_name_valid(nx_slice name);
-/* NULL when missing and not created, when the name is invalid, or when the memory limit leaves no room to create it. */
+/* NULL when missing and not created, when the name is invalid, or when the memory limit leaves no room to
+ * create it. */
 nx_channel *nx_store_channel(nx_store *store, nx_slice name, bool create);
 nx_slice nx_channel_name(const nx_channel *channel);
-/* Forgets the channel at once; its memory goes back in steps (nx_store_tick). The pointer is dead afterwards. */
+/* Forgets the channel at once; its memory goes back in steps (nx_store_tick). The pointer is dead afterwards.
+ */
 void nx_store_channel_remove(nx_store *store, nx_channel *channel);
 uint32_t nx_store_channel_count(const nx_store *store);
 nx_channel *nx_store_channel_at(nx_store *store, uint32_t index);
 
-/* A record whose time has come (expires_at_ms <= now_ms) is treated as absent everywhere and removed when met by key. */
+/* A record whose time has come (expires_at_ms <= now_ms) is treated as absent everywhere and removed when met
+ * by key. */
 bool nx_channel_get(nx_channel *channel, nx_slice key, int64_t now_ms, nx_record *out);
-/* Creates or replaces, sets the expiry (0: none). `value` may lie inside the store. -EINVAL for a key or value that is too
- * long or an expiry below 0. */
+/* Creates or replaces, sets the expiry (0: none). `value` may lie inside the store. -EINVAL for a key or
+ * value that is too long or an expiry below 0. */
 int nx_channel_put(nx_channel *channel, nx_slice key, nx_slice value, int64_t expires_at_ms);
 /* Overwrites value bytes from `offset` on, zero-filling a gap; creates the record; keeps its expiry.
- * *length_after gets the new length. APPEND is a patch at the current length. `bytes` may lie inside the store. */
-int nx_channel_patch(nx_channel *channel, nx_slice key, uint64_t offset, nx_slice bytes, int64_t now_ms, uint64_t *length_after);
+ * *length_after gets the new length. APPEND is a patch at the current length. `bytes` may lie inside the
+ * store. */
+int nx_channel_patch(nx_channel *channel, nx_slice key, uint64_t offset, nx_slice bytes, int64_t now_ms,
+                     uint64_t *length_after);
 bool nx_channel_remove(nx_channel *channel, nx_slice key, int64_t now_ms);
 /* Sets (0: clears) the expiry; below 0 counts as long ago. False when there is no such record. */
 bool nx_channel_expire(nx_channel *channel, nx_slice key, int64_t expires_at_ms, int64_t now_ms);
@@ -84,35 +90,37 @@ uint64_t nx_channel_value_bytes(const nx_channel *channel);
 uint64_t nx_channel_record_bytes(nx_channel *channel, nx_slice key, int64_t now_ms);
 
 /* Visits a few records and returns the next cursor; 0 starts and 0 returned ends. A record present during the
- * whole iteration is visited at least once, whatever is written or resized meanwhile. The visitor must not change the store.
- * `key.data` is valid during the visit only (compact keys are expanded into a scratch buffer). */
+ * whole iteration is visited at least once, whatever is written or resized meanwhile. The visitor must not
+ * change the store. `key.data` is valid during the visit only (compact keys are expanded into a scratch
+ * buffer). */
 typedef void (*nx_visit_fn)(void *context, nx_slice key, const nx_record *record);
-uint64_t nx_channel_scan(nx_channel *channel, uint64_t cursor, int64_t now_ms, nx_visit_fn visit, void *context);
+uint64_t nx_channel_scan(nx_channel *channel, uint64_t cursor, int64_t now_ms, nx_visit_fn visit,
+                         void *context);
 /* A record chosen uniformly enough for RANDOMKEY. False when empty. */
 bool nx_channel_random(nx_channel *channel, uint64_t seed, int64_t now_ms, nx_visit_fn visit, void *context);
 
-/* One slice of background work (expiry of due records, freeing removed channels), bounded by about `steps_max`
- * records. Returns the steps taken: less than the bound means nothing is left to do now. */
+/* One slice of background work (expiry of due records, freeing removed channels), bounded by about
+ * `steps_max` records. Returns the steps taken: less than the bound means nothing is left to do now. */
 uint32_t nx_store_tick(nx_store *store, int64_t now_ms, uint32_t steps_max);
 
 typedef struct {
   uint64_t records;
   uint64_t key_bytes;
   uint64_t value_bytes;
-  uint64_t memory_bytes;   /* all slabs and tables */
+  uint64_t memory_bytes; /* all slabs and tables */
   uint64_t memory_peak_bytes;
-  uint64_t expired;        /* records removed because their time had come */
-  uint64_t expiring;       /* records that have an expiry */
+  uint64_t expired;  /* records removed because their time had come */
+  uint64_t expiring; /* records that have an expiry */
 } nx_store_stats;
 void nx_store_stats_read(const nx_store *store, nx_store_stats *out);
 
 /* Applies effects; returns how many, or -EBADMSG with *bad_offset when a record is malformed. */
 int64_t nx_store_replay(nx_store *store, const uint8_t *bytes, uint64_t length, uint64_t *bad_offset);
 
-/* Snapshot in slices: appends put effects of the next records to `out` until it holds >= bytes_target (or 4096 buckets
- * were visited). Start with a zeroed state. Returns 1 while there is more, 0 at the end. Correct together with the
- * effects logged since before the first call: slices first, then those effects. It exports expired records too, because
- * an effect logged since may build on one. */
+/* Snapshot in slices: appends put effects of the next records to `out` until it holds >= bytes_target (or
+ * 4096 buckets were visited). Start with a zeroed state. Returns 1 while there is more, 0 at the end. Correct
+ * together with the effects logged since before the first call: slices first, then those effects. It exports
+ * expired records too, because an effect logged since may build on one. */
 typedef struct {
   uint64_t channel_id;
   uint64_t cursor;

@@ -12,7 +12,7 @@
 #define STORED_BITS_TO 34u
 #define TAG_FROM 26u
 
-/* Records for each bucket: split above 4.5, merge below 2. */
+/* Records for each bucket: split above 5, merge below 2. */
 #define SPLIT_ABOVE(buckets) ((buckets) * 5)
 #define MERGE_BELOW(buckets) ((buckets) * 2)
 
@@ -32,7 +32,9 @@ static nx_bucket *next_of(const nx_bucket *bucket) {
   return is_chained(bucket) ? (nx_bucket *)(uintptr_t)bucket->entries[CHAINED_SLOTS] : NULL;
 }
 
-static nx_bucket *bucket_at(const nx_table *table, uint64_t index) { return nx_paged_at(&table->buckets, index); }
+static nx_bucket *bucket_at(const nx_table *table, uint64_t index) {
+  return nx_paged_at(&table->buckets, index);
+}
 
 static uint64_t index_of(const nx_table *table, uint64_t hash) {
   uint64_t index = hash & table->mask;
@@ -64,7 +66,7 @@ uint64_t nx_table_bytes(const nx_table *table) {
          table->buckets.directory_capacity * sizeof(void *);
 }
 
-/* --- finding ---------------------------------------------------------------------------------------------------- */
+/* --- finding -------------------------------------------------------------------------------------------- */
 
 /* One bit (the top one of its byte) for each entry whose tag is `tag`. */
 static uint64_t matches_of(const nx_bucket *bucket, uint8_t tag) {
@@ -82,7 +84,8 @@ nx_place nx_table_find(const nx_table *table, const nx_key *key) {
     for (uint64_t matches = matches_of(bucket, tag); matches != 0; matches &= matches - 1) {
       uint32_t i = (uint32_t)__builtin_ctzll(matches) / 8;
       uint64_t entry = bucket->entries[i];
-      if ((entry & ~ADDRESS_MASK) == upper && nx_rec_has_key(record_of(entry), key)) return (nx_place){bucket, i};
+      if ((entry & ~ADDRESS_MASK) == upper && nx_rec_has_key(record_of(entry), key))
+        return (nx_place){bucket, i};
     }
   } while ((bucket = next_of(bucket)) != NULL);
   return (nx_place){NULL, 0};
@@ -106,7 +109,7 @@ void nx_table_replace(nx_place place, nx_rec *rec) {
   *entry = (*entry & ~ADDRESS_MASK) | (uint64_t)(uintptr_t)rec;
 }
 
-/* --- chains ----------------------------------------------------------------------------------------------------- */
+/* --- chains --------------------------------------------------------------------------------------------- */
 
 static void set_entry(nx_bucket *bucket, uint32_t i, uint8_t tag, uint64_t entry) {
   bucket->tags[i] = tag;
@@ -138,8 +141,10 @@ static void free_overflow(nx_table *table, nx_bucket *overflow) {
   table->overflow_count -= 1;
 }
 
-/* Moves every entry of `from` (a copy of a head bucket, and its chain) to the bucket that it now hashes to. */
-static void redistribute(nx_table *table, const nx_bucket *from, nx_bucket *low, nx_bucket *high, uint32_t bit) {
+/* Moves every entry of `from` (a copy of a head bucket, and its chain) to the bucket that it now hashes to.
+ */
+static void redistribute(nx_table *table, const nx_bucket *from, nx_bucket *low, nx_bucket *high,
+                         uint32_t bit) {
   const nx_bucket *bucket = from;
   while (bucket != NULL) {
     for (uint32_t i = 0; i < count_of(bucket); i++) {
@@ -155,7 +160,7 @@ static void redistribute(nx_table *table, const nx_bucket *from, nx_bucket *low,
   }
 }
 
-/* --- growing and shrinking -------------------------------------------------------------------------------------- */
+/* --- growing and shrinking ------------------------------------------------------------------------------ */
 
 /* Splits the next bucket. Does nothing when memory is short: chains get longer, the table stays right. */
 static void split_one(nx_table *table) {
@@ -204,10 +209,11 @@ void nx_table_remove(nx_table *table, uint64_t hash, nx_place place) {
     free_overflow(table, last);
   }
   table->records -= 1;
-  for (int merges = 0; merges < 2 && table->records < MERGE_BELOW(table->bucket_count); merges++) merge_one(table);
+  for (int merges = 0; merges < 2 && table->records < MERGE_BELOW(table->bucket_count); merges++)
+    merge_one(table);
 }
 
-/* --- visiting --------------------------------------------------------------------------------------------------- */
+/* --- visiting ------------------------------------------------------------------------------------------- */
 
 static void visit_chain(const nx_bucket *bucket, nx_table_visit_fn visit, void *context) {
   for (; bucket != NULL; bucket = next_of(bucket)) {

@@ -1,19 +1,20 @@
 /*
  * A hash table of records that grows and shrinks one bucket at a time (linear hashing: Witold Litwin, 1980).
  *
- * There is no second table and no rehashing phase: each insertion past the load factor splits one bucket, each removal
- * far below it merges one, so no operation is slow and memory never peaks. A bucket is one cache line:
+ * There is no second table and no rehashing phase: each insertion past the load factor splits one bucket,
+ * each removal far below it merges one, so no operation is slow and memory never peaks. A bucket is one cache
+ * line:
  *
  *   bytes 0-6   a tag of 8 hash bits for each entry
  *   byte  7     number of entries (0-7); bit 7: chained, entry 6 is then the address of an overflow bucket
  *   bytes 8-63  seven entries: record address (48 bits), above it 16 more hash bits
  *
- * Hash bits: 0-9 choose the bucket in small tables; 10-25 are those in the entry, 26-33 the tag. A split of a table
- * with 1024 or more buckets therefore reads no record.
+ * Hash bits: 0-9 choose the bucket in small tables; 10-25 are those in the entry, 26-33 the tag. A split of a
+ * table with 1024 or more buckets therefore reads no record.
  *
- * Cursor: the low bits name a bucket; it advances in bit-reversed order (Pieter Noordhuis' scheme for power-of-two
- * tables). Splits and merges keep a bucket's records contiguous in that order, so a scan meets every record
- * that stays, whatever happens to the table meanwhile; after a merge it may meet some twice.
+ * Cursor: the low bits name a bucket; it advances in bit-reversed order (Pieter Noordhuis' scheme for
+ * power-of-two tables). Splits and merges keep a bucket's records contiguous in that order, so a scan meets
+ * every record that stays, whatever happens to the table meanwhile; after a merge it may meet some twice.
  *
  * Invariant: in a chain all buckets but the last hold six entries; the table holds at least one bucket.
  */
@@ -68,10 +69,12 @@ bool nx_table_reserve(nx_table *table, uint64_t hash, bool force);
 void nx_table_insert(nx_table *table, uint64_t hash, nx_rec *rec);
 void nx_table_remove(nx_table *table, uint64_t hash, nx_place place);
 
-/* Visits the bucket at `cursor` and returns the next cursor, 0 at the end. The visitor must not change the table. */
+/* Visits the bucket at `cursor` and returns the next cursor, 0 at the end. The visitor must not change the
+ * table. */
 typedef void (*nx_table_visit_fn)(void *context, nx_rec *rec);
 uint64_t nx_table_scan(const nx_table *table, uint64_t cursor, nx_table_visit_fn visit, void *context);
-/* Empties the last bucket, handing each record over, and drops it unless it is the only one. Returns its records. */
+/* Empties the last bucket, handing each record over, and drops it unless it is the only one. Returns its
+ * records. */
 uint32_t nx_table_drain(nx_table *table, nx_table_visit_fn visit, void *context);
 
 uint64_t nx_table_bytes(const nx_table *table);

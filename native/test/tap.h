@@ -1,4 +1,5 @@
-/* The Test Anything Protocol in a few lines: each test file is a program that prints TAP and exits 1 on a failure. */
+/* The Test Anything Protocol in a few lines: each test file is a program that prints TAP and exits 1 on a
+ * failure. */
 #ifndef NX_TAP_H
 #define NX_TAP_H
 #include <stdio.h>
@@ -10,8 +11,7 @@ static int tap_count, tap_failed;
 #define CHECK(condition) \
   do { \
     if (!(condition)) { \
-      printf("# %s:%d: %s\n", __FILE__, __LINE__, #condition); \
-      tap_failed_here = 1; \
+      if (tap_failed_here++ < 5) printf("# %s:%d: %s\n", __FILE__, __LINE__, #condition); \
     } \
   } while (0)
 
@@ -22,7 +22,7 @@ static int tap_failed_here;
     tap_failed_here = 0; \
     function(); \
     tap_count += 1; \
-    tap_failed += tap_failed_here; \
+    tap_failed += tap_failed_here != 0; \
     printf("%s %d - %s\n", tap_failed_here ? "not ok" : "ok", tap_count, claim); \
   } while (0)
 

@@ -1,6 +1,6 @@
 /*
- * What a million records of 16-byte keys and 64-byte values cost. Run without a sanitizer: it also compares the store's
- * own account with what the kernel says. Prints the figures as TAP comments.
+ * What a million records of 16-byte keys and 64-byte values cost. Run without a sanitizer: it also compares
+ * the store's own account with what the kernel says. Prints the figures as TAP comments.
  */
 #include <stdint.h>
 #include <unistd.h>
@@ -28,7 +28,8 @@ static void fill(const char *format, int64_t expires_at_ms, const char *what) {
   nx_store_stats stats;
   for (uint32_t i = 0; i < RECORDS; i++) {
     snprintf((char *)key, sizeof key, format, i);
-    CHECK(nx_channel_put(channel, (nx_slice){key, 16}, (nx_slice){value, 64}, expires_at_ms == 0 ? 0 : expires_at_ms + i) == 0);
+    CHECK(nx_channel_put(channel, (nx_slice){key, 16}, (nx_slice){value, 64},
+                         expires_at_ms == 0 ? 0 : expires_at_ms + i) == 0);
     if (i < 100000 || i % 1000 != 0) continue;
     nx_store_stats_read(store, &stats);
     double each = (double)(stats.memory_bytes - stats.key_bytes - stats.value_bytes) / (double)stats.records;
@@ -38,7 +39,8 @@ static void fill(const char *format, int64_t expires_at_ms, const char *what) {
   double payload = (double)(stats.key_bytes + stats.value_bytes);
   double each = ((double)stats.memory_bytes - payload) / RECORDS;
   double resident = ((double)(resident_bytes() - before) - payload) / RECORDS;
-  printf("# %s: overhead %.1f bytes a record at the end, %.1f at worst, %.1f by resident memory\n", what, each, worst, resident);
+  printf("# %s: overhead %.1f bytes a record at the end, %.1f at worst, %.1f by resident memory\n", what,
+         each, worst, resident);
   CHECK(stats.records == RECORDS && stats.key_bytes == 16u * RECORDS && stats.value_bytes == 64u * RECORDS);
   CHECK(worst <= OVERHEAD_MAX && resident <= OVERHEAD_MAX);
   nx_store_free(store);

@@ -15,9 +15,12 @@ typedef struct {
 static uint64_t random_size(uint64_t *state) {
   uint64_t r = test_random(state);
   switch (r % 8) {
-    case 0: return 1 + (r >> 8) % 40000;
-    case 1: return 1000 + (r >> 8) % 16000;
-    default: return (r >> 8) % 600;
+    case 0:
+      return 1 + (r >> 8) % 40000;
+    case 1:
+      return 1000 + (r >> 8) % 16000;
+    default:
+      return (r >> 8) % 600;
   }
 }
 
@@ -52,7 +55,8 @@ static void blocks_keep_their_bytes(void) {
     if (all[i].block != NULL) nx_slab_free(&slab, all[i].block, all[i].size);
   }
   CHECK(slab.pages_used == 0 && slab.large == NULL);
-  CHECK(slab.memory_bytes == slab.warm_count * (uint64_t)NX_PAGE_BYTES && slab.memory_bytes <= 2 * 1024 * 1024);
+  CHECK(slab.memory_bytes == slab.warm_count * (uint64_t)NX_PAGE_BYTES &&
+        slab.memory_bytes <= 2 * 1024 * 1024);
   CHECK(peak > slab.memory_bytes);
   nx_slab_destroy(&slab);
 }

@@ -16,7 +16,8 @@ static bool is_value(nx_channel *channel, const char *key, nx_slice wanted) {
          memcmp(record.value.data, wanted.data, wanted.length) == 0;
 }
 
-/* A value inside the store as the source of a change, in place and moved, with and without a shift by an expiry. */
+/* A value inside the store as the source of a change, in place and moved, with and without a shift by an
+ * expiry. */
 static void values_inside_the_store(void) {
   static uint8_t text[50000];
   for (uint32_t i = 0; i < sizeof text; i++) text[i] = (uint8_t)(i * 7 + i / 256);
@@ -219,14 +220,17 @@ static void removed_channels_make_room(void) {
     nx_channel *channel = channel_of(store);
     CHECK(channel != NULL);
     int n = 0;
-    while (snprintf(key, sizeof key, "%d", n), nx_channel_put(channel, S(key), (nx_slice){value, sizeof value}, 0) == 0) n++;
+    while (snprintf(key, sizeof key, "%d", n),
+           nx_channel_put(channel, S(key), (nx_slice){value, sizeof value}, 0) == 0)
+      n++;
     CHECK(n > 1700);
     nx_store_channel_remove(store, channel);
   }
   while (nx_store_tick(store, 0, 100) >= 100) continue;
   nx_store_stats stats;
   nx_store_stats_read(store, &stats);
-  CHECK(stats.records == 0 && stats.value_bytes == 0 && stats.key_bytes == 0 && stats.memory_bytes < 1536 * 1024);
+  CHECK(stats.records == 0 && stats.value_bytes == 0 && stats.key_bytes == 0 &&
+        stats.memory_bytes < 1536 * 1024);
   nx_store_free(store);
 }
 

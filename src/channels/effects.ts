@@ -1,8 +1,8 @@
 /**
  * The effects of a record store as values: the TypeScript half of the format drawn in native/effects.h.
  *
- * It serves the model, tools that print a log, and as a second opinion on the C codec: each reads what the other wrote.
- * Invariant: every length is checked before it is used.
+ * It serves the model, tools that print a log, and as a second opinion on the C codec: each reads what the
+ * other wrote. Invariant: every length is checked before it is used.
  */
 import { MalformedEffects } from "../native/record-store.ts";
 
@@ -43,7 +43,8 @@ export function encodeEffect(effect: Effect): Uint8Array {
   const bytes = new Uint8Array(HEADER_BYTES + extra + name.byteLength + key.byteLength + value.byteLength);
   const view = new DataView(bytes.buffer);
   view.setUint8(0, operations.indexOf(effect.operation) + 1);
-  const flags = (compact ? Flag.compact : 0) | (expiresAtMs ? Flag.expiry : 0) | (offset === undefined ? 0 : Flag.offset);
+  const flags =
+    (compact ? Flag.compact : 0) | (expiresAtMs ? Flag.expiry : 0) | (offset === undefined ? 0 : Flag.offset);
   view.setUint8(1, flags);
   view.setUint8(2, name.byteLength);
   view.setUint32(4, key.byteLength, true);
@@ -64,7 +65,7 @@ export function encodeEffect(effect: Effect): Uint8Array {
 
 /** Reads all effects in `bytes`. Throws MalformedEffects at the first that is malformed or cut short. */
 export function* decodeEffects(bytes: Uint8Array): Generator<Effect> {
-  for (let at = 0; at < bytes.byteLength; ) {
+  for (let at = 0; at < bytes.byteLength;) {
     const { effect, length } = decodeEffect(bytes.subarray(at), at);
     yield effect;
     at += length;
@@ -97,7 +98,14 @@ function decodeEffect(bytes: Uint8Array, position: number): { effect: Effect; le
       case "put":
         return { operation: "put", channel, key, value, expiresAtMs };
       case "patch":
-        return { operation: "patch", channel, key, value, expiresAtMs, offset: Number(view.getBigUint64(nameAt - 8, true)) };
+        return {
+          operation: "patch",
+          channel,
+          key,
+          value,
+          expiresAtMs,
+          offset: Number(view.getBigUint64(nameAt - 8, true)),
+        };
       case "remove":
         return { operation: "remove", channel, key };
       case "expire":

@@ -1,10 +1,17 @@
 /**
  * The record store in plain TypeScript: what the C store does, written to be obviously right instead of fast.
  *
- * It keeps the contract of native/record-store.ts, passes the same suite, and is the oracle that the C store is compared
- * with. It knows no memory limit, and counts no memory. A crash loses it, like any store's memory.
+ * It keeps the contract of native/record-store.ts, passes the same suite, and is the oracle that the C store
+ * is compared with. It knows no memory limit, and counts no memory. A crash loses it, like any store's
+ * memory.
  */
-import type { RecordChannel, RecordStore, ScanStep, StoredRecord, StoreStats } from "../native/record-store.ts";
+import type {
+  RecordChannel,
+  RecordStore,
+  ScanStep,
+  StoredRecord,
+  StoreStats,
+} from "../native/record-store.ts";
 import { decodeEffects, type Effect, encodeEffect } from "./effects.ts";
 
 const KEY_BYTES_MAX = 512 * 1024;
@@ -84,7 +91,9 @@ class ModelChannel implements RecordChannel {
 
   /** Everything at once. */
   scan(_cursor: number, nowMs: number): ScanStep {
-    const live = [...this.byKey.values()].filter((record) => record.expiresAtMs === 0 || record.expiresAtMs > nowMs);
+    const live = [...this.byKey.values()].filter(
+      (record) => record.expiresAtMs === 0 || record.expiresAtMs > nowMs,
+    );
     return { cursor: 0, records: live };
   }
 }
@@ -108,7 +117,8 @@ export class StoreModel implements RecordStore {
   }
 
   openChannel(name: string): ModelChannel {
-    if (!/^[A-Za-z0-9_-]{1,240}$/.test(name)) throw new RangeError(`${JSON.stringify(name)} is no channel name`);
+    if (!/^[A-Za-z0-9_-]{1,240}$/.test(name))
+      throw new RangeError(`${JSON.stringify(name)} is no channel name`);
     const channel = this.#channels.get(name) ?? new ModelChannel(name, this);
     this.#channels.set(name, channel);
     return channel;
@@ -152,7 +162,8 @@ export class StoreModel implements RecordStore {
     }
     const key = textOf(effect.key);
     if (effect.operation === "remove") this.#channels.get(effect.channel)?.byKey.delete(key);
-    else if (effect.operation === "put") this.openChannel(effect.channel).put(effect.key, effect.value, effect.expiresAtMs);
+    else if (effect.operation === "put")
+      this.openChannel(effect.channel).put(effect.key, effect.value, effect.expiresAtMs);
     else if (effect.operation === "patch") {
       const channel = this.openChannel(effect.channel);
       channel.put(effect.key, channel.overwrite(effect.key, effect.offset, effect.value), effect.expiresAtMs);
@@ -173,15 +184,20 @@ export class StoreModel implements RecordStore {
   }
 
   tick(nowMs: number, stepsMax: number): number {
-    const all = [...this.#channels.values()].flatMap((channel) => [...channel.byKey.values()].map((record) => ({ channel, record })));
-    const due = all.filter(({ record }) => record.expiresAtMs !== 0 && record.expiresAtMs <= nowMs).slice(0, stepsMax);
+    const all = [...this.#channels.values()].flatMap((channel) =>
+      [...channel.byKey.values()].map((record) => ({ channel, record })),
+    );
+    const due = all
+      .filter(({ record }) => record.expiresAtMs !== 0 && record.expiresAtMs <= nowMs)
+      .slice(0, stepsMax);
     for (const { channel, record } of due) channel.expireNow(record);
     return due.length;
   }
 
   stats(): StoreStats {
     const records = [...this.#channels.values()].flatMap((channel) => [...channel.byKey.values()]);
-    const sum = (of: (record: StoredRecord) => number) => records.reduce((total, record) => total + of(record), 0);
+    const sum = (of: (record: StoredRecord) => number) =>
+      records.reduce((total, record) => total + of(record), 0);
     return {
       records: records.length,
       keyBytes: sum((record) => record.key.byteLength),

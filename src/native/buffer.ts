@@ -1,8 +1,9 @@
 /**
  * A view of an `nx_buffer`, the growable byte buffer that C owns (native/buffer.h).
  *
- * Invariant: the bytes are read through a view of the memory that C has at that moment; C raises `generation` when it
- * moves the memory, and the view is renewed. So a view is good until the next call that may append; copy to keep.
+ * Invariant: the bytes are read through a view of the memory that C has at that moment; C raises `generation`
+ * when it moves the memory, and the view is renewed. So a view is good until the next call that may append;
+ * copy to keep.
  */
 import { type Pointer, toArrayBuffer } from "bun:ffi";
 import { assert } from "../core/errors.ts";

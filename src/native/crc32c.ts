@@ -1,4 +1,6 @@
-/** CRC-32C (Castagnoli), the checksum of node-x's own files; see native/crc32c.h. One call for each buffer. */
+/**
+ * CRC-32C (Castagnoli), the checksum of node-x's own files; see native/crc32c.h. One call for each buffer.
+ */
 import { link } from "./library.ts";
 
 const symbols = { nx_crc32c: { args: ["u32", "ptr", "u64"], returns: "u32" } } as const;

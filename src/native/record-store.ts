@@ -1,8 +1,10 @@
 /**
- * What a record store is: named channels of byte-string records that may expire, whose every change leaves an effect.
+ * What a record store is: named channels of byte-string records that may expire, whose every change leaves an
+ * effect.
  *
- * Two implementations keep this contract and are tested against each other: the C store (store.ts) and a plain
- * TypeScript model (channels/store-model.ts). Times are milliseconds since 1970 and always come from the caller.
+ * Two implementations keep this contract and are tested against each other: the C store (store.ts) and a
+ * plain TypeScript model (channels/store-model.ts). Times are milliseconds since 1970 and always come from
+ * the caller.
  */
 
 export interface StoredRecord {
@@ -49,7 +51,9 @@ export interface RecordChannel {
   get(key: Uint8Array, nowMs: number): StoredRecord | undefined;
   /** Creates or replaces. Throws OutOfMemory, or RangeError for a key or value that is too long. */
   put(key: Uint8Array, value: Uint8Array, expiresAtMs?: number): void;
-  /** Overwrites from `offset`, zero-fills a gap, keeps the expiry, creates the record. Returns the new length. */
+  /**
+   * Overwrites from `offset`, zero-fills a gap, keeps the expiry, creates the record. Returns the new length.
+   */
   patch(key: Uint8Array, offset: number, bytes: Uint8Array, nowMs: number): number;
   remove(key: Uint8Array, nowMs: number): boolean;
   /** Sets (0: clears) the expiry. False when there is no such record. */

@@ -2,10 +2,10 @@
  * The C record store (native/store.h) as a TypeScript object, for tests, tools and slow paths.
  *
  * Requests never pass here: C parses them and works on the store itself. Invariant: C keeps no address of a
- * JavaScript array, and no address of C is used after `close` or after its channel was removed.
- * A crash loses everything in memory; what was acknowledged comes back by replaying the effects that were made durable.
+ * JavaScript array, and no address of C is used after `close` or after its channel was removed. A crash loses
+ * everything in memory; what was acknowledged comes back by replaying the effects that were made durable.
  */
-import type { Pointer } from "bun:ffi";
+import { FFIType, type Pointer } from "bun:ffi";
 import { assert } from "../core/errors.ts";
 import { NativeBuffer } from "./buffer.ts";
 import { link } from "./library.ts";
@@ -36,18 +36,18 @@ export const storeSymbols = {
   nx_ffi_store_channel_names: { args: ["ptr", "ptr"], returns: "void" },
   nx_ffi_store_tick: { args: ["ptr", "i64", "u32"], returns: "u32" },
   nx_ffi_store_stats: { args: ["ptr", "ptr"], returns: "void" },
-  nx_ffi_store_replay: { args: ["ptr", "ptr", "u64", "ptr"], returns: "i64_fast" },
+  nx_ffi_store_replay: { args: ["ptr", "ptr", "u64", "ptr"], returns: FFIType.i64_fast },
   nx_ffi_store_export: { args: ["ptr", "ptr", "u64", "ptr"], returns: "i32" },
-  nx_ffi_channel_get: { args: ["ptr", ...key, "i64", "ptr"], returns: "i64_fast" },
+  nx_ffi_channel_get: { args: ["ptr", ...key, "i64", "ptr"], returns: FFIType.i64_fast },
   nx_ffi_channel_put: { args: ["ptr", ...key, "ptr", "u64", "i64"], returns: "i32" },
-  nx_ffi_channel_patch: { args: ["ptr", ...key, "u64", "ptr", "u64", "i64"], returns: "i64_fast" },
+  nx_ffi_channel_patch: { args: ["ptr", ...key, "u64", "ptr", "u64", "i64"], returns: FFIType.i64_fast },
   nx_ffi_channel_remove: { args: ["ptr", ...key, "i64"], returns: "bool" },
   nx_ffi_channel_expire: { args: ["ptr", ...key, "i64", "i64"], returns: "bool" },
-  nx_ffi_channel_records: { args: ["ptr"], returns: "u64_fast" },
-  nx_ffi_channel_key_bytes: { args: ["ptr"], returns: "u64_fast" },
-  nx_ffi_channel_value_bytes: { args: ["ptr"], returns: "u64_fast" },
-  nx_ffi_channel_record_bytes: { args: ["ptr", ...key, "i64"], returns: "u64_fast" },
-  nx_ffi_channel_scan: { args: ["ptr", "u64", "i64", "ptr"], returns: "u64_fast" },
+  nx_ffi_channel_records: { args: ["ptr"], returns: FFIType.u64_fast },
+  nx_ffi_channel_key_bytes: { args: ["ptr"], returns: FFIType.u64_fast },
+  nx_ffi_channel_value_bytes: { args: ["ptr"], returns: FFIType.u64_fast },
+  nx_ffi_channel_record_bytes: { args: ["ptr", ...key, "i64"], returns: FFIType.u64_fast },
+  nx_ffi_channel_scan: { args: ["ptr", "u64", "i64", "ptr"], returns: FFIType.u64_fast },
   nx_ffi_channel_random: { args: ["ptr", "u64", "i64", "ptr"], returns: "bool" },
 } as const;
 
@@ -79,7 +79,7 @@ const addressable = (bytes: Uint8Array) => (bytes.byteLength === 0 ? nothing : b
 function readVisited(bytes: Uint8Array): StoredRecord[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const records: StoredRecord[] = [];
-  for (let at = 0; at < bytes.byteLength; ) {
+  for (let at = 0; at < bytes.byteLength;) {
     const keyEnd = at + 16 + view.getUint32(at, true);
     const valueEnd = keyEnd + view.getUint32(at + 4, true);
     const expiresAtMs = Number(view.getBigInt64(at + 8, true));
@@ -105,21 +105,32 @@ class Channel implements RecordChannel {
   get(key: Uint8Array, nowMs: number): StoredRecord | undefined {
     this.#scratch.clear();
     const scratch = this.#scratch.pointer;
-    const expiresAtMs = this.#library.nx_ffi_channel_get(this.pointer, addressable(key), key.byteLength, nowMs, scratch);
+    const expiresAtMs = this.#library.nx_ffi_channel_get(
+      this.pointer,
+      addressable(key),
+      key.byteLength,
+      nowMs,
+      scratch,
+    );
     if (Number(expiresAtMs) === Errno.noEntry) return undefined;
     return { key, value: this.#scratch.take(), expiresAtMs: Number(expiresAtMs) };
   }
 
   put(key: Uint8Array, value: Uint8Array, expiresAtMs = 0): void {
     const put = this.#library.nx_ffi_channel_put;
-    checked(put(this.pointer, addressable(key), key.byteLength, addressable(value), value.byteLength, expiresAtMs));
+    checked(
+      put(this.pointer, addressable(key), key.byteLength, addressable(value), value.byteLength, expiresAtMs),
+    );
   }
 
   patch(key: Uint8Array, offset: number, bytes: Uint8Array, nowMs: number): number {
-    if (!Number.isSafeInteger(offset) || offset < 0) throw new RangeError(`offset ${offset} is not a byte offset`);
+    if (!Number.isSafeInteger(offset) || offset < 0)
+      throw new RangeError(`offset ${offset} is not a byte offset`);
     const patch = this.#library.nx_ffi_channel_patch;
     const [keyAt, bytesAt] = [addressable(key), addressable(bytes)];
-    return checked(Number(patch(this.pointer, keyAt, key.byteLength, offset, bytesAt, bytes.byteLength, nowMs)));
+    return checked(
+      Number(patch(this.pointer, keyAt, key.byteLength, offset, bytesAt, bytes.byteLength, nowMs)),
+    );
   }
 
   remove(key: Uint8Array, nowMs: number): boolean {
@@ -127,7 +138,13 @@ class Channel implements RecordChannel {
   }
 
   expire(key: Uint8Array, expiresAtMs: number, nowMs: number): boolean {
-    return this.#library.nx_ffi_channel_expire(this.pointer, addressable(key), key.byteLength, expiresAtMs, nowMs);
+    return this.#library.nx_ffi_channel_expire(
+      this.pointer,
+      addressable(key),
+      key.byteLength,
+      expiresAtMs,
+      nowMs,
+    );
   }
 
   scan(cursor: number, nowMs: number): ScanStep {
@@ -157,7 +174,9 @@ class Channel implements RecordChannel {
 
   /** Bytes of memory behind one record, its share of the table included; 0 when there is none. */
   recordBytes(key: Uint8Array, nowMs: number): number {
-    return Number(this.#library.nx_ffi_channel_record_bytes(this.pointer, addressable(key), key.byteLength, nowMs));
+    return Number(
+      this.#library.nx_ffi_channel_record_bytes(this.pointer, addressable(key), key.byteLength, nowMs),
+    );
   }
 }
 
@@ -204,7 +223,8 @@ export class Store implements RecordStore {
   openChannel(name: string): Channel {
     const channel = this.#find(name, true);
     if (channel !== undefined) return channel;
-    if (!/^[A-Za-z0-9_-]{1,240}$/.test(name)) throw new RangeError(`${JSON.stringify(name)} is no channel name`);
+    if (!/^[A-Za-z0-9_-]{1,240}$/.test(name))
+      throw new RangeError(`${JSON.stringify(name)} is no channel name`);
     throw new OutOfMemory("the store's memory limit is reached");
   }
 
@@ -212,7 +232,7 @@ export class Store implements RecordStore {
     const bytes = new TextEncoder().encode(name);
     const find = this.#library.nx_ffi_store_channel;
     const pointer = find(this.pointer, addressable(bytes), bytes.byteLength, create);
-    return pointer === null ? undefined : new Channel(name, pointer, this.#library, this.#scratch);
+    return pointer === null ? undefined : new Channel(name, pointer as Pointer, this.#library, this.#scratch);
   }
 
   removeChannel(name: string): boolean {
@@ -226,12 +246,17 @@ export class Store implements RecordStore {
     this.#library.nx_ffi_store_logging(this.pointer, isOn);
   }
 
-  /** The buffer that effects are appended to; clear it when they were taken. Its view is good until the next change. */
+  /**
+   * The buffer that effects are appended to; clear it when they were taken. Its view is good until the next
+   * change.
+   */
   get effects(): NativeBuffer {
     return this.#buffer(this.#library.nx_ffi_store_effects(this.pointer) as Pointer);
   }
 
-  /** The effects so far, which stay where they are until the next swap; further ones go to a second buffer. */
+  /**
+   * The effects so far, which stay where they are until the next swap; further ones go to a second buffer.
+   */
   swapEffects(): NativeBuffer {
     return this.#buffer(this.#library.nx_ffi_store_effects_swap(this.pointer) as Pointer);
   }
@@ -252,7 +277,9 @@ export class Store implements RecordStore {
   replay(effects: Uint8Array): number {
     if (effects.byteLength === 0) return 0;
     const badOffset = new BigUint64Array(new ArrayBuffer(8));
-    const count = Number(this.#library.nx_ffi_store_replay(this.pointer, effects, effects.byteLength, badOffset));
+    const count = Number(
+      this.#library.nx_ffi_store_replay(this.pointer, effects, effects.byteLength, badOffset),
+    );
     if (count < 0) throw new MalformedEffects(Number(badOffset[0]));
     return count;
   }
@@ -278,7 +305,10 @@ export class Store implements RecordStore {
   stats(): StoreStats {
     const block = new BigUint64Array(new ArrayBuffer(56));
     this.#library.nx_ffi_store_stats(this.pointer, block);
-    const [records, keyBytes, valueBytes, memoryBytes, memoryPeakBytes, expired, expiring] = Array.from(block, Number);
+    const [records, keyBytes, valueBytes, memoryBytes, memoryPeakBytes, expired, expiring] = Array.from(
+      block,
+      Number,
+    );
     return { records, keyBytes, valueBytes, memoryBytes, memoryPeakBytes, expired, expiring } as StoreStats;
   }
 

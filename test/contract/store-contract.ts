@@ -1,7 +1,7 @@
 /**
- * The contract of a record store as random programs: run against a subject and the model side by side, every answer
- * must agree; then the state that is rebuilt from effects, and from an export taken while writes went on, must be the
- * state that is there.
+ * The contract of a record store as random programs: run against a subject and the model side by side, every
+ * answer must agree; then the state that is rebuilt from effects, and from an export taken while writes went
+ * on, must be the state that is there.
  */
 import fc from "fast-check";
 import { StoreModel } from "../../src/channels/store-model.ts";
@@ -25,10 +25,19 @@ const channels = ["0", "a", "Channel_-9", "00000000000000aa"];
 const keys = [
   ...["", "k", "key", "x".repeat(300), "\0\xff", "k\0"],
   ...["0000000000000000", "00000000000000aa", "ffffffffffffffff", "0123456789abcdef"],
-  ...["0123456789abcdeF", "0123456789abcdeg", "0123456789abcde", "0123456789abcdef0", "/123456789abcdef", ":123456789abcdef"],
+  ...[
+    "0123456789abcdeF",
+    "0123456789abcdeg",
+    "0123456789abcde",
+    "0123456789abcdef0",
+    "/123456789abcdef",
+    ":123456789abcdef",
+  ],
 ];
 /** Around the borders of the allocator's size classes. */
-const sizes = [0, 1, 7, 8, 9, 40, 44, 45, 100, 500, 512, 900, 1016, 1024, 1030, 3000, 8128, 16300, 16320, 17000, 40000];
+const sizes = [
+  0, 1, 7, 8, 9, 40, 44, 45, 100, 500, 512, 900, 1016, 1024, 1030, 3000, 8128, 16300, 16320, 17000, 40000,
+];
 
 const channel = fc.constantFrom(...channels);
 const key = fc.constantFrom(...keys);
@@ -37,10 +46,19 @@ const ttlMs = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 500 }));
 
 const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ do: fc.constant("put" as const), channel, key, bytes, ttlMs }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("get" as const, "remove" as const), channel, key }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant("patch" as const), channel, key, offset: bytes, bytes }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constantFrom("get" as const, "remove" as const), channel, key }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant("patch" as const), channel, key, offset: bytes, bytes }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("expire" as const), channel, key, ttlMs }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("clock" as const), byMs: fc.integer({ min: -300, max: 300 }) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant("clock" as const), byMs: fc.integer({ min: -300, max: 300 }) }),
+  },
   { weight: 1, arbitrary: fc.constant({ do: "tick" as const }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("removeChannel" as const), channel }) },
   {
@@ -58,7 +76,10 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 
 export const programs = fc.array(command, { maxLength: 80, size: "max" });
 
-/** Arguments out of a program are numbers; values must differ from one step to the next, or a lost write goes unseen. */
+/**
+ * Arguments out of a program are numbers; values must differ from one step to the next, or a lost write goes
+ * unseen.
+ */
 function valueOf(length: number, step: number): Uint8Array {
   return Uint8Array.from({ length }, (_, index) => (index * 31 + step * 7 + (index >> 8)) & 0xff);
 }
@@ -87,13 +108,16 @@ export class Disagreement extends Error {}
 
 function mustEqual(what: string, got: unknown, wanted: unknown): void {
   if (!Bun.deepEquals(got, wanted)) {
-    throw new Disagreement(`${what}: got ${Bun.inspect(got).slice(0, 300)}, wanted ${Bun.inspect(wanted).slice(0, 300)}`);
+    throw new Disagreement(
+      `${what}: got ${Bun.inspect(got).slice(0, 300)}, wanted ${Bun.inspect(wanted).slice(0, 300)}`,
+    );
   }
 }
 
 function mustEqualState(what: string, got: RecordStore, wanted: RecordStore): void {
   const [gotAll, wantedAll] = [dump(got), dump(wanted)];
-  for (const [key, value] of wantedAll) mustEqual(`${what}: record ${key.slice(0, 40)}`, gotAll.get(key), value);
+  for (const [key, value] of wantedAll)
+    mustEqual(`${what}: record ${key.slice(0, 40)}`, gotAll.get(key), value);
   mustEqual(`${what}: number of records`, gotAll.size, wantedAll.size);
 }
 
@@ -121,14 +145,20 @@ class SlowScan {
     this.#cursor = step.cursor;
     if (step.cursor !== 0) return false;
     for (const key of this.#mustSee ?? []) {
-      if (!this.#seen.has(key)) throw new Disagreement(`scan missed ${JSON.stringify(key)}, which was there all the time`);
+      if (!this.#seen.has(key))
+        throw new Disagreement(`scan missed ${JSON.stringify(key)}, which was there all the time`);
     }
     return true;
   }
 }
 
 function liveKeys(store: RecordStore, nowMs: number): string[] {
-  return store.channel("a")?.scan(0, nowMs).records.map(({ key }) => keyText(key)) ?? [];
+  return (
+    store
+      .channel("a")
+      ?.scan(0, nowMs)
+      .records.map(({ key }) => keyText(key)) ?? []
+  );
 }
 
 interface Run {
@@ -195,7 +225,11 @@ function mustRebuild(run: Run, what: string, pieces: Uint8Array[]): void {
 }
 
 function stepExport(run: Run): void {
-  run.exporting ??= { slices: run.subject.exportSlices(1)[Symbol.iterator](), taken: [], effectsFrom: run.effects.length };
+  run.exporting ??= {
+    slices: run.subject.exportSlices(1)[Symbol.iterator](),
+    taken: [],
+    effectsFrom: run.effects.length,
+  };
   const { slices, taken, effectsFrom } = run.exporting;
   const slice = slices.next();
   if (slice.done !== true) {
@@ -208,13 +242,16 @@ function stepExport(run: Run): void {
 
 function runCommand(run: Run, command: Command, step: number): void {
   const { subject, model, nowMs } = run;
-  const both = <Result>(what: string, act: (store: RecordStore) => Result) => mustEqual(what, act(subject), act(model));
+  const both = <Result>(what: string, act: (store: RecordStore) => Result) =>
+    mustEqual(what, act(subject), act(model));
   const expiryOf = (ttlMs: number) => (ttlMs === 0 ? 0 : nowMs + ttlMs);
   switch (command.do) {
     case "put": {
       const value = valueOf(command.bytes, step);
       const expiresAtMs = expiryOf(command.ttlMs);
-      both("put", (store) => store.openChannel(command.channel).put(keyBytes(command.key), value, expiresAtMs));
+      both("put", (store) =>
+        store.openChannel(command.channel).put(keyBytes(command.key), value, expiresAtMs),
+      );
       return;
     }
     case "get":
@@ -229,11 +266,15 @@ function runCommand(run: Run, command: Command, step: number): void {
       return;
     case "patch": {
       const value = valueOf(command.bytes, step);
-      both("patch", (store) => store.openChannel(command.channel).patch(keyBytes(command.key), command.offset, value, nowMs));
+      both("patch", (store) =>
+        store.openChannel(command.channel).patch(keyBytes(command.key), command.offset, value, nowMs),
+      );
       return;
     }
     case "expire":
-      both("expire", (store) => store.channel(command.channel)?.expire(keyBytes(command.key), expiryOf(command.ttlMs), nowMs));
+      both("expire", (store) =>
+        store.channel(command.channel)?.expire(keyBytes(command.key), expiryOf(command.ttlMs), nowMs),
+      );
       return;
     case "clock":
       run.nowMs += command.byMs;
@@ -250,7 +291,8 @@ function runCommand(run: Run, command: Command, step: number): void {
     case "bulkRemove":
       for (let index = command.from; index < command.from + command.count; index++) {
         const key = keyBytes(index % 2 ? `bulk ${index}` : index.toString(16).padStart(16, "0"));
-        if (command.do === "bulkPut") both("put", (store) => store.openChannel(command.channel).put(key, valueOf(index % 90, step)));
+        if (command.do === "bulkPut")
+          both("put", (store) => store.openChannel(command.channel).put(key, valueOf(index % 90, step)));
         else both("remove", (store) => store.channel(command.channel)?.remove(key, nowMs));
       }
       return;

@@ -18,7 +18,10 @@ const implementations: [string, StoreFactory][] = [
 describe.each(implementations)("%s", (name, make) => {
   test("agrees with the model over random programs, replay and export", () => {
     console.log(`${name}: NODE_X_TEST_SEED=${seed}`);
-    fc.assert(fc.property(programs, (program) => runProgram(make, program)), { seed, numRuns: 250 });
+    fc.assert(
+      fc.property(programs, (program) => runProgram(make, program)),
+      { seed, numRuns: 250 },
+    );
   }, 30_000);
 
   function withStore(use: (store: RecordStore) => void): void {
@@ -64,7 +67,8 @@ describe.each(implementations)("%s", (name, make) => {
 
   test("refuses bad channel names, keys that are too long and offsets out of range", () => {
     withStore((store) => {
-      for (const bad of ["", "a b", "a/b", "ä", "x".repeat(241)]) expect(() => store.openChannel(bad)).toThrow(RangeError);
+      for (const bad of ["", "a b", "a/b", "ä", "x".repeat(241)])
+        expect(() => store.openChannel(bad)).toThrow(RangeError);
       const channel = store.openChannel("x".repeat(240));
       expect(() => channel.put(new Uint8Array(512 * 1024 + 1), bytes("v"))).toThrow(RangeError);
       expect(() => channel.patch(bytes("k"), 1024 ** 3, bytes("v"), 0)).toThrow(RangeError);
@@ -122,7 +126,8 @@ describe("the C store", () => {
         }
       };
       let count = 0;
-      while (!refused(() => channel.put(bytes(`key ${count}`), new Uint8Array(100), count % 2 ? 5000 : 0))) count += 1;
+      while (!refused(() => channel.put(bytes(`key ${count}`), new Uint8Array(100), count % 2 ? 5000 : 0)))
+        count += 1;
       expect(count).toBeGreaterThan(5000);
       store.setLogging(true);
       const [before, statsBefore] = [dump(store), store.stats()];

@@ -1,0 +1,97 @@
+/**
+ * Runs the C tests of native/test: under AddressSanitizer and UndefinedBehaviorSanitizer, except the memory
+ * figures, which need the code as it is shipped. Each program prints TAP.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { cc, compileObjects, run, storeSources } from "./compile-c.ts";
+
+const sanitizers = [
+  "-g",
+  "-O1",
+  "-fsanitize=address,undefined",
+  "-fno-sanitize-recover=all",
+  "-fno-omit-frame-pointer",
+];
+const directory = mkdtempSync(join(tmpdir(), "node-x-c-tests-"));
+let sanitized: string[] = [];
+
+beforeAll(async () => {
+  sanitized = await compileObjects(storeSources, sanitizers, join(directory, "sanitized"));
+}, 60_000);
+
+afterAll(() => rmSync(directory, { recursive: true }));
+
+const testSource = (name: string) => join(import.meta.dir, `../../native/test/test-${name}.c`);
+
+async function expectTap(program: string): Promise<string> {
+  const { code, output } = await run([program]);
+  expect({ code, failures: output.match(/^(not ok|#.*:\d+: |.*ERROR: |.*runtime error: ).*$/gm) }).toEqual({
+    code: 0,
+    failures: null,
+  });
+  expect(output).toMatch(/^1\.\.[1-9]\d*$/m);
+  return output;
+}
+
+test.each(["crc32c", "slab", "table", "store"])(
+  "native/test/test-%s.c passes under ASan and UBSan",
+  async (name) => {
+    const program = join(directory, name);
+    await cc(
+      "-std=c11",
+      "-D_GNU_SOURCE",
+      "-Wall",
+      "-Wextra",
+      "-Werror",
+      ...sanitizers,
+      testSource(name),
+      ...sanitized,
+      "-o",
+      program,
+    );
+    await expectTap(program);
+  },
+  60_000,
+);
+
+test("a record costs at most 60 bytes beyond its key and value", async () => {
+  const objects = await compileObjects(storeSources, ["-O3"], join(directory, "optimised"));
+  const program = join(directory, "memory");
+  await cc("-std=c11", "-D_GNU_SOURCE", "-O3", testSource("memory"), ...objects, "-o", program);
+  const output = await expectTap(program);
+  console.log(output.match(/^# .*overhead.*$/gm)?.join("\n"));
+}, 60_000);
+
+test("a use after free inside a page is seen (the sanitizer build can fail)", async () => {
+  const source = join(directory, "broken.c");
+  await Bun.write(
+    source,
+    `#include "slab.h"
+int main(void) {
+  nx_slab slab;
+  nx_slab_init(&slab, 0);
+  volatile unsigned char *block = nx_slab_alloc(&slab, 40, false);
+  nx_slab_alloc(&slab, 40, false);
+  nx_slab_free(&slab, (void *)block, 40);
+  return block[20];
+}
+`,
+  );
+  const program = join(directory, "broken");
+  await cc(
+    "-std=c11",
+    "-D_GNU_SOURCE",
+    `-I${join(import.meta.dir, "../../native")}`,
+    ...sanitizers,
+    source,
+    ...sanitized,
+    "-o",
+    program,
+  );
+  const { code, output } = await run([program]);
+  expect(code).not.toBe(0);
+  expect(output).toContain("use-after-poison");
+}, 60_000);
