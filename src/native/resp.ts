@@ -58,12 +58,14 @@ export interface RespSettings {
   inputBytesMax: number;
   /** Execution pauses for a client once this much of its replies waits to be written. */
   replySoftBytesMax: number;
-  /** A longer reply to one command becomes an error. */
+  /** A longer reply to one command becomes an error; at least what the longest value takes. */
   replyBytesMax: number;
   /** Connections begin unauthenticated. */
   authenticationRequired: boolean;
   /** The store's memory limit (the engine lifts it while it stores the pairs of one MSET); 0: none. */
   memoryBytesMax: number;
+  /** The longest key, at most 524288. */
+  keyBytesMax: number;
   /** For RANDOMKEY and hashing, an integer below 2^48. Fixed at construction. */
   seed: number;
 }
@@ -79,6 +81,7 @@ export const respDefaults: RespSettings = {
   replyBytesMax: 256 * mebi,
   authenticationRequired: false,
   memoryBytesMax: 0,
+  keyBytesMax: 512 * 1024,
   seed: 1,
 };
 
@@ -94,6 +97,7 @@ function settingsArray(settings: RespSettings): Float64Array {
     settings.authenticationRequired ? 1 : 0,
     settings.memoryBytesMax,
     settings.seed,
+    settings.keyBytesMax,
   );
 }
 
