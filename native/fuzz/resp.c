@@ -21,7 +21,7 @@ static const double settings[NX_RESP_SETTINGS] = {
     [NX_RESP_REQUEST_BYTES_MAX] = 1 << 22,  [NX_RESP_INPUT_BYTES_MAX] = 1 << 24,
     [NX_RESP_REPLY_SOFT_BYTES_MAX] = 512,   [NX_RESP_REPLY_BYTES_MAX] = 65536,
     [NX_RESP_AUTHENTICATION_REQUIRED] = 0,  [NX_RESP_MEMORY_BYTES_MAX] = 0,
-    [NX_RESP_SEED] = 7,
+    [NX_RESP_SEED] = 7,                     [NX_RESP_KEY_BYTES_MAX] = 1024,
 };
 
 typedef struct {

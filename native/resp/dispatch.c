@@ -94,7 +94,7 @@ static bool keys_fit(const nx_resp *engine, const nx_command *command) {
   uint32_t last = command->last_key > 0 ? (uint32_t)command->last_key : engine->argc - 1;
   uint32_t step = (uint32_t)command->key_step;
   for (uint32_t index = (uint32_t)command->first_key; index <= last; index += step) {
-    if (engine->argv[index].length > NX_KEY_BYTES_MAX) return false;
+    if (engine->argv[index].length > engine->settings[NX_RESP_KEY_BYTES_MAX]) return false;
   }
   return true;
 }
@@ -112,7 +112,8 @@ static bool may_run(nx_resp *engine, nx_resp_connection *connection, const nx_co
     return false;
   }
   if (!keys_fit(engine, command)) {
-    nx_reply_error(engine, "ERR key is longer than %u bytes", NX_KEY_BYTES_MAX);
+    nx_reply_error(engine, "ERR key is longer than %llu bytes",
+                   (unsigned long long)engine->settings[NX_RESP_KEY_BYTES_MAX]);
     return false;
   }
   return true;
@@ -120,6 +121,7 @@ static bool may_run(nx_resp *engine, nx_resp_connection *connection, const nx_co
 
 void nx_dispatch(nx_resp *engine, nx_resp_connection *connection) {
   uint64_t error_start = engine->replies.length;
+  engine->reply_start = error_start;
   const nx_command *command = find(engine, connection);
   if (command == NULL) return;
   if (!may_run(engine, connection, command)) {

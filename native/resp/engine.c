@@ -20,6 +20,7 @@ static bool settings_valid(const double *settings) {
   }
   /* Lengths in a transaction's queue and counts are 32 bits wide. */
   return settings[NX_RESP_VALUE_BYTES_MAX] >= 1 && settings[NX_RESP_VALUE_BYTES_MAX] <= NX_VALUE_BYTES_MAX &&
+         settings[NX_RESP_KEY_BYTES_MAX] >= 1 && settings[NX_RESP_KEY_BYTES_MAX] <= NX_KEY_BYTES_MAX &&
          settings[NX_RESP_ARGUMENTS_MAX] >= 1 && settings[NX_RESP_ARGUMENTS_MAX] <= 16777216.0;
 }
 
@@ -29,6 +30,11 @@ int32_t nx_resp_configure(nx_resp *engine, const double *settings) {
     /* The seed is for life: the watch table hashes with it. */
     if (index == NX_RESP_SEED && engine->random != 0) continue;
     engine->settings[index] = (uint64_t)settings[index];
+  }
+  /* A value that could be stored can be read. */
+  uint64_t value_reply_bytes = engine->settings[NX_RESP_VALUE_BYTES_MAX] + NX_INTEGER_TEXT_MAX + 5;
+  if (engine->settings[NX_RESP_REPLY_BYTES_MAX] < value_reply_bytes) {
+    engine->settings[NX_RESP_REPLY_BYTES_MAX] = value_reply_bytes;
   }
   engine->limits.arguments_max = engine->settings[NX_RESP_ARGUMENTS_MAX];
   engine->limits.bulk_bytes_max = engine->settings[NX_RESP_VALUE_BYTES_MAX];

@@ -97,6 +97,7 @@ struct nx_resp {
   const nx_slice *argv;
   uint32_t argc;
   uint32_t stop;              /* flags this call will return */
+  uint64_t reply_start;       /* where the reply to the client's command begins; EXEC's is one reply */
   bool reply_too_large;
   nx_buffer replies;
   nx_buffer text;             /* NX_RESP_TEXT_… */

@@ -42,7 +42,8 @@ static inline void nx_reply_ok(nx_resp *engine) { nx_reply_literal(engine, "+OK\
 
 /* Whether a value of this length may be appended; if not, the reply becomes an error. Ask before changing anything. */
 static inline bool nx_reply_has_room(nx_resp *engine, uint64_t length) {
-  bool fits = engine->replies.length + length <= engine->settings[NX_RESP_REPLY_BYTES_MAX];
+  uint64_t so_far = engine->replies.length - engine->reply_start;
+  bool fits = so_far + length <= engine->settings[NX_RESP_REPLY_BYTES_MAX];
   if (__builtin_expect(!fits, 0)) engine->reply_too_large = true;
   return fits;
 }

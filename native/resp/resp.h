@@ -25,10 +25,11 @@ enum {
   NX_RESP_REQUEST_BYTES_MAX,        /* one request, or one transaction's queue */
   NX_RESP_INPUT_BYTES_MAX,          /* unfinished input of all connections together */
   NX_RESP_REPLY_SOFT_BYTES_MAX,     /* stop executing and let the client read */
-  NX_RESP_REPLY_BYTES_MAX,          /* one command's reply */
+  NX_RESP_REPLY_BYTES_MAX,          /* one command's reply; never less than the longest value takes */
   NX_RESP_AUTHENTICATION_REQUIRED,  /* 1: connections begin unauthenticated */
   NX_RESP_MEMORY_BYTES_MAX,         /* the store's limit, restored after a multi-key write; 0: none */
   NX_RESP_SEED,                     /* for RANDOMKEY */
+  NX_RESP_KEY_BYTES_MAX,            /* the longest key, at most NX_KEY_BYTES_MAX */
   NX_RESP_SETTINGS
 };
 

@@ -58,12 +58,14 @@ export interface RespSettings {
   inputBytesMax: number;
   /** Execution pauses for a client once this much of its replies waits to be written. */
   replySoftBytesMax: number;
-  /** A longer reply to one command becomes an error. */
+  /** A longer reply to one command becomes an error; at least what the longest value takes. */
   replyBytesMax: number;
   /** Connections begin unauthenticated. */
   authenticationRequired: boolean;
   /** The store's memory limit (the engine lifts it while it stores the pairs of one MSET); 0: none. */
   memoryBytesMax: number;
+  /** The longest key, at most 524288. */
+  keyBytesMax: number;
   /** For RANDOMKEY and hashing, an integer below 2^48. Fixed at construction. */
   seed: number;
 }
@@ -79,6 +81,7 @@ export const respDefaults: RespSettings = {
   replyBytesMax: 256 * mebi,
   authenticationRequired: false,
   memoryBytesMax: 0,
+  keyBytesMax: 512 * 1024,
   seed: 1,
 };
 
@@ -94,6 +97,7 @@ function settingsArray(settings: RespSettings): Float64Array {
     settings.authenticationRequired ? 1 : 0,
     settings.memoryBytesMax,
     settings.seed,
+    settings.keyBytesMax,
   );
 }
 
@@ -148,6 +152,9 @@ export interface RespCommandFacts {
 
 const decoder = new TextDecoder();
 const nothing = new Uint8Array(0);
+/** bun:ffi refuses to take the address of an empty array; C does not read where the length is 0. */
+const placeholder = new Uint8Array(8);
+const addressable = (bytes: Uint8Array) => (bytes.byteLength === 0 ? placeholder : bytes);
 
 export class RespEngine {
   readonly #native = link(symbols);
@@ -181,7 +188,7 @@ export class RespEngine {
   /** Answers every write with `text` (an error code and a sentence) until it is called with undefined. */
   refuseWrites(text: string | undefined): void {
     const bytes = Buffer.from(text ?? "");
-    this.#native.nx_resp_refuse_writes(this.#engine, bytes, bytes.byteLength);
+    this.#native.nx_resp_refuse_writes(this.#engine, addressable(bytes), bytes.byteLength);
   }
 
   connect(): RespConnection {
@@ -194,13 +201,18 @@ export class RespEngine {
 
   /** Executes what `chunk` completes; returns RespFlags. The chunk may be reused afterwards. */
   feed(connection: RespConnection, chunk: Uint8Array, nowMs: number): number {
-    return this.#native.nx_resp_feed(this.#engine, connection, chunk, chunk.byteLength, nowMs);
+    return this.#native.nx_resp_feed(this.#engine, connection, addressable(chunk), chunk.byteLength, nowMs);
   }
 
   /** Whether `text` matches a pattern of KEYS. */
   globMatches(pattern: string, text: string): boolean {
     const [left, right] = [Buffer.from(pattern), Buffer.from(text)];
-    return this.#native.nx_resp_glob(left, left.byteLength, right, right.byteLength);
+    return this.#native.nx_resp_glob(
+      addressable(left),
+      left.byteLength,
+      addressable(right),
+      right.byteLength,
+    );
   }
 
   /** Goes on after `More`. */
@@ -210,7 +222,7 @@ export class RespEngine {
 
   /** Gives the RESP bytes that answer the admin command, appended to the replies so far; goes on executing. */
   answerAdmin(connection: RespConnection, reply: Uint8Array, nowMs: number): number {
-    return this.#native.nx_resp_answer(this.#engine, connection, reply, reply.byteLength, nowMs);
+    return this.#native.nx_resp_answer(this.#engine, connection, addressable(reply), reply.byteLength, nowMs);
   }
 
   /** The replies of the last `feed` or `resume` (with its `answerAdmin` calls). Valid until the next call. */

@@ -50,11 +50,7 @@ export function nameIsValid(name: Buffer): boolean {
 export const invalidName = "ERR Client names cannot contain spaces, newlines or special characters.";
 
 /** HELLO [protover [AUTH user password] [SETNAME name]] */
-export function helloCommand(
-  call: AdminCall,
-  reply: ReplyWriter,
-  startReply: (protocol: 2 | 3) => ReplyWriter,
-): void {
+export function helloCommand(call: AdminCall, reply: ReplyWriter): void {
   const { host, session, words } = call;
   let version: 2 | 3 = reply.protocol;
   let index = 1;
@@ -103,7 +99,8 @@ export function helloCommand(
   }
   if (name !== undefined) session.name = name.toString("latin1");
   host.engine.setProtocol(session.connection, version);
-  startReply(version)
+  reply.protocol = version;
+  reply
     .map(7)
     .bulk("server")
     .bulk("redis")

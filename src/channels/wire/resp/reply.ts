@@ -7,7 +7,8 @@
 export type Protocol = 2 | 3;
 
 export class ReplyWriter {
-  readonly protocol: Protocol;
+  /** HELLO changes it before it answers. */
+  protocol: Protocol;
   readonly #parts: Buffer[] = [];
 
   constructor(protocol: Protocol) {

@@ -13,7 +13,7 @@ import type { AdminCall, RespHost, RespSession } from "./host.ts";
 import { authCommand, helloCommand, resetCommand } from "./identity.ts";
 import { infoCommand } from "./info.ts";
 import { latencyCommand } from "./latency.ts";
-import { type Protocol, ReplyWriter } from "./reply.ts";
+import { ReplyWriter } from "./reply.ts";
 
 export type RespHostOptions = Omit<RespHost, "sessions" | "kill">;
 
@@ -93,49 +93,35 @@ export class RespService {
   }
 }
 
-/** The reply to the admin command that waits in the engine. */
+/** The reply to the admin command that waits in the engine. It must not throw: the engine waits for an answer. */
 function answerAdmin(host: RespHost, session: RespSession): Uint8Array {
   const call: AdminCall = { host, session, words: host.engine.adminArguments() };
-  let reply = new ReplyWriter(host.engine.adminProtocol);
-  const name = call.words[0]?.toString("latin1").toLowerCase();
-  switch (name) {
-    case "auth":
-      authCommand(call, reply);
-      break;
-    case "hello":
-      helloCommand(call, reply, (protocol: Protocol) => (reply = new ReplyWriter(protocol)));
-      break;
-    case "reset":
-      resetCommand(call, reply);
-      break;
-    case "client":
-      clientCommand(call, reply);
-      break;
-    case "command":
-      commandCommand(call, reply);
-      break;
-    case "config":
-      configCommand(call, reply);
-      break;
-    case "info":
-      infoCommand(call, reply);
-      break;
-    case "latency":
-      latencyCommand(call, reply);
-      break;
-    case "memory":
-      memoryHelp(reply);
-      break;
-    default:
-      reply.error(`ERR '${name}' is not offered by this server`);
+  const reply = new ReplyWriter(host.engine.adminProtocol);
+  const name = call.words[0]?.toString("latin1").toLowerCase() ?? "";
+  try {
+    const command = commands[name];
+    if (command === undefined) reply.error(`ERR '${name}' is not offered by this server`);
+    else command(call, reply);
+  } catch (error) {
+    return new ReplyWriter(reply.protocol).error(`ERR ${name} failed: ${(error as Error).message}`).bytes();
   }
   return reply.bytes();
 }
 
-/** MEMORY USAGE is answered in C; what is left is HELP. */
-function memoryHelp(reply: ReplyWriter): void {
-  reply.help("MEMORY", [
-    "USAGE <key> [SAMPLES <count>]",
-    "    The bytes that a key, its value and their upkeep take.",
-  ]);
-}
+const commands: Readonly<Record<string, (call: AdminCall, reply: ReplyWriter) => void>> = {
+  auth: authCommand,
+  client: clientCommand,
+  command: commandCommand,
+  config: configCommand,
+  hello: helloCommand,
+  info: infoCommand,
+  latency: latencyCommand,
+  // MEMORY USAGE is answered in C; what is left is HELP.
+  memory: (_call, reply) => {
+    reply.help("MEMORY", [
+      "USAGE <key> [SAMPLES <count>]",
+      "    The bytes that a key, its value and their upkeep take.",
+    ]);
+  },
+  reset: resetCommand,
+};

@@ -147,3 +147,13 @@ test("TIME is the clock's, in seconds and microseconds", () => {
   advance(1234);
   expect(run(connect(), "TIME")).toBe("*2\r\n$10\r\n1700000001\r\n$6\r\n234000\r\n");
 });
+
+test("a failure inside an admin command is that command's error and nothing more", () => {
+  const { run, open: connect } = open();
+  const session = connect();
+  session.outputBytes = () => {
+    throw new Error("no figure");
+  };
+  expect(run(session, "CLIENT", "INFO")).toBe("-ERR client failed: no figure\r\n");
+  expect(run(session, "PING")).toBe("+PONG\r\n");
+});
