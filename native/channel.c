@@ -284,6 +284,18 @@ bool nx_channel_get(nx_channel *channel, nx_slice text, int64_t now_ms, nx_recor
   return true;
 }
 
+void nx_channel_prefetch(const nx_channel *channel, const nx_slice *keys, uint32_t count) {
+  uint64_t hashes[16];
+  NX_ASSERT(count <= 16);
+  for (uint32_t i = 0; i < count; i++) {
+    nx_key key;
+    nx_key_make(&key, keys[i], channel->table.seed);
+    hashes[i] = key.hash;
+    nx_table_prefetch_bucket(&channel->table, key.hash);
+  }
+  for (uint32_t i = 0; i < count; i++) nx_table_prefetch_record(&channel->table, hashes[i]);
+}
+
 int nx_channel_put(nx_channel *channel, nx_slice text, nx_slice value, int64_t expires_at_ms) {
   nx_key key;
   if (value.length > NX_VALUE_BYTES_MAX || expires_at_ms < 0 || !key_make(channel, text, &key))

@@ -91,6 +91,19 @@ nx_place nx_table_find(const nx_table *table, const nx_key *key) {
   return (nx_place){NULL, 0};
 }
 
+void nx_table_prefetch_bucket(const nx_table *table, uint64_t hash) {
+  __builtin_prefetch(bucket_at(table, index_of(table, hash)));
+}
+
+void nx_table_prefetch_record(const nx_table *table, uint64_t hash) {
+  const nx_bucket *bucket = bucket_at(table, index_of(table, hash));
+  uint64_t matches = matches_of(bucket, tag_of(hash));
+  if (matches == 0) return;
+  const char *record = (const char *)record_of(bucket->entries[__builtin_ctzll(matches) / 8]);
+  __builtin_prefetch(record);
+  __builtin_prefetch(record + 64);
+}
+
 nx_place nx_table_find_record(const nx_table *table, uint64_t hash, const nx_rec *rec) {
   nx_bucket *bucket = bucket_at(table, index_of(table, hash));
   do {

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "commands.h"
+#include "prefetch.h"
 #include "reply.h"
 
 #define LINE_BYTES_MAX 65536u
@@ -140,7 +141,10 @@ static void close_with(nx_resp *engine, nx_resp_connection *connection, const ch
 static uint64_t serve(nx_resp *engine, nx_resp_connection *connection, nx_request *request, const uint8_t *bytes,
                       uint64_t length) {
   uint64_t consumed = 0;
+  uint32_t ahead = 0; /* requests whose records were asked for */
   while (engine->stop == 0 && !connection->closing && consumed < length) {
+    if (ahead == 0) ahead = nx_prefetch_requests(engine, connection, bytes + consumed, length - consumed);
+    ahead--;
     engine->limits.authenticated = connection->authenticated;
     nx_request_status status = nx_request_parse(request, bytes + consumed, length - consumed, &engine->limits);
     if (status == NX_REQUEST_BAD) {
