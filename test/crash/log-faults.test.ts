@@ -105,7 +105,10 @@ for (const errno of ["EIO", "ENOSPC"] as const) {
 }
 
 /** A world with a log in it, for tests that look closer. */
-function inWorld(run: (world: { disk: SimDisk; clock: SimClock; log: LogFile; owner: Owner }) => Promise<void>, capacityBytes?: number) {
+function inWorld(
+  run: (world: { disk: SimDisk; clock: SimClock; log: LogFile; owner: Owner }) => Promise<void>,
+  capacityBytes?: number,
+) {
   const scheduler = new Scheduler(5);
   const disk = new SimDisk(scheduler, capacityBytes === undefined ? {} : { capacityBytes });
   const clock = new SimClock(scheduler);
@@ -286,7 +289,9 @@ test("a missing segment is reported", () => {
   const disk = new SimDisk(scheduler);
   disk.restore(original);
   const first = scheduler.run(async () => {
-    const names = (await disk.list(DIRECTORY)).map(({ name }) => name).filter((name) => name.startsWith("log-"));
+    const names = (await disk.list(DIRECTORY))
+      .map(({ name }) => name)
+      .filter((name) => name.startsWith("log-"));
     await disk.remove(`${DIRECTORY}/${names[0]}`);
     return names[0];
   });

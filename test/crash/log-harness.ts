@@ -10,6 +10,7 @@ import type { Disk } from "../../src/core/disk.ts";
 import { NxError } from "../../src/core/errors.ts";
 import { LogFile, type LogListener, type LogState } from "../../src/core/log-file.ts";
 import { seededRandom } from "../../src/core/random.ts";
+import type { Clock } from "../../src/core/clock.ts";
 import { SimClock } from "../../src/core/sim/clock.ts";
 import { crashStates, type CrashModel } from "../../src/core/sim/disk-crash.ts";
 import type { DirectoryNode } from "../../src/core/sim/disk-state.ts";
@@ -54,7 +55,7 @@ export interface Opened {
 export async function openLog(
   disk: Disk,
   scheduler: Scheduler,
-  clock: SimClock,
+  clock: Clock,
   subject: Subject,
   listener: LogListener,
 ): Promise<Opened> {
@@ -117,7 +118,7 @@ export class Owner {
   }
 }
 
-export async function perform(step: Step, log: LogFile, owner: Owner, clock: SimClock): Promise<void> {
+export async function perform(step: Step, log: LogFile, owner: Owner, clock: Clock): Promise<void> {
   switch (step.do) {
     case "append":
       for (let count = 0; count < (step.times ?? 1); count++) owner.append(log, step.bytes);
@@ -200,7 +201,12 @@ export function record(history: readonly Step[], subject: Subject, before?: Befo
 }
 
 /** Restarts on `disk` and says what is wrong with what it finds, if anything. */
-export function judge(disk: DirectoryNode, acknowledged: number, of: Recording, subject: Subject): string | undefined {
+export function judge(
+  disk: DirectoryNode,
+  acknowledged: number,
+  of: Recording,
+  subject: Subject,
+): string | undefined {
   let found: Uint8Array;
   try {
     found = restart(disk, subject);
@@ -208,7 +214,8 @@ export function judge(disk: DirectoryNode, acknowledged: number, of: Recording, 
     if (error instanceof NxError) return `refused: ${error.code} ${error.message}`;
     throw error;
   }
-  if (found.byteLength < acknowledged) return `lost: ${acknowledged} bytes acknowledged, ${found.byteLength} found`;
+  if (found.byteLength < acknowledged)
+    return `lost: ${acknowledged} bytes acknowledged, ${found.byteLength} found`;
   if (Buffer.compare(found, of.stream.subarray(0, found.byteLength)) !== 0) return "found other bytes";
   if (!of.groupEnds.has(found.byteLength)) return `found half a group, up to byte ${found.byteLength}`;
   return undefined;
@@ -246,7 +253,8 @@ export function explore(recording: Recording, subject: Subject, limit: number): 
       const visited = crashStates(point.disk, model, limit, (state) => {
         result.states += 1;
         const violation = judge(state, point.acknowledged, recording, subject);
-        if (violation !== undefined) result.violations.push(`after ${point.after} (${model.names}): ${violation}`);
+        if (violation !== undefined)
+          result.violations.push(`after ${point.after} (${model.names}): ${violation}`);
       });
       isExhaustive &&= visited.isExhaustive;
     }

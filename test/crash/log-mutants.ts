@@ -11,17 +11,23 @@ interface Lies {
   /** How `sync` of this file behaves. */
   sync?: (path: string, mode: OpenMode) => "honest" | "skipped" | "early";
   isDirectorySyncSkipped?: boolean;
+  /** Whether writes of this file are passed on. */
+  isWritten?: (path: string, mode: OpenMode) => boolean;
   /** A torn tail stays. */
   isTruncateSkipped?: boolean;
 }
 
-function lyingFile(file: DiskFile, sync: "honest" | "skipped" | "early", lies: Lies): DiskFile {
+function lyingFile(file: DiskFile, path: string, mode: OpenMode, lies: Lies): DiskFile {
+  const sync = lies.sync?.(path, mode) ?? "honest";
+  const isWritten = lies.isWritten?.(path, mode) ?? true;
   return {
     read: (target, offset) => file.read(target, offset),
-    write: (bytes, offset) => file.write(bytes, offset),
+    async write(bytes, offset) {
+      if (isWritten) await file.write(bytes, offset);
+    },
     async sync() {
       if (sync === "honest") await file.sync();
-      if (sync === "early") void file.sync();
+      if (sync === "early") file.sync().catch(() => undefined);
     },
     async truncate(size) {
       if (lies.isTruncateSkipped !== true) await file.truncate(size);
@@ -35,7 +41,7 @@ function lyingFile(file: DiskFile, sync: "honest" | "skipped" | "early", lies: L
 function lyingDisk(disk: Disk, lies: Lies): Disk {
   return {
     async open(path, mode) {
-      return lyingFile(await disk.open(path, mode), lies.sync?.(path, mode) ?? "honest", lies);
+      return lyingFile(await disk.open(path, mode), path, mode, lies);
     },
     list: (path) => disk.list(path),
     exists: (path) => disk.exists(path),
@@ -65,10 +71,31 @@ export const mutants = {
   "checksums fit everything": { ...whole, crc32c: () => 0 },
 } satisfies Record<string, Subject>;
 
+/** The file that a restart finds last is the first that it opens for writing. */
+function lyingAboutTail(lies: (isTail: () => boolean) => Lies): Subject {
+  const wrapDisk = (disk: Disk) => {
+    let isFirst = true;
+    const isTail = () => {
+      const answer = isFirst;
+      isFirst = false;
+      return answer;
+    };
+    return lyingDisk(disk, lies(isTail));
+  };
+  return { ...whole, wrapDisk };
+}
+
 /** Noticed only when a process is killed first and the power fails later. */
 export const restartMutants = {
-  "what a killed process left unsynced is not synced by the restart": lying({
-    sync: (_, mode) => (mode === "readWrite" ? "skipped" : "honest"),
-  }),
+  "what a killed process left unsynced is not synced by the restart": lyingAboutTail((isTail) => ({
+    sync: (_, mode) => (mode === "readWrite" && isTail() ? "skipped" : "honest"),
+  })),
   "a torn tail is not cut": lying({ isTruncateSkipped: true }),
+} satisfies Record<string, Subject>;
+
+/** Noticed only after a failed sync, a restart of the process, and power loss, in this order. */
+export const failedSyncMutants = {
+  "what a failed sync dropped is not written again by the restart": lyingAboutTail((isTail) => ({
+    isWritten: (_, mode) => !(mode === "readWrite" && isTail()),
+  })),
 } satisfies Record<string, Subject>;

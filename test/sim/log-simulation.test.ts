@@ -1,6 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { FaultCounts } from "../../src/core/sim/faults.ts";
-import { mutants } from "../crash/log-mutants.ts";
+import { failedSyncMutants, mutants } from "../crash/log-mutants.ts";
 import { expectedFaults, runLogSimulation } from "./log-simulation.ts";
 
 setDefaultTimeout(60_000);
@@ -25,10 +25,10 @@ test("a simulation is a function of its seed", () => {
   expect(runLogSimulation(7, 300).traceHash).not.toBe(runLogSimulation(8, 300).traceHash);
 });
 
-for (const [name, mutant] of Object.entries(mutants)) {
+for (const [name, mutant] of Object.entries({ ...mutants, ...failedSyncMutants })) {
   test(`negative control: some seed notices when ${name}`, () => {
     const failures: string[] = [];
-    for (let seed = 1; seed <= 20 && failures.length === 0; seed++) {
+    for (let seed = 1; seed <= 40 && failures.length === 0; seed++) {
       try {
         runLogSimulation(seed, 400, mutant);
       } catch (error) {

@@ -7,9 +7,10 @@
 import { NxError } from "../../src/core/errors.ts";
 import type { LogFile, LogListener } from "../../src/core/log-file.ts";
 import type { Random } from "../../src/core/random.ts";
-import { SimClock } from "../../src/core/sim/clock.ts";
+import type { Clock } from "../../src/core/clock.ts";
 import type { DirectoryNode } from "../../src/core/sim/disk-state.ts";
 import { SimDisk, type PlannedFailure } from "../../src/core/sim/disk.ts";
+import { SimProcess } from "../../src/core/sim/process.ts";
 import { FaultCounts } from "../../src/core/sim/faults.ts";
 import { Scheduler, SimulationError } from "../../src/core/sim/scheduler.ts";
 import { DIRECTORY, makeDataDirectory, openLog, restart, whole, type Subject } from "../crash/log-harness.ts";
@@ -61,7 +62,9 @@ class Model {
   /** A restart found `found`: from here on that is the truth. Throws when it cannot be. */
   accept(found: Uint8Array): void {
     if (found.byteLength < this.certain) {
-      throw new SimulationError(`lost: ${this.certain} bytes were certain, a restart found ${found.byteLength}`);
+      throw new SimulationError(
+        `lost: ${this.certain} bytes were certain, a restart found ${found.byteLength}`,
+      );
     }
     if (found.byteLength > this.length || Buffer.compare(found, this.content(found.byteLength)) !== 0) {
       throw new SimulationError("a restart found bytes that were never appended");
@@ -112,34 +115,40 @@ class Simulation {
 
   /** One process, from its start to its end, however that comes. */
   #live(life: number): Promise<End> {
-    const clock = new SimClock(this.scheduler);
+    const process = new SimProcess(this.scheduler, this.#disk);
     return new Promise((resolve, reject) => {
       const die = () => {
-        clock.kill();
-        if (this.#random.integer(3) === 0) this.#disk.killProcess();
-        else this.#disk.crash({ names: this.#random.integer(2) === 0 ? "ordered" : "any", isTearing: true });
+        process.kill();
+        if (this.#random.integer(3) > 0)
+          this.#disk.crash({ names: this.#random.integer(2) === 0 ? "ordered" : "any", isTearing: true });
         resolve("crashed");
       };
-      if (this.#random.integer(3) > 0) clock.after(-Math.log(1 - this.#random.float()) * 300, die);
-      this.#work(life, clock).then(resolve, (error: unknown) => {
+      if (this.#random.integer(3) > 0) process.clock.after(-Math.log(1 - this.#random.float()) * 300, die);
+      this.#work(life, process).then(resolve, (error: unknown) => {
         if (!(error instanceof NxError)) return reject(error);
         if (error.code !== "NX_DISK_FAILED" && error.code !== "NX_DISK_FULL") return reject(error);
         // A process whose log failed stops; what it leaves behind is as after a kill.
-        clock.kill();
-        this.#disk.killProcess();
+        process.kill();
         resolve("failed");
       });
     });
   }
 
-  async #work(life: number, clock: SimClock): Promise<End> {
+  /** A planned failure that lasts would make a waiting log wait for ever: an operator comes after a while. */
+  #failForAWhile(clock: Clock): void {
+    this.#disk.failLater(this.#failure());
+    clock.after(500, () => this.#disk.failLater(undefined));
+  }
+
+  async #work(life: number, process: SimProcess): Promise<End> {
+    const { clock, disk } = process;
     const model = this.#model;
     const listener: LogListener = {
       onDurable: (position) => {
         if (life === this.#life) model.certain = position;
       },
     };
-    const { log, replayed } = await openLog(this.#disk, this.scheduler, clock, this.#subject, listener);
+    const { log, replayed } = await openLog(disk, this.scheduler, clock, this.#subject, listener);
     model.accept(replayed);
     for (let step = 5 + this.#random.integer(60); step > 0 && this.#stepsLeft > 0; step--) {
       this.#stepsLeft -= 1;
@@ -148,23 +157,28 @@ class Simulation {
     this.#disk.failLater(undefined);
     this.#disk.capacityBytes = Number.POSITIVE_INFINITY;
     await log.close();
+    process.exit();
     return "closed";
   }
 
-  async #step(log: LogFile, clock: SimClock): Promise<void> {
+  async #step(log: LogFile, clock: Clock): Promise<void> {
     const dice = this.#random.integer(100);
     if (dice < 60) this.#append(log);
     else if (dice < 75) await this.#pause(clock, this.#random.integer(30));
     else if (dice < 85) await log.flush();
     else if (dice < 91) this.#compact(log);
-    else if (dice < 94) this.#disk.failLater(this.#failure());
+    else if (dice < 94) this.#failForAWhile(clock);
     else if (dice < 96) this.#disk.failLater(undefined);
     else if (dice < 98) await this.#fillDisk(log, clock);
     else await this.#pause(clock, 200);
   }
 
   #append(log: LogFile): void {
-    for (let count = this.#random.integer(4); count >= 0 && log.state === "open" && !log.isCongested; count--) {
+    for (
+      let count = this.#random.integer(4);
+      count >= 0 && log.state === "open" && !log.isCongested;
+      count--
+    ) {
       const record = this.#random.bytes(1 + this.#random.integer(600));
       log.append(record);
       this.#model.append(record);
@@ -190,7 +204,7 @@ class Simulation {
   }
 
   /** The disk runs full for a while, then an operator makes room. */
-  async #fillDisk(log: LogFile, clock: SimClock): Promise<void> {
+  async #fillDisk(log: LogFile, clock: Clock): Promise<void> {
     this.#disk.capacityBytes = this.#disk.usedBytes() + this.#random.integer(3000);
     for (let count = 0; count < 10; count++) {
       this.#append(log);
@@ -202,8 +216,14 @@ class Simulation {
   #failure(): PlannedFailure {
     const errno = this.#random.integer(2) === 0 ? "EIO" : "ENOSPC";
     const operations = [["sync"], ["write"], ["rename"], undefined][this.#random.integer(4)];
-    const plan = { nth: 1 + this.#random.integer(6), isSticky: this.#random.integer(2) === 0, errno } as const;
-    return operations === undefined ? plan : { ...plan, operations: operations as PlannedFailure["operations"] & {} };
+    const plan = {
+      nth: 1 + this.#random.integer(6),
+      isSticky: this.#random.integer(2) === 0,
+      errno,
+    } as const;
+    return operations === undefined
+      ? plan
+      : { ...plan, operations: operations as PlannedFailure["operations"] & {} };
   }
 
   /** After a clean stop everything is sealed: a flipped bit must be reported, or change nothing. */
@@ -225,7 +245,7 @@ class Simulation {
     this.#disk.restore(before);
   }
 
-  #pause(clock: SimClock, delayMs: number): Promise<void> {
+  #pause(clock: Clock, delayMs: number): Promise<void> {
     return new Promise((resolve) => {
       clock.after(delayMs, resolve);
     });

@@ -129,7 +129,12 @@ export function crashStates(
 }
 
 /** Walks the tree of choices depth first, up to `limit` leaves; returns how many it visited. */
-function walk(root: DirectoryNode, model: CrashModel, limit: number, visit: (state: DirectoryNode) => void): number {
+function walk(
+  root: DirectoryNode,
+  model: CrashModel,
+  limit: number,
+  visit: (state: DirectoryNode) => void,
+): number {
   const path: Pick[] = [];
   let count = 0;
   do {
