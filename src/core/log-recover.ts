@@ -13,7 +13,7 @@ import type { Disk, DiskFile } from "./disk.ts";
 import { makeDurableDirectory } from "./durable-files.ts";
 import { NxError } from "./errors.ts";
 import { layoutOf, segmentName, snapshotName, type LogLayout } from "./log-directory.ts";
-import { corrupt, FileKind, type FileHeader } from "./log-frame.ts";
+import { corrupt, FileKind, newBuffer, type FileHeader } from "./log-frame.ts";
 import { scanFile, type OnFrame, type Scan } from "./log-scan.ts";
 import { isEndOf } from "./log-snapshot.ts";
 
@@ -131,9 +131,16 @@ export function checkSegmentEnd(scan: Scan, path: string, isLast: boolean): void
   }
 }
 
-/** Cuts what is behind the last good frame, and makes the frames before it durable. */
+/**
+ * Cuts what is behind the last good frame and makes that frame durable. It is the only one in doubt: each frame
+ * before it was synced before its successor was written. A sync alone would not do: if a sync of the killed
+ * process had failed, the kernel shows the frame from memory but will never write it, so it is written again.
+ */
 async function secureTail(file: DiskFile, scan: Scan): Promise<void> {
   if (scan.fileBytes > scan.endOffset) await file.truncate(scan.endOffset);
+  const lastFrame = newBuffer(scan.endOffset - scan.lastFrameOffset);
+  await file.read(lastFrame, scan.lastFrameOffset);
+  await file.write(lastFrame, scan.lastFrameOffset);
   await file.sync();
 }
 

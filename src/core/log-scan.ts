@@ -39,6 +39,8 @@ export interface Scan {
   payloadBytes: number;
   /** Number that the next frame would have. */
   nextFrame: number;
+  /** Of the last good frame; `endOffset` when there is none. */
+  lastFrameOffset: number;
   /** Just behind the last good frame. */
   endOffset: number;
   fileBytes: number;
@@ -113,6 +115,7 @@ export async function scanFile(
     dataFrames: 0,
     payloadBytes: 0,
     nextFrame: header.firstFrame,
+    lastFrameOffset: FILE_HEADER_BYTES,
     endOffset: FILE_HEADER_BYTES,
     fileBytes,
     residueEnd: 0,
@@ -146,6 +149,7 @@ async function readFrame(
   }
   take(header, body.subarray(0, header.payloadBytes), scan, path, onFrame);
   scan.nextFrame += 1;
+  scan.lastFrameOffset = offset;
   scan.endOffset = offset + total;
   return true;
 }

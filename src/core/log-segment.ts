@@ -63,10 +63,13 @@ export async function removeIfExists(disk: Disk, path: string): Promise<void> {
   }
 }
 
-/** A sync that fails is final whatever its reason: the kernel may have dropped what it could not write. */
-async function finalOnFailure(sync: Promise<void>): Promise<void> {
+/**
+ * For what must not be tried again, whatever its reason: a sync, because the kernel may have dropped what it could
+ * not write, and everything behind the rename, because the spare is no spare any more.
+ */
+async function finalOnFailure<Value>(operation: Promise<Value>): Promise<Value> {
   try {
-    await sync;
+    return await operation;
   } catch (error) {
     if (!isDiskFull(error)) throw error;
     throw new NxError("NX_DISK_FAILED", error.message, { hint: error.hint ?? "", cause: error });
@@ -103,7 +106,10 @@ export class Segment {
     await finalOnFailure(spare.file.sync());
     await disk.rename(`${directory}/${SPARE_NAME}`, path);
     await finalOnFailure(disk.syncDirectory(directory));
-    return new Segment(path, header, spare, crc32c);
+    // Opened again under its name, so that errors name the file that an operator finds.
+    const file = await finalOnFailure(disk.open(path, "readWrite"));
+    await finalOnFailure(spare.file.close());
+    return new Segment(path, header, { file, bytes: spare.bytes }, crc32c);
   }
 
   /** Whether a frame and the seal behind it have their place; the first frame always has. */

@@ -42,7 +42,7 @@ export class SpareKeeper {
 
   /** The spare, allocated now if there is none. It stays the spare until `taken`. Throws NX_DISK_FULL. */
   async get(): Promise<Spare> {
-    await this.#work;
+    await this.#work?.catch(() => undefined);
     if (this.#spare === undefined) await this.#allocate();
     return this.#spare as unknown as Spare;
   }
@@ -57,13 +57,22 @@ export class SpareKeeper {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#retryTimer?.cancel();
-    await this.#work;
+    await this.#work?.catch(() => undefined);
     const { disk, directory } = this.#options;
     if (this.#spare !== undefined) await discard(disk, `${directory}/${SPARE_NAME}`, this.#spare.file);
     this.#spare = undefined;
   }
 
-  async #allocate(): Promise<void> {
+  /** One allocation at a time: they share a name. */
+  #allocate(): Promise<void> {
+    this.#retryTimer?.cancel();
+    this.#work ??= this.#allocateNext().finally(() => {
+      this.#work = undefined;
+    });
+    return this.#work;
+  }
+
+  async #allocateNext(): Promise<void> {
     const { disk, directory } = this.#options;
     try {
       this.#spare = await allocateSpare(disk, directory, this.#nextBytes);
@@ -75,16 +84,10 @@ export class SpareKeeper {
   }
 
   #prepare(): void {
-    if (this.#isClosed || this.#work !== undefined || this.#spare !== undefined) return;
-    this.#work = this.#allocate().then(
-      () => {
-        this.#work = undefined;
-      },
-      (error: unknown) => {
-        this.#work = undefined;
-        if (!isDiskFull(error)) this.#onFailure(error);
-        else this.#retryTimer = this.#options.clock.after(this.#options.retryDelayMs, () => this.#prepare());
-      },
-    );
+    if (this.#isClosed || this.#spare !== undefined) return;
+    this.#allocate().catch((error: unknown) => {
+      if (!isDiskFull(error)) this.#onFailure(error);
+      else this.#retryTimer = this.#options.clock.after(this.#options.retryDelayMs, () => this.#prepare());
+    });
   }
 }

@@ -102,15 +102,14 @@ function tear(dirty: Dirty[], choose: Choose): void {
 }
 
 export interface CrashStates {
-  /** How many states there are, duplicates included. */
-  possible: number;
-  /** False when there were more than `limit` and the rest was sampled. */
+  visited: number;
+  /** False when there are more than `limit` states and they were sampled. */
   isExhaustive: boolean;
 }
 
 /**
- * Calls `visit` with every state that a power loss now can leave: all of them up to `limit`, beyond it the extremes
- * (nothing survived, everything survived), and a seeded sample.
+ * Calls `visit` with every state that a power loss now can leave. When there are more than `limit`, it visits the
+ * extremes (nothing survived, everything survived) and a seeded sample instead.
  */
 export function crashStates(
   root: DirectoryNode,
@@ -118,49 +117,51 @@ export function crashStates(
   limit: number,
   visit: (state: DirectoryNode) => void,
 ): CrashStates {
-  const possible = countChoices(root, model);
-  if (possible <= limit) {
-    const path: { pick: number; count: number }[] = [];
-    do {
-      visit(crashed(root, followPath(path), model));
-    } while (advance(path));
-    return { possible, isExhaustive: true };
-  }
-  const random = seededRandom(possible % 0x1_0000_0000);
+  const count = walk(root, model, limit + 1, () => undefined);
+  if (count <= limit) return { visited: walk(root, model, limit, visit), isExhaustive: true };
+  const random = seededRandom(limit);
   visit(crashed(root, () => 0, model));
-  visit(crashed(root, (count) => count - 1, { ...model, isTearing: false }));
+  visit(crashed(root, (choices) => choices - 1, { ...model, isTearing: false }));
   for (let sample = 2; sample < limit; sample++) {
-    visit(crashed(root, (count) => random.integer(count), model));
+    visit(crashed(root, (choices) => random.integer(choices), model));
   }
-  return { possible, isExhaustive: false };
+  return { visited: limit, isExhaustive: false };
 }
 
-/** An upper bound of the number of states: the product of all choices when everything survived. */
-function countChoices(root: DirectoryNode, model: CrashModel): number {
-  let product = 1;
-  crashed(
-    root,
-    (count) => {
-      product *= count;
-      return count - 1;
-    },
-    model,
-  );
-  return product;
+/** Walks the tree of choices depth first, up to `limit` leaves; returns how many it visited. */
+function walk(
+  root: DirectoryNode,
+  model: CrashModel,
+  limit: number,
+  visit: (state: DirectoryNode) => void,
+): number {
+  const path: Pick[] = [];
+  let count = 0;
+  do {
+    visit(crashed(root, followPath(path), model));
+    count += 1;
+  } while (count < limit && advance(path));
+  return count;
+}
+
+/** One decision on the way to a leaf. */
+interface Pick {
+  pick: number;
+  count: number;
 }
 
 /** Repeats the picks of `path` and extends it with zeros. */
-function followPath(path: { pick: number; count: number }[]): Choose {
+function followPath(path: Pick[]): Choose {
   let depth = 0;
   return (count) => {
     if (depth === path.length) path.push({ pick: 0, count });
-    const step = path[depth++] as { pick: number; count: number };
+    const step = path[depth++] as Pick;
     return step.pick;
   };
 }
 
 /** Moves to the next leaf of the tree of choices; false after the last. */
-function advance(path: { pick: number; count: number }[]): boolean {
+function advance(path: Pick[]): boolean {
   for (let last = path.pop(); last !== undefined; last = path.pop()) {
     if (last.pick + 1 < last.count) {
       path.push({ pick: last.pick + 1, count: last.count });
