@@ -80,15 +80,15 @@ static void line_sized_blocks_are_aligned(void) {
 }
 
 static void freed_blocks_are_used_first(void) {
-  enum { PAGES = 5, EACH = (NX_PAGE_BYTES - 64) / 1000 };
+  enum { PAGES = 5, EACH = (NX_PAGE_BYTES - 64) / 1008 };
   nx_slab slab;
   nx_slab_init(&slab, 0);
   uint8_t *blocks[PAGES * EACH];
-  for (int i = 0; i < PAGES * EACH; i++) blocks[i] = nx_slab_alloc(&slab, 1000, false);
+  for (int i = 0; i < PAGES * EACH; i++) blocks[i] = nx_slab_alloc(&slab, 1008, false);
   CHECK(slab.pages_used == PAGES);
   for (int round = 0; round < 3; round++) {
-    for (int i = 0; i < PAGES * EACH; i += EACH / 2) nx_slab_free(&slab, blocks[i], 1000);
-    for (int i = 0; i < PAGES * EACH; i += EACH / 2) blocks[i] = nx_slab_alloc(&slab, 1000, false);
+    for (int i = 0; i < PAGES * EACH; i += EACH / 2) nx_slab_free(&slab, blocks[i], 1008);
+    for (int i = 0; i < PAGES * EACH; i += EACH / 2) blocks[i] = nx_slab_alloc(&slab, 1008, false);
     CHECK(slab.pages_used == PAGES);
   }
   nx_slab_destroy(&slab);
