@@ -38,7 +38,7 @@ async function expectTap(program: string): Promise<string> {
   return output;
 }
 
-test.each(["crc32c", "slab", "table", "store"])(
+test.each(["crc32c", "slab", "table", "store", "stress"])(
   "native/test/test-%s.c passes under ASan and UBSan",
   async (name) => {
     const program = join(directory, name);
@@ -162,7 +162,7 @@ test.each(mutants.map((mutant, index) => [mutant.test, mutant.breaks, mutant, in
   60_000,
 );
 
-test.each(["crc32c", "slab", "table", "store"])(
+test.each(["crc32c", "slab", "table", "store", "stress"])(
   "native/test/test-%s.c is green in the build of the mutants",
   async (name) => {
     const program = join(directory, `plain-${name}`);
