@@ -62,12 +62,14 @@ static void count_record(nx_channel *channel, const nx_rec *rec, bool is_added) 
 /* --- expiry of one record ------------------------------------------------------------------------------- */
 
 static void enter_expiry(nx_channel *channel, nx_rec *rec) {
+  if (channel->expiry.count == 0) nx_store_ring_add(channel);
   nx_expiry_add(&channel->expiry, rec);
   channel->store->stats.expiring += 1;
 }
 
 static void leave_expiry(nx_channel *channel, const nx_rec *rec) {
   nx_expiry_remove(&channel->expiry, &channel->store->slab, rec);
+  if (channel->expiry.count == 0) nx_store_ring_remove(channel);
   channel->store->stats.expiring -= 1;
 }
 

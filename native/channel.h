@@ -19,6 +19,7 @@ struct nx_channel {
   uint64_t key_bytes;
   uint64_t value_bytes;
   nx_channel *next_removed;
+  nx_channel *next_expiring, *previous_expiring; /* ring of the channels that have expiring records */
   uint32_t name_length;
   uint8_t name[NX_CHANNEL_NAME_BYTES_MAX];
 };
@@ -29,7 +30,8 @@ struct nx_store {
   nx_table names;        /* channel name -> address of the channel */
   nx_channel **channels; /* by id */
   uint32_t channel_count, channel_capacity;
-  uint32_t tick_at; /* whose turn it is to expire records */
+  nx_channel *expiring; /* whose turn it is in the ring of channels that have expiring records */
+  uint32_t expiring_count;
   uint64_t last_id;
   nx_channel *removed; /* channels whose records are still to be freed */
   nx_observer_fn observer;
@@ -53,6 +55,10 @@ void nx_channel_remove_due(nx_channel *channel, nx_rec *rec);
 
 /* Frees some records of removed channels; returns the steps taken, 0 when there is nothing to free. */
 uint32_t nx_store_reclaim(nx_store *store, uint32_t steps_max);
+
+/* Enters and leaves the ring of channels that have expiring records. */
+void nx_store_ring_add(nx_channel *channel);
+void nx_store_ring_remove(nx_channel *channel);
 
 void nx_store_log(nx_store *store, const nx_effect *effect);
 

@@ -14,6 +14,7 @@
 #include "nx.h"
 
 #define EXPORT_BUCKETS_MAX 4096u
+#define EFFECTS_KEEP_BYTES (4u << 20) /* what a burst leaves behind in an effects buffer */
 
 nx_store *nx_store_new_seeded(uint64_t memory_bytes_max, uint64_t seed_low, uint64_t seed_high) {
   nx_store *store = __builtin_calloc(1, sizeof *store);
@@ -53,6 +54,7 @@ nx_buffer *nx_store_effects_swap(nx_store *store) {
   nx_buffer *full = nx_store_effects(store);
   store->effects_current ^= 1;
   nx_store_effects(store)->length = 0;
+  nx_buffer_trim(nx_store_effects(store), EFFECTS_KEEP_BYTES);
   return full;
 }
 
@@ -145,6 +147,7 @@ void nx_store_channel_remove(nx_store *store, nx_channel *channel) {
   if (store->observer != NULL) store->observer(store->observer_context, channel, (nx_slice){NULL, 0});
   nx_effect effect = {.operation = NX_EFFECT_CHANNEL_REMOVE, .name = nx_channel_name(channel)};
   nx_store_log(store, &effect);
+  if (channel->expiry.count != 0) nx_store_ring_remove(channel);
   nx_key key;
   nx_key_make(&key, nx_channel_name(channel), store->seed);
   nx_place place = nx_table_find(&store->names, &key);
@@ -204,12 +207,33 @@ static uint32_t expire_channel(nx_channel *channel, int64_t now_ms, uint32_t ste
   return steps;
 }
 
+void nx_store_ring_add(nx_channel *channel) {
+  nx_store *store = channel->store;
+  nx_channel *next = store->expiring == NULL ? channel : store->expiring;
+  nx_channel *previous = store->expiring == NULL ? channel : next->previous_expiring;
+  channel->next_expiring = next;
+  channel->previous_expiring = previous;
+  next->previous_expiring = channel;
+  previous->next_expiring = channel;
+  store->expiring = next;
+  store->expiring_count += 1;
+}
+
+void nx_store_ring_remove(nx_channel *channel) {
+  nx_store *store = channel->store;
+  channel->previous_expiring->next_expiring = channel->next_expiring;
+  channel->next_expiring->previous_expiring = channel->previous_expiring;
+  store->expiring_count -= 1;
+  if (store->expiring == channel)
+    store->expiring = store->expiring_count == 0 ? NULL : channel->next_expiring;
+}
+
 uint32_t nx_store_tick(nx_store *store, int64_t now_ms, uint32_t steps_max) {
   uint32_t steps = nx_store_reclaim(store, steps_max);
-  for (uint32_t i = 0; i < store->channel_count && steps < steps_max; i++) {
-    if (store->tick_at >= store->channel_count) store->tick_at = 0;
-    steps += expire_channel(store->channels[store->tick_at], now_ms, steps_max - steps);
-    if (steps < steps_max) store->tick_at += 1;
+  for (uint32_t turns = store->expiring_count; turns != 0 && steps < steps_max; turns--) {
+    nx_channel *channel = store->expiring;
+    store->expiring = channel->next_expiring;
+    steps += expire_channel(channel, now_ms, steps_max - steps);
   }
   return steps;
 }

@@ -8,7 +8,9 @@
  *
  * Errors are negative errno: -ENOMEM when `memory_bytes_max` would be exceeded (nothing was changed),
  * -EINVAL for arguments out of range. Allocation failure of the system itself aborts. Removing, expiring and
- * replaying are never refused: they may pass the limit by a page, replay by as much as was once acknowledged.
+ * replaying are never refused and may pass the limit: setting or clearing an expiry may move a record to a
+ * block of another size class (at worst, with every second record moved, half the data again), and replay
+ * brings back whatever was once acknowledged.
  */
 #ifndef NX_STORE_H
 #define NX_STORE_H

@@ -264,6 +264,7 @@ uint32_t nx_table_drain(nx_table *table, nx_table_visit_fn visit, void *context)
     bucket = next;
   }
   head->state = 0;
+  NX_ASSERT(records <= table->records && (last != 0 || records == table->records));
   table->records -= records;
   if (last != 0) {
     set_bucket_count(table, last);

@@ -79,6 +79,21 @@ static void line_sized_blocks_are_aligned(void) {
   nx_slab_destroy(&slab);
 }
 
+static void freed_blocks_are_used_first(void) {
+  enum { PAGES = 5, EACH = (NX_PAGE_BYTES - 64) / 1008 };
+  nx_slab slab;
+  nx_slab_init(&slab, 0);
+  uint8_t *blocks[PAGES * EACH];
+  for (int i = 0; i < PAGES * EACH; i++) blocks[i] = nx_slab_alloc(&slab, 1008, false);
+  CHECK(slab.pages_used == PAGES);
+  for (int round = 0; round < 3; round++) {
+    for (int i = 0; i < PAGES * EACH; i += EACH / 2) nx_slab_free(&slab, blocks[i], 1008);
+    for (int i = 0; i < PAGES * EACH; i += EACH / 2) blocks[i] = nx_slab_alloc(&slab, 1008, false);
+    CHECK(slab.pages_used == PAGES);
+  }
+  nx_slab_destroy(&slab);
+}
+
 static void the_limit_is_exact(void) {
   nx_slab slab;
   nx_slab_init(&slab, 10 * NX_PAGE_BYTES);
@@ -110,6 +125,7 @@ int main(void) {
   TEST("blocks of all sizes keep their bytes, and all memory comes back", blocks_keep_their_bytes);
   TEST("a block is at most 7 bytes larger to 512, then a quarter", classes_are_tight);
   TEST("blocks of whole cache lines are aligned to them", line_sized_blocks_are_aligned);
+  TEST("freed blocks are used again before another page is taken", freed_blocks_are_used_first);
   TEST("the limit is exact, a refusal changes nothing, force passes it", the_limit_is_exact);
   TEST("pages kept warm are given up before a block is refused", free_pages_make_room_for_large_blocks);
   TAP_END();

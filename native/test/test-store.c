@@ -254,6 +254,28 @@ static void tick_is_bounded(void) {
   nx_store_free(store);
 }
 
+/* A channel with much to expire must not keep the others waiting. */
+static void tick_is_fair(void) {
+  nx_store *store = store_new(0);
+  char key[32];
+  for (int i = 0; i < 1000; i++) {
+    snprintf(key, sizeof key, "%d", i);
+    nx_channel_put(nx_store_channel(store, S("busy"), true), S(key), S("v"), 10);
+  }
+  nx_channel *quiet = nx_store_channel(store, S("quiet"), true),
+             *gone = nx_store_channel(store, S("gone"), true);
+  nx_channel_put(quiet, S("k"), S("v"), 10);
+  nx_channel_put(gone, S("k"), S("v"), 10);
+  nx_store_channel_remove(store, gone);
+  for (int i = 0; i < 3; i++) nx_store_tick(store, 10, 20);
+  CHECK(nx_channel_records(quiet) == 0);
+  while (nx_store_tick(store, 10, 20) != 0) continue;
+  CHECK(nx_channel_records(nx_store_channel(store, S("busy"), false)) == 0);
+  nx_channel_put(quiet, S("k"), S("v"), 20);
+  CHECK(nx_store_tick(store, 20, 20) == 1 && nx_channel_records(quiet) == 0);
+  nx_store_free(store);
+}
+
 static void take_key(void *context, nx_slice key, const nx_record *record) {
   (void)record;
   ((uint32_t *)context)[atoi((const char *)key.data + 1)] += 1;
@@ -285,6 +307,7 @@ int main(void) {
   TEST("swapped effects stay where they are while the store goes on", swapped_effects_stay);
   TEST("a removed channel makes room at once and is freed in steps", removed_channels_make_room);
   TEST("a tick takes no more steps than asked and expires exactly what is due", tick_is_bounded);
+  TEST("a channel with much to expire does not keep the others waiting", tick_is_fair);
   TEST("random records are live and spread", random_is_spread);
   TAP_END();
 }

@@ -205,9 +205,12 @@ function finish(run: Run): void {
   const model = new StoreModel();
   model.replay(Buffer.concat(run.effects));
   mustEqualState("replay of the effects into the model", model, run.model);
-  while (run.subject.tick(run.nowMs, 100) !== 0) continue;
-  while (run.model.tick(run.nowMs, 100) !== 0) continue;
-  mustEqualState("after expiry", run.subject, run.model);
+  for (const byMs of [0, 50, 50, 100, 150, 200]) {
+    run.nowMs += byMs;
+    while (run.subject.tick(run.nowMs, 100) !== 0) continue;
+    while (run.model.tick(run.nowMs, 100) !== 0) continue;
+    mustEqualState(`after expiry up to ${run.nowMs}`, run.subject, run.model);
+  }
   run.effects.push(run.subject.takeEffects());
   mustRebuild(run, "replay of the effects, expiry included", run.effects);
 }

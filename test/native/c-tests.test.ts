@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { cc, compileObjects, run, storeSources } from "./compile-c.ts";
+import { cc, compileObjects, type Mutant, mutate, run, storeSources } from "./compile-c.ts";
 
 const sanitizers = [
   "-g",
@@ -17,9 +17,11 @@ const sanitizers = [
 ];
 const directory = mkdtempSync(join(tmpdir(), "node-x-c-tests-"));
 let sanitized: string[] = [];
+let plain: string[] = [];
 
 beforeAll(async () => {
   sanitized = await compileObjects(storeSources, sanitizers, join(directory, "sanitized"));
+  plain = await compileObjects(storeSources, ["-O1"], join(directory, "plain"));
 }, 60_000);
 
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -36,7 +38,7 @@ async function expectTap(program: string): Promise<string> {
   return output;
 }
 
-test.each(["crc32c", "slab", "table", "store"])(
+test.each(["crc32c", "slab", "table", "store", "stress"])(
   "native/test/test-%s.c passes under ASan and UBSan",
   async (name) => {
     const program = join(directory, name);
@@ -95,3 +97,77 @@ int main(void) {
   expect(code).not.toBe(0);
   expect(output).toContain("use-after-poison");
 }, 60_000);
+
+const mutants: (Mutant & { test: string })[] = [
+  {
+    test: "slab",
+    breaks: "the memory limit is passed by a page",
+    file: "slab.c",
+    from: "slab->memory_bytes + bytes <= slab->memory_bytes_max",
+    to: "slab->memory_bytes + bytes <= slab->memory_bytes_max + NX_PAGE_BYTES",
+  },
+  {
+    test: "slab",
+    breaks: "a full page is not offered again after a free",
+    file: "slab.c",
+    from: "if (page->used == page->capacity) link_page(slab, page);",
+    to: "",
+  },
+  {
+    test: "table",
+    breaks: "removing from a chain forgets the entry that fills the hole",
+    file: "table.c",
+    from: "set_entry(place.bucket, place.index, last->tags[i], last->entries[i]);",
+    to: "",
+  },
+  {
+    test: "table",
+    breaks: "a merge loses its bucket's records",
+    file: "table.c",
+    from: "redistribute(table, &old, low, low, STORED_BITS_FROM);",
+    to: "(void)old; (void)low;",
+  },
+  {
+    test: "store",
+    breaks: "an overlapping value is copied without care",
+    file: "channel.c",
+    from: "value.data >= rec && value.data < rec + nx_rec_bytes(rec)",
+    to: "false",
+  },
+  {
+    test: "store",
+    breaks: "the length of an effect is not checked",
+    file: "effects.c",
+    from: "if (total > length) return -EBADMSG;",
+    to: "",
+  },
+  {
+    test: "crc32c",
+    breaks: "the long streams are joined with a wrong power",
+    file: "crc32c.c",
+    from: "POWER_2048, POWER_4096)",
+    to: "POWER_4096, POWER_2048)",
+  },
+];
+
+test.each(mutants.map((mutant, index) => [mutant.test, mutant.breaks, mutant, index] as const))(
+  "native/test/test-%s.c turns red when %s",
+  async (name, _breaks, mutant, index) => {
+    const objects = await mutate(mutant, plain, join(directory, `mutant-${index}`));
+    const program = join(directory, `mutant-${index}-test`);
+    await cc("-std=c11", "-D_GNU_SOURCE", "-O1", testSource(name), ...objects, "-o", program);
+    const { code } = await run(["timeout", "20", program]);
+    expect(code).not.toBe(0);
+  },
+  60_000,
+);
+
+test.each(["crc32c", "slab", "table", "store", "stress"])(
+  "native/test/test-%s.c is green in the build of the mutants",
+  async (name) => {
+    const program = join(directory, `plain-${name}`);
+    await cc("-std=c11", "-D_GNU_SOURCE", "-O1", testSource(name), ...plain, "-o", program);
+    await expectTap(program);
+  },
+  60_000,
+);

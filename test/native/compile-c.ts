@@ -1,5 +1,5 @@
 /** Compiles the store's C files for tests: with sanitizers, or changed on purpose. */
-import { mkdirSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 
 const native = join(import.meta.dir, "../../native");
@@ -69,4 +69,33 @@ export async function run(command: string[]): Promise<{ code: number; output: st
     new Response(child.stderr).text(),
   ]);
   return { code: await child.exited, output: stdout + stderr };
+}
+
+/** The store with one guarantee broken on purpose: in `file`, `from` (which must occur once) becomes `to`. */
+export interface Mutant {
+  breaks: string;
+  file: string;
+  from: string;
+  to: string;
+}
+
+/** `objects` of storeSources with those that the mutant changes compiled anew, in `directory`. */
+export async function mutate(mutant: Mutant, objects: string[], directory: string): Promise<string[]> {
+  mkdirSync(directory);
+  const isHeader = mutant.file.endsWith(".h");
+  const changed = storeSources.filter((source) => isHeader || basename(source) === mutant.file);
+  const headers = [...new Bun.Glob("*.h").scanSync({ cwd: native })];
+  for (const name of [...headers, ...changed.map((source) => basename(source))]) {
+    cpSync(join(native, name), join(directory, name));
+  }
+  const original = readFileSync(join(native, mutant.file), "utf8");
+  if (original.split(mutant.from).length !== 2)
+    throw new Error(`${mutant.file} does not have \`${mutant.from}\` once`);
+  writeFileSync(
+    join(directory, mutant.file),
+    original.replace(mutant.from, () => mutant.to),
+  );
+  const sources = changed.map((source) => join(directory, basename(source)));
+  const rebuilt = await compileObjects(sources, ["-O1", "-w"], directory);
+  return objects.map((object) => rebuilt.find((other) => basename(other) === basename(object)) ?? object);
 }
