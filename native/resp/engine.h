@@ -33,7 +33,7 @@ enum {
   COMMAND_NEVER_QUEUED = 1 << 17,
 };
 
-#define NX_COMMAND_LOOKUP_SIZE 512u
+#define NX_COMMAND_LOOKUP_SIZE 256u
 
 typedef void (*nx_command_fn)(nx_resp *engine, nx_resp_connection *connection);
 
@@ -122,7 +122,11 @@ struct nx_resp {
   uint64_t random;
   uint64_t commands_total, errors_total, hits, misses;
   nx_command_count *counts;
-  uint8_t lookup[NX_COMMAND_LOOKUP_SIZE]; /* hash of a name → index + 1; collisions go to the next place */
+  struct {
+    uint64_t folded;
+    uint8_t length;
+    uint8_t index; /* + 1; 0: free */
+  } lookup[NX_COMMAND_LOOKUP_SIZE]; /* open addressing */
   double block[NX_RESP_BLOCK];
 };
 

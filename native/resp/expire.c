@@ -1,16 +1,16 @@
 /* Expiry: when a record's time comes. All moments are milliseconds since 1970; the store keeps them as such. */
 #include "commands.h"
-#include "expiry.h"
+#include "expire.h"
 #include "reply.h"
 
-bool nx_expiry_take(const nx_resp *engine, uint32_t *index, bool keep, nx_expiry *expiry) {
+bool nx_expire_take(const nx_resp *engine, uint32_t *index, bool keep, nx_expire_option *expiry) {
   static const struct {
     const char *word;
-    nx_expiry_kind kind;
+    nx_expire_kind kind;
   } options[] = {{"ex", EXPIRY_EX},     {"px", EXPIRY_PX},        {"exat", EXPIRY_EXAT},
                  {"pxat", EXPIRY_PXAT}, {"keepttl", EXPIRY_KEEP}, {"persist", EXPIRY_PERSIST}};
   for (uint32_t option = 0; option < sizeof options / sizeof options[0]; option++) {
-    nx_expiry_kind kind = options[option].kind;
+    nx_expire_kind kind = options[option].kind;
     if (!nx_word_is(engine->argv[*index], options[option].word)) continue;
     if (kind == (keep ? EXPIRY_PERSIST : EXPIRY_KEEP)) return false;
     if (expiry->kind != EXPIRY_NONE && expiry->kind != kind) return false;
@@ -24,7 +24,7 @@ bool nx_expiry_take(const nx_resp *engine, uint32_t *index, bool keep, nx_expiry
   return false;
 }
 
-bool nx_expiry_moment(nx_resp *engine, const nx_expiry *expiry, const char *command, int64_t *expires_at_ms) {
+bool nx_expire_moment(nx_resp *engine, const nx_expire_option *expiry, const char *command, int64_t *expires_at_ms) {
   int64_t moment = 0;
   if (!nx_integer_read(expiry->amount, &moment)) {
     nx_reply_integer_error(engine);

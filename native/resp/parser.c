@@ -94,6 +94,11 @@ static nx_request_status read_length(nx_request *request, const uint8_t *bytes, 
 
 static nx_request_status read_count(nx_request *request, const uint8_t *bytes, uint64_t length,
                                     const nx_request_limits *limits) {
+  if (length >= 4 && bytes[1] >= '1' && bytes[1] <= '9' && bytes[2] == '\r') {
+    request->missing = bytes[1] - '0';
+    request->position = 4;
+    return NX_REQUEST_COMPLETE;
+  }
   int64_t count = 0;
   bool number = false;
   nx_request_status status =

@@ -1,7 +1,7 @@
 /* SET and GET in all their forms: commands that store, read or replace whole values. */
 #include <errno.h>
 #include "commands.h"
-#include "expiry.h"
+#include "expire.h"
 #include "reply.h"
 
 nx_channel *nx_channel_for_write(nx_resp *engine, nx_resp_connection *connection) {
@@ -21,7 +21,7 @@ bool nx_put(nx_resp *engine, nx_resp_connection *connection, nx_slice key, nx_sl
 
 typedef struct {
   bool only_new, only_existing, get;
-  nx_expiry expiry;
+  nx_expire_option expiry;
 } set_options;
 
 static bool read_set_options(const nx_resp *engine, set_options *options) {
@@ -30,7 +30,7 @@ static bool read_set_options(const nx_resp *engine, set_options *options) {
     if (nx_word_is(word, "nx") && !options->only_existing) options->only_new = true;
     else if (nx_word_is(word, "xx") && !options->only_new) options->only_existing = true;
     else if (nx_word_is(word, "get")) options->get = true;
-    else if (!nx_expiry_take(engine, &index, true, &options->expiry)) return false;
+    else if (!nx_expire_take(engine, &index, true, &options->expiry)) return false;
   }
   return true;
 }
@@ -39,7 +39,7 @@ static void set_with(nx_resp *engine, nx_resp_connection *connection, const set_
   nx_slice key = engine->argv[1];
   int64_t expires_at_ms = 0;
   if (options->expiry.kind > EXPIRY_PERSIST &&
-      !nx_expiry_moment(engine, &options->expiry, "set", &expires_at_ms)) {
+      !nx_expire_moment(engine, &options->expiry, "set", &expires_at_ms)) {
     return;
   }
   nx_record old;
@@ -91,10 +91,10 @@ NX_COMMAND(setnx) {
   }
 }
 
-static void set_expiring(nx_resp *engine, nx_resp_connection *connection, nx_expiry_kind kind, const char *command) {
-  nx_expiry expiry = {kind, engine->argv[2]};
+static void set_expiring(nx_resp *engine, nx_resp_connection *connection, nx_expire_kind kind, const char *command) {
+  nx_expire_option expiry = {kind, engine->argv[2]};
   int64_t expires_at_ms = 0;
-  if (!nx_expiry_moment(engine, &expiry, command, &expires_at_ms)) return;
+  if (!nx_expire_moment(engine, &expiry, command, &expires_at_ms)) return;
   if (nx_put(engine, connection, engine->argv[1], engine->argv[3], expires_at_ms)) nx_reply_ok(engine);
 }
 
@@ -124,9 +124,9 @@ NX_COMMAND(getdel) {
 }
 
 NX_COMMAND(getex) {
-  nx_expiry expiry = {0};
+  nx_expire_option expiry = {0};
   for (uint32_t index = 2; index < engine->argc; index++) {
-    if (!nx_expiry_take(engine, &index, false, &expiry)) {
+    if (!nx_expire_take(engine, &index, false, &expiry)) {
       nx_reply_syntax_error(engine);
       return;
     }
@@ -138,7 +138,7 @@ NX_COMMAND(getex) {
     return;
   }
   int64_t expires_at_ms = 0;
-  if (expiry.kind > EXPIRY_PERSIST && !nx_expiry_moment(engine, &expiry, "getex", &expires_at_ms)) return;
+  if (expiry.kind > EXPIRY_PERSIST && !nx_expire_moment(engine, &expiry, "getex", &expires_at_ms)) return;
   if (!nx_reply_has_room(engine, record.value.length)) return;
   nx_reply_bulk(engine, record.value);
   bool expired = expires_at_ms != 0 && expires_at_ms <= engine->now_ms;

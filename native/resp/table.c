@@ -123,30 +123,51 @@ const nx_command nx_commands[] = {
 const uint32_t nx_command_count_total = sizeof nx_commands / sizeof nx_commands[0];
 _Static_assert(sizeof nx_commands / sizeof nx_commands[0] < 256, "the lookup holds an index in a byte");
 
-static uint32_t lookup_place(nx_slice name) {
+/* Up to eight bytes of a name in lower case, as a number. For names of letters only, two of the same length have the
+ * same number exactly if they are the same word but for case, as far as these bytes go. */
+static uint64_t fold(nx_slice name) {
   uint64_t folded = 0;
-  memcpy(&folded, name.data, name.length < sizeof folded ? name.length : sizeof folded);
-  folded = (folded | 0x2020202020202020u) + name.length;
-  return (uint32_t)((folded * 0x9e3779b97f4a7c15u) >> 55);
+  if (name.length >= 8) {
+    memcpy(&folded, name.data, 8);
+  } else if (name.length >= 4) {
+    uint32_t first;
+    uint32_t last;
+    memcpy(&first, name.data, 4);
+    memcpy(&last, name.data + name.length - 4, 4);
+    folded = (uint64_t)last << 32 | first;
+  } else if (name.length > 0) {
+    folded = (uint64_t)name.data[0] | (uint64_t)name.data[name.length / 2] << 8 |
+             (uint64_t)name.data[name.length - 1] << 16;
+  }
+  return folded | 0x2020202020202020u;
 }
-_Static_assert(NX_COMMAND_LOOKUP_SIZE == 1u << (64 - 55), "lookup_place yields nine bits");
+
+static uint32_t lookup_place(uint64_t folded, uint64_t length) {
+  return (uint32_t)(((folded + length) * 0x9e3779b97f4a7c15u) >> 56);
+}
+_Static_assert(NX_COMMAND_LOOKUP_SIZE == 1u << (64 - 56), "lookup_place yields eight bits");
 
 void nx_command_lookup_build(nx_resp *engine) {
   memset(engine->lookup, 0, sizeof engine->lookup);
   for (uint32_t index = 0; index < nx_command_count_total; index++) {
     nx_slice name = {(const uint8_t *)nx_commands[index].name, strlen(nx_commands[index].name)};
     if (memchr(name.data, '|', name.length) != NULL) continue;
-    uint32_t place = lookup_place(name);
-    while (engine->lookup[place] != 0) place = (place + 1) % NX_COMMAND_LOOKUP_SIZE;
-    engine->lookup[place] = (uint8_t)(index + 1);
+    uint64_t folded = fold(name);
+    uint32_t place = lookup_place(folded, name.length);
+    while (engine->lookup[place].index != 0) place = (place + 1) % NX_COMMAND_LOOKUP_SIZE;
+    engine->lookup[place].folded = folded;
+    engine->lookup[place].length = (uint8_t)name.length;
+    engine->lookup[place].index = (uint8_t)(index + 1);
   }
 }
 
 const nx_command *nx_command_find(const nx_resp *engine, nx_slice name) {
-  uint32_t place = lookup_place(name);
-  for (; engine->lookup[place] != 0; place = (place + 1) % NX_COMMAND_LOOKUP_SIZE) {
-    const nx_command *command = &nx_commands[engine->lookup[place] - 1];
-    if (nx_word_is(name, command->name)) return command;
+  uint64_t folded = fold(name);
+  uint32_t place = lookup_place(folded, name.length);
+  for (; engine->lookup[place].index != 0; place = (place + 1) % NX_COMMAND_LOOKUP_SIZE) {
+    if (engine->lookup[place].folded != folded || engine->lookup[place].length != name.length) continue;
+    const nx_command *command = &nx_commands[engine->lookup[place].index - 1];
+    if (name.length <= 8 || nx_word_is(name, command->name)) return command;
   }
   return NULL;
 }
