@@ -1,11 +1,11 @@
 /**
  * TLS material from the files a configuration names, checked before any listener opens.
  *
- * Invariant: what this returns can serve: the certificate parses, is within its dates and belongs to the key. Private
- * keys stay in memory and are never logged.
+ * Invariant: what this returns can serve: the certificate parses, is within its dates and belongs to the key. A private
+ * key that other users can read is refused; keys stay in memory and are never logged.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { errnoOf, NxError } from "./errors.ts";
 import type { TlsMaterial } from "./net.ts";
 
@@ -15,10 +15,22 @@ export interface TlsFiles {
   clientCa?: string | undefined;
 }
 
+const PEM_BYTES_MAX = 1024 * 1024;
+/** Any access by users who are neither the owner nor in the group: service managers hand out group-readable keys. */
+const OTHERS = 0o007;
+
 function readPem(key: string, path: string): string {
   try {
+    const { size, mode } = statSync(path);
+    if (key === "key" && (mode & OTHERS) !== 0) {
+      throw new NxError("NX_TLS_INVALID", `tls.key: other users can read ${path} (mode 0${(mode & 0o777).toString(8)})`, {
+        hint: `chmod 600 ${path}`,
+      });
+    }
+    if (size > PEM_BYTES_MAX) throw new Error(`longer than ${PEM_BYTES_MAX} bytes`);
     return readFileSync(path, "utf8");
   } catch (error) {
+    if (error instanceof NxError) throw error;
     throw new NxError("NX_TLS_INVALID", `tls.${key}: ${path} cannot be read (${errnoOf(error) ?? (error as Error).message})`, {
       hint: "give a PEM file that this user can read",
       cause: error,
@@ -44,6 +56,11 @@ export function loadTls(files: TlsFiles | undefined, nowMs: number): TlsMaterial
   if (!certificate.checkPrivateKey(privateKey)) {
     throw new NxError("NX_TLS_INVALID", `tls: the key ${files.key} does not belong to the certificate ${files.cert}`, {
       hint: "`node-x tls issue` makes a matching pair",
+    });
+  }
+  if (Date.parse(certificate.validFrom) > nowMs) {
+    throw new NxError("NX_TLS_INVALID", `tls.cert: ${files.cert} is not valid before ${certificate.validFrom}`, {
+      hint: "is this host's clock right?",
     });
   }
   if (Date.parse(certificate.validTo) < nowMs) {
