@@ -17,7 +17,7 @@ import { buildInfo } from "./build-info.ts";
 import { assertReloadable, type ConfigChange } from "./config/reload.ts";
 import { shownValues, type LoadedConfig } from "./config/load.ts";
 import { originText } from "./config/origin.ts";
-import { NxError } from "./errors.ts";
+import { errnoOf, NxError } from "./errors.ts";
 import { isLoopback } from "./config/schema.ts";
 import { createLog, logLevels, type Log, type LogLevel, type LogOutput } from "./log.ts";
 import { addProcessMetrics, createMetrics, type Metrics } from "./metrics.ts";
@@ -148,7 +148,8 @@ export class Instance {
       const portsFile = join(dataDir, "ports.json");
       if (await disk.exists(portsFile)) await disk.remove(portsFile);
     } catch (error) {
-      if (error instanceof NxError && error.code === "NX_DATA_DIR_LOCKED") throw error;
+      const isOfDisk = error instanceof NxError ? error.code.startsWith("NX_DISK_") : errnoOf(error) !== undefined;
+      if (!isOfDisk) throw error;
       throw new NxError("NX_DATA_DIR_UNUSABLE", `${dataDir} cannot be used as data directory: ${(error as Error).message}`, {
         hint: "let this user create and write it, or choose another dataDir",
         cause: error,

@@ -6,23 +6,20 @@
  * role's log takes care of what was acknowledged.
  */
 import { join } from "node:path";
-import { lockFile } from "../native/system.ts";
 import { realClock } from "./clock.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import { changeText } from "./config/reload.ts";
 import { consoleMode, consoleTarget, drawLiveLine, endLiveLine, standardError, type ConsoleMode, type Terminal } from "./console-line.ts";
-import { RealDisk } from "./disk-real.ts";
 import { Exit, NxError } from "./errors.ts";
 import { Instance } from "./instance.ts";
 import { writeLastWords } from "./last-words.ts";
 import { createLog, formatText, logOutput, type Log, type LogLevel, type LogOutput } from "./log.ts";
-import { createRealNet } from "./net-real.ts";
-import { realRandom } from "./random.ts";
 import type { Role, World } from "./role.ts";
 import { RotatingFile } from "./rotating-file.ts";
 import { connectServiceManager, type ServiceManager } from "./service-manager.ts";
 import { listenToSignals } from "./signals.ts";
 import { StatsLog } from "./stats-log.ts";
+import { realWorld } from "./world-real.ts";
 
 export interface RunOptions {
   /** Reads the configuration again, from the same sources. */
@@ -80,10 +77,9 @@ class Run {
     this.#logOutput = logOutput(this.#keys.level, target === undefined ? [] : [target]);
     this.#log = createLog(realClock, role.name, this.#logOutput);
     this.#manager = connectServiceManager(options.environment, realClock);
-    const net = createRealNet((error, remote) =>
+    this.#world = realWorld((error, remote) =>
       this.#log.error("a connection was closed by a defect of ours", { remote, reason: error.message, stack: error.stack }),
     );
-    this.#world = { clock: realClock, random: realRandom, disk: new RealDisk(lockFile), net };
   }
 
   async untilEnd(): Promise<number> {

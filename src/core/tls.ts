@@ -5,9 +5,9 @@
  * key that other users can read is refused; keys stay in memory and are never logged.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
-import { errnoOf, NxError } from "./errors.ts";
+import { NxError } from "./errors.ts";
 import type { TlsMaterial } from "./net.ts";
+import { readBounded, readPrivateFile } from "./secret-file.ts";
 
 export interface TlsFiles {
   cert: string;
@@ -16,25 +16,13 @@ export interface TlsFiles {
 }
 
 const PEM_BYTES_MAX = 1024 * 1024;
-/** Any access by users who are neither the owner nor in the group: service managers hand out group-readable keys. */
-const OTHERS = 0o007;
 
-function readPem(key: string, path: string): string {
+function readPem(key: keyof TlsFiles, path: string): string {
   try {
-    const { size, mode } = statSync(path);
-    if (key === "key" && (mode & OTHERS) !== 0) {
-      throw new NxError("NX_TLS_INVALID", `tls.key: other users can read ${path} (mode 0${(mode & 0o777).toString(8)})`, {
-        hint: `chmod 600 ${path}`,
-      });
-    }
-    if (size > PEM_BYTES_MAX) throw new Error(`longer than ${PEM_BYTES_MAX} bytes`);
-    return readFileSync(path, "utf8");
+    return key === "key" ? readPrivateFile(path, PEM_BYTES_MAX) : readBounded(path, PEM_BYTES_MAX);
   } catch (error) {
-    if (error instanceof NxError) throw error;
-    throw new NxError("NX_TLS_INVALID", `tls.${key}: ${path} cannot be read (${errnoOf(error) ?? (error as Error).message})`, {
-      hint: "give a PEM file that this user can read",
-      cause: error,
-    });
+    if (!(error instanceof NxError)) throw error;
+    throw new NxError("NX_TLS_INVALID", `tls.${key}: ${error.message}`, { hint: error.hint, cause: error });
   }
 }
 

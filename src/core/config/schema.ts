@@ -106,6 +106,7 @@ const MEBIBYTE = 1024 * 1024;
 const limitKeys = {
   connections: key(integer(5000, { min: 1, max: 1_000_000 }), "Connections open at once, over all ports of the role; further ones are closed.", { isReloadable: true }),
   idleTimeoutMs: key(integer(0, { min: 0, max: DAY_MS }), "A connection without traffic for this long is closed. 0 keeps it for ever.", { isReloadable: true }),
+  stallTimeoutMs: key(integer(60_000, { min: 0, max: DAY_MS }), "A connection whose peer takes none of the replies that wait for it for this long is closed. 0 keeps it for ever.", { isReloadable: true }),
   outboxBytesMax: key(integer(64 * MEBIBYTE, { min: 64 * 1024 }), "Replies that wait for one slow reader. Past this the connection is closed.", { isReloadable: true }),
   requestBytesMax: key(integer(512 * MEBIBYTE, { min: 1024 }), "The longest single request one connection may be sending. Past this the connection is closed.", { isReloadable: true }),
 }; // prettier-ignore
