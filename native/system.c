@@ -1,6 +1,7 @@
 /*
- * The few system calls that JavaScript runtimes do not offer: a lock that the kernel drops with the process, and the
- * datagram that tells a service manager how we are. Each returns 0 or a negative errno.
+ * The few system calls that JavaScript runtimes do not offer: a lock that the kernel drops with the process, the
+ * datagram that tells a service manager how we are, the host's monotonic clock. Those that can fail return 0 or a
+ * negative errno.
  */
 #include "nx.h"
 
@@ -10,13 +11,22 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 NX_API int32_t nx_file_lock(int32_t fd);
+NX_API uint64_t nx_monotonic_us(void);
 NX_API int32_t nx_notify(const uint8_t *path, uint64_t path_length, const uint8_t *state, uint64_t state_length);
 
 /* Exclusive, not waiting: -EWOULDBLOCK when another process (or another open of the file here) holds it. */
 int32_t nx_file_lock(int32_t fd) { return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : -errno; }
+
+/* CLOCK_MONOTONIC as the service manager reads it; the runtime's own clock starts with the process. */
+uint64_t nx_monotonic_us(void) {
+  struct timespec now;
+  if (clock_gettime(CLOCK_MONOTONIC, &now) != 0) return 0;
+  return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
 
 /*
  * Sends `state` to the socket named by $NOTIFY_SOCKET (sd_notify(3)): a path, or an abstract name that begins with

@@ -35,7 +35,7 @@ export const runVerb = defineVerb({
     },
   ],
   async run(call) {
-    const { args, environment, workingDirectory, stderr } = call;
+    const { args, environment, workingDirectory } = call;
     const { roleEntry, schemaCatalog } = await import("../roles.ts");
     const entry = roleEntry(args.role);
     const { loadConfig } = await import("../core/config/load.ts");
@@ -48,11 +48,7 @@ export const runVerb = defineVerb({
     };
     const readConfig = () => loadConfig(sources, schemaCatalog);
     const loaded = await readConfig();
-    const [role, { runInProcess }, { realWorld }] = await Promise.all([
-      entry.load(),
-      import("../core/process-mode.ts"),
-      import("../core/world-real.ts"),
-    ]);
-    return runInProcess({ role, loaded, reloadConfig: readConfig, world: realWorld(), environment, stderr });
+    const [role, { runRole }] = await Promise.all([entry.load(), import("../core/process-mode.ts")]);
+    return runRole(role, loaded, { reloadConfig: readConfig, environment });
   },
 });

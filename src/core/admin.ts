@@ -6,7 +6,7 @@
  * its mode (0600), the TCP listener by a token.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
-import { Hono } from "hono";
+import { Hono, type MiddlewareHandler } from "hono";
 import type { Metrics } from "./metrics.ts";
 import type { Stats } from "./role.ts";
 
@@ -23,16 +23,26 @@ export interface AdminView {
   metrics: Metrics;
 }
 
-/** `pages` answers what the role itself adds; undefined while there is nothing. */
-export function adminApp(view: AdminView, pages: (request: Request) => Response | Promise<Response> | undefined): Hono {
+export interface AdminOptions {
+  /** Answers what the role itself adds; undefined while there is nothing. */
+  pages(request: Request): Response | Promise<Response> | undefined;
+  /** Every request must then carry `Authorization: Bearer <token>`. */
+  token?: string;
+}
+
+export function adminApp(view: AdminView, { pages, token }: AdminOptions): Hono {
   const app = new Hono();
+  if (token !== undefined) app.use(demandToken(token));
   app.get("/", (context) => context.text("/livez /readyz /metrics /stats /config\n"));
   app.get("/livez", (context) => context.json({ live: true, state: view.state() }));
   app.get("/readyz", (context) => {
     const reasons = view.reasons();
-    return context.json({ ready: reasons.length === 0, state: view.state(), reasons }, reasons.length === 0 ? 200 : 503);
+    const isReady = reasons.length === 0;
+    return context.json({ ready: isReady, state: view.state(), reasons }, isReady ? 200 : 503);
   });
-  app.get("/metrics", async (context) => context.body(await view.metrics.text(), 200, { "content-type": view.metrics.contentType }));
+  app.get("/metrics", async (context) =>
+    context.body(await view.metrics.text(), 200, { "content-type": view.metrics.contentType }),
+  );
   app.get("/stats", (context) => context.json(view.stats()));
   app.get("/config", (context) => context.json(view.config()));
   app.notFound(async (context) => {
@@ -41,16 +51,12 @@ export function adminApp(view: AdminView, pages: (request: Request) => Response 
   return app;
 }
 
-/** Wraps an app so that every request must carry `Authorization: Bearer <token>`. */
-export function withToken(app: Hono, token: string): Hono {
+function demandToken(token: string): MiddlewareHandler {
   const digest = (text: string) => createHash("sha256").update(text).digest();
   const wanted = digest(`Bearer ${token}`);
-  const guarded = new Hono();
-  guarded.use(async (context, next) => {
+  return async (context, next) => {
     // Digests have one length, so the comparison tells nothing about the token's.
     if (timingSafeEqual(digest(context.req.header("authorization") ?? ""), wanted)) return next();
     return context.text("the admin token is missing or wrong\n", 401, { "www-authenticate": "Bearer" });
-  });
-  guarded.route("/", app);
-  return guarded;
+  };
 }

@@ -10,16 +10,19 @@
 import { join } from "node:path";
 import { Hono } from "hono";
 import type { z } from "zod";
-import { adminApp, withToken, type InstanceState } from "./admin.ts";
+import { adminApp, type InstanceState } from "./admin.ts";
 import type { Timer } from "./clock.ts";
 import { makeDurableDirectory, writeFileAtomically } from "./durable-files.ts";
 import { buildInfo } from "./build-info.ts";
 import { assertReloadable, type ConfigChange } from "./config/reload.ts";
 import { shownValues, type LoadedConfig } from "./config/load.ts";
 import { originText } from "./config/origin.ts";
-import { NxError } from "./errors.ts";
-import { createLog, type Log, type LogLevel, type LogOutput } from "./log.ts";
-import { addProcessMetrics, createMetrics, readProcessFigures } from "./metrics.ts";
+import { errnoOf, NxError } from "./errors.ts";
+import { isLoopback } from "./config/schema.ts";
+import { createLog, logLevels, type Log, type LogLevel, type LogOutput } from "./log.ts";
+import { addProcessMetrics, createMetrics, type Metrics } from "./metrics.ts";
+import type { TlsMaterial } from "./net.ts";
+import { ProcessMeter } from "./process-meter.ts";
 import type { Role, RunningRole, Stats, World } from "./role.ts";
 import { readSecret } from "./secret-file.ts";
 import { serveHttp, SOCKET_PATH_BYTES_MAX } from "./serve-http.ts";
@@ -38,7 +41,7 @@ export interface CommonConfig {
 export interface InstanceOptions {
   world: World;
   logOutput: LogOutput;
-  /** Told when the role cannot go on (a failed sync, say). */
+  /** Told when the role cannot go on (a failed sync, say): whoever runs the instance must not let it continue. */
   onFatal(error: Error): void;
   /** Told of what starting does and of the state. */
   onStatus?(text: string): void;
@@ -61,7 +64,9 @@ export class Instance {
   #progress = "starting";
   #closers: Closer[] = [];
   #startedAtMs: number;
-  #stopping: Promise<void> | undefined;
+  #stopping: Promise<boolean> | undefined;
+  #reloading: Promise<unknown> = Promise.resolve();
+  #meter: ProcessMeter;
 
   private constructor(role: Role, loaded: LoadedConfig, options: InstanceOptions) {
     this.#role = role;
@@ -69,7 +74,9 @@ export class Instance {
     this.#options = options;
     this.name = loaded.instance;
     this.log = createLog(options.world.clock, role.name, options.logOutput);
-    this.#startedAtMs = options.world.clock.nowMs();
+    this.#startedAtMs = options.world.clock.monotonicMs();
+    this.#meter = new ProcessMeter(options.world.clock);
+    this.#closers.push({ what: "process meter", close: () => this.#meter.close() });
   }
 
   /** Starts an instance. Throws NxError when it cannot; everything opened so far is closed again. */
@@ -94,15 +101,11 @@ export class Instance {
     const { world } = this.#options;
     const { dataDir } = this.#loaded;
     const config = this.#config;
-    await makeDurableDirectory(world.disk, dataDir);
-    const lock = await world.disk.lock(join(dataDir, "lock"));
-    this.#closers.push({ what: "lock", close: () => lock.release() });
+    await this.#takeDataDirectory();
     this.log.info(`starting ${this.name}`, { version: buildInfo.version, commit: buildInfo.commit, dataDir });
 
     const tls = loadTls(config.tls, world.clock.nowMs());
-    const metrics = createMetrics(this.name, this.#role.name);
-    addProcessMetrics(metrics);
-    metrics.gauge("node_x_ready", "1 when the instance is ready.", () => (this.reasons().length === 0 ? 1 : 0));
+    const metrics = this.#createMetrics();
     this.#serveAdmin(metrics, tls);
 
     this.#running = await this.#role.start({
@@ -134,7 +137,39 @@ export class Instance {
     this.#options.onStatus?.("ready");
   }
 
-  #serveAdmin(metrics: ReturnType<typeof createMetrics>, tls: ReturnType<typeof loadTls>): void {
+  /** Makes the directory and locks it. What a predecessor left of its ports goes, so that nobody trusts it. */
+  async #takeDataDirectory(): Promise<void> {
+    const { disk } = this.#options.world;
+    const { dataDir } = this.#loaded;
+    try {
+      await makeDurableDirectory(disk, dataDir);
+      const lock = await disk.lock(join(dataDir, "lock"));
+      this.#closers.push({ what: "lock", close: () => lock.release() });
+      const portsFile = join(dataDir, "ports.json");
+      if (await disk.exists(portsFile)) await disk.remove(portsFile);
+    } catch (error) {
+      const isOfDisk = error instanceof NxError ? error.code.startsWith("NX_DISK_") : errnoOf(error) !== undefined;
+      if (!isOfDisk) throw error;
+      throw new NxError("NX_DATA_DIR_UNUSABLE", `${dataDir} cannot be used as data directory: ${(error as Error).message}`, {
+        hint: "let this user create and write it, or choose another dataDir",
+        cause: error,
+      });
+    }
+  }
+
+  #createMetrics(): Metrics {
+    const metrics = createMetrics(this.name, this.#role.name);
+    const { logOutput } = this.#options;
+    addProcessMetrics(metrics, this.#meter);
+    metrics.gauge("node_x_ready", "1 when the instance is ready.", () => (this.reasons().length === 0 ? 1 : 0));
+    metrics.gauge("node_x_uptime_seconds", "Seconds since the start.", () => this.uptimeSeconds);
+    for (const level of logLevels) {
+      metrics.counterFrom("node_x_log_lines_total", "Lines written to the log.", () => logOutput.counts[level], { level });
+    }
+    return metrics;
+  }
+
+  #serveAdmin(metrics: Metrics, tls: TlsMaterial | undefined): void {
     const { dataDir } = this.#loaded;
     const config = this.#config;
     const { clock } = this.#options.world;
@@ -146,21 +181,25 @@ export class Instance {
       metrics,
     };
     // The role's own pages exist only once it runs; until then they answer like unknown ones.
-    const app = adminApp(view, (request) => this.#pages?.fetch(request));
+    const pages = (request: Request) => this.#pages?.fetch(request);
     const socketPath = join(dataDir, "admin.sock");
     if (Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX) {
       throw new NxError("NX_DATA_DIR_UNUSABLE", `the path of the admin socket is longer than ${SOCKET_PATH_BYTES_MAX} bytes: ${socketPath}`, {
         hint: "choose a shorter dataDir",
       });
     }
-    const onSocket = serveHttp(app, { socketPath }, clock);
+    const log = this.log.child("admin");
+    const onSocket = serveHttp(adminApp(view, { pages }), { socketPath }, clock, log);
     this.#closers.push({ what: "admin socket", close: () => onSocket.stop(HTTP_STOP_MS) });
     if (config.adminPort === undefined) return;
     const token = config.adminTokenFile === undefined ? undefined : readSecret("adminTokenFile", config.adminTokenFile);
-    const guarded = token === undefined ? app : withToken(app, token);
+    if (!isLoopback(config.adminHost) && (token === undefined || tls === undefined)) {
+      throw new NxError("NX_CONFIG_INVALID", `adminHost ${config.adminHost} is not loopback: it needs adminTokenFile and tls`);
+    }
     const address = { host: config.adminHost, port: config.adminPort, ...(tls !== undefined && { tls }) };
-    const onPort = serveHttp(guarded, address, clock);
+    const onPort = serveHttp(adminApp(view, { pages, ...(token !== undefined && { token }) }), address, clock, log);
     this.ports.adminPort = onPort.port;
+    this.log.info(`listening`, { key: "adminPort", port: onPort.port });
     this.#closers.push({ what: "admin port", close: () => onPort.stop(HTTP_STOP_MS) });
   }
 
@@ -171,9 +210,12 @@ export class Instance {
     return this.#running?.notReady() ?? [];
   }
 
+  get uptimeSeconds(): number {
+    return (this.#options.world.clock.monotonicMs() - this.#startedAtMs) / 1000;
+  }
+
   stats(): Stats {
     const reasons = this.reasons();
-    const { clock } = this.#options.world;
     return {
       instance: this.name,
       role: this.#role.name,
@@ -183,20 +225,22 @@ export class Instance {
       state: this.state,
       ready: reasons.length === 0,
       reasons,
-      uptimeSeconds: Math.floor((clock.nowMs() - this.#startedAtMs) / 1000),
+      uptimeSeconds: Math.floor(this.uptimeSeconds),
       ports: { ...this.ports },
-      process: { ...readProcessFigures() },
+      process: { ...this.#meter.read() },
       keyFigure: this.#running?.keyFigure() ?? "",
       [this.#role.name]: this.#running?.stats() ?? {},
     };
   }
 
-  consoleLine(): string | undefined {
-    return this.#running?.consoleLine?.();
+  /** The live line on a terminal. */
+  consoleLine(): string {
+    return this.#running?.consoleLine?.() ?? `  ${this.name}: ${this.#running?.keyFigure() ?? this.#progress}`;
   }
 
-  statsLine(): string | undefined {
-    return this.#running?.statsLine?.();
+  /** The role's part of a line in stats.log. */
+  statsLine(): string {
+    return this.#running?.statsLine?.() ?? "";
   }
 
   #shownConfig(): unknown {
@@ -207,41 +251,61 @@ export class Instance {
     }));
   }
 
-  /** Applies a newly loaded configuration, whole or not at all. Throws NX_CONFIG_NOT_RELOADABLE with the differences. */
-  async reload(next: LoadedConfig): Promise<ConfigChange[]> {
-    const changes = assertReloadable(this.#loaded, next, this.#role.reloadable);
-    await this.#running?.reload?.(next.config as never);
+  /**
+   * Applies a newly loaded configuration, whole or not at all; several calls are applied one after the other. Throws
+   * NX_CONFIG_NOT_RELOADABLE with the differences, or what the role failed with after the old configuration was put back.
+   */
+  reload(next: LoadedConfig): Promise<ConfigChange[]> {
+    const done = this.#reloading.then(() => this.#reload(next));
+    this.#reloading = done.catch(() => {});
+    return done;
+  }
+
+  async #reload(next: LoadedConfig): Promise<ConfigChange[]> {
+    const old = this.#loaded;
+    const changes = assertReloadable(old, next, this.#role.reloadable);
+    try {
+      await this.#running?.reload?.(next.config as never);
+    } catch (error) {
+      await this.#running?.reload?.(old.config as never);
+      throw error;
+    }
     this.#loaded = next;
     this.#options.logOutput.level = this.#config.log.level;
     return changes;
   }
 
-  /** Drains, then closes everything in reverse order. Resolves also when the deadline cut it short. */
-  stop(): Promise<void> {
+  /** Drains, then closes everything in reverse order. Resolves with false when the deadline cut it short. */
+  stop(): Promise<boolean> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
   }
 
-  async #stop(): Promise<void> {
+  async #stop(): Promise<boolean> {
     const { clock } = this.#options.world;
     this.state = "draining";
     this.log.info("shutting down");
     this.#options.onStatus?.("shutting down");
     const deadlineMs = this.#config.shutdownTimeoutMs;
     const steps = async () => {
-      await this.#running?.drain?.();
+      try {
+        await this.#running?.drain?.();
+      } catch (error) {
+        this.log.error(`draining failed: ${(error as Error).message}`);
+      }
       await this.#closeAll();
-      return false;
+      return true;
     };
     let timer: Timer | undefined;
     const deadline = new Promise<boolean>((resolve) => {
-      timer = clock.after(deadlineMs, () => resolve(true));
+      timer = clock.after(deadlineMs, () => resolve(false));
     });
-    const isLate = await Promise.race([steps(), deadline]);
+    const isInTime = await Promise.race([steps(), deadline]);
     timer?.cancel();
-    if (isLate) this.log.warn(`shutdown took longer than ${deadlineMs} ms and was cut short`);
+    if (!isInTime) this.log.warn(`shutdown took longer than ${deadlineMs} ms and was cut short`);
     this.state = "stopped";
     this.log.info("stopped");
+    return isInTime;
   }
 
   async #closeAll(): Promise<void> {

@@ -3,11 +3,14 @@
  *
  * Invariant: nobody has to guess why an instance ended. Written synchronously, because nothing else may run any more.
  */
-import { writeFileSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildInfo } from "./build-info.ts";
 import { NxError } from "./errors.ts";
 import type { Log } from "./log.ts";
+
+/** A process that is restarted for ever must not fill the disk with reports. */
+const CRASH_FILES_MAX = 20;
 
 /** Logs the reason and writes `crash-<time>.json`; returns the exit code. */
 export function writeLastWords(error: unknown, log: Log, dataDir: string, nowMs: number): number {
@@ -27,10 +30,17 @@ export function writeLastWords(error: unknown, log: Log, dataDir: string, nowMs:
     bun: buildInfo.bun,
   };
   try {
+    removeOldest(dataDir);
     writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`, { mode: 0o600 });
     log.fatal(message, { code, crashFile: file });
   } catch {
     log.fatal(message, { code });
   }
   return known?.exit ?? 70;
+}
+
+/** Names sort by time. */
+function removeOldest(dataDir: string): void {
+  const files = readdirSync(dataDir).filter((name) => /^crash-.*\.json$/.test(name)).sort();
+  for (const name of files.slice(0, Math.max(0, files.length - CRASH_FILES_MAX + 1))) rmSync(join(dataDir, name), { force: true });
 }

@@ -5,8 +5,9 @@
  *
  *   2026-11-22 08:00:59,359 Info [dht.store] - loaded 4 channels records=99357
  *
- * Invariant: logging never throws into a role and never lets a remote string forge a line: control characters
- * are escaped. A crash can cut the last line; each line is written with one call.
+ * Invariant: logging never throws into a role, never lets a remote string forge a line (control characters are
+ * escaped) and never writes a line of unbounded length. A crash can cut the last line; each line is written with
+ * one call.
  */
 import type { Clock } from "./clock.ts";
 
@@ -48,10 +49,12 @@ export interface LogOutput {
   targets: LogTarget[];
   /** Lines written per level, for stats.log and metrics. */
   counts: Record<LogLevel, number>;
+  /** Lines that a sink or a format failed on. */
+  failed: number;
 }
 
 export function logOutput(level: LogLevel, targets: LogTarget[]): LogOutput {
-  return { level, targets, counts: { trace: 0, info: 0, warn: 0, error: 0, fatal: 0 } };
+  return { level, targets, counts: { trace: 0, info: 0, warn: 0, error: 0, fatal: 0 }, failed: 0 };
 }
 
 export function createLog(clock: Clock, name: string, output: LogOutput): Log {
@@ -59,7 +62,13 @@ export function createLog(clock: Clock, name: string, output: LogOutput): Log {
     if (logLevels.indexOf(level) < logLevels.indexOf(output.level)) return;
     output.counts[level]++;
     const record = { timeMs: clock.nowMs(), level, logger: name, message, fields };
-    for (const target of output.targets) target.sink.write(target.format(record));
+    for (const target of output.targets) {
+      try {
+        target.sink.write(target.format(record));
+      } catch {
+        output.failed++;
+      }
+    }
   };
   return {
     trace: (message, fields) => emit("trace", message, fields),
@@ -78,10 +87,15 @@ export function silentLog(): Log {
   return log;
 }
 
+/** Longer lines are cut: what a client sends may end up in one. */
+const LINE_LENGTH_MAX = 16 * 1024;
+
+/** Control characters, line separators, and the marks that make a terminal show text in another order than it is in. */
+const INVISIBLE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
 /** Keeps a line a line: control characters (and the terminal's escape) become visible. */
 export function escapeControls(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (character) => {
+  return text.replace(INVISIBLE, (character) => {
     const code = character.charCodeAt(0);
     if (character === "\n") return "\\n";
     if (character === "\t") return "\\t";
@@ -99,21 +113,39 @@ export function logTimestamp(timeMs: number): string {
   return `${day} ${time},${pad(date.getMilliseconds(), 3)}`;
 }
 
+function bounded(text: string): string {
+  return text.length <= LINE_LENGTH_MAX ? text : `${text.slice(0, LINE_LENGTH_MAX)}... (${text.length} characters)`;
+}
+
+/** What JSON cannot say (a cycle, a bigint) becomes text instead of an exception. */
+function toJson(value: unknown): string {
+  try {
+    return JSON.stringify(value, (_key, inner: unknown) => (typeof inner === "bigint" ? String(inner) : inner)) ?? "undefined";
+  } catch {
+    return JSON.stringify(String(value));
+  }
+}
+
 function fieldText(value: unknown): string {
-  if (value instanceof Error) return JSON.stringify(value.message);
-  if (typeof value === "string") return /^[\w./:@+-]+$/.test(value) ? value : JSON.stringify(value);
-  return JSON.stringify(value) ?? "undefined";
+  if (value instanceof Error) return toJson(value.message);
+  if (typeof value === "string") return /^[\w./:@+-]+$/.test(value) ? value : toJson(value);
+  return toJson(value);
 }
 
 export function formatText({ timeMs, level, logger, message, fields }: LogRecord): string {
   const word = level.charAt(0).toUpperCase() + level.slice(1);
   let text = message;
   for (const [key, value] of Object.entries(fields ?? {})) text += ` ${key}=${fieldText(value)}`;
-  return `${logTimestamp(timeMs)} ${word} [${logger}] - ${escapeControls(text)}`;
+  return `${logTimestamp(timeMs)} ${word} [${logger}] - ${escapeControls(bounded(text))}`;
 }
 
 /** One JSON object per line, for the journal; `PRIORITY`-like levels stay words. */
 export function formatJson({ timeMs, level, logger, message, fields }: LogRecord): string {
-  const plain = Object.fromEntries(Object.entries(fields ?? {}).map(([key, value]) => [key, value instanceof Error ? value.message : value]));
-  return JSON.stringify({ time: new Date(timeMs).toISOString(), level, logger, message, ...plain });
+  const plain = Object.fromEntries(
+    Object.entries(fields ?? {}).map(([key, value]) => [key, value instanceof Error ? value.message : value]),
+  );
+  // The record's own members come last: a field cannot replace them.
+  const text = toJson({ ...plain, time: new Date(timeMs).toISOString(), level, logger, message: bounded(message) });
+  if (text.length <= 2 * LINE_LENGTH_MAX) return text;
+  return toJson({ time: new Date(timeMs).toISOString(), level, logger, message: bounded(message), fields: "too long" });
 }

@@ -2,10 +2,11 @@
  * The real side of the network seam: Bun's sockets, with their traps handled in this one place.
  *
  * Invariant: a handler sees `open` once, then data and drains, then `close` once. With TLS, `open` comes after a
- * completed handshake, and with a client authority only after the peer's certificate was accepted: Bun reports its
- * own `open` before that. An exception in a handler costs that connection, never the process.
+ * completed handshake, and where a certificate of the peer is demanded only after it was accepted: Bun reports its
+ * own `open` before that. An exception in a handler costs that connection, never the process, and is reported.
  */
 import type { Socket as BunSocket, SocketHandler, TCPSocketListener } from "bun";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { errnoOf, NxError } from "./errors.ts";
 import type { Listener, ListenOptions, Net, ConnectOptions, Socket, SocketHandlers } from "./net.ts";
 
@@ -13,8 +14,20 @@ import type { Listener, ListenOptions, Net, ConnectOptions, Socket, SocketHandle
 const HANDSHAKE_TIMEOUT_S = 10;
 const KEEPALIVE_DELAY_MS = 5000;
 
+/** Told of an exception in a handler: a defect of ours, which cost the connection. */
+export type HandlerReport = (error: Error, remoteAddress: string) => void;
+
+/** What differs between a listener's and a client's side of TLS. */
+interface TlsSide {
+  /** The peer must show a certificate that was accepted. */
+  demandsPeer: boolean;
+  /** The name that the server's certificate must be for. */
+  serverName?: string;
+}
+
 class RealSocket<Data> implements Socket {
   readonly handlers: SocketHandlers<Data>;
+  readonly remoteAddress: string;
   data: Data | undefined;
   peerIdentity: string | undefined;
   isOpen = false;
@@ -25,14 +38,8 @@ class RealSocket<Data> implements Socket {
   constructor(bun: BunSocket<RealSocket<Data>>, handlers: SocketHandlers<Data>) {
     this.#bun = bun;
     this.handlers = handlers;
-  }
-
-  get remoteAddress(): string {
-    return `${this.#bun.remoteAddress}:${this.#bun.remotePort}`;
-  }
-
-  get localAddress(): string {
-    return `${this.#bun.localAddress}:${this.#bun.localPort}`;
+    const host = bun.remoteAddress ?? "unknown";
+    this.remoteAddress = `${host.includes(":") ? `[${host}]` : host}:${bun.remotePort}`;
   }
 
   write(bytes: Uint8Array): number {
@@ -56,29 +63,44 @@ class RealSocket<Data> implements Socket {
   }
 }
 
-/** Runs a handler; what it throws ends this connection and reaches `close` as its error. */
-function guard<Data>(socket: RealSocket<Data>, call: () => void): void {
-  try {
-    call();
-  } catch (error) {
-    socket.error = error as Error;
+/** First subject alternative name (`URI:` and the like cut off), else the common name, of the verified peer. */
+function identityOf(certificate: PeerCertificate): string | undefined {
+  const first = certificate.subjectaltname?.split(", ")[0]?.replace(/^(URI|DNS|IP Address|email):/, "");
+  return first ?? (certificate.subject?.CN as string | undefined);
+}
+
+/** Why the peer of a completed handshake is not accepted; undefined when it is. */
+function peerFault(bun: BunSocket<unknown>, side: TlsSide, error: Error | null): Error | undefined {
+  if (!side.demandsPeer) return undefined;
+  if (!bun.authorized) return error ?? new Error("the peer's certificate was not accepted");
+  if (side.serverName === undefined) return undefined;
+  return checkServerIdentity(side.serverName, bun.getPeerCertificate() as PeerCertificate);
+}
+
+interface Adapter<Data> {
+  create(bun: BunSocket<RealSocket<Data>>): RealSocket<Data>;
+  tls: TlsSide | undefined;
+  report: HandlerReport;
+  /** For the connecting side: the connection is usable, or will never be. */
+  onOpen?: (socket: RealSocket<Data>) => void;
+  onFailed?: (error: Error) => void;
+}
+
+function bunHandlers<Data>({ create, tls, report, onOpen, onFailed }: Adapter<Data>): SocketHandler<RealSocket<Data>> {
+  const fail = (socket: RealSocket<Data>, thrown: unknown) => {
+    socket.error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    report(socket.error, socket.remoteAddress);
     socket.terminate();
-  }
-}
-
-function opened<Data>(socket: RealSocket<Data>): void {
-  guard(socket, () => {
-    socket.isOpen = true;
-    socket.data = socket.handlers.open(socket);
-  });
-}
-
-/** Subject alternative name, else subject, of the verified peer. */
-function identityOf(certificate: { subjectaltname?: string; subject?: { CN?: string | string[] } } | undefined) {
-  return certificate?.subjectaltname ?? (certificate?.subject?.CN as string | undefined);
-}
-
-function bunHandlers<Data>(create: (bun: BunSocket<RealSocket<Data>>) => RealSocket<Data>, tls: { demandsPeer: boolean } | undefined): SocketHandler<RealSocket<Data>> {
+  };
+  const opened = (socket: RealSocket<Data>) => {
+    try {
+      socket.data = socket.handlers.open(socket);
+      socket.isOpen = true;
+      onOpen?.(socket);
+    } catch (error) {
+      fail(socket, error); // it never was open for its owner, who therefore hears of no close
+    }
+  };
   return {
     open(bun) {
       bun.data = create(bun);
@@ -90,17 +112,20 @@ function bunHandlers<Data>(create: (bun: BunSocket<RealSocket<Data>>) => RealSoc
     handshake(bun, isComplete, error) {
       const socket = bun.data;
       // `isComplete` is true for a peer whose certificate was refused: only `authorized` tells.
-      if (!isComplete || (tls?.demandsPeer === true && !bun.authorized)) {
-        socket.error = error ?? new Error("TLS handshake failed");
+      const fault = isComplete ? peerFault(bun, tls as TlsSide, error) : (error ?? new Error("TLS handshake failed"));
+      if (fault !== undefined) {
+        socket.error = fault;
         socket.terminate();
         return;
       }
       bun.timeout(0);
-      if (tls?.demandsPeer === true) socket.peerIdentity = identityOf(bun.getPeerCertificate() as never);
+      if (tls?.demandsPeer === true) socket.peerIdentity = identityOf(bun.getPeerCertificate() as PeerCertificate);
       opened(socket);
     },
     timeout(bun) {
-      if (!bun.data.isOpen) bun.data.terminate();
+      if (bun.data.isOpen) return;
+      bun.data.error = new Error(`no TLS handshake within ${HANDSHAKE_TIMEOUT_S} s`);
+      bun.data.terminate();
     },
     data(bun, chunk) {
       const socket = bun.data;
@@ -108,13 +133,17 @@ function bunHandlers<Data>(create: (bun: BunSocket<RealSocket<Data>>) => RealSoc
       try {
         socket.handlers.data(socket, socket.data as Data, chunk);
       } catch (error) {
-        socket.error = error as Error;
-        socket.terminate();
+        fail(socket, error);
       }
     },
     drain(bun) {
       const socket = bun.data;
-      if (socket.isOpen && !socket.isClosed) guard(socket, () => socket.handlers.drain(socket, socket.data as Data));
+      if (!socket.isOpen || socket.isClosed) return;
+      try {
+        socket.handlers.drain(socket, socket.data as Data);
+      } catch (error) {
+        fail(socket, error);
+      }
     },
     error(bun, error) {
       if (bun.data !== undefined) bun.data.error ??= error;
@@ -123,11 +152,15 @@ function bunHandlers<Data>(create: (bun: BunSocket<RealSocket<Data>>) => RealSoc
       const socket = bun.data;
       if (socket === undefined || socket.isClosed) return;
       socket.isClosed = true;
-      if (!socket.isOpen) return;
+      const reason = socket.error ?? (error as Error | undefined);
+      if (!socket.isOpen) {
+        onFailed?.(reason ?? new Error("the connection was closed during the handshake"));
+        return;
+      }
       try {
-        socket.handlers.close(socket, socket.data as Data, socket.error ?? (error as Error | undefined));
-      } catch {
-        // Nobody is left to tell: the connection is gone and its owner failed while cleaning up.
+        socket.handlers.close(socket, socket.data as Data, reason);
+      } catch (thrown) {
+        report(thrown instanceof Error ? thrown : new Error(String(thrown)), socket.remoteAddress);
       }
     },
   };
@@ -148,42 +181,57 @@ export function listenError(error: unknown, host: string, port: number): Error {
   }
 }
 
-export const realNet: Net = {
-  async listen<Data>({ host, port, tls, handlers }: ListenOptions<Data>): Promise<Listener> {
-    let listener: TCPSocketListener<RealSocket<Data>>;
-    const demandsPeer = tls?.clientCa !== undefined;
-    try {
-      listener = Bun.listen<RealSocket<Data>>({
-        hostname: host,
-        port,
-        ...(tls === undefined
-          ? {}
-          : { tls: { cert: tls.cert, key: tls.key, ca: tls.clientCa, requestCert: demandsPeer, rejectUnauthorized: demandsPeer } }),
-        socket: bunHandlers((bun) => new RealSocket<Data>(bun, handlers), tls === undefined ? undefined : { demandsPeer }),
-      });
-    } catch (error) {
-      throw listenError(error, host, port);
-    }
-    return { host, port: listener.port, stop: () => listener.stop() };
-  },
+/** The machine's network. `report` hears of exceptions in handlers. */
+export function createRealNet(report: HandlerReport = () => {}): Net {
+  return {
+    async listen<Data>({ host, port, tls, handlers }: ListenOptions<Data>): Promise<Listener> {
+      const demandsPeer = tls?.clientCa !== undefined;
+      const certificates = tls && { cert: tls.cert, key: tls.key, ca: tls.clientCa, requestCert: demandsPeer, rejectUnauthorized: demandsPeer };
+      const create = (bun: BunSocket<RealSocket<Data>>) => new RealSocket<Data>(bun, handlers);
+      let listener: TCPSocketListener<RealSocket<Data>>;
+      try {
+        listener = Bun.listen<RealSocket<Data>>({
+          hostname: host,
+          port,
+          ...(certificates !== undefined && { tls: certificates }),
+          socket: bunHandlers({ create, report, tls: tls && { demandsPeer } }),
+        });
+      } catch (error) {
+        throw listenError(error, host, port);
+      }
+      return { host, port: listener.port, stop: () => listener.stop() };
+    },
 
-  async connect<Data>({ host, port, tls, handlers }: ConnectOptions<Data>): Promise<Socket> {
-    const demandsPeer = tls !== undefined;
-    try {
-      const bun = await Bun.connect<RealSocket<Data>>({
-        hostname: host,
-        port,
-        ...(tls === undefined
-          ? {}
-          : { tls: { ca: tls.ca, cert: tls.cert, key: tls.key, serverName: tls.serverName ?? host, rejectUnauthorized: true } }),
-        socket: bunHandlers((socket) => new RealSocket<Data>(socket, handlers), demandsPeer ? { demandsPeer } : undefined),
+    connect<Data>({ host, port, tls, handlers }: ConnectOptions<Data>): Promise<Socket> {
+      const serverName = tls?.serverName ?? host;
+      return new Promise((resolve, reject) => {
+        const onFailed = (error: Error) => reject(connectError(error, host, port));
+        Bun.connect<RealSocket<Data>>({
+          hostname: host,
+          port,
+          ...(tls !== undefined && { tls: { ca: tls.ca, cert: tls.cert, key: tls.key, serverName, rejectUnauthorized: true } }),
+          socket: {
+            ...bunHandlers({
+              create: (bun) => new RealSocket<Data>(bun, handlers),
+              report,
+              tls: tls && { demandsPeer: true, serverName },
+              onOpen: resolve,
+              onFailed,
+            }),
+            connectError: (_bun, error) => onFailed(error),
+          },
+        }).catch(onFailed);
       });
-      return bun.data;
-    } catch (error) {
-      throw new NxError("NX_CONNECT_FAILED", `no connection to ${host}:${port}: ${(error as Error).message}`, {
-        hint: "is it running, and does it listen on this address?",
-        cause: error,
-      });
-    }
-  },
-};
+    },
+  };
+}
+
+function connectError(error: Error, host: string, port: number): NxError {
+  return new NxError("NX_CONNECT_FAILED", `no connection to ${host}:${port}: ${error.message}`, {
+    hint: "is it running, and does it listen on this address?",
+    cause: error,
+  });
+}
+
+/** The machine's network, for those who report nothing. */
+export const realNet: Net = createRealNet();

@@ -11,6 +11,11 @@ import type { Socket } from "./net.ts";
 export interface OutboxOptions {
   /** More waiting bytes than this close the connection. */
   bytesMax: number;
+  /** Past this many waiting bytes `onHigh` is called, then `onLow` once half of them have left. */
+  highBytes?: number;
+  /** The producer had better pause its source. */
+  onHigh?: () => void;
+  onLow?: () => void;
   /** Told when waiting bytes fell to zero again. */
   onDrained?: () => void;
   /** Told before the connection is closed because of `bytesMax`. */
@@ -29,6 +34,8 @@ export class Outbox {
   #end = 0;
   #isEnding = false;
   #isClosed = false;
+  #isHigh = false;
+  #takenBytes = 0;
 
   constructor(socket: Socket, options: OutboxOptions) {
     this.#socket = socket;
@@ -38,6 +45,11 @@ export class Outbox {
   /** Bytes that wait for the kernel. */
   get length(): number {
     return this.#end - this.#start;
+  }
+
+  /** Bytes that the kernel took after they had waited: while bytes wait, a figure that stands still means a stalled peer. */
+  get takenBytes(): number {
+    return this.#takenBytes;
   }
 
   /** Hands over `bytes`, which may be reused afterwards. Ignored once the connection is ending or gone. */
@@ -61,9 +73,17 @@ export class Outbox {
       return;
     }
     this.#start += taken;
-    if (this.#start !== this.#end) return;
-    this.#start = this.#end = 0;
-    if (this.#waiting.byteLength > KEEP_BYTES_MAX) this.#waiting = EMPTY;
+    this.#takenBytes += taken;
+    const isDrained = this.#start === this.#end;
+    if (isDrained) {
+      this.#start = this.#end = 0;
+      if (this.#waiting.byteLength > KEEP_BYTES_MAX) this.#waiting = EMPTY;
+    }
+    if (this.#isHigh && this.length <= this.#highBytes / 2) {
+      this.#isHigh = false;
+      this.#options.onLow?.();
+    }
+    if (!isDrained) return;
     if (this.#isEnding) this.#socket.end();
     else this.#options.onDrained?.();
   }
@@ -82,6 +102,10 @@ export class Outbox {
     this.#start = this.#end = 0;
   }
 
+  get #highBytes(): number {
+    return this.#options.highBytes ?? Number.POSITIVE_INFINITY;
+  }
+
   #keep(bytes: Uint8Array): void {
     const length = this.length + bytes.byteLength;
     if (length > this.#options.bytesMax) {
@@ -93,6 +117,9 @@ export class Outbox {
     if (this.#end + bytes.byteLength > this.#waiting.byteLength) this.#makeRoom(length);
     this.#waiting.set(bytes, this.#end);
     this.#end += bytes.byteLength;
+    if (length <= this.#highBytes || this.#isHigh) return;
+    this.#isHigh = true;
+    this.#options.onHigh?.();
   }
 
   /** Moves what waits to the front of a buffer that holds `length`. */

@@ -7,6 +7,8 @@
 import { chmodSync, rmSync } from "node:fs";
 import type { Hono } from "hono";
 import type { Clock } from "./clock.ts";
+import { NxError } from "./errors.ts";
+import type { Log } from "./log.ts";
 import { listenError } from "./net-real.ts";
 import type { TlsMaterial } from "./net.ts";
 
@@ -22,12 +24,20 @@ export interface HttpServer {
   stop(deadlineMs: number): Promise<void>;
 }
 
-export function serveHttp(app: Hono, address: HttpAddress, clock: Clock): HttpServer {
+/** Requests carry no uploads: more than this is not read. */
+const REQUEST_BYTES_MAX = 1024 * 1024;
+
+/** Serves `app`; what its handlers throw becomes a plain 500 and a line in `log`. */
+export function serveHttp(app: Hono, address: HttpAddress, clock: Clock, log: Log): HttpServer {
+  app.onError((error, context) => {
+    log.error("a request failed", { path: context.req.path, reason: error.message, stack: error.stack });
+    return context.text("internal error; the log has more\n", 500);
+  });
   const options = {
-    fetch: (request: Request, server: unknown) => app.fetch(request, { server }),
-    // Server-sent events may be silent for long; each handler that needs it lifts its own limit further.
+    fetch: (request: Request, server: HttpConnection) => app.fetch(request, server),
+    // Server-sent events may be silent for long; a handler of such lifts the limit for its request (keepOpen).
     idleTimeout: 60,
-    error: (error: Error) => new Response(`${error.message}\n`, { status: 500 }),
+    maxRequestBodySize: REQUEST_BYTES_MAX,
   };
   const server = "socketPath" in address ? onSocket(address.socketPath, options) : onPort(address, options);
   return {
@@ -40,20 +50,36 @@ export function serveHttp(app: Hono, address: HttpAddress, clock: Clock): HttpSe
   };
 }
 
+/** What hono hands to a handler as `context.env`: the server, for settings of one request. */
+export interface HttpConnection {
+  timeout(request: Request, seconds: number): void;
+}
+
+/** Lifts the idle limit for a request whose answer is a stream that may be silent for long. */
+export function keepOpen(connection: HttpConnection, request: Request): void {
+  connection.timeout(request, 0);
+}
+
 interface HandlerOptions {
-  fetch(request: Request, server: unknown): Response | Promise<Response>;
+  fetch(request: Request, server: HttpConnection): Response | Promise<Response>;
   idleTimeout: number;
-  error(error: Error): Response;
+  maxRequestBodySize: number;
 }
 
 function onSocket(path: string, { idleTimeout: _, ...options }: HandlerOptions) {
   rmSync(path, { force: true }); // the caller holds the directory's lock, so a socket file here is a dead one's
   const mask = process.umask(0o177);
   try {
-    return Bun.serve({ unix: path, ...options });
+    const server = Bun.serve({ unix: path, ...options });
+    chmodSync(path, 0o600);
+    return server;
+  } catch (error) {
+    throw new NxError("NX_DATA_DIR_UNUSABLE", `the admin socket ${path} cannot be made: ${(error as Error).message}`, {
+      hint: "the data directory must be on a file system that has sockets and be writable",
+      cause: error,
+    });
   } finally {
     process.umask(mask);
-    chmodSync(path, 0o600);
   }
 }
 

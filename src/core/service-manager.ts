@@ -3,8 +3,11 @@
  *
  * The watchdog datagram is sent from the event loop, so a loop that is stuck stops sending and is killed and restarted.
  */
-import { notifyManager } from "../native/system.ts";
+import { monotonicUs, notifyManager } from "../native/system.ts";
 import type { Clock, Timer } from "./clock.ts";
+import { escapeControls } from "./log.ts";
+
+const STATUS_LENGTH_MAX = 512;
 
 export interface ServiceManager {
   ready(status: string): void;
@@ -20,7 +23,7 @@ export function connectServiceManager(environment: Record<string, string | undef
   const send = (state: string) => {
     if (socketPath !== undefined) notifyManager(socketPath, state);
   };
-  const line = (text: string) => text.replaceAll("\n", " ");
+  const line = (text: string) => escapeControls(text).slice(0, STATUS_LENGTH_MAX);
   let watchdog: Timer | undefined;
   const timeoutUs = Number(environment.WATCHDOG_USEC);
   const isForUs = environment.WATCHDOG_PID === undefined || Number(environment.WATCHDOG_PID) === process.pid;
@@ -30,7 +33,7 @@ export function connectServiceManager(environment: Record<string, string | undef
   return {
     ready: (status) => send(`READY=1\nSTATUS=${line(status)}`),
     status: (text) => send(`STATUS=${line(text)}`),
-    reloading: () => send(`RELOADING=1\nMONOTONIC_USEC=${Math.round(process.uptime() * 1e6)}`),
+    reloading: () => send(`RELOADING=1\nMONOTONIC_USEC=${monotonicUs()}`),
     stopping: () => send("STOPPING=1"),
     close: () => watchdog?.cancel(),
   };

@@ -1,13 +1,13 @@
 /**
  * TLS material from the files a configuration names, checked before any listener opens.
  *
- * Invariant: what this returns can serve: the certificate parses, is within its dates and belongs to the key. Private
- * keys stay in memory and are never logged.
+ * Invariant: what this returns can serve: the certificate parses, is within its dates and belongs to the key. A private
+ * key that other users can read is refused; keys stay in memory and are never logged.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { errnoOf, NxError } from "./errors.ts";
+import { NxError } from "./errors.ts";
 import type { TlsMaterial } from "./net.ts";
+import { readBounded, readPrivateFile } from "./secret-file.ts";
 
 export interface TlsFiles {
   cert: string;
@@ -15,14 +15,14 @@ export interface TlsFiles {
   clientCa?: string | undefined;
 }
 
-function readPem(key: string, path: string): string {
+const PEM_BYTES_MAX = 1024 * 1024;
+
+function readPem(key: keyof TlsFiles, path: string): string {
   try {
-    return readFileSync(path, "utf8");
+    return key === "key" ? readPrivateFile(path, PEM_BYTES_MAX) : readBounded(path, PEM_BYTES_MAX);
   } catch (error) {
-    throw new NxError("NX_TLS_INVALID", `tls.${key}: ${path} cannot be read (${errnoOf(error) ?? (error as Error).message})`, {
-      hint: "give a PEM file that this user can read",
-      cause: error,
-    });
+    if (!(error instanceof NxError)) throw error;
+    throw new NxError("NX_TLS_INVALID", `tls.${key}: ${error.message}`, { hint: error.hint, cause: error });
   }
 }
 
@@ -44,6 +44,11 @@ export function loadTls(files: TlsFiles | undefined, nowMs: number): TlsMaterial
   if (!certificate.checkPrivateKey(privateKey)) {
     throw new NxError("NX_TLS_INVALID", `tls: the key ${files.key} does not belong to the certificate ${files.cert}`, {
       hint: "`node-x tls issue` makes a matching pair",
+    });
+  }
+  if (Date.parse(certificate.validFrom) > nowMs) {
+    throw new NxError("NX_TLS_INVALID", `tls.cert: ${files.cert} is not valid before ${certificate.validFrom}`, {
+      hint: "is this host's clock right?",
     });
   }
   if (Date.parse(certificate.validTo) < nowMs) {

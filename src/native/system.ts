@@ -1,8 +1,9 @@
-/** System calls that Bun does not offer: file locks and the service manager's datagram (native/system.c). */
+/** System calls that Bun does not offer: file locks, the service manager's datagram and its clock (native/system.c). */
 import { link } from "./library.ts";
 
 const symbols = {
   nx_file_lock: { args: ["i32"], returns: "i32" },
+  nx_monotonic_us: { args: [], returns: "u64" },
   nx_notify: { args: ["ptr", "usize", "ptr", "usize"], returns: "i32" },
 } as const;
 
@@ -15,6 +16,11 @@ const native = () => (linked ??= link(symbols));
  */
 export function lockFile(fd: number): boolean {
   return native().nx_file_lock(fd) === 0;
+}
+
+/** Microseconds of CLOCK_MONOTONIC, which other processes of this host read too. */
+export function monotonicUs(): number {
+  return Number(native().nx_monotonic_us());
 }
 
 /** Sends `state` (`READY=1`, `STATUS=…`) to the manager behind `socketPath`; false when nobody takes it. */

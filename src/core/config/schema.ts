@@ -3,10 +3,10 @@
  *
  *   export const dhtConfig = roleSchema({ respPort: port(10200, "Port of the Redis protocol.") });
  *
- * Invariant: a key that means the same has the same name, the same unit and the same description in every
- * role, because it is declared here once. Each key carries its description and what an operator must know
- * about it (can a running instance change it, is it a file, is it a secret); validation, JSON Schema,
- * samples, `config explain` and docs/config.md all read these declarations.
+ * Invariant: a key that means the same has the same name, the same unit and the same description in every role,
+ * because it is declared here once. Each key carries its description and what an operator must know about it (can a
+ * running instance change it, is it a file, is it a secret); validation, JSON Schema, samples, `config explain` and
+ * docs/config.md all read these declarations.
  */
 import { z } from "zod";
 import { logLevels } from "../log.ts";
@@ -26,8 +26,8 @@ export interface KeyNotes {
 }
 
 /**
- * `secret`: one line, private to its owner. `privateKey`: PEM, private to its owner. `certificate`: PEM, may
- * hold the chain. `caBundle`: one or more PEM certificates.
+ * `secret`: one line, private to its owner. `privateKey`: PEM, private to its owner. `certificate`: PEM, may hold the
+ * chain. `caBundle`: one or more PEM certificates.
  */
 export type FileKind = "secret" | "privateKey" | "certificate" | "caBundle";
 
@@ -104,27 +104,12 @@ const DAY_MS = 24 * 60 * MINUTE_MS;
 const MEBIBYTE = 1024 * 1024;
 
 const limitKeys = {
-  connections: key(
-    integer(5000, { min: 1, max: 1_000_000 }),
-    "Connections open at once, over all ports of the role; further ones are closed.",
-    { isReloadable: true },
-  ),
-  idleTimeoutMs: key(
-    integer(0, { min: 0, max: DAY_MS }),
-    "A connection without traffic for this long is closed. 0 keeps it for ever.",
-    { isReloadable: true },
-  ),
-  outboxBytesMax: key(
-    integer(64 * MEBIBYTE, { min: 64 * 1024 }),
-    "Replies that wait for one slow reader. Past this the connection is closed.",
-    { isReloadable: true },
-  ),
-  requestBytesMax: key(
-    integer(512 * MEBIBYTE, { min: 1024 }),
-    "The longest single request one connection may be sending. Past this the connection is closed.",
-    { isReloadable: true },
-  ),
-};
+  connections: key(integer(5000, { min: 1, max: 1_000_000 }), "Connections open at once, over all ports of the role; further ones are closed.", { isReloadable: true }),
+  idleTimeoutMs: key(integer(0, { min: 0, max: DAY_MS }), "A connection without traffic for this long is closed. 0 keeps it for ever.", { isReloadable: true }),
+  stallTimeoutMs: key(integer(60_000, { min: 0, max: DAY_MS }), "A connection whose peer takes none of the replies that wait for it for this long is closed. 0 keeps it for ever.", { isReloadable: true }),
+  outboxBytesMax: key(integer(64 * MEBIBYTE, { min: 64 * 1024 }), "Replies that wait for one slow reader. Past this the connection is closed.", { isReloadable: true }),
+  requestBytesMax: key(integer(512 * MEBIBYTE, { min: 1024 }), "The longest single request one connection may be sending. Past this the connection is closed.", { isReloadable: true }),
+}; // prettier-ignore
 
 /** The `limits` group: those of every role and the role's own. */
 export function limits<Shape extends z.ZodRawShape>(own: Shape) {
@@ -136,95 +121,46 @@ export function limits<Shape extends z.ZodRawShape>(own: Shape) {
 }
 
 const tlsKeys = {
-  cert: key(filePath(), "PEM file with the certificate, followed by its chain.", {
-    fileKind: "certificate",
-    example: "tls/server.crt",
+  cert: key(filePath(), "PEM file with the certificate, followed by its chain.", { fileKind: "certificate", example: "tls/server.crt" }),
+  key: key(filePath(), "PEM file with the certificate's private key. Must not be readable by other users.", { fileKind: "privateKey", example: "tls/server.key" }),
+  clientCa: key(filePath().optional(), "PEM file with the authorities whose client certificates are accepted.", {
+    fileKind: "caBundle",
+    absent: "clients need no certificate",
+    example: "tls/ca.crt",
   }),
-  key: key(filePath(), "PEM file with the certificate's private key. Must not be readable by other users.", {
-    fileKind: "privateKey",
-    example: "tls/server.key",
-  }),
-  clientCa: key(
-    filePath().optional(),
-    "PEM file with the authorities whose client certificates are accepted.",
-    {
-      fileKind: "caBundle",
-      absent: "clients need no certificate",
-      example: "tls/ca.crt",
-    },
-  ),
-};
+}; // prettier-ignore
 
 const logKeys = {
-  level: key(z.enum(logLevels).default("info"), "The least important line that is written.", {
-    isReloadable: true,
-  }),
+  level: key(z.enum(logLevels).default("info"), "The least important line that is written.", { isReloadable: true }),
   file: key(z.string().min(1).default("log/root.log"), "The log file, relative to dataDir."),
-  statsFile: key(
-    z.string().min(1).default("log/stats.log"),
-    "The file of periodic figures, relative to dataDir.",
-  ),
-  statsPeriodMs: key(
-    integer(30_000, { min: 1000, max: DAY_MS }),
-    "One line of figures is written this often.",
-  ),
-  fileBytesMax: key(
-    integer(10 * MEBIBYTE, { min: 64 * 1024 }),
-    "A log file that reaches this size is rotated.",
-  ),
+  statsFile: key(z.string().min(1).default("log/stats.log"), "The file of periodic figures, relative to dataDir."),
+  statsPeriodMs: key(integer(30_000, { min: 1000, max: DAY_MS }), "One line of figures is written this often."),
+  fileBytesMax: key(integer(10 * MEBIBYTE, { min: 64 * 1024 }), "A log file that reaches this size is rotated."),
   filesMax: key(integer(10, { min: 1, max: 1000 }), "Files kept of each log, the current one included."),
-  console: key(
-    z.enum(["auto", "line", "json", "text", "off"]).default("auto"),
-    "What goes to standard error. auto: the live line on a terminal, JSON lines under systemd, text elsewhere.",
-  ),
-};
+  console: key(z.enum(["auto", "line", "json", "text", "off"]).default("auto"), "What goes to standard error. auto: the live line on a terminal, JSON lines under systemd, text elsewhere."),
+}; // prettier-ignore
 
 const commonKeys = {
-  role: key(
-    z.string(),
-    "The role. Taken from the file's name (`prefix.<role><n>.json`, `<role>.json`) when absent.",
-  ),
+  role: key(z.string(), "The role. Taken from the file's name (`prefix.<role><n>.json`, `<role>.json`) when absent."),
   instance: key(
     z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/),
     "The instance's name, unique in the cluster. Taken from the file's name (`prefix.<role><n>`) when absent.",
     { wanted: "1 to 64 letters, digits, dots, dashes or underscores, starting with a letter or digit" },
   ),
-  dataDir: key(
-    z.string().min(1),
-    "The directory that holds everything the instance keeps; created when missing. <working directory>/<instance> when absent.",
-  ),
-  host: key(
-    hostName().default("127.0.0.1"),
-    "The address that the role's ports listen on. Loopback unless you say otherwise.",
-  ),
-  adminPort: optionalPort(
-    "TCP port of the admin endpoint, beside the socket <dataDir>/admin.sock.",
-    "no TCP admin listener",
-  ),
-  adminHost: key(
-    hostName().default("127.0.0.1"),
-    "The address that adminPort listens on. Beyond loopback it demands adminTokenFile and tls.",
-  ),
-  adminTokenFile: key(
-    filePath().optional(),
-    "File with the bearer token that the TCP admin endpoint demands. Must not be readable by other users.",
-    {
-      fileKind: "secret",
-      absent: "no token; only allowed on loopback",
-      example: "admin.token",
-    },
-  ),
-  tls: key(z.strictObject(tlsKeys).optional(), "TLS on every TCP and HTTP port of the role.", {
-    absent: "plain TCP",
+  dataDir: key(z.string().min(1), "The directory that holds everything the instance keeps; created when missing. <working directory>/<instance> when absent."),
+  host: key(hostName().default("127.0.0.1"), "The address that the role's ports listen on. Loopback unless you say otherwise."),
+  adminPort: optionalPort("TCP port of the admin endpoint, beside the socket <dataDir>/admin.sock.", "no TCP admin listener"),
+  adminHost: key(hostName().default("127.0.0.1"), "The address that adminPort listens on. Beyond loopback it demands adminTokenFile and tls."),
+  adminTokenFile: key(filePath().optional(), "File with the bearer token that the TCP admin endpoint demands. Must not be readable by other users.", {
+    fileKind: "secret",
+    absent: "no token; only allowed on loopback",
+    example: "admin.token",
   }),
+  tls: key(z.strictObject(tlsKeys).optional(), "TLS on every TCP and HTTP port of the role.", { absent: "plain TCP" }),
   log: key(z.strictObject(logKeys).prefault({}), "Where the instance writes what happens."),
   limits: limits({}),
-  shutdownTimeoutMs: key(
-    integer(30_000, { min: 0, max: DAY_MS }),
-    "A shutdown that takes longer is cut short. What was acknowledged is on disk either way.",
-    { isReloadable: true },
-  ),
-};
+  shutdownTimeoutMs: key(integer(30_000, { min: 0, max: DAY_MS }), "A shutdown that takes longer is cut short. What was acknowledged is on disk either way.", { isReloadable: true }),
+}; // prettier-ignore
 
 function hostName(): z.ZodString {
   return z
@@ -238,9 +174,7 @@ const commonObject = z.strictObject(commonKeys);
 /** Names of the keys that every role has. */
 export const commonKeyNames: readonly string[] = Object.keys(commonKeys);
 
-/**
- * The whole schema of a role: the common keys and `own`, which may replace a common key (as with `limits`).
- */
+/** The whole schema of a role: the common keys and `own`, which may replace a common key (as with `limits`). */
 export function roleSchema<Shape extends z.ZodRawShape>(own: Shape) {
   return crossCheck(commonObject.extend(own), {
     path: ["adminHost"],
@@ -261,10 +195,7 @@ export interface CrossCheck {
   holds(value: unknown): boolean;
 }
 
-/**
- * Adds a condition between keys. It is judged even when other keys have mistakes, so all are reported at
- * once.
- */
+/** Adds a condition between keys. It is judged even when other keys have mistakes, so all are reported at once. */
 export function crossCheck<Schema extends z.ZodType>(schema: Schema, check: CrossCheck): Schema {
   const holds = (value: unknown) => {
     if (typeof value !== "object" || value === null) return true;
