@@ -5,7 +5,8 @@
  * to the gate; a connection that does not read its replies is not read from, so it cannot make memory grow.
  * A crash closes the connections; clients see no acknowledgement that was not durable.
  */
-import type { Clock, Timer } from "../../core/clock.ts";
+import type { Clock } from "../../core/clock.ts";
+import { type Admission, type ConnectionLimits, ConnectionTable } from "../../core/connections.ts";
 import type { Log } from "../../core/log.ts";
 import type { Net, Listener, Socket, TlsMaterial } from "../../core/net.ts";
 import { Outbox } from "../../core/outbox.ts";
@@ -24,12 +25,11 @@ export interface RespPortOptions {
   tls: TlsMaterial | undefined;
   durable: DurableStore;
   gate: ReplyGate;
-  limits(): { connections: number; idleTimeoutMs: number; outboxBytesMax: number };
+  limits(): ConnectionLimits & { outboxBytesMax: number };
 }
 
 /** Replies that wait for one client before it is no longer read from. */
 const UNREAD_BYTES_MAX = 1024 * 1024;
-const IDLE_CHECK_MS = 1000;
 
 /** One client: its session in the engine, its held replies, its outbox. */
 class Client implements ReplySink {
@@ -42,8 +42,9 @@ class Client implements ReplySink {
   hasMore = false;
   isPaused = false;
   isClosing = false;
+  readonly admission: Admission<Client>;
 
-  constructor(port: RespPort, socket: Socket, session: RespSession, outboxBytesMax: number) {
+  constructor(port: RespPort, socket: Socket, session: RespSession, outboxBytesMax: number, table: ConnectionTable<Client>) {
     this.#port = port;
     this.socket = socket;
     this.session = session;
@@ -54,6 +55,7 @@ class Client implements ReplySink {
       onOverflow: (bytes) => port.reportSlow(this, bytes),
     });
     session.outputBytes = () => this.unreadBytes;
+    this.admission = table.add(this);
   }
 
   get unreadBytes(): number {
@@ -85,19 +87,23 @@ class Client implements ReplySink {
 export class RespPort {
   readonly #options: RespPortOptions;
   readonly service: RespService;
-  readonly #clients = new Map<number, Client>();
+  readonly #table: ConnectionTable<Client>;
+  readonly #clients = new Map<RespSession, Client>();
   #listener: Listener | undefined;
-  #idleTimer: Timer | undefined;
   /** Clients that wait for the log to take appends again. */
   #congested: Client[] = [];
-  #refused = 0;
-  #slow = 0;
+  #overflowed = 0;
   bytesReceived = 0;
   bytesSent = 0;
 
   constructor(options: RespPortOptions, createService: (closeOther: (session: RespSession) => void) => RespService) {
     this.#options = options;
-    this.service = createService((session) => this.#clients.get(session.id)?.close());
+    this.service = createService((session) => this.#clients.get(session)?.close());
+    this.#table = new ConnectionTable({
+      clock: options.clock,
+      limits: options.limits,
+      onClosing: ({ session }, reason) => options.log.info(`closed a connection that is ${reason}`, { remote: session.address }),
+    });
   }
 
   get connections(): number {
@@ -105,12 +111,20 @@ export class RespPort {
   }
 
   get figures() {
-    return { connections: this.#clients.size, refused: this.#refused, closedAsSlow: this.#slow, bytesReceived: this.bytesReceived, bytesSent: this.bytesSent };
+    const { refused, closedIdle, closedStalled } = this.#table.figures;
+    return {
+      connections: this.#clients.size,
+      refused,
+      closedIdle,
+      closedAsSlow: closedStalled + this.#overflowed,
+      bytesReceived: this.bytesReceived,
+      bytesSent: this.bytesSent,
+    };
   }
 
   /** Starts to listen; returns the port. */
   async listen(): Promise<number> {
-    const { net, clock, host, port, tls } = this.#options;
+    const { net, host, port, tls } = this.#options;
     this.#listener = await net.listen<Client | undefined>({
       host,
       port,
@@ -122,27 +136,25 @@ export class RespPort {
         close: (_socket, client, error) => client !== undefined && this.#closed(client, error),
       },
     });
-    this.#idleTimer = clock.every(IDLE_CHECK_MS, () => this.#closeIdle());
     return this.#listener.port;
   }
 
   #open(socket: Socket): Client | undefined {
-    const { connections, outboxBytesMax } = this.#options.limits();
-    if (this.#clients.size >= connections) {
-      this.#refused++;
+    if (!this.#table.hasRoom()) {
       socket.write(Buffer.from("-ERR max number of clients reached\r\n"));
       socket.end();
       return undefined;
     }
     const session = this.service.open(socket.remoteAddress, `${this.#options.host}:${this.#listener?.port ?? 0}`);
-    const client = new Client(this, socket, session, outboxBytesMax);
-    this.#clients.set(session.id, client);
+    const client = new Client(this, socket, session, this.#options.limits().outboxBytesMax, this.#table);
+    this.#clients.set(session, client);
     return client;
   }
 
   #receive(client: Client, chunk: Uint8Array): void {
     if (client.isClosing) return;
     this.bytesReceived += chunk.byteLength;
+    this.#table.touch(client.admission);
     this.#settle(client, this.service.receive(client.session, chunk));
   }
 
@@ -200,33 +212,26 @@ export class RespPort {
   }
 
   reportSlow(client: Client, bytes: number): void {
-    this.#slow++;
+    this.#overflowed++;
     this.#options.log.warn("closed a client that does not read its replies", { remote: client.session.address, unreadBytes: bytes });
   }
 
   #closed(client: Client, error: Error | undefined): void {
-    this.#clients.delete(client.session.id);
+    this.#clients.delete(client.session);
+    this.#table.remove(client);
     client.held.isClosed = true;
     client.outbox.close();
     this.service.close(client.session);
     if (error !== undefined) this.#options.log.info("connection lost", { remote: client.session.address, reason: error.message });
   }
 
-  #closeIdle(): void {
-    const { idleTimeoutMs } = this.#options.limits();
-    if (idleTimeoutMs === 0) return;
-    const oldest = this.#options.clock.nowMs() - idleTimeoutMs;
-    for (const client of this.#clients.values()) if (client.session.activeAtMs < oldest) client.socket.terminate();
-  }
-
   /** Stops accepting. */
   stopListening(): void {
     this.#listener?.stop();
-    this.#idleTimer?.cancel();
   }
 
   /** Closes every connection. */
   closeAll(): void {
-    for (const client of this.#clients.values()) client.socket.terminate();
+    this.#table.close();
   }
 }
