@@ -1,13 +1,15 @@
 /*
- * Fuzz target of the Redis protocol engine. The input is four bytes that choose options and cuts, then the bytes that
- * a client sends. They are fed twice, to two engines over two stores: whole, and in pieces. Checked:
+ * Fuzz target of the Redis protocol engine. The input is four bytes that choose options and cuts, then the
+ * bytes that a client sends. They are fed twice, to two engines over two stores: whole, and in pieces.
+ * Checked:
  *   - the replies are the same bytes, and a well-formed sequence of RESP values;
  *   - the connection ends in both or in none;
  *   - what is held for clients is given back when they leave;
  *   - neither sanitizer nor assertion objects.
  *
- *   clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -Inative native/fuzz/resp.c <sources of native/> -lm
- * With -DNX_FUZZ_FILES it has a main of its own that runs the files named on the command line (any compiler).
+ *   clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -Inative native/fuzz/resp.c <sources of
+ * native/> -lm With -DNX_FUZZ_FILES it has a main of its own that runs the files named on the command line
+ * (any compiler).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,11 +19,16 @@
 #define NOW_MS 1700000000000.0
 
 static const double settings[NX_RESP_SETTINGS] = {
-    [NX_RESP_VALUE_BYTES_MAX] = 4096,       [NX_RESP_ARGUMENTS_MAX] = 1000,
-    [NX_RESP_REQUEST_BYTES_MAX] = 1 << 22,  [NX_RESP_INPUT_BYTES_MAX] = 1 << 24,
-    [NX_RESP_REPLY_SOFT_BYTES_MAX] = 512,   [NX_RESP_REPLY_BYTES_MAX] = 65536,
-    [NX_RESP_AUTHENTICATION_REQUIRED] = 0,  [NX_RESP_MEMORY_BYTES_MAX] = 0,
-    [NX_RESP_SEED] = 7,                     [NX_RESP_KEY_BYTES_MAX] = 1024,
+    [NX_RESP_VALUE_BYTES_MAX] = 4096,
+    [NX_RESP_ARGUMENTS_MAX] = 1000,
+    [NX_RESP_REQUEST_BYTES_MAX] = 1 << 22,
+    [NX_RESP_INPUT_BYTES_MAX] = 1 << 24,
+    [NX_RESP_REPLY_SOFT_BYTES_MAX] = 512,
+    [NX_RESP_REPLY_BYTES_MAX] = 65536,
+    [NX_RESP_AUTHENTICATION_REQUIRED] = 0,
+    [NX_RESP_MEMORY_BYTES_MAX] = 0,
+    [NX_RESP_SEED] = 7,
+    [NX_RESP_KEY_BYTES_MAX] = 1024,
 };
 
 typedef struct {
@@ -78,7 +85,8 @@ static uint32_t answer(client *c, double now_ms) {
   NX_ASSERT(argc > 0 && 8 + length <= (uint64_t)block[NX_RESP_TEXT_LENGTH]);
   if (word_is(text + 8, length, "auth")) nx_resp_connection_set(c->connection, NX_RESP_SET_AUTHENTICATED, 1);
   if (word_is(text + 8, length, "reset")) nx_resp_connection_reset(c->engine, c->connection);
-  if (word_is(text + 8, length, "hello")) nx_resp_connection_set(c->connection, NX_RESP_SET_PROTOCOL, 2 + argc % 2);
+  if (word_is(text + 8, length, "hello"))
+    nx_resp_connection_set(c->connection, NX_RESP_SET_PROTOCOL, 2 + argc % 2);
   if (word_is(text + 8, length, "info")) {
     /* These write where the arguments were. */
     nx_resp_describe_connection(c->engine, c->connection);
@@ -159,7 +167,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   NX_ASSERT(whole.replies.length == pieces.replies.length);
   NX_ASSERT(whole.replies.length == 0 ||
             memcmp(whole.replies.data, pieces.replies.data, whole.replies.length) == 0);
-  for (uint64_t at = 0; at < whole.replies.length;) at = check_value(whole.replies.data, whole.replies.length, at);
+  for (uint64_t at = 0; at < whole.replies.length;)
+    at = check_value(whole.replies.data, whole.replies.length, at);
   client_close(&whole);
   client_close(&pieces);
   return 0;
@@ -172,7 +181,8 @@ int main(int argc, char **argv) {
     NX_ASSERT(file != NULL);
     nx_buffer content = {0};
     uint8_t part[4096];
-    for (size_t got = 0; (got = fread(part, 1, sizeof part, file)) > 0;) nx_buffer_append(&content, part, got);
+    for (size_t got = 0; (got = fread(part, 1, sizeof part, file)) > 0;)
+      nx_buffer_append(&content, part, got);
     fclose(file);
     LLVMFuzzerTestOneInput(content.data, content.length);
     nx_buffer_free(&content);

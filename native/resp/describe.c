@@ -1,4 +1,5 @@
-/* Texts for INFO, CLIENT LIST and COMMAND: what the engine knows, written to `text` for TypeScript to read. */
+/* Texts for INFO, CLIENT LIST and COMMAND: what the engine knows, written to `text` for TypeScript to read.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,8 +54,8 @@ void nx_resp_describe_channels(nx_resp *engine) {
 
 void nx_resp_describe_commands(nx_resp *engine) {
   static const char *const flag_names[COMMAND_FLAGS_SHOWN] = {
-      "write", "readonly", "denyoom", "admin", "noscript", "loading", "stale", "skip_slowlog", "fast", "no_auth",
-      "allow_busy"};
+      "write", "readonly",     "denyoom", "admin",   "noscript",  "loading",
+      "stale", "skip_slowlog", "fast",    "no_auth", "allow_busy"};
   engine->text.length = 0;
   for (uint32_t index = 0; index < nx_command_count_total; index++) {
     const nx_command *command = &nx_commands[index];
@@ -93,6 +94,7 @@ void nx_resp_reset_statistics(nx_resp *engine) {
   memset(engine->counts, 0, nx_command_count_total * sizeof *engine->counts);
 }
 
-bool nx_resp_glob(const uint8_t *pattern, uint64_t pattern_length, const uint8_t *text, uint64_t text_length) {
+bool nx_resp_glob(const uint8_t *pattern, uint64_t pattern_length, const uint8_t *text,
+                  uint64_t text_length) {
   return nx_glob_matches((nx_slice){pattern, pattern_length}, (nx_slice){text, text_length});
 }

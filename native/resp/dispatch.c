@@ -1,6 +1,7 @@
 /*
- * Whether a command may run: does it exist, does the number of arguments fit, is the client authenticated, may it write,
- * is it queued for EXEC? The order of these questions is Redis', because clients see which one answers first.
+ * Whether a command may run: does it exist, does the number of arguments fit, is the client authenticated,
+ * may it write, is it queued for EXEC? The order of these questions is Redis', because clients see which one
+ * answers first.
  */
 #include <stdio.h>
 #include "commands.h"
@@ -28,8 +29,8 @@ static void reply_unknown_command(nx_resp *engine) {
     length += (uint32_t)printed;
   }
   nx_slice name = engine->argv[0];
-  nx_reply_error(engine, "ERR unknown command '%.*s', with args beginning with: %.*s", shown_length(name, 128),
-                 name.data, (int)length, arguments);
+  nx_reply_error(engine, "ERR unknown command '%.*s', with args beginning with: %.*s",
+                 shown_length(name, 128), name.data, (int)length, arguments);
 }
 
 static void reply_unknown_subcommand(nx_resp *engine, const nx_command *container) {
@@ -42,7 +43,8 @@ static void reply_unknown_subcommand(nx_resp *engine, const nx_command *containe
 }
 
 /* A refusal while queueing makes the transaction fail as a whole; EXEC, refused, ends it and says so. */
-static void refuse(nx_resp *engine, nx_resp_connection *connection, const nx_command *command, uint64_t error_start) {
+static void refuse(nx_resp *engine, nx_resp_connection *connection, const nx_command *command,
+                   uint64_t error_start) {
   if (command != NULL) engine->counts[nx_command_index(command)].rejected++;
   if (connection->transaction != NULL) connection->transaction->aborted = true;
   if (command == NULL || command->run != nx_command_exec) return;
@@ -81,7 +83,8 @@ static const nx_command *find(nx_resp *engine, nx_resp_connection *connection) {
       return NULL;
     }
   }
-  if (command->arity < 0 ? engine->argc < (uint32_t)-command->arity : engine->argc != (uint32_t)command->arity) {
+  if (command->arity < 0 ? engine->argc < (uint32_t)-command->arity
+                         : engine->argc != (uint32_t)command->arity) {
     nx_reply_arity_error(engine, command);
     refuse(engine, connection, command, error_start);
     return NULL;
@@ -106,7 +109,8 @@ static bool may_run(nx_resp *engine, nx_resp_connection *connection, const nx_co
     return false;
   }
   uint32_t flags = command->flags;
-  if (command->run == nx_command_exec && connection->transaction != NULL) flags |= connection->transaction->flags;
+  if (command->run == nx_command_exec && connection->transaction != NULL)
+    flags |= connection->transaction->flags;
   if (engine->refusal != NULL && (flags & COMMAND_WRITE) != 0) {
     nx_reply_error(engine, "%.*s", (int)engine->refusal_length, engine->refusal);
     return false;
@@ -164,7 +168,8 @@ void nx_call(nx_resp *engine, nx_resp_connection *connection, const nx_command *
   if (__builtin_expect(engine->reply_too_large, 0)) {
     engine->reply_too_large = false;
     engine->replies.length = reply_start;
-    nx_reply_error(engine, "ERR the reply would be longer than %llu bytes: ask for less at a time, e.g. with SCAN",
+    nx_reply_error(engine,
+                   "ERR the reply would be longer than %llu bytes: ask for less at a time, e.g. with SCAN",
                    (unsigned long long)engine->settings[NX_RESP_REPLY_BYTES_MAX]);
   }
   if (engine->errors_total != errors_before) count->failed++;

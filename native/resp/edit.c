@@ -24,7 +24,8 @@ NX_COMMAND(append) {
   nx_record record;
   nx_slice bytes = engine->argv[2];
   if (!nx_find(engine, connection, engine->argv[1], &record)) {
-    if (nx_put(engine, connection, engine->argv[1], bytes, 0)) nx_reply_integer(engine, (int64_t)bytes.length);
+    if (nx_put(engine, connection, engine->argv[1], bytes, 0))
+      nx_reply_integer(engine, (int64_t)bytes.length);
   } else if (length_fits(engine, record.value.length, bytes.length)) {
     patch(engine, connection, record.value.length, bytes);
   }
@@ -45,7 +46,8 @@ NX_COMMAND(getrange) {
   }
   nx_record record;
   nx_slice range = {(const uint8_t *)"", 0};
-  if (nx_find_counted(engine, connection, engine->argv[1], &record) && !(start < 0 && end < 0 && start > end)) {
+  if (nx_find_counted(engine, connection, engine->argv[1], &record) &&
+      !(start < 0 && end < 0 && start > end)) {
     int64_t length = (int64_t)record.value.length;
     /* Negative offsets count from the end; whatever lies outside is cut off. */
     if (start < 0) start = start < -length ? 0 : start + length;

@@ -1,8 +1,8 @@
 /*
  * Chunks in, replies out: parses as many requests as a chunk completes, runs them, keeps what is unfinished.
  *
- * A connection owns memory for input only while a request is unfinished or waits; everything that clients can make the
- * engine hold (input, queued transactions, watched keys) is counted in `input_bytes` and bounded.
+ * A connection owns memory for input only while a request is unfinished or waits; everything that clients can
+ * make the engine hold (input, queued transactions, watched keys) is counted in `input_bytes` and bounded.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -138,15 +138,16 @@ static void close_with(nx_resp *engine, nx_resp_connection *connection, const ch
 }
 
 /* Runs the requests that `bytes` completes. Returns how many bytes they took. */
-static uint64_t serve(nx_resp *engine, nx_resp_connection *connection, nx_request *request, const uint8_t *bytes,
-                      uint64_t length) {
+static uint64_t serve(nx_resp *engine, nx_resp_connection *connection, nx_request *request,
+                      const uint8_t *bytes, uint64_t length) {
   uint64_t consumed = 0;
   uint32_t ahead = 0; /* requests whose records were asked for */
   while (engine->stop == 0 && !connection->closing && consumed < length) {
     if (ahead == 0) ahead = nx_prefetch_requests(engine, connection, bytes + consumed, length - consumed);
     ahead--;
     engine->limits.authenticated = connection->authenticated;
-    nx_request_status status = nx_request_parse(request, bytes + consumed, length - consumed, &engine->limits);
+    nx_request_status status =
+        nx_request_parse(request, bytes + consumed, length - consumed, &engine->limits);
     if (status == NX_REQUEST_BAD) {
       close_with(engine, connection, request->error);
       break;
@@ -200,11 +201,13 @@ static void serve_kept(nx_resp *engine, nx_resp_connection *connection) {
   nx_input *input = connection->input;
   if (input == NULL) return;
   uint64_t length = input->buffer.length - input->start;
-  settle(engine, connection, serve(engine, connection, &input->request, input->buffer.data + input->start, length));
+  settle(engine, connection,
+         serve(engine, connection, &input->request, input->buffer.data + input->start, length));
 }
 
 /* In place, without a copy of the bytes that complete requests. */
-static void serve_chunk(nx_resp *engine, nx_resp_connection *connection, const uint8_t *chunk, uint64_t length) {
+static void serve_chunk(nx_resp *engine, nx_resp_connection *connection, const uint8_t *chunk,
+                        uint64_t length) {
   nx_input *input = input_take(engine);
   uint64_t consumed = serve(engine, connection, &input->request, chunk, length);
   if (consumed == length || connection->closing) {
@@ -258,7 +261,8 @@ uint32_t nx_resp_feed(nx_resp *engine, nx_resp_connection *connection, const uin
   if (connection->closing) return end_call(engine, connection);
   if (connection->stopped != 0) {
     keep(engine, connection, chunk, length);
-    if (connection->input->buffer.length - connection->input->start > engine->settings[NX_RESP_REQUEST_BYTES_MAX]) {
+    if (connection->input->buffer.length - connection->input->start >
+        engine->settings[NX_RESP_REQUEST_BYTES_MAX]) {
       close_with(engine, connection, "request is too large");
     }
     settle(engine, connection, 0);
@@ -279,8 +283,8 @@ uint32_t nx_resp_resume(nx_resp *engine, nx_resp_connection *connection, double 
   return end_call(engine, connection);
 }
 
-uint32_t nx_resp_answer(nx_resp *engine, nx_resp_connection *connection, const uint8_t *reply, uint64_t length,
-                        double now_ms) {
+uint32_t nx_resp_answer(nx_resp *engine, nx_resp_connection *connection, const uint8_t *reply,
+                        uint64_t length, double now_ms) {
   NX_ASSERT(engine->asking == connection);
   begin_call(engine, now_ms);
   nx_reply_raw(engine, reply, length);
@@ -288,7 +292,8 @@ uint32_t nx_resp_answer(nx_resp *engine, nx_resp_connection *connection, const u
     engine->errors_total++;
     engine->counts[engine->admin_command].failed++;
   }
-  if (connection->transaction != NULL && connection->transaction->running) nx_transaction_run(engine, connection);
+  if (connection->transaction != NULL && connection->transaction->running)
+    nx_transaction_run(engine, connection);
   if (engine->stop == 0) serve_kept(engine, connection);
   return end_call(engine, connection);
 }

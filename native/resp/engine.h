@@ -1,8 +1,9 @@
 /*
- * What the files of the engine share: its state, a connection's state, and the helpers that commands are made of.
+ * What the files of the engine share: its state, a connection's state, and the helpers that commands are made
+ * of.
  *
- * Arrows run one way: engine.c (chunks, stops) → dispatch.c (may this command run?) → the command files, which see
- * the arguments in `engine->argv`, touch the store and append exactly one reply.
+ * Arrows run one way: engine.c (chunks, stops) → dispatch.c (may this command run?) → the command files,
+ * which see the arguments in `engine->argv`, touch the store and append exactly one reply.
  */
 #ifndef NX_RESP_ENGINE_H
 #define NX_RESP_ENGINE_H
@@ -38,11 +39,11 @@ enum {
 typedef void (*nx_command_fn)(nx_resp *engine, nx_resp_connection *connection);
 
 typedef struct {
-  const char *name;   /* lower case; a subcommand is "client|id" */
-  int32_t arity;      /* with the name; negative: at least */
+  const char *name; /* lower case; a subcommand is "client|id" */
+  int32_t arity;    /* with the name; negative: at least */
   uint32_t flags;
   int8_t first_key, last_key, key_step; /* 0: no keys; last_key -1: up to the last argument */
-  nx_command_fn run;  /* NULL: a container of subcommands, or answered from outside */
+  nx_command_fn run;                    /* NULL: a container of subcommands, or answered from outside */
 } nx_command;
 
 typedef struct {
@@ -53,18 +54,19 @@ typedef struct {
 typedef struct nx_input {
   nx_request request;
   nx_buffer buffer;
-  uint64_t start;          /* of the current request in buffer */
-  uint64_t bytes_counted;  /* what this input adds to the engine's total */
-  struct nx_input *next;   /* in the list of spares */
+  uint64_t start;         /* of the current request in buffer */
+  uint64_t bytes_counted; /* what this input adds to the engine's total */
+  struct nx_input *next;  /* in the list of spares */
 } nx_input;
 
-/* Commands between MULTI and EXEC, each as u32 command index, u32 argument count, then u32 length and bytes. */
+/* Commands between MULTI and EXEC, each as u32 command index, u32 argument count, then u32 length and bytes.
+ */
 typedef struct {
   nx_buffer queue;
-  uint64_t position;  /* while EXEC runs: of the next command */
+  uint64_t position; /* while EXEC runs: of the next command */
   uint32_t count;
-  uint32_t flags;     /* of all queued commands together */
-  bool aborted;       /* a command was refused while queueing */
+  uint32_t flags; /* of all queued commands together */
+  bool aborted;   /* a command was refused while queueing */
   bool running;
 } nx_transaction;
 
@@ -74,16 +76,16 @@ struct nx_resp_connection {
   nx_input *input;
   nx_transaction *transaction;
   nx_watch *watches;
-  nx_channel *channel;       /* trusted only while channel_epoch is the engine's */
+  nx_channel *channel; /* trusted only while channel_epoch is the engine's */
   uint64_t channel_epoch;
   uint8_t *channel_name;
   uint32_t channel_name_length;
-  uint32_t last_command;     /* index + 1; 0: none yet */
+  uint32_t last_command; /* index + 1; 0: none yet */
   uint8_t protocol;
   bool authenticated;
-  bool watch_broken;         /* a watched key changed */
+  bool watch_broken; /* a watched key changed */
   bool closing;
-  uint32_t stopped;          /* NX_RESP_MORE or NX_RESP_ADMIN: waits for the caller */
+  uint32_t stopped; /* NX_RESP_MORE or NX_RESP_ADMIN: waits for the caller */
 };
 
 struct nx_resp {
@@ -91,17 +93,17 @@ struct nx_resp {
   nx_request_limits limits;
   uint64_t settings[NX_RESP_SETTINGS];
   int64_t now_ms;
-  double now_fraction_ms;     /* the same with its fraction, for TIME */
+  double now_fraction_ms; /* the same with its fraction, for TIME */
 
   /* The call being served. */
   const nx_slice *argv;
   uint32_t argc;
-  uint32_t stop;              /* flags this call will return */
-  uint64_t reply_start;       /* where the reply to the client's command begins; EXEC's is one reply */
+  uint32_t stop;        /* flags this call will return */
+  uint64_t reply_start; /* where the reply to the client's command begins; EXEC's is one reply */
   bool reply_too_large;
   nx_buffer replies;
-  nx_buffer text;             /* NX_RESP_TEXT_… */
-  nx_slice *replay;           /* arguments of a queued command */
+  nx_buffer text;   /* NX_RESP_TEXT_… */
+  nx_slice *replay; /* arguments of a queued command */
   uint32_t replay_capacity;
   nx_resp_connection *asking; /* whose admin command waits for its answer */
   uint32_t admin_command;     /* its index */
@@ -111,12 +113,12 @@ struct nx_resp {
   uint64_t input_bytes;
   uint64_t connections;
 
-  uint64_t channel_epoch;     /* raised when any channel is removed */
+  uint64_t channel_epoch; /* raised when any channel is removed */
   nx_watch **watch_table;
   uint32_t watch_table_size;
   uint32_t watch_count;
 
-  uint8_t *refusal;           /* why writes are refused; NULL: they are not */
+  uint8_t *refusal; /* why writes are refused; NULL: they are not */
   uint64_t refusal_length;
 
   uint64_t random;
@@ -125,7 +127,7 @@ struct nx_resp {
   struct {
     uint64_t folded;
     uint8_t length;
-    uint8_t index; /* + 1; 0: free */
+    uint8_t index;                  /* + 1; 0: free */
   } lookup[NX_COMMAND_LOOKUP_SIZE]; /* open addressing */
   double block[NX_RESP_BLOCK];
 };
@@ -138,7 +140,9 @@ void nx_command_lookup_build(nx_resp *engine);
 const nx_command *nx_command_find(const nx_resp *engine, nx_slice name);
 /* The subcommand `name` of `container`, or NULL. */
 const nx_command *nx_subcommand_find(const nx_command *container, nx_slice name);
-static inline uint32_t nx_command_index(const nx_command *command) { return (uint32_t)(command - nx_commands); }
+static inline uint32_t nx_command_index(const nx_command *command) {
+  return (uint32_t)(command - nx_commands);
+}
 
 /* dispatch.c: one request whose arguments are in argv/argc. */
 void nx_dispatch(nx_resp *engine, nx_resp_connection *connection);
@@ -168,7 +172,8 @@ void nx_connection_select(nx_resp_connection *connection, nx_slice name);
 nx_slice nx_connection_channel_name(const nx_resp_connection *connection);
 
 static inline nx_channel *nx_channel_of(nx_resp *engine, nx_resp_connection *connection) {
-  if (__builtin_expect(connection->channel != NULL && connection->channel_epoch == engine->channel_epoch, 1)) {
+  if (__builtin_expect(connection->channel != NULL && connection->channel_epoch == engine->channel_epoch,
+                       1)) {
     return connection->channel;
   }
   return nx_connection_channel_find(engine, connection, false);
@@ -180,15 +185,18 @@ static inline bool nx_find(nx_resp *engine, nx_resp_connection *connection, nx_s
   return channel != NULL && nx_channel_get(channel, key, engine->now_ms, record);
 }
 
-static inline bool nx_find_counted(nx_resp *engine, nx_resp_connection *connection, nx_slice key, nx_record *record) {
+static inline bool nx_find_counted(nx_resp *engine, nx_resp_connection *connection, nx_slice key,
+                                   nx_record *record) {
   bool found = nx_find(engine, connection, key, record);
-  if (found) engine->hits++; else engine->misses++;
+  if (found) engine->hits++;
+  else engine->misses++;
   return found;
 }
 
 /* The connection's channel, created if need be. NULL when there is no memory for it: the error is replied. */
 nx_channel *nx_channel_for_write(nx_resp *engine, nx_resp_connection *connection);
 /* Stores a value; on failure replies the error and returns false. */
-bool nx_put(nx_resp *engine, nx_resp_connection *connection, nx_slice key, nx_slice value, int64_t expires_at_ms);
+bool nx_put(nx_resp *engine, nx_resp_connection *connection, nx_slice key, nx_slice value,
+            int64_t expires_at_ms);
 
 #endif

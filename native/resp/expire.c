@@ -1,4 +1,5 @@
-/* Expiry: when a record's time comes. All moments are milliseconds since 1970; the store keeps them as such. */
+/* Expiry: when a record's time comes. All moments are milliseconds since 1970; the store keeps them as such.
+ */
 #include "commands.h"
 #include "expire.h"
 #include "reply.h"
@@ -24,7 +25,8 @@ bool nx_expire_take(const nx_resp *engine, uint32_t *index, bool keep, nx_expire
   return false;
 }
 
-bool nx_expire_moment(nx_resp *engine, const nx_expire_option *expiry, const char *command, int64_t *expires_at_ms) {
+bool nx_expire_moment(nx_resp *engine, const nx_expire_option *expiry, const char *command,
+                      int64_t *expires_at_ms) {
   int64_t moment = 0;
   if (!nx_integer_read(expiry->amount, &moment)) {
     nx_reply_integer_error(engine);
@@ -51,7 +53,8 @@ static bool read_conditions(nx_resp *engine, expire_conditions *conditions) {
     else if (nx_word_is(word, "gt")) conditions->greater = true;
     else if (nx_word_is(word, "lt")) conditions->less = true;
     else {
-      nx_reply_error(engine, "ERR Unsupported option %.*s", (int)(word.length > 512 ? 512 : word.length), word.data);
+      nx_reply_error(engine, "ERR Unsupported option %.*s", (int)(word.length > 512 ? 512 : word.length),
+                     word.data);
       return false;
     }
   }

@@ -3,7 +3,8 @@
 
 #include <stddef.h>
 
-/* A class that starts after its `[` at `*at`. Leaves `*at` behind the class (an unclosed one ends with the pattern). */
+/* A class that starts after its `[` at `*at`. Leaves `*at` behind the class (an unclosed one ends with the
+ * pattern). */
 static bool class_matches(const uint8_t **at, const uint8_t *end, uint8_t byte) {
   const uint8_t *p = *at;
   bool negated = p < end && *p == '^';

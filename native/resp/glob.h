@@ -1,6 +1,7 @@
 /*
- * Glob patterns of KEYS, SCAN and CONFIG GET: `*`, `?`, `[a-z]`, `[^a]`, backslash escapes, with Redis' reading of
- * malformed classes. Time is bounded by pattern length times text length: only the last `*` is ever tried again.
+ * Glob patterns of KEYS, SCAN and CONFIG GET: `*`, `?`, `[a-z]`, `[^a]`, backslash escapes, with Redis'
+ * reading of malformed classes. Time is bounded by pattern length times text length: only the last `*` is
+ * ever tried again.
  */
 #ifndef NX_RESP_GLOB_H
 #define NX_RESP_GLOB_H

@@ -30,8 +30,8 @@ NX_COMMAND(type) {
   else nx_reply_literal(engine, "+none\r\n");
 }
 
-/* The copy is stored before the original goes, so a refusal (memory) changes nothing. Both effects are logged in
- * one run, and the log keeps a run whole. */
+/* The copy is stored before the original goes, so a refusal (memory) changes nothing. Both effects are logged
+ * in one run, and the log keeps a run whole. */
 static void rename_to(nx_resp *engine, nx_resp_connection *connection, bool only_new) {
   nx_slice from = engine->argv[1];
   nx_slice to = engine->argv[2];
@@ -193,8 +193,9 @@ NX_COMMAND(dbsize) {
 
 /* Both words mean the same here: the channel is gone at once, its memory is given back in steps. */
 static bool flush_words_fit(nx_resp *engine) {
-  bool fit = engine->argc == 1 || (engine->argc == 2 && (nx_word_is(engine->argv[1], "async") ||
-                                                         nx_word_is(engine->argv[1], "sync")));
+  bool fit =
+      engine->argc == 1 ||
+      (engine->argc == 2 && (nx_word_is(engine->argv[1], "async") || nx_word_is(engine->argv[1], "sync")));
   if (!fit) nx_reply_syntax_error(engine);
   return fit;
 }

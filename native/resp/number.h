@@ -1,6 +1,6 @@
 /*
- * Numbers as Redis reads and prints them. Reading is strict: no blanks, no plus sign, no leading zeros, so that
- * a number that was read prints as the same bytes.
+ * Numbers as Redis reads and prints them. Reading is strict: no blanks, no plus sign, no leading zeros, so
+ * that a number that was read prints as the same bytes.
  */
 #ifndef NX_RESP_NUMBER_H
 #define NX_RESP_NUMBER_H

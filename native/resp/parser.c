@@ -76,9 +76,11 @@ static const uint8_t *find_line_end(nx_request *request, const uint8_t *bytes, u
   return found;
 }
 
-/* The decimal after the type byte at `position`, up to CR and one more byte (LF, which Redis does not check). */
+/* The decimal after the type byte at `position`, up to CR and one more byte (LF, which Redis does not check).
+ */
 static nx_request_status read_length(nx_request *request, const uint8_t *bytes, uint64_t length,
-                                     uint64_t line_bytes_max, const char *too_long_text, bool *number, int64_t *value) {
+                                     uint64_t line_bytes_max, const char *too_long_text, bool *number,
+                                     int64_t *value) {
   bool too_long = false;
   const uint8_t *end = find_line_end(request, bytes, length, '\r', line_bytes_max, &too_long);
   if (too_long) return bad(request, too_long_text);
@@ -101,8 +103,8 @@ static nx_request_status read_count(nx_request *request, const uint8_t *bytes, u
   }
   int64_t count = 0;
   bool number = false;
-  nx_request_status status =
-      read_length(request, bytes, length, limits->line_bytes_max, "too big mbulk count string", &number, &count);
+  nx_request_status status = read_length(request, bytes, length, limits->line_bytes_max,
+                                         "too big mbulk count string", &number, &count);
   if (status != NX_REQUEST_COMPLETE) return status;
   if (!number || count > (int64_t)limits->arguments_max) return bad(request, "invalid multibulk length");
   if (count > UNAUTHENTICATED_ARGUMENTS_MAX && !limits->authenticated) {
@@ -117,8 +119,8 @@ static nx_request_status read_bulk_length(nx_request *request, const uint8_t *by
   uint64_t at = request->position;
   int64_t bulk_length = 0;
   bool number = false;
-  nx_request_status status =
-      read_length(request, bytes, length, limits->line_bytes_max, "too big bulk count string", &number, &bulk_length);
+  nx_request_status status = read_length(request, bytes, length, limits->line_bytes_max,
+                                         "too big bulk count string", &number, &bulk_length);
   if (status != NX_REQUEST_COMPLETE) return status;
   if (bytes[at] != '$') {
     snprintf(request->error, sizeof request->error, "expected '$', got '%c'", bytes[at]);
@@ -196,7 +198,8 @@ static uint64_t unescape(const uint8_t *at, const uint8_t *end, uint8_t *out) {
   return 2;
 }
 
-/* A word that starts at `at`, appended to `out`. Returns where it ends, or NULL when its quotes do not match. */
+/* A word that starts at `at`, appended to `out`. Returns where it ends, or NULL when its quotes do not match.
+ */
 static const uint8_t *read_word(const uint8_t *at, const uint8_t *end, nx_buffer *out) {
   uint8_t quote = 0;
   while (at < end) {

@@ -1,6 +1,6 @@
 /*
- * Appends replies in the connection's protocol version. Null has three spellings: a null bulk string and a null array in
- * RESP2, `_` in RESP3.
+ * Appends replies in the connection's protocol version. Null has three spellings: a null bulk string and a
+ * null array in RESP2, `_` in RESP3.
  *
  * A value that would take the reply past the limit is not appended: `reply_too_large` is set, and nx_call
  * replaces the whole reply by an error.
@@ -37,10 +37,13 @@ static inline void nx_reply_number(nx_resp *engine, char type, int64_t value) {
 }
 
 static inline void nx_reply_integer(nx_resp *engine, int64_t value) { nx_reply_number(engine, ':', value); }
-static inline void nx_reply_array(nx_resp *engine, uint64_t count) { nx_reply_number(engine, '*', (int64_t)count); }
+static inline void nx_reply_array(nx_resp *engine, uint64_t count) {
+  nx_reply_number(engine, '*', (int64_t)count);
+}
 static inline void nx_reply_ok(nx_resp *engine) { nx_reply_literal(engine, "+OK\r\n"); }
 
-/* Whether a value of this length may be appended; if not, the reply becomes an error. Ask before changing anything. */
+/* Whether a value of this length may be appended; if not, the reply becomes an error. Ask before changing
+ * anything. */
 static inline bool nx_reply_has_room(nx_resp *engine, uint64_t length) {
   uint64_t so_far = engine->replies.length - engine->reply_start;
   bool fits = so_far + length <= engine->settings[NX_RESP_REPLY_BYTES_MAX];

@@ -16,8 +16,8 @@ NX_COMMAND(echo) {
   nx_reply_bulk(engine, engine->argv[1]);
 }
 
-/* A number selects the channel of that number, as clients expect of a database; any other valid name selects that
- * channel. A channel whose name is a number beyond the range cannot be selected. */
+/* A number selects the channel of that number, as clients expect of a database; any other valid name selects
+ * that channel. A channel whose name is a number beyond the range cannot be selected. */
 NX_COMMAND(select) {
   nx_slice name = engine->argv[1];
   int64_t number = 0;

@@ -11,7 +11,8 @@ nx_channel *nx_channel_for_write(nx_resp *engine, nx_resp_connection *connection
   return channel;
 }
 
-bool nx_put(nx_resp *engine, nx_resp_connection *connection, nx_slice key, nx_slice value, int64_t expires_at_ms) {
+bool nx_put(nx_resp *engine, nx_resp_connection *connection, nx_slice key, nx_slice value,
+            int64_t expires_at_ms) {
   nx_channel *channel = nx_channel_for_write(engine, connection);
   if (channel == NULL) return false;
   int result = nx_channel_put(channel, key, value, expires_at_ms);
@@ -91,7 +92,8 @@ NX_COMMAND(setnx) {
   }
 }
 
-static void set_expiring(nx_resp *engine, nx_resp_connection *connection, nx_expire_kind kind, const char *command) {
+static void set_expiring(nx_resp *engine, nx_resp_connection *connection, nx_expire_kind kind,
+                         const char *command) {
   nx_expire_option expiry = {kind, engine->argv[2]};
   int64_t expires_at_ms = 0;
   if (!nx_expire_moment(engine, &expiry, command, &expires_at_ms)) return;
@@ -153,7 +155,8 @@ NX_COMMAND(mget) {
   nx_reply_array(engine, engine->argc - 1);
   for (uint32_t index = 1; index < engine->argc && !engine->reply_too_large; index++) {
     nx_record record;
-    if (nx_find_counted(engine, connection, engine->argv[index], &record)) nx_reply_bulk(engine, record.value);
+    if (nx_find_counted(engine, connection, engine->argv[index], &record))
+      nx_reply_bulk(engine, record.value);
     else nx_reply_null(engine, connection);
   }
 }
@@ -161,7 +164,8 @@ NX_COMMAND(mget) {
 /* An upper estimate of what a record costs beside its bytes. */
 #define RECORD_OVERHEAD_BYTES 128u
 
-/* All pairs or none: the room is checked first, then the store's limit is out of the way while they are stored. */
+/* All pairs or none: the room is checked first, then the store's limit is out of the way while they are
+ * stored. */
 static bool store_pairs(nx_resp *engine, nx_resp_connection *connection) {
   uint64_t limit = engine->settings[NX_RESP_MEMORY_BYTES_MAX];
   if (limit > 0) {

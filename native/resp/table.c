@@ -1,7 +1,7 @@
 /*
- * The command table: the one place that says which commands exist, how many arguments they take, and what they may do.
- * Names, arities, flags and key positions are those that Redis 7.0.15 reports in COMMAND INFO, so that clients
- * which route or check by them see no difference. Subcommands follow their container.
+ * The command table: the one place that says which commands exist, how many arguments they take, and what
+ * they may do. Names, arities, flags and key positions are those that Redis 7.0.15 reports in COMMAND INFO,
+ * so that clients which route or check by them see no difference. Subcommands follow their container.
  */
 #include <string.h>
 #include "commands.h"
@@ -123,8 +123,8 @@ const nx_command nx_commands[] = {
 const uint32_t nx_command_count_total = sizeof nx_commands / sizeof nx_commands[0];
 _Static_assert(sizeof nx_commands / sizeof nx_commands[0] < 256, "the lookup holds an index in a byte");
 
-/* Up to eight bytes of a name in lower case, as a number. For names of letters only, two of the same length have the
- * same number exactly if they are the same word but for case, as far as these bytes go. */
+/* Up to eight bytes of a name in lower case, as a number. Against a name of letters only, a name of the same
+ * length has the same number exactly if it is the same word but for case, as far as these bytes go. */
 static uint64_t fold(nx_slice name) {
   uint64_t folded = 0;
   if (name.length >= 8) {

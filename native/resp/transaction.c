@@ -1,9 +1,9 @@
 /*
  * MULTI, EXEC, DISCARD, WATCH, UNWATCH.
  *
- * Commands are queued as bytes and decoded again by EXEC. EXEC runs them in one go, without giving way to other
- * connections; only an admin command stops it, and then NX_RESP_HOLD tells the caller to leave the effects where
- * they are. A crash before the effects of the whole transaction are logged leaves none of them.
+ * Commands are queued as bytes and decoded again by EXEC. EXEC runs them in one go, without giving way to
+ * other connections; only an admin command stops it, and then NX_RESP_HOLD tells the caller to leave the
+ * effects where they are. A crash before the effects of the whole transaction are logged leaves none of them.
  */
 #include <stdlib.h>
 #include "commands.h"
@@ -35,7 +35,8 @@ void nx_transaction_drop(nx_resp *engine, nx_resp_connection *connection) {
 void nx_transaction_queue(nx_resp *engine, nx_resp_connection *connection, const nx_command *command) {
   nx_transaction *transaction = connection->transaction;
   uint64_t needed = 2 * sizeof(uint32_t);
-  for (uint32_t index = 0; index < engine->argc; index++) needed += sizeof(uint32_t) + engine->argv[index].length;
+  for (uint32_t index = 0; index < engine->argc; index++)
+    needed += sizeof(uint32_t) + engine->argv[index].length;
   if (transaction->queue.length + needed > engine->settings[NX_RESP_REQUEST_BYTES_MAX] ||
       engine->input_bytes + needed > engine->settings[NX_RESP_INPUT_BYTES_MAX]) {
     transaction->aborted = true;

@@ -1,9 +1,9 @@
 /*
  * WATCH: which connections lose their transaction when a key changes.
  *
- * A chained hash table over (channel name, key); each entry is also in its connection's list. Names, not channel
- * pointers, because a channel may be removed and made again while it is watched. The store tells of changes before
- * they happen; without any watch that costs one comparison per write.
+ * A chained hash table over (channel name, key); each entry is also in its connection's list. Names, not
+ * channel pointers, because a channel may be removed and made again while it is watched. The store tells of
+ * changes before they happen; without any watch that costs one comparison per write.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,7 @@ struct nx_watch {
   bool existed;
   uint32_t channel_length;
   uint64_t key_length;
-  uint8_t bytes[];       /* channel name, then key */
+  uint8_t bytes[]; /* channel name, then key */
 };
 
 #define TABLE_SIZE_MIN 64u
@@ -79,9 +79,14 @@ bool nx_watch_add(nx_resp *engine, nx_resp_connection *connection, nx_slice key)
   engine->input_bytes += bytes;
   nx_watch *watch = malloc(bytes);
   NX_ASSERT(watch != NULL);
-  *watch = (nx_watch){.next_in_bucket = *place, .next_of_connection = connection->watches, .connection = connection,
-                      .hash = hash, .expires_at_ms = existed ? record.expires_at_ms : 0, .existed = existed,
-                      .channel_length = (uint32_t)channel.length, .key_length = key.length};
+  *watch = (nx_watch){.next_in_bucket = *place,
+                      .next_of_connection = connection->watches,
+                      .connection = connection,
+                      .hash = hash,
+                      .expires_at_ms = existed ? record.expires_at_ms : 0,
+                      .existed = existed,
+                      .channel_length = (uint32_t)channel.length,
+                      .key_length = key.length};
   memcpy(watch->bytes, channel.data, channel.length);
   if (key.length > 0) memcpy(watch->bytes + channel.length, key.data, key.length);
   *place = watch;

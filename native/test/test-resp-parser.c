@@ -1,7 +1,8 @@
 /*
- * The request parser on inputs that end where memory ends: every input is placed before a page that must not be read, so
- * one byte too far ends the program. Claims: a strict prefix is incomplete, the whole is complete, a parse that
- * goes on after more bytes arrived (at another address) finds the same arguments, and a broken byte never harms.
+ * The request parser on inputs that end where memory ends: every input is placed before a page that must not
+ * be read, so one byte too far ends the program. Claims: a strict prefix is incomplete, the whole is
+ * complete, a parse that goes on after more bytes arrived (at another address) finds the same arguments, and
+ * a broken byte never harms.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,10 +45,12 @@ static const example examples[] = {
     EXAMPLE("*1\r\n$4\r\nPING\r\n", 1, "PING", "PING"),
     EXAMPLE("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$0\r\n\r\n", 3, "SET", ""),
     EXAMPLE("*2\r\n$4\r\nECHO\r\n$12\r\nhello\r\nworld\r\n", 2, "ECHO", "hello\r\nworld"),
-    EXAMPLE("*2\r\n$4\r\nECHO\r\n$121\r\n0123456789012345678901234567890123456789012345678901234567890123456789"
-            "012345678901234567890123456789012345678901234567890\r\n", 2, "ECHO",
-            "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
-            "012345678901234567890"),
+    EXAMPLE(
+        "*2\r\n$4\r\nECHO\r\n$121\r\n0123456789012345678901234567890123456789012345678901234567890123456789"
+        "012345678901234567890123456789012345678901234567890\r\n",
+        2, "ECHO",
+        "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+        "012345678901234567890"),
     EXAMPLE("*0\r\n", 0, NULL, NULL),
     EXAMPLE("*-1\r\n", 0, NULL, NULL),
     EXAMPLE("PING\r\n", 1, "PING", "PING"),
@@ -74,7 +77,8 @@ static void whole_requests_are_complete(void) {
     const example *e = &examples[index];
     nx_request request = {0};
     nx_request_begin(&request);
-    CHECK(nx_request_parse(&request, place_at_end(e->bytes, e->length, 0), e->length, &limits) == NX_REQUEST_COMPLETE);
+    CHECK(nx_request_parse(&request, place_at_end(e->bytes, e->length, 0), e->length, &limits) ==
+          NX_REQUEST_COMPLETE);
     CHECK(is_as_expected(&request, e));
     nx_request_free(&request);
   }

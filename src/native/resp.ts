@@ -2,12 +2,13 @@
  * The Redis protocol engine (native/resp/): bytes of clients in, bytes of replies out, one call per chunk.
  *
  * Use: `connect` per socket; `feed` each chunk; write `replies()` to the socket; obey the returned flags:
- * `Close` (write, then close), `More` (call `resume` once the replies are written), `Admin` (compute the reply of
- * `adminArguments()` and call `answerAdmin` before any other call). `src/channels/wire/resp/service.ts` does the latter.
+ * `Close` (write, then close), `More` (call `resume` once the replies are written), `Admin` (compute the
+ * reply of `adminArguments()` and call `answerAdmin` before any other call).
+ * `src/channels/wire/resp/service.ts` does the latter.
  *
- * Invariant: no address of JavaScript memory is kept in C, and views over C memory are renewed whenever C moved it.
- * Replies must not reach a client before the effects that the same call left in the store are as durable as the
- * role promises. Nothing here survives a crash.
+ * Invariant: no address of JavaScript memory is kept in C, and views over C memory are renewed whenever C
+ * moved it. Replies must not reach a client before the effects that the same call left in the store are as
+ * durable as the role promises. Nothing here survives a crash.
  */
 import { type Pointer, toArrayBuffer } from "bun:ffi";
 import { NxError } from "../core/errors.ts";
@@ -54,7 +55,10 @@ export interface RespSettings {
   argumentsMax: number;
   /** One unfinished request, or the queue of one transaction. Redis' `client-query-buffer-limit`. */
   requestBytesMax: number;
-  /** Everything that all clients together make the engine hold: unfinished requests, transactions, watched keys. */
+  /**
+   * Everything that all clients together make the engine hold: unfinished requests, transactions, watched
+   * keys.
+   */
   inputBytesMax: number;
   /** Execution pauses for a client once this much of its replies waits to be written. */
   replySoftBytesMax: number;
@@ -178,7 +182,10 @@ export class RespEngine {
     this.#native.nx_resp_free(this.#engine);
   }
 
-  /** Applies changed limits to everything that follows; `seed` stays. Throws NX_CONFIG_INVALID and changes nothing. */
+  /**
+   * Applies changed limits to everything that follows; `seed` stays. Throws NX_CONFIG_INVALID and changes
+   * nothing.
+   */
   configure(settings: RespSettings): void {
     if (this.#native.nx_resp_configure(this.#engine, settingsArray(settings)) !== 0) {
       throw new NxError("NX_CONFIG_INVALID", "a limit of the Redis protocol is out of range");
@@ -220,7 +227,9 @@ export class RespEngine {
     return this.#native.nx_resp_resume(this.#engine, connection, nowMs);
   }
 
-  /** Gives the RESP bytes that answer the admin command, appended to the replies so far; goes on executing. */
+  /**
+   * Gives the RESP bytes that answer the admin command, appended to the replies so far; goes on executing.
+   */
   answerAdmin(connection: RespConnection, reply: Uint8Array, nowMs: number): number {
     return this.#native.nx_resp_answer(this.#engine, connection, addressable(reply), reply.byteLength, nowMs);
   }

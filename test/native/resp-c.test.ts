@@ -1,6 +1,6 @@
 /**
- * The Redis engine's C tests: the parser before a guard page, the fuzz corpus under ASan and UBSan, and mutants that
- * these must catch.
+ * The Redis engine's C tests: the parser before a guard page, the fuzz corpus under ASan and UBSan, and
+ * mutants that these must catch.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * What COMMAND DOCS tells of each command: group, the Redis version that introduced it, cost, one sentence. Subcommands
- * are documented with their container.
+ * What COMMAND DOCS tells of each command: group, the Redis version that introduced it, cost, one sentence.
+ * Subcommands are documented with their container.
  */
 export type CommandGroup = "string" | "generic" | "connection" | "transactions" | "server";
 

@@ -1,6 +1,6 @@
 /**
- * What the administrative commands need to know of the node they run in. The role provides it; nothing here reaches
- * for a clock, a configuration or a process by itself.
+ * What the administrative commands need to know of the node they run in. The role provides it; nothing here
+ * reaches for a clock, a configuration or a process by itself.
  */
 import type { Clock } from "../../../core/clock.ts";
 import type { RespConnection, RespEngine } from "../../../native/resp.ts";
@@ -51,8 +51,10 @@ export interface RespHost {
   /** The password clients must give, or undefined. */
   password(): string | undefined;
   parameters: ConfigParameter[];
-  /** Sections of INFO that only the role knows: memory, persistence, more clients' and stats' fields. A section of the
-   * same name as one of ours adds its fields to it. */
+  /**
+   * Sections of INFO that only the role knows: memory, persistence, more fields for clients and stats. A section
+   * of the same name as one of ours adds its fields to it.
+   */
   info(): InfoSection[];
   sessions(): Iterable<RespSession>;
   /** Closes a client after what is being written to it. */

@@ -6,7 +6,8 @@ import { readInteger, type ReplyWriter } from "./reply.ts";
 
 const wrongPassword = "WRONGPASS invalid username-password pair or user is disabled.";
 const notAuthenticated =
-  "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> " +
+  "NOAUTH HELLO must be called with the client already authenticated, " +
+  "otherwise the HELLO AUTH <user> <pass> " +
   "option can be used to authenticate the client and select the RESP protocol version at the same time";
 
 /** The only user is `default`. Compares in constant time; without a configured password any is right. */

@@ -1,8 +1,9 @@
 /**
- * The latency monitor: the slowest recent occurrences of named events, for LATENCY LATEST, HISTORY and DOCTOR.
+ * The latency monitor: the slowest recent occurrences of named events, for LATENCY LATEST, HISTORY and
+ * DOCTOR.
  *
- * The role reports durations (`record`); those below `thresholdMs` are dropped, and a threshold of 0 switches the
- * monitor off, as `latency-monitor-threshold` does in Redis. Kept in memory, 160 samples per event.
+ * The role reports durations (`record`); those below `thresholdMs` are dropped, and a threshold of 0 switches
+ * the monitor off, as `latency-monitor-threshold` does in Redis. Kept in memory, 160 samples per event.
  */
 import type { AdminCall } from "./host.ts";
 import type { ReplyWriter } from "./reply.ts";
@@ -83,7 +84,7 @@ export function latencyCommand({ host, words }: AdminCall, reply: ReplyWriter): 
 
 function report(monitor: LatencyMonitor): string {
   if (monitor.thresholdMs === 0) {
-    return "Latency monitoring is off. Set latency-monitor-threshold to a number of milliseconds to record slower events.\n";
+    return "Latency monitoring is off. Set latency-monitor-threshold to the milliseconds from which to record.\n";
   }
   const events = monitor.events();
   if (events.length === 0) return `No event took ${monitor.thresholdMs} ms or longer.\n`;

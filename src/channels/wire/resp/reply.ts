@@ -1,8 +1,9 @@
 /**
- * Builds RESP replies in TypeScript, for the commands that C hands out. Each method appends one value and returns
- * the writer; aggregates announce how many values follow.
+ * Builds RESP replies in TypeScript, for the commands that C hands out. Each method appends one value and
+ * returns the writer; aggregates announce how many values follow.
  *
- * RESP2 has no maps, sets, doubles or verbatim texts: they become flat arrays and bulk strings, as Redis does it.
+ * RESP2 has no maps, sets, doubles or verbatim texts: they become flat arrays and bulk strings, as Redis does
+ * it.
  */
 export type Protocol = 2 | 3;
 

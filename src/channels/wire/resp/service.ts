@@ -1,9 +1,11 @@
 /**
- * The Redis protocol as a role uses it: sessions over the C engine, with the administrative commands answered here.
+ * The Redis protocol as a role uses it: sessions over the C engine, with the administrative commands answered
+ * here.
  *
- * Use: `open` per socket, `receive` per chunk, then write `engine.replies()` and obey the flags; `resume` after
- * `More` once the outbox drained; `close` when the socket is gone. An admin command is answered within the call, so
- * the effects of a transaction are complete whenever `receive` or `resume` returns, and may then be logged as one.
+ * Use: `open` per socket, `receive` per chunk, then write `engine.replies()` and obey the flags; `resume`
+ * after `More` once the outbox drained; `close` when the socket is gone. An admin command is answered within
+ * the call, so the effects of a transaction are complete whenever `receive` or `resume` returns, and may then
+ * be logged as one.
  */
 import { type RespEngine, RespFlag } from "../../../native/resp.ts";
 import { clientCommand } from "./client.ts";
@@ -93,7 +95,9 @@ export class RespService {
   }
 }
 
-/** The reply to the admin command that waits in the engine. It must not throw: the engine waits for an answer. */
+/**
+ * The reply to the admin command that waits in the engine. It must not throw: the engine waits for an answer.
+ */
 function answerAdmin(host: RespHost, session: RespSession): Uint8Array {
   const call: AdminCall = { host, session, words: host.engine.adminArguments() };
   const reply = new ReplyWriter(host.engine.adminProtocol);

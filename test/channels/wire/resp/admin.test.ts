@@ -110,6 +110,14 @@ describe("COMMAND", () => {
     expect([...commandDocs.keys()].sort()).toEqual(names.sort());
   });
 
+  test("every command is named in docs/redis.md", async () => {
+    const page = await Bun.file(new URL("../../../../docs/redis.md", import.meta.url)).text();
+    const missing = [...commandDocs.keys()].filter(
+      (name) => !new RegExp(`\\b${name.toUpperCase()}\\b`).test(page),
+    );
+    expect(missing).toEqual([]);
+  });
+
   test("COUNT, DOCS and LIST agree", () => {
     const { run, open: connect } = open();
     const session = connect();

@@ -104,7 +104,9 @@ describe("Bun's client", () => {
   });
 });
 
-/** The most bytes that waited in the server while a client asked for 200 MB of replies and did not read them. */
+/**
+ * The most bytes that waited in the server while a client asked for 200 MB of replies and did not read them.
+ */
 async function waitingBytes(replySoftBytesMax: number): Promise<number> {
   await using limited = await startTestServer({ settings: { replySoftBytesMax } });
   await using client = await RawClient.connect(limited.port);

@@ -35,8 +35,10 @@ function sortedPairs(reply: Buffer): string {
   return show([tree[0] ?? "", ...pairs.sort()]);
 }
 
-/** Name, arity, flags, keys, categories; not tips and key specifications, which are not offered. Of containers not
- * the subcommands, because fewer are offered. */
+/**
+ * Name, arity, flags, keys, categories; not tips and key specifications, which are not offered. Of containers not
+ * the subcommands, because fewer are offered.
+ */
 function commandInfo(reply: Buffer): string {
   const tree = parse(reply);
   if (typeof tree === "string") return tree;

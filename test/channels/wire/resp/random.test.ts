@@ -1,4 +1,7 @@
-/** Random command sequences against redis-server and the engine. The seed of a run is printed; RESP_SEED repeats it. */
+/**
+ * Random command sequences against redis-server and the engine. The seed of a run is printed; RESP_SEED
+ * repeats it.
+ */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import fc from "fast-check";
 import { normalise } from "./normalise.ts";
@@ -49,7 +52,9 @@ function command(...parts: (string | fc.Arbitrary<string | string[]>)[]): fc.Arb
 const some = (word: fc.Arbitrary<string>) => fc.array(word, { minLength: 1, maxLength: 4 });
 const pairs = fc.array(fc.tuple(key, value), { minLength: 1, maxLength: 3 }).map((list) => list.flat());
 const options = fc.array(setOption, { maxLength: 3 }).map((list) => list.flat());
-/** Whether a moment is later than another must not depend on a millisecond: relative times take no GT and LT. */
+/**
+ * Whether a moment is later than another must not depend on a millisecond: relative times take no GT and LT.
+ */
 const presence = fc.array(fc.constantFrom("NX", "XX"), { maxLength: 2 });
 const condition = fc.array(fc.constantFrom("NX", "XX", "GT", "LT"), { maxLength: 2 });
 const seconds = fc.constantFrom("100", "200", "300", "0", "-5", "x", "9223372036854775807");

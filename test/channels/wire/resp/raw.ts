@@ -1,4 +1,7 @@
-/** Raw RESP on both sides of a test: requests from words, replies cut out of a byte stream, a client that keeps bytes. */
+/**
+ * Raw RESP on both sides of a test: requests from words, replies cut out of a byte stream, a client that
+ * keeps bytes.
+ */
 
 export type Word = string | Uint8Array;
 

@@ -1,4 +1,6 @@
-/** The same command sequences against redis-server and against the engine: the replies must be the same bytes. */
+/**
+ * The same command sequences against redis-server and against the engine: the replies must be the same bytes.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { normalise } from "./normalise.ts";
 import { encode, RawClient } from "./raw.ts";

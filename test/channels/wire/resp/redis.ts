@@ -1,4 +1,6 @@
-/** A real redis-server for comparison: on a free loopback port, in a directory of its own, killed afterwards. */
+/**
+ * A real redis-server for comparison: on a free loopback port, in a directory of its own, killed afterwards.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";

@@ -1,6 +1,6 @@
 /**
- * A small server over the engine for the tests: one listener on a free loopback port, nothing durable. It drives the
- * service as a role does: an outbox per client, reading paused while replies wait.
+ * A small server over the engine for the tests: one listener on a free loopback port, nothing durable. It
+ * drives the service as a role does: an outbox per client, reading paused while replies wait.
  */
 import { randomBytes } from "node:crypto";
 import { type RespSession, type RespHost } from "../../../../src/channels/wire/resp/host.ts";
