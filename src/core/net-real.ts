@@ -6,7 +6,7 @@
  * own `open` before that. An exception in a handler costs that connection, never the process, and is reported.
  */
 import type { Socket as BunSocket, SocketHandler, TCPSocketListener } from "bun";
-import { checkServerIdentity, type PeerCertificate } from "node:tls";
+import type { PeerCertificate } from "node:tls";
 import { errnoOf, NxError } from "./errors.ts";
 import type { Listener, ListenOptions, Net, ConnectOptions, Socket, SocketHandlers } from "./net.ts";
 
@@ -17,12 +17,9 @@ const KEEPALIVE_DELAY_MS = 5000;
 /** Told of an exception in a handler: a defect of ours, which cost the connection. */
 export type HandlerReport = (error: Error, remoteAddress: string) => void;
 
-/** What differs between a listener's and a client's side of TLS. */
+/** `demandsPeer`: the peer must show a certificate that was accepted. */
 interface TlsSide {
-  /** The peer must show a certificate that was accepted. */
   demandsPeer: boolean;
-  /** The name that the server's certificate must be for. */
-  serverName?: string;
 }
 
 class RealSocket<Data> implements Socket {
@@ -69,14 +66,6 @@ function identityOf(certificate: PeerCertificate): string | undefined {
   return first ?? (certificate.subject?.CN as string | undefined);
 }
 
-/** Why the peer of a completed handshake is not accepted; undefined when it is. */
-function peerFault(bun: BunSocket<unknown>, side: TlsSide, error: Error | null): Error | undefined {
-  if (!side.demandsPeer) return undefined;
-  if (!bun.authorized) return error ?? new Error("the peer's certificate was not accepted");
-  if (side.serverName === undefined) return undefined;
-  return checkServerIdentity(side.serverName, bun.getPeerCertificate() as PeerCertificate);
-}
-
 interface Adapter<Data> {
   create(bun: BunSocket<RealSocket<Data>>): RealSocket<Data>;
   tls: TlsSide | undefined;
@@ -112,9 +101,8 @@ function bunHandlers<Data>({ create, tls, report, onOpen, onFailed }: Adapter<Da
     handshake(bun, isComplete, error) {
       const socket = bun.data;
       // `isComplete` is true for a peer whose certificate was refused: only `authorized` tells.
-      const fault = isComplete ? peerFault(bun, tls as TlsSide, error) : (error ?? new Error("TLS handshake failed"));
-      if (fault !== undefined) {
-        socket.error = fault;
+      if (!isComplete || (tls?.demandsPeer === true && !bun.authorized)) {
+        socket.error = error ?? new Error("the TLS handshake failed");
         socket.terminate();
         return;
       }
@@ -214,7 +202,7 @@ export function createRealNet(report: HandlerReport = () => {}): Net {
             ...bunHandlers({
               create: (bun) => new RealSocket<Data>(bun, handlers),
               report,
-              tls: tls && { demandsPeer: true, serverName },
+              tls: tls && { demandsPeer: true },
               onOpen: resolve,
               onFailed,
             }),
