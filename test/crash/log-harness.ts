@@ -201,12 +201,14 @@ export function record(history: readonly Step[], subject: Subject, before?: Befo
 }
 
 /** Restarts on `disk` and says what is wrong with what it finds, if anything. */
-export function judge(
-  disk: DirectoryNode,
-  acknowledged: number,
-  of: Recording,
-  subject: Subject,
-): string | undefined {
+export function judge(disk: DirectoryNode, acknowledged: number, of: Recording, subject: Subject): string | undefined {
+  return verdictOn(find(disk, of, subject), acknowledged);
+}
+
+/** What a restart finds: the length of a proper prefix of the stream, or what is wrong whatever was acknowledged. */
+type Finding = number | string;
+
+function find(disk: DirectoryNode, of: Recording, subject: Subject): Finding {
   let found: Uint8Array;
   try {
     found = restart(disk, subject);
@@ -214,11 +216,29 @@ export function judge(
     if (error instanceof NxError) return `refused: ${error.code} ${error.message}`;
     throw error;
   }
-  if (found.byteLength < acknowledged)
-    return `lost: ${acknowledged} bytes acknowledged, ${found.byteLength} found`;
   if (Buffer.compare(found, of.stream.subarray(0, found.byteLength)) !== 0) return "found other bytes";
   if (!of.groupEnds.has(found.byteLength)) return `found half a group, up to byte ${found.byteLength}`;
-  return undefined;
+  return found.byteLength;
+}
+
+function verdictOn(finding: Finding, acknowledged: number): string | undefined {
+  if (typeof finding === "string") return finding;
+  return finding < acknowledged ? `lost: ${acknowledged} bytes acknowledged, ${finding} found` : undefined;
+}
+
+/** Names and contents of a crashed disk, so that equal states are restarted once. */
+function keyOf(directory: DirectoryNode): string {
+  const parts: string[] = [];
+  for (const [name, node] of directory.entries) {
+    if (node.kind === "directory") {
+      parts.push(`${name}(${keyOf(node)})`);
+      continue;
+    }
+    let hash = 0n;
+    for (const [index, { durable }] of node.sectors) hash ^= Bun.hash.wyhash(durable, BigInt(index));
+    parts.push(`${name}:${node.size}:${hash}`);
+  }
+  return parts.sort().join();
 }
 
 export function restart(state: DirectoryNode, subject: Subject): Uint8Array {
@@ -233,6 +253,8 @@ export function restart(state: DirectoryNode, subject: Subject): Uint8Array {
 export interface Exploration {
   points: number;
   states: number;
+  /** Different ones among them. */
+  restarts: number;
   /** Points whose states were all visited. */
   exhaustivePoints: number;
   violations: string[];
@@ -245,19 +267,24 @@ export const models: readonly CrashModel[] = [
 
 /** Every crash point times every state that power loss can leave there. */
 export function explore(recording: Recording, subject: Subject, limit: number): Exploration {
-  const result: Exploration = { points: 0, states: 0, exhaustivePoints: 0, violations: [] };
+  const result: Exploration = { points: 0, states: 0, restarts: 0, exhaustivePoints: 0, violations: [] };
+  const findings = new Map<string, Finding>();
   for (const point of recording.points) {
     result.points += 1;
     let isExhaustive = true;
     for (const model of models) {
       const visited = crashStates(point.disk, model, limit, (state) => {
         result.states += 1;
-        const violation = judge(state, point.acknowledged, recording, subject);
+        const key = keyOf(state);
+        let finding = findings.get(key);
+        if (finding === undefined) findings.set(key, (finding = find(state, recording, subject)));
+        const violation = verdictOn(finding, point.acknowledged);
         if (violation !== undefined)
           result.violations.push(`after ${point.after} (${model.names}): ${violation}`);
       });
       isExhaustive &&= visited.isExhaustive;
     }
+    result.restarts = findings.size;
     if (isExhaustive) result.exhaustivePoints += 1;
   }
   return result;
