@@ -1,0 +1,130 @@
+/**
+ * Tests of the source tree itself: the rules of ARCHITECTURE.md that a machine can check.
+ *
+ * Each rule is a function from a file to its offences, and each is shown to find one in a sample of its own.
+ */
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+interface SourceFile {
+  path: string;
+  text: string;
+}
+
+interface Rule {
+  claim: string;
+  applies(path: string): boolean;
+  /** Offending lines, or what is missing. */
+  offences(file: SourceFile): string[];
+  /** A file that must be found guilty. */
+  sample: SourceFile;
+}
+
+const root = join(import.meta.dir, "..");
+const isCode = (path: string) => /^(src|native)\/.*\.(ts|tsx|c|h)$/.test(path);
+const isTypeScript = (path: string) => /^src\/.*\.tsx?$/.test(path);
+const families = ["channels", "reactive", "backup", "presence", "stream", "hub"];
+
+/** Lines outside comments that match. */
+function linesMatching({ text }: SourceFile, pattern: RegExp): string[] {
+  return text.split("\n").filter((line) => pattern.test(line) && !/^\s*(\/\/|\*|\/\*)/.test(line));
+}
+
+const LINES_MAX = 520;
+
+const rules: Rule[] = [
+  {
+    claim: "only src/native imports bun:ffi, but for types",
+    applies: (path) => isTypeScript(path) && !path.startsWith("src/native/"),
+    offences: (file) => linesMatching(file, /from "bun:ffi"/).filter((line) => !line.includes("import type")),
+    sample: { path: "src/cli/x.ts", text: 'import { ptr } from "bun:ffi";' },
+  },
+  {
+    claim: "no address of a typed array is taken: its memory may move",
+    applies: isTypeScript,
+    offences: (file) => linesMatching(file, /\bptr\(/),
+    sample: { path: "src/native/x.ts", text: "const kept = ptr(new Uint8Array(8));" },
+  },
+  {
+    claim: "time and chance come through the seams",
+    applies: (path) => isTypeScript(path) && !path.startsWith("src/core/"),
+    offences: (file) => linesMatching(file, /\b(Date\.now|performance\.now|Math\.random|setTimeout|setInterval|setImmediate)\(/),
+    sample: { path: "src/channels/x.ts", text: "const now = Date.now();" },
+  },
+  {
+    claim: "files and sockets are opened in core, native and the command line only",
+    applies: (path) => isTypeScript(path) && !/^src\/(core|native|cli|main\.ts)/.test(path),
+    offences: (file) => linesMatching(file, /from "(node:)?fs(\/promises)?"|\bBun\.(listen|connect|serve|file|write)\(|\bfetch\(/),
+    sample: { path: "src/channels/x.ts", text: 'import { readFileSync } from "node:fs";' },
+  },
+  {
+    claim: "a family does not import another",
+    applies: (path) => families.some((family) => path.startsWith(`src/${family}/`)),
+    offences: (file) => {
+      const own = file.path.split("/")[1];
+      const others = families.filter((family) => family !== own).join("|");
+      return linesMatching(file, new RegExp(`from "\\.\\./.*/?(${others})/`)).filter((line) => !line.includes("/client"));
+    },
+    sample: { path: "src/hub/x.ts", text: 'import { dht } from "../channels/dht/role.ts";' },
+  },
+  {
+    claim: "core knows no family and no verb",
+    applies: (path) => path.startsWith("src/core/"),
+    offences: (file) => linesMatching(file, new RegExp(`from "(\\.\\./)+(${families.join("|")}|cli)/`)),
+    sample: { path: "src/core/x.ts", text: 'import { hub } from "../hub/role.ts";' },
+  },
+  {
+    claim: "every file opens with what it is",
+    applies: isCode,
+    offences: (file) => (/^(#!.*\n)?\s*\/\*/.test(file.text) ? [] : ["no opening comment"]),
+    sample: { path: "src/core/x.ts", text: "export const x = 1;" },
+  },
+  {
+    claim: `no file has more than ${LINES_MAX} lines`,
+    applies: isCode,
+    offences: (file) => (file.text.split("\n").length > LINES_MAX ? [`${file.text.split("\n").length} lines`] : []),
+    sample: { path: "src/core/x.ts", text: "\n".repeat(LINES_MAX + 1) },
+  },
+  {
+    claim: "nothing is left to do in a comment, and no test is switched off",
+    applies: (path) => (isCode(path) || path.startsWith("test/")) && path !== "test/tidy.test.ts",
+    offences: ({ text }) => text.split("\n").filter((line) => /\b(TODO|FIXME|XXX)\b|\b(test|it|describe)\.(todo|only)\b/.test(line)),
+    sample: { path: "test/x.test.ts", text: "test.only('x', () => {});" },
+  },
+  {
+    claim: "no type is switched off",
+    applies: isTypeScript,
+    offences: (file) => linesMatching(file, /@ts-ignore|@ts-nocheck|:\s*any\b|\bas any\b|<any>/),
+    sample: { path: "src/core/x.ts", text: "const x = y as any;" },
+  },
+];
+
+const sources: SourceFile[] = [...new Bun.Glob("{src,native,test}/**/*.{ts,tsx,c,h}").scanSync({ cwd: root })]
+  .sort()
+  .map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }));
+
+describe.each(rules)("$claim", (rule) => {
+  test("holds", () => {
+    const found = sources.filter(({ path }) => rule.applies(path)).flatMap((file) => rule.offences(file).map((offence) => `${file.path}: ${offence.trim()}`));
+    expect(found).toEqual([]);
+  });
+
+  test("can fail", () => {
+    expect(rule.applies(rule.sample.path)).toBe(true);
+    expect(rule.offences(rule.sample)).not.toEqual([]);
+  });
+});
+
+test("no file names a package registry, a machine's paths or the tools of a workshop", () => {
+  const tracked = Bun.spawnSync(["git", "ls-files", "-z"], { cwd: root }).stdout.toString().split("\0").filter(Boolean);
+  const own = "test/tidy.test.ts";
+  const words = ["registry" + ".npmjs", "/work" + "/main", "/work" + "/wt", "farm" + "-studio", "farm" + "-bench"];
+  const guilty = tracked
+    .filter((path) => path !== own)
+    .flatMap((path) => {
+      const text = readFileSync(join(root, path), "latin1");
+      return words.filter((word) => text.includes(word)).map((word) => `${path}: ${word}`);
+    });
+  expect(guilty).toEqual([]);
+});
