@@ -186,11 +186,22 @@ async function commit(): Promise<string> {
   return head.output.trim() + (status.output.trim() === "" ? "" : "+dirty");
 }
 
+/**
+ * Bundles in a process of its own: the resolver remembers folders that it did not find, and packages may have been
+ * installed a moment ago. Returns the executable's path.
+ */
 async function buildExecutable(outdir: string): Promise<string> {
+  const bundled = await run([process.execPath, import.meta.path, "--bundle", outdir]);
+  if (!bundled.ok) throw new BuildError(`the executable does not build:\n${bundled.output}`);
+  return join(outdir, executableName);
+}
+
+// The base name is embedded in the executable: it must not vary between builds.
+const executableName = "node-x";
+
+async function bundle(outdir: string): Promise<void> {
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
   mkdirSync(outdir, { recursive: true });
-  // The base name is embedded in the executable: it must not vary between builds.
-  const outfile = join(outdir, "node-x");
   const result = await Bun.build({
     entrypoints: [join(root, "src/main.ts")],
     target: "bun",
@@ -205,11 +216,10 @@ async function buildExecutable(outdir: string): Promise<string> {
       NODE_X_COMPILED: "true",
       "process.env.NODE_ENV": '"production"',
     },
-    compile: { outfile, autoloadBunfig: false, autoloadDotenv: false, autoloadTsconfig: false, autoloadPackageJson: false },
+    compile: { outfile: join(outdir, executableName), autoloadBunfig: false, autoloadDotenv: false, autoloadTsconfig: false, autoloadPackageJson: false },
     throw: false,
   });
-  if (!result.success) throw new BuildError(`the executable does not build:\n${result.logs.map(String).join("\n")}`);
-  return outfile;
+  if (!result.success) throw new BuildError(result.logs.map(String).join("\n"));
 }
 
 /** What the executable is made of; a change of any of it makes dist/node-x stale. */
@@ -265,7 +275,9 @@ export async function ensureExecutable(): Promise<void> {
 
 if (import.meta.main) {
   try {
-    if (process.argv.includes("--native")) await ensureNative();
+    const bundleAt = process.argv.indexOf("--bundle");
+    if (bundleAt > 0) await bundle(process.argv[bundleAt + 1] as string);
+    else if (process.argv.includes("--native")) await ensureNative();
     else await ensureExecutable();
     if (process.argv.includes("--verify")) await verify();
   } catch (error) {
