@@ -245,3 +245,24 @@ describe("the store", () => {
     expect(met.size).toBe(1000);
   });
 });
+
+describe("a transaction's effects", () => {
+  test("are held back while an admin command inside EXEC waits, and are complete when receive returns", () => {
+    const { engine, service, store, run, open: connect } = open();
+    store.setLogging(true);
+    const session = connect();
+    for (const words of [["MULTI"], ["SET", "a", "1"], ["CLIENT", "ID"], ["SET", "b", "2"]])
+      run(session, ...words);
+    const flags = engine.feed(session.connection, encode(["EXEC"]), 1);
+    expect(flags).toBe(RespFlag.Admin | RespFlag.Hold);
+    const half = engine.effectsLength;
+    expect(half).toBeGreaterThan(0);
+    expect(engine.answerAdmin(session.connection, Buffer.from(":1\r\n"), 1)).toBe(0);
+    expect(Buffer.from(engine.replies()).toString()).toBe("*3\r\n+OK\r\n:1\r\n+OK\r\n");
+    expect(engine.effectsLength).toBe(2 * half);
+    for (const words of [["MULTI"], ["SET", "a", "1"], ["CLIENT", "ID"], ["SET", "b", "2"]])
+      run(session, ...words);
+    expect(service.receive(session, encode(["EXEC"]))).toBe(0);
+    expect(engine.effectsLength).toBe(4 * half);
+  });
+});

@@ -5,11 +5,12 @@ import { RespService } from "../../../../src/channels/wire/resp/service.ts";
 import { respDefaults, RespEngine, RespFlag, type RespSettings } from "../../../../src/native/resp.ts";
 import { encode, type Word } from "./raw.ts";
 import { testHost } from "./server.ts";
-import { openStore } from "./store.ts";
+import { openStore, type TestStore } from "./store.ts";
 
 export interface TestService {
   engine: RespEngine;
   service: RespService;
+  store: TestStore;
   latency: LatencyMonitor;
   /** Sessions that another's CLIENT KILL closed. */
   closed: RespSession[];
@@ -49,6 +50,7 @@ export function openTestService(settings: Partial<RespSettings> = {}, password?:
   };
   return {
     engine,
+    store,
     service,
     latency: host.latency,
     closed,
