@@ -259,9 +259,9 @@ export class LogFile {
   }
 
   async #seal(segment: Segment): Promise<void> {
-    this.#isSealDue = false;
     await this.#writeFrame(segment, newBuffer(frameBytes(0)), FrameKind.seal, 0);
     this.#isSealed = true;
+    this.#isSealDue = false;
   }
 
   async #writeFrame(
@@ -294,6 +294,8 @@ export class LogFile {
   async #rotate(): Promise<void> {
     const { disk, directory, crc32c, random, payloadFormat } = this.#options;
     const spare = await this.#spares.get();
+    // Half a frame, from a write that met a full disk, must not stand before a segment: it would pass for damage.
+    if (this.#segment?.hasResidue === true) await this.#segment.finish();
     const segment = await Segment.begin(disk, directory, crc32c, spare, {
       kind: FileKind.segment,
       sequence: this.#nextSequence,
