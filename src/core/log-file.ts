@@ -20,107 +20,21 @@
  * Fault model: a torn sector holds, byte by byte, its old or its new content. Frames share sectors, so a medium that
  * turns a sector it was rewriting into garbage can damage the frame before; that is reported as damage.
  */
-import type { Clock, Timer } from "./clock.ts";
-import type { Crc32c } from "./crc32c.ts";
-import type { Disk } from "./disk.ts";
+import type { Timer } from "./clock.ts";
 import { assert, NxError } from "./errors.ts";
 import { FileKind, frameBytes, FrameKind, newBuffer, PAYLOAD_BYTES_MAX } from "./log-frame.ts";
-import { Group, GroupPool } from "./log-group.ts";
+import { Group } from "./log-group.ts";
+import { defaults, type LogOptions, type LogState, type LogStats, type Settings } from "./log-options.ts";
+import { CommitQueue, Cut, type QueueItem } from "./log-queue.ts";
 import { recover, type Recovered, type Replay } from "./log-recover.ts";
 import { isDiskFull, Segment } from "./log-segment.ts";
 import { removeOlder, writeSnapshot, type Chunks } from "./log-snapshot.ts";
 import { SpareKeeper } from "./log-spare.ts";
-import type { Random } from "./random.ts";
 
-/** `full`: nothing is lost or acknowledged, it resumes by itself. `failed` and `closed` are final. */
-export type LogState = "open" | "full" | "failed" | "closed";
-
-export interface LogListener {
-  /** Everything up to `position` survives power loss. Called once per group, never from inside `append`. */
-  onDurable(position: number): void;
-  /** `error` says why for "full" and "failed"; after "failed" the owner must stop. */
-  onState?(state: LogState, error: NxError | undefined): void;
-  /** Appends are welcome again after `isCongested` was true. */
-  onDrain?(): void;
-  /** One group was synced: for a histogram. */
-  onGroup?(payloadBytes: number, durationMs: number): void;
-}
-
-export interface LogOptions {
-  disk: Disk;
-  clock: Clock;
-  random: Random;
-  crc32c: Crc32c;
-  /** Created when missing. Holds nothing but this log. */
-  directory: string;
-  /** Version of the owner's payloads; another one is refused with NX_DATA_VERSION. */
-  payloadFormat: number;
-  listener: LogListener;
-  /** A group takes appends up to this size (a larger single append makes a group of its own). */
-  groupBytesMax?: number;
-  /** The first segment after a start; each further one is twice as large, up to `segmentBytesMax`. */
-  segmentBytesMin?: number;
-  segmentBytesMax?: number;
-  /** Idle time after which the last group is sealed. */
-  sealDelayMs?: number;
-  /** Pause between two attempts while the disk is full. */
-  retryDelayMs?: number;
-  /** Read at once while replaying. */
-  readChunkBytes?: number;
-}
-
-const defaults = {
-  groupBytesMax: 4 << 20,
-  segmentBytesMin: 1 << 20,
-  segmentBytesMax: 64 << 20,
-  sealDelayMs: 50,
-  retryDelayMs: 1000,
-  readChunkBytes: 4 << 20,
-};
-
-type Settings = LogOptions & typeof defaults;
-
-export interface LogStats {
-  state: LogState;
-  position: number;
-  durablePosition: number;
-  /** Sequence of the segment that is written; 0 while there was no space to begin one. */
-  segment: number;
-  /** Frames behind the newest snapshot, in bytes. */
-  logBytes: number;
-  snapshotBytes: number;
-  /** Groups synced since the start. */
-  groups: number;
-  /** True when no space could be allocated for the next segment: the disk is about to be full. */
-  isSpaceShort: boolean;
-  isCompacting: boolean;
-  /** Of the torn tail that was cut at the start, in `tornPath`. */
-  tornBytes: number;
-  tornPath: string | undefined;
-}
-
-/** The point between two appends at which a new segment begins, for a snapshot of everything before it. */
-class Cut {
-  readonly position: number;
-  /** Sequence of the segment that begins here. */
-  readonly done = Promise.withResolvers<number>();
-  /** Log bytes before this point. */
-  logBytes = 0;
-
-  constructor(position: number) {
-    this.position = position;
-  }
-}
-
-interface Waiter {
-  position: number;
-  resolve: () => void;
-  reject: (error: Error) => void;
-}
+export type { LogListener, LogOptions, LogState, LogStats } from "./log-options.ts";
 
 export class LogFile {
   readonly #options: Settings;
-  readonly #pool: GroupPool;
   readonly #spares: SpareKeeper;
   readonly #recovered: Recovered;
   #state: LogState = "open";
@@ -129,12 +43,7 @@ export class LogFile {
   #segment: Segment | undefined;
   #nextFrame: number;
   #nextSequence: number;
-  /** What waits for the disk, oldest first. Appends join the last group until it is being written. */
-  #queue: (Group | Cut)[] = [];
-  #position: number;
-  #durablePosition: number;
-  #isCongested = false;
-  #waiters: Waiter[] = [];
+  readonly #queue: CommitQueue;
   #groups = 0;
   #logBytes: number;
   #snapshotBytes: number;
@@ -149,11 +58,9 @@ export class LogFile {
 
   private constructor(options: Settings, recovered: Recovered) {
     this.#options = options;
-    this.#pool = new GroupPool(2 * options.groupBytesMax);
     this.#spares = new SpareKeeper(options, (error) => this.#interrupt(error));
     this.#recovered = recovered;
-    this.#position = recovered.position;
-    this.#durablePosition = recovered.position;
+    this.#queue = new CommitQueue(recovered.position, options.groupBytesMax);
     this.#nextFrame = recovered.nextFrame;
     this.#nextSequence = recovered.nextSequence;
     this.#logBytes = recovered.logBytes;
@@ -181,23 +88,23 @@ export class LogFile {
 
   /** Behind the last appended byte. */
   get position(): number {
-    return this.#position;
+    return this.#queue.position;
   }
 
   get durablePosition(): number {
-    return this.#durablePosition;
+    return this.#queue.durablePosition;
   }
 
   /** True while more than two groups wait for the disk: stop appending until `onDrain`. */
   get isCongested(): boolean {
-    return this.#isCongested;
+    return this.#queue.isCongested;
   }
 
   get stats(): LogStats {
     return {
       state: this.#state,
-      position: this.#position,
-      durablePosition: this.#durablePosition,
+      position: this.#queue.position,
+      durablePosition: this.#queue.durablePosition,
       segment: this.#segment?.sequence ?? 0,
       logBytes: this.#logBytes,
       snapshotBytes: this.#snapshotBytes,
@@ -223,24 +130,20 @@ export class LogFile {
   append(bytes: Uint8Array): number {
     this.assertOpen();
     assert(bytes.byteLength <= PAYLOAD_BYTES_MAX, "an append fits into one frame");
-    if (bytes.byteLength === 0) return this.#position;
-    const group = this.#gatheringGroup(bytes.byteLength);
-    group.add(bytes);
-    this.#position += bytes.byteLength;
-    group.endPosition = this.#position;
-    if (this.#position - this.#durablePosition >= 2 * this.#options.groupBytesMax) this.#isCongested = true;
-    this.#pumpAtEndOfTurn();
-    return this.#position;
+    if (bytes.byteLength > 0) {
+      this.#queue.append(bytes);
+      this.#pumpAtEndOfTurn();
+    }
+    return this.#queue.position;
   }
 
   /** Resolves when everything appended so far is durable; rejects when the log fails. Waits while it is full. */
   flush(): Promise<void> {
-    if (this.#durablePosition >= this.#position) return Promise.resolve();
+    if (this.#queue.durablePosition >= this.#queue.position) return Promise.resolve();
     if (this.#state === "failed") return Promise.reject(this.#error);
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#waiters.push({ position: this.#position, resolve, reject });
+    const durable = this.#queue.wait();
     void this.#pump();
-    return promise;
+    return durable;
   }
 
   /** True when the log has outgrown its snapshot: more than `bytesMin` and more than `factor` times its size. */
@@ -258,9 +161,8 @@ export class LogFile {
   async compact(source: () => Chunks): Promise<void> {
     this.assertOpen();
     assert(this.#compaction === undefined, "one compaction at a time");
-    const cut = new Cut(this.#position);
     const chunks = source();
-    this.#queue.push(cut);
+    const cut = this.#queue.cut();
     this.#compaction = this.#replaceBySnapshot(cut, chunks);
     void this.#pump();
     try {
@@ -274,7 +176,7 @@ export class LogFile {
   async close(): Promise<void> {
     if (this.#state === "closed") return;
     this.#isClosing = true;
-    while (this.#state !== "failed" && (this.#queue.length > 0 || !this.#isSealed)) {
+    while (this.#state !== "failed" && (this.#queue.first !== undefined || !this.#isSealed)) {
       this.#isSealDue = true;
       await this.#pump();
       if (this.#state === "full") throw this.#error as NxError;
@@ -290,15 +192,6 @@ export class LogFile {
   }
 
   // --- group commit ----------------------------------------------------------------------------------------------
-
-  #gatheringGroup(bytes: number): Group {
-    const last = this.#queue.at(-1);
-    const isJoinable = last instanceof Group && !last.isClosed;
-    if (isJoinable && last.payloadBytes + bytes <= this.#options.groupBytesMax) return last;
-    const group = this.#pool.take();
-    this.#queue.push(group);
-    return group;
-  }
 
   /** Lets every request that is readable in this turn of the event loop join the group. */
   #pumpAtEndOfTurn(): void {
@@ -323,7 +216,7 @@ export class LogFile {
     this.#sealTimer?.cancel();
     this.#retryTimer?.cancel();
     while (this.#state === "open" || this.#state === "full") {
-      const item = this.#queue[0];
+      const item = this.#queue.first;
       if (item === undefined && this.#segment !== undefined && !this.#isSealDue) break;
       try {
         if (item instanceof Group) await this.#commit(item);
@@ -344,7 +237,7 @@ export class LogFile {
     const { clock, retryDelayMs, sealDelayMs } = this.#options;
     if (this.#state === "full") {
       this.#retryTimer = clock.after(retryDelayMs, () => void this.#pump());
-    } else if (this.#state === "open" && this.#queue.length > 0) {
+    } else if (this.#state === "open" && this.#queue.first !== undefined) {
       this.#pumpAtEndOfTurn();
     } else if (this.#state === "open" && !this.#isSealed) {
       this.#sealTimer = clock.after(sealDelayMs, () => {
@@ -366,9 +259,9 @@ export class LogFile {
   }
 
   async #seal(segment: Segment): Promise<void> {
-    this.#isSealDue = false;
     await this.#writeFrame(segment, newBuffer(frameBytes(0)), FrameKind.seal, 0);
     this.#isSealed = true;
+    this.#isSealDue = false;
   }
 
   async #writeFrame(
@@ -384,35 +277,30 @@ export class LogFile {
     this.#logBytes += frame.byteLength;
   }
 
-  #complete(item: Group | Cut): void {
-    this.#queue.shift();
+  #complete(item: QueueItem): void {
     if (item instanceof Cut) {
       item.logBytes = this.#logBytes;
-      item.done.resolve((this.#segment as Segment).sequence);
+      this.#queue.completeCut(item, (this.#segment as Segment).sequence);
       return;
     }
-    this.#durablePosition = item.endPosition;
-    this.#pool.giveBack(item);
-    const { listener, groupBytesMax } = this.#options;
-    listener.onDurable(this.#durablePosition);
-    while (this.#waiters[0] !== undefined && this.#waiters[0].position <= this.#durablePosition) {
-      this.#waiters.shift()?.resolve();
-    }
-    if (this.#isCongested && this.#position - this.#durablePosition <= groupBytesMax) {
-      this.#isCongested = false;
-      listener.onDrain?.();
-    }
+    const { listener } = this.#options;
+    const isDrained = this.#queue.complete(item);
+    listener.onDurable(this.#queue.durablePosition);
+    this.#queue.releaseWaiters();
+    if (isDrained) listener.onDrain?.();
   }
 
   /** Begins the next segment; every frame of the present one is synced when this is called. */
   async #rotate(): Promise<void> {
     const { disk, directory, crc32c, random, payloadFormat } = this.#options;
     const spare = await this.#spares.get();
+    // Half a frame, from a write that met a full disk, must not stand before a segment: it would pass for damage.
+    if (this.#segment?.hasResidue === true) await this.#segment.finish();
     const segment = await Segment.begin(disk, directory, crc32c, spare, {
       kind: FileKind.segment,
       sequence: this.#nextSequence,
       id: random.bytes(16),
-      position: this.#durablePosition,
+      position: this.#queue.durablePosition,
       firstFrame: this.#nextFrame,
       payloadFormat,
     });
@@ -448,8 +336,8 @@ export class LogFile {
    * snapshot counts. On a full disk the snapshot is given up, because it takes the space that the appends need.
    */
   async #settle(): Promise<void> {
-    const position = this.#position;
-    while (this.#durablePosition < position) {
+    const { position } = this.#queue;
+    while (this.#queue.durablePosition < position) {
       this.#assertRunning();
       if (this.#state === "full") throw this.#error as NxError;
       await this.#pump();
@@ -474,8 +362,7 @@ export class LogFile {
     const reason =
       error instanceof NxError ? error : new NxError("NX_INTERNAL", String(error), { cause: error });
     this.#setState("failed", reason);
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(reason);
-    for (const item of this.#queue) if (item instanceof Cut) item.done.reject(reason);
+    this.#queue.fail(reason);
   }
 
   #setState(state: LogState, error: NxError | undefined): void {

@@ -150,24 +150,29 @@ function checking(
   sequence: number,
   expected: { position?: number; firstFrame?: number | undefined } = {},
 ) {
-  const onHeader = (header: FileHeader, path: string) =>
-    checkHeader(header, path, kind, sequence, options, expected);
+  const onHeader = (header: FileHeader, path: string) => {
+    checkName(header, path, kind, sequence);
+    checkHeader(header, path, options.payloadFormat, expected);
+  };
   return { crc32c: options.crc32c, chunkBytes: options.readChunkBytes, onHeader };
 }
 
-function checkHeader(
-  header: FileHeader,
-  path: string,
-  kind: FileKind,
-  sequence: number,
-  options: { payloadFormat: number | undefined },
-  expected: { position?: number; firstFrame?: number | undefined },
-): void {
+/** Throws when the file does not have its own name. */
+export function checkName(header: FileHeader, path: string, kind: FileKind, sequence: number): void {
   if (header.kind !== kind || header.sequence !== sequence) {
     throw corrupt(path, 0, `this is file ${header.sequence} of kind ${header.kind} under another name`);
   }
-  if (options.payloadFormat !== undefined && header.payloadFormat !== options.payloadFormat) {
-    const formats = `${header.payloadFormat}, this program reads ${options.payloadFormat}`;
+}
+
+/** Throws when the payloads are of another version, or the file does not continue the one before it. */
+function checkHeader(
+  header: FileHeader,
+  path: string,
+  payloadFormat: number,
+  expected: { position?: number; firstFrame?: number | undefined },
+): void {
+  if (header.payloadFormat !== payloadFormat) {
+    const formats = `${header.payloadFormat}, this program reads ${payloadFormat}`;
     throw new NxError("NX_DATA_VERSION", `${path} has payload format ${formats}`, {
       hint: "start the role and the version of node-x that wrote this directory",
     });
@@ -179,7 +184,7 @@ function checkHeader(
   }
 }
 
-async function withFile(
+export async function withFile(
   disk: Disk,
   path: string,
   mode: "read" | "readWrite",

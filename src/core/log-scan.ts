@@ -60,7 +60,11 @@ export interface ScanOptions {
   chunkBytes: number;
   /** Sees the header before any frame; throws when it is not the one expected. */
   onHeader?: (header: FileHeader, path: string) => void;
+  /** Start at this frame, whatever its number: for what lies behind damage. */
+  resumeAt?: number;
 }
+
+const UNKNOWN_FRAME = -1;
 
 /** A window over a file that grows to hold any frame and is refilled in chunks. */
 class Window {
@@ -109,14 +113,15 @@ export async function scanFile(
   options.onHeader?.(header, path);
   const codec = new FrameCodec(header.id, options.crc32c);
   const fileBytes = await file.size();
-  const window = new Window(file, FILE_HEADER_BYTES, options.chunkBytes);
+  const start = options.resumeAt ?? FILE_HEADER_BYTES;
+  const window = new Window(file, start, options.chunkBytes);
   const scan: Scan = {
     header,
     dataFrames: 0,
     payloadBytes: 0,
-    nextFrame: header.firstFrame,
-    lastFrameOffset: FILE_HEADER_BYTES,
-    endOffset: FILE_HEADER_BYTES,
+    nextFrame: options.resumeAt === undefined ? header.firstFrame : UNKNOWN_FRAME,
+    lastFrameOffset: start,
+    endOffset: start,
     fileBytes,
     residueEnd: 0,
     strayFrame: undefined,
@@ -144,6 +149,7 @@ async function readFrame(
   if (offset + total > scan.fileBytes || !(await window.ensure(offset, total))) return false;
   const body = window.slice(offset + FRAME_HEADER_BYTES, total - FRAME_HEADER_BYTES);
   if (!codec.isIntact(header, body)) return false;
+  if (scan.nextFrame === UNKNOWN_FRAME) scan.nextFrame = header.number;
   if (header.number !== scan.nextFrame) {
     throw corrupt(path, offset, `frame ${scan.nextFrame} is missing, frame ${header.number} stands here`);
   }

@@ -81,6 +81,8 @@ export class Segment {
   readonly sequence: number;
   /** Where the next frame goes. */
   offset = FILE_HEADER_BYTES;
+  /** Whether something was written at `offset` that did not become a frame. */
+  hasResidue = false;
   readonly #file: DiskFile;
   readonly #bytes: number;
   readonly #codec: FrameCodec;
@@ -121,6 +123,7 @@ export class Segment {
   /** Writes a frame (see `FrameCodec.seal`) at the end. Not durable, and not counted, before `commit`. */
   write(frame: Uint8Array, kind: FrameKind, number: number, payloadBytes: number): Promise<void> {
     this.#codec.seal(frame, kind, number, payloadBytes, this.offset);
+    this.hasResidue = true;
     return this.#file.write(frame, this.offset);
   }
 
@@ -131,12 +134,14 @@ export class Segment {
   /** The frame that was written last is durable: the next one goes behind it. */
   advance(bytes: number): void {
     this.offset += bytes;
+    this.hasResidue = false;
   }
 
   /** Gives unused blocks back; nothing is written here any more. */
   async finish(): Promise<void> {
     await this.#file.truncate(this.offset);
     await finalOnFailure(this.#file.sync());
+    this.hasResidue = false;
   }
 
   close(): Promise<void> {

@@ -203,6 +203,33 @@ test("a full disk at a sync is a failed sync", () => {
   });
 });
 
+test("a seal that meets a full disk is written once there is space", () => {
+  inWorld(async ({ disk, clock, log, owner }) => {
+    owner.append(log, 100);
+    await log.flush();
+    disk.failLater({ nth: 1, isSticky: true, errno: "ENOSPC", operations: ["write"] });
+    await perform({ do: "idle" }, log, owner, clock);
+    expect(log.state).toBe("full");
+    disk.failLater(undefined);
+    await perform({ do: "idle" }, log, owner, clock);
+    expect(log.state).toBe("open");
+    await log.close();
+  });
+});
+
+test("a rotation is not tried again once the new segment has its name", () => {
+  const { disk, owner } = inWorld(async ({ disk, clock, log, owner }) => {
+    // Opened once as the spare, once under its name: the spare for the first rotation is there already.
+    await perform({ do: "idle" }, log, owner, clock);
+    disk.failLater({ nth: 1, isSticky: false, errno: "ENOSPC", operations: ["open"] });
+    owner.append(log, 900);
+    owner.append(log, 900);
+    expect(await log.flush().catch((error: NxError) => error.code)).toBe("NX_DISK_FAILED");
+    await log.close().catch(() => undefined);
+  });
+  expect(restart(disk.capture(), whole).byteLength).toBe(owner.acknowledged);
+});
+
 // --- flipped bits --------------------------------------------------------------------------------------------------
 
 /** A directory with a snapshot and two segments; the last group is sealed, the process was killed. */

@@ -201,7 +201,12 @@ export function record(history: readonly Step[], subject: Subject, before?: Befo
 }
 
 /** Restarts on `disk` and says what is wrong with what it finds, if anything. */
-export function judge(disk: DirectoryNode, acknowledged: number, of: Recording, subject: Subject): string | undefined {
+export function judge(
+  disk: DirectoryNode,
+  acknowledged: number,
+  of: Recording,
+  subject: Subject,
+): string | undefined {
   return verdictOn(find(disk, of, subject), acknowledged);
 }
 
