@@ -18,6 +18,7 @@ import { dirname, join } from "node:path";
 const root = import.meta.dir;
 const dist = join(root, "dist");
 const nativeDist = join(dist, "native");
+const pageDist = join(dist, "hub");
 const isQuiet = process.argv.includes("--quiet");
 
 /** A sentence for a person who cannot build yet. */
@@ -166,6 +167,29 @@ async function buildNative(directory: string): Promise<void> {
   }
 }
 
+// --- the hub's page ----------------------------------------------------------------------------------------------
+
+/** Bundles what runs in the browser into `directory`/page.js.txt, which the hub embeds as text. */
+async function buildPage(directory: string): Promise<void> {
+  const sources = [...new Bun.Glob("src/hub/page/**/*.{ts,tsx}").scanSync({ cwd: root }), "src/hub/snapshot.ts", "bun.lock"].sort();
+  const key = sha256([Bun.revision, ...sources.map((path) => path + readFileSync(join(root, path), "utf8"))].join("\0"));
+  const stamp = join(directory, "page.key");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === key) return;
+  mkdirSync(directory, { recursive: true });
+  const result = await Bun.build({
+    entrypoints: [join(root, "src/hub/page/main.tsx")],
+    target: "browser",
+    format: "esm",
+    minify: true,
+    define: { "process.env.NODE_ENV": '"production"' },
+    throw: false,
+  });
+  const [script] = result.outputs;
+  if (!result.success || script === undefined) throw new BuildError(`the hub's page does not build:\n${result.logs.map(String).join("\n")}`);
+  replaceFile(join(directory, "page.js.txt"), await script.text());
+  replaceFile(stamp, key);
+}
+
 // --- the executable ----------------------------------------------------------------------------------------------
 
 /** zstd-napi asks for its addon by a computed path, which cannot work inside an executable: ours is sealed. */
@@ -224,7 +248,7 @@ async function bundle(outdir: string): Promise<void> {
 
 /** What the executable is made of; a change of any of it makes dist/node-x stale. */
 async function executableKey(): Promise<string> {
-  const files = [...new Bun.Glob("{src,configs}/**/*").scanSync({ cwd: root }), "bun.lock", "package.json", "build.ts", "dist/native/digests.json"];
+  const files = [...new Bun.Glob("{src,configs}/**/*").scanSync({ cwd: root }), "bun.lock", "package.json", "build.ts", "dist/native/digests.json", "dist/hub/page.key"];
   const contents = files.sort().map((path) => path + sha256(readFileSync(join(root, path))));
   return sha256([Bun.version, Bun.revision, await commit(), ...contents].join("\0"));
 }
@@ -259,12 +283,13 @@ async function verify(): Promise<void> {
   console.log("identical");
 }
 
-/** Brings packages and the C library up to date: what `bun test` needs. */
+/** Brings packages, the C library and the page's script up to date: what `bun test` needs. */
 export async function ensureNative(): Promise<void> {
   await ensurePrograms(buildTools);
   await ensureHeaders();
   await installPackages();
   await buildNative(nativeDist);
+  await buildPage(pageDist);
 }
 
 /** Brings everything up to date, dist/node-x included. */

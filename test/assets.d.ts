@@ -3,3 +3,9 @@ declare module "*.bin" {
   const path: string;
   export default path;
 }
+
+/** Style sheets embedded by `with { type: "text" }`. */
+declare module "*.css" {
+  const text: string;
+  export default text;
+}

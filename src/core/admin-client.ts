@@ -1,8 +1,9 @@
 /**
- * Asks a running instance over its admin endpoint: HTTP on the unix socket `<dataDir>/admin.sock`.
+ * Asks a running instance over its admin endpoint: HTTP on the unix socket `<dataDir>/admin.sock`, or over TCP where the
+ * instance has an adminPort.
  *
- * Invariant: an answer comes within the timeout or NX_NOT_RUNNING says why there is none; the caller never
- * hangs on an instance that accepted the connection and went silent.
+ * Invariant: an answer comes within the timeout or NX_NOT_RUNNING says why there is none; the caller never hangs on an
+ * instance that accepted the connection and went silent, and never keeps an answer of unbounded length.
  */
 import { errnoOf, NxError } from "./errors.ts";
 
@@ -13,23 +14,47 @@ export interface AdminAnswer {
   body: string;
 }
 
-/** GET `path` (`/readyz`). Throws NX_NOT_RUNNING when nobody answers on the socket. */
-export async function adminGet(socket: string, path: string, timeoutMs: number): Promise<AdminAnswer> {
+/** Where an admin endpoint is and how to be let in. */
+export type AdminTarget =
+  | { socket: string }
+  | {
+      /** `https://host:port`, without a path. */
+      url: string;
+      token?: string;
+      tls?: { ca?: string; cert?: string; key?: string };
+    };
+
+/** GET `path` (`/readyz`) from a target, or from a socket by its path. Throws NX_NOT_RUNNING when nobody answers. */
+export async function adminGet(target: AdminTarget | string, path: string, timeoutMs: number): Promise<AdminAnswer> {
+  const to = typeof target === "string" ? { socket: target } : target;
+  const where = "socket" in to ? to.socket : to.url;
+  const common = { signal: AbortSignal.timeout(timeoutMs), redirect: "error" as const };
   try {
-    const response = await fetch(`http://localhost${path}`, {
-      unix: socket,
-      signal: AbortSignal.timeout(timeoutMs),
-      redirect: "error",
-    });
-    const body = await response.text();
-    if (body.length > BODY_BYTES_MAX) throw new Error("the answer is too long");
-    return { status: response.status, body };
+    const response =
+      "socket" in to
+        ? await fetch(`http://localhost${path}`, { ...common, unix: to.socket })
+        : await fetch(`${to.url}${path}`, {
+            ...common,
+            ...(to.tls !== undefined && { tls: to.tls }),
+            ...(to.token !== undefined && { headers: { authorization: `Bearer ${to.token}` } }),
+          });
+    return { status: response.status, body: await boundedText(response) };
   } catch (error) {
-    throw new NxError("NX_NOT_RUNNING", `${socket}: ${reasonOf(error, timeoutMs)}`, {
+    throw new NxError("NX_NOT_RUNNING", `${where}: ${reasonOf(error, timeoutMs)}`, {
       hint: "start the instance, or check its data directory with `node-x config show`",
       cause: error,
     });
   }
+}
+
+async function boundedText(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of response.body ?? []) {
+    text += decoder.decode(chunk, { stream: true });
+    if (text.length > BODY_BYTES_MAX) throw new Error("the answer is too long");
+  }
+  return text + decoder.decode();
 }
 
 function reasonOf(error: unknown, timeoutMs: number): string {

@@ -229,6 +229,7 @@ export class Instance {
       ports: { ...this.ports },
       process: { ...this.#meter.read() },
       keyFigure: this.#running?.keyFigure() ?? "",
+      throughput: this.#running?.throughput?.() ?? null,
       [this.#role.name]: this.#running?.stats() ?? {},
     };
   }

@@ -56,6 +56,8 @@ export interface RunningRole<Config> {
   stats(): Stats;
   /** The figure a one-line overview shows, e.g. `99,357 records`. */
   keyFigure(): string;
+  /** What the role has done since its start, in its own unit (`requests`): the hub draws it per second. */
+  throughput?(): { total: number; unit: string };
   /** One line of `name:value` pairs for stats.log; counters are since the previous call. */
   statsLine?(): string;
   /** The live line on a terminal (without line end), if the role has one. */

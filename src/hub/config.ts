@@ -3,7 +3,7 @@
  */
 import { z } from "zod";
 import { reloadableKeys } from "../core/config/keys.ts";
-import { integer, key, port, roleSchema } from "../core/config/schema.ts";
+import { filePath, integer, key, port, roleSchema } from "../core/config/schema.ts";
 import type { RoleAbout } from "../core/role.ts";
 
 export const hubConfig = roleSchema({
@@ -14,6 +14,16 @@ export const hubConfig = roleSchema({
     {
       isReloadable: true,
     },
+  ),
+  scrapeTokenFile: key(
+    filePath().optional(),
+    "File with the bearer token for admin endpoints given as addresses. Must not be readable by other users.",
+    { fileKind: "secret", absent: "no token is sent", example: "admin.token" },
+  ),
+  scrapeCa: key(
+    filePath().optional(),
+    "PEM file with the authorities that sign the certificates of https addresses. The hub's own `tls` pair, if any, is its client certificate.",
+    { fileKind: "caBundle", absent: "the host's own authorities", example: "tls/ca.crt" },
   ),
   scrapePeriodMs: key(
     integer(1000, { min: 100, max: 60_000 }),

@@ -123,6 +123,10 @@ class DhtNode implements RunningRole<DhtConfig> {
     return refusal === undefined ? [] : [refusal];
   }
 
+  throughput() {
+    return { total: this.#engine.statistics().commandsTotal, unit: "requests" };
+  }
+
   keyFigure(): string {
     return `${thousands(this.#durable.store.stats().records)} records`;
   }
