@@ -116,7 +116,7 @@ export function judge(limit: Limit, value: number): Verdict {
 export function verdictText(verdict: Verdict): string {
   const { name, value, floor, goal, outcome } = verdict;
   if (outcome === "goal reached") return `${name}: ok`;
-  const figure = value.toFixed(2);
+  const figure = value.toFixed(3);
   return outcome === "FLOOR FAILED"
     ? `**${name}: FLOOR FAILED** (${figure}, floor ${floor})`
     : `${name}: goal missed (${figure}, goal ${goal})`;

@@ -1,5 +1,5 @@
 /** One run of redis-benchmark, somebody else's load generator, with the CPU time that the server spent on it. */
-import type { BenchServer } from "./servers.ts";
+import { CPU_TICKS_PER_SECOND, type BenchServer } from "./servers.ts";
 
 export interface Load {
   operation: "set" | "get";
@@ -31,7 +31,7 @@ export async function redisBenchmark(server: BenchServer, load: Load, requests: 
     ["-d", load.valueBytes, "-P", load.pipeline, "-t", load.operation],
     ["--csv", "--precision", 3],
   ];
-  const before = server.cpuSeconds();
+  const ticksBefore = server.cpuTicks();
   const startedMs = performance.now();
   const child = Bun.spawn(["redis-benchmark", ...words.flat().map(String)], {
     stdout: "pipe",
@@ -43,7 +43,7 @@ export async function redisBenchmark(server: BenchServer, load: Load, requests: 
   ]);
   const code = await child.exited;
   const seconds = (performance.now() - startedMs) / 1000;
-  const cpuSeconds = server.cpuSeconds() - before;
+  const cpuSeconds = (server.cpuTicks() - ticksBefore) / CPU_TICKS_PER_SECOND;
   if (code !== 0) throw new Error(`redis-benchmark against ${server.name} failed (${code}): ${errors}${csv}`);
   const generatorCpuSeconds = Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1e6;
   return {

@@ -12,15 +12,15 @@ export const benchDirectory = join(import.meta.dir, "../../dist/bench");
 const executable = join(import.meta.dir, "../../dist/node-x");
 
 /** Clock ticks of /proc/<pid>/stat in a second; fixed for Linux on x86-64 and arm64. */
-const TICKS_PER_SECOND = 100;
+export const CPU_TICKS_PER_SECOND = 100;
 
 export interface BenchServer {
   /** Such as `redis memory`. */
   name: string;
   port: number;
   pid: number;
-  /** CPU time of all its threads since its start. */
-  cpuSeconds(): number;
+  /** CPU time of all its threads since its start, in `CPU_TICKS_PER_SECOND`: whole numbers, exact to subtract. */
+  cpuTicks(): number;
   rssBytes(): number;
   /** Ends it and removes its directory. */
   stop(): Promise<void>;
@@ -119,7 +119,7 @@ async function serve(
       return answeringPort(portOf);
     });
     const { pid } = child;
-    return { name, port, pid, cpuSeconds: () => cpuSeconds(pid), rssBytes: () => rssBytes(pid), stop };
+    return { name, port, pid, cpuTicks: () => cpuTicks(pid), rssBytes: () => rssBytes(pid), stop };
   } catch (error) {
     await stop();
     throw error;
@@ -139,11 +139,11 @@ async function answeringPort(portOf: () => number | undefined): Promise<number |
   return ping.stdout.toString().trim() === "PONG" ? port : undefined;
 }
 
-function cpuSeconds(pid: number): number {
+function cpuTicks(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   // The second field is the program's name in parentheses and may itself hold spaces.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+  return Number(fields[11]) + Number(fields[12]);
 }
 
 function rssBytes(pid: number): number {
