@@ -11,8 +11,18 @@ export const benchVerb = defineVerb({
   summary: "Measure a role with its load generator: throughput and latency percentiles",
   args: { role: { type: "positional", required: true, description: "A role (`node-x roles`)" } },
   passesOptions: true,
-  examples: [{ command: "node-x bench dht --help", shows: "Show what the load generator of a role accepts" }],
-  async run({ args, rest }) {
+  examples: [
+    { command: "node-x bench dht --help", shows: "Show what the load generator of a role accepts" },
+    {
+      command: "node-x bench dht --seconds 30",
+      shows: "Measure the dht node of this host for half a minute",
+    },
+    {
+      command: "node-x bench dht --json figures.json --chart latency.svg",
+      shows: "Keep the figures for programs, and a chart for people",
+    },
+  ],
+  async run({ args, rest, stdout, stderr }) {
     const role = await roleEntry(args.role).load();
     if (role.bench === undefined) {
       throw new NxError("NX_USAGE", `role ${role.name} has no load generator`, {
@@ -20,6 +30,14 @@ export const benchVerb = defineVerb({
       });
     }
     const { default: bench } = await role.bench();
-    return await bench(rest);
+    // Ctrl-C ends the run early, with a report of what was measured; a second one ends the process.
+    const interruption = new AbortController();
+    const interrupt = () => interruption.abort();
+    process.once("SIGINT", interrupt);
+    try {
+      return await bench(rest, { stdout, stderr, interrupted: interruption.signal });
+    } finally {
+      process.off("SIGINT", interrupt);
+    }
   },
 });

@@ -6,7 +6,10 @@
  */
 import { createColors } from "picocolors";
 import { NxError, type ErrorCode } from "../core/errors.ts";
+import { alignColumns } from "../core/text-table.ts";
 import type { Output, Surroundings } from "./verb.ts";
+
+export { alignColumns };
 
 export type Colors = ReturnType<typeof createColors>;
 
@@ -34,16 +37,6 @@ export function printTable(
   }
   const lines = alignColumns([header, ...rows]);
   lines.forEach((line, index) => output.write(`${index === 0 ? colors.bold(line) : line}\n`));
-}
-
-/** Pads every column to its widest cell; widths are those of a terminal. */
-export function alignColumns(rows: readonly (readonly string[])[], gap = "  "): string[] {
-  const widths: number[] = [];
-  for (const row of rows)
-    row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, Bun.stringWidth(cell))));
-  const pad = (cell: string, column: number) =>
-    cell + " ".repeat(Math.max(0, (widths[column] ?? 0) - Bun.stringWidth(cell)));
-  return rows.map((row) => row.map(pad).join(gap).trimEnd());
 }
 
 /** Breaks text into lines of at most `columns` cells. */

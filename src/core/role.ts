@@ -12,6 +12,7 @@ import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Net, TlsMaterial } from "./net.ts";
 import type { Random } from "./random.ts";
+import type { Terminal } from "./terminal.ts";
 
 /** The seams. Everything that can differ between a real host and a simulation. */
 export interface World {
@@ -94,8 +95,8 @@ export type RoleAbout<Schema extends z.ZodObject = z.ZodObject> = Pick<
   "name" | "summary" | "durability" | "config" | "reloadable"
 >;
 
-/** Takes the words after `node-x bench <role>`; returns an exit code. */
-export type BenchCommand = (argv: string[]) => Promise<number>;
+/** Takes the words after `node-x bench <role>`; returns an exit code. Throws NxError for wrong words or no server. */
+export type BenchCommand = (argv: string[], terminal: Terminal) => Promise<number>;
 
 /** A role with its schema forgotten, as the table in roles.ts holds it. */
 export type Role = RoleDefinition<z.ZodObject>;

@@ -283,6 +283,7 @@ function passwordOf(config: DhtConfig): string | undefined {
 
 export const dht = defineRole({
   ...dhtAbout,
+  bench: () => import("./bench.ts"),
   async start(context) {
     const { config, log, fatal, progress } = context;
     let node: DhtNode | undefined;

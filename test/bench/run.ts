@@ -1,0 +1,22 @@
+/** `bun run bench <family>`: the comparison of a family's roles with what people use today. */
+import { NxError } from "../../src/core/errors.ts";
+import { benchDht } from "./dht.ts";
+
+const families: Record<string, (argv: string[]) => Promise<number>> = { dht: benchDht };
+
+const [family = "", ...argv] = process.argv.slice(2);
+const bench = Object.hasOwn(families, family) ? families[family] : undefined;
+if (bench === undefined) {
+  console.error(
+    `error: there is no benchmark "${family}"; wanted one of ${Object.keys(families).join(", ")}`,
+  );
+  process.exit(64);
+}
+try {
+  process.exit(await bench(argv));
+} catch (error) {
+  if (!(error instanceof NxError)) throw error;
+  console.error(`error: ${error.message}`);
+  if (error.hint !== undefined) console.error(`hint: ${error.hint}`);
+  process.exit(error.exit);
+}
