@@ -162,11 +162,12 @@ export class RespPort {
   #settle(client: Client, flags: number): void {
     const { engine } = this.service;
     const { durable, gate } = this.#options;
+    const { position } = durable;
     if (engine.effectsLength > 0) durable.commit();
     const replies = engine.replies();
     if (replies.byteLength > 0) {
       this.bytesSent += replies.byteLength;
-      gate.reply(client.held, replies);
+      gate.reply(client.held, replies, durable.position !== position);
     }
     if (flags !== 0) {
       if ((flags & RespFlag.Close) !== 0) client.close();
