@@ -85,7 +85,7 @@ describe.skipIf(noSmallDisk !== undefined)("on a full disk", () => {
     directory.disk = await SmallDisk.mount(directory.dataDir, 32);
     directory.disk.fill(8 * MEBIBYTE);
     let node = await directory.start({ log: { console: "off" } });
-    const fillers = [];
+    const fillers: Filler[] = [];
     for (let index = 0; index < 3; index++) fillers.push(new Filler(await node.connect()));
     await until("the first record", () => (fillers[0]?.acknowledged ?? 0) > 0 || undefined);
     const reader = new Reader(await node.connect());
