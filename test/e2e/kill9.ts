@@ -27,6 +27,8 @@ export interface Kill9Options {
   rounds: number;
   seed: number;
   durability?: "log" | "memory";
+  /** SIGTERM asks the node to stop in order instead. */
+  signal?: "SIGKILL" | "SIGTERM";
   report?: (line: string) => void;
 }
 
@@ -39,7 +41,7 @@ export interface Kill9Result {
   tornTails: number;
 }
 
-export async function runKill9({ rounds, seed, durability = "log", report }: Kill9Options): Promise<Kill9Result> {
+export async function runKill9({ rounds, seed, durability = "log", signal = "SIGKILL", report }: Kill9Options): Promise<Kill9Result> {
   const random = seededRandom(seed);
   const writers = Array.from({ length: WRITERS }, (_, index) => new OwnedKeys(index, random, VALUE_BYTES_MAX));
   const result: Kill9Result = { violations: [], acknowledged: 0, killsInCompaction: 0, compactions: 0, tornTails: 0 };
@@ -57,8 +59,9 @@ export async function runKill9({ rounds, seed, durability = "log", report }: Kil
     const isAimed = random.integer(2) === 0 && durability === "log";
     if (isAimed) await untilCompaction(directory);
     await Bun.sleep(random.integer(isAimed ? AIM_SPREAD_MS : BLIND_SPREAD_MS));
-    await node.end("SIGKILL");
+    const code = await node.end(signal);
     await Promise.all(load);
+    if (signal === "SIGTERM" && code !== 0) result.violations.push(`round ${round}: it ended with ${code}`);
     result.killsInCompaction += isCompacting(directory) ? 1 : 0;
     const problems = await verify(directory, writers);
     result.violations.push(...problems.map((problem) => `seed ${seed}, round ${round}: ${problem}`));

@@ -223,7 +223,7 @@ export class RespPort {
     client.held.isClosed = true;
     client.outbox.close();
     this.service.close(client.session);
-    if (error !== undefined) this.#options.log.info("connection lost", { remote: client.session.address, reason: error.message });
+    if (error !== undefined) this.#options.log.trace("connection lost", { remote: client.session.address, reason: error.message });
   }
 
   /** Stops accepting. */
