@@ -3,9 +3,9 @@
  *
  * Invariant: a byte leaves only when the log position that was current at its making is synced, and bytes of one
  * connection leave in order. So no client ever sees a write (its own acknowledgement or another's value) that
- * power loss could still undo. The one exception: while the disk is full, new reads are answered although unacknowledged
- * writes wait in memory; the alternative would be to stop reads too. A crash drops what is held; nothing of it was
- * promised to anyone.
+ * power loss could still undo. The one exception: while the disk is full, replies that acknowledge nothing pass although
+ * unacknowledged writes wait in memory; the alternative would be to stop reads too. A crash drops what is held; nothing
+ * of it was promised to anyone.
  *
  * Cost: one comparison when nothing is pending, one copy into the connection's own buffer when something is.
  */
@@ -44,6 +44,8 @@ export class HeldReplies {
   /** Runs of bytes, in order: where each ends and the position it waits for. */
   readonly #ends: number[] = [];
   readonly #positions: number[] = [];
+  /** Whether a run acknowledges a write of its own, and so waits whatever happens. */
+  readonly #isPromise: boolean[] = [];
 
   constructor(sink: ReplySink) {
     this.sink = sink;
@@ -53,7 +55,7 @@ export class HeldReplies {
     return this.#length;
   }
 
-  hold(bytes: Uint8Array, position: number): void {
+  hold(bytes: Uint8Array, position: number, isPromise: boolean): void {
     const needed = this.#length + bytes.byteLength;
     if (needed > this.#bytes.byteLength) {
       const larger = new Uint8Array(Math.max(needed, this.#bytes.byteLength * 2, 1024));
@@ -66,20 +68,23 @@ export class HeldReplies {
     if (last >= 0 && (this.#positions[last] === position || last >= RUNS_MAX)) {
       this.#positions[last] = position;
       this.#ends[last] = needed;
+      this.#isPromise[last] ||= isPromise;
     } else {
       this.#positions.push(position);
       this.#ends.push(needed);
+      this.#isPromise.push(isPromise);
     }
   }
 
-  /** Sends what `durable` covers; true when something still waits. */
-  release(durable: number): boolean {
+  /** Sends what `durable` covers, and with `isStalled` also what promises nothing; true when something still waits. */
+  release(durable: number, isStalled: boolean): boolean {
     let runs = 0;
-    while (runs < this.#positions.length && (this.#positions[runs] as number) <= durable) runs++;
+    while (runs < this.#positions.length && this.#mayPass(runs, durable, isStalled)) runs++;
     if (runs === 0) return this.#length > 0;
     const end = this.#ends[runs - 1] as number;
     this.#positions.splice(0, runs);
     this.#ends.splice(0, runs);
+    this.#isPromise.splice(0, runs);
     this.sink.send(this.#bytes.subarray(0, end));
     this.#bytes.copyWithin(0, end, this.#length);
     this.#length -= end;
@@ -87,6 +92,10 @@ export class HeldReplies {
     if (this.#length > 0) return true;
     if (this.#bytes.byteLength > KEEP_BYTES_MAX) this.#bytes = EMPTY;
     return false;
+  }
+
+  #mayPass(run: number, durable: number, isStalled: boolean): boolean {
+    return (this.#positions[run] as number) <= durable || (isStalled && this.#isPromise[run] === false);
   }
 }
 
@@ -98,27 +107,31 @@ export class ReplyGate {
     this.#log = log;
   }
 
-  /** Sends `bytes`, or holds them until the log's current position is durable. */
-  reply(held: HeldReplies, bytes: Uint8Array): void {
+  /**
+   * Sends `bytes`, or holds them until the log's current position is durable. `isPromise` says that they acknowledge
+   * a change, made just now.
+   */
+  reply(held: HeldReplies, bytes: Uint8Array, isPromise: boolean): void {
     const { position, durablePosition } = this.#log;
-    if (held.length === 0 && (position <= durablePosition || this.#log.isStalled)) {
+    if (held.length === 0 && (position <= durablePosition || (this.#log.isStalled && !isPromise))) {
       held.sink.send(bytes);
       return;
     }
-    held.hold(bytes, position);
+    held.hold(bytes, position, isPromise);
     if (held.isWaiting) return;
     held.isWaiting = true;
     this.#waiting.push(held);
   }
 
-  /** To be called whenever the log's durable position has moved. */
-  onDurable(durable: number): void {
+  /** To be called whenever the log's durable position has moved, and when the log stalls. */
+  onProgress(): void {
+    const { durablePosition, isStalled } = this.#log;
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const held of waiting) {
       held.isWaiting = false;
       if (held.isClosed) continue;
-      if (held.release(durable)) {
+      if (held.release(durablePosition, isStalled)) {
         held.isWaiting = true;
         this.#waiting.push(held);
       } else {

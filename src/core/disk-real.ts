@@ -214,7 +214,12 @@ async function isNameOf(path: string, fd: number): Promise<boolean> {
 async function writePid(path: string, fd: number): Promise<void> {
   await call("truncate", path, (done) => fs.ftruncate(fd, 0, done));
   const text = Buffer.from(`${process.pid}\n`);
-  await call<number>("write", path, (done) => fs.write(fd, text, 0, text.byteLength, 0, done));
+  try {
+    await call<number>("write", path, (done) => fs.write(fd, text, 0, text.byteLength, 0, done));
+  } catch (error) {
+    // The lock holds without the number, which is only for messages; a full disk must not keep a reader from starting.
+    if ((error as NxError).code !== "NX_DISK_FULL") throw error;
+  }
 }
 
 async function heldError(path: string, fd: number): Promise<NxError> {

@@ -50,6 +50,8 @@ export interface InstanceOptions {
 type Closer = { what: string; close(): void | Promise<void> };
 
 const HTTP_STOP_MS = 1000;
+/** Pause between two attempts to write ports.json on a full disk. */
+const PORTS_RETRY_MS = 5000;
 
 export class Instance {
   readonly name: string;
@@ -67,6 +69,7 @@ export class Instance {
   #stopping: Promise<boolean> | undefined;
   #reloading: Promise<unknown> = Promise.resolve();
   #meter: ProcessMeter;
+  #portsTimer: Timer | undefined;
 
   private constructor(role: Role, loaded: LoadedConfig, options: InstanceOptions) {
     this.#role = role;
@@ -131,7 +134,8 @@ export class Instance {
       this.#pages = new Hono();
       this.#running.admin(this.#pages);
     }
-    await writeFileAtomically(world.disk, join(dataDir, "ports.json"), `${JSON.stringify(this.ports)}\n`);
+    this.#closers.push({ what: "writing of ports.json", close: () => this.#portsTimer?.cancel() });
+    await this.#writePorts();
     this.state = "ready";
     this.log.info("ready", this.ports);
     this.#options.onStatus?.("ready");
@@ -167,6 +171,20 @@ export class Instance {
       metrics.counterFrom("node_x_log_lines_total", "Lines written to the log.", () => logOutput.counts[level], { level });
     }
     return metrics;
+  }
+
+  /** Writes ports.json. On a full disk the instance runs without it, and tries again until there is space. */
+  async #writePorts(): Promise<void> {
+    const { disk, clock } = this.#options.world;
+    try {
+      await writeFileAtomically(disk, join(this.#loaded.dataDir, "ports.json"), `${JSON.stringify(this.ports)}\n`);
+    } catch (error) {
+      if ((error as NxError).code !== "NX_DISK_FULL") throw error;
+      this.log.warn(`ports.json is not written: ${(error as Error).message}`);
+      this.#portsTimer = clock.after(PORTS_RETRY_MS, () => {
+        this.#writePorts().catch((failure: Error) => this.log.error(`ports.json is not written: ${failure.message}`));
+      });
+    }
   }
 
   #serveAdmin(metrics: Metrics, tls: TlsMaterial | undefined): void {

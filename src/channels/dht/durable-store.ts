@@ -30,10 +30,10 @@ export interface DurableStoreOptions {
   mode: "log" | "memory";
   memoryBytesMax: number;
   compaction: { logBytesMin: number; growthPercent: number };
-  onDurable(position: number): void;
+  onDurable(): void;
   /** Appends are welcome again after `isCongested`. */
   onDrain(): void;
-  /** Why writes are refused, as an error text of the protocol; undefined when they are welcome. */
+  /** Why writes are refused, as an error text of the protocol; undefined when they are welcome. `isStalled` agrees. */
   onRefusal(text: string | undefined): void;
   onFatal(error: Error): void;
   /** One group was synced. */
@@ -41,10 +41,16 @@ export interface DurableStoreOptions {
   progress(text: string): void;
 }
 
+/** Answers writes while the disk is full; the code is that of Redis for a server that cannot persist. */
+export const REFUSAL = "MISCONF The disk is full: writes are refused until there is space. Free some; reads go on.";
+
 const TICK_MS = 50;
 /** Records of background work per tick: well under a millisecond. */
 const TICK_STEPS = 1000;
 const COMPACTION_CHECK_MS = 1000;
+/** Pause after a compaction that failed, doubled by each further one: every try writes a whole snapshot. */
+const COMPACTION_RETRY_MS_MIN = 10_000;
+const COMPACTION_RETRY_MS_MAX = 600_000;
 /** One slice of a snapshot: bounds the time that requests wait for it. */
 const SNAPSHOT_SLICE_BYTES = 128 * 1024;
 
@@ -56,6 +62,9 @@ export class DurableStore implements Durability {
   #timers: Timer[] = [];
   #compacting: Promise<void> | undefined;
   #compactions = 0;
+  #compactionRetryMs = COMPACTION_RETRY_MS_MIN;
+  /** Not before this moment of the monotonic clock. */
+  #nextCompactionMs = 0;
   #loadedEffects = 0;
   #isStalled = false;
 
@@ -123,7 +132,9 @@ export class DurableStore implements Durability {
     this.#isStalled = state === "full";
     if (state === "full") {
       log.error(`writes are refused: ${error?.message}`, { code: error?.code });
-      onRefusal("MISCONF The disk is full: writes are refused until there is space. Free some; reads go on.");
+      onRefusal(REFUSAL);
+      // Clients that wait for room in the log may read meanwhile; their writes are refused.
+      this.#options.onDrain();
     } else if (state === "open") {
       log.info("writes are accepted again");
       onRefusal(undefined);
@@ -144,8 +155,9 @@ export class DurableStore implements Durability {
     return this.#isStalled;
   }
 
+  /** Clients must wait before they send more. Never while writes are refused anyway. */
   get isCongested(): boolean {
-    return this.#log?.isCongested ?? false;
+    return !this.#isStalled && this.#log?.isCongested === true;
   }
 
   /** Why no write is durable right now; undefined when all is well. */
@@ -189,14 +201,20 @@ export class DurableStore implements Durability {
   async #compact(): Promise<void> {
     const log = this.#log;
     if (log === undefined) return;
-    const startMs = this.#options.world.clock.monotonicMs();
+    const { clock } = this.#options.world;
+    const startMs = clock.monotonicMs();
     try {
       await log.compact(() => this.store.exportSlices(SNAPSHOT_SLICE_BYTES));
       this.#compactions++;
-      const seconds = ((this.#options.world.clock.monotonicMs() - startMs) / 1000).toFixed(3);
+      this.#compactionRetryMs = COMPACTION_RETRY_MS_MIN;
+      const seconds = ((clock.monotonicMs() - startMs) / 1000).toFixed(3);
       this.#options.log.info("compacted the log into a snapshot", { bytes: log.stats.snapshotBytes, seconds });
     } catch (error) {
-      this.#options.log.error(`compaction failed, the log stays as it was: ${(error as Error).message}`, { code: (error as NxError).code });
+      const retryMs = this.#compactionRetryMs;
+      this.#nextCompactionMs = clock.monotonicMs() + retryMs;
+      this.#compactionRetryMs = Math.min(2 * retryMs, COMPACTION_RETRY_MS_MAX);
+      const { code, message } = error as NxError;
+      this.#options.log.error(`compaction failed, the log stays as it was: ${message}`, { code, retryMs });
     }
   }
 
@@ -210,7 +228,8 @@ export class DurableStore implements Durability {
     const { logBytesMin, growthPercent } = this.#options.compaction;
     this.#timers.push(
       clock.every(COMPACTION_CHECK_MS, () => {
-        if (this.#log?.isCompactionDue(logBytesMin, 1 + growthPercent / 100) === true) void this.compact();
+        const isDue = this.#log?.isCompactionDue(logBytesMin, 1 + growthPercent / 100) === true;
+        if (isDue && clock.monotonicMs() >= this.#nextCompactionMs) void this.compact();
       }),
     );
   }

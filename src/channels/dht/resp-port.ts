@@ -162,11 +162,12 @@ export class RespPort {
   #settle(client: Client, flags: number): void {
     const { engine } = this.service;
     const { durable, gate } = this.#options;
+    const { position } = durable;
     if (engine.effectsLength > 0) durable.commit();
     const replies = engine.replies();
     if (replies.byteLength > 0) {
       this.bytesSent += replies.byteLength;
-      gate.reply(client.held, replies);
+      gate.reply(client.held, replies, durable.position !== position);
     }
     if (flags !== 0) {
       if ((flags & RespFlag.Close) !== 0) client.close();
@@ -222,7 +223,7 @@ export class RespPort {
     client.held.isClosed = true;
     client.outbox.close();
     this.service.close(client.session);
-    if (error !== undefined) this.#options.log.info("connection lost", { remote: client.session.address, reason: error.message });
+    if (error !== undefined) this.#options.log.trace("connection lost", { remote: client.session.address, reason: error.message });
   }
 
   /** Stops accepting. */

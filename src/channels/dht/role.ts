@@ -15,7 +15,7 @@ import type { ConfigParameter, InfoSection } from "../wire/resp/host.ts";
 import { LatencyMonitor } from "../wire/resp/latency.ts";
 import { RespService } from "../wire/resp/service.ts";
 import { dhtAbout, type dhtConfig } from "./config.ts";
-import { DurableStore } from "./durable-store.ts";
+import { DurableStore, REFUSAL } from "./durable-store.ts";
 import { addMetrics, consoleLine, SlidingRate, StatsLine, thousands, type DhtFigures } from "./figures.ts";
 import { RespPort } from "./resp-port.ts";
 
@@ -296,9 +296,12 @@ export const dht = defineRole({
       mode: config.durability,
       memoryBytesMax: config.limits.memoryBytesMax,
       compaction: config.compaction,
-      onDurable: (position) => gate?.onDurable(position),
+      onDurable: () => gate?.onProgress(),
       onDrain: () => node?.onLogDrain(),
-      onRefusal: (text) => node?.refuseWrites(text),
+      onRefusal: (text) => {
+        node?.refuseWrites(text);
+        gate?.onProgress();
+      },
       onGroup: (_bytes, durationMs) => {
         syncs.observe(durationMs / 1000);
         node?.recordSync(durationMs);
@@ -309,7 +312,7 @@ export const dht = defineRole({
     if (config.durability === "memory") log.warn("durability is \"memory\": every record is gone when this process ends");
     gate = new ReplyGate(durable);
     node = new DhtNode(context, durable, gate);
-    if (durable.refusal !== undefined) node.refuseWrites(`MISCONF ${durable.refusal}`);
+    if (durable.refusal !== undefined) node.refuseWrites(REFUSAL);
     await node.listen();
     return node;
   },

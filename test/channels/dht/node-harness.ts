@@ -125,9 +125,12 @@ export class TestNode {
       mode: options.mode ?? "log",
       memoryBytesMax: 0,
       compaction: { logBytesMin: options.logBytesMin ?? 1 << 26, growthPercent: 100 },
-      onDurable: (position) => gate?.onDurable(position),
+      onDurable: () => gate?.onProgress(),
       onDrain: () => node?.port.onLogDrain(),
-      onRefusal: (text) => node?.refuseWrites(text),
+      onRefusal: (text) => {
+        node?.refuseWrites(text);
+        gate?.onProgress();
+      },
       onFatal: (error) => {
         if (node !== undefined) node.fatal = error;
       },
