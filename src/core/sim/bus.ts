@@ -164,7 +164,10 @@ export class Bus<Message> {
     if (mode === "coin") return nodes.filter(() => this.#random.integer(2) === 0);
     const size = mode === "single" ? 1 : 1 + this.#random.integer(Math.max(1, nodes.length - 1));
     const rest = [...nodes];
-    return Array.from({ length: size }, () => rest.splice(this.#random.integer(rest.length), 1)[0] as Address);
+    return Array.from(
+      { length: size },
+      () => rest.splice(this.#random.integer(rest.length), 1)[0] as Address,
+    );
   }
 
   #chance(probability: number): boolean {

@@ -115,7 +115,9 @@ export class SimNetwork {
     const port = options.port === 0 ? this.#nextPort++ : options.port;
     const key = `${host}:${port}`;
     if (this.#listeners.has(key)) {
-      throw new NxError("NX_LISTEN_IN_USE", `${options.host}:${port} is in use`, { hint: "choose another port" });
+      throw new NxError("NX_LISTEN_IN_USE", `${options.host}:${port} is in use`, {
+        hint: "choose another port",
+      });
     }
     const accept = (end: End) => end.openWith(options.handlers as SocketHandlers<unknown>);
     this.#listeners.set(key, { host, accept });
@@ -127,7 +129,9 @@ export class SimNetwork {
     const port = this.#nextPort++;
     return new Promise((resolve, reject) => {
       const fail = (reason: string) =>
-        reject(new NxError("NX_CONNECT_FAILED", `cannot connect to ${options.host}:${options.port}: ${reason}`));
+        reject(
+          new NxError("NX_CONNECT_FAILED", `cannot connect to ${options.host}:${options.port}: ${reason}`),
+        );
       if (this.isCut(from, to) || this.isCut(to, from)) {
         this.scheduler.after(this.options.connectTimeoutMs, () => fail("no answer"));
         return;

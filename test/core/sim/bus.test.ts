@@ -66,7 +66,10 @@ test("nodes share no memory through a message", () => {
 });
 
 /** Who can reach whom after `cut` was applied to five nodes: `from>to`. */
-function reachable(seed: number, cut: (bus: Bus<string>) => void): { pairs: Set<string>; bus: Bus<string>; send: () => void } {
+function reachable(
+  seed: number,
+  cut: (bus: Bus<string>) => void,
+): { pairs: Set<string>; bus: Bus<string>; send: () => void } {
   const scheduler = new Scheduler(seed);
   const bus = new Bus<string>(scheduler);
   const nodes = ["n1", "n2", "n3", "n4", "n5"];
@@ -93,7 +96,10 @@ test("a symmetric partition silences both directions, an asymmetric one leaves o
 });
 
 test("after healing everyone reaches everyone", () => {
-  const { pairs, bus, send } = reachable(3, (cut) => void cut.partition({ mode: "single", isSymmetric: true }));
+  const { pairs, bus, send } = reachable(
+    3,
+    (cut) => void cut.partition({ mode: "single", isSymmetric: true }),
+  );
   expect(pairs.size).toBe(12);
   bus.heal();
   send();

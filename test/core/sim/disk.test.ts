@@ -36,7 +36,8 @@ function statesOf(disk: SimDisk, model: CrashModel, describe: (root: DirectoryNo
   return [...found].sort();
 }
 
-const filled = (letter: string, sectors: number) => new Uint8Array(SECTOR * sectors).fill(letter.charCodeAt(0));
+const filled = (letter: string, sectors: number) =>
+  new Uint8Array(SECTOR * sectors).fill(letter.charCodeAt(0));
 
 test("any subset of unsynced sectors may survive power loss, and every version of each", () => {
   const disk = onDisk(async (disk) => {
@@ -100,7 +101,11 @@ const nameStates = (names: CrashModel["names"]) =>
       await disk.rename("/tmp", "/old");
     }),
     { names, isTearing: false },
-    (root) => [...root.entries.keys()].sort().map((name) => `${name}=${describeFile(root, name)}`).join(" "),
+    (root) =>
+      [...root.entries.keys()]
+        .sort()
+        .map((name) => `${name}=${describeFile(root, name)}`)
+        .join(" "),
   );
 
 test("unsynced names survive as a prefix in ordered mode", () => {
@@ -121,7 +126,9 @@ test("synced names and contents survive whatever is chosen", () => {
     await file.sync();
     await disk.syncDirectory("/");
   });
-  expect(statesOf(disk, { names: "any", isTearing: true }, (root) => describeFile(root, "f"))).toEqual(["aaa"]);
+  expect(statesOf(disk, { names: "any", isTearing: true }, (root) => describeFile(root, "f"))).toEqual([
+    "aaa",
+  ]);
 });
 
 test("more states than the limit are sampled, and it says so", () => {
@@ -159,7 +166,12 @@ test("the n-th call fails, once or from then on, and names file and reason", () 
     const outcomes = async () => {
       const results: string[] = [];
       for (let call = 0; call < 4; call++) {
-        results.push(await file.write(new Uint8Array(1), 0).then(() => "ok", (error: NxError) => error.code));
+        results.push(
+          await file.write(new Uint8Array(1), 0).then(
+            () => "ok",
+            (error: NxError) => error.code,
+          ),
+        );
       }
       return results.join(" ");
     };

@@ -11,7 +11,10 @@ interface Peer {
   drains: number;
 }
 
-function recorder(onOpen: (socket: Socket) => void = () => undefined): { peer: Peer; handlers: SocketHandlers<Peer> } {
+function recorder(onOpen: (socket: Socket) => void = () => undefined): {
+  peer: Peer;
+  handlers: SocketHandlers<Peer>;
+} {
   const peer: Peer = { received: [], closes: [], drains: 0 };
   return {
     peer,
@@ -37,7 +40,11 @@ interface Pair {
   wait: (ms: number) => Promise<void>;
 }
 
-function connected(seed: number, run: (pair: Pair) => Promise<void>, options: SimNetOptions = {}): SimNetwork {
+function connected(
+  seed: number,
+  run: (pair: Pair) => Promise<void>,
+  options: SimNetOptions = {},
+): SimNetwork {
   const scheduler = new Scheduler(seed);
   const network = new SimNetwork(scheduler, options);
   const wait = (ms: number) => new Promise<void>((resolve) => scheduler.after(ms, resolve));
@@ -45,11 +52,18 @@ function connected(seed: number, run: (pair: Pair) => Promise<void>, options: Si
     let server: Socket | undefined;
     const serverSide = recorder((socket) => (server = socket));
     const clientSide = recorder();
-    const listener = await network.host("10.0.0.1").listen({ host: "10.0.0.1", port: 0, handlers: serverSide.handlers });
+    const listener = await network
+      .host("10.0.0.1")
+      .listen({ host: "10.0.0.1", port: 0, handlers: serverSide.handlers });
     const client = await network
       .host("10.0.0.2")
       .connect({ host: "10.0.0.1", port: listener.port, handlers: clientSide.handlers });
-    const both = { client, server: server as unknown as Socket, clientPeer: clientSide.peer, serverPeer: serverSide.peer };
+    const both = {
+      client,
+      server: server as unknown as Socket,
+      clientPeer: clientSide.peer,
+      serverPeer: serverSide.peer,
+    };
     await run({ scheduler, network, wait, ...both });
   });
   return network;
@@ -142,7 +156,10 @@ test("a reset drops what was under way and closes both sides with an error", () 
 });
 
 test("the peers of a killed process hear a reset, those of a host without power hear nothing", () => {
-  for (const [how, closes] of [["process", ["ECONNRESET"]], ["power", []]] as const) {
+  for (const [how, closes] of [
+    ["process", ["ECONNRESET"]],
+    ["power", []],
+  ] as const) {
     connected(7, async ({ network, client, clientPeer, serverPeer, wait }) => {
       client.write(pattern(100));
       network.kill("10.0.0.1", how);
@@ -177,7 +194,11 @@ test("connecting fails where nobody listens, where the link is cut, and a port i
   const scheduler = new Scheduler(9);
   const network = new SimNetwork(scheduler);
   const { handlers } = recorder();
-  const code = (promise: Promise<unknown>) => promise.then(() => "connected", (error: NxError) => error.message);
+  const code = (promise: Promise<unknown>) =>
+    promise.then(
+      () => "connected",
+      (error: NxError) => error.message,
+    );
   scheduler.run(async () => {
     const [a, b] = [network.host("10.0.0.1"), network.host("10.0.0.2")];
     expect(await code(b.connect({ host: "10.0.0.1", port: 1, handlers }))).toContain("10.0.0.1:1: refused");

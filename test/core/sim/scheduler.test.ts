@@ -73,7 +73,9 @@ test("ends a run that does not end by itself, by time and by events", () => {
     return scheduler;
   };
   const forever = () => new Promise(() => undefined);
-  expect(() => endless().run(forever, { timeLimitMs: 1000 })).toThrow("not finished within 1000 simulated ms");
+  expect(() => endless().run(forever, { timeLimitMs: 1000 })).toThrow(
+    "not finished within 1000 simulated ms",
+  );
   expect(() => endless().run(forever, { eventsMax: 50 })).toThrow("not finished within 50 events");
 });
 
@@ -116,7 +118,9 @@ test("fails a simulation in which an expected fault never happened", () => {
   const faults = new FaultCounts();
   faults.count("torn sector", 2);
   faults.requireAll(["torn sector"]);
-  expect(() => faults.requireAll(["torn sector", "disk full"])).toThrow("never injected: disk full (it injected torn sector 2)");
+  expect(() => faults.requireAll(["torn sector", "disk full"])).toThrow(
+    "never injected: disk full (it injected torn sector 2)",
+  );
 });
 
 test("runs a million events in a second or so", () => {
