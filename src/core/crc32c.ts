@@ -1,8 +1,8 @@
 /**
  * CRC-32C (Castagnoli, reflected, polynomial 0x1EDC6F41), in plain TypeScript.
  *
- * The C library has the fast one; this is the same function for tools and tests that run without it, and the model
- * that the C one is tested against.
+ * The C library has the fast one; this is the same function for tools and tests that run without it, and the
+ * model that the C one is tested against.
  */
 
 /** Continues a CRC: `crc(ab, 0) === crc(b, crc(a, 0))`. The result is an unsigned 32-bit integer. */

@@ -1,8 +1,8 @@
 /**
  * Turns a failed system call into the error an operator reads: what failed, on which file, what to do.
  *
- * Invariant: a full disk and a failing disk are told apart here and nowhere else, for the real and the simulated
- * disk alike. Errors that callers branch on (ENOENT, EEXIST) pass unchanged.
+ * Invariant: a full disk and a failing disk are told apart here and nowhere else, for the real and the
+ * simulated disk alike. Errors that callers branch on (ENOENT, EEXIST) pass unchanged.
  */
 import { errnoOf, NxError } from "./errors.ts";
 

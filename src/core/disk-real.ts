@@ -1,13 +1,15 @@
 /**
  * The disk seam on a real file system, through `node:fs` with callbacks.
  *
- * Invariant: no call blocks the event loop; each runs on Bun's thread pool. A write counts as written only when
- * every byte was taken, and errors are those of `disk-error.ts`. A crash leaves what POSIX leaves: see `disk.ts`.
+ * Invariant: no call blocks the event loop; each runs on Bun's thread pool. A write counts as written only
+ * when every byte was taken, and errors are those of `disk-error.ts`. A crash leaves what POSIX leaves: see
+ * `disk.ts`.
  *
  * Measured here (ext4 on a virtio disk, median of 600 appends each): a write followed by fdatasync takes
- * 150-190 us over blocks that were written with zeros before, 210-430 us where it makes the file longer, because
- * then each sync also commits the journal. Unwritten extents (fallocate) need that commit too, so `allocate`
- * writes zeros. A descriptor with O_DSYNC was no faster (155-180 us), so write and sync stay two calls.
+ * 150-190 us over blocks that were written with zeros before, 210-430 us where it makes the file longer,
+ * because then each sync also commits the journal. Unwritten extents (fallocate) need that commit too, so
+ * `allocate` writes zeros. A descriptor with O_DSYNC was no faster (155-180 us), so write and sync stay two
+ * calls.
  */
 import * as fs from "node:fs";
 import { dirname } from "node:path";
@@ -217,7 +219,8 @@ async function writePid(path: string, fd: number): Promise<void> {
   try {
     await call<number>("write", path, (done) => fs.write(fd, text, 0, text.byteLength, 0, done));
   } catch (error) {
-    // The lock holds without the number, which is only for messages; a full disk must not keep a reader from starting.
+    // The lock holds without the number, which is only for messages; a full disk must not keep a reader from
+    // starting.
     if ((error as NxError).code !== "NX_DISK_FULL") throw error;
   }
 }

@@ -5,10 +5,10 @@
  *   snapshot-0000000007.nxl   everything appended before segment 7
  *   *.tmp                     unfinished: a segment being allocated or a snapshot being written
  *
- * Invariant: a name without `.tmp` is given only to a complete, synced file, and that a segment has its name means
- * that every earlier segment was completely written and synced. So the newest snapshot and the segments from its
- * number on are the log, at every moment; older files and `.tmp` files are leftovers of a crash. Unknown names are
- * not ours and stay.
+ * Invariant: a name without `.tmp` is given only to a complete, synced file, and that a segment has its name
+ * means that every earlier segment was completely written and synced. So the newest snapshot and the segments
+ * from its number on are the log, at every moment; older files and `.tmp` files are leftovers of a crash.
+ * Unknown names are not ours and stay.
  */
 import type { DirectoryEntry } from "./disk.ts";
 import { corrupt } from "./log-frame.ts";

@@ -1,24 +1,25 @@
 /**
  * The append log with group commit that every durable role stands on.
  *
- * Invariant: `durablePosition` never passes a byte that power loss could take. Appends are gathered into a group;
- * a group is one checksummed frame, written and synced before the next one is written. So at most the last frame
- * can be torn by a crash, and it holds nothing that was acknowledged.
+ * Invariant: `durablePosition` never passes a byte that power loss could take. Appends are gathered into a
+ * group; a group is one checksummed frame, written and synced before the next one is written. So at most the
+ * last frame can be torn by a crash, and it holds nothing that was acknowledged.
  *
- * What a crash does: the log holds every acknowledged append, in order and once, possibly followed by whole groups
- * that were on their way. What damage does: a flipped bit is reported with file and byte, nothing behind it is
- * served. One case cannot be told from a crash: damage of the very last frame looks like a torn tail. It is closed
- * by the next group, and, when none follows within `sealDelayMs`, by a seal, an empty frame. Damage that hits the
- * last acknowledged group within that time AND is followed by a crash before the next frame is cut as if torn, and
- * its size is reported as `tornBytes`. A seal that is damaged itself is cut and costs nothing. Not detected either:
- * an operator who removes the newest segment file.
+ * What a crash does: the log holds every acknowledged append, in order and once, possibly followed by whole
+ * groups that were on their way. What damage does: a flipped bit is reported with file and byte, nothing
+ * behind it is served. One case cannot be told from a crash: damage of the very last frame looks like a torn
+ * tail. It is closed by the next group, and, when none follows within `sealDelayMs`, by a seal, an empty
+ * frame. Damage that hits the last acknowledged group within that time AND is followed by a crash before the
+ * next frame is cut as if torn, and its size is reported as `tornBytes`. A seal that is damaged itself is cut
+ * and costs nothing. Not detected either: an operator who removes the newest segment file.
  *
- * A full disk: the log turns "full", keeps everything that was appended in memory, acknowledges none of it, refuses
- * more, tries again by itself, and goes on where it stopped. A failed write or sync: the log turns "failed" for
- * good, because after a failed sync nobody knows what is on disk; its owner must stop.
+ * A full disk: the log turns "full", keeps everything that was appended in memory, acknowledges none of it,
+ * refuses more, tries again by itself, and goes on where it stopped. A failed write or sync: the log turns
+ * "failed" for good, because after a failed sync nobody knows what is on disk; its owner must stop.
  *
- * Fault model: a torn sector holds, byte by byte, its old or its new content. Frames share sectors, so a medium that
- * turns a sector it was rewriting into garbage can damage the frame before; that is reported as damage.
+ * Fault model: a torn sector holds, byte by byte, its old or its new content. Frames share sectors, so a
+ * medium that turns a sector it was rewriting into garbage can take the end of the frame before it along; that
+ * is outside this model.
  */
 import type { Timer } from "./clock.ts";
 import { assert, NxError } from "./errors.ts";
@@ -68,8 +69,8 @@ export class LogFile {
   }
 
   /**
-   * Replays what `directory` holds, then opens it for appending. On a full disk the log opens in state "full".
-   * Throws NX_DATA_CORRUPT or NX_DATA_VERSION (nothing was changed then), or NX_DISK_FAILED.
+   * Replays what `directory` holds, then opens it for appending. On a full disk the log opens in state
+   * "full". Throws NX_DATA_CORRUPT or NX_DATA_VERSION (nothing was changed then), or NX_DISK_FAILED.
    */
   static async open(options: LogOptions, replay: Replay): Promise<LogFile> {
     const settings: Settings = { ...defaults, ...options };
@@ -124,8 +125,9 @@ export class LogFile {
 
   /**
    * Copies `bytes` into the gathering group and returns the position behind them: they are durable once
-   * `durablePosition` has reached it. Replay hands a group's appends over as one run of bytes, so an owner that
-   * needs their bounds frames them itself. Throws when the state is not "open": check before changing memory.
+   * `durablePosition` has reached it. Replay hands a group's appends over as one run of bytes, so an owner
+   * that needs their bounds frames them itself. Throws when the state is not "open": check before changing
+   * memory.
    */
   append(bytes: Uint8Array): number {
     this.assertOpen();
@@ -137,7 +139,9 @@ export class LogFile {
     return this.#queue.position;
   }
 
-  /** Resolves when everything appended so far is durable; rejects when the log fails. Waits while it is full. */
+  /**
+   * Resolves when everything appended so far is durable; rejects when the log fails. Waits while it is full.
+   */
   flush(): Promise<void> {
     if (this.#queue.durablePosition >= this.#queue.position) return Promise.resolve();
     if (this.#state === "failed") return Promise.reject(this.#error);
@@ -146,7 +150,9 @@ export class LogFile {
     return durable;
   }
 
-  /** True when the log has outgrown its snapshot: more than `bytesMin` and more than `factor` times its size. */
+  /**
+   * True when the log has outgrown its snapshot: more than `bytesMin` and more than `factor` times its size.
+   */
   isCompactionDue(bytesMin: number, factor: number): boolean {
     const limit = Math.max(bytesMin, factor * this.#snapshotBytes);
     return this.#state === "open" && this.#compaction === undefined && this.#logBytes > limit;
@@ -154,9 +160,9 @@ export class LogFile {
 
   /**
    * Replaces the log so far by a snapshot while appends go on. `source` is called at once, before any further
-   * append: what it streams must restore, together with a replay of all later appends, the state of the owner.
-   * An owner whose appends are idempotent may stream a state that moves on meanwhile.
-   * Throws NX_DISK_FULL and keeps the log as it was when the snapshot does not fit.
+   * append: what it streams must restore, together with a replay of all later appends, the state of the
+   * owner. An owner whose appends are idempotent may stream a state that moves on meanwhile. Throws
+   * NX_DISK_FULL and keeps the log as it was when the snapshot does not fit.
    */
   async compact(source: () => Chunks): Promise<void> {
     this.assertOpen();
@@ -172,7 +178,10 @@ export class LogFile {
     }
   }
 
-  /** Makes everything durable and stops. Throws NX_DISK_FULL when that is not possible now; call it again then. */
+  /**
+   * Makes everything durable and stops. Throws NX_DISK_FULL when that is not possible now; call it again
+   * then.
+   */
   async close(): Promise<void> {
     if (this.#state === "closed") return;
     this.#isClosing = true;
@@ -191,7 +200,8 @@ export class LogFile {
     await this.#release();
   }
 
-  // --- group commit ----------------------------------------------------------------------------------------------
+  // --- group commit
+  // ----------------------------------------------------------------------------------------------
 
   /** Lets every request that is readable in this turn of the event loop join the group. */
   #pumpAtEndOfTurn(): void {
@@ -294,7 +304,8 @@ export class LogFile {
   async #rotate(): Promise<void> {
     const { disk, directory, crc32c, random, payloadFormat } = this.#options;
     const spare = await this.#spares.get();
-    // Half a frame, from a write that met a full disk, must not stand before a segment: it would pass for damage.
+    // Half a frame, from a write that met a full disk, must not stand before a segment: it would pass for
+    // damage.
     if (this.#segment?.hasResidue === true) await this.#segment.finish();
     const segment = await Segment.begin(disk, directory, crc32c, spare, {
       kind: FileKind.segment,
@@ -331,9 +342,10 @@ export class LogFile {
   }
 
   /**
-   * Waits until everything appended so far is durable. A snapshot of a state that moved on may hold half of an
-   * append that came meanwhile: only the replay of that append makes it whole, so it must not be lost once the
-   * snapshot counts. On a full disk the snapshot is given up, because it takes the space that the appends need.
+   * Waits until everything appended so far is durable. A snapshot of a state that moved on may hold half of
+   * an append that came meanwhile: only the replay of that append makes it whole, so it must not be lost once
+   * the snapshot counts. On a full disk the snapshot is given up, because it takes the space that the appends
+   * need.
    */
   async #settle(): Promise<void> {
     const { position } = this.#queue;
@@ -351,7 +363,8 @@ export class LogFile {
     }
   }
 
-  // --- trouble ---------------------------------------------------------------------------------------------------
+  // --- trouble
+  // ---------------------------------------------------------------------------------------------------
 
   #interrupt(error: unknown): void {
     if (this.#state === "failed" || this.#state === "closed") return;

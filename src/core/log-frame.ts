@@ -1,10 +1,10 @@
 /**
  * The bytes of a log: one header per file, then frames. Everything else about logs is built on this codec.
  *
- * Invariant: a frame is valid only in the file and at the offset it was written for, because its checksums are
- * seeded with the file's random id and its header names its offset. Bytes of a user, even a verbatim copy of a log
- * file, are therefore never taken for a frame. Every byte between the header and the end of the last frame is
- * covered by a checksum, padding included.
+ * Invariant: a frame is valid only in the file and at the offset it was written for, because its checksums
+ * are seeded with the file's random id and its header names its offset. Bytes of a user, even a verbatim copy
+ * of a log file, are therefore never taken for a frame. Every byte between the header and the end of the last
+ * frame is covered by a checksum, padding included.
  *
  * All integers are little-endian. A file, 64 bytes of header first:
  *
@@ -32,7 +32,8 @@
  *       32     n  payload
  *              p  zeros up to a multiple of 16
  *
- * The file's seed is the CRC-32C of its file id. The payload of an end frame: u64 data frames, u64 payload bytes.
+ * The file's seed is the CRC-32C of its file id. The payload of an end frame: u64 data frames, u64 payload
+ * bytes.
  */
 import type { Crc32c } from "./crc32c.ts";
 import { NxError } from "./errors.ts";
@@ -67,7 +68,9 @@ export interface FileHeader {
   payloadFormat: number;
 }
 
-/** A buffer with an explicit ArrayBuffer: such memory never moves while an asynchronous read or write uses it. */
+/**
+ * A buffer with an explicit ArrayBuffer: such memory never moves while an asynchronous read or write uses it.
+ */
 export function newBuffer(length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new ArrayBuffer(length));
 }
@@ -154,8 +157,8 @@ export class FrameCodec {
   }
 
   /**
-   * Completes `frame` in place: its payload of `payloadBytes` already stands behind the space for the header, and
-   * its length is `frameBytes(payloadBytes)`. `offset` is where it will be written.
+   * Completes `frame` in place: its payload of `payloadBytes` already stands behind the space for the header,
+   * and its length is `frameBytes(payloadBytes)`. `offset` is where it will be written.
    */
   seal(frame: Uint8Array, kind: FrameKind, number: number, payloadBytes: number, offset: number): void {
     const view = viewOf(frame);

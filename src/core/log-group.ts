@@ -1,8 +1,8 @@
 /**
  * Groups: what was appended while the previous group was on its way to disk.
  *
- * Invariant: a group's buffer starts with room for the frame header, so one write call takes header, payload and
- * padding. Buffers are reused; in steady state an append allocates nothing.
+ * Invariant: a group's buffer starts with room for the frame header, so one write call takes header, payload
+ * and padding. Buffers are reused; in steady state an append allocates nothing.
  */
 import { FRAME_ALIGN_BYTES, FRAME_HEADER_BYTES, frameBytes, newBuffer } from "./log-frame.ts";
 

@@ -1,8 +1,10 @@
 /**
- * Looks at a log directory without changing it, for the offline tools: what is there, is it whole, what can be saved.
+ * Looks at a log directory without changing it, for the offline tools: what is there, is it whole, what can
+ * be saved.
  *
- * Invariant: nothing is written. The owner must be stopped (its lock taken): a running log looks torn at its end.
- * A directory that is reported whole is one that `recover` loads; a torn tail is whole, because a crash leaves it.
+ * Invariant: nothing is written. The owner must be stopped (its lock taken): a running log looks torn at its
+ * end. A directory that is reported whole is one that `recover` loads; a torn tail is whole, because a crash
+ * leaves it.
  */
 import type { Crc32c } from "./crc32c.ts";
 import type { Disk } from "./disk.ts";

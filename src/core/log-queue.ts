@@ -1,9 +1,9 @@
 /**
  * What waits for the disk: groups of appends, in order, and the cuts between them.
  *
- * Invariant: an append joins the last group until that group is being written, and never one in front of a cut.
- * `durablePosition` moves only in `complete`, by whole groups, in order. Everything here is lost by a crash, and
- * nothing of it was acknowledged.
+ * Invariant: an append joins the last group until that group is being written, and never one in front of a
+ * cut. `durablePosition` moves only in `complete`, by whole groups, in order. Everything here is lost by a
+ * crash, and nothing of it was acknowledged.
  */
 import { Group, GroupPool } from "./log-group.ts";
 

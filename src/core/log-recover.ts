@@ -1,12 +1,12 @@
 /**
  * Loads what a log directory holds and leaves it ready for the next segment.
  *
- * Invariant: either every acknowledged append is replayed, in order and once, or NX_DATA_CORRUPT names file and
- * byte and nothing was changed. What is replayed is durable before this returns: a tail that a killed process
- * wrote but never synced is synced here, because readers will see it.
+ * Invariant: either every acknowledged append is replayed, in order and once, or NX_DATA_CORRUPT names file
+ * and byte and nothing was changed. What is replayed is durable before this returns: a tail that a killed
+ * process wrote but never synced is synced here, because readers will see it.
  *
- * A bad frame at the very end of the last segment is a torn tail and cut. It is damage when a valid frame (a seal
- * is enough) or another segment follows. See `log-file.ts` for the window in which the two look alike.
+ * A bad frame at the very end of the last segment is a torn tail and cut. It is damage when a valid frame (a
+ * seal is enough) or another segment follows. See `log-file.ts` for the window in which the two look alike.
  */
 import type { Crc32c } from "./crc32c.ts";
 import type { Disk, DiskFile } from "./disk.ts";
@@ -132,9 +132,10 @@ export function checkSegmentEnd(scan: Scan, path: string, isLast: boolean): void
 }
 
 /**
- * Cuts what is behind the last good frame and makes that frame durable. It is the only one in doubt: each frame
- * before it was synced before its successor was written. A sync alone would not do: if a sync of the killed
- * process had failed, the kernel shows the frame from memory but will never write it, so it is written again.
+ * Cuts what is behind the last good frame and makes that frame durable. It is the only one in doubt: each
+ * frame before it was synced before its successor was written. A sync alone would not do: if a sync of the
+ * killed process had failed, the kernel shows the frame from memory but will never write it, so it is written
+ * again.
  */
 async function secureTail(file: DiskFile, scan: Scan): Promise<void> {
   if (scan.fileBytes > scan.endOffset) await file.truncate(scan.endOffset);

@@ -1,10 +1,10 @@
 /**
  * Reads one log file front to back, in large chunks, and says how it ends.
  *
- * Invariant: `onFrame` sees only frames whose header and payload checksums fit, in order, without a gap. The first
- * frame that does not fit ends the reading. Whether that is a torn tail or damage is told by what follows: a frame
- * is written only after its predecessor was synced, so a valid frame behind a bad one proves that the bad one was
- * whole once.
+ * Invariant: `onFrame` sees only frames whose header and payload checksums fit, in order, without a gap. The
+ * first frame that does not fit ends the reading. Whether that is a torn tail or damage is told by what
+ * follows: a frame is written only after its predecessor was synced, so a valid frame behind a bad one proves
+ * that the bad one was whole once.
  */
 import type { Crc32c } from "./crc32c.ts";
 import type { DiskFile } from "./disk.ts";
@@ -178,7 +178,9 @@ function take(header: FrameHeader, payload: Uint8Array, scan: Scan, path: string
   }
 }
 
-/** Looks behind the last good frame: at anything that is not zero, and at frames that are valid all the same. */
+/**
+ * Looks behind the last good frame: at anything that is not zero, and at frames that are valid all the same.
+ */
 async function inspectResidue(
   file: DiskFile,
   codec: FrameCodec,

@@ -1,9 +1,10 @@
 /**
  * One log segment while it is written, and the spare that will become the next one.
  *
- * Invariant: a segment gets its name only when its blocks were allocated, its header was synced, and every frame of
- * the segments before it was synced. Zeros are written into a spare beforehand, so that a full disk shows before
- * the space is needed, and so that a sync has no metadata to commit. A crash leaves at most one `spare.tmp`.
+ * Invariant: a segment gets its name only when its blocks were allocated, its header was synced, and every
+ * frame of the segments before it was synced. Zeros are written into a spare beforehand, so that a full disk
+ * shows before the space is needed, and so that a sync has no metadata to commit. A crash leaves at most one
+ * `spare.tmp`.
  */
 import type { Disk, DiskFile } from "./disk.ts";
 import { errnoOf, NxError } from "./errors.ts";
@@ -64,8 +65,8 @@ export async function removeIfExists(disk: Disk, path: string): Promise<void> {
 }
 
 /**
- * For what must not be tried again, whatever its reason: a sync, because the kernel may have dropped what it could
- * not write, and everything behind the rename, because the spare is no spare any more.
+ * For what must not be tried again, whatever its reason: a sync, because the kernel may have dropped what it
+ * could not write, and everything behind the rename, because the spare is no spare any more.
  */
 async function finalOnFailure<Value>(operation: Promise<Value>): Promise<Value> {
   try {
@@ -95,7 +96,9 @@ export class Segment {
     this.#codec = new FrameCodec(header.id, crc32c);
   }
 
-  /** Makes the spare the segment that `header` describes; may be repeated when it failed for want of space. */
+  /**
+   * Makes the spare the segment that `header` describes; may be repeated when it failed for want of space.
+   */
   static async begin(
     disk: Disk,
     directory: string,

@@ -1,9 +1,9 @@
 /**
  * Writes a snapshot beside a running log.
  *
- * Invariant: `snapshot-N.nxl` appears in one step, complete and synced: it is written as `.tmp`, closed with an end
- * frame that counts its frames and bytes, synced, renamed, and the directory is synced. Until then the previous
- * snapshot and all segments stay, so every crash leaves a directory that loads.
+ * Invariant: `snapshot-N.nxl` appears in one step, complete and synced: it is written as `.tmp`, closed with
+ * an end frame that counts its frames and bytes, synced, renamed, and the directory is synced. Until then the
+ * previous snapshot and all segments stay, so every crash leaves a directory that loads.
  */
 import type { Crc32c } from "./crc32c.ts";
 import type { Disk, DiskFile } from "./disk.ts";
@@ -40,8 +40,8 @@ export interface SnapshotTarget {
 export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 
 /**
- * Writes all `chunks` and gives the snapshot its name; returns its size in bytes. Leaves nothing when it fails.
- * `assertWanted` throws when the snapshot is no longer of use.
+ * Writes all `chunks` and gives the snapshot its name; returns its size in bytes. Leaves nothing when it
+ * fails. `assertWanted` throws when the snapshot is no longer of use.
  */
 export async function writeSnapshot(
   target: SnapshotTarget,

@@ -1,8 +1,9 @@
 /**
  * Keeps one allocated segment in reserve.
  *
- * Invariant: the next segment's space is claimed while the present one still has room, so a disk that runs full is
- * noticed (`isSpaceShort`) before anything has to be refused. At most one `spare.tmp` exists, written by one task.
+ * Invariant: the next segment's space is claimed while the present one still has room, so a disk that runs
+ * full is noticed (`isSpaceShort`) before anything has to be refused. At most one `spare.tmp` exists, written
+ * by one task.
  */
 import type { Clock, Timer } from "./clock.ts";
 import type { Disk } from "./disk.ts";

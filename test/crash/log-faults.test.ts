@@ -44,8 +44,8 @@ interface Outcome {
 }
 
 /**
- * Runs the history while a planned call fails. A process whose log has failed stops; then the machine loses power,
- * and a restart on the healed disk must find everything that was acknowledged.
+ * Runs the history while a planned call fails. A process whose log has failed stops; then the machine loses
+ * power, and a restart on the healed disk must find everything that was acknowledged.
  */
 function runWithFailure(plan: PlannedFailure, seed: number): Outcome {
   const scheduler = new Scheduler(seed);
@@ -230,7 +230,8 @@ test("a rotation is not tried again once the new segment has its name", () => {
   expect(restart(disk.capture(), whole).byteLength).toBe(owner.acknowledged);
 });
 
-// --- flipped bits --------------------------------------------------------------------------------------------------
+// --- flipped bits
+// --------------------------------------------------------------------------------------------------
 
 /** A directory with a snapshot and two segments; the last group is sealed, the process was killed. */
 function smallDirectory(subject: Subject): { disk: DirectoryNode; stream: Uint8Array } {

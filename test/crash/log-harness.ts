@@ -1,9 +1,9 @@
 /**
  * Drives the real log code on a simulated disk and judges what a restart finds.
  *
- * The owner in these tests is the simplest that can notice everything: its state is the concatenation of all its
- * appends. A restart must therefore replay exactly the first L bytes of that stream, where L is at least what was
- * acknowledged, and is the end of a group.
+ * The owner in these tests is the simplest that can notice everything: its state is the concatenation of all
+ * its appends. A restart must therefore replay exactly the first L bytes of that stream, where L is at least
+ * what was acknowledged, and is the end of a group.
  */
 import { crc32c, type Crc32c } from "../../src/core/crc32c.ts";
 import type { Disk } from "../../src/core/disk.ts";
@@ -210,7 +210,10 @@ export function judge(
   return verdictOn(find(disk, of, subject), acknowledged);
 }
 
-/** What a restart finds: the length of a proper prefix of the stream, or what is wrong whatever was acknowledged. */
+/**
+ * What a restart finds: the length of a proper prefix of the stream, or what is wrong whatever was
+ * acknowledged.
+ */
 type Finding = number | string;
 
 function find(disk: DirectoryNode, of: Recording, subject: Subject): Finding {

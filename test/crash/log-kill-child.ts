@@ -1,4 +1,6 @@
-/** A process to kill: appends to the log in argv[2] as fast as it is acknowledged, and prints what is durable. */
+/**
+ * A process to kill: appends to the log in argv[2] as fast as it is acknowledged, and prints what is durable.
+ */
 import { writeSync } from "node:fs";
 import { LogFile } from "../../src/core/log-file.ts";
 import { realWorld } from "../../src/core/world-real.ts";

@@ -39,7 +39,10 @@ async function verify(directory: string): Promise<number> {
   return position;
 }
 
-/** Lets a process append until it has reported `reports` times, kills it, and returns the last position it reported. */
+/**
+ * Lets a process append until it has reported `reports` times, kills it, and returns the last position it
+ * reported.
+ */
 async function appendAndKill(directory: string, reports: number): Promise<number> {
   const child = Bun.spawn([process.execPath, join(import.meta.dir, "log-kill-child.ts"), directory], {
     stdin: "ignore",

@@ -1,8 +1,8 @@
 /**
  * The log with one guarantee taken away at a time, to show that the crash suite would notice.
  *
- * The log's own code has no switches for this: what it relies on is injected, so a mutant is a disk that does less
- * than it says, or a checksum that fits everything.
+ * The log's own code has no switches for this: what it relies on is injected, so a mutant is a disk that does
+ * less than it says, or a checksum that fits everything.
  */
 import type { Disk, DiskFile, OpenMode } from "../../src/core/disk.ts";
 import { whole, type Subject } from "./log-harness.ts";

@@ -52,7 +52,8 @@ function randomHistory(seed: number): Step[] {
 test("every acknowledged append survives power loss at every moment of a tour", () => {
   const found = explore(record(tour, whole), whole, 1024);
   console.log(
-    `${found.points} moments, ${found.exhaustivePoints} of them exhaustively, ${found.states} states, ${found.restarts} different`,
+    `${found.points} moments, ${found.exhaustivePoints} of them exhaustively; ` +
+      `${found.states} states, ${found.restarts} different`,
   );
   expect(found.violations).toEqual([]);
   expect(found.states).toBeGreaterThan(15_000);
@@ -82,7 +83,9 @@ function exploreRestart(before: Before, subject: Subject, limit: number): string
   return explore(record(second, subject, before), subject, limit).violations;
 }
 
-/** Every moment of the tour, as it is after a kill (`limit` 0) or in `limit` of the states after power loss. */
+/**
+ * Every moment of the tour, as it is after a kill (`limit` 0) or in `limit` of the states after power loss.
+ */
 function earlierLives(limit: number): Before[] {
   const recording = record(tour, whole);
   const model = models[0] as CrashModel;

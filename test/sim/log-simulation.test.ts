@@ -22,7 +22,11 @@ test("a log keeps its promises through random lives and meets every kind of faul
 
 /** Seeds that found a defect once, each with what it was. */
 const regressions = [
-  { seed: 5673, steps: 600, story: "half a seal from a full disk stood before the next segment and passed for damage" },
+  {
+    seed: 5673,
+    steps: 600,
+    story: "half a seal from a full disk stood before the next segment and passed for damage",
+  },
   { seed: 5693, steps: 600, story: "as 5673, through a compaction" },
 ];
 

@@ -1,8 +1,9 @@
 /**
- * A long life of one log: random appends, compactions, kills, power losses, failing calls, full disks, flipped bits.
+ * A long life of one log: random appends, compactions, kills, power losses, failing calls, full disks,
+ * flipped bits.
  *
- * Invariant checked at each restart: what is replayed is a prefix of what was ever appended, at least as long as what
- * was acknowledged or replayed before. The whole run is a function of its seed.
+ * Invariant checked at each restart: what is replayed is a prefix of what was ever appended, at least as long
+ * as what was acknowledged or replayed before. The whole run is a function of its seed.
  */
 import { NxError } from "../../src/core/errors.ts";
 import type { LogFile, LogListener } from "../../src/core/log-file.ts";

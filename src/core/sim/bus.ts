@@ -1,10 +1,10 @@
 /**
  * A message network for state machines: it loses, repeats, delays, reorders, clogs and partitions.
  *
- * Invariant: a message that is delivered is one that was sent, unchanged (each copy is a clone, so nodes share no
- * memory), to a node that was attached when it arrived. Nothing else is promised: at most once, at least once and
- * order are the business of the protocols that run on it. After `heal` and with the fault rates at zero everything
- * arrives, which is what a test of liveness needs.
+ * Invariant: a message that is delivered is one that was sent, unchanged (each copy is a clone, so nodes
+ * share no memory), to a node that was attached when it arrived. Nothing else is promised: at most once, at
+ * least once and order are the business of the protocols that run on it. After `heal` and with the fault
+ * rates at zero everything arrives, which is what a test of liveness needs.
  */
 import type { Random } from "../random.ts";
 import { FaultCounts } from "./faults.ts";
@@ -28,7 +28,10 @@ export interface BusOptions {
 }
 
 export interface PartitionOptions {
-  /** `size`: a random size, then members at random; `coin`: each node picks its side; `single`: one node alone. */
+  /**
+   * `size`: a random size, then members at random; `coin`: each node picks its side; `single`: one node
+   * alone.
+   */
   mode: "size" | "coin" | "single";
   /** Asymmetric: one side still hears the other. */
   isSymmetric: boolean;

@@ -1,8 +1,8 @@
 /**
  * A simulated host's clock, possibly wrong: it drifts and its wall time can be stepped.
  *
- * Invariant: a killed clock runs nothing any more. A process that dies in a simulation takes its timers with it,
- * as a real one does; its promises simply never settle.
+ * Invariant: a killed clock runs nothing any more. A process that dies in a simulation takes its timers with
+ * it, as a real one does; its promises simply never settle.
  */
 import type { Clock, Timer } from "../clock.ts";
 import type { Scheduler } from "./scheduler.ts";

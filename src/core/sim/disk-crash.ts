@@ -3,9 +3,10 @@
  *
  * Invariant: a crash is a function of a series of choices, each "one of n". Random choices give one state;
  * `crashStates` walks the whole tree of choices and gives every state, so that a small history can be checked
- * against all of them. Per sector the choices are its durable content and every unsynced version of it; one sector,
- * the one in flight, may hold a mix of the durable and the newest content; per file every size it went through; per
- * directory a prefix of its unsynced changes ("ordered", as journalling file systems do) or any subset ("any").
+ * against all of them. Per sector the choices are its durable content and every unsynced version of it; one
+ * sector, the one in flight, may hold a mix of the durable and the newest content; per file every size it
+ * went through; per directory a prefix of its unsynced changes ("ordered", as journalling file systems do) or
+ * any subset ("any").
  */
 import { seededRandom } from "../random.ts";
 import { applyChange, DirectoryNode, FileNode, type Node, type Sector } from "./disk-state.ts";
@@ -108,8 +109,8 @@ export interface CrashStates {
 }
 
 /**
- * Calls `visit` with every state that a power loss now can leave. When there are more than `limit`, it visits the
- * extremes (nothing survived, everything survived) and a seeded sample instead.
+ * Calls `visit` with every state that a power loss now can leave. When there are more than `limit`, it visits
+ * the extremes (nothing survived, everything survived) and a seeded sample instead.
  */
 export function crashStates(
   root: DirectoryNode,

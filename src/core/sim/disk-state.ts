@@ -1,10 +1,10 @@
 /**
  * What a simulated disk holds: for every sector and every name what is certain, and what is in doubt.
  *
- * Invariant: `cache` is what the running system reads; `durable` is what power loss cannot take away; between the
- * two stand `versions`, the states a sector went through since it was last synced, any of which may be the one
- * that reached the medium. Names are in doubt independently of contents. Sector contents are never changed in
- * place, so a copy of a disk shares them and costs little.
+ * Invariant: `cache` is what the running system reads; `durable` is what power loss cannot take away; between
+ * the two stand `versions`, the states a sector went through since it was last synced, any of which may be
+ * the one that reached the medium. Names are in doubt independently of contents. Sector contents are never
+ * changed in place, so a copy of a disk shares them and costs little.
  */
 
 export interface Sector {
@@ -128,7 +128,10 @@ export class FileNode {
     this.#dropBeyondEnd();
   }
 
-  /** A failed sync: what was to be written is marked clean and never written again, although reads still show it. */
+  /**
+   * A failed sync: what was to be written is marked clean and never written again, although reads still show
+   * it.
+   */
   dropUnsynced(isDropped: () => boolean): void {
     for (const sector of this.sectors.values()) {
       if (sector.versions.length > 0 && isDropped()) sector.versions = [];

@@ -1,10 +1,10 @@
 /**
- * A simulated disk that uses every freedom `disk.ts` leaves: it loses what was not synced, tears sectors, fails
- * calls, runs full, drops data at a failed sync, and takes its time.
+ * A simulated disk that uses every freedom `disk.ts` leaves: it loses what was not synced, tears sectors,
+ * fails calls, runs full, drops data at a failed sync, and takes its time.
  *
  * Invariant: it never breaks a promise of the seam by itself. Everything that was synced is still there after
- * `crash`, unless a test damages it on purpose (`flipBit`). A call that is under way when the power goes never
- * settles, as its process is gone.
+ * `crash`, unless a test damages it on purpose (`flipBit`). A call that is under way when the power goes
+ * never settles, as its process is gone.
  */
 import { diskError } from "../disk-error.ts";
 import type { DirectoryEntry, Disk, DiskFile, DiskSpace, OpenMode } from "../disk.ts";
@@ -69,7 +69,8 @@ export class SimDisk implements Disk {
     this.#latencyMeanMs = options.latencyMeanMs ?? 0.1;
   }
 
-  // --- for tests -------------------------------------------------------------------------------------------------
+  // --- for tests
+  // -------------------------------------------------------------------------------------------------
 
   failLater(plan: PlannedFailure | undefined): void {
     this.#plan = plan === undefined ? undefined : { ...plan };
@@ -130,7 +131,8 @@ export class SimDisk implements Disk {
     return sectors * this.#sectorBytes;
   }
 
-  // --- the seam --------------------------------------------------------------------------------------------------
+  // --- the seam
+  // --------------------------------------------------------------------------------------------------
 
   open(path: string, mode: OpenMode): Promise<DiskFile> {
     return this.#call("open", path, () => {
@@ -237,7 +239,8 @@ export class SimDisk implements Disk {
     });
   }
 
-  // --- inside ----------------------------------------------------------------------------------------------------
+  // --- inside
+  // ----------------------------------------------------------------------------------------------------
 
   #handle(file: FileNode, path: string): DiskFile {
     return {

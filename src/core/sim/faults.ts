@@ -1,8 +1,8 @@
 /**
  * Counts the faults that a simulation really injected.
  *
- * Invariant: a simulation that claims to survive a kind of fault must have met it. `requireAll` fails a run in
- * which an expected kind never happened, so a switch that silently stopped working is noticed.
+ * Invariant: a simulation that claims to survive a kind of fault must have met it. `requireAll` fails a run
+ * in which an expected kind never happened, so a switch that silently stopped working is noticed.
  */
 import { SimulationError } from "./scheduler.ts";
 

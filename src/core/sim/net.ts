@@ -1,11 +1,11 @@
 /**
  * A simulated network of hosts with stream sockets, behind the same seam as the real one.
  *
- * Invariant: a connection behaves as TCP does and no better. Bytes arrive in order and once, or the connection is
- * closed; but they arrive late, in other pieces than they were written, `write` takes only what its buffer holds,
- * a cut link stalls them, a reset drops what was under way, and a host that loses power says nothing at all.
- * Handlers run from the scheduler only, never from inside a call. A chunk is overwritten after its handler returned,
- * so that code which keeps it without copying is found out.
+ * Invariant: a connection behaves as TCP does and no better. Bytes arrive in order and once, or the
+ * connection is closed; but they arrive late, in other pieces than they were written, `write` takes only what
+ * its buffer holds, a cut link stalls them, a reset drops what was under way, and a host that loses power
+ * says nothing at all. Handlers run from the scheduler only, never from inside a call. A chunk is overwritten
+ * after its handler returned, so that code which keeps it without copying is found out.
  */
 import { NxError } from "../errors.ts";
 import type { ConnectOptions, Listener, ListenOptions, Net, Socket, SocketHandlers } from "../net.ts";
@@ -90,8 +90,8 @@ export class SimNetwork {
   }
 
   /**
-   * The process of a host is gone: its sockets close and its handlers are never called again. After power loss the
-   * peers hear nothing: their connections stay open, and silent, until they give up.
+   * The process of a host is gone: its sockets close and its handlers are never called again. After power
+   * loss the peers hear nothing: their connections stay open, and silent, until they give up.
    */
   kill(host: string, how: "process" | "power"): void {
     for (const [key, listener] of this.#listeners) if (listener.host === host) this.#listeners.delete(key);

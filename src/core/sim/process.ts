@@ -1,8 +1,8 @@
 /**
  * One simulated process: a clock and a view of its host's disk that die with it.
  *
- * Invariant: after `kill` the process does nothing any more. Its timers do not run, its disk calls neither start nor
- * settle; code of it that still waits for a promise waits for ever, and is collected.
+ * Invariant: after `kill` the process does nothing any more. Its timers do not run, its disk calls neither
+ * start nor settle; code of it that still waits for a promise waits for ever, and is collected.
  */
 import type { Disk, DiskFile } from "../disk.ts";
 import { SimClock, type SimClockOptions } from "./clock.ts";

@@ -1,11 +1,12 @@
 /**
- * The deterministic scheduler: one heap of (time, sequence) events under every simulated clock, disk and network.
+ * The deterministic scheduler: one heap of (time, sequence) events under every simulated clock, disk and
+ * network.
  *
- * Invariant: a run is a pure function of its seed. Time moves only when an event is taken from the heap, events of
- * the same instant run in the order in which they were scheduled, and the microtask queue is drained between two
- * events, so `async` code runs to its next wait before anything else happens. `run` is synchronous: the real event
- * loop, and with it the real clock and the real disk, never get a turn in between.
- * A simulation that can make no progress says so instead of hanging.
+ * Invariant: a run is a pure function of its seed. Time moves only when an event is taken from the heap,
+ * events of the same instant run in the order in which they were scheduled, and the microtask queue is
+ * drained between two events, so `async` code runs to its next wait before anything else happens. `run` is
+ * synchronous: the real event loop, and with it the real clock and the real disk, never get a turn in
+ * between. A simulation that can make no progress says so instead of hanging.
  */
 import { drainMicrotasks } from "bun:jsc";
 import type { Timer } from "../clock.ts";
@@ -103,7 +104,9 @@ export class Scheduler {
     });
   }
 
-  /** Runs `main` and everything it causes until its promise settles; returns its value or throws its error. */
+  /**
+   * Runs `main` and everything it causes until its promise settles; returns its value or throws its error.
+   */
   run<Value>(main: () => Promise<Value>, limits: RunLimits = {}): Value {
     const timeLimitMs = limits.timeLimitMs ?? Number.POSITIVE_INFINITY;
     const eventsEnd = this.#executed + (limits.eventsMax ?? Number.POSITIVE_INFINITY);

@@ -1,8 +1,8 @@
 /**
  * A simulated cluster: hosts with a disk, processes with all seams, one network, one scheduler, one seed.
  *
- * Invariant: a process touches its world only through `SimProcess.world`, and that stops when the process dies. What
- * outlives it is what outlives a real one: its host's disk, and bytes already on the wire.
+ * Invariant: a process touches its world only through `SimProcess.world`, and that stops when the process
+ * dies. What outlives it is what outlives a real one: its host's disk, and bytes already on the wire.
  *
  *   const cluster = new SimCluster(seed);
  *   const host = cluster.host("10.0.0.1");

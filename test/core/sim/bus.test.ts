@@ -6,7 +6,9 @@ interface Numbered {
   number: number;
 }
 
-/** Sends `count` messages from a to b, one each millisecond, and returns the numbers in the order of arrival. */
+/**
+ * Sends `count` messages from a to b, one each millisecond, and returns the numbers in the order of arrival.
+ */
 function exchange(seed: number, options: BusOptions, count = 200) {
   const scheduler = new Scheduler(seed);
   const bus = new Bus<Numbered>(scheduler, options);

@@ -15,7 +15,9 @@ function onDisk(run: (disk: SimDisk) => Promise<void>, options: SimDiskOptions =
   return disk;
 }
 
-/** `a1b2` for a file of four sectors that are filled with these letters; `.` for zeros, `~` for a torn one. */
+/**
+ * `a1b2` for a file of four sectors that are filled with these letters; `.` for zeros, `~` for a torn one.
+ */
 function describeFile(root: DirectoryNode, name: string): string {
   const node = root.entries.get(name);
   if (node?.kind !== "file") return "-";
