@@ -10,11 +10,17 @@ import { type Admission, type ConnectionLimits, ConnectionTable } from "../../co
 import type { Log } from "../../core/log.ts";
 import type { Net, Listener, Socket, TlsMaterial } from "../../core/net.ts";
 import { Outbox } from "../../core/outbox.ts";
-import { RespFlag } from "../../native/resp.ts";
+import { respDefaults, RespFlag } from "../../native/resp.ts";
 import { HeldReplies, type ReplyGate, type ReplySink } from "../reply-gate.ts";
 import type { RespSession } from "../wire/resp/host.ts";
 import type { RespService } from "../wire/resp/service.ts";
 import type { DurableStore } from "./durable-store.ts";
+
+export interface RespLimits extends ConnectionLimits {
+  /** The longest reply to one command, but for a single value, which may always be read. */
+  outboxBytesMax: number;
+  valueBytesMax: number;
+}
 
 export interface RespPortOptions {
   net: Net;
@@ -25,11 +31,21 @@ export interface RespPortOptions {
   tls: TlsMaterial | undefined;
   durable: DurableStore;
   gate: ReplyGate;
-  limits(): ConnectionLimits & { outboxBytesMax: number };
+  limits(): RespLimits;
 }
 
 /** Replies that wait for one client before it is no longer read from. */
 const UNREAD_BYTES_MAX = 1024 * 1024;
+/** All clients that are held back may together leave this many times `outboxBytesMax` unread. */
+const UNREAD_TOTAL_FACTOR = 16;
+
+/**
+ * What may wait for one client. It is held back, so what waits is at most the replies of one call into the engine: some
+ * that stayed below the soft limit, then one that is as long as a reply may be.
+ */
+function unreadBytesMax({ outboxBytesMax, valueBytesMax }: RespLimits): number {
+  return Math.max(outboxBytesMax, valueBytesMax) + 2 * UNREAD_BYTES_MAX + 2 * respDefaults.replySoftBytesMax;
+}
 
 /** One client: its session in the engine, its held replies, its outbox. */
 class Client implements ReplySink {
@@ -44,13 +60,13 @@ class Client implements ReplySink {
   isClosing = false;
   readonly admission: Admission<Client>;
 
-  constructor(port: RespPort, socket: Socket, session: RespSession, outboxBytesMax: number, table: ConnectionTable<Client>) {
+  constructor(port: RespPort, socket: Socket, session: RespSession, unreadMax: number, table: ConnectionTable<Client>) {
     this.#port = port;
     this.socket = socket;
     this.session = session;
     this.held = new HeldReplies(this);
     this.outbox = new Outbox(socket, {
-      bytesMax: outboxBytesMax,
+      bytesMax: unreadMax,
       onDrained: () => this.onReleased(),
       onOverflow: (bytes) => port.reportSlow(this, bytes),
     });
@@ -92,6 +108,8 @@ export class RespPort {
   #listener: Listener | undefined;
   /** Clients that wait for the log to take appends again. */
   #congested: Client[] = [];
+  /** Clients with more than UNREAD_BYTES_MAX to read. */
+  readonly #behind = new Set<Client>();
   #overflowed = 0;
   bytesReceived = 0;
   bytesSent = 0;
@@ -146,7 +164,7 @@ export class RespPort {
       return undefined;
     }
     const session = this.service.open(socket.remoteAddress, `${this.#options.host}:${this.#listener?.port ?? 0}`);
-    const client = new Client(this, socket, session, this.#options.limits().outboxBytesMax, this.#table);
+    const client = new Client(this, socket, session, unreadBytesMax(this.#options.limits()), this.#table);
     this.#clients.set(session, client);
     return client;
   }
@@ -183,14 +201,34 @@ export class RespPort {
   /** Reads nothing more from a client until it has read its replies. */
   #holdBack(client: Client): void {
     client.pause();
+    if (client.unreadBytes > UNREAD_BYTES_MAX) {
+      this.#behind.add(client);
+      this.#limitUnread();
+    }
     // Everything may have left already; going on in a later turn lets the other clients have theirs.
     if (client.unreadBytes === 0) this.unpause(client);
+  }
+
+  /** Closes the client that is furthest behind when all that are behind leave too much memory unread. */
+  #limitUnread(): void {
+    if (this.#behind.size < 2) return; // one may always read the longest value
+    let total = 0;
+    let furthest: Client | undefined;
+    for (const client of this.#behind) {
+      total += client.unreadBytes;
+      if (furthest === undefined || client.unreadBytes > furthest.unreadBytes) furthest = client;
+    }
+    if (furthest === undefined || total <= UNREAD_TOTAL_FACTOR * this.#options.limits().outboxBytesMax) return;
+    this.#behind.delete(furthest);
+    this.reportSlow(furthest, furthest.unreadBytes);
+    furthest.socket.terminate();
   }
 
   /** Goes on with a client that was held back, in a turn of its own. */
   unpause(client: Client): void {
     this.#options.clock.endOfTurn(() => {
       if (!client.isPaused || client.isClosing || client.held.isClosed || client.unreadBytes > 0) return;
+      this.#behind.delete(client);
       if (this.#options.durable.isCongested) {
         this.#congested.push(client);
         return;
@@ -220,6 +258,7 @@ export class RespPort {
   #closed(client: Client, error: Error | undefined): void {
     this.#clients.delete(client.session);
     this.#table.remove(client);
+    this.#behind.delete(client);
     client.held.isClosed = true;
     client.outbox.close();
     this.service.close(client.session);

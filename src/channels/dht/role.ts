@@ -26,6 +26,7 @@ function engineSettings(config: DhtConfig, seed: number): RespSettings {
     ...respDefaults,
     valueBytesMax: config.limits.valueBytesMax,
     requestBytesMax: config.limits.requestBytesMax,
+    replyBytesMax: config.limits.outboxBytesMax,
     authenticationRequired: config.passwordFile !== undefined,
     memoryBytesMax: config.limits.memoryBytesMax,
     seed,

@@ -153,7 +153,7 @@ export class TestNode {
       },
       connect: () => Promise.reject(new Error("not in this harness")),
     };
-    const limits = { connections: options.connections ?? 1000, idleTimeoutMs: 0, stallTimeoutMs: 0, outboxBytesMax: options.outboxBytesMax ?? 1 << 20 };
+    const limits = { connections: options.connections ?? 1000, idleTimeoutMs: 0, stallTimeoutMs: 0, valueBytesMax: respDefaults.valueBytesMax, outboxBytesMax: options.outboxBytesMax ?? 1 << 20 };
     this.port = new RespPort(
       { net, clock: world.clock, log: silentLog(), host: "test", port: 0, tls: undefined, durable, gate, limits: () => limits },
       (closeOther) =>
