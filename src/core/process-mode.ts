@@ -18,6 +18,7 @@ import type { Role, World } from "./role.ts";
 import { RotatingFile } from "./rotating-file.ts";
 import { connectServiceManager, type ServiceManager } from "./service-manager.ts";
 import { listenToSignals } from "./signals.ts";
+import { endWithSupervisor } from "./supervised.ts";
 import { StatsLog } from "./stats-log.ts";
 import { realWorld } from "./world-real.ts";
 
@@ -84,6 +85,10 @@ class Run {
 
   async untilEnd(): Promise<number> {
     this.#listen();
+    if (!endWithSupervisor(this.#options.environment)) {
+      this.#log.error("the supervisor that started this process is gone");
+      return Exit.failed;
+    }
     await this.#openLogFiles();
     try {
       const code = await Promise.race([this.#start(), this.#finished]);
