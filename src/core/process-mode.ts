@@ -18,7 +18,7 @@ import type { Role, World } from "./role.ts";
 import { RotatingFile } from "./rotating-file.ts";
 import { connectServiceManager, type ServiceManager } from "./service-manager.ts";
 import { listenToSignals } from "./signals.ts";
-import { endWithSupervisor } from "./supervised.ts";
+import { watchSupervisor } from "./supervised.ts";
 import { StatsLog } from "./stats-log.ts";
 import { realWorld } from "./world-real.ts";
 
@@ -85,10 +85,6 @@ class Run {
 
   async untilEnd(): Promise<number> {
     this.#listen();
-    if (!endWithSupervisor(this.#options.environment)) {
-      this.#log.error("the supervisor that started this process is gone");
-      return Exit.failed;
-    }
     await this.#openLogFiles();
     try {
       const code = await Promise.race([this.#start(), this.#finished]);
@@ -110,7 +106,8 @@ class Run {
       reload: () => void this.#reload(),
       crash: (error) => this.#die(error),
     });
-    this.#closers.push(unlisten, () => this.#manager.close());
+    const unwatch = watchSupervisor(this.#options.environment, () => void this.#stop("the supervisor is gone"));
+    this.#closers.push(unlisten, unwatch, () => this.#manager.close());
   }
 
   async #openLogFiles(): Promise<void> {
@@ -147,8 +144,8 @@ class Run {
     this.#closers.push(() => liveLine.cancel());
   }
 
-  async #stop(signal: string): Promise<void> {
-    this.#log.info(`${signal}: stopping`);
+  async #stop(reason: string): Promise<void> {
+    this.#log.info(`${reason}: stopping`);
     this.#manager.stopping();
     // Still starting: nothing was promised to anyone, and what is on disk survives any end.
     if (this.#instance === undefined) return this.#finish(Exit.ok);
