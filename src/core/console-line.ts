@@ -74,8 +74,8 @@ export function consoleTarget(mode: ConsoleMode, terminal: Terminal): LogTarget 
 /** Redraws the line each second until cancelled. */
 export function drawLiveLine(clock: Clock, terminal: Terminal, line: () => string): Timer {
   return clock.every(PERIOD_MS, () => {
-    // One cell stays free: a terminal wraps when its last one is written.
-    const width = Math.max(1, (terminal.columns() ?? 80) - 1);
+    // One cell stays free: a terminal wraps when its last one is written. A width of 0 means that it is not known.
+    const width = (terminal.columns() || 80) - 1;
     terminal.write(`\r${Bun.sliceAnsi(escapeControls(line()), 0, width)}${ERASE}`);
   });
 }

@@ -12,6 +12,8 @@ import type { Listener, ListenOptions, Net, ConnectOptions, Socket, SocketHandle
 
 /** Seconds a connection may take for its TLS handshake. */
 const HANDSHAKE_TIMEOUT_S = 10;
+/** Handshakes under way at one listener; their connections are not counted by anyone else yet. */
+const HANDSHAKES_MAX = 1000;
 const KEEPALIVE_DELAY_MS = 5000;
 
 /** Told of an exception in a handler: a defect of ours, which cost the connection. */
@@ -27,6 +29,7 @@ class RealSocket<Data> implements Socket {
   readonly remoteAddress: string;
   data: Data | undefined;
   peerIdentity: string | undefined;
+  isInHandshake = false;
   isOpen = false;
   isClosed = false;
   error: Error | undefined;
@@ -76,10 +79,16 @@ interface Adapter<Data> {
 }
 
 function bunHandlers<Data>({ create, tls, report, onOpen, onFailed }: Adapter<Data>): SocketHandler<RealSocket<Data>> {
+  let handshakes = 0;
   const fail = (socket: RealSocket<Data>, thrown: unknown) => {
     socket.error = thrown instanceof Error ? thrown : new Error(String(thrown));
     report(socket.error, socket.remoteAddress);
     socket.terminate();
+  };
+  const endHandshake = (socket: RealSocket<Data>) => {
+    if (!socket.isInHandshake) return;
+    socket.isInHandshake = false;
+    handshakes--;
   };
   const opened = (socket: RealSocket<Data>) => {
     try {
@@ -95,11 +104,17 @@ function bunHandlers<Data>({ create, tls, report, onOpen, onFailed }: Adapter<Da
       bun.data = create(bun);
       bun.setNoDelay(true);
       bun.setKeepAlive(true, KEEPALIVE_DELAY_MS);
-      if (tls === undefined) opened(bun.data);
+      if (tls === undefined) {
+        opened(bun.data);
+        return;
+      }
+      bun.data.isInHandshake = true;
+      if (++handshakes > HANDSHAKES_MAX) bun.data.terminate();
       else bun.timeout(HANDSHAKE_TIMEOUT_S);
     },
     handshake(bun, isComplete, error) {
       const socket = bun.data;
+      endHandshake(socket);
       // `isComplete` is true for a peer whose certificate was refused: only `authorized` tells.
       if (!isComplete || (tls?.demandsPeer === true && !bun.authorized)) {
         socket.error = error ?? new Error("the TLS handshake failed");
@@ -140,6 +155,7 @@ function bunHandlers<Data>({ create, tls, report, onOpen, onFailed }: Adapter<Da
       const socket = bun.data;
       if (socket === undefined || socket.isClosed) return;
       socket.isClosed = true;
+      endHandshake(socket);
       const reason = socket.error ?? (error as Error | undefined);
       if (!socket.isOpen) {
         onFailed?.(reason ?? new Error("the connection was closed during the handshake"));

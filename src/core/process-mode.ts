@@ -28,6 +28,8 @@ export interface RunOptions {
   environment: Record<string, string | undefined>;
 }
 
+const STATUS_PERIOD_MS = 500;
+
 interface LogKeys {
   level: LogLevel;
   file: string;
@@ -62,6 +64,8 @@ class Run {
   readonly #files: RotatingFile[] = [];
   readonly #closers: (() => void)[] = [];
   #instance: Instance | undefined;
+  #status = "starting";
+  #statusAtMs = Number.NEGATIVE_INFINITY;
   #finish: (code: number) => void = () => {};
   readonly #finished = new Promise<number>((resolve) => {
     this.#finish = resolve;
@@ -123,11 +127,16 @@ class Run {
 
   /** Resolves with nothing once the instance serves. */
   async #start(): Promise<undefined> {
+    if (this.#mode === "line") {
+      const line = () => this.#instance?.consoleLine() ?? `  ${this.#loaded.instance}: ${this.#status}`;
+      const liveLine = drawLiveLine(realClock, this.#terminal, line);
+      this.#closers.push(() => liveLine.cancel());
+    }
     const instance = await Instance.start(this.#role, this.#loaded, {
       world: this.#world,
       logOutput: this.#logOutput,
       onFatal: (error) => this.#die(error),
-      onStatus: (text) => this.#manager.status(text),
+      onStatus: (text) => this.#tellStatus(text),
     });
     this.#instance = instance;
     this.#manager.ready(`${this.#loaded.instance} is ready`);
@@ -139,9 +148,15 @@ class Run {
       roleLine: () => instance.statsLine(),
     });
     this.#closers.push(() => statsLog.close());
-    if (this.#mode !== "line") return;
-    const liveLine = drawLiveLine(realClock, this.#terminal, () => instance.consoleLine());
-    this.#closers.push(() => liveLine.cancel());
+  }
+
+  /** Starting may tell its progress very often: the service manager hears of it twice a second. */
+  #tellStatus(text: string): void {
+    this.#status = text;
+    const nowMs = realClock.monotonicMs();
+    if (this.#instance === undefined && nowMs - this.#statusAtMs < STATUS_PERIOD_MS) return;
+    this.#statusAtMs = nowMs;
+    this.#manager.status(text, this.#instance === undefined);
   }
 
   async #stop(reason: string): Promise<void> {

@@ -189,7 +189,7 @@ describe("under a service manager", () => {
       const child = run(directory, { NOTIFY_SOCKET: manager.name });
       await child.ready();
       await manager.received("READY=1\nSTATUS=echo is ready");
-      expect(manager.messages[0]).toBe("STATUS=loading echoes: 37 %");
+      expect(manager.messages[0]).toBe("STATUS=loading echoes: 37 %\nEXTEND_TIMEOUT_USEC=60000000");
       child.child.kill("SIGHUP");
       await until("READY again", () => (manager.messages.filter((text) => text.startsWith("READY=1")).length === 2 ? true : undefined));
       const reloading = manager.messages.find((text) => text.startsWith("RELOADING=1\nMONOTONIC_USEC="));
@@ -213,6 +213,33 @@ describe("under a service manager", () => {
     const atStarvation = count();
     await manager.silentFor(200);
     expect(count()).toBe(atStarvation);
+  });
+
+  test("draws the live line on a terminal, and a last one at the end", () => {
+    const directory = configured();
+    // A pseudo-terminal from Python: prints what a terminal would be sent, and presses Ctrl-C once the line was drawn.
+    const program = `
+import os, pty, sys, time
+pid, fd = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+seen = b""
+pressed = False
+while True:
+    try: chunk = os.read(fd, 4096)
+    except OSError: break
+    if not chunk: break
+    seen += chunk
+    if b"\\r  echo: 0 bytes\\x1b[K" in seen and not pressed:
+        pressed = True
+        os.write(fd, b"\\x03")
+sys.stdout.buffer.write(seen)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+    const { exitCode, stdout } = Bun.spawnSync(["python3", "-c", program, process.execPath, join(import.meta.dir, "echo-process.ts"), directory.configFile]);
+    expect(stdout.toString()).toContain("\r  echo: 0 bytes\x1b[K");
+    expect(stdout.toString()).toContain("\rShutting down.\x1b[K\r\n");
+    expect(stdout.toString()).toMatch(/\r\x1b\[K[\d-]+ [\d:,]+ Info \[echo\] - stopped/);
+    expect(exitCode).toBe(0);
   });
 
   test("writes JSON lines where standard error is the journal, text elsewhere", async () => {

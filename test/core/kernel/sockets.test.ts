@@ -165,6 +165,17 @@ describe("TLS", () => {
     expect(plain.received).not.toContain("hello");
   });
 
+  test("connections that never begin their handshake are bounded, and others get through meanwhile", async () => {
+    const started = await start({ tls: { cert: paths.cert, key: paths.key } });
+    const silent: Awaited<ReturnType<typeof connectRaw>>[] = [];
+    for (let batch = 0; batch < 12; batch++) silent.push(...(await Promise.all(Array.from({ length: 100 }, () => connectRaw(started.port)))));
+    await until("the excess to be closed", () => (silent.filter(({ isClosed }) => isClosed).length === 200 ? true : undefined));
+    expect(echoStats(started).connections).toBe(0);
+    for (const { socket } of silent.slice(0, 100)) socket.terminate();
+    await until("a place to be free", async () => ((await exchange(started.port, serverOnly())) === "hello" ? true : undefined));
+    for (const { socket } of silent) socket.terminate();
+  });
+
   test("the client refuses a server of another authority, and one with another name", async () => {
     const { port } = await start({ tls: { cert: paths.cert, key: paths.key } });
     expect(await exchange(port, { ca: foreign.certificate, serverName: "localhost" })).toStartWith("refused: ");
