@@ -32,7 +32,10 @@ export const upVerb = defineVerb({
   async run(call) {
     const { args, stdout, stderr, environment, workingDirectory } = call;
     const members = await loadMembers(args.prefix, call);
-    const [{ LocalCluster }, { realClock }] = await Promise.all([import("../cluster/local.ts"), import("../core/clock.ts")]);
+    const [{ LocalCluster }, { realClock }] = await Promise.all([
+      import("../cluster/local.ts"),
+      import("../core/clock.ts"),
+    ]);
     const colors = colorsFor(stderr, environment);
     const paint = painter(members, colors);
     const cluster = new LocalCluster({
@@ -50,7 +53,11 @@ export const upVerb = defineVerb({
       await Promise.race([cluster.start(), stopped.done]);
       if (!stopped.isStopping()) {
         const seconds = ((realClock.monotonicMs() - startedAtMs) / 1000).toFixed(1);
-        const reach = await Promise.all(members.map(async (member) => [member, await waysTo(member, await cluster.portsOf(member))] as const));
+        const reach = await Promise.all(
+          members.map(
+            async (member) => [member, await waysTo(member, await cluster.portsOf(member))] as const,
+          ),
+        );
         stdout.write(whereToLook(reach, seconds, call));
       }
       return await stopped.done;
@@ -74,14 +81,21 @@ async function loadMembers(prefix: string | undefined, surroundings: Surrounding
   const { ConfigInvalidError } = await import("../core/config/problem.ts");
   const { schemaCatalog } = await import("../roles.ts");
   const word = prefix ?? (await defaultPrefix(surroundings));
-  const result = await checkConfigs(filesOf(word, workingDirectory), { environment, workingDirectory, sets: [] }, schemaCatalog);
-  if (result.problems.length > 0) throw new ConfigInvalidError(result.problems, `\`node-x check ${word}\` checks again`);
+  const result = await checkConfigs(
+    filesOf(word, workingDirectory),
+    { environment, workingDirectory, sets: [] },
+    schemaCatalog,
+  );
+  if (result.problems.length > 0)
+    throw new ConfigInvalidError(result.problems, `\`node-x check ${word}\` checks again`);
   return startOrder(result.loaded, schemaCatalog.names);
 }
 
 /** The order of the table of roles: what others look at starts first. */
 function startOrder(members: readonly LoadedConfig[], roleNames: readonly string[]): LoadedConfig[] {
-  return members.toSorted((a, b) => roleNames.indexOf(a.role) - roleNames.indexOf(b.role) || a.instance.localeCompare(b.instance));
+  return members.toSorted(
+    (a, b) => roleNames.indexOf(a.role) - roleNames.indexOf(b.role) || a.instance.localeCompare(b.instance),
+  );
 }
 
 async function defaultPrefix({ workingDirectory, stderr }: Surroundings): Promise<string> {
@@ -103,7 +117,8 @@ function painter(members: readonly LoadedConfig[], colors: Colors): (name: strin
   const palette = [colors.cyan, colors.magenta, colors.yellow, colors.blue, colors.green];
   const width = Math.max(...members.map(({ instance }) => instance.length));
   const index = new Map(members.map(({ instance }, position) => [instance, position]));
-  return (name) => (palette[(index.get(name) ?? 0) % palette.length] as Colors["cyan"])(`${name.padEnd(width)} |`);
+  return (name) =>
+    (palette[(index.get(name) ?? 0) % palette.length] as Colors["cyan"])(`${name.padEnd(width)} |`);
 }
 
 /** How a person reaches each port, in the words of the role. */
@@ -112,18 +127,26 @@ async function waysTo(member: LoadedConfig, ports: Record<string, number>): Prom
   const { reach = {} } = await roleEntry(member.role).about();
   const host = String(member.config.host);
   const shown = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
-  return Object.entries(ports).map(([key, port]) => reach[key]?.replace("{host}", shown).replace("{port}", String(port)) ?? `${key} ${port}`);
+  return Object.entries(ports).map(
+    ([key, port]) => reach[key]?.replace("{host}", shown).replace("{port}", String(port)) ?? `${key} ${port}`,
+  );
 }
 
-function whereToLook(reach: readonly (readonly [LoadedConfig, string[]])[], seconds: string, call: Surroundings): string {
+function whereToLook(
+  reach: readonly (readonly [LoadedConfig, string[]])[],
+  seconds: string,
+  call: Surroundings,
+): string {
   const colors = colorsFor(call.stdout, call.environment);
-  const shownPath = (path: string) => (path.startsWith(`${call.workingDirectory}/`) ? relative(call.workingDirectory, path) : path);
+  const shownPath = (path: string) =>
+    path.startsWith(`${call.workingDirectory}/`) ? relative(call.workingDirectory, path) : path;
   const rows = reach.map(([{ instance, dataDir }, ways]) => [
     `  ${instance}`,
     colors.bold(ways.join(", ")),
     colors.dim(`logs in ${shownPath(join(dataDir, "log"))}`),
   ]);
-  const [count, them] = reach.length === 1 ? ["1 instance is", "it"] : [`${reach.length} instances are`, "them"];
+  const [count, them] =
+    reach.length === 1 ? ["1 instance is", "it"] : [`${reach.length} instances are`, "them"];
   return `\n${colors.green(`${count} ready`)} after ${seconds} s:\n\n${alignColumns(rows, "   ").join("\n")}\n\nCtrl-C stops ${them}.\n\n`;
 }
 

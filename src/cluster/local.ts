@@ -39,14 +39,21 @@ export class LocalCluster {
   constructor(options: LocalClusterOptions) {
     this.#options = options;
     const { clock, workingDirectory, environment, onLine } = options;
-    this.#supervisor = new Supervisor({ clock, workingDirectory, environment, onLine, onEnded: (ended) => this.#onEnded(ended) });
+    this.#supervisor = new Supervisor({
+      clock,
+      workingDirectory,
+      environment,
+      onLine,
+      onEnded: (ended) => this.#onEnded(ended),
+    });
   }
 
   /** Starts all and resolves when all are ready. Throws NxError when one cannot; all are stopped then. */
   async start(): Promise<void> {
     const { members, commandOf, clock } = this.#options;
     await this.#assertFree();
-    for (const member of members) this.#supervisor.start({ name: member.instance, command: commandOf(member) });
+    for (const member of members)
+      this.#supervisor.start({ name: member.instance, command: commandOf(member) });
     let remindAtMs = clock.monotonicMs() + REMIND_MS;
     const waiting = new Set(members);
     while (waiting.size > 0 && !this.#isStopping) {
@@ -81,9 +88,13 @@ export class LocalCluster {
       for (const use of portsOf({ instance, file, dataDir, config, schema, role, origins })) {
         const finding = await checkPort(use);
         if (finding.verdict === "ok") continue;
-        throw new NxError("NX_LISTEN_IN_USE", `${instance} cannot start: ${finding.found} (${use.key} in ${file})`, {
-          ...(finding.fix !== undefined && { hint: finding.fix }),
-        });
+        throw new NxError(
+          "NX_LISTEN_IN_USE",
+          `${instance} cannot start: ${finding.found} (${use.key} in ${file})`,
+          {
+            ...(finding.fix !== undefined && { hint: finding.fix }),
+          },
+        );
       }
     }
   }
@@ -103,7 +114,9 @@ export class LocalCluster {
   #onEnded({ name, status, wasReady, restartInMs }: Ended): boolean {
     const how = typeof status === "number" ? `with exit code ${status}` : `by ${status}`;
     if (!wasReady && !this.#isReady) {
-      this.#failure ??= new NxError("NX_START_FAILED", `${name} could not start: it ended ${how}`, { hint: "its own lines above say why" });
+      this.#failure ??= new NxError("NX_START_FAILED", `${name} could not start: it ended ${how}`, {
+        hint: "its own lines above say why",
+      });
       return false;
     }
     this.#options.onEvent(`${name} ended ${how}; restarting in ${restartInMs / 1000} s`);

@@ -78,7 +78,13 @@ interface Adapter<Data> {
   onFailed?: (error: Error) => void;
 }
 
-function bunHandlers<Data>({ create, tls, report, onOpen, onFailed }: Adapter<Data>): SocketHandler<RealSocket<Data>> {
+function bunHandlers<Data>({
+  create,
+  tls,
+  report,
+  onOpen,
+  onFailed,
+}: Adapter<Data>): SocketHandler<RealSocket<Data>> {
   let handshakes = 0;
   const fail = (socket: RealSocket<Data>, thrown: unknown) => {
     socket.error = thrown instanceof Error ? thrown : new Error(String(thrown));
@@ -122,7 +128,8 @@ function bunHandlers<Data>({ create, tls, report, onOpen, onFailed }: Adapter<Da
         return;
       }
       bun.timeout(0);
-      if (tls?.demandsPeer === true) socket.peerIdentity = identityOf(bun.getPeerCertificate() as PeerCertificate);
+      if (tls?.demandsPeer === true)
+        socket.peerIdentity = identityOf(bun.getPeerCertificate() as PeerCertificate);
       opened(socket);
     },
     timeout(bun) {
@@ -174,14 +181,25 @@ export function listenError(error: unknown, host: string, port: number): Error {
   const where = `${host}:${port}`;
   switch (errnoOf(error)) {
     case "EADDRINUSE":
-      return new NxError("NX_LISTEN_IN_USE", `port ${where} is taken`, { hint: `stop the process that \`ss -ltnp 'sport = :${port}'\` shows, or choose another port (0 takes a free one)`, cause: error });
+      return new NxError("NX_LISTEN_IN_USE", `port ${where} is taken`, {
+        hint: `stop the process that \`ss -ltnp 'sport = :${port}'\` shows, or choose another port (0 takes a free one)`,
+        cause: error,
+      });
     case "EACCES":
     case "EPERM":
-      return new NxError("NX_LISTEN_DENIED", `listening on ${where} is not permitted`, { hint: "ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher port", cause: error });
+      return new NxError("NX_LISTEN_DENIED", `listening on ${where} is not permitted`, {
+        hint: "ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher port",
+        cause: error,
+      });
     case "EADDRNOTAVAIL":
-      return new NxError("NX_LISTEN_DENIED", `${host} is not an address of this host`, { hint: "`ip -br addr` lists the addresses; 0.0.0.0 takes all", cause: error });
+      return new NxError("NX_LISTEN_DENIED", `${host} is not an address of this host`, {
+        hint: "`ip -br addr` lists the addresses; 0.0.0.0 takes all",
+        cause: error,
+      });
     default:
-      return new NxError("NX_LISTEN_DENIED", `listening on ${where} failed: ${(error as Error).message}`, { cause: error });
+      return new NxError("NX_LISTEN_DENIED", `listening on ${where} failed: ${(error as Error).message}`, {
+        cause: error,
+      });
   }
 }
 
@@ -190,7 +208,13 @@ export function createRealNet(report: HandlerReport = () => {}): Net {
   return {
     async listen<Data>({ host, port, tls, handlers }: ListenOptions<Data>): Promise<Listener> {
       const demandsPeer = tls?.clientCa !== undefined;
-      const certificates = tls && { cert: tls.cert, key: tls.key, ca: tls.clientCa, requestCert: demandsPeer, rejectUnauthorized: demandsPeer };
+      const certificates = tls && {
+        cert: tls.cert,
+        key: tls.key,
+        ca: tls.clientCa,
+        requestCert: demandsPeer,
+        rejectUnauthorized: demandsPeer,
+      };
       const create = (bun: BunSocket<RealSocket<Data>>) => new RealSocket<Data>(bun, handlers);
       let listener: TCPSocketListener<RealSocket<Data>>;
       try {
@@ -213,7 +237,9 @@ export function createRealNet(report: HandlerReport = () => {}): Net {
         Bun.connect<RealSocket<Data>>({
           hostname: host,
           port,
-          ...(tls !== undefined && { tls: { ca: tls.ca, cert: tls.cert, key: tls.key, serverName, rejectUnauthorized: true } }),
+          ...(tls !== undefined && {
+            tls: { ca: tls.ca, cert: tls.cert, key: tls.key, serverName, rejectUnauthorized: true },
+          }),
           socket: {
             ...bunHandlers({
               create: (bun) => new RealSocket<Data>(bun, handlers),

@@ -9,7 +9,15 @@ import { join } from "node:path";
 import { realClock } from "./clock.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import { changeText } from "./config/reload.ts";
-import { consoleMode, consoleTarget, drawLiveLine, endLiveLine, standardError, type ConsoleMode, type Terminal } from "./console-line.ts";
+import {
+  consoleMode,
+  consoleTarget,
+  drawLiveLine,
+  endLiveLine,
+  standardError,
+  type ConsoleMode,
+  type Terminal,
+} from "./console-line.ts";
 import { Exit, NxError } from "./errors.ts";
 import { Instance } from "./instance.ts";
 import { writeLastWords } from "./last-words.ts";
@@ -83,7 +91,11 @@ class Run {
     this.#log = createLog(realClock, role.name, this.#logOutput);
     this.#manager = connectServiceManager(options.environment, realClock);
     this.#world = realWorld((error, remote) =>
-      this.#log.error("a connection was closed by a defect of ours", { remote, reason: error.message, stack: error.stack }),
+      this.#log.error("a connection was closed by a defect of ours", {
+        remote,
+        reason: error.message,
+        stack: error.stack,
+      }),
     );
   }
 
@@ -110,7 +122,10 @@ class Run {
       reload: () => void this.#reload(),
       crash: (error) => this.#die(error),
     });
-    const unwatch = watchSupervisor(this.#options.environment, () => void this.#stop("the supervisor is gone"));
+    const unwatch = watchSupervisor(
+      this.#options.environment,
+      () => void this.#stop("the supervisor is gone"),
+    );
     this.#closers.push(unlisten, unwatch, () => this.#manager.close());
   }
 
@@ -181,7 +196,9 @@ class Run {
       if (changes.length === 0) this.#log.info("configuration read again, nothing changed");
       for (const change of changes) this.#log.info(`applied ${changeText(change)}`);
     } catch (error) {
-      this.#log.error(`reload refused, nothing was applied: ${(error as Error).message}`, { code: (error as NxError).code });
+      this.#log.error(`reload refused, nothing was applied: ${(error as Error).message}`, {
+        code: (error as NxError).code,
+      });
     }
     this.#manager.ready(`${this.#loaded.instance} is ready`);
   }

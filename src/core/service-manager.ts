@@ -21,7 +21,10 @@ export interface ServiceManager {
 }
 
 /** `environment` is the process's; without NOTIFY_SOCKET everything is a no-op. */
-export function connectServiceManager(environment: Record<string, string | undefined>, clock: Clock): ServiceManager {
+export function connectServiceManager(
+  environment: Record<string, string | undefined>,
+  clock: Clock,
+): ServiceManager {
   const socketPath = environment.NOTIFY_SOCKET;
   const send = (state: string) => {
     if (socketPath !== undefined) notifyManager(socketPath, state);

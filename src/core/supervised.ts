@@ -13,7 +13,10 @@ export const SUPERVISOR_VARIABLE = "NODE_X_SUPERVISOR_PID";
  * Calls `onDeath` once when the supervisor that the environment names is gone (at once, if it is already). Without one
  * nothing happens. Returns how to stop watching.
  */
-export function watchSupervisor(environment: Record<string, string | undefined>, onDeath: () => void): () => void {
+export function watchSupervisor(
+  environment: Record<string, string | undefined>,
+  onDeath: () => void,
+): () => void {
   const supervisor = environment[SUPERVISOR_VARIABLE];
   if (supervisor === undefined) return () => {};
   let isDead = false;

@@ -24,22 +24,35 @@ class Up implements AsyncDisposable {
   cluster(): this {
     this.configure("local.dht0.json", { dataDir: "data/dht0", respPort: 0 });
     this.configure("local.dht1.json", { dataDir: "data/dht1", respPort: 0 });
-    return this.configure("local.hub0.json", { dataDir: "data/hub0", port: 0, instances: ["data/dht0", "data/dht1"] });
+    return this.configure("local.hub0.json", {
+      dataDir: "data/hub0",
+      port: 0,
+      instances: ["data/dht0", "data/dht1"],
+    });
   }
 
   start(...words: string[]): this {
-    const child = Bun.spawn([process.execPath, mainFile, "up", ...words], { cwd: this.cwd, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+    const child = Bun.spawn([process.execPath, mainFile, "up", ...words], {
+      cwd: this.cwd,
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
     this.#child = child;
     const collect = async (stream: ReadableStream<Uint8Array>, add: (text: string) => void) => {
       for await (const chunk of stream) add(new TextDecoder().decode(chunk));
     };
-    this.#read = Promise.all([collect(child.stdout, (text) => (this.stdout += text)), collect(child.stderr, (text) => (this.stderr += text))]);
+    this.#read = Promise.all([
+      collect(child.stdout, (text) => (this.stdout += text)),
+      collect(child.stderr, (text) => (this.stderr += text)),
+    ]);
     return this;
   }
 
   async ready(): Promise<string> {
     return until("the banner", () => {
-      if (this.#child?.exitCode != null) throw new Error(`ended with ${this.#child.exitCode}: ${this.stderr}`);
+      if (this.#child?.exitCode != null)
+        throw new Error(`ended with ${this.#child.exitCode}: ${this.stderr}`);
       return this.stdout.includes("Ctrl-C stops") ? this.stdout : undefined;
     });
   }
@@ -92,7 +105,11 @@ test("starts all, says where to look, and stops in reverse order", async () => {
   });
   cluster.kill("SIGINT");
   expect(await cluster.ended()).toBe(0);
-  expect(cluster.stderr.match(/up: stopping .*/g)).toEqual(["up: stopping local.hub0", "up: stopping local.dht1", "up: stopping local.dht0"]);
+  expect(cluster.stderr.match(/up: stopping .*/g)).toEqual([
+    "up: stopping local.hub0",
+    "up: stopping local.dht1",
+    "up: stopping local.dht0",
+  ]);
   expect(cluster.stderr.match(/^local\.\w+ +\| .* - stopped$/gm)).toHaveLength(3);
 });
 
@@ -106,7 +123,9 @@ test("restarts an instance that was killed; its data is there", async () => {
   process.kill(pid, "SIGKILL");
   await until("another process", () => {
     try {
-      return cluster.pid("dht0") !== pid && existsSync(join(cluster.cwd, "data/dht0/ports.json")) ? true : undefined;
+      return cluster.pid("dht0") !== pid && existsSync(join(cluster.cwd, "data/dht0/ports.json"))
+        ? true
+        : undefined;
     } catch {
       return undefined;
     }
@@ -131,7 +150,9 @@ test("a taken port is one clear sentence before anything starts", async () => {
   const cluster = up().cluster();
   cluster.configure("local.dht1.json", { dataDir: "data/dht1", respPort: squatter.port }).start();
   expect(await cluster.ended()).toBe(69);
-  expect(cluster.stderr).toContain(`local.dht1 cannot start: 127.0.0.1:${squatter.port} is in use (respPort in configs/local.dht1.json)`);
+  expect(cluster.stderr).toContain(
+    `local.dht1 cannot start: 127.0.0.1:${squatter.port} is in use (respPort in configs/local.dht1.json)`,
+  );
   expect(cluster.stderr).toContain(`ss -ltnp 'sport = :${squatter.port}'`);
   expect(existsSync(join(cluster.cwd, "data"))).toBe(false);
   squatter.stop();
@@ -154,7 +175,9 @@ test("when one instance cannot start, the others are stopped and its lines say w
   expect(cluster.stderr).toContain("local.dht1 could not start: it ended with exit code 73");
   expect(cluster.stderr).toMatch(/local\.dht1 \| .*NX_DATA_DIR_UNUSABLE/);
   // It was asked to stop while it started or after: either way its process is gone.
-  expect(existsSync(join(cluster.cwd, "data/dht0/lock")) && existsSync(`/proc/${cluster.pid("dht0")}`)).toBe(false);
+  expect(existsSync(join(cluster.cwd, "data/dht0/lock")) && existsSync(`/proc/${cluster.pid("dht0")}`)).toBe(
+    false,
+  );
 });
 
 test("mistakes of all files are listed at once, and nothing starts", async () => {

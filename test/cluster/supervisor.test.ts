@@ -26,7 +26,8 @@ function supervise(programs: Record<string, string>, onEnded: (ended: Ended) => 
     },
   });
   supervisors.push(supervisor);
-  for (const [name, script] of Object.entries(programs)) supervisor.start({ name, command: ["sh", "-c", script] });
+  for (const [name, script] of Object.entries(programs))
+    supervisor.start({ name, command: ["sh", "-c", script] });
   return { supervisor, lines, ended };
 }
 
@@ -50,8 +51,13 @@ describe("the supervisor", () => {
   });
 
   test("stops the last started first, each only after the one before has ended", async () => {
-    const program = (name: string) => `trap 'sleep 0.1; echo ${name} >> order; exit 0' TERM; echo ready; while :; do sleep 0.02; done`;
-    const { supervisor, lines, ended } = supervise({ first: program("first"), second: program("second"), third: program("third") });
+    const program = (name: string) =>
+      `trap 'sleep 0.1; echo ${name} >> order; exit 0' TERM; echo ready; while :; do sleep 0.02; done`;
+    const { supervisor, lines, ended } = supervise({
+      first: program("first"),
+      second: program("second"),
+      third: program("third"),
+    });
     await until("all three", () => (lines.length === 3 ? true : undefined));
     await supervisor.stop();
     expect(readFileSync(join(directory, "order"), "utf8")).toBe("third\nsecond\nfirst\n");

@@ -14,13 +14,16 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
     "local.dht1.json": { dataDir: "data/dht1", respPort: 0 },
     "local.hub0.json": { dataDir: "data/hub0", port: 0, instances: ["data/dht0", "data/dht1"] },
   };
-  for (const [name, config] of Object.entries(own)) writeFileSync(join(configs, name), JSON.stringify(config));
+  for (const [name, config] of Object.entries(own))
+    writeFileSync(join(configs, name), JSON.stringify(config));
   const child = alone.start(["up"]);
   const stderr = new Response(child.stderr).text();
   const ports = await until("the page's port", () => {
     if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode}`);
     try {
-      return JSON.parse(readFileSync(join(alone.directory, "data/hub0/ports.json"), "utf8")) as { port: number };
+      return JSON.parse(readFileSync(join(alone.directory, "data/hub0/ports.json"), "utf8")) as {
+        port: number;
+      };
     } catch {
       return undefined;
     }
@@ -36,6 +39,11 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
   child.kill("SIGTERM");
   expect(await child.exited).toBe(0);
   expect(await stderr).toContain("using the sample cluster in .node-x/configs");
-  expect(readdirSync(configs).sort()).toEqual(["local.dht0.json", "local.dht1.json", "local.hub0.json", "schema"]);
+  expect(readdirSync(configs).sort()).toEqual([
+    "local.dht0.json",
+    "local.dht1.json",
+    "local.hub0.json",
+    "schema",
+  ]);
   expect(JSON.parse(readFileSync(join(configs, "local.dht0.json"), "utf8"))).toEqual(own["local.dht0.json"]);
 }, 60_000);

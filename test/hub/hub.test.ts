@@ -39,14 +39,24 @@ const hostile = Bun.serve({
 
 async function startHub(targets: string[]): Promise<Instance> {
   const file = join(directory, "local.hub0.json");
-  await Bun.write(file, JSON.stringify({ port: 0, dataDir: join(directory, "hub"), instances: targets, scrapePeriodMs: 100 }));
-  const loaded = await loadConfig({ file, environment: {}, sets: [], workingDirectory: directory }, schemaCatalog);
+  await Bun.write(
+    file,
+    JSON.stringify({ port: 0, dataDir: join(directory, "hub"), instances: targets, scrapePeriodMs: 100 }),
+  );
+  const loaded = await loadConfig(
+    { file, environment: {}, sets: [], workingDirectory: directory },
+    schemaCatalog,
+  );
   return Instance.start(hub, loaded, { world: realWorld(), logOutput: logOutput("fatal", []), onFatal() {} });
 }
 
 beforeAll(async () => {
   instances = [await startEcho(), await startEcho({ config: { greeting: 13, instance: "echo-two" } })];
-  running = await startHub([...instances.map(({ directory: { dataDir } }) => dataDir), "/nonexistent/gone", `http://127.0.0.1:${hostile.port}`]);
+  running = await startHub([
+    ...instances.map(({ directory: { dataDir } }) => dataDir),
+    "/nonexistent/gone",
+    `http://127.0.0.1:${hostile.port}`,
+  ]);
   base = `http://127.0.0.1:${running.ports.port}`;
 });
 
@@ -65,7 +75,9 @@ describe("over HTTP", () => {
     expect(response.headers.get("cache-control")).toBe("no-cache");
     const again = await fetch(base, { headers: { "if-none-match": response.headers.get("etag") ?? "" } });
     expect(again.status).toBe(304);
-    const paths = [...html.matchAll(/(?:src|href)="(\/page-[0-9a-f]{16}\.\w+)"/g)].map((match) => match[1] as string);
+    const paths = [...html.matchAll(/(?:src|href)="(\/page-[0-9a-f]{16}\.\w+)"/g)].map(
+      (match) => match[1] as string,
+    );
     expect(paths).toHaveLength(2);
     for (const path of paths) {
       const asset = await fetch(base + path);
@@ -76,22 +88,40 @@ describe("over HTTP", () => {
       expect(await plain.text()).toBe(await asset.text());
     }
     // Nothing is fetched from anywhere else: the only address in the page is the name space of its icon.
-    const addresses = (await Promise.all(["", ...paths].map(async (path) => (await fetch(base + path)).text()))).join("").match(/https?:\/\/[\w.]+/g) ?? [];
+    const addresses =
+      (await Promise.all(["", ...paths].map(async (path) => (await fetch(base + path)).text())))
+        .join("")
+        .match(/https?:\/\/[\w.]+/g) ?? [];
     expect([...new Set(addresses)].filter((address) => !address.startsWith("http://www.w3.org"))).toEqual([]);
   });
 
   test("the instances are there as JSON", async () => {
     const snapshots = await (await fetch(`${base}/api/instances`)).json();
-    expect(snapshots.map(({ condition }: { condition: string }) => condition)).toEqual(["ready", "not ready", "unreachable", "not ready"]);
+    expect(snapshots.map(({ condition }: { condition: string }) => condition)).toEqual([
+      "ready",
+      "not ready",
+      "unreachable",
+      "not ready",
+    ]);
     expect(running.stats().keyFigure).toBe("1 of 4 instances ready");
   });
 
   test("a stop ends open event streams and returns", async () => {
     const other = await startEcho();
     const file = join(directory, "other.hub0.json");
-    await Bun.write(file, JSON.stringify({ port: 0, dataDir: join(directory, "other"), instances: [other.directory.dataDir] }));
-    const loaded = await loadConfig({ file, environment: {}, sets: [], workingDirectory: directory }, schemaCatalog);
-    const second = await Instance.start(hub, loaded, { world: realWorld(), logOutput: logOutput("fatal", []), onFatal() {} });
+    await Bun.write(
+      file,
+      JSON.stringify({ port: 0, dataDir: join(directory, "other"), instances: [other.directory.dataDir] }),
+    );
+    const loaded = await loadConfig(
+      { file, environment: {}, sets: [], workingDirectory: directory },
+      schemaCatalog,
+    );
+    const second = await Instance.start(hub, loaded, {
+      world: realWorld(),
+      logOutput: logOutput("fatal", []),
+      onFatal() {},
+    });
     const events = await fetch(`http://127.0.0.1:${second.ports.port}/api/events`);
     const reader = events.body!.getReader();
     expect(new TextDecoder().decode((await reader.read()).value)).toStartWith("event: full\n");
@@ -132,7 +162,15 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
   const complaints: string[] = [];
 
   beforeAll(async () => {
-    const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+    const flags = [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ];
     browser = await chromium.launch({ executablePath: Bun.which("chromium") as string, args: flags });
     page = await browser.newPage({ viewport: { width: 1280, height: 720 } });
     page.on("console", (message) => complaints.push(message.text()));
@@ -151,8 +189,12 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
     expect(rows[0]).toContain("ready");
     expect(rows[1]).toContain("13 is not a good number");
     expect(rows[2]).toContain("unreachable");
-    expect(await page.locator("[role=status]").innerText()).toBe("1 of 4 instances ready: echo-two is not ready, gone is unreachable, <b id=evil>evil</b> is not ready");
-    expect(await page.locator("tbody tr").first().locator("svg[role=img]").getAttribute("aria-label")).toContain("% CPU");
+    expect(await page.locator("[role=status]").innerText()).toBe(
+      "1 of 4 instances ready: echo-two is not ready, gone is unreachable, <b id=evil>evil</b> is not ready",
+    );
+    expect(
+      await page.locator("tbody tr").first().locator("svg[role=img]").getAttribute("aria-label"),
+    ).toContain("% CPU");
   });
 
   test("what an instance says is text, never markup", async () => {
@@ -165,7 +207,9 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
   test("it follows what changes, without being loaded again", async () => {
     const { instance, directory: config } = instances[1] as TestInstance;
     await instance.reload(await config.configure({ instance: "echo-two", greeting: 1 }).load());
-    await until("the change on the page", async () => ((await page.title()).startsWith("2 of 4 instances ready") ? true : undefined));
+    await until("the change on the page", async () =>
+      (await page.title()).startsWith("2 of 4 instances ready") ? true : undefined,
+    );
     expect((await rowTexts())[1]).not.toContain("13 is not a good number");
   });
 

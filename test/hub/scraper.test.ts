@@ -12,7 +12,10 @@ afterEach(async () => {
 function endpoint(answer: (request: Request) => Response | Promise<Response>): Target {
   const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: answer });
   servers.push(server);
-  return { name: `target-${servers.length}`, endpoint: { url: `http://127.0.0.1:${server.port}`, token: "t" } };
+  return {
+    name: `target-${servers.length}`,
+    endpoint: { url: `http://127.0.0.1:${server.port}`, token: "t" },
+  };
 }
 
 const stats = (over: Record<string, unknown> = {}) => ({
@@ -48,10 +51,19 @@ describe("the scraper", () => {
     const { scraper: made, at } = scraper([endpoint(() => Response.json(current))], clock);
     clock.atMs = 1000;
     await made.round();
-    expect(at(0)).toMatchObject({ condition: "ready", name: "local.dht0", keyFigure: "7 records", rssBytes: 1000 });
+    expect(at(0)).toMatchObject({
+      condition: "ready",
+      name: "local.dht0",
+      keyFigure: "7 records",
+      rssBytes: 1000,
+    });
     expect(at(0).throughput).toBeUndefined();
     clock.atMs = 3000;
-    current = stats({ uptimeSeconds: 12, throughput: { total: 1100, unit: "requests" }, process: { rssBytes: 1, cpuUserSeconds: 1.5, cpuSystemSeconds: 0.5 } });
+    current = stats({
+      uptimeSeconds: 12,
+      throughput: { total: 1100, unit: "requests" },
+      process: { rssBytes: 1, cpuUserSeconds: 1.5, cpuSystemSeconds: 0.5 },
+    });
     await made.round();
     expect(at(0).throughput).toEqual({ perSecond: 500, unit: "requests" });
     expect(at(0).cpuPercent).toBe(25);
@@ -79,21 +91,39 @@ describe("the scraper", () => {
     await made.round();
     expect(authorization).toBe("Bearer t" as never);
     expect(at(0)).toMatchObject({ condition: "not ready", reasons: ["loading: 37 %"], state: "starting" });
-    expect(at(1)).toMatchObject({ condition: "unreachable", name: "gone", reasons: [expect.stringContaining("nobody listens on this socket")] });
+    expect(at(1)).toMatchObject({
+      condition: "unreachable",
+      name: "gone",
+      reasons: [expect.stringContaining("nobody listens on this socket")],
+    });
   });
 
   test("keeps the name of one that stopped answering", async () => {
     let isGone = false;
-    const { scraper: made, at } = scraper([endpoint(() => (isGone ? new Response("no", { status: 500 }) : Response.json(stats())))]);
+    const { scraper: made, at } = scraper([
+      endpoint(() => (isGone ? new Response("no", { status: 500 }) : Response.json(stats()))),
+    ]);
     await made.round();
     isGone = true;
     await made.round();
-    expect(at(0)).toMatchObject({ condition: "unreachable", name: "local.dht0", role: "dht", rssBytes: undefined });
+    expect(at(0)).toMatchObject({
+      condition: "unreachable",
+      name: "local.dht0",
+      role: "dht",
+      rssBytes: undefined,
+    });
     expect(at(0).reasons[0]).toContain("answers 500");
   });
 
   test("believes no answer that is not one", async () => {
-    const bodies = ["", "hello", "[]", '{"ready":true}', JSON.stringify(stats({ reasons: "none" })), JSON.stringify(stats({ process: null }))];
+    const bodies = [
+      "",
+      "hello",
+      "[]",
+      '{"ready":true}',
+      JSON.stringify(stats({ reasons: "none" })),
+      JSON.stringify(stats({ process: null })),
+    ];
     const targets = bodies.map((body) => endpoint(() => new Response(body)));
     const { scraper: made } = scraper(targets);
     await made.round();
@@ -104,7 +134,10 @@ describe("the scraper", () => {
     const silent = endpoint(() => new Promise<Response>(() => {}));
     const { scraper: made, at } = scraper([silent, endpoint(() => Response.json(stats()))]);
     await made.round();
-    expect(at(0)).toMatchObject({ condition: "unreachable", reasons: [expect.stringContaining("no answer within 300 ms")] });
+    expect(at(0)).toMatchObject({
+      condition: "unreachable",
+      reasons: [expect.stringContaining("no answer within 300 ms")],
+    });
     expect(at(1).condition).toBe("ready");
   });
 

@@ -33,7 +33,8 @@ class EchoConnection implements Connection {
       highBytes: 64 * 1024,
       onHigh: () => node.config.greeting !== 7 && socket.pause(), // 7: keeps reading whatever waits
       onLow: () => socket.resume(),
-      onOverflow: (bytes) => node.context.log.warn("closed a slow client", { remote: socket.remoteAddress, bytes }),
+      onOverflow: (bytes) =>
+        node.context.log.warn("closed a slow client", { remote: socket.remoteAddress, bytes }),
     });
     this.admission = node.table.add(this);
   }
@@ -52,7 +53,8 @@ class EchoNode implements RunningRole<EchoConfig> {
     this.table = new ConnectionTable({
       clock: context.clock,
       limits: () => this.config.limits,
-      onClosing: ({ socket }, reason) => context.log.info(`closed as ${reason}`, { remote: socket.remoteAddress }),
+      onClosing: ({ socket }, reason) =>
+        context.log.info(`closed as ${reason}`, { remote: socket.remoteAddress }),
     });
   }
 
@@ -90,7 +92,8 @@ class EchoNode implements RunningRole<EchoConfig> {
   #misbehave(word: string): void {
     if (word === "crash!") throw new Error("asked to crash");
     if (word === "reject!") void Promise.reject(new Error("nobody catches this"));
-    if (word === "fatal!") this.context.fatal(new NxError("NX_DISK_FAILED", "sync of store/1.log failed: EIO"));
+    if (word === "fatal!")
+      this.context.fatal(new NxError("NX_DISK_FAILED", "sync of store/1.log failed: EIO"));
     if (word === "spin!") for (;;);
   }
 
