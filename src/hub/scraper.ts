@@ -33,11 +33,14 @@ export interface Target {
 export interface ScraperOptions {
   clock: Clock;
   periodMs: number;
+  /** An instance that does not answer for this long is unreachable. */
+  timeoutMs?: number;
   /** Called after each round. */
   onRound(): void;
 }
 
-const TIMEOUT_MS_MAX = 5000;
+/** Longer than the period: a host under load is late, not gone. */
+const TIMEOUT_MS = 2000;
 
 /** One instance, watched over time: figures per second need the answer before. */
 class Watched {
@@ -154,7 +157,7 @@ export class Scraper {
 
   /** Asks everybody once. Who has not answered the round before is not asked again until then. */
   async round(): Promise<void> {
-    const timeoutMs = Math.min(TIMEOUT_MS_MAX, this.#options.periodMs);
+    const { timeoutMs = TIMEOUT_MS } = this.#options;
     const free = this.#watched.filter(({ isBusy }) => !isBusy);
     await Promise.all(free.map((watched) => this.#ask(watched, timeoutMs)));
     for (const watched of this.#watched) watched.remember();

@@ -38,8 +38,8 @@ function handClock(): Clock & { atMs: number } {
   return { ...realClock, atMs: 0, monotonicMs() { return this.atMs; }, every: () => ({ cancel() {} }) }; // prettier-ignore
 }
 
-function scraper(targets: Target[], clock: Clock = handClock(), periodMs = 300) {
-  const made = new Scraper({ clock, periodMs, onRound() {} });
+function scraper(targets: Target[], clock: Clock = handClock()) {
+  const made = new Scraper({ clock, periodMs: 1000, timeoutMs: 300, onRound() {} });
   made.setTargets(targets);
   return { scraper: made, at: (index: number) => made.snapshots[index] as InstanceSnapshot };
 }
