@@ -1,5 +1,5 @@
 /** The supervisor and its children: real processes, small shell programs. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { until } from "../core/kernel/harness.ts";
 const directory = mkdtempSync(join(tmpdir(), "node-x-supervisor-"));
 const supervisors: Supervisor[] = [];
 afterEach(() => supervisors.splice(0).forEach((supervisor) => supervisor.kill()));
-process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 function supervise(programs: Record<string, string>, onEnded: (ended: Ended) => boolean = () => false) {
   const lines: string[] = [];

@@ -1,5 +1,5 @@
 /** Real sockets: limits, clients that misbehave, TLS. */
-import { afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createAuthority, issueCertificate, type CertificatePair } from "../../../src/core/certificates.ts";
@@ -152,6 +152,8 @@ describe("TLS", () => {
     paths.key = write("server.key", server.key);
     paths.clientCa = write("ca.crt", authority.certificate);
   });
+
+  afterAll(() => directory[Symbol.dispose]());
 
   /** Connects, sends `hello`, resolves with the echo or with why there is none. */
   async function exchange(port: number, tls: NonNullable<ConnectOptions<unknown>["tls"]>): Promise<string> {
