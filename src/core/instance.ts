@@ -132,6 +132,10 @@ export class Instance {
     this.#closers.push({ what: "role", close: () => this.#running?.stop() });
     if (this.#running.admin !== undefined) {
       this.#pages = new Hono();
+      // What the role's handlers throw is reported where all failed requests are.
+      this.#pages.onError((error) => {
+        throw error;
+      });
       this.#running.admin(this.#pages);
     }
     this.#closers.push({ what: "writing of ports.json", close: () => this.#portsTimer?.cancel() });

@@ -4,6 +4,7 @@
  * What a client sends can misbehave on purpose: `crash!` throws in the handler, `reject!` leaves a rejection unhandled,
  * `fatal!` reports a fatal failure, `spin!` blocks the event loop for ever. Each word must be a whole chunk.
  */
+import type { Hono } from "hono";
 import type { z } from "zod";
 import { reloadableKeys } from "../../../src/core/config/keys.ts";
 import { integer, key, limits, port, roleSchema } from "../../../src/core/config/schema.ts";
@@ -101,6 +102,13 @@ class EchoNode implements RunningRole<EchoConfig> {
   stats = () => ({ bytes: this.bytes, ...this.table.figures });
   keyFigure = () => `${this.bytes} bytes`;
   statsLine = () => `bytes_received:${this.bytes}`;
+  admin(app: Hono): void {
+    app.get("/echo/bytes", (context) => context.text(String(this.bytes)));
+    app.get("/echo/boom", () => {
+      throw new Error("a page with a defect");
+    });
+  }
+
   reload(config: EchoConfig): void {
     this.config = config;
     // Too late, as a badly written role may do it: something of the new configuration is in force already.

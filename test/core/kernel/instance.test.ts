@@ -195,6 +195,17 @@ describe("the admin endpoint", () => {
     expect((await ask("/nothing", "correct-horse")).status).toBe(404);
   });
 
+  test("serves the role's own pages; one that fails is a 500 and a line in the log, and unknown ones are 404", async () => {
+    const { admin, lines } = await start();
+    expect(await (await admin("/echo/bytes")).text()).toBe("0");
+    const failed = await admin("/echo/boom");
+    expect(failed.status).toBe(500);
+    expect(await failed.text()).not.toContain("defect");
+    await until("the log line", () => lines.find((line) => line.includes('reason="a page with a defect"')));
+    expect((await admin("/nothing")).status).toBe(404);
+    expect((await admin("/livez")).status).toBe(200);
+  });
+
   test("is refused beyond loopback without token and TLS", async () => {
     using directory = new TestDirectory().configure({ adminPort: 0, adminHost: "0.0.0.0" });
     await expect(directory.load()).rejects.toMatchObject({

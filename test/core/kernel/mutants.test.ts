@@ -64,14 +64,21 @@ test("every guard is green while nothing is broken", () => {
   expect([...guards.values()].filter((guard) => run(guard) !== 0)).toEqual([]);
 }, 60_000);
 
-test.each(mutants)("$breaks is noticed", ({ file, from, to, noticedBy }) => {
-  const path = join(copy, file);
-  const original = readFileSync(path, "utf8");
-  expect(original.split(from)).toHaveLength(2);
-  writeFileSync(path, original.replace(from, () => to));
-  try {
-    expect(run(noticedBy)).toBe(1);
-  } finally {
-    writeFileSync(path, original);
-  }
-}, 30_000);
+test.each(mutants)(
+  "$breaks is noticed",
+  ({ file, from, to, noticedBy }) => {
+    const path = join(copy, file);
+    const original = readFileSync(path, "utf8");
+    expect(original.split(from)).toHaveLength(2);
+    writeFileSync(
+      path,
+      original.replace(from, () => to),
+    );
+    try {
+      expect(run(noticedBy)).toBe(1);
+    } finally {
+      writeFileSync(path, original);
+    }
+  },
+  30_000,
+);

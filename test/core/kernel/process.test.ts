@@ -112,6 +112,28 @@ describe("last words", () => {
     await until("the echo", () => (bystander.received === "onetwo" ? true : undefined));
   });
 
+  test("a reader of standard error that went away costs its lines, not the service", async () => {
+    const directory = configured();
+    const echo = join(import.meta.dir, "echo-process.ts");
+    const command = `exec "${process.execPath}" "${echo}" "${directory.configFile}" 2> >(exec true)`;
+    await using child = Bun.spawn(["bash", "-c", command], {
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "ignore",
+    });
+    const file = join(directory.dataDir, "ports.json");
+    await until("its ports", () => (existsSync(file) ? true : undefined));
+    const { port } = JSON.parse(directory.read("ports.json"));
+    await say(port, "crash!");
+    await until("the line in the log file", () =>
+      directory.read("log/root.log").includes("asked to crash") ? true : undefined,
+    );
+    const client = await say(port, "hello");
+    await until("the echo", () => (client.received === "hello" ? true : undefined));
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(0);
+  });
+
   test("keeps a bounded number of crash files", async () => {
     const directory = configured();
     const first = run(directory);
