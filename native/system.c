@@ -1,7 +1,7 @@
 /*
  * The few system calls that JavaScript runtimes do not offer: a lock that the kernel drops with the process, the
- * datagram that tells a service manager how we are, the host's monotonic clock. Those that can fail return 0 or a
- * negative errno.
+ * datagram that tells a service manager how we are, the host's monotonic clock, a signal at the parent's death.
+ * Those that can fail return 0 or a negative errno.
  */
 #include "nx.h"
 
@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -16,6 +17,7 @@
 
 NX_API int32_t nx_file_lock(int32_t fd);
 NX_API uint64_t nx_monotonic_us(void);
+NX_API int32_t nx_signal_at_parent_death(int32_t signal);
 NX_API int32_t nx_notify(const uint8_t *path, uint64_t path_length, const uint8_t *state, uint64_t state_length);
 
 /* Exclusive, not waiting: -EWOULDBLOCK when another process (or another open of the file here) holds it. */
@@ -27,6 +29,12 @@ uint64_t nx_monotonic_us(void) {
   if (clock_gettime(CLOCK_MONOTONIC, &now) != 0) return 0;
   return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
+
+/*
+ * Has the kernel send `signal` when the thread that started this process ends. A parent with several threads may cause it
+ * several times: once for each thread that the child is handed on to before the last one ends.
+ */
+int32_t nx_signal_at_parent_death(int32_t signal) { return prctl(PR_SET_PDEATHSIG, signal) == 0 ? 0 : -errno; }
 
 /*
  * Sends `state` to the socket named by $NOTIFY_SOCKET (sd_notify(3)): a path, or an abstract name that begins with

@@ -29,6 +29,12 @@ export function filesOf(word: string, workingDirectory: string): string[] {
   );
 }
 
+/** True when files of this prefix exist. */
+export function hasMembers(word: string, workingDirectory: string): boolean {
+  const path = resolve(workingDirectory, word);
+  return membersOf(dirname(path), basename(path)).length > 0;
+}
+
 function membersOf(directory: string, prefix: string): string[] {
   if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) return [];
   return readdirSync(directory)

@@ -6,6 +6,7 @@ import type { VerbTable } from "./verb.ts";
 
 export const verbs: VerbTable = {
   run: async () => (await import("./run.ts")).runVerb,
+  up: async () => (await import("./up.ts")).upVerb,
   roles: async () => (await import("./roles.ts")).rolesVerb,
   init: async () => (await import("./init.ts")).initVerb,
   check: async () => (await import("./check.ts")).checkVerb,

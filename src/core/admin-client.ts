@@ -25,7 +25,11 @@ export type AdminTarget =
     };
 
 /** GET `path` (`/readyz`) from a target, or from a socket by its path. Throws NX_NOT_RUNNING when nobody answers. */
-export async function adminGet(target: AdminTarget | string, path: string, timeoutMs: number): Promise<AdminAnswer> {
+export async function adminGet(
+  target: AdminTarget | string,
+  path: string,
+  timeoutMs: number,
+): Promise<AdminAnswer> {
   const to = typeof target === "string" ? { socket: target } : target;
   const where = "socket" in to ? to.socket : to.url;
   const common = { signal: AbortSignal.timeout(timeoutMs), redirect: "error" as const };

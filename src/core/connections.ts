@@ -71,7 +71,12 @@ export class ConnectionTable<Member extends Connection> {
   }
 
   get figures(): ConnectionFigures {
-    return { connections: this.size, refused: this.#refused, closedIdle: this.#closed.idle, closedStalled: this.#closed.stalled };
+    return {
+      connections: this.size,
+      refused: this.#refused,
+      closedIdle: this.#closed.idle,
+      closedStalled: this.#closed.stalled,
+    };
   }
 
   /** True when one more connection is within the limit; else it is counted as refused. */
@@ -112,7 +117,10 @@ export class ConnectionTable<Member extends Connection> {
         admission.movingTick = this.#tick;
       }
       if (this.#tick - admission.movingTick > stallTicks) this.#close(admission.member, "stalled");
-      else if (this.#tick - Math.max(admission.activeTick, outbox.length > 0 ? admission.movingTick : 0) > idleTicks) {
+      else if (
+        this.#tick - Math.max(admission.activeTick, outbox.length > 0 ? admission.movingTick : 0) >
+        idleTicks
+      ) {
         this.#close(admission.member, "idle");
       }
     }

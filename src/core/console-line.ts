@@ -32,7 +32,7 @@ export function standardError(): Terminal {
     write(text) {
       const bytes = Buffer.from(text);
       let attempts = 0;
-      for (let written = 0; written < bytes.byteLength; ) {
+      for (let written = 0; written < bytes.byteLength;) {
         try {
           written += writeSync(fd, bytes, written);
         } catch (error) {
@@ -57,7 +57,11 @@ function isJournal(environment: Record<string, string | undefined>): boolean {
 }
 
 /** `auto`: JSON for the journal, the live line on a terminal, text elsewhere. */
-export function consoleMode(wanted: ConsoleMode | "auto", terminal: Terminal, environment: Record<string, string | undefined>): ConsoleMode {
+export function consoleMode(
+  wanted: ConsoleMode | "auto",
+  terminal: Terminal,
+  environment: Record<string, string | undefined>,
+): ConsoleMode {
   if (wanted !== "auto") return wanted;
   if (isJournal(environment)) return "json";
   return terminal.isTty ? "line" : "text";
@@ -68,14 +72,17 @@ export function consoleTarget(mode: ConsoleMode, terminal: Terminal): LogTarget 
   if (mode === "off") return undefined;
   // A log line takes the place of the live line; the next second redraws that below it.
   const prefix = mode === "line" ? `\r${ERASE}` : "";
-  return { sink: { write: (line) => terminal.write(`${prefix}${line}\n`) }, format: mode === "json" ? formatJson : formatText };
+  return {
+    sink: { write: (line) => terminal.write(`${prefix}${line}\n`) },
+    format: mode === "json" ? formatJson : formatText,
+  };
 }
 
 /** Redraws the line each second until cancelled. */
 export function drawLiveLine(clock: Clock, terminal: Terminal, line: () => string): Timer {
   return clock.every(PERIOD_MS, () => {
-    // One cell stays free: a terminal wraps when its last one is written.
-    const width = Math.max(1, (terminal.columns() ?? 80) - 1);
+    // One cell stays free: a terminal wraps when its last one is written. A width of 0 means that it is not known.
+    const width = (terminal.columns() || 80) - 1;
     terminal.write(`\r${Bun.sliceAnsi(escapeControls(line()), 0, width)}${ERASE}`);
   });
 }

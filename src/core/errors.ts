@@ -53,6 +53,7 @@ export const errorKinds = {
   NX_TOOL_MISSING: { exit: Exit.unavailable, meaning: "A program that this command needs is not installed; the message names the package." },
   NX_NOT_RUNNING: { exit: Exit.unavailable, meaning: "No instance answers on this admin endpoint." },
   NX_NOT_READY: { exit: Exit.failed, meaning: "The instance runs but is not ready; the message gives its reasons." },
+  NX_START_FAILED: { exit: Exit.failed, meaning: "An instance that `node-x up` started ended before it was ready; its own lines say why. The others were stopped again." },
   NX_CHECK_FAILED: { exit: Exit.failed, meaning: "A check that was asked for did not pass." },
   NX_INTERNAL: { exit: Exit.internal, meaning: "A broken assumption inside node-x. Please report it with the message and crash file." },
 } as const satisfies Record<string, ErrorKind>;

@@ -132,6 +132,10 @@ export class Instance {
     this.#closers.push({ what: "role", close: () => this.#running?.stop() });
     if (this.#running.admin !== undefined) {
       this.#pages = new Hono();
+      // What the role's handlers throw is reported where all failed requests are.
+      this.#pages.onError((error) => {
+        throw error;
+      });
       this.#running.admin(this.#pages);
     }
     this.#closers.push({ what: "writing of ports.json", close: () => this.#portsTimer?.cancel() });
@@ -152,12 +156,17 @@ export class Instance {
       const portsFile = join(dataDir, "ports.json");
       if (await disk.exists(portsFile)) await disk.remove(portsFile);
     } catch (error) {
-      const isOfDisk = error instanceof NxError ? error.code.startsWith("NX_DISK_") : errnoOf(error) !== undefined;
+      const isOfDisk =
+        error instanceof NxError ? error.code.startsWith("NX_DISK_") : errnoOf(error) !== undefined;
       if (!isOfDisk) throw error;
-      throw new NxError("NX_DATA_DIR_UNUSABLE", `${dataDir} cannot be used as data directory: ${(error as Error).message}`, {
-        hint: "let this user create and write it, or choose another dataDir",
-        cause: error,
-      });
+      throw new NxError(
+        "NX_DATA_DIR_UNUSABLE",
+        `${dataDir} cannot be used as data directory: ${(error as Error).message}`,
+        {
+          hint: "let this user create and write it, or choose another dataDir",
+          cause: error,
+        },
+      );
     }
   }
 
@@ -165,10 +174,17 @@ export class Instance {
     const metrics = createMetrics(this.name, this.#role.name);
     const { logOutput } = this.#options;
     addProcessMetrics(metrics, this.#meter);
-    metrics.gauge("node_x_ready", "1 when the instance is ready.", () => (this.reasons().length === 0 ? 1 : 0));
+    metrics.gauge("node_x_ready", "1 when the instance is ready.", () =>
+      this.reasons().length === 0 ? 1 : 0,
+    );
     metrics.gauge("node_x_uptime_seconds", "Seconds since the start.", () => this.uptimeSeconds);
     for (const level of logLevels) {
-      metrics.counterFrom("node_x_log_lines_total", "Lines written to the log.", () => logOutput.counts[level], { level });
+      metrics.counterFrom(
+        "node_x_log_lines_total",
+        "Lines written to the log.",
+        () => logOutput.counts[level],
+        { level },
+      );
     }
     return metrics;
   }
@@ -177,12 +193,18 @@ export class Instance {
   async #writePorts(): Promise<void> {
     const { disk, clock } = this.#options.world;
     try {
-      await writeFileAtomically(disk, join(this.#loaded.dataDir, "ports.json"), `${JSON.stringify(this.ports)}\n`);
+      await writeFileAtomically(
+        disk,
+        join(this.#loaded.dataDir, "ports.json"),
+        `${JSON.stringify(this.ports)}\n`,
+      );
     } catch (error) {
       if ((error as NxError).code !== "NX_DISK_FULL") throw error;
       this.log.warn(`ports.json is not written: ${(error as Error).message}`);
       this.#portsTimer = clock.after(PORTS_RETRY_MS, () => {
-        this.#writePorts().catch((failure: Error) => this.log.error(`ports.json is not written: ${failure.message}`));
+        this.#writePorts().catch((failure: Error) =>
+          this.log.error(`ports.json is not written: ${failure.message}`),
+        );
       });
     }
   }
@@ -202,20 +224,33 @@ export class Instance {
     const pages = (request: Request) => this.#pages?.fetch(request);
     const socketPath = join(dataDir, "admin.sock");
     if (Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX) {
-      throw new NxError("NX_DATA_DIR_UNUSABLE", `the path of the admin socket is longer than ${SOCKET_PATH_BYTES_MAX} bytes: ${socketPath}`, {
-        hint: "choose a shorter dataDir",
-      });
+      throw new NxError(
+        "NX_DATA_DIR_UNUSABLE",
+        `the path of the admin socket is longer than ${SOCKET_PATH_BYTES_MAX} bytes: ${socketPath}`,
+        {
+          hint: "choose a shorter dataDir",
+        },
+      );
     }
     const log = this.log.child("admin");
     const onSocket = serveHttp(adminApp(view, { pages }), { socketPath }, clock, log);
     this.#closers.push({ what: "admin socket", close: () => onSocket.stop(HTTP_STOP_MS) });
     if (config.adminPort === undefined) return;
-    const token = config.adminTokenFile === undefined ? undefined : readSecret("adminTokenFile", config.adminTokenFile);
+    const token =
+      config.adminTokenFile === undefined ? undefined : readSecret("adminTokenFile", config.adminTokenFile);
     if (!isLoopback(config.adminHost) && (token === undefined || tls === undefined)) {
-      throw new NxError("NX_CONFIG_INVALID", `adminHost ${config.adminHost} is not loopback: it needs adminTokenFile and tls`);
+      throw new NxError(
+        "NX_CONFIG_INVALID",
+        `adminHost ${config.adminHost} is not loopback: it needs adminTokenFile and tls`,
+      );
     }
     const address = { host: config.adminHost, port: config.adminPort, ...(tls !== undefined && { tls }) };
-    const onPort = serveHttp(adminApp(view, { pages, ...(token !== undefined && { token }) }), address, clock, log);
+    const onPort = serveHttp(
+      adminApp(view, { pages, ...(token !== undefined && { token }) }),
+      address,
+      clock,
+      log,
+    );
     this.ports.adminPort = onPort.port;
     this.log.info(`listening`, { key: "adminPort", port: onPort.port });
     this.#closers.push({ what: "admin port", close: () => onPort.stop(HTTP_STOP_MS) });
@@ -254,7 +289,9 @@ export class Instance {
 
   /** The live line on a terminal. */
   consoleLine(): string {
-    return this.#running?.consoleLine?.() ?? `  ${this.name}: ${this.#running?.keyFigure() ?? this.#progress}`;
+    return (
+      this.#running?.consoleLine?.() ?? `  ${this.name}: ${this.#running?.keyFigure() ?? this.#progress}`
+    );
   }
 
   /** The role's part of a line in stats.log. */

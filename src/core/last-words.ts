@@ -41,6 +41,9 @@ export function writeLastWords(error: unknown, log: Log, dataDir: string, nowMs:
 
 /** Names sort by time. */
 function removeOldest(dataDir: string): void {
-  const files = readdirSync(dataDir).filter((name) => /^crash-.*\.json$/.test(name)).sort();
-  for (const name of files.slice(0, Math.max(0, files.length - CRASH_FILES_MAX + 1))) rmSync(join(dataDir, name), { force: true });
+  const files = readdirSync(dataDir)
+    .filter((name) => /^crash-.*\.json$/.test(name))
+    .sort();
+  for (const name of files.slice(0, Math.max(0, files.length - CRASH_FILES_MAX + 1)))
+    rmSync(join(dataDir, name), { force: true });
 }

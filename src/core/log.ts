@@ -83,7 +83,14 @@ export function createLog(clock: Clock, name: string, output: LogOutput): Log {
 /** A log that says nothing, for tools and tests. */
 export function silentLog(): Log {
   const ignore = () => {};
-  const log: Log = { trace: ignore, info: ignore, warn: ignore, error: ignore, fatal: ignore, child: () => log };
+  const log: Log = {
+    trace: ignore,
+    info: ignore,
+    warn: ignore,
+    error: ignore,
+    fatal: ignore,
+    child: () => log,
+  };
   return log;
 }
 
@@ -114,13 +121,18 @@ export function logTimestamp(timeMs: number): string {
 }
 
 function bounded(text: string): string {
-  return text.length <= LINE_LENGTH_MAX ? text : `${text.slice(0, LINE_LENGTH_MAX)}... (${text.length} characters)`;
+  return text.length <= LINE_LENGTH_MAX
+    ? text
+    : `${text.slice(0, LINE_LENGTH_MAX)}... (${text.length} characters)`;
 }
 
 /** What JSON cannot say (a cycle, a bigint) becomes text instead of an exception. */
 function toJson(value: unknown): string {
   try {
-    return JSON.stringify(value, (_key, inner: unknown) => (typeof inner === "bigint" ? String(inner) : inner)) ?? "undefined";
+    return (
+      JSON.stringify(value, (_key, inner: unknown) => (typeof inner === "bigint" ? String(inner) : inner)) ??
+      "undefined"
+    );
   } catch {
     return JSON.stringify(String(value));
   }
@@ -145,7 +157,19 @@ export function formatJson({ timeMs, level, logger, message, fields }: LogRecord
     Object.entries(fields ?? {}).map(([key, value]) => [key, value instanceof Error ? value.message : value]),
   );
   // The record's own members come last: a field cannot replace them.
-  const text = toJson({ ...plain, time: new Date(timeMs).toISOString(), level, logger, message: bounded(message) });
+  const text = toJson({
+    ...plain,
+    time: new Date(timeMs).toISOString(),
+    level,
+    logger,
+    message: bounded(message),
+  });
   if (text.length <= 2 * LINE_LENGTH_MAX) return text;
-  return toJson({ time: new Date(timeMs).toISOString(), level, logger, message: bounded(message), fields: "too long" });
+  return toJson({
+    time: new Date(timeMs).toISOString(),
+    level,
+    logger,
+    message: bounded(message),
+    fields: "too long",
+  });
 }

@@ -68,7 +68,8 @@ export function createMetrics(instance: string, role: string): Metrics {
     contentType: registry.contentType,
     counter(name, help, labels = {}) {
       const known = registry.getSingleMetric(name) as PromCounter | undefined;
-      const counter = known ?? new PromCounter({ name, help, labelNames: Object.keys(labels), registers: [registry] });
+      const counter =
+        known ?? new PromCounter({ name, help, labelNames: Object.keys(labels), registers: [registry] });
       const child = counter.labels(labels);
       return { increment: (by = 1) => child.inc(by) };
     },
@@ -112,10 +113,26 @@ export function addProcessMetrics(metrics: Metrics, meter: ProcessMeter): void {
   metrics.gauge("process_virtual_memory_bytes", "Address space in use.", () => meter.read().virtualBytes);
   metrics.gauge("node_x_heap_used_bytes", "JavaScript heap in use.", () => meter.read().heapBytes);
   metrics.gauge("process_open_fds", "Open file descriptors.", () => meter.read().openFiles);
-  metrics.counterFrom("process_cpu_user_seconds_total", "CPU time in user mode.", () => meter.read().cpuUserSeconds);
-  metrics.counterFrom("process_cpu_system_seconds_total", "CPU time in the kernel.", () => meter.read().cpuSystemSeconds);
-  metrics.gauge("node_x_event_loop_lag_p99_seconds", "99th percentile of event-loop delay over the last one to two minutes.", () => meter.read().eventLoopLagSeconds);
-  metrics.gauge("node_x_event_loop_lag_max_seconds", "Longest event-loop delay over the last one to two minutes.", () => meter.read().eventLoopLagMaxSeconds);
+  metrics.counterFrom(
+    "process_cpu_user_seconds_total",
+    "CPU time in user mode.",
+    () => meter.read().cpuUserSeconds,
+  );
+  metrics.counterFrom(
+    "process_cpu_system_seconds_total",
+    "CPU time in the kernel.",
+    () => meter.read().cpuSystemSeconds,
+  );
+  metrics.gauge(
+    "node_x_event_loop_lag_p99_seconds",
+    "99th percentile of event-loop delay over the last one to two minutes.",
+    () => meter.read().eventLoopLagSeconds,
+  );
+  metrics.gauge(
+    "node_x_event_loop_lag_max_seconds",
+    "Longest event-loop delay over the last one to two minutes.",
+    () => meter.read().eventLoopLagMaxSeconds,
+  );
   metrics.gauge("node_x_build_info", "Always 1; the labels tell the build.", () => 1, {
     version: buildInfo.version,
     commit: buildInfo.commit,

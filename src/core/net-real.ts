@@ -12,6 +12,8 @@ import type { Listener, ListenOptions, Net, ConnectOptions, Socket, SocketHandle
 
 /** Seconds a connection may take for its TLS handshake. */
 const HANDSHAKE_TIMEOUT_S = 10;
+/** Handshakes under way at one listener; their connections are not counted by anyone else yet. */
+const HANDSHAKES_MAX = 1000;
 const KEEPALIVE_DELAY_MS = 5000;
 
 /** Told of an exception in a handler: a defect of ours, which cost the connection. */
@@ -27,6 +29,7 @@ class RealSocket<Data> implements Socket {
   readonly remoteAddress: string;
   data: Data | undefined;
   peerIdentity: string | undefined;
+  isInHandshake = false;
   isOpen = false;
   isClosed = false;
   error: Error | undefined;
@@ -75,11 +78,23 @@ interface Adapter<Data> {
   onFailed?: (error: Error) => void;
 }
 
-function bunHandlers<Data>({ create, tls, report, onOpen, onFailed }: Adapter<Data>): SocketHandler<RealSocket<Data>> {
+function bunHandlers<Data>({
+  create,
+  tls,
+  report,
+  onOpen,
+  onFailed,
+}: Adapter<Data>): SocketHandler<RealSocket<Data>> {
+  let handshakes = 0;
   const fail = (socket: RealSocket<Data>, thrown: unknown) => {
     socket.error = thrown instanceof Error ? thrown : new Error(String(thrown));
     report(socket.error, socket.remoteAddress);
     socket.terminate();
+  };
+  const endHandshake = (socket: RealSocket<Data>) => {
+    if (!socket.isInHandshake) return;
+    socket.isInHandshake = false;
+    handshakes--;
   };
   const opened = (socket: RealSocket<Data>) => {
     try {
@@ -95,11 +110,17 @@ function bunHandlers<Data>({ create, tls, report, onOpen, onFailed }: Adapter<Da
       bun.data = create(bun);
       bun.setNoDelay(true);
       bun.setKeepAlive(true, KEEPALIVE_DELAY_MS);
-      if (tls === undefined) opened(bun.data);
+      if (tls === undefined) {
+        opened(bun.data);
+        return;
+      }
+      bun.data.isInHandshake = true;
+      if (++handshakes > HANDSHAKES_MAX) bun.data.terminate();
       else bun.timeout(HANDSHAKE_TIMEOUT_S);
     },
     handshake(bun, isComplete, error) {
       const socket = bun.data;
+      endHandshake(socket);
       // `isComplete` is true for a peer whose certificate was refused: only `authorized` tells.
       if (!isComplete || (tls?.demandsPeer === true && !bun.authorized)) {
         socket.error = error ?? new Error("the TLS handshake failed");
@@ -107,7 +128,8 @@ function bunHandlers<Data>({ create, tls, report, onOpen, onFailed }: Adapter<Da
         return;
       }
       bun.timeout(0);
-      if (tls?.demandsPeer === true) socket.peerIdentity = identityOf(bun.getPeerCertificate() as PeerCertificate);
+      if (tls?.demandsPeer === true)
+        socket.peerIdentity = identityOf(bun.getPeerCertificate() as PeerCertificate);
       opened(socket);
     },
     timeout(bun) {
@@ -140,6 +162,7 @@ function bunHandlers<Data>({ create, tls, report, onOpen, onFailed }: Adapter<Da
       const socket = bun.data;
       if (socket === undefined || socket.isClosed) return;
       socket.isClosed = true;
+      endHandshake(socket);
       const reason = socket.error ?? (error as Error | undefined);
       if (!socket.isOpen) {
         onFailed?.(reason ?? new Error("the connection was closed during the handshake"));
@@ -158,14 +181,25 @@ export function listenError(error: unknown, host: string, port: number): Error {
   const where = `${host}:${port}`;
   switch (errnoOf(error)) {
     case "EADDRINUSE":
-      return new NxError("NX_LISTEN_IN_USE", `port ${where} is taken`, { hint: `stop the process that \`ss -ltnp 'sport = :${port}'\` shows, or choose another port (0 takes a free one)`, cause: error });
+      return new NxError("NX_LISTEN_IN_USE", `port ${where} is taken`, {
+        hint: `stop the process that \`ss -ltnp 'sport = :${port}'\` shows, or choose another port (0 takes a free one)`,
+        cause: error,
+      });
     case "EACCES":
     case "EPERM":
-      return new NxError("NX_LISTEN_DENIED", `listening on ${where} is not permitted`, { hint: "ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher port", cause: error });
+      return new NxError("NX_LISTEN_DENIED", `listening on ${where} is not permitted`, {
+        hint: "ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher port",
+        cause: error,
+      });
     case "EADDRNOTAVAIL":
-      return new NxError("NX_LISTEN_DENIED", `${host} is not an address of this host`, { hint: "`ip -br addr` lists the addresses; 0.0.0.0 takes all", cause: error });
+      return new NxError("NX_LISTEN_DENIED", `${host} is not an address of this host`, {
+        hint: "`ip -br addr` lists the addresses; 0.0.0.0 takes all",
+        cause: error,
+      });
     default:
-      return new NxError("NX_LISTEN_DENIED", `listening on ${where} failed: ${(error as Error).message}`, { cause: error });
+      return new NxError("NX_LISTEN_DENIED", `listening on ${where} failed: ${(error as Error).message}`, {
+        cause: error,
+      });
   }
 }
 
@@ -174,7 +208,13 @@ export function createRealNet(report: HandlerReport = () => {}): Net {
   return {
     async listen<Data>({ host, port, tls, handlers }: ListenOptions<Data>): Promise<Listener> {
       const demandsPeer = tls?.clientCa !== undefined;
-      const certificates = tls && { cert: tls.cert, key: tls.key, ca: tls.clientCa, requestCert: demandsPeer, rejectUnauthorized: demandsPeer };
+      const certificates = tls && {
+        cert: tls.cert,
+        key: tls.key,
+        ca: tls.clientCa,
+        requestCert: demandsPeer,
+        rejectUnauthorized: demandsPeer,
+      };
       const create = (bun: BunSocket<RealSocket<Data>>) => new RealSocket<Data>(bun, handlers);
       let listener: TCPSocketListener<RealSocket<Data>>;
       try {
@@ -197,7 +237,9 @@ export function createRealNet(report: HandlerReport = () => {}): Net {
         Bun.connect<RealSocket<Data>>({
           hostname: host,
           port,
-          ...(tls !== undefined && { tls: { ca: tls.ca, cert: tls.cert, key: tls.key, serverName, rejectUnauthorized: true } }),
+          ...(tls !== undefined && {
+            tls: { ca: tls.ca, cert: tls.cert, key: tls.key, serverName, rejectUnauthorized: true },
+          }),
           socket: {
             ...bunHandlers({
               create: (bun) => new RealSocket<Data>(bun, handlers),

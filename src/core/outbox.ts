@@ -126,7 +126,9 @@ export class Outbox {
   #makeRoom(length: number): void {
     const waiting = this.#waiting.subarray(this.#start, this.#end);
     if (length > this.#waiting.byteLength) {
-      const larger = new Uint8Array(Math.min(this.#options.bytesMax, Math.max(length, this.#waiting.byteLength * 2, 4096)));
+      const larger = new Uint8Array(
+        Math.min(this.#options.bytesMax, Math.max(length, this.#waiting.byteLength * 2, 4096)),
+      );
       larger.set(waiting);
       this.#waiting = larger;
     } else {

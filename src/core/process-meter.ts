@@ -83,7 +83,8 @@ export class ProcessMeter {
   }
 
   #lag(nowMs: number) {
-    const seconds = (nanoseconds: number) => (Number.isFinite(nanoseconds) ? Math.max(0, nanoseconds / 1e9) : 0);
+    const seconds = (nanoseconds: number) =>
+      Number.isFinite(nanoseconds) ? Math.max(0, nanoseconds / 1e9) : 0;
     const current = { p99: seconds(this.#delay.percentile(99)), max: seconds(this.#delay.max) };
     const lag = {
       eventLoopLagSeconds: Math.max(current.p99, this.#previous.p99),

@@ -9,7 +9,15 @@ import { join } from "node:path";
 import { realClock } from "./clock.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import { changeText } from "./config/reload.ts";
-import { consoleMode, consoleTarget, drawLiveLine, endLiveLine, standardError, type ConsoleMode, type Terminal } from "./console-line.ts";
+import {
+  consoleMode,
+  consoleTarget,
+  drawLiveLine,
+  endLiveLine,
+  standardError,
+  type ConsoleMode,
+  type Terminal,
+} from "./console-line.ts";
 import { Exit, NxError } from "./errors.ts";
 import { Instance } from "./instance.ts";
 import { writeLastWords } from "./last-words.ts";
@@ -18,6 +26,7 @@ import type { Role, World } from "./role.ts";
 import { RotatingFile } from "./rotating-file.ts";
 import { connectServiceManager, type ServiceManager } from "./service-manager.ts";
 import { listenToSignals } from "./signals.ts";
+import { watchSupervisor } from "./supervised.ts";
 import { StatsLog } from "./stats-log.ts";
 import { realWorld } from "./world-real.ts";
 
@@ -26,6 +35,8 @@ export interface RunOptions {
   reloadConfig(): Promise<LoadedConfig>;
   environment: Record<string, string | undefined>;
 }
+
+const STATUS_PERIOD_MS = 500;
 
 interface LogKeys {
   level: LogLevel;
@@ -61,6 +72,8 @@ class Run {
   readonly #files: RotatingFile[] = [];
   readonly #closers: (() => void)[] = [];
   #instance: Instance | undefined;
+  #status = "starting";
+  #statusAtMs = Number.NEGATIVE_INFINITY;
   #finish: (code: number) => void = () => {};
   readonly #finished = new Promise<number>((resolve) => {
     this.#finish = resolve;
@@ -78,7 +91,11 @@ class Run {
     this.#log = createLog(realClock, role.name, this.#logOutput);
     this.#manager = connectServiceManager(options.environment, realClock);
     this.#world = realWorld((error, remote) =>
-      this.#log.error("a connection was closed by a defect of ours", { remote, reason: error.message, stack: error.stack }),
+      this.#log.error("a connection was closed by a defect of ours", {
+        remote,
+        reason: error.message,
+        stack: error.stack,
+      }),
     );
   }
 
@@ -105,7 +122,11 @@ class Run {
       reload: () => void this.#reload(),
       crash: (error) => this.#die(error),
     });
-    this.#closers.push(unlisten, () => this.#manager.close());
+    const unwatch = watchSupervisor(
+      this.#options.environment,
+      () => void this.#stop("the supervisor is gone"),
+    );
+    this.#closers.push(unlisten, unwatch, () => this.#manager.close());
   }
 
   async #openLogFiles(): Promise<void> {
@@ -121,11 +142,16 @@ class Run {
 
   /** Resolves with nothing once the instance serves. */
   async #start(): Promise<undefined> {
+    if (this.#mode === "line") {
+      const line = () => this.#instance?.consoleLine() ?? `  ${this.#loaded.instance}: ${this.#status}`;
+      const liveLine = drawLiveLine(realClock, this.#terminal, line);
+      this.#closers.push(() => liveLine.cancel());
+    }
     const instance = await Instance.start(this.#role, this.#loaded, {
       world: this.#world,
       logOutput: this.#logOutput,
       onFatal: (error) => this.#die(error),
-      onStatus: (text) => this.#manager.status(text),
+      onStatus: (text) => this.#tellStatus(text),
     });
     this.#instance = instance;
     this.#manager.ready(`${this.#loaded.instance} is ready`);
@@ -137,13 +163,19 @@ class Run {
       roleLine: () => instance.statsLine(),
     });
     this.#closers.push(() => statsLog.close());
-    if (this.#mode !== "line") return;
-    const liveLine = drawLiveLine(realClock, this.#terminal, () => instance.consoleLine());
-    this.#closers.push(() => liveLine.cancel());
   }
 
-  async #stop(signal: string): Promise<void> {
-    this.#log.info(`${signal}: stopping`);
+  /** Starting may tell its progress very often: the service manager hears of it twice a second. */
+  #tellStatus(text: string): void {
+    this.#status = text;
+    const nowMs = realClock.monotonicMs();
+    if (this.#instance === undefined && nowMs - this.#statusAtMs < STATUS_PERIOD_MS) return;
+    this.#statusAtMs = nowMs;
+    this.#manager.status(text, this.#instance === undefined);
+  }
+
+  async #stop(reason: string): Promise<void> {
+    this.#log.info(`${reason}: stopping`);
     this.#manager.stopping();
     // Still starting: nothing was promised to anyone, and what is on disk survives any end.
     if (this.#instance === undefined) return this.#finish(Exit.ok);
@@ -164,7 +196,9 @@ class Run {
       if (changes.length === 0) this.#log.info("configuration read again, nothing changed");
       for (const change of changes) this.#log.info(`applied ${changeText(change)}`);
     } catch (error) {
-      this.#log.error(`reload refused, nothing was applied: ${(error as Error).message}`, { code: (error as NxError).code });
+      this.#log.error(`reload refused, nothing was applied: ${(error as Error).message}`, {
+        code: (error as NxError).code,
+      });
     }
     this.#manager.ready(`${this.#loaded.instance} is ready`);
   }

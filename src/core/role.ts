@@ -83,6 +83,8 @@ export interface RoleDefinition<Schema extends z.ZodObject> {
   config: Schema;
   /** Keys (dotted) that a running instance can change on SIGHUP. */
   reloadable: string[];
+  /** How people reach it, by port key: `{ respPort: "redis-cli -h {host} -p {port}" }`. `node-x up` prints it. */
+  reach?: Record<string, string>;
   /** Resolves when the instance serves. Throws NxError when it cannot. */
   start(context: RoleContext<z.output<Schema>>): Promise<RunningRole<z.output<Schema>>>;
   /** The role's load generator, run by `node-x bench <role>`. */
@@ -92,7 +94,7 @@ export interface RoleDefinition<Schema extends z.ZodObject> {
 /** What a role says of itself without its code: enough for `check`, `init`, `roles` and the docs. */
 export type RoleAbout<Schema extends z.ZodObject = z.ZodObject> = Pick<
   RoleDefinition<Schema>,
-  "name" | "summary" | "durability" | "config" | "reloadable"
+  "name" | "summary" | "durability" | "config" | "reloadable" | "reach"
 >;
 
 /** Takes the words after `node-x bench <role>`; returns an exit code. Throws NxError for wrong words or no server. */

@@ -33,10 +33,14 @@ export class RotatingFile implements LogSink {
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
       this.#open();
     } catch (error) {
-      throw new NxError("NX_DATA_DIR_UNUSABLE", `the log file ${path} cannot be opened (${errnoOf(error) ?? (error as Error).message})`, {
-        hint: "let this user write there, or choose other files with log.file and log.statsFile",
-        cause: error,
-      });
+      throw new NxError(
+        "NX_DATA_DIR_UNUSABLE",
+        `the log file ${path} cannot be opened (${errnoOf(error) ?? (error as Error).message})`,
+        {
+          hint: "let this user write there, or choose other files with log.file and log.statsFile",
+          cause: error,
+        },
+      );
     }
   }
 

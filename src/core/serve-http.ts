@@ -74,10 +74,14 @@ function onSocket(path: string, { idleTimeout: _, ...options }: HandlerOptions) 
     chmodSync(path, 0o600);
     return server;
   } catch (error) {
-    throw new NxError("NX_DATA_DIR_UNUSABLE", `the admin socket ${path} cannot be made: ${(error as Error).message}`, {
-      hint: "the data directory must be on a file system that has sockets and be writable",
-      cause: error,
-    });
+    throw new NxError(
+      "NX_DATA_DIR_UNUSABLE",
+      `the admin socket ${path} cannot be made: ${(error as Error).message}`,
+      {
+        hint: "the data directory must be on a file system that has sockets and be writable",
+        cause: error,
+      },
+    );
   } finally {
     process.umask(mask);
   }

@@ -8,17 +8,23 @@ import type { Clock, Timer } from "./clock.ts";
 import { escapeControls } from "./log.ts";
 
 const STATUS_LENGTH_MAX = 512;
+/** From each sign of progress on, this long without another is still a start and not a hang. */
+const START_EXTENSION_US = 60_000_000;
 
 export interface ServiceManager {
   ready(status: string): void;
-  status(text: string): void;
+  /** `isStarting`: also asks for more time to start, because something moves. */
+  status(text: string, isStarting?: boolean): void;
   reloading(): void;
   stopping(): void;
   close(): void;
 }
 
 /** `environment` is the process's; without NOTIFY_SOCKET everything is a no-op. */
-export function connectServiceManager(environment: Record<string, string | undefined>, clock: Clock): ServiceManager {
+export function connectServiceManager(
+  environment: Record<string, string | undefined>,
+  clock: Clock,
+): ServiceManager {
   const socketPath = environment.NOTIFY_SOCKET;
   const send = (state: string) => {
     if (socketPath !== undefined) notifyManager(socketPath, state);
@@ -32,7 +38,8 @@ export function connectServiceManager(environment: Record<string, string | undef
   }
   return {
     ready: (status) => send(`READY=1\nSTATUS=${line(status)}`),
-    status: (text) => send(`STATUS=${line(text)}`),
+    status: (text, isStarting = false) =>
+      send(`STATUS=${line(text)}${isStarting ? `\nEXTEND_TIMEOUT_USEC=${START_EXTENSION_US}` : ""}`),
     reloading: () => send(`RELOADING=1\nMONOTONIC_USEC=${monotonicUs()}`),
     stopping: () => send("STOPPING=1"),
     close: () => watchdog?.cancel(),

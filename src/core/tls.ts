@@ -30,7 +30,10 @@ function parse<Value>(key: string, path: string, wanted: string, read: () => Val
   try {
     return read();
   } catch (error) {
-    throw new NxError("NX_TLS_INVALID", `tls.${key}: ${path} is not ${wanted}`, { hint: "`node-x tls issue` makes a matching pair", cause: error });
+    throw new NxError("NX_TLS_INVALID", `tls.${key}: ${path} is not ${wanted}`, {
+      hint: "`node-x tls issue` makes a matching pair",
+      cause: error,
+    });
   }
 }
 
@@ -42,22 +45,37 @@ export function loadTls(files: TlsFiles | undefined, nowMs: number): TlsMaterial
   const certificate = parse("cert", files.cert, "a PEM certificate", () => new X509Certificate(cert));
   const privateKey = parse("key", files.key, "a PEM private key", () => createPrivateKey(key));
   if (!certificate.checkPrivateKey(privateKey)) {
-    throw new NxError("NX_TLS_INVALID", `tls: the key ${files.key} does not belong to the certificate ${files.cert}`, {
-      hint: "`node-x tls issue` makes a matching pair",
-    });
+    throw new NxError(
+      "NX_TLS_INVALID",
+      `tls: the key ${files.key} does not belong to the certificate ${files.cert}`,
+      {
+        hint: "`node-x tls issue` makes a matching pair",
+      },
+    );
   }
   if (Date.parse(certificate.validFrom) > nowMs) {
-    throw new NxError("NX_TLS_INVALID", `tls.cert: ${files.cert} is not valid before ${certificate.validFrom}`, {
-      hint: "is this host's clock right?",
-    });
+    throw new NxError(
+      "NX_TLS_INVALID",
+      `tls.cert: ${files.cert} is not valid before ${certificate.validFrom}`,
+      {
+        hint: "is this host's clock right?",
+      },
+    );
   }
   if (Date.parse(certificate.validTo) < nowMs) {
-    throw new NxError("NX_TLS_INVALID", `tls.cert: ${files.cert} expired on ${certificate.validTo}`, { hint: "`node-x tls rotate` renews it" });
+    throw new NxError("NX_TLS_INVALID", `tls.cert: ${files.cert} expired on ${certificate.validTo}`, {
+      hint: "`node-x tls rotate` renews it",
+    });
   }
   const material: TlsMaterial = { cert, key };
   if (files.clientCa !== undefined) {
     material.clientCa = readPem("clientCa", files.clientCa);
-    parse("clientCa", files.clientCa, "a PEM certificate", () => new X509Certificate(material.clientCa as string));
+    parse(
+      "clientCa",
+      files.clientCa,
+      "a PEM certificate",
+      () => new X509Certificate(material.clientCa as string),
+    );
   }
   return material;
 }

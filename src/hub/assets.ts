@@ -43,8 +43,10 @@ export class Asset {
       etag: this.#etag,
       vary: "accept-encoding",
     };
-    if (context.req.header("if-none-match") === this.#etag) return new Response(null, { status: 304, headers });
-    if (!/\bgzip\b/.test(context.req.header("accept-encoding") ?? "")) return new Response(this.#plain, { headers });
+    if (context.req.header("if-none-match") === this.#etag)
+      return new Response(null, { status: 304, headers });
+    if (!/\bgzip\b/.test(context.req.header("accept-encoding") ?? ""))
+      return new Response(this.#plain, { headers });
     return new Response(this.#gzipped, { headers: { ...headers, "content-encoding": "gzip" } });
   }
 }

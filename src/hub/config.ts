@@ -38,4 +38,5 @@ export const hubAbout: RoleAbout<typeof hubConfig> = {
   durability: "keeps no data",
   config: hubConfig,
   reloadable: reloadableKeys(hubConfig),
+  reach: { port: "http://{host}:{port}/" },
 };

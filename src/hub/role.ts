@@ -27,16 +27,23 @@ const STOP_MS = 1000;
 
 /** What the configuration's `instances` mean: addresses of admin endpoints, else data directories. */
 export function targetsOf(config: HubConfig, tls: TlsMaterial | undefined): Target[] {
-  const token = config.scrapeTokenFile === undefined ? undefined : readSecret("scrapeTokenFile", config.scrapeTokenFile);
+  const token =
+    config.scrapeTokenFile === undefined ? undefined : readSecret("scrapeTokenFile", config.scrapeTokenFile);
   const ca = config.scrapeCa === undefined ? undefined : readBounded(config.scrapeCa, PEM_BYTES_MAX);
-  const credentials = { ...(ca !== undefined && { ca }), ...(tls !== undefined && { cert: tls.cert, key: tls.key }) };
+  const credentials = {
+    ...(ca !== undefined && { ca }),
+    ...(tls !== undefined && { cert: tls.cert, key: tls.key }),
+  };
   return config.instances.map((name) => {
     if (!/^https?:\/\//.test(name)) return { name, endpoint: { socket: join(resolve(name), "admin.sock") } };
     const url = URL.parse(name);
     if (url === null) throw new NxError("NX_CONFIG_INVALID", `instances: ${name} is not an address`);
     // A token must not cross a network in the clear.
     const isSafe = url.protocol === "https:" || /^(127\.|localhost$|\[::1\]$)/.test(url.hostname);
-    return { name, endpoint: { url: url.origin, tls: credentials, ...(isSafe && token !== undefined && { token }) } };
+    return {
+      name,
+      endpoint: { url: url.origin, tls: credentials, ...(isSafe && token !== undefined && { token }) },
+    };
   });
 }
 
@@ -70,13 +77,19 @@ class Hub implements RunningRole<HubConfig> {
   #routes(): Hono<Hosted> {
     const app = new Hono<Hosted>();
     for (const [path, asset] of pageAssets()) app.get(path, (context) => asset.respond(context));
-    app.get("/api/instances", (context) => context.json(this.#scraper.snapshots, 200, { "cache-control": "no-store" }));
+    app.get("/api/instances", (context) =>
+      context.json(this.#scraper.snapshots, 200, { "cache-control": "no-store" }),
+    );
     app.get("/api/events", (context) => {
       const stream = this.#viewers.open();
       if (stream === undefined) return context.text("too many pages are open\n", 503);
       keepOpen(context.env, context.req.raw);
       return new Response(stream, {
-        headers: { "content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no" },
+        headers: {
+          "content-type": "text/event-stream",
+          "cache-control": "no-store",
+          "x-accel-buffering": "no",
+        },
       });
     });
     app.notFound((context) => context.text("there is only one page here: /\n", 404));
@@ -93,7 +106,11 @@ class Hub implements RunningRole<HubConfig> {
 
   #addMetrics(): void {
     const { metrics } = this.#context;
-    metrics.gauge("node_x_hub_instances", "Instances that are watched.", () => this.#scraper.snapshots.length);
+    metrics.gauge(
+      "node_x_hub_instances",
+      "Instances that are watched.",
+      () => this.#scraper.snapshots.length,
+    );
     metrics.gauge("node_x_hub_instances_ready", "Instances that are ready.", () => this.#readyCount());
     metrics.gauge("node_x_hub_pages_open", "Pages that are open.", () => this.#viewers.count);
   }
@@ -110,7 +127,8 @@ class Hub implements RunningRole<HubConfig> {
     instancesReady: this.#readyCount(),
     pagesOpen: this.#viewers.count,
   });
-  statsLine = () => `instances:${this.#scraper.snapshots.length} instances_ready:${this.#readyCount()} pages_open:${this.#viewers.count}`;
+  statsLine = () =>
+    `instances:${this.#scraper.snapshots.length} instances_ready:${this.#readyCount()} pages_open:${this.#viewers.count}`;
 
   reload(config: HubConfig): void {
     this.#scraper.setTargets(targetsOf(config, this.#context.tls));

@@ -33,11 +33,14 @@ export interface Target {
 export interface ScraperOptions {
   clock: Clock;
   periodMs: number;
+  /** An instance that does not answer for this long is unreachable. */
+  timeoutMs?: number;
   /** Called after each round. */
   onRound(): void;
 }
 
-const TIMEOUT_MS_MAX = 5000;
+/** Longer than the period: a host under load is late, not gone. */
+const TIMEOUT_MS = 2000;
 
 /** One instance, watched over time: figures per second need the answer before. */
 class Watched {
@@ -53,10 +56,15 @@ class Watched {
   }
 
   accept(received: Answer, atMs: number): void {
-    const cpu = ({ cpuUserSeconds, cpuSystemSeconds }: Answer["process"]) => cpuUserSeconds + cpuSystemSeconds;
+    const cpu = ({ cpuUserSeconds, cpuSystemSeconds }: Answer["process"]) =>
+      cpuUserSeconds + cpuSystemSeconds;
     // After a restart the counters begin again: there is no figure per second across it.
-    const before = this.#before?.answer !== undefined && this.#before.answer.uptimeSeconds <= received.uptimeSeconds ? this.#before : undefined;
-    const perSecond = (to: number, from: number) => Math.max(0, (to - from) / ((atMs - (before?.atMs ?? 0)) / 1000));
+    const before =
+      this.#before?.answer !== undefined && this.#before.answer.uptimeSeconds <= received.uptimeSeconds
+        ? this.#before
+        : undefined;
+    const perSecond = (to: number, from: number) =>
+      Math.max(0, (to - from) / ((atMs - (before?.atMs ?? 0)) / 1000));
     this.snapshot = {
       target: this.target.name,
       condition: received.ready ? "ready" : "not ready",
@@ -72,7 +80,10 @@ class Watched {
       cpuPercent: before && 100 * perSecond(cpu(received.process), cpu(before.answer.process)),
       throughput:
         before?.answer.throughput != null && received.throughput != null
-          ? { perSecond: perSecond(received.throughput.total, before.answer.throughput.total), unit: received.throughput.unit }
+          ? {
+              perSecond: perSecond(received.throughput.total, before.answer.throughput.total),
+              unit: received.throughput.unit,
+            }
           : undefined,
     };
     this.#before = { answer: received, atMs };
@@ -146,7 +157,7 @@ export class Scraper {
 
   /** Asks everybody once. Who has not answered the round before is not asked again until then. */
   async round(): Promise<void> {
-    const timeoutMs = Math.min(TIMEOUT_MS_MAX, this.#options.periodMs);
+    const { timeoutMs = TIMEOUT_MS } = this.#options;
     const free = this.#watched.filter(({ isBusy }) => !isBusy);
     await Promise.all(free.map((watched) => this.#ask(watched, timeoutMs)));
     for (const watched of this.#watched) watched.remember();
@@ -157,7 +168,8 @@ export class Scraper {
     watched.isBusy = true;
     try {
       const { status, body } = await adminGet(watched.target.endpoint, "/stats", timeoutMs);
-      if (status !== 200) throw new Error(`its admin endpoint answers ${status}: ${body.trim().slice(0, 100)}`);
+      if (status !== 200)
+        throw new Error(`its admin endpoint answers ${status}: ${body.trim().slice(0, 100)}`);
       const parsed = answer.safeParse(parseJson(body));
       if (!parsed.success) throw new Error("its answer is not that of a node-x instance");
       watched.accept(parsed.data, this.#options.clock.monotonicMs());

@@ -14,7 +14,8 @@ interface Viewer {
 export const VIEWERS_MAX = 200;
 const EVENTS_KEPT = 8;
 
-const encode = (event: string, data: unknown) => new TextEncoder().encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+const encode = (event: string, data: unknown) =>
+  new TextEncoder().encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
 
 export class Viewers {
   readonly #viewers = new Set<Viewer>();

@@ -4,6 +4,7 @@ import { link } from "./library.ts";
 const symbols = {
   nx_file_lock: { args: ["i32"], returns: "i32" },
   nx_monotonic_us: { args: [], returns: "u64" },
+  nx_signal_at_parent_death: { args: ["i32"], returns: "i32" },
   nx_notify: { args: ["ptr", "usize", "ptr", "usize"], returns: "i32" },
 } as const;
 
@@ -21,6 +22,11 @@ export function lockFile(fd: number): boolean {
 /** Microseconds of CLOCK_MONOTONIC, which other processes of this host read too. */
 export function monotonicUs(): number {
   return Number(native().nx_monotonic_us());
+}
+
+/** Asks the kernel for a signal when the parent process dies; it may come several times. False where refused. */
+export function signalAtParentDeath(signal: number): boolean {
+  return native().nx_signal_at_parent_death(signal) === 0;
 }
 
 /** Sends `state` (`READY=1`, `STATUS=…`) to the manager behind `socketPath`; false when nobody takes it. */

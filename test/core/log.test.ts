@@ -1,23 +1,46 @@
 /** Log lines: their format, what a remote string cannot do to them, files that rotate and disks that are full. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { realClock, sleep, type Clock } from "../../src/core/clock.ts";
 import { consoleMode, consoleTarget, drawLiveLine, type Terminal } from "../../src/core/console-line.ts";
-import { createLog, formatJson, formatText, logOutput, type LogFields, type LogRecord } from "../../src/core/log.ts";
+import {
+  createLog,
+  formatJson,
+  formatText,
+  logOutput,
+  type LogFields,
+  type LogRecord,
+} from "../../src/core/log.ts";
 import { RotatingFile } from "../../src/core/rotating-file.ts";
 import { SimClock } from "../../src/core/sim/clock.ts";
 import { Scheduler } from "../../src/core/sim/scheduler.ts";
 import { StatsLog } from "../../src/core/stats-log.ts";
 
 const timeMs = new Date(2026, 10, 22, 8, 0, 59, 359).getTime();
-const record = (message: string, fields?: LogFields): LogRecord => ({ timeMs, level: "info", logger: "dht.store", message, fields });
+const record = (message: string, fields?: LogFields): LogRecord => ({
+  timeMs,
+  level: "info",
+  logger: "dht.store",
+  message,
+  fields,
+});
 
 describe("a log line", () => {
   test("has the originals' format", () => {
-    expect(formatText(record("Dumping channel 'ch' to disk", { records: 3, path: "/a/b.log", note: "two words" }))).toBe(
+    expect(
+      formatText(record("Dumping channel 'ch' to disk", { records: 3, path: "/a/b.log", note: "two words" })),
+    ).toBe(
       "2026-11-22 08:00:59,359 Info [dht.store] - Dumping channel 'ch' to disk records=3 path=/a/b.log note=\"two words\"",
     );
   });
@@ -43,7 +66,9 @@ describe("a log line", () => {
   });
 
   test("as JSON keeps its own members whatever the fields are called", () => {
-    expect(JSON.parse(formatJson(record("real", { message: "fake", level: "fatal", time: 0, n: 1 })))).toMatchObject({ message: "real", level: "info", n: 1 });
+    expect(
+      JSON.parse(formatJson(record("real", { message: "fake", level: "fatal", time: 0, n: 1 }))),
+    ).toMatchObject({ message: "real", level: "info", n: 1 });
   });
 
   test("never throws: cycles, bigints, a sink that fails, a format that fails", () => {
@@ -83,13 +108,18 @@ describe("a rotating file", () => {
 
   test("keeps filesMax files, newest first, every line whole", () => {
     const file = open();
-    for (let index = 0; index < 100; index++) file.write(`line ${String(index).padStart(3, "0")} ${"x".repeat(11)}`);
+    for (let index = 0; index < 100; index++)
+      file.write(`line ${String(index).padStart(3, "0")} ${"x".repeat(11)}`);
     file.close();
     expect(readdirSync(directory).sort()).toEqual(["root.log", "root.log.1", "root.log.2"]);
-    const lines = ["root.log.2", "root.log.1", "root.log"].flatMap((name) => readFileSync(join(directory, name), "utf8").trimEnd().split("\n"));
+    const lines = ["root.log.2", "root.log.1", "root.log"].flatMap((name) =>
+      readFileSync(join(directory, name), "utf8").trimEnd().split("\n"),
+    );
     expect(lines.every((line) => line.length === 20)).toBe(true);
     expect(lines.at(-1)).toStartWith("line 099");
-    expect(lines.map((line) => Number(line.slice(5, 8)))).toEqual(lines.map((_, index) => 100 - lines.length + index));
+    expect(lines.map((line) => Number(line.slice(5, 8)))).toEqual(
+      lines.map((_, index) => 100 - lines.length + index),
+    );
   });
 
   test("with filesMax 1 starts over", () => {
@@ -120,27 +150,32 @@ describe("a rotating file", () => {
     expect(readFileSync(path(), "utf8")).toBe("half a li\nwhole\nanother\n");
   });
 
-  test.skipIf(process.getuid?.() !== 0)("counts what a full disk swallows, never throws, and reports the count when there is space", () => {
-    // A small tmpfs (which only root can mount): a real ENOSPC.
-    const mount = join(directory, "small");
-    mkdirSync(mount);
-    const mounted = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", mount]);
-    expect(mounted.exitCode).toBe(0);
-    try {
-      const file = new RotatingFile(join(mount, "root.log"), { bytesMax: 1e9, filesMax: 2 });
-      for (let index = 0; index < 30; index++) file.write(`${index} ${"x".repeat(1000)}`);
-      expect(file.lostLines).toBeGreaterThan(10);
-      const lost = file.lostLines;
-      renameSync(join(mount, "root.log"), join(mount, "old"));
-      file.reopen();
-      rmSync(join(mount, "old"));
-      file.write("there is space again");
-      file.close();
-      expect(readFileSync(join(mount, "root.log"), "utf8")).toBe(`[${lost} lines could not be written here]\nthere is space again\n`);
-    } finally {
-      Bun.spawnSync(["umount", mount]);
-    }
-  });
+  test.skipIf(process.getuid?.() !== 0)(
+    "counts what a full disk swallows, never throws, and reports the count when there is space",
+    () => {
+      // A small tmpfs (which only root can mount): a real ENOSPC.
+      const mount = join(directory, "small");
+      mkdirSync(mount);
+      const mounted = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", mount]);
+      expect(mounted.exitCode).toBe(0);
+      try {
+        const file = new RotatingFile(join(mount, "root.log"), { bytesMax: 1e9, filesMax: 2 });
+        for (let index = 0; index < 30; index++) file.write(`${index} ${"x".repeat(1000)}`);
+        expect(file.lostLines).toBeGreaterThan(10);
+        const lost = file.lostLines;
+        renameSync(join(mount, "root.log"), join(mount, "old"));
+        file.reopen();
+        rmSync(join(mount, "old"));
+        file.write("there is space again");
+        file.close();
+        expect(readFileSync(join(mount, "root.log"), "utf8")).toBe(
+          `[${lost} lines could not be written here]\nthere is space again\n`,
+        );
+      } finally {
+        Bun.spawnSync(["umount", mount]);
+      }
+    },
+  );
 
   test("says at the start when it cannot be opened", () => {
     mkdirSync(path());
@@ -151,13 +186,28 @@ describe("a rotating file", () => {
 describe("stats.log", () => {
   test("has a line at each round time with the figures of that period", () => {
     const scheduler = new Scheduler(1);
-    const clock: Clock = new SimClock(scheduler, { wallStartMs: new Date(2026, 0, 1, 10, 0, 17, 500).getTime() });
+    const clock: Clock = new SimClock(scheduler, {
+      wallStartMs: new Date(2026, 0, 1, 10, 0, 17, 500).getTime(),
+    });
     const lines: string[] = [];
     const output = logOutput("info", []);
     let cpu = 0;
-    const figures = () => ({ rssBytes: 64, virtualBytes: 1000, heapBytes: 1, openFiles: 1, cpuUserSeconds: cpu, cpuSystemSeconds: 0 });
+    const figures = () => ({
+      rssBytes: 64,
+      virtualBytes: 1000,
+      heapBytes: 1,
+      openFiles: 1,
+      cpuUserSeconds: cpu,
+      cpuSystemSeconds: 0,
+    });
     scheduler.run(async () => {
-      const options = { clock, sink: { write: (line: string) => lines.push(line) }, periodMs: 30_000, logOutput: output, memoryBytes: 6400 };
+      const options = {
+        clock,
+        sink: { write: (line: string) => lines.push(line) },
+        periodMs: 30_000,
+        logOutput: output,
+        memoryBytes: 6400,
+      };
       const stats = new StatsLog({ ...options, readFigures: figures, roleLine: () => "bytes_sent:5" });
       await sleep(clock, 20_000);
       output.counts.warn = 4;

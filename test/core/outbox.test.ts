@@ -101,7 +101,12 @@ describe("the outbox", () => {
 
   test("asks for a pause once at the high mark and for more at half of it", () => {
     const events: string[] = [];
-    const { socket, outbox } = open({ highBytes: 1000, onHigh: () => events.push("high"), onLow: () => events.push("low"), onDrained: () => events.push("drained") });
+    const { socket, outbox } = open({
+      highBytes: 1000,
+      onHigh: () => events.push("high"),
+      onLow: () => events.push("low"),
+      onDrained: () => events.push("drained"),
+    });
     for (let index = 0; index < 4; index++) outbox.send(text(400));
     expect(events).toEqual(["high"]);
     socket.room = 1000;
@@ -120,7 +125,11 @@ describe("the outbox", () => {
 
   test("keeps the order when more is sent from within onLow and onDrained", () => {
     let rounds = 3;
-    const { socket, outbox } = open({ highBytes: 10, onLow: () => outbox.send(Buffer.from("low ")), onDrained: () => rounds-- > 0 && outbox.send(Buffer.from("more ")) });
+    const { socket, outbox } = open({
+      highBytes: 10,
+      onLow: () => outbox.send(Buffer.from("low ")),
+      onDrained: () => rounds-- > 0 && outbox.send(Buffer.from("more ")),
+    });
     outbox.send(Buffer.from("a long beginning "));
     socket.room = Number.POSITIVE_INFINITY;
     outbox.drain();

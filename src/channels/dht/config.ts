@@ -93,4 +93,5 @@ export const dhtAbout: RoleAbout<typeof dhtConfig> = {
   durability: "log (default): survives power loss; memory: survives nothing",
   config: dhtConfig,
   reloadable: reloadableKeys(dhtConfig),
+  reach: { respPort: "redis-cli -h {host} -p {port}" },
 };

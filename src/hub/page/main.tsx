@@ -62,7 +62,15 @@ function Instance({ snapshot, history }: Row) {
   );
 }
 
-function Figure({ label, value, format }: { label: string; value: number | undefined; format(value: number): string }) {
+function Figure({
+  label,
+  value,
+  format,
+}: {
+  label: string;
+  value: number | undefined;
+  format(value: number): string;
+}) {
   return (
     <td class={`number ${value === undefined ? "none" : ""}`} data-label={label}>
       {value === undefined ? NONE : format(value)}
@@ -82,7 +90,11 @@ function summaryOf(all: readonly Row[]): string {
 function Page() {
   const about = hub.value;
   if (about === undefined) {
-    return <p class="summary">{isConnected.value ? "Connecting to the hub." : "The hub does not answer. Trying again."}</p>;
+    return (
+      <p class="summary">
+        {isConnected.value ? "Connecting to the hub." : "The hub does not answer. Trying again."}
+      </p>
+    );
   }
   const all = rows.value;
   const summary = summaryOf(all);
@@ -101,7 +113,10 @@ function Page() {
         </p>
       )}
       {all.length === 0 ? (
-        <p class="empty">No instances are configured: name their data directories in the key `instances` of the hub's configuration.</p>
+        <p class="empty">
+          No instances are configured: name their data directories in the key `instances` of the hub's
+          configuration.
+        </p>
       ) : (
         <table>
           <caption>Instances of this cluster, with their state and figures</caption>
@@ -111,10 +126,18 @@ function Page() {
               <th scope="col">State</th>
               <th scope="col">Holds</th>
               <th scope="col">Activity</th>
-              <th scope="col" class="number">CPU</th>
-              <th scope="col" class="number">Memory</th>
-              <th scope="col" class="number">Up for</th>
-              <th scope="col" class="number">Version</th>
+              <th scope="col" class="number">
+                CPU
+              </th>
+              <th scope="col" class="number">
+                Memory
+              </th>
+              <th scope="col" class="number">
+                Up for
+              </th>
+              <th scope="col" class="number">
+                Version
+              </th>
             </tr>
           </thead>
           <tbody>
@@ -125,7 +148,8 @@ function Page() {
         </table>
       )}
       <footer>
-        node-x {about.version}. Asked every {about.scrapePeriodMs / 1000} s. The same as JSON: <a href="/api/instances">/api/instances</a>
+        node-x {about.version}. Asked every {about.scrapePeriodMs / 1000} s. The same as JSON:{" "}
+        <a href="/api/instances">/api/instances</a>
       </footer>
     </>
   );

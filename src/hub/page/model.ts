@@ -4,7 +4,14 @@
  * The browser reconnects by itself after an interruption; the hub then sends everything again.
  */
 import { signal } from "@preact/signals";
-import { HISTORY_LENGTH, sparkFigure, type FullMessage, type History, type InstanceSnapshot, type TickMessage } from "../snapshot.ts";
+import {
+  HISTORY_LENGTH,
+  sparkFigure,
+  type FullMessage,
+  type History,
+  type InstanceSnapshot,
+  type TickMessage,
+} from "../snapshot.ts";
 
 export interface Row {
   snapshot: InstanceSnapshot;

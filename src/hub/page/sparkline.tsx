@@ -27,12 +27,26 @@ export function linePath(history: History, max: number): string {
 export function Sparkline({ history, unit }: { history: History; unit: string }) {
   const values = history.filter((value) => value !== null);
   const peak = Math.max(0, ...values);
-  const label = values.length === 0 ? "no figures yet" : `${unit}: at most ${compact(peak)} in the last ${values.length} samples`;
+  const label =
+    values.length === 0
+      ? "no figures yet"
+      : `${unit}: at most ${compact(peak)} in the last ${values.length} samples`;
   return (
     <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label} preserveAspectRatio="none">
       <title>{label}</title>
-      <path d={`M${MARGIN} ${HEIGHT - MARGIN}H${WIDTH - MARGIN}`} stroke="currentColor" stroke-opacity="0.25" />
-      <path d={linePath(history, peak || 1)} fill="none" stroke="currentColor" stroke-width="1.5" stroke-linejoin="round" vector-effect="non-scaling-stroke" />
+      <path
+        d={`M${MARGIN} ${HEIGHT - MARGIN}H${WIDTH - MARGIN}`}
+        stroke="currentColor"
+        stroke-opacity="0.25"
+      />
+      <path
+        d={linePath(history, peak || 1)}
+        fill="none"
+        stroke="currentColor"
+        stroke-width="1.5"
+        stroke-linejoin="round"
+        vector-effect="non-scaling-stroke"
+      />
     </svg>
   );
 }

@@ -6,10 +6,13 @@ import { createEcho } from "./echo-role.ts";
 import { echoCatalog } from "./harness.ts";
 
 const file = process.argv[2] as string;
-const read = () => loadConfig({ file, environment: {}, sets: [], workingDirectory: process.cwd() }, echoCatalog);
+const read = () =>
+  loadConfig({ file, environment: {}, sets: [], workingDirectory: process.cwd() }, echoCatalog);
 const hold = process.env.ECHO_HANGS === "1" ? new Promise<void>(() => {}) : undefined;
 try {
-  process.exit(await runRole(createEcho(hold), await read(), { reloadConfig: read, environment: process.env }));
+  process.exit(
+    await runRole(createEcho(hold), await read(), { reloadConfig: read, environment: process.env }),
+  );
 } catch (error) {
   console.error(`error: ${(error as Error).message}`);
   process.exit(error instanceof NxError ? error.exit : Exit.internal);

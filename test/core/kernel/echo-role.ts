@@ -4,6 +4,7 @@
  * What a client sends can misbehave on purpose: `crash!` throws in the handler, `reject!` leaves a rejection unhandled,
  * `fatal!` reports a fatal failure, `spin!` blocks the event loop for ever. Each word must be a whole chunk.
  */
+import type { Hono } from "hono";
 import type { z } from "zod";
 import { reloadableKeys } from "../../../src/core/config/keys.ts";
 import { integer, key, limits, port, roleSchema } from "../../../src/core/config/schema.ts";
@@ -33,7 +34,8 @@ class EchoConnection implements Connection {
       highBytes: 64 * 1024,
       onHigh: () => node.config.greeting !== 7 && socket.pause(), // 7: keeps reading whatever waits
       onLow: () => socket.resume(),
-      onOverflow: (bytes) => node.context.log.warn("closed a slow client", { remote: socket.remoteAddress, bytes }),
+      onOverflow: (bytes) =>
+        node.context.log.warn("closed a slow client", { remote: socket.remoteAddress, bytes }),
     });
     this.admission = node.table.add(this);
   }
@@ -52,7 +54,8 @@ class EchoNode implements RunningRole<EchoConfig> {
     this.table = new ConnectionTable({
       clock: context.clock,
       limits: () => this.config.limits,
-      onClosing: ({ socket }, reason) => context.log.info(`closed as ${reason}`, { remote: socket.remoteAddress }),
+      onClosing: ({ socket }, reason) =>
+        context.log.info(`closed as ${reason}`, { remote: socket.remoteAddress }),
     });
   }
 
@@ -90,7 +93,8 @@ class EchoNode implements RunningRole<EchoConfig> {
   #misbehave(word: string): void {
     if (word === "crash!") throw new Error("asked to crash");
     if (word === "reject!") void Promise.reject(new Error("nobody catches this"));
-    if (word === "fatal!") this.context.fatal(new NxError("NX_DISK_FAILED", "sync of store/1.log failed: EIO"));
+    if (word === "fatal!")
+      this.context.fatal(new NxError("NX_DISK_FAILED", "sync of store/1.log failed: EIO"));
     if (word === "spin!") for (;;);
   }
 
@@ -98,9 +102,17 @@ class EchoNode implements RunningRole<EchoConfig> {
   stats = () => ({ bytes: this.bytes, ...this.table.figures });
   keyFigure = () => `${this.bytes} bytes`;
   statsLine = () => `bytes_received:${this.bytes}`;
+  admin(app: Hono): void {
+    app.get("/echo/bytes", (context) => context.text(String(this.bytes)));
+    app.get("/echo/boom", () => {
+      throw new Error("a page with a defect");
+    });
+  }
+
   reload(config: EchoConfig): void {
-    if (config.greeting === 666) throw new Error("this number is refused");
     this.config = config;
+    // Too late, as a badly written role may do it: something of the new configuration is in force already.
+    if (config.greeting === 666) throw new Error("this number is refused");
   }
 
   async drain(): Promise<void> {

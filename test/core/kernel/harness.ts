@@ -23,7 +23,10 @@ export class TestDirectory implements Disposable {
   }
 
   load(): Promise<LoadedConfig> {
-    return loadConfig({ file: this.configFile, environment: {}, sets: [], workingDirectory: this.path }, echoCatalog);
+    return loadConfig(
+      { file: this.configFile, environment: {}, sets: [], workingDirectory: this.path },
+      echoCatalog,
+    );
   }
 
   read(name: string): string {
@@ -50,7 +53,11 @@ export interface TestInstanceOptions {
   hold?: Promise<void>;
 }
 
-export async function startEcho({ config = {}, world = {}, hold }: TestInstanceOptions = {}): Promise<TestInstance> {
+export async function startEcho({
+  config = {},
+  world = {},
+  hold,
+}: TestInstanceOptions = {}): Promise<TestInstance> {
   const directory = new TestDirectory().configure(config);
   const lines: string[] = [];
   const fatal: Error[] = [];
@@ -91,12 +98,15 @@ export class EchoProcess implements AsyncDisposable {
 
   constructor(directory: TestDirectory, environment: Record<string, string> = {}) {
     this.directory = directory;
-    this.child = Bun.spawn([process.execPath, join(import.meta.dir, "echo-process.ts"), directory.configFile], {
-      env: { PATH: process.env.PATH ?? "", ...environment },
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-    });
+    this.child = Bun.spawn(
+      [process.execPath, join(import.meta.dir, "echo-process.ts"), directory.configFile],
+      {
+        env: { PATH: process.env.PATH ?? "", ...environment },
+        stdin: "ignore",
+        stdout: "pipe",
+        stderr: "pipe",
+      },
+    );
     this.#read = this.#collect();
   }
 
@@ -111,7 +121,9 @@ export class EchoProcess implements AsyncDisposable {
       if (this.child.exitCode !== null) throw new Error(`ended with ${this.child.exitCode}: ${this.stderr}`);
       try {
         const ready = await askAdmin(this.directory, "/readyz");
-        return ready.status === 200 ? (JSON.parse(this.directory.read("ports.json")).port as number) : undefined;
+        return ready.status === 200
+          ? (JSON.parse(this.directory.read("ports.json")).port as number)
+          : undefined;
       } catch {
         return undefined;
       }
@@ -137,7 +149,10 @@ export class EchoProcess implements AsyncDisposable {
 }
 
 /** Polls `attempt` until it returns something; the limit is for a machine under load, not a wait. */
-export async function until<Value>(what: string, attempt: () => Promise<Value | undefined> | Value | undefined): Promise<Value> {
+export async function until<Value>(
+  what: string,
+  attempt: () => Promise<Value | undefined> | Value | undefined,
+): Promise<Value> {
   const deadline = performance.now() + 20_000;
   for (;;) {
     const value = await attempt();

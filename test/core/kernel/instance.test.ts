@@ -20,7 +20,11 @@ afterEach(async () => {
 
 const silent = () => logOutput("fatal", []);
 const startIn = async (directory: TestDirectory) =>
-  Instance.start(createEcho(), await directory.load(), { world: realWorld(), logOutput: silent(), onFatal: () => {} });
+  Instance.start(createEcho(), await directory.load(), {
+    world: realWorld(),
+    logOutput: silent(),
+    onFatal: () => {},
+  });
 
 describe("an instance", () => {
   test("serves, and tells its port in ports.json and /stats", async () => {
@@ -32,7 +36,16 @@ describe("an instance", () => {
     await until("the echo", () => (client.received === "hello" ? true : undefined));
     client.socket.end();
     const stats = await (await admin("/stats")).json();
-    expect(stats).toMatchObject({ instance: "echo", role: "echo", state: "ready", ready: true, reasons: [], ports: { port }, keyFigure: "5 bytes", echo: { bytes: 5 } });
+    expect(stats).toMatchObject({
+      instance: "echo",
+      role: "echo",
+      state: "ready",
+      ready: true,
+      reasons: [],
+      ports: { port },
+      keyFigure: "5 bytes",
+      echo: { bytes: 5 },
+    });
     expect(stats.process.rssBytes).toBeGreaterThan(1e6);
   });
 
@@ -42,9 +55,15 @@ describe("an instance", () => {
     const hold = new Promise<void>((resolve) => (release = resolve));
     const options = { world: realWorld(), logOutput: silent(), onFatal: () => {} };
     const starting = Instance.start(createEcho(hold), await directory.load(), options);
-    const early = await until("the admin socket", () => askAdmin(directory, "/readyz").catch(() => undefined));
+    const early = await until("the admin socket", () =>
+      askAdmin(directory, "/readyz").catch(() => undefined),
+    );
     expect(early.status).toBe(503);
-    expect(await early.json()).toEqual({ ready: false, state: "starting", reasons: ["loading echoes: 37 %"] });
+    expect(await early.json()).toEqual({
+      ready: false,
+      state: "starting",
+      reasons: ["loading echoes: 37 %"],
+    });
     expect((await askAdmin(directory, "/livez")).status).toBe(200);
     release();
     const instance = await starting;
@@ -98,7 +117,10 @@ describe("an instance", () => {
 
   test("refuses a second instance in the same directory and names the owner's pid", async () => {
     const { directory } = await start();
-    await expect(startIn(directory)).rejects.toMatchObject({ code: "NX_DATA_DIR_LOCKED", message: expect.stringContaining(`process ${process.pid}`) });
+    await expect(startIn(directory)).rejects.toMatchObject({
+      code: "NX_DATA_DIR_LOCKED",
+      message: expect.stringContaining(`process ${process.pid}`),
+    });
   });
 
   test("replaces the socket file that a killed process left, and its ports", async () => {
@@ -115,13 +137,19 @@ describe("an instance", () => {
   test("says which path is too long for a socket", async () => {
     using directory = new TestDirectory();
     directory.configure({ dataDir: join(directory.path, "x".repeat(120)) });
-    await expect(startIn(directory)).rejects.toMatchObject({ code: "NX_DATA_DIR_UNUSABLE", message: expect.stringContaining("107 bytes") });
+    await expect(startIn(directory)).rejects.toMatchObject({
+      code: "NX_DATA_DIR_UNUSABLE",
+      message: expect.stringContaining("107 bytes"),
+    });
   });
 
   test("says so when the data directory is a file", async () => {
     using directory = new TestDirectory().configure({});
     writeFileSync(directory.dataDir, "");
-    await expect(startIn(directory)).rejects.toMatchObject({ code: "NX_DATA_DIR_UNUSABLE", message: expect.stringContaining(directory.dataDir) });
+    await expect(startIn(directory)).rejects.toMatchObject({
+      code: "NX_DATA_DIR_UNUSABLE",
+      message: expect.stringContaining(directory.dataDir),
+    });
   });
 });
 
@@ -156,7 +184,10 @@ describe("the admin endpoint", () => {
     writeFileSync(tokenFile, "correct-horse\n", { mode: 0o600 });
     const { instance } = await start({ config: { adminPort: 0, adminTokenFile: tokenFile } });
     const ask = (path: string, token?: string) =>
-      fetch(`http://127.0.0.1:${instance.ports.adminPort}${path}`, token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } });
+      fetch(
+        `http://127.0.0.1:${instance.ports.adminPort}${path}`,
+        token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } },
+      );
     expect((await ask("/stats")).status).toBe(401);
     expect((await ask("/stats", "correct-hors")).status).toBe(401);
     expect((await ask("/nothing")).status).toBe(401);
@@ -164,14 +195,29 @@ describe("the admin endpoint", () => {
     expect((await ask("/nothing", "correct-horse")).status).toBe(404);
   });
 
+  test("serves the role's own pages; one that fails is a 500 and a line in the log, and unknown ones are 404", async () => {
+    const { admin, lines } = await start();
+    expect(await (await admin("/echo/bytes")).text()).toBe("0");
+    const failed = await admin("/echo/boom");
+    expect(failed.status).toBe(500);
+    expect(await failed.text()).not.toContain("defect");
+    await until("the log line", () => lines.find((line) => line.includes('reason="a page with a defect"')));
+    expect((await admin("/nothing")).status).toBe(404);
+    expect((await admin("/livez")).status).toBe(200);
+  });
+
   test("is refused beyond loopback without token and TLS", async () => {
     using directory = new TestDirectory().configure({ adminPort: 0, adminHost: "0.0.0.0" });
-    await expect(directory.load()).rejects.toMatchObject({ code: "NX_CONFIG_INVALID", message: expect.stringContaining("adminTokenFile and tls") });
+    await expect(directory.load()).rejects.toMatchObject({
+      code: "NX_CONFIG_INVALID",
+      message: expect.stringContaining("adminTokenFile and tls"),
+    });
   });
 });
 
 describe("a reload", () => {
-  const reloadTo = async ({ instance, directory }: TestInstance, config: Record<string, unknown>) => instance.reload(await directory.configure(config).load());
+  const reloadTo = async ({ instance, directory }: TestInstance, config: Record<string, unknown>) =>
+    instance.reload(await directory.configure(config).load());
 
   test("applies reloadable keys", async () => {
     const started = await start();
@@ -200,7 +246,10 @@ describe("a reload", () => {
 
   test("waits for the one before it", async () => {
     const started = await start();
-    const results = await Promise.allSettled([reloadTo(started, { greeting: 13 }), reloadTo(started, { greeting: 1 })]);
+    const results = await Promise.allSettled([
+      reloadTo(started, { greeting: 13 }),
+      reloadTo(started, { greeting: 1 }),
+    ]);
     expect(results.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled"]);
     expect(started.instance.reasons()).toEqual([]);
   });

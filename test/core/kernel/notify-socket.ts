@@ -27,8 +27,13 @@ export class NotifySocket implements AsyncDisposable {
   #lastAtMs = performance.now();
 
   private constructor(kind: "path" | "abstract") {
-    this.name = kind === "path" ? join(this.#directory, "notify") : `@node-x-test-${process.pid}-${Bun.nanoseconds()}`;
-    this.#python = Bun.spawn(["python3", "-c", program, this.name], { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
+    this.name =
+      kind === "path" ? join(this.#directory, "notify") : `@node-x-test-${process.pid}-${Bun.nanoseconds()}`;
+    this.#python = Bun.spawn(["python3", "-c", program, this.name], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "inherit",
+    });
     void this.#collect();
   }
 
@@ -67,7 +72,9 @@ export class NotifySocket implements AsyncDisposable {
   /** Resolves once no datagram came for `durationMs`. */
   async silentFor(durationMs: number): Promise<void> {
     const fromMs = performance.now();
-    await until(`${durationMs} ms of silence`, () => (performance.now() - Math.max(fromMs, this.#lastAtMs) >= durationMs ? true : undefined));
+    await until(`${durationMs} ms of silence`, () =>
+      performance.now() - Math.max(fromMs, this.#lastAtMs) >= durationMs ? true : undefined,
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

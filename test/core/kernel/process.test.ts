@@ -81,7 +81,11 @@ describe("last words", () => {
     await say(await child.ready(), "reject!");
     expect(await child.ended()).toBe(70);
     expect(child.stderr).toMatch(/Fatal \[echo\] - nobody catches this code=NX_INTERNAL crashFile=/);
-    expect(crashReport(child.directory)).toMatchObject({ code: "NX_INTERNAL", message: "nobody catches this", stack: expect.stringContaining("echo-role.ts") });
+    expect(crashReport(child.directory)).toMatchObject({
+      code: "NX_INTERNAL",
+      message: "nobody catches this",
+      stack: expect.stringContaining("echo-role.ts"),
+    });
     expect(child.directory.read("log/root.log")).toContain("Fatal [echo] - nobody catches this");
   });
 
@@ -89,7 +93,10 @@ describe("last words", () => {
     const child = run(configured());
     await say(await child.ready(), "fatal!");
     expect(await child.ended()).toBe(74);
-    expect(crashReport(child.directory)).toMatchObject({ code: "NX_DISK_FAILED", message: "sync of store/1.log failed: EIO" });
+    expect(crashReport(child.directory)).toMatchObject({
+      code: "NX_DISK_FAILED",
+      message: "sync of store/1.log failed: EIO",
+    });
   });
 
   test("an exception in a socket handler costs that connection and nothing else", async () => {
@@ -98,16 +105,41 @@ describe("last words", () => {
     const bystander = await say(port, "one");
     const victim = await say(port, "crash!");
     await until("the close", () => (victim.isClosed ? true : undefined));
-    await child.logged(/a connection was closed by a defect of ours remote=127\.0\.0\.1:\d+ reason="asked to crash"/);
+    await child.logged(
+      /a connection was closed by a defect of ours remote=127\.0\.0\.1:\d+ reason="asked to crash"/,
+    );
     bystander.socket.write("two");
     await until("the echo", () => (bystander.received === "onetwo" ? true : undefined));
+  });
+
+  test("a reader of standard error that went away costs its lines, not the service", async () => {
+    const directory = configured();
+    const echo = join(import.meta.dir, "echo-process.ts");
+    const command = `exec "${process.execPath}" "${echo}" "${directory.configFile}" 2> >(exec true)`;
+    await using child = Bun.spawn(["bash", "-c", command], {
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "ignore",
+    });
+    const file = join(directory.dataDir, "ports.json");
+    await until("its ports", () => (existsSync(file) ? true : undefined));
+    const { port } = JSON.parse(directory.read("ports.json"));
+    await say(port, "crash!");
+    await until("the line in the log file", () =>
+      directory.read("log/root.log").includes("asked to crash") ? true : undefined,
+    );
+    const client = await say(port, "hello");
+    await until("the echo", () => (client.received === "hello" ? true : undefined));
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(0);
   });
 
   test("keeps a bounded number of crash files", async () => {
     const directory = configured();
     const first = run(directory);
     await first.ready();
-    for (let index = 0; index < 30; index++) writeFileSync(join(directory.dataDir, `crash-2020-01-${String(index).padStart(2, "0")}.json`), "{}");
+    for (let index = 0; index < 30; index++)
+      writeFileSync(join(directory.dataDir, `crash-2020-01-${String(index).padStart(2, "0")}.json`), "{}");
     await say(await first.ready(), "fatal!");
     await first.ended();
     const files = readdirSync(directory.dataDir).filter((name) => name.startsWith("crash-"));
@@ -175,7 +207,9 @@ describe("SIGHUP and SIGUSR1", () => {
       child.child.kill(signal);
       await until("the new file", () => (existsSync(file) ? true : undefined));
       await say(port, "crash!");
-      await until("a line in it", () => (readFileSync(file, "utf8").includes("asked to crash") ? true : undefined));
+      await until("a line in it", () =>
+        readFileSync(file, "utf8").includes("asked to crash") ? true : undefined,
+      );
       expect(readFileSync(`${file}.moved`, "utf8")).not.toContain("asked to crash");
     });
   }
@@ -189,9 +223,11 @@ describe("under a service manager", () => {
       const child = run(directory, { NOTIFY_SOCKET: manager.name });
       await child.ready();
       await manager.received("READY=1\nSTATUS=echo is ready");
-      expect(manager.messages[0]).toBe("STATUS=loading echoes: 37 %");
+      expect(manager.messages[0]).toBe("STATUS=loading echoes: 37 %\nEXTEND_TIMEOUT_USEC=60000000");
       child.child.kill("SIGHUP");
-      await until("READY again", () => (manager.messages.filter((text) => text.startsWith("READY=1")).length === 2 ? true : undefined));
+      await until("READY again", () =>
+        manager.messages.filter((text) => text.startsWith("READY=1")).length === 2 ? true : undefined,
+      );
       const reloading = manager.messages.find((text) => text.startsWith("RELOADING=1\nMONOTONIC_USEC="));
       // The manager compares it with its own CLOCK_MONOTONIC, which does not start with our process.
       expect(Math.abs(manager.monotonicUs() - Number(reloading?.split("=").at(-1)))).toBeLessThan(20e6);
@@ -215,17 +251,61 @@ describe("under a service manager", () => {
     expect(count()).toBe(atStarvation);
   });
 
+  test("draws the live line on a terminal, and a last one at the end", () => {
+    const directory = configured();
+    // A pseudo-terminal from Python: prints what a terminal would be sent, and presses Ctrl-C once the line was drawn.
+    const program = `
+import os, pty, sys, time
+pid, fd = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+seen = b""
+pressed = False
+while True:
+    try: chunk = os.read(fd, 4096)
+    except OSError: break
+    if not chunk: break
+    seen += chunk
+    if b"\\r  echo: 0 bytes\\x1b[K" in seen and not pressed:
+        pressed = True
+        os.write(fd, b"\\x03")
+sys.stdout.buffer.write(seen)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+`;
+    const { exitCode, stdout } = Bun.spawnSync([
+      "python3",
+      "-c",
+      program,
+      process.execPath,
+      join(import.meta.dir, "echo-process.ts"),
+      directory.configFile,
+    ]);
+    expect(stdout.toString()).toContain("\r  echo: 0 bytes\x1b[K");
+    expect(stdout.toString()).toContain("\rShutting down.\x1b[K\r\n");
+    expect(stdout.toString()).toMatch(/\r\x1b\[K[\d-]+ [\d:,]+ Info \[echo\] - stopped/);
+    expect(exitCode).toBe(0);
+  });
+
   test("writes JSON lines where standard error is the journal, text elsewhere", async () => {
     const directory = configured();
     const file = join(directory.path, "journal");
     // JOURNAL_STREAM names the device and inode of the stream: here a file stands for the journal's socket.
     const script = `exec 2>"${file}"; export JOURNAL_STREAM="$(stat -L -c '%d:%i' /proc/self/fd/2)"; exec "${process.execPath}" "${join(import.meta.dir, "echo-process.ts")}" "${directory.configFile}"`;
     const child = Bun.spawn(["sh", "-c", script], { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
-    await until("the line", () => (existsSync(file) && readFileSync(file, "utf8").includes('"message":"ready"') ? true : undefined));
+    await until("the line", () =>
+      existsSync(file) && readFileSync(file, "utf8").includes('"message":"ready"') ? true : undefined,
+    );
     child.kill("SIGTERM");
     expect(await child.exited).toBe(0);
-    const lines = readFileSync(file, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
-    expect(lines.every(({ level, logger, time }) => level !== undefined && logger.startsWith("echo") && !Number.isNaN(Date.parse(time)))).toBe(true);
+    const lines = readFileSync(file, "utf8")
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(
+      lines.every(
+        ({ level, logger, time }) =>
+          level !== undefined && logger.startsWith("echo") && !Number.isNaN(Date.parse(time)),
+      ),
+    ).toBe(true);
 
     const elsewhere = run(configured(), { JOURNAL_STREAM: "1:1" });
     await elsewhere.ready();

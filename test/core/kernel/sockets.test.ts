@@ -1,5 +1,5 @@
 /** Real sockets: limits, clients that misbehave, TLS. */
-import { afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createAuthority, issueCertificate, type CertificatePair } from "../../../src/core/certificates.ts";
@@ -34,7 +34,9 @@ describe("connections", () => {
     expect(closed).toBe(2000);
     expect(echoStats(started)).toMatchObject({ connections: 50, refused: 2000 });
     for (const client of within) client.socket.write("still here");
-    await until("50 echoes", () => (within.every(({ received }) => received === "still here") ? true : undefined));
+    await until("50 echoes", () =>
+      within.every(({ received }) => received === "still here") ? true : undefined,
+    );
     for (const { socket } of within) socket.end();
   });
 
@@ -66,7 +68,9 @@ describe("connections", () => {
     // A paused socket does not tell that it was closed: the server does.
     await until("the close", () => {
       deaf.socket.write(chunk);
-      return started.lines.some((line) => line.includes("closed a slow client remote=127.0.0.1:")) ? true : undefined;
+      return started.lines.some((line) => line.includes("closed a slow client remote=127.0.0.1:"))
+        ? true
+        : undefined;
     });
     await until("its end", () => (echoStats(started).connections === 0 ? true : undefined));
     deaf.socket.terminate();
@@ -75,16 +79,26 @@ describe("connections", () => {
   test("a taken port is named, with the command that shows who has it", async () => {
     const started = await start({});
     const refused = startEcho({ config: { port: started.port } });
-    await expect(refused).rejects.toMatchObject({ code: "NX_LISTEN_IN_USE", message: `port 127.0.0.1:${started.port} is taken`, hint: expect.stringContaining(`ss -ltnp 'sport = :${started.port}'`) });
+    await expect(refused).rejects.toMatchObject({
+      code: "NX_LISTEN_IN_USE",
+      message: `port 127.0.0.1:${started.port} is taken`,
+      hint: expect.stringContaining(`ss -ltnp 'sport = :${started.port}'`),
+    });
   });
 
   test("an address that is not of this host is refused as such", async () => {
-    await expect(startEcho({ config: { host: "192.0.2.1" } })).rejects.toMatchObject({ code: "NX_LISTEN_DENIED", message: expect.stringContaining("192.0.2.1") });
+    await expect(startEcho({ config: { host: "192.0.2.1" } })).rejects.toMatchObject({
+      code: "NX_LISTEN_DENIED",
+      message: expect.stringContaining("192.0.2.1"),
+    });
   });
 
   test("nobody listening is an error with address and hint", async () => {
     const handlers = { open: () => 0, data() {}, drain() {}, close() {} };
-    await expect(realNet.connect({ host: "127.0.0.1", port: 1, handlers })).rejects.toMatchObject({ code: "NX_CONNECT_FAILED", message: expect.stringContaining("127.0.0.1:1") });
+    await expect(realNet.connect({ host: "127.0.0.1", port: 1, handlers })).rejects.toMatchObject({
+      code: "NX_CONNECT_FAILED",
+      message: expect.stringContaining("127.0.0.1:1"),
+    });
   });
 
   test("an exception in open, data, drain or close ends that connection, is reported, and a socket never opened is never closed", async () => {
@@ -96,7 +110,12 @@ describe("connections", () => {
         if (here === place) throw new Error(`defect in ${here}`);
       };
       const net = createRealNet((error) => reports.push(error.message));
-      const handlers = { open: () => fault("open"), data: () => fault("data"), drain() {}, close: () => fault("close") };
+      const handlers = {
+        open: () => fault("open"),
+        data: () => fault("data"),
+        drain() {},
+        close: () => fault("close"),
+      };
       const listener = await net.listen({ host: "127.0.0.1", port: 0, handlers });
       const client = await connectRaw(listener.port);
       client.socket.write("x");
@@ -134,6 +153,8 @@ describe("TLS", () => {
     paths.clientCa = write("ca.crt", authority.certificate);
   });
 
+  afterAll(() => directory[Symbol.dispose]());
+
   /** Connects, sends `hello`, resolves with the echo or with why there is none. */
   async function exchange(port: number, tls: NonNullable<ConnectOptions<unknown>["tls"]>): Promise<string> {
     return new Promise((resolve) => {
@@ -144,9 +165,12 @@ describe("TLS", () => {
           socket.end();
         },
         drain() {},
-        close: (_socket: Socket, _state: unknown, error?: Error) => resolve(`closed: ${error?.message ?? ""}`),
+        close: (_socket: Socket, _state: unknown, error?: Error) =>
+          resolve(`closed: ${error?.message ?? ""}`),
       };
-      realNet.connect({ host: "127.0.0.1", port, tls, handlers }).catch((error: Error) => resolve(`refused: ${error.message}`));
+      realNet
+        .connect({ host: "127.0.0.1", port, tls, handlers })
+        .catch((error: Error) => resolve(`refused: ${error.message}`));
     });
   }
 
@@ -165,10 +189,30 @@ describe("TLS", () => {
     expect(plain.received).not.toContain("hello");
   });
 
+  test("connections that never begin their handshake are bounded, and others get through meanwhile", async () => {
+    const started = await start({ tls: { cert: paths.cert, key: paths.key } });
+    const silent: Awaited<ReturnType<typeof connectRaw>>[] = [];
+    for (let batch = 0; batch < 12; batch++)
+      silent.push(...(await Promise.all(Array.from({ length: 100 }, () => connectRaw(started.port)))));
+    await until("the excess to be closed", () =>
+      silent.filter(({ isClosed }) => isClosed).length === 200 ? true : undefined,
+    );
+    expect(echoStats(started).connections).toBe(0);
+    for (const { socket } of silent.slice(0, 100)) socket.terminate();
+    await until("a place to be free", async () =>
+      (await exchange(started.port, serverOnly())) === "hello" ? true : undefined,
+    );
+    for (const { socket } of silent) socket.terminate();
+  });
+
   test("the client refuses a server of another authority, and one with another name", async () => {
     const { port } = await start({ tls: { cert: paths.cert, key: paths.key } });
-    expect(await exchange(port, { ca: foreign.certificate, serverName: "localhost" })).toStartWith("refused: ");
-    expect(await exchange(port, { ca: authority.certificate, serverName: "elsewhere.example" })).toStartWith("refused: ");
+    expect(await exchange(port, { ca: foreign.certificate, serverName: "localhost" })).toStartWith(
+      "refused: ",
+    );
+    expect(await exchange(port, { ca: authority.certificate, serverName: "elsewhere.example" })).toStartWith(
+      "refused: ",
+    );
   });
 
   test("with clientCa, serves only clients whose certificate it signed; the others are never open", async () => {
@@ -184,7 +228,12 @@ describe("TLS", () => {
   test("tells the identity of a verified client, and trusts none without clientCa", async () => {
     for (const clientCa of [authority.certificate, undefined]) {
       const identities: (string | undefined)[] = [];
-      const handlers = { open: (socket: Socket) => void identities.push(socket.peerIdentity), data: (socket: Socket) => socket.end(), drain() {}, close() {} };
+      const handlers = {
+        open: (socket: Socket) => void identities.push(socket.peerIdentity),
+        data: (socket: Socket) => socket.end(),
+        drain() {},
+        close() {},
+      };
       const tls = { cert: server.certificate, key: server.key, ...(clientCa !== undefined && { clientCa }) };
       const listener = await realNet.listen({ host: "127.0.0.1", port: 0, tls, handlers });
       await exchange(listener.port, await client(authority));
@@ -215,11 +264,32 @@ describe("TLS", () => {
 
   test("files that cannot serve are refused before any listener opens", () => {
     const day = 86_400_000;
-    expect(refused({ ...paths, key: write("open.key", server.key, 0o644) })).toMatchObject({ code: "NX_TLS_INVALID", message: expect.stringContaining("other users can access") });
-    expect(refused({ ...paths, key: write("foreign.key", foreign.key) })).toMatchObject({ code: "NX_TLS_INVALID", message: expect.stringContaining("does not belong to") });
-    expect(refused({ ...paths, cert: write("garbage.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n") })).toMatchObject({ code: "NX_TLS_INVALID" });
-    expect(refused({ ...paths, cert: join(directory.path, "missing.crt") })).toMatchObject({ code: "NX_TLS_INVALID", message: expect.stringContaining("missing.crt") });
-    expect(refused(paths, nowMs + 6 * day)).toMatchObject({ code: "NX_TLS_INVALID", message: expect.stringContaining("expired"), hint: expect.stringContaining("tls rotate") });
-    expect(refused(paths, nowMs - day)).toMatchObject({ code: "NX_TLS_INVALID", message: expect.stringContaining("not valid before") });
+    expect(refused({ ...paths, key: write("open.key", server.key, 0o644) })).toMatchObject({
+      code: "NX_TLS_INVALID",
+      message: expect.stringContaining("other users can access"),
+    });
+    expect(refused({ ...paths, key: write("foreign.key", foreign.key) })).toMatchObject({
+      code: "NX_TLS_INVALID",
+      message: expect.stringContaining("does not belong to"),
+    });
+    expect(
+      refused({
+        ...paths,
+        cert: write("garbage.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+      }),
+    ).toMatchObject({ code: "NX_TLS_INVALID" });
+    expect(refused({ ...paths, cert: join(directory.path, "missing.crt") })).toMatchObject({
+      code: "NX_TLS_INVALID",
+      message: expect.stringContaining("missing.crt"),
+    });
+    expect(refused(paths, nowMs + 6 * day)).toMatchObject({
+      code: "NX_TLS_INVALID",
+      message: expect.stringContaining("expired"),
+      hint: expect.stringContaining("tls rotate"),
+    });
+    expect(refused(paths, nowMs - day)).toMatchObject({
+      code: "NX_TLS_INVALID",
+      message: expect.stringContaining("not valid before"),
+    });
   });
 });
