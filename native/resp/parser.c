@@ -99,6 +99,7 @@ static nx_request_status read_count(nx_request *request, const uint8_t *bytes, u
   if (length >= 4 && bytes[1] >= '1' && bytes[1] <= '9' && bytes[2] == '\r') {
     request->missing = bytes[1] - '0';
     request->position = 4;
+    request->scanned = 0;
     return NX_REQUEST_COMPLETE;
   }
   int64_t count = 0;

@@ -110,6 +110,12 @@ test.each([
     "engine->input_bytes += bytes - input->bytes_counted;",
     "engine->input_bytes += bytes;",
   ],
+  [
+    "a stale search position",
+    "parser.c",
+    "    request->position = 4;\n    request->scanned = 0;",
+    "    request->position = 4;",
+  ],
   ["a watch that is not given back", "watch.c", "engine->watch_count--;", ""],
 ])(
   "the fuzz corpus turns red for a mutant: %s",
