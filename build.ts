@@ -11,7 +11,17 @@
  */
 import type { BunPlugin } from "bun";
 import { createHash } from "node:crypto";
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
@@ -45,7 +55,10 @@ async function run(command: string[], options: RunOptions = {}): Promise<{ ok: b
     stdout: "pipe",
     stderr: "pipe",
   });
-  const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+  const [stdout, stderr] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
   return { ok: (await child.exited) === 0, output: stdout + stderr };
 }
 
@@ -82,12 +95,17 @@ export async function ensurePrograms(tools: { program: string; package: string }
     if ((await run(install, { env: environment })).ok) return;
   }
   const names = missing.map((tool) => `\`${tool.program}\``).join(", ");
-  throw new BuildError(`${names} not found: install ${packages.join(" ")} (Debian: apt-get install ${packages.join(" ")})`);
+  throw new BuildError(
+    `${names} not found: install ${packages.join(" ")} (Debian: apt-get install ${packages.join(" ")})`,
+  );
 }
 
 async function ensureHeaders(): Promise<void> {
   const probe = await run(["cc", "-fsyntax-only", "-include", "stdlib.h", "-x", "c", "/dev/null"]);
-  if (!probe.ok) throw new BuildError("the C library's headers are missing: install libc6-dev (Debian: apt-get install libc6-dev)");
+  if (!probe.ok)
+    throw new BuildError(
+      "the C library's headers are missing: install libc6-dev (Debian: apt-get install libc6-dev)",
+    );
 }
 
 /** Where node-gyp finds Node's headers without asking the network: beside the `node` in PATH. */
@@ -96,7 +114,9 @@ function nodeHeaders(): string {
   const prefixes = [node === null ? "" : dirname(dirname(realpathSync(node))), "/usr", "/usr/local"];
   const found = prefixes.find((prefix) => existsSync(join(prefix, "include/node/node_api.h")));
   if (found === undefined) {
-    throw new BuildError("Node's headers are missing: install nodejs with its headers (Debian: apt-get install nodejs libnode-dev npm)");
+    throw new BuildError(
+      "Node's headers are missing: install nodejs with its headers (Debian: apt-get install nodejs libnode-dev npm)",
+    );
   }
   return found;
 }
@@ -127,7 +147,15 @@ export const cFlags = [
   "-std=c11", "-O3", "-g0", "-fPIC", "-fvisibility=hidden", "-fno-strict-aliasing",
   "-Wall", "-Wextra", "-Werror", "-Wshadow", "-Wvla", "-D_GNU_SOURCE", `-ffile-prefix-map=${root}=.`, `-I${join(root, "native")}`,
 ]; // prettier-ignore
-const linkFlags = ["-shared", "-Wl,--build-id=none", "-Wl,-z,defs", "-Wl,-z,relro", "-Wl,-z,now", "-s", "-lm"];
+const linkFlags = [
+  "-shared",
+  "-Wl,--build-id=none",
+  "-Wl,-z,defs",
+  "-Wl,-z,relro",
+  "-Wl,-z,now",
+  "-s",
+  "-lm",
+];
 
 /** Every C source of the library, without its tests and fuzz targets. */
 export function nativeSources(): string[] {
@@ -139,7 +167,11 @@ export function nativeSources(): string[] {
 /** Compiles native/ into `directory`/libnodex.bin and writes the digests that the loader checks. */
 async function buildNative(directory: string): Promise<void> {
   const sources = nativeSources();
-  const key = sha256([...cFlags, ...linkFlags, ...sources.map((path) => path + readFileSync(join(root, path), "utf8"))].join("\0"));
+  const key = sha256(
+    [...cFlags, ...linkFlags, ...sources.map((path) => path + readFileSync(join(root, path), "utf8"))].join(
+      "\0",
+    ),
+  );
   const digestFile = join(directory, "digests.json");
   if (existsSync(digestFile) && JSON.parse(readFileSync(digestFile, "utf8")).sources === key) return;
   say("compiling native/");
@@ -171,8 +203,14 @@ async function buildNative(directory: string): Promise<void> {
 
 /** Bundles what runs in the browser into `directory`/page.js.txt, which the hub embeds as text. */
 async function buildPage(directory: string): Promise<void> {
-  const sources = [...new Bun.Glob("src/hub/page/**/*.{ts,tsx}").scanSync({ cwd: root }), "src/hub/snapshot.ts", "bun.lock"].sort();
-  const key = sha256([Bun.revision, ...sources.map((path) => path + readFileSync(join(root, path), "utf8"))].join("\0"));
+  const sources = [
+    ...new Bun.Glob("src/hub/page/**/*.{ts,tsx}").scanSync({ cwd: root }),
+    "src/hub/snapshot.ts",
+    "bun.lock",
+  ].sort();
+  const key = sha256(
+    [Bun.revision, ...sources.map((path) => path + readFileSync(join(root, path), "utf8"))].join("\0"),
+  );
   const stamp = join(directory, "page.key");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === key) return;
   mkdirSync(directory, { recursive: true });
@@ -185,7 +223,8 @@ async function buildPage(directory: string): Promise<void> {
     throw: false,
   });
   const [script] = result.outputs;
-  if (!result.success || script === undefined) throw new BuildError(`the hub's page does not build:\n${result.logs.map(String).join("\n")}`);
+  if (!result.success || script === undefined)
+    throw new BuildError(`the hub's page does not build:\n${result.logs.map(String).join("\n")}`);
   replaceFile(join(directory, "page.js.txt"), await script.text());
   replaceFile(stamp, key);
 }
@@ -240,7 +279,13 @@ async function bundle(outdir: string): Promise<void> {
       NODE_X_COMPILED: "true",
       "process.env.NODE_ENV": '"production"',
     },
-    compile: { outfile: join(outdir, executableName), autoloadBunfig: false, autoloadDotenv: false, autoloadTsconfig: false, autoloadPackageJson: false },
+    compile: {
+      outfile: join(outdir, executableName),
+      autoloadBunfig: false,
+      autoloadDotenv: false,
+      autoloadTsconfig: false,
+      autoloadPackageJson: false,
+    },
     throw: false,
   });
   if (!result.success) throw new BuildError(result.logs.map(String).join("\n"));
@@ -248,7 +293,14 @@ async function bundle(outdir: string): Promise<void> {
 
 /** What the executable is made of; a change of any of it makes dist/node-x stale. */
 async function executableKey(): Promise<string> {
-  const files = [...new Bun.Glob("{src,configs}/**/*").scanSync({ cwd: root }), "bun.lock", "package.json", "build.ts", "dist/native/digests.json", "dist/hub/page.key"];
+  const files = [
+    ...new Bun.Glob("{src,configs}/**/*").scanSync({ cwd: root }),
+    "bun.lock",
+    "package.json",
+    "build.ts",
+    "dist/native/digests.json",
+    "dist/hub/page.key",
+  ];
   const contents = files.sort().map((path) => path + sha256(readFileSync(join(root, path))));
   return sha256([Bun.version, Bun.revision, await commit(), ...contents].join("\0"));
 }

@@ -17,7 +17,12 @@ const testPrograms = [
 
 /** Runs a command with its output passed through; returns its exit code and what it printed. */
 async function stream(command: string[]): Promise<{ code: number; output: string }> {
-  const child = Bun.spawn(command, { cwd: `${import.meta.dir}/..`, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  const child = Bun.spawn(command, {
+    cwd: `${import.meta.dir}/..`,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
   let output = "";
   const pass = async (from: ReadableStream<Uint8Array>, to: NodeJS.WriteStream) => {
     const decoder = new TextDecoder();

@@ -49,13 +49,21 @@ const rules: Rule[] = [
   {
     claim: "time and chance come through the seams",
     applies: (path) => isTypeScript(path) && !path.startsWith("src/core/"),
-    offences: (file) => linesMatching(file, /\b(Date\.now|performance\.now|Math\.random|setTimeout|setInterval|setImmediate)\(/),
+    offences: (file) =>
+      linesMatching(
+        file,
+        /\b(Date\.now|performance\.now|Math\.random|setTimeout|setInterval|setImmediate)\(/,
+      ),
     sample: { path: "src/channels/x.ts", text: "const now = Date.now();" },
   },
   {
     claim: "files and sockets are opened in core, native and the command line only",
     applies: (path) => isTypeScript(path) && !/^src\/(core|native|cli|main\.ts)/.test(path),
-    offences: (file) => linesMatching(file, /from "(node:)?fs(\/promises)?"|\bBun\.(listen|connect|serve|file|write)\(|\bfetch\(/),
+    offences: (file) =>
+      linesMatching(
+        file,
+        /from "(node:)?fs(\/promises)?"|\bBun\.(listen|connect|serve|file|write)\(|\bfetch\(/,
+      ),
     sample: { path: "src/channels/x.ts", text: 'import { readFileSync } from "node:fs";' },
   },
   {
@@ -64,7 +72,9 @@ const rules: Rule[] = [
     offences: (file) => {
       const own = file.path.split("/")[1];
       const others = families.filter((family) => family !== own).join("|");
-      return linesMatching(file, new RegExp(`from "\\.\\./.*/?(${others})/`)).filter((line) => !line.includes("/client"));
+      return linesMatching(file, new RegExp(`from "\\.\\./.*/?(${others})/`)).filter(
+        (line) => !line.includes("/client"),
+      );
     },
     sample: { path: "src/hub/x.ts", text: 'import { dht } from "../channels/dht/role.ts";' },
   },
@@ -83,13 +93,17 @@ const rules: Rule[] = [
   {
     claim: `no file has more than ${LINES_MAX} lines`,
     applies: isCode,
-    offences: (file) => (file.text.split("\n").length > LINES_MAX ? [`${file.text.split("\n").length} lines`] : []),
+    offences: (file) =>
+      file.text.split("\n").length > LINES_MAX ? [`${file.text.split("\n").length} lines`] : [],
     sample: { path: "src/core/x.ts", text: "\n".repeat(LINES_MAX + 1) },
   },
   {
     claim: "nothing is left to do in a comment, and no test is switched off",
     applies: (path) => (isCode(path) || path.startsWith("test/")) && path !== "test/tidy.test.ts",
-    offences: ({ text }) => text.split("\n").filter((line) => /\b(TODO|FIXME|XXX)\b|\b(test|it|describe)\.(todo|only)\b/.test(line)),
+    offences: ({ text }) =>
+      text
+        .split("\n")
+        .filter((line) => /\b(TODO|FIXME|XXX)\b|\b(test|it|describe)\.(todo|only)\b/.test(line)),
     sample: { path: "test/x.test.ts", text: "test.only('x', () => {});" },
   },
   {
@@ -106,7 +120,9 @@ const sources: SourceFile[] = [...new Bun.Glob("{src,native,test}/**/*.{ts,tsx,c
 
 describe.each(rules)("$claim", (rule) => {
   test("holds", () => {
-    const found = sources.filter(({ path }) => rule.applies(path)).flatMap((file) => rule.offences(file).map((offence) => `${file.path}: ${offence.trim()}`));
+    const found = sources
+      .filter(({ path }) => rule.applies(path))
+      .flatMap((file) => rule.offences(file).map((offence) => `${file.path}: ${offence.trim()}`));
     expect(found).toEqual([]);
   });
 
@@ -117,9 +133,18 @@ describe.each(rules)("$claim", (rule) => {
 });
 
 test("no file names a package registry, a machine's paths or the tools of a workshop", () => {
-  const tracked = Bun.spawnSync(["git", "ls-files", "-z"], { cwd: root }).stdout.toString().split("\0").filter(Boolean);
+  const tracked = Bun.spawnSync(["git", "ls-files", "-z"], { cwd: root })
+    .stdout.toString()
+    .split("\0")
+    .filter(Boolean);
   const own = "test/tidy.test.ts";
-  const words = ["registry" + ".npmjs", "/work" + "/main", "/work" + "/wt", "farm" + "-studio", "farm" + "-bench"];
+  const words = [
+    "registry" + ".npmjs",
+    "/work" + "/main",
+    "/work" + "/wt",
+    "farm" + "-studio",
+    "farm" + "-bench",
+  ];
   const guilty = tracked
     .filter((path) => path !== own)
     .flatMap((path) => {

@@ -88,7 +88,8 @@ export class HeldReplies {
     this.sink.send(this.#bytes.subarray(0, end));
     this.#bytes.copyWithin(0, end, this.#length);
     this.#length -= end;
-    for (let index = 0; index < this.#ends.length; index++) this.#ends[index] = (this.#ends[index] as number) - end;
+    for (let index = 0; index < this.#ends.length; index++)
+      this.#ends[index] = (this.#ends[index] as number) - end;
     if (this.#length > 0) return true;
     if (this.#bytes.byteLength > KEEP_BYTES_MAX) this.#bytes = EMPTY;
     return false;

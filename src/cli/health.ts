@@ -1,7 +1,7 @@
 /** `node-x health`: asks a running instance whether it is alive and ready. For scripts, probes and people. */
 import { join, resolve } from "node:path";
 import { adminGet } from "../core/admin-client.ts";
-import { realClock, sleep } from "../core/clock.ts";
+import { realClock, sleep } from "../core/seams/clock.ts";
 import { NxError } from "../core/errors.ts";
 import { colorsFor, printJson } from "./print.ts";
 import { usageError } from "./strict.ts";

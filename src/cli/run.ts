@@ -48,7 +48,7 @@ export const runVerb = defineVerb({
     };
     const readConfig = () => loadConfig(sources, schemaCatalog);
     const loaded = await readConfig();
-    const [role, { runRole }] = await Promise.all([entry.load(), import("../core/process-mode.ts")]);
+    const [role, { runRole }] = await Promise.all([entry.load(), import("../core/kernel/process-mode.ts")]);
     return runRole(role, loaded, { reloadConfig: readConfig, environment });
   },
 });

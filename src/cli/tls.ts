@@ -1,6 +1,6 @@
 /** `node-x tls`: a private certificate authority for a cluster, without any other program. */
 import { resolve } from "node:path";
-import { realClock } from "../core/clock.ts";
+import { realClock } from "../core/seams/clock.ts";
 import { NxError } from "../core/errors.ts";
 import { colorsFor, printJson, printTable } from "./print.ts";
 import { usageError } from "./strict.ts";

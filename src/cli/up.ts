@@ -34,7 +34,7 @@ export const upVerb = defineVerb({
     const members = await loadMembers(args.prefix, call);
     const [{ LocalCluster }, { realClock }] = await Promise.all([
       import("../cluster/local.ts"),
-      import("../core/clock.ts"),
+      import("../core/seams/clock.ts"),
     ]);
     const colors = colorsFor(stderr, environment);
     const paint = painter(members, colors);

@@ -6,7 +6,7 @@
  */
 import { join } from "node:path";
 import { adminGet } from "../core/admin-client.ts";
-import { sleep, type Clock } from "../core/clock.ts";
+import { sleep, type Clock } from "../core/seams/clock.ts";
 import type { LoadedConfig } from "../core/config/load.ts";
 import { checkPort, portsOf } from "../core/doctor/ports.ts";
 import { NxError } from "../core/errors.ts";

@@ -4,10 +4,10 @@
  *
  * Invariant: a child runs in a session of its own, so that Ctrl-C in the terminal reaches only us and the order of the
  * shutdown is ours; instances of node-x stop when we die, because they ask the kernel to tell them
- * (core/supervised.ts). A child that keeps crashing is restarted ever more rarely.
+ * (core/kernel/supervised.ts). A child that keeps crashing is restarted ever more rarely.
  */
-import type { Clock, Timer } from "../core/clock.ts";
-import { SUPERVISOR_VARIABLE } from "../core/supervised.ts";
+import type { Clock, Timer } from "../core/seams/clock.ts";
+import { SUPERVISOR_VARIABLE } from "../core/kernel/supervised.ts";
 
 export interface Program {
   name: string;

@@ -30,32 +30,97 @@ interface ErrorKind {
 }
 
 export const errorKinds = {
-  NX_USAGE: { exit: Exit.usage, meaning: "The command line is not one that node-x understands. The message names the nearest flag or verb." },
-  NX_CONFIG_INVALID: { exit: Exit.config, meaning: "A configuration file has errors. All of them are listed, each with file, line, column, what was wanted and what was found." },
+  NX_USAGE: {
+    exit: Exit.usage,
+    meaning:
+      "The command line is not one that node-x understands. The message names the nearest flag or verb.",
+  },
+  NX_CONFIG_INVALID: {
+    exit: Exit.config,
+    meaning:
+      "A configuration file has errors. All of them are listed, each with file, line, column, what was wanted and what was found.",
+  },
   NX_CONFIG_UNREADABLE: { exit: Exit.config, meaning: "A configuration file is missing or cannot be read." },
-  NX_CONFIG_NOT_RELOADABLE: { exit: Exit.config, meaning: "A reload changed keys that only a restart can change; nothing was applied." },
-  NX_SECRET_UNUSABLE: { exit: Exit.config, meaning: "A file with a secret, key or certificate is missing, not valid, or can be accessed by other users. `chmod 600` keeps it private." },
-  NX_FILE_EXISTS: { exit: Exit.cannotCreate, meaning: "A file that would be written exists already. Nothing was overwritten." },
+  NX_CONFIG_NOT_RELOADABLE: {
+    exit: Exit.config,
+    meaning: "A reload changed keys that only a restart can change; nothing was applied.",
+  },
+  NX_SECRET_UNUSABLE: {
+    exit: Exit.config,
+    meaning:
+      "A file with a secret, key or certificate is missing, not valid, or can be accessed by other users. `chmod 600` keeps it private.",
+  },
+  NX_FILE_EXISTS: {
+    exit: Exit.cannotCreate,
+    meaning: "A file that would be written exists already. Nothing was overwritten.",
+  },
   NX_OUTPUT_FAILED: { exit: Exit.cannotCreate, meaning: "A file that was asked for cannot be written." },
   NX_ROLE_UNKNOWN: { exit: Exit.usage, meaning: "No role has this name; `node-x roles` lists them." },
-  NX_DATA_DIR_LOCKED: { exit: Exit.temporary, meaning: "Another process uses this data directory. Stop it, or give this instance a directory of its own." },
-  NX_DATA_DIR_UNUSABLE: { exit: Exit.cannotCreate, meaning: "The data directory cannot be created, read or written." },
-  NX_DATA_VERSION: { exit: Exit.config, meaning: "The data directory was written by another format version of node-x." },
-  NX_DATA_CORRUPT: { exit: Exit.dataError, meaning: "Stored data fails its checksum: the message gives file and offset. Nothing damaged is served." },
-  NX_DISK_FULL: { exit: Exit.ioError, meaning: "The disk is full. The role answers reads, refuses writes and resumes by itself once there is space." },
-  NX_DISK_FAILED: { exit: Exit.ioError, meaning: "Reading, writing or syncing a file failed. After a failed sync the role stops rather than guess what is on disk." },
+  NX_DATA_DIR_LOCKED: {
+    exit: Exit.temporary,
+    meaning:
+      "Another process uses this data directory. Stop it, or give this instance a directory of its own.",
+  },
+  NX_DATA_DIR_UNUSABLE: {
+    exit: Exit.cannotCreate,
+    meaning: "The data directory cannot be created, read or written.",
+  },
+  NX_DATA_VERSION: {
+    exit: Exit.config,
+    meaning: "The data directory was written by another format version of node-x.",
+  },
+  NX_DATA_CORRUPT: {
+    exit: Exit.dataError,
+    meaning: "Stored data fails its checksum: the message gives file and offset. Nothing damaged is served.",
+  },
+  NX_DISK_FULL: {
+    exit: Exit.ioError,
+    meaning:
+      "The disk is full. The role answers reads, refuses writes and resumes by itself once there is space.",
+  },
+  NX_DISK_FAILED: {
+    exit: Exit.ioError,
+    meaning:
+      "Reading, writing or syncing a file failed. After a failed sync the role stops rather than guess what is on disk.",
+  },
   NX_LISTEN_IN_USE: { exit: Exit.unavailable, meaning: "Another process listens on this address and port." },
-  NX_LISTEN_DENIED: { exit: Exit.denied, meaning: "Listening on this address or port is not permitted or the address is not of this host." },
+  NX_LISTEN_DENIED: {
+    exit: Exit.denied,
+    meaning: "Listening on this address or port is not permitted or the address is not of this host.",
+  },
   NX_CONNECT_FAILED: { exit: Exit.unavailable, meaning: "A peer could not be reached." },
-  NX_TLS_INVALID: { exit: Exit.config, meaning: "A certificate or key cannot be read, does not match, or is readable by others." },
-  NX_NATIVE_DAMAGED: { exit: Exit.internal, meaning: "An embedded library does not have the digest it was built with. The executable is damaged; copy it again." },
-  NX_NATIVE_UNLOADABLE: { exit: Exit.unavailable, meaning: "The embedded C library cannot be loaded on this host; the message gives the loader's reason." },
-  NX_TOOL_MISSING: { exit: Exit.unavailable, meaning: "A program that this command needs is not installed; the message names the package." },
+  NX_TLS_INVALID: {
+    exit: Exit.config,
+    meaning: "A certificate or key cannot be read, does not match, or is readable by others.",
+  },
+  NX_NATIVE_DAMAGED: {
+    exit: Exit.internal,
+    meaning:
+      "An embedded library does not have the digest it was built with. The executable is damaged; copy it again.",
+  },
+  NX_NATIVE_UNLOADABLE: {
+    exit: Exit.unavailable,
+    meaning: "The embedded C library cannot be loaded on this host; the message gives the loader's reason.",
+  },
+  NX_TOOL_MISSING: {
+    exit: Exit.unavailable,
+    meaning: "A program that this command needs is not installed; the message names the package.",
+  },
   NX_NOT_RUNNING: { exit: Exit.unavailable, meaning: "No instance answers on this admin endpoint." },
-  NX_NOT_READY: { exit: Exit.failed, meaning: "The instance runs but is not ready; the message gives its reasons." },
-  NX_START_FAILED: { exit: Exit.failed, meaning: "An instance that `node-x up` started ended before it was ready; its own lines say why. The others were stopped again." },
+  NX_NOT_READY: {
+    exit: Exit.failed,
+    meaning: "The instance runs but is not ready; the message gives its reasons.",
+  },
+  NX_START_FAILED: {
+    exit: Exit.failed,
+    meaning:
+      "An instance that `node-x up` started ended before it was ready; its own lines say why. The others were stopped again.",
+  },
   NX_CHECK_FAILED: { exit: Exit.failed, meaning: "A check that was asked for did not pass." },
-  NX_INTERNAL: { exit: Exit.internal, meaning: "A broken assumption inside node-x. Please report it with the message and crash file." },
+  NX_INTERNAL: {
+    exit: Exit.internal,
+    meaning: "A broken assumption inside node-x. Please report it with the message and crash file.",
+  },
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof errorKinds;

@@ -8,9 +8,9 @@
  */
 import { Counter as PromCounter, Gauge, Histogram as PromHistogram, Registry } from "prom-client";
 import { buildInfo } from "./build-info.ts";
-import type { ProcessMeter } from "./process-meter.ts";
+import type { ProcessMeter } from "./kernel/process-meter.ts";
 
-export { readProcessFigures, type ProcessFigures } from "./process-meter.ts";
+export { readProcessFigures, type ProcessFigures } from "./kernel/process-meter.ts";
 
 export interface Counter {
   increment(by?: number): void;

@@ -6,12 +6,12 @@
  */
 import type { Hono } from "hono";
 import type { z } from "zod";
-import type { Clock } from "./clock.ts";
-import type { Disk } from "./disk.ts";
-import type { Log } from "./log.ts";
+import type { Clock } from "./seams/clock.ts";
+import type { Disk } from "./seams/disk.ts";
+import type { Log } from "./logging/log.ts";
 import type { Metrics } from "./metrics.ts";
-import type { Net, TlsMaterial } from "./net.ts";
-import type { Random } from "./random.ts";
+import type { Net, TlsMaterial } from "./seams/net.ts";
+import type { Random } from "./seams/random.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** The seams. Everything that can differ between a real host and a simulation. */
@@ -47,7 +47,8 @@ export interface RoleContext<Config> extends World {
 export type NotReadyReasons = string[];
 
 /** One figure or a nested group of figures; `/stats` serves it as JSON, the hub draws it. */
-export type StatsValue = number | string | boolean | null | undefined | StatsValue[] | { [key: string]: StatsValue };
+export type StatsValue =
+  number | string | boolean | null | undefined | StatsValue[] | { [key: string]: StatsValue };
 export type Stats = { [key: string]: StatsValue };
 
 export interface RunningRole<Config> {

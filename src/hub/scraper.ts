@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import { adminGet, type AdminTarget } from "../core/admin-client.ts";
-import type { Clock, Timer } from "../core/clock.ts";
+import type { Clock, Timer } from "../core/seams/clock.ts";
 import { HISTORY_LENGTH, sparkFigure, type History, type InstanceSnapshot } from "./snapshot.ts";
 
 const answer = z.object({

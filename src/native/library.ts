@@ -19,9 +19,13 @@ function libraryPath(): string {
   loadedPath ??= loadSealed("libnodex", libraryFile, digests.libnodex, (path) => {
     const abi = dlopen(path, { nx_abi: { args: [], returns: "u32" } }).symbols.nx_abi();
     if (abi !== NATIVE_ABI) {
-      throw new NxError("NX_NATIVE_UNLOADABLE", `the C library has ABI ${abi}, this program needs ${NATIVE_ABI}`, {
-        hint: "rebuild both with `bun run build`",
-      });
+      throw new NxError(
+        "NX_NATIVE_UNLOADABLE",
+        `the C library has ABI ${abi}, this program needs ${NATIVE_ABI}`,
+        {
+          hint: "rebuild both with `bun run build`",
+        },
+      );
     }
     return path;
   });

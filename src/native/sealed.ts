@@ -23,13 +23,22 @@ const SEAL_ALL = 0b1111; // no more seals, no shrinking, no growing, no writing
  * The path stays valid for the life of the process. Throws NX_NATIVE_DAMAGED on a digest mismatch and
  * NX_NATIVE_UNLOADABLE with every reason when no copy can be loaded.
  */
-export function loadSealed<Loaded>(name: string, file: string, sha256: string, load: (path: string) => Loaded): Loaded {
+export function loadSealed<Loaded>(
+  name: string,
+  file: string,
+  sha256: string,
+  load: (path: string) => Loaded,
+): Loaded {
   const bytes = readFileSync(file);
   const actual = createHash("sha256").update(bytes).digest("hex");
   if (actual !== sha256) {
-    throw new NxError("NX_NATIVE_DAMAGED", `embedded ${name} has SHA-256 ${actual} but was built as ${sha256}`, {
-      hint: "copy the executable to this host again and compare its checksum",
-    });
+    throw new NxError(
+      "NX_NATIVE_DAMAGED",
+      `embedded ${name} has SHA-256 ${actual} but was built as ${sha256}`,
+      {
+        hint: "copy the executable to this host again and compare its checksum",
+      },
+    );
   }
   const reasons: string[] = [];
   for (const place of copyPlaces(name, bytes)) {
@@ -55,10 +64,20 @@ interface CopyPlace {
 }
 
 function copyPlaces(name: string, bytes: Uint8Array): CopyPlace[] {
-  const directories = [process.env.RUNTIME_DIRECTORY, process.env.XDG_RUNTIME_DIR, "/dev/shm", "/run", "/var/tmp", process.cwd()];
+  const directories = [
+    process.env.RUNTIME_DIRECTORY,
+    process.env.XDG_RUNTIME_DIR,
+    "/dev/shm",
+    "/run",
+    "/var/tmp",
+    process.cwd(),
+  ];
   const places = directories
     .filter((directory) => directory !== undefined && directory !== "")
-    .map((directory) => ({ where: directory as string, copy: () => copyUnnamed(`${directory}/.node-x-${name}-`, bytes) }));
+    .map((directory) => ({
+      where: directory as string,
+      copy: () => copyUnnamed(`${directory}/.node-x-${name}-`, bytes),
+    }));
   if (process.env.NODE_X_TEST_NO_MEMFD === "1") return places;
   return [{ where: "memfd", copy: () => copyToMemfd(name, bytes) }, ...places];
 }
@@ -94,5 +113,5 @@ function copyUnnamed(pathPrefix: string, bytes: Uint8Array): number {
 }
 
 function writeAll(fd: number, bytes: Uint8Array): void {
-  for (let written = 0; written < bytes.byteLength; ) written += writeSync(fd, bytes, written);
+  for (let written = 0; written < bytes.byteLength;) written += writeSync(fd, bytes, written);
 }

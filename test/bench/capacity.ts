@@ -2,10 +2,10 @@
  * Two figures that redis-benchmark cannot give: the memory of ten million records, and latencies while the log is
  * compacted. The load comes from node-x' own generator.
  */
-import { realClock } from "../../src/core/clock.ts";
+import { realClock } from "../../src/core/seams/clock.ts";
 import { LatencyHistogram, type LatencySummary } from "../../src/core/load/histogram.ts";
-import { realNet } from "../../src/core/net-real.ts";
-import { seededRandom } from "../../src/core/random.ts";
+import { realNet } from "../../src/core/seams/net-real.ts";
+import { seededRandom } from "../../src/core/seams/random.ts";
 import { RespLoad, type LoadOptions } from "../../src/channels/dht/load/run.ts";
 import { compactionGoal, judge, memoryGoal, type Verdict } from "./goals.ts";
 import { KEY_PREFIX } from "./redis-benchmark.ts";

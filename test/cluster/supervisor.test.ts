@@ -3,7 +3,7 @@ import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { realClock } from "../../src/core/clock.ts";
+import { realClock } from "../../src/core/seams/clock.ts";
 import { Supervisor, type Ended } from "../../src/cluster/supervisor.ts";
 import { until } from "../core/kernel/harness.ts";
 

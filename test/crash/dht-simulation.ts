@@ -11,7 +11,7 @@ import { SimClock } from "../../src/core/sim/clock.ts";
 import { SimDisk } from "../../src/core/sim/disk.ts";
 import { FaultCounts } from "../../src/core/sim/faults.ts";
 import { Scheduler } from "../../src/core/sim/scheduler.ts";
-import type { Random } from "../../src/core/random.ts";
+import type { Random } from "../../src/core/seams/random.ts";
 import { TestNode, type TestClient } from "../channels/dht/node-harness.ts";
 
 export interface SimulationOptions {
@@ -89,7 +89,9 @@ class Writer {
     for (const [index, key] of this.keys.entries()) this.settled.set(key, actual[index] as string);
     if (Bun.deepEquals(actual, before) || Bun.deepEquals(actual, after)) return [];
     const short = (values: string[]) => JSON.stringify(values.map((value) => value.slice(0, 24)));
-    return [`writer ${this.#index}: found ${short(actual)}, acknowledged ${short(before)}, in flight ${short(after)}`];
+    return [
+      `writer ${this.#index}: found ${short(actual)}, acknowledged ${short(before)}, in flight ${short(after)}`,
+    ];
   }
 }
 
@@ -111,7 +113,8 @@ function takenBack(seen: Sightings, found: Map<string, string>): string[] {
   for (const [key, { value, owner }] of seen) {
     // Only an empty value can come back later in the same life; all others are unique.
     const wasInFlight = value !== "" && owner.inFlight?.get(key) === value;
-    if (wasInFlight && found.get(key) !== value) problems.push(`a reader saw ${key}=${value.slice(0, 24)}, which is gone`);
+    if (wasInFlight && found.get(key) !== value)
+      problems.push(`a reader saw ${key}=${value.slice(0, 24)}, which is gone`);
   }
   return problems;
 }
@@ -150,7 +153,11 @@ export function runDhtSimulation({ seed, crashes = 3, believe }: SimulationOptio
     const found = scheduler.run(() => recover({ ...world, clock: new SimClock(scheduler) }, writers));
     violations.push(...takenBack(seen, found), ...writers.flatMap((writer) => writer.check(found)));
   }
-  return { violations, acknowledged: writers.reduce((sum, writer) => sum + writer.acknowledged, 0), faults: disk.faults };
+  return {
+    violations,
+    acknowledged: writers.reduce((sum, writer) => sum + writer.acknowledged, 0),
+    faults: disk.faults,
+  };
 }
 
 /** Repeats until the node's life ends: its promises then never settle. */
@@ -162,10 +169,12 @@ async function recover(world: Parameters<typeof TestNode.open>[0], writers: Writ
   const node = await TestNode.open(world, {});
   const reader = node.connect();
   const found = new Map<string, string>();
-  for (const writer of writers) for (const key of writer.keys) found.set(key, bulk(await reader.call("GET", key)));
+  for (const writer of writers)
+    for (const key of writer.keys) found.set(key, bulk(await reader.call("GET", key)));
   const size = await reader.call("DBSIZE");
   const alive = [...found.values()].filter((value) => value !== "").length;
-  if (size !== `:${alive}\r\n`) found.set(writers[0]?.keys[0] as string, `invented: ${size.trim()} records, ${alive} known`);
+  if (size !== `:${alive}\r\n`)
+    found.set(writers[0]?.keys[0] as string, `invented: ${size.trim()} records, ${alive} known`);
   await node.close();
   return found;
 }

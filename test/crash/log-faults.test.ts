@@ -3,7 +3,7 @@
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { NxError } from "../../src/core/errors.ts";
-import type { LogFile } from "../../src/core/log-file.ts";
+import type { LogFile } from "../../src/core/append-log/log-file.ts";
 import { SimClock } from "../../src/core/sim/clock.ts";
 import { filesOf, type DirectoryNode } from "../../src/core/sim/disk-state.ts";
 import { SimDisk, type PlannedFailure } from "../../src/core/sim/disk.ts";

@@ -6,11 +6,11 @@
  * what was acknowledged, and is the end of a group.
  */
 import { crc32c, type Crc32c } from "../../src/core/crc32c.ts";
-import type { Disk } from "../../src/core/disk.ts";
+import type { Disk } from "../../src/core/seams/disk.ts";
 import { NxError } from "../../src/core/errors.ts";
-import { LogFile, type LogListener, type LogState } from "../../src/core/log-file.ts";
-import { seededRandom } from "../../src/core/random.ts";
-import type { Clock } from "../../src/core/clock.ts";
+import { LogFile, type LogListener, type LogState } from "../../src/core/append-log/log-file.ts";
+import { seededRandom } from "../../src/core/seams/random.ts";
+import type { Clock } from "../../src/core/seams/clock.ts";
 import { SimClock } from "../../src/core/sim/clock.ts";
 import { crashStates, type CrashModel } from "../../src/core/sim/disk-crash.ts";
 import type { DirectoryNode } from "../../src/core/sim/disk-state.ts";

@@ -2,8 +2,8 @@
  * A process to kill: appends to the log in argv[2] as fast as it is acknowledged, and prints what is durable.
  */
 import { writeSync } from "node:fs";
-import { LogFile } from "../../src/core/log-file.ts";
-import { realWorld } from "../../src/core/world-real.ts";
+import { LogFile } from "../../src/core/append-log/log-file.ts";
+import { realWorld } from "../../src/core/seams/world-real.ts";
 import { crc32c } from "../../src/native/crc32c.ts";
 
 let length = 0;

@@ -5,9 +5,9 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { LogFile } from "../../src/core/log-file.ts";
-import { seededRandom } from "../../src/core/random.ts";
-import { realWorld } from "../../src/core/world-real.ts";
+import { LogFile } from "../../src/core/append-log/log-file.ts";
+import { seededRandom } from "../../src/core/seams/random.ts";
+import { realWorld } from "../../src/core/seams/world-real.ts";
 import { crc32c } from "../../src/native/crc32c.ts";
 import { recordAt } from "./log-kill-child.ts";
 

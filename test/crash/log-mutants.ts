@@ -4,7 +4,7 @@
  * The log's own code has no switches for this: what it relies on is injected, so a mutant is a disk that does
  * less than it says, or a checksum that fits everything.
  */
-import type { Disk, DiskFile, OpenMode } from "../../src/core/disk.ts";
+import type { Disk, DiskFile, OpenMode } from "../../src/core/seams/disk.ts";
 import { whole, type Subject } from "./log-harness.ts";
 
 interface Lies {

@@ -2,7 +2,7 @@
  * Power loss on the real log code: small histories, every moment, every state that the disk may be left in.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { seededRandom } from "../../src/core/random.ts";
+import { seededRandom } from "../../src/core/seams/random.ts";
 import { crashStates, type CrashModel } from "../../src/core/sim/disk-crash.ts";
 import type { DirectoryNode } from "../../src/core/sim/disk-state.ts";
 import {

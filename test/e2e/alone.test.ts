@@ -19,7 +19,8 @@ test("version --json tells versions, revision, ABI, formats and its own SHA-256"
   const version = JSON.parse(stdout);
   const sha256 = createHash("sha256").update(readFileSync(alone.path)).digest("hex");
   expect(version.sha256).toBe(sha256);
-  for (const key of ["version", "commit", "bun", "nativeAbi", "diskFormats", "protocols"]) expect(version).toHaveProperty(key);
+  for (const key of ["version", "commit", "bun", "nativeAbi", "diskFormats", "protocols"])
+    expect(version).toHaveProperty(key);
 });
 
 test("selftest passes", async () => {
@@ -64,15 +65,29 @@ describe("run dht with a noexec TMPDIR", () => {
       const ports = await until("ports.json", () => {
         if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode}`);
         try {
-          return JSON.parse(readFileSync(join(own.directory, "data/ports.json"), "utf8")) as Record<string, number>;
+          return JSON.parse(readFileSync(join(own.directory, "data/ports.json"), "utf8")) as Record<
+            string,
+            number
+          >;
         } catch {
           return undefined;
         }
       });
-      const cli = (...words: string[]) => Bun.spawnSync(["redis-cli", "-p", String(ports.respPort), ...words]).stdout.toString().trim();
+      const cli = (...words: string[]) =>
+        Bun.spawnSync(["redis-cli", "-p", String(ports.respPort), ...words])
+          .stdout.toString()
+          .trim();
       expect(cli("set", "greeting", "hello")).toBe("OK");
       expect(cli("get", "greeting")).toBe("hello");
-      const left = Bun.spawnSync(["nsenter", "-t", String(child.pid), "-m", "ls", "-A", temporary]).stdout.toString();
+      const left = Bun.spawnSync([
+        "nsenter",
+        "-t",
+        String(child.pid),
+        "-m",
+        "ls",
+        "-A",
+        temporary,
+      ]).stdout.toString();
       expect(left).toBe("");
       child.kill("SIGTERM");
       expect(await child.exited).toBe(0);

@@ -1,9 +1,18 @@
 /** Data directories that a node must refuse, each with its exit code and a sentence that says where; torn tails. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, copyFileSync, cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { crc32c } from "../../src/native/crc32c.ts";
-import { seededRandom } from "../../src/core/random.ts";
+import { seededRandom } from "../../src/core/seams/random.ts";
 import { replyText } from "./client.ts";
 import { until } from "./executable.ts";
 import { executable, NodeDirectory } from "./node-process.ts";
@@ -20,7 +29,8 @@ beforeAll(async () => {
   const compaction = { logBytesMin: 65536, growthPercent: 10 };
   const node = await source.start({ compaction, log: { console: "off" } });
   await using client = await node.connect();
-  for (let record = 0; record < RECORDS; record++) await client.command("SET", `key-${record}`, "v".repeat(1000));
+  for (let record = 0; record < RECORDS; record++)
+    await client.command("SET", `key-${record}`, "v".repeat(1000));
   await until("a compaction", async () => (await node.stats()).dht.compactions > 0 || undefined);
   for (let record = 0; record < 20; record++) await client.command("SET", `late-${record}`, "v".repeat(100));
   expect(await node.end()).toBe(0);
@@ -54,32 +64,40 @@ function editHeader(path: string, offset: number, value: number): void {
 }
 
 describe("a flipped bit is refused with file and byte, and nothing is served", () => {
-  test.each(["snapshot", "segment"])("in a %s", async (kind) => {
-    using directory = copyOfSource();
-    const name = kind === "snapshot" ? snapshot : segment;
-    const path = directory.inData("store", name);
-    const intact = readFileSync(path);
-    // The last 32 bytes of a segment are its seal, which holds nothing: its damage is cut like a torn tail.
-    const length = intact.byteLength - (kind === "snapshot" ? 0 : 32);
-    const random = seededRandom(7);
-    const offsets = [0, 8, 24, 60, 64, 72, 80, 88, 92, 96, length - 1];
-    while (offsets.length < 14) offsets.push(random.integer(length));
-    for (const offset of offsets) {
-      edit(path, (bytes) => {
-        bytes[offset] = (bytes[offset] as number) ^ (1 << random.integer(8));
-      });
-      const { code, stderr } = await directory.runToEnd();
-      expect({ offset, code, stderr }).toEqual({ offset, code: 65, stderr: expect.stringContaining("code: NX_DATA_CORRUPT") });
-      expect(stderr).toContain(path);
-      const named = Number(/byte (\d+)/.exec(stderr)?.[1]);
-      expect(named, stderr).toBeLessThanOrEqual(offset);
-      expect(readFileSync(path).byteLength).toBe(intact.byteLength); // nothing was cut
-      writeFileSync(path, intact);
-    }
-    // The same directory without damage starts: it was the bit.
-    const node = await directory.start();
-    expect((await node.stats()).dht.records).toBe(RECORDS + 20);
-  }, 30_000);
+  test.each(["snapshot", "segment"])(
+    "in a %s",
+    async (kind) => {
+      using directory = copyOfSource();
+      const name = kind === "snapshot" ? snapshot : segment;
+      const path = directory.inData("store", name);
+      const intact = readFileSync(path);
+      // The last 32 bytes of a segment are its seal, which holds nothing: its damage is cut like a torn tail.
+      const length = intact.byteLength - (kind === "snapshot" ? 0 : 32);
+      const random = seededRandom(7);
+      const offsets = [0, 8, 24, 60, 64, 72, 80, 88, 92, 96, length - 1];
+      while (offsets.length < 14) offsets.push(random.integer(length));
+      for (const offset of offsets) {
+        edit(path, (bytes) => {
+          bytes[offset] = (bytes[offset] as number) ^ (1 << random.integer(8));
+        });
+        const { code, stderr } = await directory.runToEnd();
+        expect({ offset, code, stderr }).toEqual({
+          offset,
+          code: 65,
+          stderr: expect.stringContaining("code: NX_DATA_CORRUPT"),
+        });
+        expect(stderr).toContain(path);
+        const named = Number(/byte (\d+)/.exec(stderr)?.[1]);
+        expect(named, stderr).toBeLessThanOrEqual(offset);
+        expect(readFileSync(path).byteLength).toBe(intact.byteLength); // nothing was cut
+        writeFileSync(path, intact);
+      }
+      // The same directory without damage starts: it was the bit.
+      const node = await directory.start();
+      expect((await node.stats()).dht.records).toBe(RECORDS + 20);
+    },
+    30_000,
+  );
 });
 
 test("a damaged seal costs nothing", async () => {
@@ -117,17 +135,21 @@ test("a missing segment is refused", async () => {
 test.each([
   ["file format", 8, "NX_DATA_VERSION"],
   ["payload format", 56, "NX_DATA_VERSION"],
-])("another %s is refused with 78", async (_what, offset, wanted) => {
-  using directory = copyOfSource();
-  const path = directory.inData("store", segment);
-  editHeader(path, offset, 99);
-  const before = readFileSync(path);
-  const { code, stderr } = await directory.runToEnd();
-  expect({ code, stderr }).toEqual({ code: 78, stderr: expect.stringContaining(`code: ${wanted}`) });
-  expect(stderr).toContain(path);
-  expect(stderr).toContain("99");
-  expect(readFileSync(path).equals(before)).toBe(true);
-}, 20_000);
+])(
+  "another %s is refused with 78",
+  async (_what, offset, wanted) => {
+    using directory = copyOfSource();
+    const path = directory.inData("store", segment);
+    editHeader(path, offset, 99);
+    const before = readFileSync(path);
+    const { code, stderr } = await directory.runToEnd();
+    expect({ code, stderr }).toEqual({ code: 78, stderr: expect.stringContaining(`code: ${wanted}`) });
+    expect(stderr).toContain(path);
+    expect(stderr).toContain("99");
+    expect(readFileSync(path).equals(before)).toBe(true);
+  },
+  20_000,
+);
 
 test("a directory in use is refused with 75 and the number of the process", async () => {
   using directory = copyOfSource();
@@ -145,25 +167,45 @@ test("a path that is no directory is refused with 73", async () => {
   writeFileSync(path, "");
   directory.configure({ dataDir: path, log: { console: "off" } });
   const { code, stderr } = await directory.runToEnd();
-  expect({ code, stderr }).toEqual({ code: 73, stderr: expect.stringContaining("code: NX_DATA_DIR_UNUSABLE") });
+  expect({ code, stderr }).toEqual({
+    code: 73,
+    stderr: expect.stringContaining("code: NX_DATA_DIR_UNUSABLE"),
+  });
   expect(stderr).toContain(path);
 }, 20_000);
 
 /** Root reads everything, so an unreadable directory needs another user. */
-test.skipIf(process.getuid?.() !== 0)("a directory of another user is refused and left alone", async () => {
-  using directory = copyOfSource();
-  chmodSync(directory.path, 0o755);
-  chmodSync(directory.configFile, 0o644);
-  // A copy, because the checkout may not be readable by others.
-  const program = join(directory.path, "node-x");
-  copyFileSync(executable, program);
-  chmodSync(program, 0o755);
-  const words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program, "run", "dht", "-c", directory.configFile];
-  const { exitCode, stderr } = Bun.spawnSync(words, { cwd: directory.path, env: {}, timeout: 20_000 });
-  expect({ exitCode, stderr: stderr.toString() }).toEqual({ exitCode: 73, stderr: expect.stringContaining("code: NX_DATA_DIR_UNUSABLE") });
-  expect(stderr.toString()).toContain("EACCES");
-  expect(stderr.toString()).toContain("let this user");
-}, 20_000);
+test.skipIf(process.getuid?.() !== 0)(
+  "a directory of another user is refused and left alone",
+  async () => {
+    using directory = copyOfSource();
+    chmodSync(directory.path, 0o755);
+    chmodSync(directory.configFile, 0o644);
+    // A copy, because the checkout may not be readable by others.
+    const program = join(directory.path, "node-x");
+    copyFileSync(executable, program);
+    chmodSync(program, 0o755);
+    const words = [
+      "setpriv",
+      "--reuid=65534",
+      "--regid=65534",
+      "--clear-groups",
+      program,
+      "run",
+      "dht",
+      "-c",
+      directory.configFile,
+    ];
+    const { exitCode, stderr } = Bun.spawnSync(words, { cwd: directory.path, env: {}, timeout: 20_000 });
+    expect({ exitCode, stderr: stderr.toString() }).toEqual({
+      exitCode: 73,
+      stderr: expect.stringContaining("code: NX_DATA_DIR_UNUSABLE"),
+    });
+    expect(stderr.toString()).toContain("EACCES");
+    expect(stderr.toString()).toContain("let this user");
+  },
+  20_000,
+);
 
 test("a file under the name of another is refused", async () => {
   using directory = copyOfSource();

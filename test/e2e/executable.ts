@@ -26,7 +26,10 @@ export class LoneExecutable implements Disposable {
   /** Runs it to its end with `environment` and nothing else in the environment. */
   async run(args: string[], environment: Record<string, string> = {}): Promise<Finished> {
     const child = this.start(args, environment);
-    const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+    const [stdout, stderr] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+    ]);
     return { code: await child.exited, stdout, stderr };
   }
 
@@ -49,7 +52,10 @@ export class LoneExecutable implements Disposable {
 }
 
 /** Polls `attempt` until it returns something; the limit is for a machine under load, not a wait. */
-export async function until<Value>(what: string, attempt: () => Promise<Value | undefined> | Value | undefined): Promise<Value> {
+export async function until<Value>(
+  what: string,
+  attempt: () => Promise<Value | undefined> | Value | undefined,
+): Promise<Value> {
   const deadline = performance.now() + 20_000;
   for (;;) {
     const value = await attempt();

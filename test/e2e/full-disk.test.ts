@@ -152,7 +152,10 @@ describe.skipIf(noSmallDisk !== undefined)("on a full disk", () => {
     directory.disk.fill(6 * MEBIBYTE);
     const compaction = { logBytesMin: 65536, growthPercent: 10 };
     node = await directory.start({ compaction, log: { console: "off" } });
-    await until("the compaction to fail", () => directory.rootLog().includes("compaction failed, the log stays as it was") || undefined);
+    await until(
+      "the compaction to fail",
+      () => directory.rootLog().includes("compaction failed, the log stays as it was") || undefined,
+    );
     await untilReady(node, true);
     expect(await command(node, "SET", "after", "1")).toBe("+OK");
     expect(readdirSync(directory.inData("store")).filter((name) => name.startsWith("snapshot"))).toEqual([]);

@@ -1,6 +1,6 @@
 /** See hostile.ts for what the clients do. Beside each of them a well-behaved client must keep being served. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { seededRandom } from "../../src/core/random.ts";
+import { seededRandom } from "../../src/core/seams/random.ts";
 import type { RawClient } from "../channels/wire/resp/raw.ts";
 import { replyText } from "./client.ts";
 import { until } from "./executable.ts";
@@ -39,22 +39,26 @@ class GoodClient {
   }
 }
 
-test.each(attacks)("$name: others are served, nothing breaks", async ({ run }) => {
-  await using client = await node.connect();
-  const good = new GoodClient(client);
-  await run(node, seededRandom(3), 1);
-  const { served } = good;
-  await until("the good client to be served", () => good.served > served + 10 || undefined);
-  good.isWanted = false;
-  await good.done;
-  expect(good.waitMsMax).toBeLessThan(3000);
-  // Nothing is left of the hostile connections.
-  await until("the connections to be gone", async () => {
-    const { connections, inputBytes } = (await node.stats()).dht;
-    return (connections === 1 && inputBytes === 0) || undefined;
-  });
-  expect((await node.readiness()).status).toBe(200);
-}, 30_000);
+test.each(attacks)(
+  "$name: others are served, nothing breaks",
+  async ({ run }) => {
+    await using client = await node.connect();
+    const good = new GoodClient(client);
+    await run(node, seededRandom(3), 1);
+    const { served } = good;
+    await until("the good client to be served", () => good.served > served + 10 || undefined);
+    good.isWanted = false;
+    await good.done;
+    expect(good.waitMsMax).toBeLessThan(3000);
+    // Nothing is left of the hostile connections.
+    await until("the connections to be gone", async () => {
+      const { connections, inputBytes } = (await node.stats()).dht;
+      return (connections === 1 && inputBytes === 0) || undefined;
+    });
+    expect((await node.readiness()).status).toBe(200);
+  },
+  30_000,
+);
 
 test("it ends in order after all that, without a crash file", async () => {
   expect(directory.rootLog()).not.toMatch(/Fatal|defect/);

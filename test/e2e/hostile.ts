@@ -2,7 +2,7 @@
  * Hostile clients, each as a function over a real node that returns once it did its worst and its connections are gone.
  * Tests run them one by one beside a well-behaved client; `bun run soak hostile` measures that client's latency.
  */
-import type { Random } from "../../src/core/random.ts";
+import type { Random } from "../../src/core/seams/random.ts";
 import { encode, RawClient } from "../channels/wire/resp/raw.ts";
 import { replyText } from "./client.ts";
 import type { NodeProcess } from "./node-process.ts";
@@ -24,7 +24,11 @@ export const hostileLimits = {
   memoryBytesMax: 256 * MEBIBYTE,
 };
 
-async function withClients(node: NodeProcess, count: number, use: (client: RawClient, index: number) => Promise<void>): Promise<void> {
+async function withClients(
+  node: NodeProcess,
+  count: number,
+  use: (client: RawClient, index: number) => Promise<void>,
+): Promise<void> {
   const attempts = Array.from({ length: count }, async (_, index) => {
     await using client = await node.connect();
     await use(client, index);
@@ -33,7 +37,8 @@ async function withClients(node: NodeProcess, count: number, use: (client: RawCl
 }
 
 function expectReply(what: string, got: string, wanted: RegExp): void {
-  if (!wanted.test(got)) throw new Error(`${what}: wanted ${wanted}, got ${JSON.stringify(got.slice(0, 200))}`);
+  if (!wanted.test(got))
+    throw new Error(`${what}: wanted ${wanted}, got ${JSON.stringify(got.slice(0, 200))}`);
 }
 
 /** Sends bytes that break the protocol: the reply must be an error that matches, and the connection be closed. */
@@ -68,8 +73,16 @@ const lengths: Attack = {
     await expectClosed(node, "*99999999999999999999\r\n", count);
     await expectClosed(node, "*1048577\r\n", count);
     await expectClosed(node, "*1\r\n:4\r\nPING\r\n", /^-ERR Protocol error: expected '\$', got ':'\r\n$/);
-    await expectClosed(node, `*${"1".repeat(70_000)}`, /^-ERR Protocol error: too big mbulk count string\r\n$/);
-    await expectClosed(node, "set k \"unbalanced\r\n", /^-ERR Protocol error: unbalanced quotes in request\r\n$/);
+    await expectClosed(
+      node,
+      `*${"1".repeat(70_000)}`,
+      /^-ERR Protocol error: too big mbulk count string\r\n$/,
+    );
+    await expectClosed(
+      node,
+      'set k "unbalanced\r\n',
+      /^-ERR Protocol error: unbalanced quotes in request\r\n$/,
+    );
   },
 };
 
@@ -91,20 +104,33 @@ const overLimits: Attack = {
     const megabyte = Buffer.alloc(MEBIBYTE, "v");
     expectReply("SET", await ask("SET", "k", megabyte), /^\+OK$/);
     expectReply("APPEND", await ask("APPEND", "k", "x"), /^-ERR string exceeds maximum allowed size/);
-    expectReply("SETRANGE", await ask("SETRANGE", "k", "4294967295", "x"), /^-ERR string exceeds maximum allowed size/);
+    expectReply(
+      "SETRANGE",
+      await ask("SETRANGE", "k", "4294967295", "x"),
+      /^-ERR string exceeds maximum allowed size/,
+    );
     expectReply("a long key", await ask("SET", Buffer.alloc(600_000, "k"), "v"), /^-ERR .*key.*52[0-9]{4}/);
     for (const name of ["no/such", "", "..", "a b", "x".repeat(241), "\x00"]) {
       expectReply(`SELECT ${name}`, await ask("SELECT", name), /^-ERR invalid channel name/);
     }
     expectReply("MULTI", await ask("MULTI"), /^\+OK$/);
-    for (let queued = 0; queued < 3; queued++) expectReply("queueing", await ask("SET", "k", megabyte), /^\+QUEUED$/);
+    for (let queued = 0; queued < 3; queued++)
+      expectReply("queueing", await ask("SET", "k", megabyte), /^\+QUEUED$/);
     expectReply("too much", await ask("SET", "k", megabyte), /^-ERR the transaction is too large to queue$/);
     expectReply("EXEC", await ask("EXEC"), /^-EXECABORT /);
     expectReply("MGET", await ask("MGET", ..."kkkkkkkk"), /^-ERR the reply would be longer than /);
     expectReply("GET", await ask("STRLEN", "k"), /^:1048576$/);
-    const words = ["*6", ...["MSET", "a"].map((word) => `$${word.length}\r\n${word}`), `$${MEBIBYTE}\r\n${megabyte.toString()}`];
+    const words = [
+      "*6",
+      ...["MSET", "a"].map((word) => `$${word.length}\r\n${word}`),
+      `$${MEBIBYTE}\r\n${megabyte.toString()}`,
+    ];
     // Five values of 1 MiB in one request are more than requestBytesMax.
-    await expectClosed(node, `*12\r\n${words.slice(1).join("\r\n")}\r\n${`$${MEBIBYTE}\r\n${megabyte.toString()}\r\n`.repeat(4)}`, /request is too large/);
+    await expectClosed(
+      node,
+      `*12\r\n${words.slice(1).join("\r\n")}\r\n${`$${MEBIBYTE}\r\n${megabyte.toString()}\r\n`.repeat(4)}`,
+      /request is too large/,
+    );
     expectReply("DEL", await ask("DEL", "k"), /^:1$/);
   },
 };

@@ -11,7 +11,7 @@ test("kill -9 under load loses nothing that was acknowledged or seen", async () 
   expect(figures.compactions).toBeGreaterThan(0);
 }, 60_000);
 
-test("negative control: the checker notices that durability \"memory\" keeps nothing", async () => {
+test('negative control: the checker notices that durability "memory" keeps nothing', async () => {
   const { violations } = await runKill9({ rounds: 1, seed: 1, durability: "memory" });
   expect(violations.filter((text) => text.includes("allowed")).length).toBeGreaterThan(0);
 }, 30_000);

@@ -7,7 +7,7 @@
  * power loss is the simulation's business (test/crash).
  */
 import { readdirSync } from "node:fs";
-import { seededRandom, type Random } from "../../src/core/random.ts";
+import { seededRandom, type Random } from "../../src/core/seams/random.ts";
 import type { RawClient } from "../channels/wire/resp/raw.ts";
 import { NodeDirectory, type NodeProcess } from "./node-process.ts";
 import { OwnedKeys } from "./owned-keys.ts";
@@ -41,12 +41,31 @@ export interface Kill9Result {
   tornTails: number;
 }
 
-export async function runKill9({ rounds, seed, durability = "log", signal = "SIGKILL", report }: Kill9Options): Promise<Kill9Result> {
+export async function runKill9({
+  rounds,
+  seed,
+  durability = "log",
+  signal = "SIGKILL",
+  report,
+}: Kill9Options): Promise<Kill9Result> {
   const random = seededRandom(seed);
-  const writers = Array.from({ length: WRITERS }, (_, index) => new OwnedKeys(index, random, VALUE_BYTES_MAX));
-  const result: Kill9Result = { violations: [], acknowledged: 0, killsInCompaction: 0, compactions: 0, tornTails: 0 };
+  const writers = Array.from(
+    { length: WRITERS },
+    (_, index) => new OwnedKeys(index, random, VALUE_BYTES_MAX),
+  );
+  const result: Kill9Result = {
+    violations: [],
+    acknowledged: 0,
+    killsInCompaction: 0,
+    compactions: 0,
+    tornTails: 0,
+  };
   using directory = new NodeDirectory();
-  directory.configure({ durability, compaction: { logBytesMin: 65536, growthPercent: 10 }, log: { console: "off" } });
+  directory.configure({
+    durability,
+    compaction: { logBytesMin: 65536, growthPercent: 10 },
+    log: { console: "off" },
+  });
   let snapshots = 0;
   for (let round = 1; round <= rounds; round++) {
     const node = await directory.start();
@@ -77,7 +96,8 @@ export async function runKill9({ rounds, seed, durability = "log", signal = "SIG
 async function fill(node: NodeProcess): Promise<void> {
   await using client = await node.connect();
   const words = ["MSET"];
-  for (let record = 0; record < FILLER_RECORDS; record++) words.push(`filler-${record}`, "f".repeat(FILLER_BYTES));
+  for (let record = 0; record < FILLER_RECORDS; record++)
+    words.push(`filler-${record}`, "f".repeat(FILLER_BYTES));
   await client.command(...words);
 }
 

@@ -11,12 +11,17 @@ const QUIET = { log: { console: "off" } };
 
 test("configuration errors end with 78, all at once, each with its place", async () => {
   using directory = new NodeDirectory();
-  writeFileSync(directory.configFile, '{\n  "respPort": 70000,\n  "durabilty": "log",\n  "limits": { "connections": "many" }\n}\n');
+  writeFileSync(
+    directory.configFile,
+    '{\n  "respPort": 70000,\n  "durabilty": "log",\n  "limits": { "connections": "many" }\n}\n',
+  );
   const { code, stderr } = await directory.runToEnd(["run", "dht", "--config", "dht.json"]);
   expect(code).toBe(78);
   expect(stderr).toStartWith("error: 3 mistakes\n");
   expect(stderr).toContain("dht.json:2:15: respPort: wanted an integer from 0 to 65535, got 70000");
-  expect(stderr).toContain('dht.json:3:3: durabilty: wanted a known key, got "durabilty" (did you mean "durability"?)');
+  expect(stderr).toContain(
+    'dht.json:3:3: durabilty: wanted a known key, got "durabilty" (did you mean "durability"?)',
+  );
   expect(stderr).toMatch(/dht\.json:4:\d+: limits\.connections: wanted an integer .*, got "many"/);
   expect(stderr).toContain("code: NX_CONFIG_INVALID");
 });
@@ -35,7 +40,10 @@ test("a taken port ends with 69 and a sentence that names it", async () => {
   using second = new NodeDirectory();
   second.configure({ ...QUIET, respPort: node.port });
   const { code, stderr } = await second.runToEnd();
-  expect({ code, stderr }).toEqual({ code: 69, stderr: expect.stringContaining(`error: port 127.0.0.1:${node.port} is taken`) });
+  expect({ code, stderr }).toEqual({
+    code: 69,
+    stderr: expect.stringContaining(`error: port 127.0.0.1:${node.port} is taken`),
+  });
   expect(stderr).toContain("code: NX_LISTEN_IN_USE");
 });
 

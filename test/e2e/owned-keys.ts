@@ -5,7 +5,7 @@
  * so after a crash the keys must show the state after some command of the batch: not before the last one that was
  * acknowledged, nor before one whose value a reader saw. EXEC, MSET, RENAME and FLUSHDB count as one step.
  */
-import type { Random } from "../../src/core/random.ts";
+import type { Random } from "../../src/core/seams/random.ts";
 import { encode, type RawClient } from "../channels/wire/resp/raw.ts";
 
 const KEYS = 4;
@@ -95,7 +95,8 @@ export class OwnedKeys {
         const added = `+${++this.#version}:`;
         after.set(key, (state.get(key) ?? "").slice(-this.#valueBytesMax) + added);
         // A bounded APPEND: the value is cut first, in the same transaction.
-        if ((state.get(key) ?? "").length <= this.#valueBytesMax) return { commands: [["APPEND", key, added]], after };
+        if ((state.get(key) ?? "").length <= this.#valueBytesMax)
+          return { commands: [["APPEND", key, added]], after };
         const cut = (state.get(key) ?? "").slice(-this.#valueBytesMax);
         return { commands: [["MULTI"], ["SET", key, cut], ["APPEND", key, added], ["EXEC"]], after };
       }
@@ -143,11 +144,15 @@ export class OwnedKeys {
     if (!candidates.some(isFound)) {
       problems.push(`${this.channel}: found ${brief(found)}, allowed ${candidates.map(brief).join(" | ")}`);
     }
-    if (records !== found.size) problems.push(`${this.channel}: holds ${records} records, ${found.size} are known`);
+    if (records !== found.size)
+      problems.push(`${this.channel}: holds ${records} records, ${found.size} are known`);
     return problems;
   }
 }
 
 function brief(state: State): string {
-  return `{${[...state].sort().map(([key, value]) => `${key}=${value.slice(0, 12)}`).join(" ")}}`;
+  return `{${[...state]
+    .sort()
+    .map(([key, value]) => `${key}=${value.slice(0, 12)}`)
+    .join(" ")}}`;
 }

@@ -25,7 +25,9 @@ export class SmallDisk implements Disposable {
   /** Mounts `sizeMiB` over `path`, which exists. */
   static async mount(path: string, sizeMiB: number): Promise<SmallDisk> {
     const script = `mount -t tmpfs -o size=${sizeMiB}m,mode=700 tmpfs "$0" && : > "$0/mounted" && exec sleep infinity`;
-    const holder = Bun.spawn(["unshare", "-m", "sh", "-c", script, path], { stdio: ["ignore", "ignore", "inherit"] });
+    const holder = Bun.spawn(["unshare", "-m", "sh", "-c", script, path], {
+      stdio: ["ignore", "ignore", "inherit"],
+    });
     const disk = new SmallDisk(holder, path);
     await until("the small disk", () => {
       if (holder.exitCode !== null) throw new Error("mounting a tmpfs failed");

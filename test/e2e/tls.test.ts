@@ -28,12 +28,26 @@ const server = () => ({ cert: file("ours/server.crt"), key: file("ours/server.ke
 
 /** redis-cli with TLS; returns what it printed. */
 function cli(node: NodeProcess, flags: string[], words: string[], input?: Uint8Array) {
-  const command = ["redis-cli", "-p", String(node.port), "--tls", "--cacert", file("ours/ca.crt"), ...flags, ...words];
+  const command = [
+    "redis-cli",
+    "-p",
+    String(node.port),
+    "--tls",
+    "--cacert",
+    file("ours/ca.crt"),
+    ...flags,
+    ...words,
+  ];
   const { stdout, stderr } = Bun.spawnSync(command, { stdin: input ?? "ignore", timeout: 15_000 });
   return { stdout, text: `${stdout.toString()}${stderr.toString()}`.trim() };
 }
 
-const credentials = (authority: string) => ["--cert", file(`${authority}/client.crt`), "--key", file(`${authority}/client.key`)];
+const credentials = (authority: string) => [
+  "--cert",
+  file(`${authority}/client.crt`),
+  "--key",
+  file(`${authority}/client.key`),
+];
 
 test("redis-cli --tls is served, large values included; a plain client gets no answer", async () => {
   using own = new NodeDirectory();
@@ -56,22 +70,40 @@ test("redis-cli --tls is served, large values included; a plain client gets no a
 
 test("with a client authority only its certificates are let in", async () => {
   using own = new NodeDirectory();
-  const node = await own.start({ tls: { ...server(), clientCa: file("ours/ca.crt") }, log: { console: "off" } });
+  const node = await own.start({
+    tls: { ...server(), clientCa: file("ours/ca.crt") },
+    log: { console: "off" },
+  });
   expect(cli(node, credentials("ours"), ["set", "k", "v"]).text).toBe("OK");
   expect(cli(node, [], ["get", "k"]).text).not.toContain("v\n");
   expect(cli(node, [], ["set", "k", "intruder"]).text).not.toContain("OK");
   expect(cli(node, credentials("foreign"), ["set", "k", "intruder"]).text).not.toContain("OK");
   expect(cli(node, credentials("ours"), ["get", "k"]).text).toBe("v");
-  await until("the refused connections to be gone", async () => (await node.stats()).dht.connections === 0 || undefined);
+  await until(
+    "the refused connections to be gone",
+    async () => (await node.stats()).dht.connections === 0 || undefined,
+  );
 }, 30_000);
 
 test.each([
-  ["a key of another certificate", () => ({ cert: file("ours/server.crt"), key: file("ours/client.key") }), "does not belong to"],
-  ["a file that is no certificate", () => ({ cert: file("ours/server.key"), key: file("ours/server.key") }), "wanted a PEM certificate"],
+  [
+    "a key of another certificate",
+    () => ({ cert: file("ours/server.crt"), key: file("ours/client.key") }),
+    "does not belong to",
+  ],
+  [
+    "a file that is no certificate",
+    () => ({ cert: file("ours/server.key"), key: file("ours/server.key") }),
+    "wanted a PEM certificate",
+  ],
   ["a missing file", () => ({ cert: file("nowhere.crt"), key: file("ours/server.key") }), "nowhere.crt"],
-])("%s is refused at the start with 78", async (_what, material, text) => {
-  using own = new NodeDirectory();
-  own.configure({ tls: material(), log: { console: "off" } });
-  const { code, stderr } = await own.runToEnd();
-  expect({ code, stderr }).toEqual({ code: 78, stderr: expect.stringContaining(text) });
-}, 20_000);
+])(
+  "%s is refused at the start with 78",
+  async (_what, material, text) => {
+    using own = new NodeDirectory();
+    own.configure({ tls: material(), log: { console: "off" } });
+    const { code, stderr } = await own.runToEnd();
+    expect({ code, stderr }).toEqual({ code: 78, stderr: expect.stringContaining(text) });
+  },
+  20_000,
+);

@@ -30,7 +30,9 @@ const program = (pass: string) => `
 /** Runs in a process of its own: reading freed memory may also crash. */
 function wrongChecksums(pass: string): number {
   const library = join(import.meta.dir, "../../dist/native/libnodex.bin");
-  const { exitCode, stdout } = Bun.spawnSync([process.execPath, "-e", program(pass)], { env: { ...process.env, LIBRARY: library } });
+  const { exitCode, stdout } = Bun.spawnSync([process.execPath, "-e", program(pass)], {
+    env: { ...process.env, LIBRARY: library },
+  });
   return exitCode === 0 ? Number(stdout.toString()) : Number.POSITIVE_INFINITY;
 }
 

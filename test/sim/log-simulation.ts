@@ -6,9 +6,9 @@
  * as what was acknowledged or replayed before. The whole run is a function of its seed.
  */
 import { NxError } from "../../src/core/errors.ts";
-import type { LogFile, LogListener } from "../../src/core/log-file.ts";
-import type { Random } from "../../src/core/random.ts";
-import type { Clock } from "../../src/core/clock.ts";
+import type { LogFile, LogListener } from "../../src/core/append-log/log-file.ts";
+import type { Random } from "../../src/core/seams/random.ts";
+import type { Clock } from "../../src/core/seams/clock.ts";
 import type { DirectoryNode } from "../../src/core/sim/disk-state.ts";
 import { SimDisk, type PlannedFailure } from "../../src/core/sim/disk.ts";
 import { SimProcess } from "../../src/core/sim/process.ts";

@@ -17,7 +17,8 @@ const files = readdirSync(import.meta.dir).filter((name) => name.endsWith(".ts")
 const names = files.map((name) => name.slice(0, -3)).sort();
 const [wanted, ...words] = process.argv.slice(2);
 
-const load = async (name: string) => ((await import(join(import.meta.dir, `${name}.ts`))) as { soak: Soak }).soak;
+const load = async (name: string) =>
+  ((await import(join(import.meta.dir, `${name}.ts`))) as { soak: Soak }).soak;
 
 if (wanted === "--help" || wanted === "list" || (wanted !== undefined && !names.includes(wanted))) {
   for (const name of names) console.log(`${name.padEnd(16)} ${(await load(name)).summary}`);

@@ -5,7 +5,7 @@
  * prefix only, and leaves them. The seed decides keys, values and the order of operations.
  */
 import { z } from "zod";
-import { realClock } from "../../core/clock.ts";
+import { realClock } from "../../core/seams/clock.ts";
 import { Exit, NxError } from "../../core/errors.ts";
 import { chartSvg } from "../../core/load/chart.ts";
 import {
@@ -23,8 +23,8 @@ import { showProgress } from "../../core/load/progress.ts";
 import type { Recorder } from "../../core/load/recorder.ts";
 import { buildReport, type LoadReport } from "../../core/load/report.ts";
 import { reportLines } from "../../core/load/table.ts";
-import { realNet } from "../../core/net-real.ts";
-import { seededRandom } from "../../core/random.ts";
+import { realNet } from "../../core/seams/net-real.ts";
+import { seededRandom } from "../../core/seams/random.ts";
 import type { BenchCommand } from "../../core/role.ts";
 import { readBounded, readSecret } from "../../core/secret-file.ts";
 import type { Terminal } from "../../core/terminal.ts";

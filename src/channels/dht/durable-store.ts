@@ -9,11 +9,11 @@
  * nothing survives.
  */
 import { join } from "node:path";
-import type { Clock, Timer } from "../../core/clock.ts";
+import type { Clock, Timer } from "../../core/seams/clock.ts";
 import { NxError } from "../../core/errors.ts";
-import type { Log } from "../../core/log.ts";
-import { LogFile, type LogState } from "../../core/log-file.ts";
-import type { FrameSource } from "../../core/log-scan.ts";
+import type { Log } from "../../core/logging/log.ts";
+import { LogFile, type LogState } from "../../core/append-log/log-file.ts";
+import type { FrameSource } from "../../core/append-log/scan.ts";
 import type { World } from "../../core/role.ts";
 import type { NativeBuffer } from "../../native/buffer.ts";
 import { crc32c } from "../../native/crc32c.ts";
@@ -42,7 +42,8 @@ export interface DurableStoreOptions {
 }
 
 /** Answers writes while the disk is full; the code is that of Redis for a server that cannot persist. */
-export const REFUSAL = "MISCONF The disk is full: writes are refused until there is space. Free some; reads go on.";
+export const REFUSAL =
+  "MISCONF The disk is full: writes are refused until there is space. Free some; reads go on.";
 
 const TICK_MS = 50;
 /** Records of background work per tick: well under a millisecond. */
@@ -110,9 +111,15 @@ export class DurableStore implements Durability {
       { onSnapshot: replay, onFrame: replay },
     );
     const { tornBytes } = this.#log.stats;
-    if (tornBytes > 0) log.warn("cut an unfinished group that was never acknowledged", { directory, tornBytes });
+    if (tornBytes > 0)
+      log.warn("cut an unfinished group that was never acknowledged", { directory, tornBytes });
     const seconds = (world.clock.monotonicMs() - startMs) / 1000;
-    log.info("loaded", { records: this.store.stats().records, effects: this.#loadedEffects, bytes, seconds: seconds.toFixed(3) });
+    log.info("loaded", {
+      records: this.store.stats().records,
+      effects: this.#loadedEffects,
+      bytes,
+      seconds: seconds.toFixed(3),
+    });
     this.store.setLogging(true);
   }
 
@@ -120,10 +127,14 @@ export class DurableStore implements Durability {
     try {
       return this.store.replay(payload);
     } catch (error) {
-      throw new NxError("NX_DATA_CORRUPT", `${path}: the frame at byte ${offset} passes its checksum but holds no valid effects: ${(error as Error).message}`, {
-        hint: "the file was written by a defective program; keep a copy and report it",
-        cause: error,
-      });
+      throw new NxError(
+        "NX_DATA_CORRUPT",
+        `${path}: the frame at byte ${offset} passes its checksum but holds no valid effects: ${(error as Error).message}`,
+        {
+          hint: "the file was written by a defective program; keep a copy and report it",
+          cause: error,
+        },
+      );
     }
   }
 
@@ -169,7 +180,11 @@ export class DurableStore implements Durability {
   channels() {
     return this.store.channelNames().map((name) => {
       const channel = this.store.channel(name);
-      return { name, records: channel?.records ?? 0, bytes: (channel?.keyBytes ?? 0) + (channel?.valueBytes ?? 0) };
+      return {
+        name,
+        records: channel?.records ?? 0,
+        bytes: (channel?.keyBytes ?? 0) + (channel?.valueBytes ?? 0),
+      };
     });
   }
 
@@ -208,7 +223,10 @@ export class DurableStore implements Durability {
       this.#compactions++;
       this.#compactionRetryMs = COMPACTION_RETRY_MS_MIN;
       const seconds = ((clock.monotonicMs() - startMs) / 1000).toFixed(3);
-      this.#options.log.info("compacted the log into a snapshot", { bytes: log.stats.snapshotBytes, seconds });
+      this.#options.log.info("compacted the log into a snapshot", {
+        bytes: log.stats.snapshotBytes,
+        seconds,
+      });
     } catch (error) {
       const retryMs = this.#compactionRetryMs;
       this.#nextCompactionMs = clock.monotonicMs() + retryMs;

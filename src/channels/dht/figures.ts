@@ -3,7 +3,7 @@
  *
  * Names and layout are those of the originals (swarm.md 10.1, 10.3), so that their graphs keep working.
  */
-import type { Clock } from "../../core/clock.ts";
+import type { Clock } from "../../core/seams/clock.ts";
 import type { Metrics } from "../../core/metrics.ts";
 import { readProcessFigures } from "../../core/metrics.ts";
 
@@ -39,7 +39,8 @@ export class StatsLine {
       ["total_bytes", figures.bytes],
       ["total_records", figures.records],
     ];
-    for (const channel of figures.channels) pairs.push([`${channel.name}_bytes`, channel.bytes], [`${channel.name}_records`, channel.records]);
+    for (const channel of figures.channels)
+      pairs.push([`${channel.name}_bytes`, channel.bytes], [`${channel.name}_records`, channel.records]);
     this.#sent = figures.bytesSent;
     this.#received = figures.bytesReceived;
     this.#handled = figures.recordsHandled;
@@ -60,7 +61,8 @@ export class SlidingRate {
   perSecond(total: number): number {
     const atMs = this.#clock.monotonicMs();
     this.#samples.push({ atMs, total });
-    while (this.#samples.length > 2 && (this.#samples[1] as { atMs: number }).atMs <= atMs - this.#windowMs) this.#samples.shift();
+    while (this.#samples.length > 2 && (this.#samples[1] as { atMs: number }).atMs <= atMs - this.#windowMs)
+      this.#samples.shift();
     const first = this.#samples[0] as { atMs: number; total: number };
     return atMs === first.atMs ? 0 : ((total - first.total) * 1000) / (atMs - first.atMs);
   }
@@ -95,7 +97,10 @@ export interface ConsoleFacts {
 /** `  Memory dht 0x…..0x… (Used 12.50Mb/Free 3.25Mb): 14 conns, 812.40 rec/s, 99,357 recs (14Mb 231Kb 96b)` */
 export function consoleLine(facts: ConsoleFacts): string {
   const megabytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(2)}Mb`;
-  const free = facts.memoryBytesMax === 0 ? "no limit" : megabytes(Math.max(0, facts.memoryBytesMax - facts.memoryBytes));
+  const free =
+    facts.memoryBytesMax === 0
+      ? "no limit"
+      : megabytes(Math.max(0, facts.memoryBytesMax - facts.memoryBytes));
   const range = `0x${facts.hashRange.min.toUpperCase()}..0x${facts.hashRange.max.toUpperCase()}`;
   const load = `${facts.connections} conns, ${facts.recordsPerSecond.toFixed(2)} rec/s, ${thousands(facts.records)} recs (${binaryGroups(facts.bytes)})`;
   return `  Memory dht ${range} (Used ${megabytes(facts.memoryBytes)}/Free ${free}): ${load}${facts.suffix}`;
@@ -126,14 +131,44 @@ export function addMetrics(metrics: Metrics, sources: MetricSources): void {
   metrics.gauge("node_x_dht_memory_bytes", "Memory of all records and their tables.", sources.memoryBytes);
   metrics.gauge("node_x_dht_connections", "Open client connections.", () => figures().connections);
   metrics.gauge("node_x_dht_log_bytes", "Log behind the newest snapshot.", sources.logBytes);
-  metrics.gauge("node_x_dht_unsynced_bytes", "Effects that wait for the disk; their replies are held.", sources.unsyncedBytes);
-  metrics.gauge("node_x_dht_writes_refused", "1 while the disk is full.", () => (sources.isRefusingWrites() ? 1 : 0));
+  metrics.gauge(
+    "node_x_dht_unsynced_bytes",
+    "Effects that wait for the disk; their replies are held.",
+    sources.unsyncedBytes,
+  );
+  metrics.gauge("node_x_dht_writes_refused", "1 while the disk is full.", () =>
+    sources.isRefusingWrites() ? 1 : 0,
+  );
   metrics.counterFrom("node_x_dht_commands_total", "Commands executed.", () => commands().total);
-  metrics.counterFrom("node_x_dht_command_errors_total", "Commands answered with an error.", () => commands().errors);
-  metrics.counterFrom("node_x_dht_keyspace_hits_total", "Reads that found their record.", () => commands().hits);
-  metrics.counterFrom("node_x_dht_keyspace_misses_total", "Reads that found nothing.", () => commands().misses);
-  metrics.counterFrom("node_x_dht_expired_total", "Records removed because their time had come.", sources.expired);
-  metrics.counterFrom("node_x_dht_refused_connections_total", "Connections over the limit.", sources.refusedConnections);
-  metrics.counterFrom("node_x_dht_bytes_received_total", "Bytes from clients.", () => figures().bytesReceived);
+  metrics.counterFrom(
+    "node_x_dht_command_errors_total",
+    "Commands answered with an error.",
+    () => commands().errors,
+  );
+  metrics.counterFrom(
+    "node_x_dht_keyspace_hits_total",
+    "Reads that found their record.",
+    () => commands().hits,
+  );
+  metrics.counterFrom(
+    "node_x_dht_keyspace_misses_total",
+    "Reads that found nothing.",
+    () => commands().misses,
+  );
+  metrics.counterFrom(
+    "node_x_dht_expired_total",
+    "Records removed because their time had come.",
+    sources.expired,
+  );
+  metrics.counterFrom(
+    "node_x_dht_refused_connections_total",
+    "Connections over the limit.",
+    sources.refusedConnections,
+  );
+  metrics.counterFrom(
+    "node_x_dht_bytes_received_total",
+    "Bytes from clients.",
+    () => figures().bytesReceived,
+  );
   metrics.counterFrom("node_x_dht_bytes_sent_total", "Bytes to clients.", () => figures().bytesSent);
 }

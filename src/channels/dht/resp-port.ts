@@ -5,11 +5,11 @@
  * to the gate; a connection that does not read its replies is not read from, so it cannot make memory grow.
  * A crash closes the connections; clients see no acknowledgement that was not durable.
  */
-import type { Clock } from "../../core/clock.ts";
-import { type Admission, type ConnectionLimits, ConnectionTable } from "../../core/connections.ts";
-import type { Log } from "../../core/log.ts";
-import type { Net, Listener, Socket, TlsMaterial } from "../../core/net.ts";
-import { Outbox } from "../../core/outbox.ts";
+import type { Clock } from "../../core/seams/clock.ts";
+import { type Admission, type ConnectionLimits, ConnectionTable } from "../../core/sockets/connections.ts";
+import type { Log } from "../../core/logging/log.ts";
+import type { Net, Listener, Socket, TlsMaterial } from "../../core/seams/net.ts";
+import { Outbox } from "../../core/sockets/outbox.ts";
 import { respDefaults, RespFlag } from "../../native/resp.ts";
 import { HeldReplies, type ReplyGate, type ReplySink } from "../reply-gate.ts";
 import type { RespSession } from "../wire/resp/host.ts";
@@ -60,7 +60,13 @@ class Client implements ReplySink {
   isClosing = false;
   readonly admission: Admission<Client>;
 
-  constructor(port: RespPort, socket: Socket, session: RespSession, unreadMax: number, table: ConnectionTable<Client>) {
+  constructor(
+    port: RespPort,
+    socket: Socket,
+    session: RespSession,
+    unreadMax: number,
+    table: ConnectionTable<Client>,
+  ) {
     this.#port = port;
     this.socket = socket;
     this.session = session;
@@ -114,13 +120,17 @@ export class RespPort {
   bytesReceived = 0;
   bytesSent = 0;
 
-  constructor(options: RespPortOptions, createService: (closeOther: (session: RespSession) => void) => RespService) {
+  constructor(
+    options: RespPortOptions,
+    createService: (closeOther: (session: RespSession) => void) => RespService,
+  ) {
     this.#options = options;
     this.service = createService((session) => this.#clients.get(session)?.close());
     this.#table = new ConnectionTable({
       clock: options.clock,
       limits: options.limits,
-      onClosing: ({ session }, reason) => options.log.info(`closed a connection that is ${reason}`, { remote: session.address }),
+      onClosing: ({ session }, reason) =>
+        options.log.info(`closed a connection that is ${reason}`, { remote: session.address }),
     });
   }
 
@@ -163,7 +173,10 @@ export class RespPort {
       socket.end();
       return undefined;
     }
-    const session = this.service.open(socket.remoteAddress, `${this.#options.host}:${this.#listener?.port ?? 0}`);
+    const session = this.service.open(
+      socket.remoteAddress,
+      `${this.#options.host}:${this.#listener?.port ?? 0}`,
+    );
     const client = new Client(this, socket, session, unreadBytesMax(this.#options.limits()), this.#table);
     this.#clients.set(session, client);
     return client;
@@ -218,7 +231,8 @@ export class RespPort {
       total += client.unreadBytes;
       if (furthest === undefined || client.unreadBytes > furthest.unreadBytes) furthest = client;
     }
-    if (furthest === undefined || total <= UNREAD_TOTAL_FACTOR * this.#options.limits().outboxBytesMax) return;
+    if (furthest === undefined || total <= UNREAD_TOTAL_FACTOR * this.#options.limits().outboxBytesMax)
+      return;
     this.#behind.delete(furthest);
     this.reportSlow(furthest, furthest.unreadBytes);
     furthest.socket.terminate();
@@ -252,7 +266,10 @@ export class RespPort {
 
   reportSlow(client: Client, bytes: number): void {
     this.#overflowed++;
-    this.#options.log.warn("closed a client that does not read its replies", { remote: client.session.address, unreadBytes: bytes });
+    this.#options.log.warn("closed a client that does not read its replies", {
+      remote: client.session.address,
+      unreadBytes: bytes,
+    });
   }
 
   #closed(client: Client, error: Error | undefined): void {
@@ -262,7 +279,8 @@ export class RespPort {
     client.held.isClosed = true;
     client.outbox.close();
     this.service.close(client.session);
-    if (error !== undefined) this.#options.log.trace("connection lost", { remote: client.session.address, reason: error.message });
+    if (error !== undefined)
+      this.#options.log.trace("connection lost", { remote: client.session.address, reason: error.message });
   }
 
   /** Stops accepting. */

@@ -56,7 +56,17 @@ class DhtNode implements RunningRole<DhtConfig> {
     this.#engine = new RespEngine(durable.store, engineSettings(context.config, this.#seed));
     const { net, clock, log, tls, config } = context;
     this.#port = new RespPort(
-      { net, clock, log, tls, host: config.host, port: config.respPort, durable, gate, limits: () => this.#config.limits },
+      {
+        net,
+        clock,
+        log,
+        tls,
+        host: config.host,
+        port: config.respPort,
+        durable,
+        gate,
+        limits: () => this.#config.limits,
+      },
       (closeOther) => this.#createService(closeOther),
     );
     this.#addMetrics();
@@ -228,7 +238,10 @@ class DhtNode implements RunningRole<DhtConfig> {
 
   /** CONFIG GET under Redis' names. What can be set at run time is set through the configuration file and SIGHUP. */
   #parameters(): ConfigParameter[] {
-    const shown = (name: string, get: () => string | number): ConfigParameter => ({ name, get: () => String(get()) });
+    const shown = (name: string, get: () => string | number): ConfigParameter => ({
+      name,
+      get: () => String(get()),
+    });
     const limits = () => this.#config.limits;
     return [
       shown("appendfsync", () => "always"),
@@ -310,7 +323,8 @@ export const dht = defineRole({
       onFatal: fatal,
       progress,
     });
-    if (config.durability === "memory") log.warn("durability is \"memory\": every record is gone when this process ends");
+    if (config.durability === "memory")
+      log.warn('durability is "memory": every record is gone when this process ends');
     gate = new ReplyGate(durable);
     node = new DhtNode(context, durable, gate);
     if (durable.refusal !== undefined) node.refuseWrites(REFUSAL);

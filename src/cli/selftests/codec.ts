@@ -14,7 +14,7 @@ import {
   FrameCodec,
   FrameKind,
   FRAME_HEADER_BYTES,
-} from "../../core/log-frame.ts";
+} from "../../core/append-log/frame.ts";
 
 const ascending = Uint8Array.from({ length: 32 }, (_, index) => index);
 

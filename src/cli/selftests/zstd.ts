@@ -5,7 +5,7 @@
  * Inputs cover the empty one, one byte, a run, text and noise; noise is seeded, so a failure repeats.
  */
 import { assert } from "../../core/errors.ts";
-import { seededRandom } from "../../core/random.ts";
+import { seededRandom } from "../../core/seams/random.ts";
 
 function inputs(): Uint8Array[] {
   const random = seededRandom(1);

@@ -8,10 +8,10 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { resolve } from "node:path";
 import type { z } from "zod";
-import { realClock } from "../clock.ts";
+import { realClock } from "../seams/clock.ts";
 import { NxError } from "../errors.ts";
 import { readBounded, readPrivateFile, readSecretFile } from "../secret-file.ts";
-import { loadTls, type TlsFiles } from "../tls.ts";
+import { loadTls, type TlsFiles } from "../sockets/tls.ts";
 import { configKeys } from "./keys.ts";
 import type { Origins } from "./origin.ts";
 import type { ParsedText } from "./parse.ts";

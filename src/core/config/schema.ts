@@ -9,7 +9,7 @@
  * docs/config.md all read these declarations.
  */
 import { z } from "zod";
-import { logLevels } from "../log.ts";
+import { logLevels } from "../logging/log.ts";
 
 /** What a key is beyond its type; given to `key` (and kept in zod's metadata). */
 export interface KeyNotes {

@@ -8,9 +8,9 @@
 import { existsSync, statfsSync } from "node:fs";
 import { open, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../seams/clock.ts";
 import { errnoOf } from "../errors.ts";
-import { realRandom } from "../random.ts";
+import { realRandom } from "../seams/random.ts";
 import { fail, ok, warn, type Finding } from "./finding.ts";
 
 const SYNC_COUNT = 24;

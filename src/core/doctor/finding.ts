@@ -3,7 +3,7 @@
  *
  * Checks read through a `Probe`, so tests can show each one every kind of host.
  */
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../seams/clock.ts";
 
 export type Verdict = "ok" | "warn" | "fail";
 

@@ -4,7 +4,7 @@
  * None of them changes anything. Each says what it saw, and how to fix what is wrong.
  */
 import { readdirSync, readFileSync } from "node:fs";
-import { realClock } from "../clock.ts";
+import { realClock } from "../seams/clock.ts";
 import { fail, ok, warn, type Finding, type Probe } from "./finding.ts";
 
 /** This host. */

@@ -1,5 +1,5 @@
 /** The live line of a load run on a terminal: what was reached since the last look. Silent elsewhere. */
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../seams/clock.ts";
 import type { TextOutput } from "../terminal.ts";
 import type { Recorder } from "./recorder.ts";
 import { thousands } from "./table.ts";

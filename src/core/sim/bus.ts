@@ -6,7 +6,7 @@
  * least once and order are the business of the protocols that run on it. After `heal` and with the fault
  * rates at zero everything arrives, which is what a test of liveness needs.
  */
-import type { Random } from "../random.ts";
+import type { Random } from "../seams/random.ts";
 import { FaultCounts } from "./faults.ts";
 import type { Scheduler } from "./scheduler.ts";
 

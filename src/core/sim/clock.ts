@@ -4,7 +4,7 @@
  * Invariant: a killed clock runs nothing any more. A process that dies in a simulation takes its timers with
  * it, as a real one does; its promises simply never settle.
  */
-import type { Clock, Timer } from "../clock.ts";
+import type { Clock, Timer } from "../seams/clock.ts";
 import type { Scheduler } from "./scheduler.ts";
 
 export interface SimClockOptions {

@@ -8,7 +8,7 @@
  * went through; per directory a prefix of its unsynced changes ("ordered", as journalling file systems do) or
  * any subset ("any").
  */
-import { seededRandom } from "../random.ts";
+import { seededRandom } from "../seams/random.ts";
 import { applyChange, DirectoryNode, FileNode, type Node, type Sector } from "./disk-state.ts";
 
 /** Answers "one of `count`": 0…count-1. Choice 0 is always "nothing unsynced survived". */

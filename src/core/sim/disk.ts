@@ -6,10 +6,10 @@
  * `crash`, unless a test damages it on purpose (`flipBit`). A call that is under way when the power goes
  * never settles, as its process is gone.
  */
-import { diskError } from "../disk-error.ts";
-import type { DirectoryEntry, Disk, DiskFile, DiskSpace, OpenMode } from "../disk.ts";
+import { diskError } from "../seams/disk-error.ts";
+import type { DirectoryEntry, Disk, DiskFile, DiskSpace, OpenMode } from "../seams/disk.ts";
 import { NxError } from "../errors.ts";
-import type { Random } from "../random.ts";
+import type { Random } from "../seams/random.ts";
 import { crashed, type CrashModel } from "./disk-crash.ts";
 import { copyDirectory, DirectoryNode, FileNode, filesOf, type Node } from "./disk-state.ts";
 import { FaultCounts } from "./faults.ts";

@@ -8,8 +8,8 @@
  * after its handler returned, so that code which keeps it without copying is found out.
  */
 import { NxError } from "../errors.ts";
-import type { ConnectOptions, Listener, ListenOptions, Net, Socket, SocketHandlers } from "../net.ts";
-import type { Random } from "../random.ts";
+import type { ConnectOptions, Listener, ListenOptions, Net, Socket, SocketHandlers } from "../seams/net.ts";
+import type { Random } from "../seams/random.ts";
 import { FaultCounts } from "./faults.ts";
 import type { Scheduler } from "./scheduler.ts";
 

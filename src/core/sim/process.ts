@@ -4,7 +4,7 @@
  * Invariant: after `kill` the process does nothing any more. Its timers do not run, its disk calls neither
  * start nor settle; code of it that still waits for a promise waits for ever, and is collected.
  */
-import type { Disk, DiskFile } from "../disk.ts";
+import type { Disk, DiskFile } from "../seams/disk.ts";
 import { SimClock, type SimClockOptions } from "./clock.ts";
 import type { SimDisk } from "./disk.ts";
 import type { Scheduler } from "./scheduler.ts";

@@ -9,8 +9,8 @@
  * between. A simulation that can make no progress says so instead of hanging.
  */
 import { drainMicrotasks } from "bun:jsc";
-import type { Timer } from "../clock.ts";
-import { seededRandom, type Random } from "../random.ts";
+import type { Timer } from "../seams/clock.ts";
+import { seededRandom, type Random } from "../seams/random.ts";
 
 /** A simulation that went wrong as a simulation: stuck, too long, or a background task that failed. */
 export class SimulationError extends Error {

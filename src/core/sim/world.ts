@@ -12,7 +12,7 @@
  *     host.losePower({ names: "any", isTearing: true });
  *   });
  */
-import type { Net } from "../net.ts";
+import type { Net } from "../seams/net.ts";
 import type { World } from "../role.ts";
 import type { SimClockOptions } from "./clock.ts";
 import type { CrashModel } from "./disk-crash.ts";

@@ -7,8 +7,8 @@ import { RespPort } from "../../../src/channels/dht/resp-port.ts";
 import { type Durability, ReplyGate } from "../../../src/channels/reply-gate.ts";
 import { LatencyMonitor } from "../../../src/channels/wire/resp/latency.ts";
 import { RespService } from "../../../src/channels/wire/resp/service.ts";
-import { silentLog } from "../../../src/core/log.ts";
-import type { Listener, ListenOptions, Net, Socket, SocketHandlers } from "../../../src/core/net.ts";
+import { silentLog } from "../../../src/core/logging/log.ts";
+import type { Listener, ListenOptions, Net, Socket, SocketHandlers } from "../../../src/core/seams/net.ts";
 import type { World } from "../../../src/core/role.ts";
 import { RespEngine, respDefaults } from "../../../src/native/resp.ts";
 
@@ -51,7 +51,11 @@ export class TestClient implements Socket {
     if (this.isClosed) return -1;
     const taken = Math.min(bytes.byteLength, this.writeBytesMax);
     this.received = Buffer.concat([this.received, bytes.subarray(0, taken)]);
-    for (let end = replyEnd(this.received, 0); end > 0 && this.#waiting.length > 0; end = replyEnd(this.received, 0)) {
+    for (
+      let end = replyEnd(this.received, 0);
+      end > 0 && this.#waiting.length > 0;
+      end = replyEnd(this.received, 0)
+    ) {
       const reply = this.received.subarray(0, end).toString();
       this.received = this.received.subarray(end);
       this.#waiting.shift()?.(reply);
@@ -78,7 +82,8 @@ export class TestClient implements Socket {
   }
 }
 
-export const requestOf = (words: string[]) => `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join("")}`;
+export const requestOf = (words: string[]) =>
+  `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join("")}`;
 
 /** End of the first complete reply in `bytes` from `at`, or -1. */
 function replyEnd(bytes: Buffer, at: number): number {
@@ -143,7 +148,12 @@ export class TestNode {
     return node;
   }
 
-  private constructor(world: Omit<World, "net">, durable: DurableStore, gate: ReplyGate, options: NodeOptions) {
+  private constructor(
+    world: Omit<World, "net">,
+    durable: DurableStore,
+    gate: ReplyGate,
+    options: NodeOptions,
+  ) {
     this.durable = durable;
     this.#engine = new RespEngine(durable.store, { ...respDefaults, seed: 7 });
     const net: Net = {
@@ -153,9 +163,25 @@ export class TestNode {
       },
       connect: () => Promise.reject(new Error("not in this harness")),
     };
-    const limits = { connections: options.connections ?? 1000, idleTimeoutMs: 0, stallTimeoutMs: 0, valueBytesMax: respDefaults.valueBytesMax, outboxBytesMax: options.outboxBytesMax ?? 1 << 20 };
+    const limits = {
+      connections: options.connections ?? 1000,
+      idleTimeoutMs: 0,
+      stallTimeoutMs: 0,
+      valueBytesMax: respDefaults.valueBytesMax,
+      outboxBytesMax: options.outboxBytesMax ?? 1 << 20,
+    };
     this.port = new RespPort(
-      { net, clock: world.clock, log: silentLog(), host: "test", port: 0, tls: undefined, durable, gate, limits: () => limits },
+      {
+        net,
+        clock: world.clock,
+        log: silentLog(),
+        host: "test",
+        port: 0,
+        tls: undefined,
+        durable,
+        gate,
+        limits: () => limits,
+      },
       (closeOther) =>
         new RespService(
           {

@@ -12,7 +12,7 @@ import {
   checkOvercommit,
   checkProcessor,
 } from "../../../src/core/doctor/host.ts";
-import { realClock } from "../../../src/core/clock.ts";
+import { realClock } from "../../../src/core/seams/clock.ts";
 
 interface Host {
   files?: Record<string, string>;

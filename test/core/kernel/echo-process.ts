@@ -1,7 +1,7 @@
 /** The program of `EchoProcess`: runs the echo role as `node-x run` runs a shipped one. */
 import { Exit, NxError } from "../../../src/core/errors.ts";
 import { loadConfig } from "../../../src/core/config/load.ts";
-import { runRole } from "../../../src/core/process-mode.ts";
+import { runRole } from "../../../src/core/kernel/process-mode.ts";
 import { createEcho } from "./echo-role.ts";
 import { echoCatalog } from "./harness.ts";
 

@@ -8,10 +8,10 @@ import type { Hono } from "hono";
 import type { z } from "zod";
 import { reloadableKeys } from "../../../src/core/config/keys.ts";
 import { integer, key, limits, port, roleSchema } from "../../../src/core/config/schema.ts";
-import { ConnectionTable, type Admission, type Connection } from "../../../src/core/connections.ts";
+import { ConnectionTable, type Admission, type Connection } from "../../../src/core/sockets/connections.ts";
 import { NxError } from "../../../src/core/errors.ts";
-import type { Listener, Socket } from "../../../src/core/net.ts";
-import { Outbox } from "../../../src/core/outbox.ts";
+import type { Listener, Socket } from "../../../src/core/seams/net.ts";
+import { Outbox } from "../../../src/core/sockets/outbox.ts";
 import { defineRole, type Role, type RoleContext, type RunningRole } from "../../../src/core/role.ts";
 
 export const echoConfig = roleSchema({

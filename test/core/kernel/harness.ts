@@ -3,10 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig, type LoadedConfig, type SchemaCatalog } from "../../../src/core/config/load.ts";
-import { Instance } from "../../../src/core/instance.ts";
-import { logOutput, formatText } from "../../../src/core/log.ts";
+import { Instance } from "../../../src/core/kernel/instance.ts";
+import { logOutput, formatText } from "../../../src/core/logging/log.ts";
 import type { World } from "../../../src/core/role.ts";
-import { realWorld } from "../../../src/core/world-real.ts";
+import { realWorld } from "../../../src/core/seams/world-real.ts";
 import { createEcho, echoConfig } from "./echo-role.ts";
 
 export const echoCatalog: SchemaCatalog = { names: ["echo"], schemaOf: async () => echoConfig };

@@ -2,9 +2,9 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Instance } from "../../../src/core/instance.ts";
-import { logOutput } from "../../../src/core/log.ts";
-import { realWorld } from "../../../src/core/world-real.ts";
+import { Instance } from "../../../src/core/kernel/instance.ts";
+import { logOutput } from "../../../src/core/logging/log.ts";
+import { realWorld } from "../../../src/core/seams/world-real.ts";
 import { createEcho } from "./echo-role.ts";
 import { askAdmin, connectRaw, startEcho, TestDirectory, until, type TestInstance } from "./harness.ts";
 

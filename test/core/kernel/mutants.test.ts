@@ -17,27 +17,27 @@ interface Mutant {
   noticedBy: [file: string, name: string];
 }
 
-const outbox = "test/core/outbox.test.ts";
-const table = "test/core/connections.test.ts";
-const log = "test/core/log.test.ts";
+const outbox = "test/core/sockets/outbox.test.ts";
+const table = "test/core/sockets/connections.test.ts";
+const log = "test/core/logging/log.test.ts";
 const instance = "test/core/kernel/instance.test.ts";
 const sockets = "test/core/kernel/sockets.test.ts";
 const viewers = "test/hub/hub.test.ts";
 
 const mutants: Mutant[] = [
-  { breaks: "the order of bytes: sends past what waits", file: "src/core/outbox.ts", from: "if (this.#start !== this.#end) {\n      this.#keep(bytes);\n      return;\n    }", to: "", noticedBy: [outbox, "delivers every byte once"] },
-  { breaks: "the copy: keeps the caller's buffer", file: "src/core/outbox.ts", from: "this.#waiting.set(bytes, this.#end);", to: "this.#waiting = bytes;", noticedBy: [outbox, "delivers every byte once"] },
-  { breaks: "the bound of the outbox", file: "src/core/outbox.ts", from: "if (length > this.#options.bytesMax) {", to: "if (false) {", noticedBy: [outbox, "closes a client that does not read"] },
-  { breaks: "the limit of connections", file: "src/core/connections.ts", from: "if (this.#members.size < this.#options.limits().connections) return true;", to: "return true;", noticedBy: [table, "has room for as many"] },
-  { breaks: "the idle timeout", file: "src/core/connections.ts", from: "Math.ceil(idleTimeoutMs / TICK_MS)", to: "Number.POSITIVE_INFINITY", noticedBy: [table, "closes an idle connection"] },
-  { breaks: "the stall timeout", file: "src/core/connections.ts", from: "> stallTicks", to: "> idleTicks", noticedBy: [table, "closes a peer that takes nothing"] },
-  { breaks: "the escaping of log lines", file: "src/core/log.ts", from: "- ${escapeControls(bounded(text))}", to: "- ${bounded(text)}", noticedBy: [log, "stays one line"] },
-  { breaks: "the count of lost lines", file: "src/core/log.ts", from: "output.failed++;", to: "throw new Error();", noticedBy: [log, "never throws"] },
-  { breaks: "the whole-or-nothing of a reload", file: "src/core/instance.ts", from: "await this.#running?.reload?.(old.config as never);", to: "", noticedBy: [instance, "puts the old configuration back"] },
-  { breaks: "the order of a shutdown", file: "src/core/instance.ts", from: 'this.state = "draining";', to: "", noticedBy: [instance, "is not ready before its listener closes"] },
-  { breaks: "the check of the admin token", file: "src/core/admin.ts", from: "if (token !== undefined) app.use(demandToken(token));", to: "", noticedBy: [instance, "on TCP demands the token"] },
-  { breaks: "the mode of the admin socket", file: "src/core/serve-http.ts", from: "chmodSync(path, 0o600);", to: "chmodSync(path, 0o666);", noticedBy: [instance, "makes its directory private"] },
-  { breaks: "the handshake: opens before it", file: "src/core/net-real.ts", from: "if (tls === undefined) {", to: "if (true) {", noticedBy: [sockets, "tells the identity of a verified client"] },
+  { breaks: "the order of bytes: sends past what waits", file: "src/core/sockets/outbox.ts", from: "if (this.#start !== this.#end) {\n      this.#keep(bytes);\n      return;\n    }", to: "", noticedBy: [outbox, "delivers every byte once"] },
+  { breaks: "the copy: keeps the caller's buffer", file: "src/core/sockets/outbox.ts", from: "this.#waiting.set(bytes, this.#end);", to: "this.#waiting = bytes;", noticedBy: [outbox, "delivers every byte once"] },
+  { breaks: "the bound of the outbox", file: "src/core/sockets/outbox.ts", from: "if (length > this.#options.bytesMax) {", to: "if (false) {", noticedBy: [outbox, "closes a client that does not read"] },
+  { breaks: "the limit of connections", file: "src/core/sockets/connections.ts", from: "if (this.#members.size < this.#options.limits().connections) return true;", to: "return true;", noticedBy: [table, "has room for as many"] },
+  { breaks: "the idle timeout", file: "src/core/sockets/connections.ts", from: "Math.ceil(idleTimeoutMs / TICK_MS)", to: "Number.POSITIVE_INFINITY", noticedBy: [table, "closes an idle connection"] },
+  { breaks: "the stall timeout", file: "src/core/sockets/connections.ts", from: "> stallTicks", to: "> idleTicks", noticedBy: [table, "closes a peer that takes nothing"] },
+  { breaks: "the escaping of log lines", file: "src/core/logging/log.ts", from: "- ${escapeControls(bounded(text))}", to: "- ${bounded(text)}", noticedBy: [log, "stays one line"] },
+  { breaks: "the count of lost lines", file: "src/core/logging/log.ts", from: "output.failed++;", to: "throw new Error();", noticedBy: [log, "never throws"] },
+  { breaks: "the whole-or-nothing of a reload", file: "src/core/kernel/instance.ts", from: "await this.#running?.reload?.(old.config as never);", to: "", noticedBy: [instance, "puts the old configuration back"] },
+  { breaks: "the order of a shutdown", file: "src/core/kernel/instance.ts", from: 'this.state = "draining";', to: "", noticedBy: [instance, "is not ready before its listener closes"] },
+  { breaks: "the check of the admin token", file: "src/core/kernel/admin.ts", from: "if (token !== undefined) app.use(demandToken(token));", to: "", noticedBy: [instance, "on TCP demands the token"] },
+  { breaks: "the mode of the admin socket", file: "src/core/sockets/serve-http.ts", from: "chmodSync(path, 0o600);", to: "chmodSync(path, 0o666);", noticedBy: [instance, "makes its directory private"] },
+  { breaks: "the handshake: opens before it", file: "src/core/seams/net-real.ts", from: "if (tls === undefined) {", to: "if (true) {", noticedBy: [sockets, "tells the identity of a verified client"] },
   { breaks: "the refusal of keys that others can read", file: "src/core/secret-file.ts", from: "const OTHERS = 0o007;", to: "const OTHERS = 0;", noticedBy: [sockets, "files that cannot serve are refused"] },
   { breaks: "the bound of what a page that does not read costs", file: "src/hub/viewers.ts", from: "if ((viewer.controller.desiredSize ?? 0) <= 0) {", to: "if (false) {", noticedBy: [viewers, "that do not read cost a few events"] },
 ]; // prettier-ignore

@@ -3,9 +3,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createAuthority, issueCertificate, type CertificatePair } from "../../../src/core/certificates.ts";
-import { createRealNet, realNet } from "../../../src/core/net-real.ts";
-import type { ConnectOptions, Socket } from "../../../src/core/net.ts";
-import { loadTls } from "../../../src/core/tls.ts";
+import { createRealNet, realNet } from "../../../src/core/seams/net-real.ts";
+import type { ConnectOptions, Socket } from "../../../src/core/seams/net.ts";
+import { loadTls } from "../../../src/core/sockets/tls.ts";
 import { connectRaw, startEcho, TestDirectory, until, type TestInstance } from "./harness.ts";
 
 const running: TestInstance[] = [];

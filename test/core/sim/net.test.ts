@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { NxError } from "../../../src/core/errors.ts";
-import type { Socket, SocketHandlers } from "../../../src/core/net.ts";
-import { seededRandom } from "../../../src/core/random.ts";
+import type { Socket, SocketHandlers } from "../../../src/core/seams/net.ts";
+import { seededRandom } from "../../../src/core/seams/random.ts";
 import { SimNetwork, type SimNetOptions } from "../../../src/core/sim/net.ts";
 import { Scheduler } from "../../../src/core/sim/scheduler.ts";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { sleep } from "../../../src/core/clock.ts";
+import { sleep } from "../../../src/core/seams/clock.ts";
 import { SimClock } from "../../../src/core/sim/clock.ts";
 import { FaultCounts } from "../../../src/core/sim/faults.ts";
 import { Scheduler } from "../../../src/core/sim/scheduler.ts";

@@ -3,8 +3,8 @@
  */
 import { expect, test } from "bun:test";
 import { crc32c } from "../../../src/core/crc32c.ts";
-import { LogFile } from "../../../src/core/log-file.ts";
-import type { Socket } from "../../../src/core/net.ts";
+import { LogFile } from "../../../src/core/append-log/log-file.ts";
+import type { Socket } from "../../../src/core/seams/net.ts";
 import type { World } from "../../../src/core/role.ts";
 import { SimCluster } from "../../../src/core/sim/world.ts";
 

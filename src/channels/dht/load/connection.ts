@@ -5,10 +5,10 @@
  * began, its operation, its key. Invariant: a reply without a request ends the connection with an error, and requests
  * that never got a reply are told to the owner once, when the connection ends.
  */
-import type { Clock } from "../../../core/clock.ts";
+import type { Clock } from "../../../core/seams/clock.ts";
 import { assert, NxError } from "../../../core/errors.ts";
-import type { ConnectOptions, Net, Socket, SocketHandlers } from "../../../core/net.ts";
-import { Outbox } from "../../../core/outbox.ts";
+import type { ConnectOptions, Net, Socket, SocketHandlers } from "../../../core/seams/net.ts";
+import { Outbox } from "../../../core/sockets/outbox.ts";
 import { ReplyScanner, ReplyType, type ReplySink } from "../../wire/resp/reply-scanner.ts";
 import { encodeRequest } from "./requests.ts";
 

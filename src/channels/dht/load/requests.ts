@@ -5,7 +5,7 @@
  * function of its number and the seed, so any reply can be checked without remembering what was written. A request is
  * a fixed head that is copied, and a few digits that change. Invariant: a block holds whole requests only.
  */
-import type { Random } from "../../../core/random.ts";
+import type { Random } from "../../../core/seams/random.ts";
 
 export const KEY_DIGITS = 12;
 /** Values of different keys start at different places of the pool. */

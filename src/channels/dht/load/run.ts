@@ -6,12 +6,12 @@
  * budget is spent and nothing is in flight, so requests = replies + lost. A server that sends nothing for
  * `replyTimeoutMs` while requests wait ends the run, and they are counted as lost.
  */
-import type { Clock } from "../../../core/clock.ts";
+import type { Clock } from "../../../core/seams/clock.ts";
 import { NxError } from "../../../core/errors.ts";
 import { Budget, closedLoop, openLoop, type Pacing } from "../../../core/load/pacing.ts";
 import { Recorder } from "../../../core/load/recorder.ts";
-import type { Net } from "../../../core/net.ts";
-import type { Random } from "../../../core/random.ts";
+import type { Net } from "../../../core/seams/net.ts";
+import type { Random } from "../../../core/seams/random.ts";
 import { ReplyType } from "../../wire/resp/reply-scanner.ts";
 import { LoadConnection, type ConnectionOwner, type Reply, type Target } from "./connection.ts";
 import { Operation, operationNames, RequestBlock, Values } from "./requests.ts";

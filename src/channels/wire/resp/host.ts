@@ -2,7 +2,7 @@
  * What the administrative commands need to know of the node they run in. The role provides it; nothing here
  * reaches for a clock, a configuration or a process by itself.
  */
-import type { Clock } from "../../../core/clock.ts";
+import type { Clock } from "../../../core/seams/clock.ts";
 import type { RespConnection, RespEngine } from "../../../native/resp.ts";
 import type { LatencyMonitor } from "./latency.ts";
 

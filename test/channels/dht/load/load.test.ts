@@ -9,12 +9,12 @@ import fc from "fast-check";
 import bench from "../../../../src/channels/dht/bench.ts";
 import { RequestBlock, Values } from "../../../../src/channels/dht/load/requests.ts";
 import { RespLoad, type LoadOptions } from "../../../../src/channels/dht/load/run.ts";
-import { realClock } from "../../../../src/core/clock.ts";
+import { realClock } from "../../../../src/core/seams/clock.ts";
 import { NxError } from "../../../../src/core/errors.ts";
 import type { LoadReport } from "../../../../src/core/load/report.ts";
-import { realNet } from "../../../../src/core/net-real.ts";
-import type { Listener, Socket } from "../../../../src/core/net.ts";
-import { seededRandom } from "../../../../src/core/random.ts";
+import { realNet } from "../../../../src/core/seams/net-real.ts";
+import type { Listener, Socket } from "../../../../src/core/seams/net.ts";
+import { seededRandom } from "../../../../src/core/seams/random.ts";
 import { startRedis, type RedisServer } from "../../wire/resp/redis.ts";
 
 let redis: RedisServer;

@@ -130,7 +130,8 @@ export class RawClient implements AsyncDisposable {
   async command(...words: Word[]): Promise<Buffer> {
     this.send(encode(words));
     const [reply] = await this.replies(1);
-    if (reply === undefined) throw new Error(`connection closed after ${String(words[0])} ${String(words[1]).slice(0, 60)}`);
+    if (reply === undefined)
+      throw new Error(`connection closed after ${String(words[0])} ${String(words[1]).slice(0, 60)}`);
     return reply;
   }
 

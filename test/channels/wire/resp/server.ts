@@ -7,10 +7,10 @@ import { type RespSession, type RespHost } from "../../../../src/channels/wire/r
 import { LatencyMonitor } from "../../../../src/channels/wire/resp/latency.ts";
 import { fixedParameter } from "../../../../src/channels/wire/resp/config.ts";
 import { RespService } from "../../../../src/channels/wire/resp/service.ts";
-import { type Clock, realClock } from "../../../../src/core/clock.ts";
-import { realNet } from "../../../../src/core/net-real.ts";
-import type { Socket } from "../../../../src/core/net.ts";
-import { Outbox } from "../../../../src/core/outbox.ts";
+import { type Clock, realClock } from "../../../../src/core/seams/clock.ts";
+import { realNet } from "../../../../src/core/seams/net-real.ts";
+import type { Socket } from "../../../../src/core/seams/net.ts";
+import { Outbox } from "../../../../src/core/sockets/outbox.ts";
 import { respDefaults, RespEngine, RespFlag, type RespSettings } from "../../../../src/native/resp.ts";
 import { openStore, type TestStore } from "./store.ts";
 

@@ -1,0 +1,376 @@
+/**
+ * One running instance of a role: its directory, logs, metrics, admin endpoint and state.
+ *
+ * Library mode: no signals, no process exit; tests and simulations start any number of these in one process.
+ * `process-mode.ts` puts one of them into a process of its own.
+ *
+ * Invariant: starting → ready → draining → stopped, never backwards. Whatever was opened is closed in reverse
+ * order, also when starting fails half-way. Not ready is visible before the first listener closes.
+ */
+import { join } from "node:path";
+import { Hono } from "hono";
+import type { z } from "zod";
+import { adminApp, type InstanceState } from "./admin.ts";
+import type { Timer } from "../seams/clock.ts";
+import { makeDurableDirectory, writeFileAtomically } from "../seams/durable-files.ts";
+import { buildInfo } from "../build-info.ts";
+import { assertReloadable, type ConfigChange } from "../config/reload.ts";
+import { shownValues, type LoadedConfig } from "../config/load.ts";
+import { originText } from "../config/origin.ts";
+import { errnoOf, NxError } from "../errors.ts";
+import { isLoopback } from "../config/schema.ts";
+import { createLog, logLevels, type Log, type LogLevel, type LogOutput } from "../logging/log.ts";
+import { addProcessMetrics, createMetrics, type Metrics } from "../metrics.ts";
+import type { TlsMaterial } from "../seams/net.ts";
+import { ProcessMeter } from "./process-meter.ts";
+import type { Role, RunningRole, Stats, World } from "../role.ts";
+import { readSecret } from "../secret-file.ts";
+import { serveHttp, SOCKET_PATH_BYTES_MAX } from "../sockets/serve-http.ts";
+import { loadTls, type TlsFiles } from "../sockets/tls.ts";
+
+/** The keys that every role has (config/schema.ts), as far as an instance itself reads them. */
+export interface CommonConfig {
+  adminPort?: number;
+  adminHost: string;
+  adminTokenFile?: string;
+  tls?: TlsFiles;
+  log: { level: LogLevel };
+  shutdownTimeoutMs: number;
+}
+
+export interface InstanceOptions {
+  world: World;
+  logOutput: LogOutput;
+  /** Told when the role cannot go on (a failed sync, say): whoever runs the instance must not let it continue. */
+  onFatal(error: Error): void;
+  /** Told of what starting does and of the state. */
+  onStatus?(text: string): void;
+}
+
+type Closer = { what: string; close(): void | Promise<void> };
+
+const HTTP_STOP_MS = 1000;
+/** Pause between two attempts to write ports.json on a full disk. */
+const PORTS_RETRY_MS = 5000;
+
+export class Instance {
+  readonly name: string;
+  readonly log: Log;
+  readonly ports: Record<string, number> = {};
+  state: InstanceState = "starting";
+  #role: Role;
+  #loaded: LoadedConfig;
+  #options: InstanceOptions;
+  #running: RunningRole<z.output<z.ZodObject>> | undefined;
+  #pages: Hono | undefined;
+  #progress = "starting";
+  #closers: Closer[] = [];
+  #startedAtMs: number;
+  #stopping: Promise<boolean> | undefined;
+  #reloading: Promise<unknown> = Promise.resolve();
+  #meter: ProcessMeter;
+  #portsTimer: Timer | undefined;
+
+  private constructor(role: Role, loaded: LoadedConfig, options: InstanceOptions) {
+    this.#role = role;
+    this.#loaded = loaded;
+    this.#options = options;
+    this.name = loaded.instance;
+    this.log = createLog(options.world.clock, role.name, options.logOutput);
+    this.#startedAtMs = options.world.clock.monotonicMs();
+    this.#meter = new ProcessMeter(options.world.clock);
+    this.#closers.push({ what: "process meter", close: () => this.#meter.close() });
+  }
+
+  /** Starts an instance. Throws NxError when it cannot; everything opened so far is closed again. */
+  static async start(role: Role, loaded: LoadedConfig, options: InstanceOptions): Promise<Instance> {
+    const instance = new Instance(role, loaded, options);
+    try {
+      await instance.#start();
+    } catch (error) {
+      instance.log.error(`start failed: ${(error as Error).message}`, { code: (error as NxError).code });
+      await instance.#closeAll();
+      throw error;
+    }
+    return instance;
+  }
+
+  /** The keys that every role has; the schema made sure of them. */
+  get #config(): CommonConfig {
+    return this.#loaded.config as unknown as CommonConfig;
+  }
+
+  async #start(): Promise<void> {
+    const { world } = this.#options;
+    const { dataDir } = this.#loaded;
+    const config = this.#config;
+    await this.#takeDataDirectory();
+    this.log.info(`starting ${this.name}`, { version: buildInfo.version, commit: buildInfo.commit, dataDir });
+
+    const tls = loadTls(config.tls, world.clock.nowMs());
+    const metrics = this.#createMetrics();
+    this.#serveAdmin(metrics, tls);
+
+    this.#running = await this.#role.start({
+      ...world,
+      instance: this.name,
+      config: config as never,
+      dataDir,
+      log: this.log,
+      metrics,
+      tls,
+      progress: (text) => {
+        this.#progress = text;
+        this.#options.onStatus?.(text);
+      },
+      announcePort: (key, port) => {
+        this.ports[key] = port;
+        this.log.info(`listening`, { key, port });
+      },
+      fatal: (error) => this.#options.onFatal(error),
+    });
+    this.#closers.push({ what: "role", close: () => this.#running?.stop() });
+    if (this.#running.admin !== undefined) {
+      this.#pages = new Hono();
+      // What the role's handlers throw is reported where all failed requests are.
+      this.#pages.onError((error) => {
+        throw error;
+      });
+      this.#running.admin(this.#pages);
+    }
+    this.#closers.push({ what: "writing of ports.json", close: () => this.#portsTimer?.cancel() });
+    await this.#writePorts();
+    this.state = "ready";
+    this.log.info("ready", this.ports);
+    this.#options.onStatus?.("ready");
+  }
+
+  /** Makes the directory and locks it. What a predecessor left of its ports goes, so that nobody trusts it. */
+  async #takeDataDirectory(): Promise<void> {
+    const { disk } = this.#options.world;
+    const { dataDir } = this.#loaded;
+    try {
+      await makeDurableDirectory(disk, dataDir);
+      const lock = await disk.lock(join(dataDir, "lock"));
+      this.#closers.push({ what: "lock", close: () => lock.release() });
+      const portsFile = join(dataDir, "ports.json");
+      if (await disk.exists(portsFile)) await disk.remove(portsFile);
+    } catch (error) {
+      const isOfDisk =
+        error instanceof NxError ? error.code.startsWith("NX_DISK_") : errnoOf(error) !== undefined;
+      if (!isOfDisk) throw error;
+      throw new NxError(
+        "NX_DATA_DIR_UNUSABLE",
+        `${dataDir} cannot be used as data directory: ${(error as Error).message}`,
+        {
+          hint: "let this user create and write it, or choose another dataDir",
+          cause: error,
+        },
+      );
+    }
+  }
+
+  #createMetrics(): Metrics {
+    const metrics = createMetrics(this.name, this.#role.name);
+    const { logOutput } = this.#options;
+    addProcessMetrics(metrics, this.#meter);
+    metrics.gauge("node_x_ready", "1 when the instance is ready.", () =>
+      this.reasons().length === 0 ? 1 : 0,
+    );
+    metrics.gauge("node_x_uptime_seconds", "Seconds since the start.", () => this.uptimeSeconds);
+    for (const level of logLevels) {
+      metrics.counterFrom(
+        "node_x_log_lines_total",
+        "Lines written to the log.",
+        () => logOutput.counts[level],
+        { level },
+      );
+    }
+    return metrics;
+  }
+
+  /** Writes ports.json. On a full disk the instance runs without it, and tries again until there is space. */
+  async #writePorts(): Promise<void> {
+    const { disk, clock } = this.#options.world;
+    try {
+      await writeFileAtomically(
+        disk,
+        join(this.#loaded.dataDir, "ports.json"),
+        `${JSON.stringify(this.ports)}\n`,
+      );
+    } catch (error) {
+      if ((error as NxError).code !== "NX_DISK_FULL") throw error;
+      this.log.warn(`ports.json is not written: ${(error as Error).message}`);
+      this.#portsTimer = clock.after(PORTS_RETRY_MS, () => {
+        this.#writePorts().catch((failure: Error) =>
+          this.log.error(`ports.json is not written: ${failure.message}`),
+        );
+      });
+    }
+  }
+
+  #serveAdmin(metrics: Metrics, tls: TlsMaterial | undefined): void {
+    const { dataDir } = this.#loaded;
+    const config = this.#config;
+    const { clock } = this.#options.world;
+    const view = {
+      state: () => this.state,
+      reasons: () => this.reasons(),
+      stats: () => this.stats(),
+      config: () => this.#shownConfig(),
+      metrics,
+    };
+    // The role's own pages exist only once it runs; until then they answer like unknown ones.
+    const pages = (request: Request) => this.#pages?.fetch(request);
+    const socketPath = join(dataDir, "admin.sock");
+    if (Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX) {
+      throw new NxError(
+        "NX_DATA_DIR_UNUSABLE",
+        `the path of the admin socket is longer than ${SOCKET_PATH_BYTES_MAX} bytes: ${socketPath}`,
+        {
+          hint: "choose a shorter dataDir",
+        },
+      );
+    }
+    const log = this.log.child("admin");
+    const onSocket = serveHttp(adminApp(view, { pages }), { socketPath }, clock, log);
+    this.#closers.push({ what: "admin socket", close: () => onSocket.stop(HTTP_STOP_MS) });
+    if (config.adminPort === undefined) return;
+    const token =
+      config.adminTokenFile === undefined ? undefined : readSecret("adminTokenFile", config.adminTokenFile);
+    if (!isLoopback(config.adminHost) && (token === undefined || tls === undefined)) {
+      throw new NxError(
+        "NX_CONFIG_INVALID",
+        `adminHost ${config.adminHost} is not loopback: it needs adminTokenFile and tls`,
+      );
+    }
+    const address = { host: config.adminHost, port: config.adminPort, ...(tls !== undefined && { tls }) };
+    const onPort = serveHttp(
+      adminApp(view, { pages, ...(token !== undefined && { token }) }),
+      address,
+      clock,
+      log,
+    );
+    this.ports.adminPort = onPort.port;
+    this.log.info(`listening`, { key: "adminPort", port: onPort.port });
+    this.#closers.push({ what: "admin port", close: () => onPort.stop(HTTP_STOP_MS) });
+  }
+
+  /** Why the instance is not ready; empty when it is. */
+  reasons(): string[] {
+    if (this.state === "starting") return [this.#progress];
+    if (this.state !== "ready") return ["shutting down"];
+    return this.#running?.notReady() ?? [];
+  }
+
+  get uptimeSeconds(): number {
+    return (this.#options.world.clock.monotonicMs() - this.#startedAtMs) / 1000;
+  }
+
+  stats(): Stats {
+    const reasons = this.reasons();
+    return {
+      instance: this.name,
+      role: this.#role.name,
+      version: buildInfo.version,
+      commit: buildInfo.commit,
+      pid: process.pid,
+      state: this.state,
+      ready: reasons.length === 0,
+      reasons,
+      uptimeSeconds: Math.floor(this.uptimeSeconds),
+      ports: { ...this.ports },
+      process: { ...this.#meter.read() },
+      keyFigure: this.#running?.keyFigure() ?? "",
+      throughput: this.#running?.throughput?.() ?? null,
+      [this.#role.name]: this.#running?.stats() ?? {},
+    };
+  }
+
+  /** The live line on a terminal. */
+  consoleLine(): string {
+    return (
+      this.#running?.consoleLine?.() ?? `  ${this.name}: ${this.#running?.keyFigure() ?? this.#progress}`
+    );
+  }
+
+  /** The role's part of a line in stats.log. */
+  statsLine(): string {
+    return this.#running?.statsLine?.() ?? "";
+  }
+
+  #shownConfig(): unknown {
+    return shownValues(this.#loaded).map(({ key, value, origin }) => ({
+      key,
+      value: /password|secret|token/i.test(key) && !key.endsWith("File") ? "(redacted)" : value,
+      origin: originText(origin),
+    }));
+  }
+
+  /**
+   * Applies a newly loaded configuration, whole or not at all; several calls are applied one after the other. Throws
+   * NX_CONFIG_NOT_RELOADABLE with the differences, or what the role failed with after the old configuration was put back.
+   */
+  reload(next: LoadedConfig): Promise<ConfigChange[]> {
+    const done = this.#reloading.then(() => this.#reload(next));
+    this.#reloading = done.catch(() => {});
+    return done;
+  }
+
+  async #reload(next: LoadedConfig): Promise<ConfigChange[]> {
+    const old = this.#loaded;
+    const changes = assertReloadable(old, next, this.#role.reloadable);
+    try {
+      await this.#running?.reload?.(next.config as never);
+    } catch (error) {
+      await this.#running?.reload?.(old.config as never);
+      throw error;
+    }
+    this.#loaded = next;
+    this.#options.logOutput.level = this.#config.log.level;
+    return changes;
+  }
+
+  /** Drains, then closes everything in reverse order. Resolves with false when the deadline cut it short. */
+  stop(): Promise<boolean> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<boolean> {
+    const { clock } = this.#options.world;
+    this.state = "draining";
+    this.log.info("shutting down");
+    this.#options.onStatus?.("shutting down");
+    const deadlineMs = this.#config.shutdownTimeoutMs;
+    const steps = async () => {
+      try {
+        await this.#running?.drain?.();
+      } catch (error) {
+        this.log.error(`draining failed: ${(error as Error).message}`);
+      }
+      await this.#closeAll();
+      return true;
+    };
+    let timer: Timer | undefined;
+    const deadline = new Promise<boolean>((resolve) => {
+      timer = clock.after(deadlineMs, () => resolve(false));
+    });
+    const isInTime = await Promise.race([steps(), deadline]);
+    timer?.cancel();
+    if (!isInTime) this.log.warn(`shutdown took longer than ${deadlineMs} ms and was cut short`);
+    this.state = "stopped";
+    this.log.info("stopped");
+    return isInTime;
+  }
+
+  async #closeAll(): Promise<void> {
+    for (let closer = this.#closers.pop(); closer !== undefined; closer = this.#closers.pop()) {
+      try {
+        await closer.close();
+      } catch (error) {
+        this.log.error(`closing the ${closer.what} failed: ${(error as Error).message}`);
+      }
+    }
+  }
+}

@@ -1,0 +1,267 @@
+/**
+ * The real side of the network seam: Bun's sockets, with their traps handled in this one place.
+ *
+ * Invariant: a handler sees `open` once, then data and drains, then `close` once. With TLS, `open` comes after a
+ * completed handshake, and where a certificate of the peer is demanded only after it was accepted: Bun reports its
+ * own `open` before that. An exception in a handler costs that connection, never the process, and is reported.
+ */
+import type { Socket as BunSocket, SocketHandler, TCPSocketListener } from "bun";
+import type { PeerCertificate } from "node:tls";
+import { errnoOf, NxError } from "../errors.ts";
+import type { Listener, ListenOptions, Net, ConnectOptions, Socket, SocketHandlers } from "./net.ts";
+
+/** Seconds a connection may take for its TLS handshake. */
+const HANDSHAKE_TIMEOUT_S = 10;
+/** Handshakes under way at one listener; their connections are not counted by anyone else yet. */
+const HANDSHAKES_MAX = 1000;
+const KEEPALIVE_DELAY_MS = 5000;
+
+/** Told of an exception in a handler: a defect of ours, which cost the connection. */
+export type HandlerReport = (error: Error, remoteAddress: string) => void;
+
+/** `demandsPeer`: the peer must show a certificate that was accepted. */
+interface TlsSide {
+  demandsPeer: boolean;
+}
+
+class RealSocket<Data> implements Socket {
+  readonly handlers: SocketHandlers<Data>;
+  readonly remoteAddress: string;
+  data: Data | undefined;
+  peerIdentity: string | undefined;
+  isInHandshake = false;
+  isOpen = false;
+  isClosed = false;
+  error: Error | undefined;
+  #bun: BunSocket<RealSocket<Data>>;
+
+  constructor(bun: BunSocket<RealSocket<Data>>, handlers: SocketHandlers<Data>) {
+    this.#bun = bun;
+    this.handlers = handlers;
+    const host = bun.remoteAddress ?? "unknown";
+    this.remoteAddress = `${host.includes(":") ? `[${host}]` : host}:${bun.remotePort}`;
+  }
+
+  write(bytes: Uint8Array): number {
+    return this.isClosed ? -1 : this.#bun.write(bytes);
+  }
+
+  pause(): void {
+    if (!this.isClosed) this.#bun.pause();
+  }
+
+  resume(): void {
+    if (!this.isClosed) this.#bun.resume();
+  }
+
+  end(): void {
+    if (!this.isClosed) this.#bun.end();
+  }
+
+  terminate(): void {
+    if (!this.isClosed) this.#bun.terminate();
+  }
+}
+
+/** First subject alternative name (`URI:` and the like cut off), else the common name, of the verified peer. */
+function identityOf(certificate: PeerCertificate): string | undefined {
+  const first = certificate.subjectaltname?.split(", ")[0]?.replace(/^(URI|DNS|IP Address|email):/, "");
+  return first ?? (certificate.subject?.CN as string | undefined);
+}
+
+interface Adapter<Data> {
+  create(bun: BunSocket<RealSocket<Data>>): RealSocket<Data>;
+  tls: TlsSide | undefined;
+  report: HandlerReport;
+  /** For the connecting side: the connection is usable, or will never be. */
+  onOpen?: (socket: RealSocket<Data>) => void;
+  onFailed?: (error: Error) => void;
+}
+
+function bunHandlers<Data>({
+  create,
+  tls,
+  report,
+  onOpen,
+  onFailed,
+}: Adapter<Data>): SocketHandler<RealSocket<Data>> {
+  let handshakes = 0;
+  const fail = (socket: RealSocket<Data>, thrown: unknown) => {
+    socket.error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    report(socket.error, socket.remoteAddress);
+    socket.terminate();
+  };
+  const endHandshake = (socket: RealSocket<Data>) => {
+    if (!socket.isInHandshake) return;
+    socket.isInHandshake = false;
+    handshakes--;
+  };
+  const opened = (socket: RealSocket<Data>) => {
+    try {
+      socket.data = socket.handlers.open(socket);
+      socket.isOpen = true;
+      onOpen?.(socket);
+    } catch (error) {
+      fail(socket, error); // it never was open for its owner, who therefore hears of no close
+    }
+  };
+  return {
+    open(bun) {
+      bun.data = create(bun);
+      bun.setNoDelay(true);
+      bun.setKeepAlive(true, KEEPALIVE_DELAY_MS);
+      if (tls === undefined) {
+        opened(bun.data);
+        return;
+      }
+      bun.data.isInHandshake = true;
+      if (++handshakes > HANDSHAKES_MAX) bun.data.terminate();
+      else bun.timeout(HANDSHAKE_TIMEOUT_S);
+    },
+    handshake(bun, isComplete, error) {
+      const socket = bun.data;
+      endHandshake(socket);
+      // `isComplete` is true for a peer whose certificate was refused: only `authorized` tells.
+      if (!isComplete || (tls?.demandsPeer === true && !bun.authorized)) {
+        socket.error = error ?? new Error("the TLS handshake failed");
+        socket.terminate();
+        return;
+      }
+      bun.timeout(0);
+      if (tls?.demandsPeer === true)
+        socket.peerIdentity = identityOf(bun.getPeerCertificate() as PeerCertificate);
+      opened(socket);
+    },
+    timeout(bun) {
+      if (bun.data.isOpen) return;
+      bun.data.error = new Error(`no TLS handshake within ${HANDSHAKE_TIMEOUT_S} s`);
+      bun.data.terminate();
+    },
+    data(bun, chunk) {
+      const socket = bun.data;
+      if (!socket.isOpen || socket.isClosed) return;
+      try {
+        socket.handlers.data(socket, socket.data as Data, chunk);
+      } catch (error) {
+        fail(socket, error);
+      }
+    },
+    drain(bun) {
+      const socket = bun.data;
+      if (!socket.isOpen || socket.isClosed) return;
+      try {
+        socket.handlers.drain(socket, socket.data as Data);
+      } catch (error) {
+        fail(socket, error);
+      }
+    },
+    error(bun, error) {
+      if (bun.data !== undefined) bun.data.error ??= error;
+    },
+    close(bun, error) {
+      const socket = bun.data;
+      if (socket === undefined || socket.isClosed) return;
+      socket.isClosed = true;
+      endHandshake(socket);
+      const reason = socket.error ?? (error as Error | undefined);
+      if (!socket.isOpen) {
+        onFailed?.(reason ?? new Error("the connection was closed during the handshake"));
+        return;
+      }
+      try {
+        socket.handlers.close(socket, socket.data as Data, reason);
+      } catch (thrown) {
+        report(thrown instanceof Error ? thrown : new Error(String(thrown)), socket.remoteAddress);
+      }
+    },
+  };
+}
+
+export function listenError(error: unknown, host: string, port: number): Error {
+  const where = `${host}:${port}`;
+  switch (errnoOf(error)) {
+    case "EADDRINUSE":
+      return new NxError("NX_LISTEN_IN_USE", `port ${where} is taken`, {
+        hint: `stop the process that \`ss -ltnp 'sport = :${port}'\` shows, or choose another port (0 takes a free one)`,
+        cause: error,
+      });
+    case "EACCES":
+    case "EPERM":
+      return new NxError("NX_LISTEN_DENIED", `listening on ${where} is not permitted`, {
+        hint: "ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher port",
+        cause: error,
+      });
+    case "EADDRNOTAVAIL":
+      return new NxError("NX_LISTEN_DENIED", `${host} is not an address of this host`, {
+        hint: "`ip -br addr` lists the addresses; 0.0.0.0 takes all",
+        cause: error,
+      });
+    default:
+      return new NxError("NX_LISTEN_DENIED", `listening on ${where} failed: ${(error as Error).message}`, {
+        cause: error,
+      });
+  }
+}
+
+/** The machine's network. `report` hears of exceptions in handlers. */
+export function createRealNet(report: HandlerReport = () => {}): Net {
+  return {
+    async listen<Data>({ host, port, tls, handlers }: ListenOptions<Data>): Promise<Listener> {
+      const demandsPeer = tls?.clientCa !== undefined;
+      const certificates = tls && {
+        cert: tls.cert,
+        key: tls.key,
+        ca: tls.clientCa,
+        requestCert: demandsPeer,
+        rejectUnauthorized: demandsPeer,
+      };
+      const create = (bun: BunSocket<RealSocket<Data>>) => new RealSocket<Data>(bun, handlers);
+      let listener: TCPSocketListener<RealSocket<Data>>;
+      try {
+        listener = Bun.listen<RealSocket<Data>>({
+          hostname: host,
+          port,
+          ...(certificates !== undefined && { tls: certificates }),
+          socket: bunHandlers({ create, report, tls: tls && { demandsPeer } }),
+        });
+      } catch (error) {
+        throw listenError(error, host, port);
+      }
+      return { host, port: listener.port, stop: () => listener.stop() };
+    },
+
+    connect<Data>({ host, port, tls, handlers }: ConnectOptions<Data>): Promise<Socket> {
+      const serverName = tls?.serverName ?? host;
+      return new Promise((resolve, reject) => {
+        const onFailed = (error: Error) => reject(connectError(error, host, port));
+        Bun.connect<RealSocket<Data>>({
+          hostname: host,
+          port,
+          ...(tls !== undefined && {
+            tls: { ca: tls.ca, cert: tls.cert, key: tls.key, serverName, rejectUnauthorized: true },
+          }),
+          socket: {
+            ...bunHandlers({
+              create: (bun) => new RealSocket<Data>(bun, handlers),
+              report,
+              tls: tls && { demandsPeer: true },
+              onOpen: resolve,
+              onFailed,
+            }),
+            connectError: (_bun, error) => onFailed(error),
+          },
+        }).catch(onFailed);
+      });
+    },
+  };
+}
+
+function connectError(error: Error, host: string, port: number): NxError {
+  return new NxError("NX_CONNECT_FAILED", `no connection to ${host}:${port}: ${error.message}`, {
+    hint: "is it running, and does it listen on this address?",
+    cause: error,
+  });
+}
+
+/** The machine's network, for those who report nothing. */
+export const realNet: Net = createRealNet();

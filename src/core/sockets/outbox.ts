@@ -1,0 +1,140 @@
+/**
+ * The bytes of one connection that the kernel has not taken yet: bounded, in order, nothing lost.
+ *
+ * Invariant: bytes leave in the order of `send`, each exactly once, and at most `bytesMax` wait. A connection whose
+ * peer does not read is closed once it is over that bound, so one slow client cannot take the memory of the others.
+ * The common case (the kernel takes everything at once) copies and allocates nothing.
+ * A crash drops what waits: the peer sees a closed connection.
+ */
+import type { Socket } from "../seams/net.ts";
+
+export interface OutboxOptions {
+  /** More waiting bytes than this close the connection. */
+  bytesMax: number;
+  /** Past this many waiting bytes `onHigh` is called, then `onLow` once half of them have left. */
+  highBytes?: number;
+  /** The producer had better pause its source. */
+  onHigh?: () => void;
+  onLow?: () => void;
+  /** Told when waiting bytes fell to zero again. */
+  onDrained?: () => void;
+  /** Told before the connection is closed because of `bytesMax`. */
+  onOverflow?: (waitingBytes: number) => void;
+}
+
+const EMPTY = new Uint8Array(0);
+/** Buffers up to this size are kept for the next burst. */
+const KEEP_BYTES_MAX = 64 * 1024;
+
+export class Outbox {
+  readonly #socket: Socket;
+  readonly #options: OutboxOptions;
+  #waiting = EMPTY;
+  #start = 0;
+  #end = 0;
+  #isEnding = false;
+  #isClosed = false;
+  #isHigh = false;
+  #takenBytes = 0;
+
+  constructor(socket: Socket, options: OutboxOptions) {
+    this.#socket = socket;
+    this.#options = options;
+  }
+
+  /** Bytes that wait for the kernel. */
+  get length(): number {
+    return this.#end - this.#start;
+  }
+
+  /** Bytes that the kernel took after they had waited: while bytes wait, a figure that stands still means a stalled peer. */
+  get takenBytes(): number {
+    return this.#takenBytes;
+  }
+
+  /** Hands over `bytes`, which may be reused afterwards. Ignored once the connection is ending or gone. */
+  send(bytes: Uint8Array): void {
+    if (this.#isClosed || this.#isEnding || bytes.byteLength === 0) return;
+    if (this.#start !== this.#end) {
+      this.#keep(bytes);
+      return;
+    }
+    const taken = this.#socket.write(bytes);
+    if (taken < 0) this.close();
+    else if (taken < bytes.byteLength) this.#keep(taken === 0 ? bytes : bytes.subarray(taken));
+  }
+
+  /** To be called from the socket's `drain`. */
+  drain(): void {
+    if (this.#isClosed || this.#start === this.#end) return;
+    const taken = this.#socket.write(this.#waiting.subarray(this.#start, this.#end));
+    if (taken < 0) {
+      this.close();
+      return;
+    }
+    this.#start += taken;
+    this.#takenBytes += taken;
+    const isDrained = this.#start === this.#end;
+    if (isDrained) {
+      this.#start = this.#end = 0;
+      if (this.#waiting.byteLength > KEEP_BYTES_MAX) this.#waiting = EMPTY;
+    }
+    if (this.#isHigh && this.length <= this.#highBytes / 2) {
+      this.#isHigh = false;
+      this.#options.onLow?.();
+    }
+    if (!isDrained) return;
+    if (this.#isEnding) this.#socket.end();
+    else this.#options.onDrained?.();
+  }
+
+  /** Closes the connection once everything was sent. */
+  end(): void {
+    if (this.#isClosed || this.#isEnding) return;
+    this.#isEnding = true;
+    if (this.#start === this.#end) this.#socket.end();
+  }
+
+  /** To be called when the connection is gone: drops what waits. */
+  close(): void {
+    this.#isClosed = true;
+    this.#waiting = EMPTY;
+    this.#start = this.#end = 0;
+  }
+
+  get #highBytes(): number {
+    return this.#options.highBytes ?? Number.POSITIVE_INFINITY;
+  }
+
+  #keep(bytes: Uint8Array): void {
+    const length = this.length + bytes.byteLength;
+    if (length > this.#options.bytesMax) {
+      this.#options.onOverflow?.(length);
+      this.close();
+      this.#socket.terminate();
+      return;
+    }
+    if (this.#end + bytes.byteLength > this.#waiting.byteLength) this.#makeRoom(length);
+    this.#waiting.set(bytes, this.#end);
+    this.#end += bytes.byteLength;
+    if (length <= this.#highBytes || this.#isHigh) return;
+    this.#isHigh = true;
+    this.#options.onHigh?.();
+  }
+
+  /** Moves what waits to the front of a buffer that holds `length`. */
+  #makeRoom(length: number): void {
+    const waiting = this.#waiting.subarray(this.#start, this.#end);
+    if (length > this.#waiting.byteLength) {
+      const larger = new Uint8Array(
+        Math.min(this.#options.bytesMax, Math.max(length, this.#waiting.byteLength * 2, 4096)),
+      );
+      larger.set(waiting);
+      this.#waiting = larger;
+    } else {
+      this.#waiting.copyWithin(0, this.#start, this.#end);
+    }
+    this.#end -= this.#start;
+    this.#start = 0;
+  }
+}

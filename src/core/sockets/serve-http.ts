@@ -1,0 +1,111 @@
+/**
+ * HTTP listeners for hono apps, on TCP or a unix socket, with Bun's traps handled in this one place.
+ *
+ * Invariant: `stop` always ends: Bun's graceful stop waits for ever while a stream is open, so it gets a deadline. An
+ * admin socket is created with mode 0600 from the start, never opened wider and narrowed later.
+ */
+import { chmodSync, rmSync } from "node:fs";
+import type { Hono } from "hono";
+import type { Clock } from "../seams/clock.ts";
+import { NxError } from "../errors.ts";
+import type { Log } from "../logging/log.ts";
+import { listenError } from "../seams/net-real.ts";
+import type { TlsMaterial } from "../seams/net.ts";
+
+/** The kernel's limit for the path of a unix socket, without the closing zero. */
+export const SOCKET_PATH_BYTES_MAX = 107;
+
+export type HttpAddress = { host: string; port: number; tls?: TlsMaterial } | { socketPath: string };
+
+export interface HttpServer {
+  /** 0 for a unix socket. */
+  readonly port: number;
+  /** Lets running requests finish until the deadline, then cuts them. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+/** Requests carry no uploads: more than this is not read. */
+const REQUEST_BYTES_MAX = 1024 * 1024;
+
+/** Serves `app`; what its handlers throw becomes a plain 500 and a line in `log`. */
+export function serveHttp(app: Hono, address: HttpAddress, clock: Clock, log: Log): HttpServer {
+  app.onError((error, context) => {
+    log.error("a request failed", { path: context.req.path, reason: error.message, stack: error.stack });
+    return context.text("internal error; the log has more\n", 500);
+  });
+  const options = {
+    fetch: (request: Request, server: HttpConnection) => app.fetch(request, server),
+    // Server-sent events may be silent for long; a handler of such lifts the limit for its request (keepOpen).
+    idleTimeout: 60,
+    maxRequestBodySize: REQUEST_BYTES_MAX,
+  };
+  const server = "socketPath" in address ? onSocket(address.socketPath, options) : onPort(address, options);
+  return {
+    port: server.port ?? 0,
+    async stop(deadlineMs) {
+      const graceful = server.stop();
+      await Promise.race([graceful, new Promise<void>((resolve) => clock.after(deadlineMs, resolve))]);
+      await server.stop(true);
+    },
+  };
+}
+
+/** What hono hands to a handler as `context.env`: the server, for settings of one request. */
+export interface HttpConnection {
+  timeout(request: Request, seconds: number): void;
+}
+
+/** Lifts the idle limit for a request whose answer is a stream that may be silent for long. */
+export function keepOpen(connection: HttpConnection, request: Request): void {
+  connection.timeout(request, 0);
+}
+
+interface HandlerOptions {
+  fetch(request: Request, server: HttpConnection): Response | Promise<Response>;
+  idleTimeout: number;
+  maxRequestBodySize: number;
+}
+
+function onSocket(path: string, { idleTimeout: _, ...options }: HandlerOptions) {
+  rmSync(path, { force: true }); // the caller holds the directory's lock, so a socket file here is a dead one's
+  const mask = process.umask(0o177);
+  try {
+    const server = Bun.serve({ unix: path, ...options });
+    chmodSync(path, 0o600);
+    return server;
+  } catch (error) {
+    throw new NxError(
+      "NX_DATA_DIR_UNUSABLE",
+      `the admin socket ${path} cannot be made: ${(error as Error).message}`,
+      {
+        hint: "the data directory must be on a file system that has sockets and be writable",
+        cause: error,
+      },
+    );
+  } finally {
+    process.umask(mask);
+  }
+}
+
+function onPort({ host, port, tls }: Exclude<HttpAddress, { socketPath: string }>, options: HandlerOptions) {
+  try {
+    return Bun.serve({
+      hostname: host,
+      port,
+      ...options,
+      ...(tls === undefined
+        ? {}
+        : {
+            tls: {
+              cert: tls.cert,
+              key: tls.key,
+              ca: tls.clientCa,
+              requestCert: tls.clientCa !== undefined,
+              rejectUnauthorized: tls.clientCa !== undefined,
+            },
+          }),
+    });
+  } catch (error) {
+    throw listenError(error, host, port);
+  }
+}

@@ -1,0 +1,58 @@
+import { afterAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { RealDisk } from "../../../src/core/seams/disk-real.ts";
+import type { NxError } from "../../../src/core/errors.ts";
+import { lockFile } from "../../../src/native/system.ts";
+
+const root = mkdtempSync(join(tmpdir(), "node-x-disk-real-"));
+afterAll(() => rmSync(root, { recursive: true }));
+
+const disk = new RealDisk(lockFile);
+const caught = (promise: Promise<unknown>) =>
+  promise.then(
+    () => undefined,
+    (error: NxError) => error,
+  );
+
+test("a full disk is told from a failing one, with path, reason and what to do", async () => {
+  const file = await disk.open("/dev/full", "readWrite");
+  const error = await caught(file.write(new Uint8Array(10), 0));
+  await file.close();
+  expect(error?.code).toBe("NX_DISK_FULL");
+  expect(error?.message).toBe("cannot write /dev/full: the disk is full (ENOSPC)");
+  expect(error?.hint).toContain("free space");
+});
+
+test("what is neither full nor missing is a failed disk, with path and reason", async () => {
+  const error = await caught(disk.open(root, "readWrite"));
+  expect(error?.code).toBe("NX_DISK_FAILED");
+  expect(error?.message).toBe(`cannot open ${root}: EISDIR`);
+});
+
+test("a held lock is refused with its owner's pid, and free again once the owner was killed", async () => {
+  const path = join(root, "lock");
+  const holder = `
+    const { RealDisk } = await import(${JSON.stringify(join(import.meta.dir, "../../../src/core/seams/disk-real.ts"))});
+    const { lockFile } = await import(${JSON.stringify(join(import.meta.dir, "../../../src/native/system.ts"))});
+    await new RealDisk(lockFile).lock(${JSON.stringify(path)});
+    console.log("held");
+    setInterval(() => undefined, 1000);
+  `;
+  const child = Bun.spawn([process.execPath, "-e", holder], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  const { value } = await child.stdout.getReader().read();
+  expect(new TextDecoder().decode(value)).toBe("held\n");
+  const error = await caught(disk.lock(path));
+  expect(error?.code).toBe("NX_DATA_DIR_LOCKED");
+  expect(error?.message).toContain(`process ${child.pid}`);
+  child.kill("SIGKILL");
+  await child.exited;
+  const lock = await disk.lock(path);
+  await lock.release();
+  expect(await disk.exists(path)).toBe(false);
+});
