@@ -36,6 +36,8 @@ export interface RespPortOptions {
 
 /** Replies that wait for one client before it is no longer read from. */
 const UNREAD_BYTES_MAX = 1024 * 1024;
+/** Replies of clients that go on, per turn of the event loop: the others must not wait for all of them. */
+const TURN_BYTES_MAX = 1024 * 1024;
 /** All clients that are held back may together leave this many times `outboxBytesMax` unread. */
 const UNREAD_TOTAL_FACTOR = 16;
 
@@ -58,6 +60,8 @@ class Client implements ReplySink {
   hasMore = false;
   isPaused = false;
   isClosing = false;
+  /** It may go on and waits for its time. */
+  isQueued = false;
   readonly admission: Admission<Client>;
 
   constructor(
@@ -116,6 +120,9 @@ export class RespPort {
   #congested: Client[] = [];
   /** Clients with more than UNREAD_BYTES_MAX to read. */
   readonly #behind = new Set<Client>();
+  /** Clients that were held back and may go on, first come, first served. */
+  readonly #queue: Client[] = [];
+  #isTurnAwaited = false;
   #overflowed = 0;
   bytesReceived = 0;
   bytesSent = 0;
@@ -238,23 +245,41 @@ export class RespPort {
     furthest.socket.terminate();
   }
 
-  /** Goes on with a client that was held back, in a turn of its own. */
+  /** Goes on with a client that was held back, in a later turn and when its time comes. */
   unpause(client: Client): void {
+    if (client.isQueued) return;
+    client.isQueued = true;
+    this.#queue.push(client);
+    this.#serveQueueLater();
+  }
+
+  #serveQueueLater(): void {
+    if (this.#isTurnAwaited) return;
+    this.#isTurnAwaited = true;
     this.#options.clock.endOfTurn(() => {
-      if (!client.isPaused || client.isClosing || client.held.isClosed || client.unreadBytes > 0) return;
-      this.#behind.delete(client);
-      if (this.#options.durable.isCongested) {
-        this.#congested.push(client);
-        return;
-      }
-      if (client.hasMore) {
-        client.hasMore = false;
-        this.#settle(client, this.service.resume(client.session));
-        if (client.hasMore || client.unreadBytes > 0) return;
-      }
-      client.isPaused = false;
-      client.socket.resume();
+      this.#isTurnAwaited = false;
+      const end = this.bytesSent + TURN_BYTES_MAX;
+      // Each at most once, so that the turn ends whatever they ask for.
+      for (let count = this.#queue.length; count > 0 && this.bytesSent < end; count--) this.#goOn(this.#queue.shift() as Client);
+      if (this.#queue.length > 0) this.#serveQueueLater();
     });
+  }
+
+  #goOn(client: Client): void {
+    client.isQueued = false;
+    if (!client.isPaused || client.isClosing || client.held.isClosed || client.unreadBytes > 0) return;
+    this.#behind.delete(client);
+    if (this.#options.durable.isCongested) {
+      this.#congested.push(client);
+      return;
+    }
+    if (client.hasMore) {
+      client.hasMore = false;
+      this.#settle(client, this.service.resume(client.session));
+      if (client.hasMore || client.unreadBytes > 0) return;
+    }
+    client.isPaused = false;
+    client.socket.resume();
   }
 
   /** The log takes appends again. */
