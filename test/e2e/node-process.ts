@@ -30,13 +30,7 @@ export interface NodeStats {
     refused: number;
     closedAsSlow: number;
     compactions: number;
-    log: {
-      state: string;
-      tornBytes: number;
-      logBytes: number;
-      snapshotBytes: number;
-      isCompacting: boolean;
-    } | null;
+    log: { state: string; tornBytes: number; logBytes: number; snapshotBytes: number; isCompacting: boolean } | null;
   };
 }
 
@@ -55,6 +49,8 @@ export class NodeDirectory implements Disposable {
   readonly #children: Bun.Subprocess[] = [];
   /** Holds the data directory in a mount namespace of its own, when there is one. */
   disk: SmallDisk | undefined;
+  /** Put before the executable's command line. */
+  wrapper: string[] = [];
 
   constructor() {
     mkdirSync(this.dataDir, { mode: 0o700 });
@@ -66,11 +62,8 @@ export class NodeDirectory implements Disposable {
   }
 
   /** Starts the executable without waiting for anything. */
-  spawn(
-    args: string[] = ["run", "dht", "--config", this.configFile],
-    environment: Record<string, string> = {},
-  ) {
-    const child = Bun.spawn([...(this.disk?.enter ?? []), executable, ...args], {
+  spawn(args: string[] = ["run", "dht", "--config", this.configFile], environment: Record<string, string> = {}) {
+    const child = Bun.spawn([...(this.disk?.enter ?? []), ...this.wrapper, executable, ...args], {
       cwd: this.path,
       env: environment,
       stdin: "ignore",
@@ -148,10 +141,7 @@ export class NodeProcess {
   }
 
   async admin(page: string): Promise<Response> {
-    return fetch(`http://node${page}`, {
-      unix: this.#directory.inData("admin.sock"),
-      signal: AbortSignal.timeout(10_000),
-    });
+    return fetch(`http://node${page}`, { unix: this.#directory.inData("admin.sock"), signal: AbortSignal.timeout(10_000) });
   }
 
   async stats(): Promise<NodeStats> {

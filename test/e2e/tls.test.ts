@@ -85,6 +85,22 @@ test("with a client authority only its certificates are let in", async () => {
   );
 }, 30_000);
 
+test("connections that never finish their handshake neither pile up nor keep others out", async () => {
+  using own = new NodeDirectory();
+  const node = await own.start({ tls: server(), log: { console: "off" } });
+  const before = (await node.stats()).process.openFiles;
+  // Some may be closed before they notice that they were open.
+  const attempts = await Promise.allSettled(Array.from({ length: 300 }, () => node.connect()));
+  const { openFiles } = await until("the oldest to be closed", async () => {
+    const { process, dht } = await node.stats();
+    expect(dht.connections).toBe(0); // they count for nothing before the handshake
+    return process.openFiles <= before + 140 ? process : undefined;
+  });
+  expect(openFiles).toBeGreaterThan(before + 100);
+  expect(cli(node, [], ["set", "k", "v"]).text).toBe("OK");
+  for (const attempt of attempts) if (attempt.status === "fulfilled") await attempt.value[Symbol.asyncDispose]();
+}, 30_000);
+
 test.each([
   [
     "a key of another certificate",

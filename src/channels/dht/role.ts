@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import type { z } from "zod";
 import { buildInfo } from "../../core/build-info.ts";
+import { readOpenFilesMax } from "../../core/kernel/process-meter.ts";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { readSecret } from "../../core/secret-file.ts";
 import { RespEngine, respDefaults, type RespSettings } from "../../native/resp.ts";
@@ -17,7 +18,7 @@ import { RespService } from "../wire/resp/service.ts";
 import { dhtAbout, type dhtConfig } from "./config.ts";
 import { DurableStore, REFUSAL } from "./durable-store.ts";
 import { addMetrics, consoleLine, SlidingRate, StatsLine, thousands, type DhtFigures } from "./figures.ts";
-import { RespPort } from "./resp-port.ts";
+import { type RespLimits, RespPort } from "./resp-port.ts";
 
 type DhtConfig = z.output<typeof dhtConfig>;
 
@@ -33,6 +34,15 @@ function engineSettings(config: DhtConfig, seed: number): RespSettings {
   };
 }
 
+/** Files that clients must leave to the node: its log, snapshots, admin connections, unfinished handshakes. */
+const RESERVED_FILES = 192;
+
+/** As many connections as configured, but never so many that the log could not open its next file. */
+function allowedConnections(config: DhtConfig): number {
+  const room = Math.max(1, readOpenFilesMax() - RESERVED_FILES);
+  return Math.min(config.limits.connections, room);
+}
+
 class DhtNode implements RunningRole<DhtConfig> {
   readonly #context: RoleContext<DhtConfig>;
   readonly #durable: DurableStore;
@@ -42,6 +52,7 @@ class DhtNode implements RunningRole<DhtConfig> {
   readonly #rate: SlidingRate;
   readonly #latency = new LatencyMonitor();
   #config: DhtConfig;
+  #limits: RespLimits;
   #password: string | undefined;
   #respPort = 0;
   readonly #seed: number;
@@ -49,6 +60,7 @@ class DhtNode implements RunningRole<DhtConfig> {
   constructor(context: RoleContext<DhtConfig>, durable: DurableStore, gate: ReplyGate) {
     this.#context = context;
     this.#config = context.config;
+    this.#limits = this.#effectiveLimits(context.config);
     this.#durable = durable;
     this.#password = passwordOf(context.config);
     this.#rate = new SlidingRate(context.clock);
@@ -65,11 +77,22 @@ class DhtNode implements RunningRole<DhtConfig> {
         port: config.respPort,
         durable,
         gate,
-        limits: () => this.#config.limits,
+        limits: () => this.#limits,
       },
       (closeOther) => this.#createService(closeOther),
     );
     this.#addMetrics();
+  }
+
+  #effectiveLimits(config: DhtConfig): RespLimits {
+    const connections = allowedConnections(config);
+    if (connections < config.limits.connections) {
+      this.#context.log.warn(`only ${connections} connections are served: the limit on open files allows no more`, {
+        configured: config.limits.connections,
+        hint: `set LimitNOFILE=${config.limits.connections + RESERVED_FILES} in the unit, or raise \`ulimit -n\``,
+      });
+    }
+    return { ...config.limits, connections };
   }
 
   #createService(closeOther: ConstructorParameters<typeof RespService>[1]): RespService {
@@ -249,7 +272,7 @@ class DhtNode implements RunningRole<DhtConfig> {
       shown("bind", () => this.#config.host),
       shown("databases", () => 16),
       shown("dir", () => this.#context.dataDir),
-      shown("maxclients", () => limits().connections),
+      shown("maxclients", () => this.#limits.connections),
       shown("maxmemory", () => limits().memoryBytesMax),
       shown("maxmemory-policy", () => "noeviction"),
       shown("port", () => this.#respPort),
@@ -275,6 +298,7 @@ class DhtNode implements RunningRole<DhtConfig> {
     this.#engine.configure(engineSettings(config, this.#seed));
     this.#durable.setMemoryLimit(config.limits.memoryBytesMax);
     this.#config = config;
+    this.#limits = this.#effectiveLimits(config);
   }
 
   async drain(): Promise<void> {

@@ -51,6 +51,16 @@ function memoryBytes(): [virtualBytes: number, rssBytes: number] {
   }
 }
 
+/** How many files this process may have open; infinite where nobody can tell. */
+export function readOpenFilesMax(): number {
+  try {
+    const soft = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "latin1"))?.[1];
+    return soft === undefined ? Number.POSITIVE_INFINITY : Number(soft);
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}
+
 function openFiles(): number {
   try {
     return readdirSync("/proc/self/fd").length - 1; // without the descriptor that lists them

@@ -12,8 +12,11 @@ import type { Listener, ListenOptions, Net, ConnectOptions, Socket, SocketHandle
 
 /** Seconds a connection may take for its TLS handshake. */
 const HANDSHAKE_TIMEOUT_S = 10;
-/** Handshakes under way at one listener; their connections are not counted by anyone else yet. */
-const HANDSHAKES_MAX = 1000;
+/**
+ * Handshakes under way at one listener; their connections are not counted by anyone else yet. One more ends the
+ * oldest: an honest peer needs milliseconds, so those that say nothing cannot keep it out.
+ */
+const HANDSHAKES_MAX = 128;
 const KEEPALIVE_DELAY_MS = 5000;
 
 /** Told of an exception in a handler: a defect of ours, which cost the connection. */
@@ -29,7 +32,6 @@ class RealSocket<Data> implements Socket {
   readonly remoteAddress: string;
   data: Data | undefined;
   peerIdentity: string | undefined;
-  isInHandshake = false;
   isOpen = false;
   isClosed = false;
   error: Error | undefined;
@@ -85,16 +87,19 @@ function bunHandlers<Data>({
   onOpen,
   onFailed,
 }: Adapter<Data>): SocketHandler<RealSocket<Data>> {
-  let handshakes = 0;
+  /** Oldest first. */
+  const handshakes = new Set<RealSocket<Data>>();
   const fail = (socket: RealSocket<Data>, thrown: unknown) => {
     socket.error = thrown instanceof Error ? thrown : new Error(String(thrown));
     report(socket.error, socket.remoteAddress);
     socket.terminate();
   };
-  const endHandshake = (socket: RealSocket<Data>) => {
-    if (!socket.isInHandshake) return;
-    socket.isInHandshake = false;
-    handshakes--;
+  const beginHandshake = (socket: RealSocket<Data>) => {
+    handshakes.add(socket);
+    if (handshakes.size <= HANDSHAKES_MAX) return;
+    const oldest = handshakes.values().next().value;
+    if (oldest !== undefined) handshakes.delete(oldest);
+    oldest?.terminate();
   };
   const opened = (socket: RealSocket<Data>) => {
     try {
@@ -114,13 +119,12 @@ function bunHandlers<Data>({
         opened(bun.data);
         return;
       }
-      bun.data.isInHandshake = true;
-      if (++handshakes > HANDSHAKES_MAX) bun.data.terminate();
-      else bun.timeout(HANDSHAKE_TIMEOUT_S);
+      bun.timeout(HANDSHAKE_TIMEOUT_S);
+      beginHandshake(bun.data);
     },
     handshake(bun, isComplete, error) {
       const socket = bun.data;
-      endHandshake(socket);
+      handshakes.delete(socket);
       // `isComplete` is true for a peer whose certificate was refused: only `authorized` tells.
       if (!isComplete || (tls?.demandsPeer === true && !bun.authorized)) {
         socket.error = error ?? new Error("the TLS handshake failed");
@@ -162,7 +166,7 @@ function bunHandlers<Data>({
       const socket = bun.data;
       if (socket === undefined || socket.isClosed) return;
       socket.isClosed = true;
-      endHandshake(socket);
+      handshakes.delete(socket);
       const reason = socket.error ?? (error as Error | undefined);
       if (!socket.isOpen) {
         onFailed?.(reason ?? new Error("the connection was closed during the handshake"));

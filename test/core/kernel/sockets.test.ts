@@ -192,16 +192,14 @@ describe("TLS", () => {
   test("connections that never begin their handshake are bounded, and others get through meanwhile", async () => {
     const started = await start({ tls: { cert: paths.cert, key: paths.key } });
     const silent: Awaited<ReturnType<typeof connectRaw>>[] = [];
-    for (let batch = 0; batch < 12; batch++)
-      silent.push(...(await Promise.all(Array.from({ length: 100 }, () => connectRaw(started.port)))));
-    await until("the excess to be closed", () =>
-      silent.filter(({ isClosed }) => isClosed).length === 200 ? true : undefined,
+    for (let batch = 0; batch < 6; batch++)
+      silent.push(...(await Promise.all(Array.from({ length: 50 }, () => connectRaw(started.port)))));
+    await until("the oldest to be closed", () =>
+      silent.filter(({ isClosed }) => isClosed).length === 300 - 128 ? true : undefined,
     );
     expect(echoStats(started).connections).toBe(0);
-    for (const { socket } of silent.slice(0, 100)) socket.terminate();
-    await until("a place to be free", async () =>
-      (await exchange(started.port, serverOnly())) === "hello" ? true : undefined,
-    );
+    // A peer that speaks gets through although no place is free.
+    expect(await exchange(started.port, serverOnly())).toBe("hello");
     for (const { socket } of silent) socket.terminate();
   });
 
