@@ -1,0 +1,138 @@
+/** The listener with clients that do not read, and on a disk that runs full, in simulated time. */
+import { describe, expect, test } from "bun:test";
+import { SimClock } from "../../../src/core/sim/clock.ts";
+import { SimDisk } from "../../../src/core/sim/disk.ts";
+import { Scheduler } from "../../../src/core/sim/scheduler.ts";
+import { type NodeOptions, requestOf, type TestClient, TestNode } from "./node-harness.ts";
+
+const MEBIBYTE = 1 << 20;
+const MISCONF = "-MISCONF The disk is full: writes are refused until there is space. Free some; reads go on.\r\n";
+
+interface Surroundings {
+  node: TestNode;
+  disk: SimDisk;
+  pause(ms: number): Promise<void>;
+}
+
+/** Runs `use` to its end; a client that waits for ever ends it as stuck. */
+function withNode(options: NodeOptions, use: (surroundings: Surroundings) => Promise<void>): void {
+  const scheduler = new Scheduler(11);
+  const clock = new SimClock(scheduler);
+  const disk = new SimDisk(scheduler);
+  scheduler.run(
+    async () => {
+      const node = await TestNode.open({ clock, disk, random: scheduler.fork() }, options);
+      await use({ node, disk, pause: (ms) => new Promise((resolve) => clock.after(ms, resolve)) });
+      await node.close();
+    },
+    { timeLimitMs: 20_000 },
+  );
+}
+
+const bulk = (text: string) => `$${text.length}\r\n${text}\r\n`;
+
+/** A client that asks for `key` and takes nothing of the answer. */
+async function silentReader({ node, pause }: Surroundings, key: string): Promise<TestClient> {
+  const client = node.connect();
+  client.writeBytesMax = 0;
+  client.send(requestOf(["GET", key]));
+  await pause(1);
+  return client;
+}
+
+describe("clients that do not read", () => {
+  test("a value longer than outboxBytesMax reaches a client that reads slowly", () => {
+    withNode({ mode: "memory", outboxBytesMax: 65_536 }, async ({ node, pause }) => {
+      const client = node.connect();
+      const value = "v".repeat(2 * MEBIBYTE);
+      await client.call("SET", "k", value);
+      client.writeBytesMax = 100_000;
+      const reply = client.call("GET", "k");
+      for (let drains = 0; drains < 21; drains++) {
+        client.drain();
+        await pause(1);
+      }
+      expect((await reply) === bulk(value)).toBe(true);
+      expect(client.isPaused).toBe(false);
+    });
+  });
+
+  test("what all leave unread is bounded: the one furthest behind is closed, a single one never", () => {
+    withNode({ mode: "memory", outboxBytesMax: 65_536 }, async (surroundings) => {
+      const { node } = surroundings;
+      const writer = node.connect();
+      await writer.call("SET", "large", "v".repeat(2 * MEBIBYTE));
+      await writer.call("SET", "larger", "v".repeat(3 * MEBIBYTE));
+      const first = await silentReader(surroundings, "large");
+      expect([first.isClosed, first.isPaused]).toEqual([false, true]);
+      const second = await silentReader(surroundings, "larger");
+      expect([first.isClosed, second.isClosed]).toEqual([false, true]);
+      expect(node.port.figures.closedAsSlow).toBe(1);
+      expect(await writer.call("STRLEN", "large")).toBe(":2097152\r\n");
+    });
+  });
+
+  test("many that go on at once do not keep another waiting for all of them", () => {
+    withNode({ mode: "memory", outboxBytesMax: 64 * MEBIBYTE }, async ({ node, pause }) => {
+      const writer = node.connect();
+      await writer.call("SET", "k", "v".repeat(MEBIBYTE));
+      const greedy = Array.from({ length: 10 }, () => node.connect());
+      const request = requestOf(["GET", "k"]).repeat(5);
+      for (const client of greedy) client.send(request);
+      // All took their first reply at once and have four to come, one client per turn.
+      const after = () => greedy.map((client) => Math.round(client.received.byteLength / MEBIBYTE));
+      expect(after()).toEqual(Array.from({ length: 10 }, () => 1));
+      await pause(0);
+      expect(after().filter((count) => count > 1).length).toBeLessThan(10);
+      await pause(10);
+      expect(after()).toEqual(Array.from({ length: 10 }, () => 5));
+    });
+  });
+});
+
+describe("on a full disk", () => {
+  const full = { nth: 1, isSticky: true, errno: "ENOSPC", operations: ["write"] } as const;
+
+  test("reads that wait for another's write are answered; the write is acknowledged once there is space", () => {
+    withNode({}, async ({ node, disk, pause }) => {
+      const [writer, reader] = [node.connect(), node.connect()];
+      expect(await writer.call("SET", "k", "old")).toBe("+OK\r\n");
+      await pause(200);
+      disk.failLater(full);
+      let isAcknowledged = false;
+      const write = writer.call("SET", "k", "new").then((reply) => {
+        isAcknowledged = true;
+        return reply;
+      });
+      expect(await reader.call("GET", "k")).toBe(bulk("new"));
+      expect(await reader.call("SET", "k", "newer")).toBe(MISCONF);
+      expect(await reader.call("GET", "k")).toBe(bulk("new"));
+      await pause(3000);
+      expect(isAcknowledged).toBe(false);
+      disk.failLater(undefined);
+      expect(await write).toBe("+OK\r\n");
+      expect(await reader.call("SET", "k", "newer")).toBe("+OK\r\n");
+    });
+  });
+
+  test("a client that was held back because the log could not keep up may read", () => {
+    withNode({}, async ({ node, disk, pause }) => {
+      const [writer, reader] = [node.connect(), node.connect()];
+      expect(await writer.call("SET", "small", "1")).toBe("+OK\r\n");
+      await pause(200);
+      disk.failLater(full);
+      // More than the log lets wait: everybody who sends is held back.
+      writer.send(requestOf(["SET", "k", "v".repeat(MEBIBYTE)]).repeat(9));
+      const first = reader.call("GET", "small");
+      expect(node.durable.isCongested).toBe(true);
+      expect(reader.isPaused).toBe(true);
+      expect(await first).toBe(bulk("1"));
+      await pause(1);
+      expect(reader.isPaused).toBe(false);
+      expect(await reader.call("GET", "small")).toBe(bulk("1"));
+      disk.failLater(undefined);
+      await pause(3000);
+      expect(writer.received.toString()).toBe("+OK\r\n".repeat(9));
+    });
+  });
+});
