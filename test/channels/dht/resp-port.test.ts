@@ -124,11 +124,14 @@ describe("on a full disk", () => {
       // More than the log lets wait: everybody who sends is held back.
       writer.send(requestOf(["SET", "k", "v".repeat(MEBIBYTE)]).repeat(9));
       const first = reader.call("GET", "small");
+      // One with nothing to wait for but the log: its request is not complete.
+      const halfway = node.connect();
+      halfway.send("*2\r\n$3\r\nGET\r\n");
       expect(node.durable.isCongested).toBe(true);
-      expect(reader.isPaused).toBe(true);
+      expect([reader.isPaused, halfway.isPaused]).toEqual([true, true]);
       expect(await first).toBe(bulk("1"));
       await pause(1);
-      expect(reader.isPaused).toBe(false);
+      expect([reader.isPaused, halfway.isPaused]).toEqual([false, false]);
       expect(await reader.call("GET", "small")).toBe(bulk("1"));
       disk.failLater(undefined);
       await pause(3000);
