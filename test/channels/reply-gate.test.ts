@@ -44,10 +44,15 @@ class CheckedConnection implements ReplySink {
     let start = 0;
     for (const { bytes: wanted, position, isPromise } of this.made) {
       const end = start + wanted.length;
-      for (let offset = Math.max(this.sentBytes + at, start); offset < end && at < bytes.byteLength; offset++, at++) {
+      for (
+        let offset = Math.max(this.sentBytes + at, start);
+        offset < end && at < bytes.byteLength;
+        offset++, at++
+      ) {
         if (bytes[at] !== wanted[offset - start]) this.problems.push(`byte ${offset} is not in its place`);
         const mayPass = position <= this.#log.durablePosition || (this.#log.isStalled && !isPromise);
-        if (!mayPass) this.problems.push(`byte ${offset} left at ${this.#log.durablePosition}, before ${position}`);
+        if (!mayPass)
+          this.problems.push(`byte ${offset} left at ${this.#log.durablePosition}, before ${position}`);
       }
       start = end;
     }
@@ -71,7 +76,13 @@ const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("write" as const), connection, length }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("read" as const), connection, length }) },
   // How far the log syncs: a part of what is missing.
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant("sync" as const), part: fc.double({ min: 0, max: 1, noNaN: true }) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant("sync" as const),
+      part: fc.double({ min: 0, max: 1, noNaN: true }),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("stall" as const), isStalled: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("close" as const), connection }) },
 );
@@ -83,7 +94,10 @@ interface Run {
 }
 
 /** Plays `steps`; `believe` is what the gate is told of the log. */
-function play(steps: (typeof step extends fc.Arbitrary<infer Step> ? Step : never)[], believe = (log: FakeLog): Durability => log): Run {
+function play(
+  steps: (typeof step extends fc.Arbitrary<infer Step> ? Step : never)[],
+  believe = (log: FakeLog): Durability => log,
+): Run {
   const log = new FakeLog();
   const gate = new ReplyGate(believe(log));
   const connections = Array.from({ length: CONNECTIONS }, () => new CheckedConnection(log));
@@ -118,7 +132,8 @@ describe("the reply gate", () => {
         const { connections, problems } = play(steps);
         expect(problems).toEqual([]);
         for (const { held, sentBytes, madeBytes } of connections) {
-          if (!held.isClosed) expect({ sentBytes, held: held.length }).toEqual({ sentBytes: madeBytes, held: 0 });
+          if (!held.isClosed)
+            expect({ sentBytes, held: held.length }).toEqual({ sentBytes: madeBytes, held: 0 });
         }
       }),
       { numRuns: 500 },
@@ -148,7 +163,11 @@ describe("the reply gate", () => {
     const gate = new ReplyGate(log);
     const only = new CheckedConnection(log);
     only.reply(gate, 100, false);
-    expect({ sent: only.sentBytes, held: only.held.length, releases: only.releases }).toEqual({ sent: 100, held: 0, releases: 0 });
+    expect({ sent: only.sentBytes, held: only.held.length, releases: only.releases }).toEqual({
+      sent: 100,
+      held: 0,
+      releases: 0,
+    });
   });
 
   test("a read that waits for another's write passes when the log stalls; the write's own reply does not", () => {

@@ -22,7 +22,9 @@ const target: Target = {
 async function idle(): Promise<void> {
   const clients: RawClient[] = [];
   while (clients.length < Number(scale)) {
-    const batch = Array.from({ length: Math.min(100, Number(scale) - clients.length) }, () => target.connect());
+    const batch = Array.from({ length: Math.min(100, Number(scale) - clients.length) }, () =>
+      target.connect(),
+    );
     clients.push(...(await Promise.all(batch)));
   }
   console.log("ready");

@@ -101,13 +101,16 @@ test("more connections than open files allow are refused; the log still finds it
   // Two hundred files are room for eight connections beside what the node keeps for itself.
   directory.wrapper = ["prlimit", "--nofile=200:200"];
   const node = await directory.start(QUIET);
-  expect(directory.rootLog()).toContain("only 8 connections are served: the limit on open files allows no more configured=5000");
+  expect(directory.rootLog()).toContain(
+    "only 8 connections are served: the limit on open files allows no more configured=5000",
+  );
   await using client = await node.connect();
   const others = await Promise.all(Array.from({ length: 300 }, () => node.connect()));
   await until("most to be refused", async () => (await node.stats()).dht.refused >= 293 || undefined);
   // Enough for several segments.
   const value = "x".repeat(50_000);
-  for (let record = 0; record < 200; record++) expect(replyText(await client.command("SET", `k${record}`, value))).toBe("+OK");
+  for (let record = 0; record < 200; record++)
+    expect(replyText(await client.command("SET", `k${record}`, value))).toBe("+OK");
   expect((await node.readiness()).status).toBe(200);
   for (const other of others) await other[Symbol.asyncDispose]();
 }, 20_000);

@@ -30,7 +30,13 @@ export interface NodeStats {
     refused: number;
     closedAsSlow: number;
     compactions: number;
-    log: { state: string; tornBytes: number; logBytes: number; snapshotBytes: number; isCompacting: boolean } | null;
+    log: {
+      state: string;
+      tornBytes: number;
+      logBytes: number;
+      snapshotBytes: number;
+      isCompacting: boolean;
+    } | null;
   };
 }
 
@@ -62,7 +68,10 @@ export class NodeDirectory implements Disposable {
   }
 
   /** Starts the executable without waiting for anything. */
-  spawn(args: string[] = ["run", "dht", "--config", this.configFile], environment: Record<string, string> = {}) {
+  spawn(
+    args: string[] = ["run", "dht", "--config", this.configFile],
+    environment: Record<string, string> = {},
+  ) {
     const child = Bun.spawn([...(this.disk?.enter ?? []), ...this.wrapper, executable, ...args], {
       cwd: this.path,
       env: environment,
@@ -141,7 +150,10 @@ export class NodeProcess {
   }
 
   async admin(page: string): Promise<Response> {
-    return fetch(`http://node${page}`, { unix: this.#directory.inData("admin.sock"), signal: AbortSignal.timeout(10_000) });
+    return fetch(`http://node${page}`, {
+      unix: this.#directory.inData("admin.sock"),
+      signal: AbortSignal.timeout(10_000),
+    });
   }
 
   async stats(): Promise<NodeStats> {

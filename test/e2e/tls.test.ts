@@ -100,7 +100,8 @@ test("connections that never finish their handshake neither pile up nor keep oth
   expect(cli(node, [], ["set", "k", "v"]).text).toBe("OK");
   // All 300 were accepted before redis-cli was.
   expect((await node.stats()).process.openFiles - before).toBeLessThan(140);
-  for (const attempt of attempts) if (attempt.status === "fulfilled") await attempt.value[Symbol.asyncDispose]();
+  for (const attempt of attempts)
+    if (attempt.status === "fulfilled") await attempt.value[Symbol.asyncDispose]();
 }, 30_000);
 
 test.each([

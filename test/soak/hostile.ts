@@ -29,7 +29,11 @@ async function measure(node: NodeProcess): Promise<number[]> {
   const pace = async (index: number) => {
     const client = clients[index] as (typeof clients)[number];
     const stepMs = (1000 * CONNECTIONS) / RATE_PER_SECOND;
-    for (let due = start + (index * stepMs) / CONNECTIONS, turn = 0; due < start + STRETCH_MS; due += stepMs, turn++) {
+    for (
+      let due = start + (index * stepMs) / CONNECTIONS, turn = 0;
+      due < start + STRETCH_MS;
+      due += stepMs, turn++
+    ) {
       const waitMs = due - performance.now();
       if (waitMs > 0) await Bun.sleep(waitMs);
       // A timer that fires late is the client's fault, a reply that comes late is the node's.
@@ -44,14 +48,23 @@ async function measure(node: NodeProcess): Promise<number[]> {
   return latencies.sort((a, b) => a - b);
 }
 
-const percentile = (sorted: number[], part: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] as number;
-const median = (values: number[]) => percentile(values.toSorted((a, b) => a - b), 0.5);
+const percentile = (sorted: number[], part: number) =>
+  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] as number;
+const median = (values: number[]) =>
+  percentile(
+    values.toSorted((a, b) => a - b),
+    0.5,
+  );
 const rounded = (value: number) => Math.round(value * 100) / 100;
 
 function attacker(directory: NodeDirectory, node: NodeProcess, name: string, scale: number) {
   const script = new URL("../e2e/hostile-process.ts", import.meta.url).pathname;
   const words = [node.port, directory.inData("admin.sock"), name, scale, STRETCH_MS / 1000].map(String);
-  return Bun.spawn(["nice", "-n", "15", process.execPath, script, ...words], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
+  return Bun.spawn(["nice", "-n", "15", process.execPath, script, ...words], {
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "inherit",
+  });
 }
 
 async function untilAtWork(child: ReturnType<typeof attacker>): Promise<void> {
@@ -81,16 +94,22 @@ async function attacked(rounds: number): Promise<{ lines: string[]; problems: st
     }
     const ratio = median(loud) / median(quiet);
     const rss = Math.round((await node.stats()).process.rssBytes / 2 ** 20);
-    lines.push(`${name}: p99 ${rounded(median(quiet))} ms quiet, ${rounded(median(loud))} ms attacked, x${rounded(ratio)}, longest ${rounded(median(worst))} ms; ${rss} MiB afterwards`);
+    lines.push(
+      `${name}: p99 ${rounded(median(quiet))} ms quiet, ${rounded(median(loud))} ms attacked, x${rounded(ratio)}, longest ${rounded(median(worst))} ms; ${rss} MiB afterwards`,
+    );
     console.log(lines.at(-1));
-    if (!isPlainLoad && ratio > RATIO_MAX && median(loud) > FLOOR_MS) problems.push(`${name}: p99 grew ${rounded(ratio)} times`);
+    if (!isPlainLoad && ratio > RATIO_MAX && median(loud) > FLOOR_MS)
+      problems.push(`${name}: p99 grew ${rounded(ratio)} times`);
   }
   return { lines, problems };
 }
 
 async function idle(): Promise<{ bytesPerConnection: number; quietP99Ms: number; idleP99Ms: number }> {
   using directory = new NodeDirectory();
-  const node = await directory.start({ limits: { connections: IDLE_CONNECTIONS + 100 }, log: { console: "off" } });
+  const node = await directory.start({
+    limits: { connections: IDLE_CONNECTIONS + 100 },
+    log: { console: "off" },
+  });
   const quietP99Ms = percentile(await measure(node), 0.99);
   const before = (await node.stats()).process.rssBytes;
   const child = attacker(directory, node, "idle", IDLE_CONNECTIONS);
@@ -109,7 +128,8 @@ export const soak: Soak = {
     const figures = await idle();
     console.log(`${IDLE_CONNECTIONS} idle connections: ${JSON.stringify(figures)}`);
     const { problems } = await attacked(Number(rounds));
-    if (figures.bytesPerConnection > IDLE_BYTES_MAX) problems.push(`an idle connection takes ${figures.bytesPerConnection} bytes`);
+    if (figures.bytesPerConnection > IDLE_BYTES_MAX)
+      problems.push(`an idle connection takes ${figures.bytesPerConnection} bytes`);
     if (problems.length > 0) throw new Error(problems.join("\n"));
     return figures;
   },

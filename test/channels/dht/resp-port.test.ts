@@ -6,7 +6,8 @@ import { Scheduler } from "../../../src/core/sim/scheduler.ts";
 import { type NodeOptions, requestOf, type TestClient, TestNode } from "./node-harness.ts";
 
 const MEBIBYTE = 1 << 20;
-const MISCONF = "-MISCONF The disk is full: writes are refused until there is space. Free some; reads go on.\r\n";
+const MISCONF =
+  "-MISCONF The disk is full: writes are refused until there is space. Free some; reads go on.\r\n";
 
 interface Surroundings {
   node: TestNode;
