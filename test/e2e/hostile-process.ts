@@ -4,7 +4,7 @@
  * NAME is an attack of hostile.ts, begun once a second until the time is over, or "idle": SCALE connections that do
  * nothing, held until standard input ends. Prints one line once it is at work.
  */
-import { seededRandom } from "../../src/core/random.ts";
+import { seededRandom } from "../../src/core/seams/random.ts";
 import { RawClient } from "../channels/wire/resp/raw.ts";
 import { attacks, type Target } from "./hostile.ts";
 import type { NodeStats } from "./node-process.ts";

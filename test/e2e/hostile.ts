@@ -2,7 +2,7 @@
  * Hostile clients, each as a function over a real node that returns once it did its worst and its connections are gone.
  * Tests run them one by one beside a well-behaved client; `bun run soak hostile` measures that client's latency.
  */
-import type { Random } from "../../src/core/random.ts";
+import type { Random } from "../../src/core/seams/random.ts";
 import { encode, RawClient } from "../channels/wire/resp/raw.ts";
 import { replyText } from "./client.ts";
 import type { NodeProcess } from "./node-process.ts";

@@ -68,6 +68,7 @@ test("SIGHUP changes the password and the limits; a change that needs a restart 
   expect(await command(node, "AUTH", "wrong")).toStartWith("-WRONGPASS ");
   await using client = await node.connect();
   expect(replyText(await client.command("AUTH", "first-pass"))).toBe("+OK");
+  expect(replyText(await client.command("INFO", "server"))).toContain(`tcp_port:${node.port}`);
   expect(replyText(await client.command("SET", "k", "v"))).toBe("+OK");
 
   writeFileSync(passwordFile, "second-pass\n");

@@ -260,7 +260,8 @@ export class RespPort {
       this.#isTurnAwaited = false;
       const end = this.bytesSent + TURN_BYTES_MAX;
       // Each at most once, so that the turn ends whatever they ask for.
-      for (let count = this.#queue.length; count > 0 && this.bytesSent < end; count--) this.#goOn(this.#queue.shift() as Client);
+      for (let count = this.#queue.length; count > 0 && this.bytesSent < end; count--)
+        this.#goOn(this.#queue.shift() as Client);
       if (this.#queue.length > 0) this.#serveQueueLater();
     });
   }

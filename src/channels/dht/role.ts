@@ -87,26 +87,26 @@ class DhtNode implements RunningRole<DhtConfig> {
   #effectiveLimits(config: DhtConfig): RespLimits {
     const connections = allowedConnections(config);
     if (connections < config.limits.connections) {
-      this.#context.log.warn(`only ${connections} connections are served: the limit on open files allows no more`, {
-        configured: config.limits.connections,
-        hint: `set LimitNOFILE=${config.limits.connections + RESERVED_FILES} in the unit, or raise \`ulimit -n\``,
-      });
+      this.#context.log.warn(
+        `only ${connections} connections are served: the limit on open files allows no more`,
+        {
+          configured: config.limits.connections,
+          hint: `set LimitNOFILE=${config.limits.connections + RESERVED_FILES} in the unit, or raise \`ulimit -n\``,
+        },
+      );
     }
     return { ...config.limits, connections };
   }
 
   #createService(closeOther: ConstructorParameters<typeof RespService>[1]): RespService {
     const { clock, random } = this.#context;
-    const node = this;
     return new RespService(
       {
         version: buildInfo.version,
         runId: createHash("sha1").update(random.bytes(20)).digest("hex"),
         processId: process.pid,
         configFile: "",
-        get port() {
-          return node.#respPort;
-        },
+        port: () => this.#respPort,
         startedAtMs: clock.nowMs(),
         clock,
         engine: this.#engine,

@@ -189,7 +189,7 @@ export class TestNode {
             runId: "0".repeat(40),
             processId: 1,
             configFile: "",
-            port: 1,
+            port: () => 1,
             startedAtMs: world.clock.nowMs(),
             clock: world.clock,
             engine: this.#engine,

@@ -43,7 +43,8 @@ export interface RespHost {
   processId: number;
   /** Absolute path of the configuration file, or empty. */
   configFile: string;
-  port: number;
+  /** Known once the listener is open. */
+  port(): number;
   startedAtMs: number;
   clock: Clock;
   engine: RespEngine;

@@ -16,7 +16,7 @@ function serverSection(host: RespHost): Fields {
     arch_bits: 64,
     process_id: host.processId,
     run_id: host.runId,
-    tcp_port: host.port,
+    tcp_port: host.port(),
     server_time_usec: Math.floor(host.clock.nowMs() * 1000),
     uptime_in_seconds: uptimeSeconds,
     uptime_in_days: Math.floor(uptimeSeconds / 86_400),

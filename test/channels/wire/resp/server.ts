@@ -45,7 +45,7 @@ export function testHost(
     runId: randomBytes(20).toString("hex"),
     processId: process.pid,
     configFile: "",
-    port: 0,
+    port: () => 0,
     startedAtMs: clock.nowMs(),
     clock,
     engine,
