@@ -164,6 +164,7 @@ export class RespEngine {
   readonly #native = link(symbols);
   readonly #engine: Pointer;
   readonly #block: Float64Array;
+  #replyBuffer: Uint8Array = nothing;
   #replies: Uint8Array = nothing;
   #repliesGeneration = -1;
 
@@ -241,10 +242,13 @@ export class RespEngine {
     const generation = this.#block[Block.replyGeneration] as number;
     if (generation !== this.#repliesGeneration) {
       const address = this.#block[Block.replyAddress] as Pointer;
-      this.#replies = new Uint8Array(toArrayBuffer(address, 0, this.#block[Block.replyCapacity]));
+      this.#replyBuffer = new Uint8Array(toArrayBuffer(address, 0, this.#block[Block.replyCapacity]));
       this.#repliesGeneration = generation;
+      this.#replies = nothing;
     }
-    return this.#replies.subarray(0, length);
+    // Unpipelined clients get replies of one length again and again: the view of the last ones then serves.
+    if (this.#replies.byteLength !== length) this.#replies = this.#replyBuffer.subarray(0, length);
+    return this.#replies;
   }
 
   /** Bytes that wait in the store's effects buffer, as of the last call. */
