@@ -29,6 +29,7 @@ import { defaults, type LogOptions, type LogState, type LogStats, type Settings 
 import { CommitQueue, Cut, type QueueItem } from "./queue.ts";
 import { recover, type Recovered, type Replay } from "./recover.ts";
 import { isDiskFull, Segment } from "./segment.ts";
+import { Pace } from "./pace.ts";
 import { removeOlder, writeSnapshot, type Chunks } from "./snapshot.ts";
 import { SpareKeeper } from "./spare.ts";
 
@@ -334,11 +335,12 @@ export class LogFile {
       position: cut.position,
       firstFrame: 0,
     };
-    const target = { disk, directory, crc32c, header: { ...header, payloadFormat } };
+    const pace = new Pace(this.#options.clock);
+    const target = { disk, pace, directory, crc32c, header: { ...header, payloadFormat } };
     const settle = () => this.#settle();
     this.#snapshotBytes = await writeSnapshot(target, chunks, () => this.#assertRunning(), settle);
     this.#logBytes -= cut.logBytes;
-    await removeOlder(disk, directory);
+    await removeOlder(disk, directory, pace);
   }
 
   /**

@@ -19,9 +19,7 @@ import {
   type FileHeader,
   type FrameKind,
 } from "./frame.ts";
-
-/** Zeros written between two syncs: a spare must not make the log's own sync wait for long. */
-const ALLOCATE_STEP_BYTES = 2 << 20;
+import { STEP_BYTES, type Pace } from "./pace.ts";
 
 export function isDiskFull(error: unknown): error is NxError {
   return error instanceof NxError && error.code === "NX_DISK_FULL";
@@ -33,15 +31,22 @@ export interface Spare {
 }
 
 /** Allocates `spare.tmp` with `bytes` of zeros. When it fails, nothing of it is left behind. */
-export async function allocateSpare(disk: Disk, directory: string, bytes: number): Promise<Spare> {
+export async function allocateSpare(
+  disk: Disk,
+  directory: string,
+  bytes: number,
+  pace: Pace,
+): Promise<Spare> {
   const path = `${directory}/${SPARE_NAME}`;
   await removeIfExists(disk, path);
   const file = await disk.open(path, "exclusive");
   try {
     for (let size = 0; size < bytes;) {
-      size = Math.min(size + ALLOCATE_STEP_BYTES, bytes);
-      await file.allocate(size);
-      await file.sync();
+      size = Math.min(size + STEP_BYTES, bytes);
+      await pace.step(async () => {
+        await file.allocate(size);
+        await file.sync();
+      });
     }
     return { file, bytes };
   } catch (error) {

@@ -22,15 +22,15 @@ import {
   type FrameKind as Kind,
 } from "./frame.ts";
 import { Group } from "./group.ts";
+import { STEP_BYTES, type Pace } from "./pace.ts";
 import { discard, removeIfExists } from "./segment.ts";
 
-/** Payload gathered into one frame: large enough for few calls, small enough to be held twice. */
-const FRAME_PAYLOAD_BYTES = 1 << 20;
-/** Written between two syncs: a long backlog would make the log's own sync wait for it. */
-const SYNC_STEP_BYTES = 4 << 20;
+/** Payload gathered into one frame, which is one step of the background's pace. */
+const FRAME_PAYLOAD_BYTES = STEP_BYTES;
 
 export interface SnapshotTarget {
   disk: Disk;
+  pace: Pace;
   directory: string;
   crc32c: Crc32c;
   /** `sequence` is that of the segment that continues this snapshot, `position` where it begins. */
@@ -82,7 +82,6 @@ class SnapshotWriter {
   #group = new Group(newBuffer(FRAME_PAYLOAD_BYTES + (64 << 10)));
   #frames = 0;
   #payloadBytes = 0;
-  #unsyncedBytes = 0;
 
   constructor(file: DiskFile, target: SnapshotTarget) {
     this.#file = file;
@@ -113,14 +112,13 @@ class SnapshotWriter {
   }
 
   async #writeGroup(): Promise<void> {
-    await this.#writeFrame(this.#group, FrameKind.data);
+    await this.#target.pace.step(async () => {
+      await this.#writeFrame(this.#group, FrameKind.data);
+      await this.#file.sync();
+    });
     this.#frames += 1;
     this.#payloadBytes += this.#group.payloadBytes;
     this.#group.payloadBytes = 0;
-    if (this.#unsyncedBytes >= SYNC_STEP_BYTES) {
-      await this.#file.sync();
-      this.#unsyncedBytes = 0;
-    }
   }
 
   async #writeFrame(group: Group, kind: Kind): Promise<void> {
@@ -128,7 +126,6 @@ class SnapshotWriter {
     this.#codec.seal(frame, kind, this.#frames, group.payloadBytes, this.bytes);
     await this.#file.write(frame, this.bytes);
     this.bytes += frame.byteLength;
-    this.#unsyncedBytes += frame.byteLength;
   }
 }
 
@@ -138,8 +135,33 @@ export function isEndOf(payload: Uint8Array, frames: number, payloadBytes: numbe
   return getUint64(viewOf(payload), 0) === frames && getUint64(viewOf(payload), 8) === payloadBytes;
 }
 
-/** Removes what the newest snapshot replaces. */
-export async function removeOlder(disk: Disk, directory: string): Promise<void> {
+/**
+ * Removes what the newest snapshot replaces. Large files lose their end bit by bit first: freeing hundreds of
+ * megabytes in one go (and discarding them on the device) makes the log's own sync wait for tens of milliseconds.
+ * A leftover of any length is a leftover, so a crash in between costs nothing.
+ */
+export async function removeOlder(disk: Disk, directory: string, pace: Pace): Promise<void> {
   const { leftovers } = layoutOf(await disk.list(directory), directory);
-  for (const name of leftovers) await disk.remove(`${directory}/${name}`);
+  for (const name of leftovers) {
+    const path = `${directory}/${name}`;
+    await shrink(disk, path, pace);
+    await disk.remove(path);
+  }
+}
+
+/** Freed at once. */
+const SHRINK_BYTES = 4 << 20;
+
+async function shrink(disk: Disk, path: string, pace: Pace): Promise<void> {
+  const file = await disk.open(path, "readWrite");
+  try {
+    for (let size = (await file.size()) - SHRINK_BYTES; size > 0; size -= SHRINK_BYTES) {
+      await pace.step(async () => {
+        await file.truncate(size);
+        await file.sync();
+      });
+    }
+  } finally {
+    await file.close();
+  }
 }

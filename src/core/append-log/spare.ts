@@ -8,6 +8,7 @@
 import type { Clock, Timer } from "../seams/clock.ts";
 import type { Disk } from "../seams/disk.ts";
 import { SPARE_NAME } from "./directory.ts";
+import { Pace } from "./pace.ts";
 import { allocateSpare, discard, isDiskFull, type Spare } from "./segment.ts";
 
 export interface SpareOptions {
@@ -27,6 +28,7 @@ export class SpareKeeper {
   #work: Promise<void> | undefined;
   #retryTimer: Timer | undefined;
   #nextBytes: number;
+  readonly #pace: Pace;
   #isSpaceShort = false;
   #isClosed = false;
 
@@ -34,6 +36,7 @@ export class SpareKeeper {
     this.#options = options;
     this.#onFailure = onFailure;
     this.#nextBytes = options.segmentBytesMin;
+    this.#pace = new Pace(options.clock);
   }
 
   /** True while there is no space for the next segment. */
@@ -43,8 +46,13 @@ export class SpareKeeper {
 
   /** The spare, allocated now if there is none. It stays the spare until `taken`. Throws NX_DISK_FULL. */
   async get(): Promise<Spare> {
-    await this.#work?.catch(() => undefined);
-    if (this.#spare === undefined) await this.#allocate();
+    this.#pace.isUrgent = true;
+    try {
+      await this.#work?.catch(() => undefined);
+      if (this.#spare === undefined) await this.#allocate();
+    } finally {
+      this.#pace.isUrgent = false;
+    }
     return this.#spare as unknown as Spare;
   }
 
@@ -76,7 +84,7 @@ export class SpareKeeper {
   async #allocateNext(): Promise<void> {
     const { disk, directory } = this.#options;
     try {
-      this.#spare = await allocateSpare(disk, directory, this.#nextBytes);
+      this.#spare = await allocateSpare(disk, directory, this.#nextBytes, this.#pace);
       this.#isSpaceShort = false;
     } catch (error) {
       this.#isSpaceShort = isDiskFull(error);

@@ -93,8 +93,9 @@ class RealFile implements DiskFile {
   }
 
   async allocate(size: number): Promise<void> {
-    const zeros = new Uint8Array(Math.min(ZEROS_BYTES, Math.max(size, 1)));
-    for (let offset = await this.size(); offset < size; offset += zeros.byteLength) {
+    const start = await this.size();
+    const zeros = new Uint8Array(Math.max(0, Math.min(ZEROS_BYTES, size - start)));
+    for (let offset = start; offset < size; offset += zeros.byteLength) {
       await this.write(zeros.subarray(0, Math.min(zeros.byteLength, size - offset)), offset);
     }
   }
