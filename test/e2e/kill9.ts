@@ -70,10 +70,6 @@ export async function runKill9({
   for (let round = 1; round <= rounds; round++) {
     const node = await directory.start();
     if (round === 1) await fill(node);
-    else if (durability === "log") {
-      const { log } = (await node.stats()).dht;
-      result.tornTails += (log?.tornBytes ?? 0) > 0 ? 1 : 0;
-    }
     const load = await startLoad(node, writers, random);
     const isAimed = random.integer(2) === 0 && durability === "log";
     if (isAimed) await untilCompaction(directory);
@@ -82,7 +78,7 @@ export async function runKill9({
     await Promise.all(load);
     if (signal === "SIGTERM" && code !== 0) result.violations.push(`round ${round}: it ended with ${code}`);
     result.killsInCompaction += isCompacting(directory) ? 1 : 0;
-    const problems = await verify(directory, writers);
+    const problems = await verify(directory, writers, result);
     result.violations.push(...problems.map((problem) => `seed ${seed}, round ${round}: ${problem}`));
     const newest = newestSnapshot(directory);
     result.compactions += newest > snapshots ? 1 : 0;
@@ -171,8 +167,13 @@ function newestSnapshot(directory: NodeDirectory): number {
 }
 
 /** Starts a node on what is left, compares, and kills it again. */
-async function verify(directory: NodeDirectory, writers: OwnedKeys[]): Promise<string[]> {
+async function verify(
+  directory: NodeDirectory,
+  writers: OwnedKeys[],
+  result: Kill9Result,
+): Promise<string[]> {
   const node = await directory.start();
+  if (((await node.stats()).dht.log?.tornBytes ?? 0) > 0) result.tornTails++;
   const problems: string[] = [];
   for (const writer of writers) {
     await using client = await selected(node, writer);
