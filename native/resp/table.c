@@ -117,6 +117,7 @@ const nx_command nx_commands[] = {
   {"latency|doctor", 2, COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE |
    COMMAND_ASKS_OUTSIDE, 0, 0, 0, NULL},
   {"latency|help", 2, COMMAND_LOADING | COMMAND_STALE | COMMAND_ASKS_OUTSIDE, 0, 0, 0, NULL},
+  {"bgrewriteaof", 1, COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_ASKS_OUTSIDE, 0, 0, 0, NULL},
   {"time", 1, COMMAND_LOADING | COMMAND_STALE | COMMAND_FAST, 0, 0, 0, nx_command_time},
 };
 

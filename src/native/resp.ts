@@ -81,7 +81,7 @@ export const respDefaults: RespSettings = {
   argumentsMax: mebi,
   requestBytesMax: 1024 * mebi,
   inputBytesMax: 2048 * mebi,
-  replySoftBytesMax: mebi,
+  replySoftBytesMax: mebi / 4,
   replyBytesMax: 256 * mebi,
   authenticationRequired: false,
   memoryBytesMax: 0,

@@ -158,9 +158,8 @@ async function measureCompaction(options: Options, report: BenchReport): Promise
   for (const program of options.candidate === "redis"
     ? (["redis"] as const)
     : (["redis", "node-x"] as const)) {
-    const compaction = program === "redis" ? capacity.redisCompaction : capacity.nodeXCompaction;
-    const result = await alone(startServers[program]("log", compaction.settings), (server) =>
-      capacity.measureCompaction(server, compaction, load),
+    const result = await alone(startServers[program]("log"), (server) =>
+      capacity.measureCompaction(server, capacity.rewriting, load),
     );
     const verdict = program === options.candidate ? capacity.compactionVerdict(result) : undefined;
     report.compaction.push({ result, ...(verdict !== undefined && { verdict }) });

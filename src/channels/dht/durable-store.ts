@@ -205,6 +205,14 @@ export class DurableStore implements Durability {
     this.store.setMemoryLimit(bytesMax);
   }
 
+  /** Begins a compaction that somebody asked for; returns why it cannot begin, as a protocol's error text. */
+  requestCompaction(): string | undefined {
+    if (this.#log === undefined) return 'ERR there is no log to rewrite: durability is "memory"';
+    if (this.#compacting !== undefined) return "ERR Background append only file rewriting already in progress";
+    void this.compact();
+    return undefined;
+  }
+
   /** Rewrites the log as a snapshot now, unless that is under way. */
   compact(): Promise<void> {
     this.#compacting ??= this.#compact().finally(() => {

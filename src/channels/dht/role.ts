@@ -113,6 +113,7 @@ class DhtNode implements RunningRole<DhtConfig> {
         latency: this.#latency,
         password: () => this.#password,
         parameters: this.#parameters(),
+        rewriteLog: () => this.#durable.requestCompaction(),
         info: () => this.#info(),
       },
       closeOther,

@@ -196,6 +196,7 @@ export class TestNode {
             latency: new LatencyMonitor(),
             password: () => undefined,
             parameters: [],
+            rewriteLog: () => durable.requestCompaction(),
             info: () => [],
           },
           closeOther,

@@ -96,6 +96,7 @@ export const commandDocs: ReadonlyMap<string, CommandDocs> = new Map([
     ["info", "1.0.0", "O(1)", "State and statistics of the server."],
     ["latency", "2.8.13", "Depends on subcommand", "About slow events."],
     ["memory", "4.0.0", "Depends on subcommand", "About memory."],
+    ["bgrewriteaof", "1.0.0", "O(1)", "Rewrites the log as a snapshot, in the background."],
     ["time", "2.6.0", "O(1)", "The server's time: seconds and microseconds."],
   ]),
 ]);

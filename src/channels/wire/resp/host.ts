@@ -57,6 +57,8 @@ export interface RespHost {
    * of the same name as one of ours adds its fields to it.
    */
   info(): InfoSection[];
+  /** Begins to rewrite the log; why it cannot, as the text of an error, or undefined. */
+  rewriteLog(): string | undefined;
   sessions(): Iterable<RespSession>;
   /** Closes a client after what is being written to it. */
   kill(session: RespSession): void;

@@ -65,6 +65,7 @@ export function testHost(
         },
       },
     ],
+    rewriteLog: () => undefined,
     info: () => [{ name: "memory", fields: { used_memory: 1 } }],
   };
 }
