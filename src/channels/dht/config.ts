@@ -74,6 +74,11 @@ export const dhtConfig = roleSchema({
   ),
   hashRange: key(hashRange, "The part of the hash space that this node shows as its own."),
   limits: limits({
+    keyBytesMax: key(
+      integer(512 * KIBIBYTE, { min: 1, max: 512 * KIBIBYTE }),
+      "The longest key. A longer one is an error.",
+      { isReloadable: true },
+    ),
     valueBytesMax: key(
       integer(512 * MEBIBYTE, { min: 1, max: 512 * MEBIBYTE }),
       "The longest value. A longer one is an error.",

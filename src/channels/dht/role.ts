@@ -25,6 +25,7 @@ type DhtConfig = z.output<typeof dhtConfig>;
 function engineSettings(config: DhtConfig, seed: number): RespSettings {
   return {
     ...respDefaults,
+    keyBytesMax: config.limits.keyBytesMax,
     valueBytesMax: config.limits.valueBytesMax,
     requestBytesMax: config.limits.requestBytesMax,
     replyBytesMax: config.limits.outboxBytesMax,
