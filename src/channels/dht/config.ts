@@ -17,6 +17,7 @@ import {
   roleSchema,
 } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
+import { dhtDialect } from "./ini.ts";
 
 const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;
@@ -99,4 +100,5 @@ export const dhtAbout: RoleAbout<typeof dhtConfig> = {
   config: dhtConfig,
   reloadable: reloadableKeys(dhtConfig),
   reach: { respPort: "redis-cli -h {host} -p {port}" },
+  ini: dhtDialect,
 };

@@ -5,9 +5,10 @@
  * failure nothing else runs any more. It is crash-only: `kill -9` at any moment is a supported way to stop, the
  * role's log takes care of what was acknowledged.
  */
-import { join } from "node:path";
+import { resolve } from "node:path";
 import { realClock } from "../seams/clock.ts";
 import type { LoadedConfig } from "../config/load.ts";
+import { originText } from "../config/origin.ts";
 import { changeText } from "../config/reload.ts";
 import {
   consoleMode,
@@ -133,11 +134,13 @@ class Run {
     const { dataDir } = this.#loaded;
     const { file, statsFile, fileBytesMax: bytesMax, filesMax } = this.#keys;
     for (const name of [file, statsFile]) {
-      const opened = new RotatingFile(join(dataDir, name), { bytesMax, filesMax });
+      const opened = new RotatingFile(resolve(dataDir, name), { bytesMax, filesMax });
       this.#files.push(opened);
       this.#closers.push(() => opened.close());
     }
     this.#logOutput.targets.push({ sink: this.#files[0] as RotatingFile, format: formatText });
+    for (const { level, origin, text } of this.#loaded.notices)
+      this.#log[level](`${originText(origin)}: ${text}`);
   }
 
   /** Resolves with nothing once the instance serves. */
