@@ -13,7 +13,6 @@ import {
   integer,
   key,
   limits,
-  port,
   roleSchema,
 } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
@@ -45,7 +44,10 @@ function hashBound() {
 }
 
 export const dhtConfig = roleSchema({
-  respPort: port(10200, "Port of the Redis protocol (RESP2 and RESP3)."),
+  respPort: key(
+    z.int().min(0).max(65535).nullable().default(10200),
+    "Port of the Redis protocol (RESP2 and RESP3). 0 takes a free port; <dataDir>/ports.json tells which. null: it is not spoken.",
+  ),
   passwordFile: key(
     filePath().optional(),
     "File with the password that clients must give with AUTH. Must not be readable by other users.",

@@ -16,5 +16,6 @@ export const dhtDialect: IniDialect = {
     { section: "Options_Memory", key: "disable_direct_io", note: "dumps are written through the page cache and synced" },
     ...logRules,
   ],
-  defaults: (context) => ({ ...sharedDefaults(context), durability: "dump" }),
+  // The original spoke its own protocol only; what nobody asked for is not opened.
+  defaults: (context) => ({ ...sharedDefaults(context), durability: "dump", respPort: null }),
 }; // prettier-ignore

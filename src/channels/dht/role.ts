@@ -75,7 +75,7 @@ class DhtNode implements RunningRole<DhtConfig> {
         log,
         tls,
         host: config.host,
-        port: config.respPort,
+        port: config.respPort ?? 0,
         durable,
         gate,
         limits: () => this.#limits,
@@ -122,6 +122,7 @@ class DhtNode implements RunningRole<DhtConfig> {
   }
 
   async listen(): Promise<void> {
+    if (this.#config.respPort === null) return;
     this.#respPort = await this.#port.listen();
     this.#context.announcePort("respPort", this.#respPort);
   }
