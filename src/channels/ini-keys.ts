@@ -3,7 +3,7 @@
  * of their generations. Each program's dialect adds its own.
  */
 import { resolve } from "node:path";
-import type { ConvertContext, IniRule } from "../core/config/ini/dialect.ts";
+import type { Converted, ConvertContext, IniRule } from "../core/config/ini/dialect.ts";
 import { absolutePath, boolean, integer, oneOf, secondsAsMs, text } from "../core/config/ini/values.ts";
 
 export const serverRules: readonly IniRule[] = [
@@ -18,6 +18,12 @@ export const serverRules: readonly IniRule[] = [
   { section: "Performance", key: "write_flush_ms", note: "what is written leaves at the end of each turn of the event loop" },
   { section: "Performance", key: "no_delay", note: "TCP_NODELAY is always set" },
 ]; // prettier-ignore
+
+const VERSION_LOG = "log/version.log";
+
+function versionFile(value: string, { workingDirectory }: ConvertContext): Converted {
+  return boolean(resolve(workingDirectory, VERSION_LOG), null)(value);
+}
 
 const levels = oneOf({
   trace: "trace",
@@ -56,7 +62,7 @@ export const logRules: readonly IniRule[] = [
   { section: "LOG.*", key: "propagate", note: oneLog },
   { section: "LOG.*", key: "additive", note: oneLog },
   { section: "PidLock", key: "path", note: "the file lock in the data directory is locked and holds the process id" },
-  { section: "VERSION", key: "default_version_log", to: "log.versionFile", convert: boolean("log/version.log", undefined) },
+  { section: "VERSION", key: "default_version_log", to: "log.versionFile", convert: versionFile },
   { section: "UNIX_SOCKET", key: "path", note: "the admin endpoint is the socket admin.sock in the data directory" },
   { section: "UNIX_SOCKET", key: "mode", note: "admin.sock belongs to its user alone" },
 ]; // prettier-ignore
@@ -67,5 +73,6 @@ export function sharedDefaults({ workingDirectory }: ConvertContext): Record<str
     dataDir: "data",
     "log.file": resolve(workingDirectory, "log/root.log"),
     "log.statsFile": resolve(workingDirectory, "log/stats.log"),
+    "log.versionFile": resolve(workingDirectory, VERSION_LOG),
   };
 }

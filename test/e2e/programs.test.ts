@@ -73,7 +73,9 @@ describe("as dhtnode", () => {
       expect(code).toBe(0);
       const note = "etc/config.ini:7:1: [Server] unix_socket_path has no effect";
       expect(stderr).toContain(note);
-      expect(readFileSync(join(alone.directory, "log/root.log"), "utf8")).toContain(note);
+      const log = (name: string) => readFileSync(join(alone.directory, "log", name), "utf8");
+    expect(log("root.log")).toContain(note);
+    expect(log("version.log")).toMatch(/^\d{4}-.* node-x \S+ commit \S+ bun \S+\n$/);
     },
     60_000,
   );

@@ -28,10 +28,11 @@ const hashRange = crossCheck(
   }),
   {
     path: ["min"],
-    wanted: "a hash that is not above max",
+    wanted: "a hash that is not above max (or the empty range ffffffffffffffff to 0000000000000000)",
     holds: (value) => {
       const { min, max } = value as { min: string; max: string };
-      return min <= max;
+      const isEmpty = min === "f".repeat(16) && max === "0".repeat(16);
+      return min <= max || isEmpty;
     },
   },
 );

@@ -149,6 +149,7 @@ class DhtNode implements RunningRole<DhtConfig> {
       bytesReceived: port.bytesReceived,
       recordsHandled: this.#engine.statistics().commandsTotal,
       connections: port.connections,
+      connectionsMax: this.#config.limits.connections,
       records,
       bytes: keyBytes + valueBytes,
       channels: this.#durable.channels(),

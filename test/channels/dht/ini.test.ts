@@ -106,6 +106,23 @@ mode = 660
     expect(show("log.file")).toEqual([join(path, "log/root.log"), "default"]);
   });
 
+  test("the empty range of the originals", async () => {
+    const { show, problems } = await load(
+      server
+        .replace("0x0000000000000000", "FFFFFFFFFFFFFFFF")
+        .replace("7FFFFFFFFFFFFFFF", "0000000000000000"),
+    );
+    expect(problems).toEqual([]);
+    expect(show("hashRange.max")[0]).toBe("0000000000000000");
+  });
+
+  test("a line at each start goes to log/version.log unless it is switched off", async () => {
+    const { show, path } = await load(server);
+    expect(show("log.versionFile")).toEqual([join(path, "log/version.log"), "default"]);
+    const { show: showOff } = await load(`${server}[VERSION]\ndefault_version_log = false\n`);
+    expect(showOff("log.versionFile")).toEqual([null, "etc/config.ini:7:23"]);
+  });
+
   test("a second file is laid over the first", async () => {
     const { show } = await load(`${server}connection_limit = 1\n`, "[Server]\nconnection_limit = 2\n");
     expect(show("limits.connections")).toEqual([2, "etc/2.ini:2:20"]);
