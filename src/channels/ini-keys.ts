@@ -11,7 +11,7 @@ export const serverRules: readonly IniRule[] = [
   { section: "Server", key: "port", to: "port", convert: integer, required: "the port to listen on" },
   { section: "Server", key: "data_dir", to: "dataDir", convert: text },
   { section: "Server", key: "connection_limit", to: "limits.connections", convert: integer },
-  { section: "Server", key: "backlog", note: "the kernel's net.core.somaxconn bounds the queue of new connections" },
+  { section: "Server", key: "backlog", note: "512 new connections may wait to be accepted, fewer where net.core.somaxconn says so" },
   { section: "Server", key: "unix_socket_path", note: "the admin endpoint is the socket admin.sock in the data directory" },
   { section: "Server", key: "neoport", note: "the neo protocol is not spoken" },
   { section: "Server", key: "cpu", note: "pin the process from outside: taskset, or CPUAffinity= of its unit" },
