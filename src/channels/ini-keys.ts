@@ -15,7 +15,7 @@ export const serverRules: readonly IniRule[] = [
   { section: "Server", key: "unix_socket_path", note: "the admin endpoint is the socket admin.sock in the data directory" },
   { section: "Server", key: "neoport", note: "the neo protocol is not spoken" },
   { section: "Server", key: "cpu", note: "pin the process from outside: taskset, or CPUAffinity= of its unit" },
-  { section: "Performance", key: "write_flush_ms", note: "what is written leaves at the end of each turn of the event loop" },
+  { section: "Performance", key: "write_flush_ms", to: "swarm.writeFlushMs", convert: integer },
   { section: "Performance", key: "no_delay", note: "TCP_NODELAY is always set" },
 ]; // prettier-ignore
 

@@ -31,6 +31,8 @@ export interface RoleContext<Config> extends World {
   dataDir: string;
   log: Log;
   metrics: Metrics;
+  /** Absolute path of the INI file that the value of this key came from, for roles that rewrite it in place. */
+  iniFileOf?(key: string): string | undefined;
   /** From the key `tls`, read and checked; undefined when listeners are plain. */
   tls: TlsMaterial | undefined;
   /** What `start` is doing, e.g. `loading snapshot-4.nxl: 37 %`; `/readyz` and the service manager show it. */

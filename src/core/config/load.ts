@@ -60,6 +60,8 @@ export interface LoadedConfig<Config = Record<string, unknown>> {
   config: Config;
   schema: z.ZodObject;
   origins: Origins;
+  /** Absolute path of the INI file that the value of this key came from; undefined when it came from elsewhere. */
+  iniFileOf(key: string): string | undefined;
   /** What `run` logs and `check` prints, in the order of the file. */
   notices: Notice[];
 }
@@ -90,7 +92,7 @@ export interface LoadOutcome {
 
 /** Like `loadConfig`, but returns the problems. Throws only when the file cannot be read. */
 export async function tryLoadConfig(sources: ConfigSources, catalog: SchemaCatalog): Promise<LoadOutcome> {
-  const { parsed, claim, notices, defaults } = await readSource(sources, catalog);
+  const { parsed, claim, notices, defaults, isIni } = await readSource(sources, catalog);
   const problems = parsed.problems;
   const role = roleOf(parsed, sources, claim?.role, catalog.names);
   if (role === undefined) return { config: undefined, problems, notices, role };
@@ -135,22 +137,31 @@ export async function tryLoadConfig(sources: ConfigSources, catalog: SchemaCatal
     schema,
     origins: draft.origins,
     notices,
+    iniFileOf(key: string) {
+      const origin = draft.origins.exact(key.split("."));
+      return isIni && origin.kind === "file" ? resolve(sources.workingDirectory, origin.file) : undefined;
+    },
   };
   return { config: loaded, problems, notices, role };
 }
 
 /** The file's value with its places, and what its name or its contents say about role and instance. */
-async function readSource(sources: ConfigSources, catalog: SchemaCatalog): Promise<IniSource> {
+async function readSource(
+  sources: ConfigSources,
+  catalog: SchemaCatalog,
+): Promise<IniSource & { isIni: boolean }> {
   const files = [sources.file, ...(sources.furtherFiles ?? [])].map((file) => {
     return { file, bytes: readConfigFile(resolve(sources.workingDirectory, file)) };
   });
   const [first] = files;
-  if (first !== undefined && isIni(first.file, first.bytes)) return readIni(files, sources, catalog);
+  if (first !== undefined && isIni(first.file, first.bytes))
+    return { ...(await readIni(files, sources, catalog)), isIni: true };
   return {
     parsed: parseBytes(sources.file, first?.bytes ?? new Uint8Array(0)),
     claim: claimOfFileName(sources.file, catalog.names),
     notices: [],
     defaults: {},
+    isIni: false,
   };
 }
 

@@ -38,6 +38,7 @@ async function load(...texts: string[]) {
       return [value, originText(outcome.config?.origins.exact(path) ?? { kind: "default" })];
     };
     return {
+      config: outcome.config,
       show,
       path: directory.path,
       problems: outcome.problems.map(problemText),
@@ -172,6 +173,13 @@ test("every known key has one rule", () => {
       rule.key,
     ]);
   expect(dhtDialect.rules.filter(isSetting).length).toBeGreaterThan(15);
+});
+
+test("the file that a value came from is known, to rewrite it there", async () => {
+  const { config } = await load(server, "[Server]\nmaxval = ffffffffffffffff\n");
+  expect(config?.iniFileOf("hashRange.min")).toEndWith("/etc/config.ini");
+  expect(config?.iniFileOf("hashRange.max")).toEndWith("/etc/2.ini");
+  expect(config?.iniFileOf("respPort")).toBeUndefined();
 });
 
 describe("on the command line", () => {

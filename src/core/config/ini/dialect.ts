@@ -19,9 +19,9 @@ interface RuleName {
   key: string;
 }
 
-/** A key that sets a key of ours. Where several rules set the same one, the last of the table counts. */
+/** A key that sets keys of ours. Where several rules set the same one, the last of the table counts. */
 export interface SettingRule extends RuleName {
-  to: string;
+  to: string | readonly string[];
   convert(text: string, context: ConvertContext): Converted;
   /** What a file without this key gets told; undefined when the key may be absent. */
   required?: string;
@@ -43,6 +43,8 @@ export interface IniDialect {
   /** Our keys where the original's default is not ours. Each is applied when nothing else sets the key. */
   defaults(context: ConvertContext): Record<string, unknown>;
 }
+
+export const targetsOf = ({ to }: SettingRule): readonly string[] => (typeof to === "string" ? [to] : to);
 
 export const isSetting = (rule: IniRule): rule is SettingRule => "to" in rule;
 

@@ -11,7 +11,14 @@ import { nearest } from "../nearest.ts";
 import type { Origin } from "../origin.ts";
 import type { JsonObject } from "../parse.ts";
 import { excerpt, type Notice } from "../problem.ts";
-import { isSetting, matches, type ConvertContext, type IniDialect, type SettingRule } from "./dialect.ts";
+import {
+  isSetting,
+  matches,
+  targetsOf,
+  type ConvertContext,
+  type IniDialect,
+  type SettingRule,
+} from "./dialect.ts";
 import type { IniEntry, IniText } from "./parse.ts";
 
 /** Fills `ini.parsed` (value, places, problems); returns what is worth telling. */
@@ -31,27 +38,28 @@ export function mapIni(
       if (rule.required !== undefined) reportMissing(ini, rule);
       continue;
     }
-    if (schemaAt(schema, rule.to.split(".")) === undefined) {
-      notices.push({
-        level: "info",
-        origin: at(entry),
-        text: `${nameOf(entry)} has no counterpart here and is ignored`,
-      });
+    const targets = targetsOf(rule).filter((name) => schemaAt(schema, name.split(".")) !== undefined);
+    if (targets.length === 0) {
+      const text = `${nameOf(entry)} has no counterpart here and is ignored`;
+      notices.push({ level: "info", origin: at(entry), text });
       continue;
     }
     const converted = rule.convert(entry.value, context);
     if (converted === undefined) continue;
     if ("wanted" in converted) {
-      ini.parsed.mistake(entry.valueOffset, rule.to.split("."), converted.wanted, quoted(entry.value));
+      const path = (targets[0] ?? "").split(".");
+      ini.parsed.mistake(entry.valueOffset, path, converted.wanted, quoted(entry.value));
       continue;
     }
-    const earlier = owners.get(rule.to);
-    if (earlier !== undefined && earlier.value !== converted.value) {
-      const text = `${nameOf(earlier.entry)} is overruled by ${nameOf(entry)}: here both are ${rule.to}`;
-      notices.push({ level: "info", origin: at(earlier.entry), text });
+    for (const name of targets) {
+      const earlier = owners.get(name);
+      if (earlier !== undefined && earlier.value !== converted.value) {
+        const text = `${nameOf(earlier.entry)} is overruled by ${nameOf(entry)}: here both are ${name}`;
+        notices.push({ level: "info", origin: at(earlier.entry), text });
+      }
+      owners.set(name, { entry, value: converted.value });
+      set(ini, name.split("."), converted.value, entry);
     }
-    owners.set(rule.to, { entry, value: converted.value });
-    set(ini, rule.to.split("."), converted.value, entry);
   }
   return notices.sort((one, other) => lineOf(one) - lineOf(other));
 }
@@ -97,7 +105,7 @@ function reportMissing(ini: IniText, rule: SettingRule): void {
   const offset = ini.sections.get(rule.section) ?? 0;
   ini.parsed.mistake(
     offset,
-    rule.to.split("."),
+    (targetsOf(rule)[0] ?? "").split("."),
     `[${rule.section}] ${rule.key}, ${rule.required}`,
     "nothing",
   );

@@ -1,7 +1,7 @@
 /** The page docs/config-ini.md, written from the dialects that the program itself uses. */
 import type { RoleAbout } from "../../role.ts";
 import { schemaAt } from "../keys.ts";
-import { isSetting, type IniDialect, type IniRule } from "./dialect.ts";
+import { isSetting, targetsOf, type IniDialect, type IniRule } from "./dialect.ts";
 
 const introduction = `# INI files of the original programs
 
@@ -59,6 +59,7 @@ function sectionOf(about: RoleAbout, dialect: IniDialect): string {
 
 function meaningOf(rule: IniRule, about: RoleAbout): string {
   if (!isSetting(rule)) return `no effect: ${rule.note}`;
-  if (schemaAt(about.config, rule.to.split(".")) === undefined) return "no counterpart";
-  return `\`${rule.to}\`${rule.required === undefined ? "" : ", required"}`;
+  const targets = targetsOf(rule).filter((name) => schemaAt(about.config, name.split(".")) !== undefined);
+  if (targets.length === 0) return "no counterpart";
+  return `${targets.map((name) => `\`${name}\``).join(", ")}${rule.required === undefined ? "" : ", required"}`;
 }

@@ -13,6 +13,13 @@ export function secondsAsMs(value: string): Converted {
   return /^\d{1,12}$/.test(value) ? { value: Number(value) * 1000 } : { wanted: "a whole number of seconds" };
 }
 
+/** `1.1` is 110. */
+export function factorAsPercent(value: string): Converted {
+  return /^\d{1,6}(\.\d{1,6})?$/.test(value)
+    ? { value: Math.round(Number(value) * 100) }
+    : { wanted: "a factor such as 1.1" };
+}
+
 /** `true` or `false`, each with the value it stands for; undefined sets nothing. */
 export function boolean(whenTrue: unknown, whenFalse: unknown) {
   return (value: string): Converted => {
