@@ -1,11 +1,14 @@
 /**
  * The entry point of the executable: hands the process's words and streams to the command line.
  *
- * Nothing else is loaded here: the verb decides. Output is written synchronously, so that nothing is lost
+ * Called by the name of an original program (`dhtnode`), it is that program. Nothing else is loaded here: the verb decides. Output is written synchronously, so that nothing is lost
  * when the process ends right after.
  */
-import { writeSync } from "node:fs";
+import { readFileSync, writeSync } from "node:fs";
+import { basename } from "node:path";
 import { runCommandLine } from "./cli/main.ts";
+import { isProgram, runProgram } from "./cli/programs.ts";
+import { buildInfo } from "./core/build-info.ts";
 import { errnoOf, NxError } from "./core/errors.ts";
 import type { Output } from "./cli/verb.ts";
 
@@ -45,10 +48,24 @@ function writeError(text: string): void {
   writeFully(2, text);
 }
 
-const exitCode = await runCommandLine(process.argv.slice(2), {
+/** The name that the executable was called by: inside it, argv[0] is "bun" and the path has no symbolic links. */
+function calledName(): string {
+  if (!buildInfo.isCompiled) return "";
+  try {
+    return basename(readFileSync("/proc/self/cmdline", "utf8").split("\0", 1)[0] ?? "");
+  } catch {
+    return "";
+  }
+}
+
+const words = process.argv.slice(2);
+const surroundings = {
   environment: process.env,
   workingDirectory: process.cwd(),
   stdout: { ...describe(process.stdout), write: writeOut },
   stderr: { ...describe(process.stderr), write: writeError },
-});
-process.exit(exitCode);
+};
+const name = calledName();
+process.exit(
+  isProgram(name) ? await runProgram(name, words, surroundings) : await runCommandLine(words, surroundings),
+);

@@ -49,6 +49,7 @@ export function roleEntry(name: string): RoleEntry {
 export const schemaCatalog: SchemaCatalog = {
   names: roleNames,
   schemaOf: async (name): Promise<z.ZodObject> => (await roleEntry(name).about()).config,
+  dialectOf: async (name) => (await roleEntry(name).about()).ini,
 };
 
 /** Default ports of a role: every key of its schema that is a port with a default. */

@@ -39,7 +39,7 @@ export const checkVerb = defineVerb({
     const { filesOf } = await import("./config-files.ts");
     const { checkConfigs } = await import("../core/config/check.ts");
     const { schemaCatalog } = await import("../roles.ts");
-    const { problemText } = await import("../core/config/problem.ts");
+    const { noticeText, problemText } = await import("../core/config/problem.ts");
     const files = [...new Set([args.file, ...rest].flatMap((word) => filesOf(word, workingDirectory)))];
     const result = await checkConfigs(
       files,
@@ -55,10 +55,12 @@ export const checkVerb = defineVerb({
         dataDir,
       }));
       const problems = result.problems.map((problem) => ({ ...problem, text: problemText(problem) }));
-      printJson(stdout, { ok: exit === Exit.ok, instances, problems });
+      const notices = result.notices.map((notice) => ({ ...notice, text: noticeText(notice) }));
+      printJson(stdout, { ok: exit === Exit.ok, instances, problems, notices });
       return exit;
     }
     const colors = colorsFor(stdout, environment);
+    for (const notice of result.notices) stdout.write(`${noticeText(notice)}\n`);
     for (const problem of result.problems) stdout.write(`${problemText(problem)}\n`);
     if (exit === Exit.ok) {
       for (const loaded of result.loaded)

@@ -1,5 +1,5 @@
 /**
- * Writes the files that are made from the program's own tables: configs/, docs/config.md, docs/errors.md,
+ * Writes the files that are made from the program's own tables: configs/, docs/config.md, docs/config-ini.md, docs/errors.md,
  * docs/commands.md.
  *
  *   bun src/cli/generate.ts        after a schema, an error or a verb changed
@@ -8,6 +8,7 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { iniReference } from "../core/config/ini/reference.ts";
 import { configReference, errorReference } from "../core/config/reference.ts";
 import { roles } from "../roles.ts";
 import { commandReference } from "./commands-page.ts";
@@ -18,7 +19,9 @@ import { allSamples, type Files } from "./samples.ts";
 export async function generatedFiles(): Promise<Files> {
   const files: Files = new Map();
   for (const [path, text] of await allSamples()) files.set(`configs/${path}`, text);
-  files.set("docs/config.md", configReference(await Promise.all(roles.map((role) => role.about()))));
+  const abouts = await Promise.all(roles.map((role) => role.about()));
+  files.set("docs/config.md", configReference(abouts));
+  files.set("docs/config-ini.md", iniReference(abouts));
   files.set("docs/errors.md", errorReference());
   files.set("docs/commands.md", await commandReference(rootVerb));
   return files;

@@ -21,7 +21,7 @@ function valueWord(definition: ArgDef): string {
 
 /** `node-x run ROLE --config=FILE [--set=KEY=VALUE]…` */
 export function usageLine(verb: Verb, path: readonly string[]): string {
-  const words = ["node-x", ...path];
+  const words = path.length === 0 ? [verb.name] : ["node-x", ...path];
   if (Object.keys(verb.subVerbs).length > 0) return [...words, "VERB …"].join(" ");
   for (const [name, definition] of Object.entries(verb.args)) {
     if (definition.type === "positional") {
@@ -73,7 +73,8 @@ export async function helpText(
     optionText(definition),
   ]);
   const builtIn: [string, string][] = [["-h, --help", "Show this help"]];
-  if (path.length === 0) builtIn.push(["--version", "Show the version (`node-x version` shows more)"]);
+  if (path.length === 0 && verb.args.version === undefined)
+    builtIn.push(["--version", "Show the version (`node-x version` shows more)"]);
   lines.push("", title("Options"), ...describe([...optionRows, ...builtIn]));
   lines.push("", title("Examples"));
   for (const example of verb.examples)

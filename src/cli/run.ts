@@ -1,4 +1,5 @@
 /** `node-x run`: one role in the foreground. A service manager runs exactly this. */
+import type { ConfigSources } from "../core/config/load.ts";
 import { defineVerb } from "./verb.ts";
 
 export const runVerb = defineVerb({
@@ -36,19 +37,18 @@ export const runVerb = defineVerb({
   ],
   async run(call) {
     const { args, environment, workingDirectory } = call;
-    const { roleEntry, schemaCatalog } = await import("../roles.ts");
-    const entry = roleEntry(args.role);
-    const { loadConfig } = await import("../core/config/load.ts");
-    const sources = {
-      file: args.config,
-      role: args.role,
-      environment,
-      sets: call.all("set"),
-      workingDirectory,
-    };
-    const readConfig = () => loadConfig(sources, schemaCatalog);
-    const loaded = await readConfig();
-    const [role, { runRole }] = await Promise.all([entry.load(), import("../core/kernel/process-mode.ts")]);
-    return runRole(role, loaded, { reloadConfig: readConfig, environment });
+    const sets = call.all("set");
+    return runConfigured({ file: args.config, role: args.role, environment, sets, workingDirectory });
   },
 });
+
+/** Runs the role of these sources until it has stopped; resolves with the exit code. */
+export async function runConfigured(sources: ConfigSources & { role: string }): Promise<number> {
+  const { roleEntry, schemaCatalog } = await import("../roles.ts");
+  const entry = roleEntry(sources.role);
+  const { loadConfig } = await import("../core/config/load.ts");
+  const readConfig = () => loadConfig(sources, schemaCatalog);
+  const loaded = await readConfig();
+  const [role, { runRole }] = await Promise.all([entry.load(), import("../core/kernel/process-mode.ts")]);
+  return runRole(role, loaded, { reloadConfig: readConfig, environment: sources.environment });
+}

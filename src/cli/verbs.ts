@@ -2,6 +2,7 @@
  * The table of verbs: one line each, loaded when it is asked for, so that `node-x version` does not pay for
  * the rest.
  */
+import { familyVerbs } from "../family-verbs.ts";
 import type { VerbTable } from "./verb.ts";
 
 export const verbs: VerbTable = {
@@ -13,6 +14,7 @@ export const verbs: VerbTable = {
   config: async () => (await import("./config.ts")).configVerb,
   health: async () => (await import("./health.ts")).healthVerb,
   bench: async () => (await import("./bench.ts")).benchVerb,
+  ...familyVerbs,
   doctor: async () => (await import("./doctor.ts")).doctorVerb,
   selftest: async () => (await import("./selftest.ts")).selftestVerb,
   tls: async () => (await import("./tls.ts")).tlsVerb,

@@ -77,7 +77,8 @@ export class LocalCluster {
 
   /** A taken port or a directory in use is told before anything starts. */
   async #assertFree(): Promise<void> {
-    for (const { instance, file, dataDir, config, schema, role, origins } of this.#options.members) {
+    for (const member of this.#options.members) {
+      const { instance, file, dataDir } = member;
       const socket = join(dataDir, "admin.sock");
       const running = await adminGet(socket, "/livez", REQUEST_MS).catch(() => undefined);
       if (running !== undefined) {
@@ -85,7 +86,7 @@ export class LocalCluster {
           hint: "stop it first: it may belong to another `node-x up`",
         });
       }
-      for (const use of portsOf({ instance, file, dataDir, config, schema, role, origins })) {
+      for (const use of portsOf(member)) {
         const finding = await checkPort(use);
         if (finding.verdict === "ok") continue;
         throw new NxError(

@@ -6,6 +6,7 @@
  */
 import type { Hono } from "hono";
 import type { z } from "zod";
+import type { IniDialect } from "./config/ini/dialect.ts";
 import type { Clock } from "./seams/clock.ts";
 import type { Disk } from "./seams/disk.ts";
 import type { Log } from "./logging/log.ts";
@@ -30,6 +31,8 @@ export interface RoleContext<Config> extends World {
   dataDir: string;
   log: Log;
   metrics: Metrics;
+  /** Absolute path of the INI file that the value of this key came from, for roles that rewrite it in place. */
+  iniFileOf?(key: string): string | undefined;
   /** From the key `tls`, read and checked; undefined when listeners are plain. */
   tls: TlsMaterial | undefined;
   /** What `start` is doing, e.g. `loading snapshot-4.nxl: 37 %`; `/readyz` and the service manager show it. */
@@ -86,6 +89,8 @@ export interface RoleDefinition<Schema extends z.ZodObject> {
   reloadable: string[];
   /** How people reach it, by port key: `{ respPort: "redis-cli -h {host} -p {port}" }`. `node-x up` prints it. */
   reach?: Record<string, string>;
+  /** How it reads the INI files of the original program that it replaces. */
+  ini?: IniDialect;
   /** Resolves when the instance serves. Throws NxError when it cannot. */
   start(context: RoleContext<z.output<Schema>>): Promise<RunningRole<z.output<Schema>>>;
   /** The role's load generator, run by `node-x bench <role>`. */
@@ -95,7 +100,7 @@ export interface RoleDefinition<Schema extends z.ZodObject> {
 /** What a role says of itself without its code: enough for `check`, `init`, `roles` and the docs. */
 export type RoleAbout<Schema extends z.ZodObject = z.ZodObject> = Pick<
   RoleDefinition<Schema>,
-  "name" | "summary" | "durability" | "config" | "reloadable" | "reach"
+  "name" | "summary" | "durability" | "config" | "reloadable" | "reach" | "ini"
 >;
 
 /** Takes the words after `node-x bench <role>`; returns an exit code. Throws NxError for wrong words or no server. */

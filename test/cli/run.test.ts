@@ -67,7 +67,7 @@ test("a configuration with mistakes stops run before anything is created", async
   const { code, stderr } = await cli(["run", "dht", "-c", "bad.dht0.json"], { cwd });
   expect(code).toBe(78);
   expect(stderr).toStartWith(
-    "error: 2 mistakes\n  bad.dht0.json:1:15: respPort: wanted an integer from 0 to 65535, got -1\n",
+    "error: 2 mistakes\n  bad.dht0.json:1:15: respPort: wanted an integer from 0 to 65535 or null, got -1\n",
   );
   expect(existsSync(join(cwd, "bad.dht0"))).toBe(false);
 });

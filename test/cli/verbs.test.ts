@@ -27,7 +27,7 @@ describe("check", () => {
     const { code, stdout } = await cli(["check", "bad", "dht.json"], { cwd });
     expect(code).toBe(78);
     expect(stdout.split("\n")).toEqual([
-      "bad.dht0.json:1:15: respPort: wanted an integer from 0 to 65535, got -1",
+      "bad.dht0.json:1:15: respPort: wanted an integer from 0 to 65535 or null, got -1",
       'bad.hub0.json:1:11: port: wanted an integer from 0 to 65535, got "x"',
       "2 mistakes in 3 files",
       "",

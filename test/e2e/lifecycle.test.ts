@@ -18,7 +18,7 @@ test("configuration errors end with 78, all at once, each with its place", async
   const { code, stderr } = await directory.runToEnd(["run", "dht", "--config", "dht.json"]);
   expect(code).toBe(78);
   expect(stderr).toStartWith("error: 3 mistakes\n");
-  expect(stderr).toContain("dht.json:2:15: respPort: wanted an integer from 0 to 65535, got 70000");
+  expect(stderr).toContain("dht.json:2:15: respPort: wanted an integer from 0 to 65535 or null, got 70000");
   expect(stderr).toContain(
     'dht.json:3:3: durabilty: wanted a known key, got "durabilty" (did you mean "durability"?)',
   );

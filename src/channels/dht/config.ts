@@ -13,10 +13,10 @@ import {
   integer,
   key,
   limits,
-  port,
   roleSchema,
 } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
+import { dhtDialect } from "./ini.ts";
 
 const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;
@@ -28,10 +28,11 @@ const hashRange = crossCheck(
   }),
   {
     path: ["min"],
-    wanted: "a hash that is not above max",
+    wanted: "a hash that is not above max (or the empty range ffffffffffffffff to 0000000000000000)",
     holds: (value) => {
       const { min, max } = value as { min: string; max: string };
-      return min <= max;
+      const isEmpty = min === "f".repeat(16) && max === "0".repeat(16);
+      return min <= max || isEmpty;
     },
   },
 );
@@ -44,7 +45,10 @@ function hashBound() {
 }
 
 export const dhtConfig = roleSchema({
-  respPort: port(10200, "Port of the Redis protocol (RESP2 and RESP3)."),
+  respPort: key(
+    z.int().min(0).max(65535).nullable().default(10200),
+    "Port of the Redis protocol (RESP2 and RESP3). 0 takes a free port; <dataDir>/ports.json tells which. null: it is not spoken.",
+  ),
   passwordFile: key(
     filePath().optional(),
     "File with the password that clients must give with AUTH. Must not be readable by other users.",
@@ -74,6 +78,11 @@ export const dhtConfig = roleSchema({
   ),
   hashRange: key(hashRange, "The part of the hash space that this node shows as its own."),
   limits: limits({
+    keyBytesMax: key(
+      integer(512 * KIBIBYTE, { min: 1, max: 512 * KIBIBYTE }),
+      "The longest key. A longer one is an error.",
+      { isReloadable: true },
+    ),
     valueBytesMax: key(
       integer(512 * MEBIBYTE, { min: 1, max: 512 * MEBIBYTE }),
       "The longest value. A longer one is an error.",
@@ -94,4 +103,5 @@ export const dhtAbout: RoleAbout<typeof dhtConfig> = {
   config: dhtConfig,
   reloadable: reloadableKeys(dhtConfig),
   reach: { respPort: "redis-cli -h {host} -p {port}" },
+  ini: dhtDialect,
 };

@@ -208,7 +208,8 @@ export class DurableStore implements Durability {
   /** Begins a compaction that somebody asked for; returns why it cannot begin, as a protocol's error text. */
   requestCompaction(): string | undefined {
     if (this.#log === undefined) return 'ERR there is no log to rewrite: durability is "memory"';
-    if (this.#compacting !== undefined) return "ERR Background append only file rewriting already in progress";
+    if (this.#compacting !== undefined)
+      return "ERR Background append only file rewriting already in progress";
     void this.compact();
     return undefined;
   }

@@ -19,6 +19,7 @@ export interface DhtFigures {
   bytesReceived: number;
   recordsHandled: number;
   connections: number;
+  connectionsMax: number;
   records: number;
   bytes: number;
   channels: ChannelFigures[];
@@ -35,6 +36,10 @@ export class StatsLine {
       ["bytes_sent", figures.bytesSent - this.#sent],
       ["bytes_received", figures.bytesReceived - this.#received],
       ["handling_connections", figures.connections],
+      [
+        "handling_connections_pcnt",
+        Math.round((figures.connections / figures.connectionsMax) * 10_000) / 100,
+      ],
       ["records_handled", figures.recordsHandled - this.#handled],
       ["total_bytes", figures.bytes],
       ["total_records", figures.records],

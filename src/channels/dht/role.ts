@@ -25,6 +25,7 @@ type DhtConfig = z.output<typeof dhtConfig>;
 function engineSettings(config: DhtConfig, seed: number): RespSettings {
   return {
     ...respDefaults,
+    keyBytesMax: config.limits.keyBytesMax,
     valueBytesMax: config.limits.valueBytesMax,
     requestBytesMax: config.limits.requestBytesMax,
     replyBytesMax: config.limits.outboxBytesMax,
@@ -74,7 +75,7 @@ class DhtNode implements RunningRole<DhtConfig> {
         log,
         tls,
         host: config.host,
-        port: config.respPort,
+        port: config.respPort ?? 0,
         durable,
         gate,
         limits: () => this.#limits,
@@ -121,6 +122,7 @@ class DhtNode implements RunningRole<DhtConfig> {
   }
 
   async listen(): Promise<void> {
+    if (this.#config.respPort === null) return;
     this.#respPort = await this.#port.listen();
     this.#context.announcePort("respPort", this.#respPort);
   }
@@ -147,6 +149,7 @@ class DhtNode implements RunningRole<DhtConfig> {
       bytesReceived: port.bytesReceived,
       recordsHandled: this.#engine.statistics().commandsTotal,
       connections: port.connections,
+      connectionsMax: this.#config.limits.connections,
       records,
       bytes: keyBytes + valueBytes,
       channels: this.#durable.channels(),

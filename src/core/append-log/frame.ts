@@ -193,8 +193,21 @@ export class FrameCodec {
 }
 
 /** The error of everything that is stored but wrong. */
-export function corrupt(path: string, offset: number, what: string): NxError {
-  return new NxError("NX_DATA_CORRUPT", `${path}, byte ${offset}: ${what}`, {
-    hint: "restore this directory from a backup or a replica; it was left as it is",
-  });
+export class CorruptError extends NxError {
+  readonly path: string;
+  readonly offset: number;
+  readonly what: string;
+
+  constructor(path: string, offset: number, what: string) {
+    super("NX_DATA_CORRUPT", `${path}, byte ${offset}: ${what}`, {
+      hint: "restore this directory from a backup or a replica; it was left as it is",
+    });
+    this.path = path;
+    this.offset = offset;
+    this.what = what;
+  }
+}
+
+export function corrupt(path: string, offset: number, what: string): CorruptError {
+  return new CorruptError(path, offset, what);
 }

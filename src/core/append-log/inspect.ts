@@ -7,18 +7,30 @@
  * leaves it.
  */
 import type { Crc32c } from "../crc32c.ts";
-import type { Disk } from "../seams/disk.ts";
+import type { Disk, DiskFile } from "../seams/disk.ts";
 import { NxError } from "../errors.ts";
 import { layoutOf, segmentName, snapshotName, type LogLayout } from "./directory.ts";
-import { corrupt, FileKind } from "./frame.ts";
+import { CorruptError, FileKind } from "./frame.ts";
 import { checkName, checkSegmentEnd, checkSnapshotEnd, withFile } from "./recover.ts";
-import { scanFile, type OnFrame, type Scan } from "./scan.ts";
+import { scanFile, type OnFrame, type Scan, type ScanOptions } from "./scan.ts";
 
 export interface InspectOptions {
   disk: Disk;
   directory: string;
   crc32c: Crc32c;
   readChunkBytes?: number;
+  /** Of the owner; a file with another one is a problem. */
+  payloadFormat?: number;
+  /** Sees every payload that is intact, in order. An NxError that it throws is a problem of that file. */
+  onFrame?: OnFrame;
+}
+
+/** Something that is wrong with a file: where and what. */
+export interface LogProblem {
+  path: string;
+  /** Undefined when it is the file as a whole. */
+  offset: number | undefined;
+  what: string;
 }
 
 export interface LogFileReport {
@@ -35,8 +47,8 @@ export interface LogFileReport {
   isSealed: boolean;
   /** Of a torn tail that the next start would cut. */
   tornBytes: number;
-  /** File, byte and what is wrong; undefined when the file is whole. */
-  problem: string | undefined;
+  /** Undefined when the file is whole. */
+  problem: LogProblem | undefined;
 }
 
 export interface LogReport {
@@ -44,7 +56,7 @@ export interface LogReport {
   /** Replaced or unfinished files that the next start would remove. */
   leftovers: string[];
   /** Everything that would keep the log from opening, the files' problems included. */
-  problems: string[];
+  problems: LogProblem[];
 }
 
 interface Member {
@@ -64,8 +76,8 @@ export async function inspectLog(options: InspectOptions): Promise<LogReport> {
   try {
     layout = layoutOf(await disk.list(directory), directory);
   } catch (error) {
-    if (!(error instanceof NxError) || error.code !== "NX_DATA_CORRUPT") throw error;
-    report.problems.push(error.message);
+    if (!(error instanceof CorruptError)) throw error;
+    report.problems.push(problemOf(error, directory));
     return report;
   }
   report.leftovers = layout.leftovers;
@@ -74,7 +86,7 @@ export async function inspectLog(options: InspectOptions): Promise<LogReport> {
     const { file, scan } = await inspectFile(options, member);
     if (file.problem === undefined && scan !== undefined) {
       const gap = gapBefore(scan, end);
-      if (gap !== undefined) file.problem = corrupt(`${directory}/${member.name}`, 0, gap).message;
+      if (gap !== undefined) file.problem = { path: `${directory}/${member.name}`, offset: 0, what: gap };
       const isSegment = member.kind === FileKind.segment;
       end = {
         position: scan.header.position + (isSegment ? scan.payloadBytes : 0),
@@ -87,57 +99,145 @@ export async function inspectLog(options: InspectOptions): Promise<LogReport> {
   return report;
 }
 
+/** A run of bytes that could not be used. */
+export interface Loss extends LogProblem {
+  offset: number;
+  /** 0 when nobody knows, as of a file that is missing. */
+  bytes: number;
+  /** The unfinished group that a crash leaves at the very end: nothing of it was acknowledged. */
+  isTornTail: boolean;
+}
+
 export interface Salvaged {
   frames: number;
   payloadBytes: number;
-  /** What had to be left out, each with file and byte. */
-  losses: string[];
 }
 
 /**
  * Hands over every payload that is intact, in order, and skips what is damaged: the last resort when there is
- * neither a backup nor a replica. What lies behind a loss may contradict what came before; the owner decides.
+ * neither a backup nor a replica. `onLoss` hears of each gap before what lies behind it is handed over, which may
+ * contradict what came before; the owner decides.
  */
-export async function salvageLog(options: InspectOptions, onFrame: OnFrame): Promise<Salvaged> {
+export async function salvageLog(
+  options: InspectOptions,
+  onFrame: OnFrame,
+  onLoss: (loss: Loss) => void,
+): Promise<Salvaged> {
   const { disk, directory } = options;
-  const salvaged: Salvaged = { frames: 0, payloadBytes: 0, losses: [] };
-  const names = (await disk.list(directory)).map((entry) => entry.name);
-  const snapshots = names.filter((name) => /^snapshot-\d+\.nxl$/.test(name));
-  const segments = names.filter((name) => /^log-\d+\.nxl$/.test(name));
-  for (const name of [...snapshots.slice(-1), ...segments]) {
-    const path = `${directory}/${name}`;
-    try {
-      await withFile(disk, path, "read", async (file) => {
-        const count: OnFrame = (payload, source) => {
-          salvaged.frames += 1;
-          salvaged.payloadBytes += payload.byteLength;
-          onFrame(payload, source);
-        };
-        for (let resumeAt: number | undefined; ;) {
-          const scan = await scanFile(
-            file,
-            path,
-            { ...scanOptions(options), ...(resumeAt && { resumeAt }) },
-            count,
-          );
-          if (scan.residueEnd === scan.endOffset) return;
-          const lostEnd = scan.strayFrame ?? scan.residueEnd;
-          salvaged.losses.push(`${path}, bytes ${scan.endOffset} to ${lostEnd}`);
-          if (scan.strayFrame === undefined) return;
-          resumeAt = scan.strayFrame;
-        }
-      });
-    } catch (error) {
-      if (!(error instanceof NxError)) throw error;
-      salvaged.losses.push(error.message);
+  const salvaged: Salvaged = { frames: 0, payloadBytes: 0 };
+  const take: OnFrame = (payload, source) => {
+    salvaged.frames += 1;
+    salvaged.payloadBytes += payload.byteLength;
+    onFrame(payload, source);
+  };
+  for (const member of survivors((await disk.list(directory)).map(({ name }) => name))) {
+    const path = `${directory}/${member.name}`;
+    if (member.isMissing) {
+      onLoss({ path, offset: 0, bytes: 0, what: "this segment is missing", isTornTail: false });
+      continue;
     }
+    await withFile(disk, path, "read", (file) => salvageFile(options, member, file, path, take, onLoss));
   }
   return salvaged;
 }
 
-const scanOptions = (options: InspectOptions) => ({
+interface Survivor extends Member {
+  isMissing: boolean;
+}
+
+/** The newest snapshot and all segments from it on, with the gaps between them. Older files are replaced by it. */
+function survivors(names: readonly string[]): Survivor[] {
+  const numbers = (pattern: RegExp) =>
+    names
+      .flatMap((name) => pattern.exec(name)?.[1] ?? [])
+      .map(Number)
+      .sort((a, b) => a - b);
+  const snapshot = numbers(/^snapshot-(\d+)\.nxl$/).at(-1);
+  const segments = numbers(/^log-(\d+)\.nxl$/).filter((sequence) => sequence >= (snapshot ?? 1));
+  const last = Math.max(segments.at(-1) ?? 0, snapshot ?? 0);
+  const found: Survivor[] = [];
+  if (snapshot !== undefined) {
+    const kind = FileKind.snapshot;
+    found.push({ name: snapshotName(snapshot), kind, sequence: snapshot, isLast: false, isMissing: false });
+  }
+  let next = snapshot ?? 1;
+  for (const sequence of segments) {
+    // A long gap is told by its first file: a damaged name must not make a million of them.
+    if (next < sequence) found.push(segmentMember(next, last, true));
+    found.push(segmentMember(sequence, last, false));
+    next = sequence + 1;
+  }
+  if (next <= last) found.push(segmentMember(next, last, true));
+  return found;
+}
+
+function segmentMember(sequence: number, last: number, isMissing: boolean): Survivor {
+  const isLast = sequence === last;
+  return { name: segmentName(sequence), kind: FileKind.segment, sequence, isLast, isMissing };
+}
+
+async function salvageFile(
+  options: InspectOptions,
+  member: Member,
+  file: DiskFile,
+  path: string,
+  onFrame: OnFrame,
+  onLoss: (loss: Loss) => void,
+): Promise<void> {
+  let reached = 0;
+  const take: OnFrame = (payload, source) => {
+    reached = source.offset + payload.byteLength;
+    onFrame(payload, source);
+  };
+  try {
+    for (let resumeAt: number | undefined; ;) {
+      const scan = await scanFile(
+        file,
+        path,
+        { ...scanOptions(options, member), ...(resumeAt && { resumeAt }) },
+        take,
+      );
+      const isOpenEnd = member.kind === FileKind.snapshot && scan.endPayload === undefined;
+      if (scan.residueEnd === scan.endOffset && !isOpenEnd) return;
+      const lostEnd = scan.strayFrame ?? Math.max(scan.residueEnd, isOpenEnd ? scan.fileBytes : 0);
+      const isTornTail = member.isLast && scan.strayFrame === undefined && member.kind === FileKind.segment;
+      onLoss({
+        path,
+        offset: scan.endOffset,
+        bytes: lostEnd - scan.endOffset,
+        what: isTornTail ? "an unfinished group, as a crash leaves it" : "damaged",
+        isTornTail,
+      });
+      if (scan.strayFrame === undefined) return;
+      resumeAt = scan.strayFrame;
+    }
+  } catch (error) {
+    if (!(error instanceof NxError)) throw error;
+    const { what } = problemOf(error, path);
+    const bytes = Math.max(0, (await file.size()) - reached);
+    onLoss({ path, offset: reached, bytes, what, isTornTail: false });
+  }
+}
+
+/** `<path>, byte <offset>: <what>` */
+export function problemText({ path, offset, what }: LogProblem): string {
+  return offset === undefined ? `${path}: ${what}` : `${path}, byte ${offset}: ${what}`;
+}
+
+function problemOf(error: NxError, path: string): LogProblem {
+  if (error instanceof CorruptError) return { path: error.path, offset: error.offset, what: error.what };
+  return { path, offset: undefined, what: error.message };
+}
+
+const scanOptions = (options: InspectOptions, member: Member): ScanOptions => ({
   crc32c: options.crc32c,
   chunkBytes: options.readChunkBytes ?? READ_CHUNK_BYTES,
+  onHeader(header, path) {
+    checkName(header, path, member.kind, member.sequence);
+    if (options.payloadFormat === undefined || header.payloadFormat === options.payloadFormat) return;
+    const formats = `payload format ${header.payloadFormat}, this program reads ${options.payloadFormat}`;
+    throw new NxError("NX_DATA_VERSION", formats);
+  },
 });
 
 function membersOf(layout: LogLayout): Member[] {
@@ -157,19 +257,18 @@ async function inspectFile(
   const path = `${options.directory}/${member.name}`;
   const isSegment = member.kind === FileKind.segment;
   let scan: Scan | undefined;
-  let problem: string | undefined;
+  let problem: LogProblem | undefined;
   let fileBytes = 0;
   try {
     await withFile(options.disk, path, "read", async (file) => {
       fileBytes = await file.size();
-      scan = await scanFile(file, path, scanOptions(options), () => undefined);
-      checkName(scan.header, path, member.kind, member.sequence);
+      scan = await scanFile(file, path, scanOptions(options, member), options.onFrame ?? (() => undefined));
       if (isSegment) checkSegmentEnd(scan, path, member.isLast);
       else checkSnapshotEnd(scan, path);
     });
   } catch (error) {
     if (!(error instanceof NxError)) throw error;
-    problem = error.message;
+    problem = problemOf(error, path);
   }
   const isWhole = scan !== undefined && problem === undefined;
   const file: LogFileReport = {

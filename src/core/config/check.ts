@@ -7,12 +7,13 @@
 import { tryLoadConfig, type ConfigSources, type LoadedConfig, type SchemaCatalog } from "./load.ts";
 import { configKeys, isPortKey } from "./keys.ts";
 import { originText, type KeyPath } from "./origin.ts";
-import type { Problem } from "./problem.ts";
+import type { Notice, Problem } from "./problem.ts";
 import { valueAt } from "./validate.ts";
 
 export interface CheckResult {
   loaded: LoadedConfig[];
   problems: Problem[];
+  notices: Notice[];
 }
 
 /** Checks all files; throws only when one cannot be read. */
@@ -24,7 +25,8 @@ export async function checkConfigs(
   const outcomes = await Promise.all(files.map((file) => tryLoadConfig({ ...shared, file }, catalog)));
   const loaded = outcomes.flatMap((outcome) => outcome.config ?? []);
   const problems = outcomes.flatMap((outcome) => outcome.problems);
-  return { loaded, problems: [...problems, ...clashes(loaded)] };
+  const notices = outcomes.flatMap((outcome) => outcome.notices);
+  return { loaded, problems: [...problems, ...clashes(loaded)], notices };
 }
 
 /** Something that only one instance can have. */

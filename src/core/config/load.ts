@@ -15,23 +15,30 @@ import { resolve } from "node:path";
 import type { z } from "zod";
 import { errnoOf, NxError } from "../errors.ts";
 import { fileProblems } from "./files.ts";
+import type { IniDialect } from "./ini/dialect.ts";
+import { readIni, type IniSource } from "./ini/source.ts";
+import { isIni } from "./ini/parse.ts";
 import { claimOfFileName } from "./instance-name.ts";
-import { configKeys } from "./keys.ts";
+import { configKeys, schemaAt } from "./keys.ts";
 import { nearest } from "./nearest.ts";
 import { Origins, type Origin } from "./origin.ts";
 import { applyEnvironment, applySets, type Draft } from "./overrides.ts";
 import { parseBytes, type ParsedText } from "./parse.ts";
-import { ConfigInvalidError, type Problem } from "./problem.ts";
+import { ConfigInvalidError, type Notice, type Problem } from "./problem.ts";
 import { validate, valueAt } from "./validate.ts";
 
 /** The roles that a configuration can be for; the table in roles.ts is one. */
 export interface SchemaCatalog {
   names: readonly string[];
   schemaOf(role: string): Promise<z.ZodObject>;
+  /** How the role reads the INI files of the program that it replaces, if it replaces one. */
+  dialectOf?(role: string): Promise<IniDialect | undefined>;
 }
 
 export interface ConfigSources {
   file: string;
+  /** INI files that are laid over the first one. */
+  furtherFiles?: readonly string[];
   /** The role that the command line asks for; a file of another role is then a mistake. */
   role?: string;
   environment: Record<string, string | undefined>;
@@ -53,6 +60,10 @@ export interface LoadedConfig<Config = Record<string, unknown>> {
   config: Config;
   schema: z.ZodObject;
   origins: Origins;
+  /** Absolute path of the INI file that the value of this key came from; undefined when it came from elsewhere. */
+  iniFileOf(key: string): string | undefined;
+  /** What `run` logs and `check` prints, in the order of the file. */
+  notices: Notice[];
 }
 
 /**
@@ -75,16 +86,16 @@ export interface LoadOutcome {
   /** Undefined when there are problems. */
   config: LoadedConfig | undefined;
   problems: Problem[];
+  notices: Notice[];
   role: string | undefined;
 }
 
 /** Like `loadConfig`, but returns the problems. Throws only when the file cannot be read. */
 export async function tryLoadConfig(sources: ConfigSources, catalog: SchemaCatalog): Promise<LoadOutcome> {
-  const parsed = parseBytes(sources.file, readConfigFile(resolve(sources.workingDirectory, sources.file)));
-  const claim = claimOfFileName(sources.file, catalog.names);
+  const { parsed, claim, notices, defaults, isIni } = await readSource(sources, catalog);
   const problems = parsed.problems;
   const role = roleOf(parsed, sources, claim?.role, catalog.names);
-  if (role === undefined) return { config: undefined, problems, role };
+  if (role === undefined) return { config: undefined, problems, notices, role };
 
   const schema = await catalog.schemaOf(role);
   const draft: Draft = { role, schema, value: parsed.value, origins: new Origins(), problems: [] };
@@ -92,6 +103,7 @@ export async function tryLoadConfig(sources: ConfigSources, catalog: SchemaCatal
   fillIdentity(draft, parsed, sources, role, claim?.instance);
   applyEnvironment(draft, sources.environment);
   applySets(draft, sources.sets);
+  for (const [name, value] of Object.entries(defaults)) setDefault(draft, name.split("."), value);
   draft.value.dataDir ??= String(draft.value.instance ?? role);
   const config = validate(schema, draft, parsed);
 
@@ -112,7 +124,7 @@ export async function tryLoadConfig(sources: ConfigSources, catalog: SchemaCatal
       }),
     );
   if (config === undefined || problems.length > 0)
-    return { config: undefined, problems: inFileOrder(problems), role };
+    return { config: undefined, problems: inFileOrder(problems), notices, role };
 
   const identity = config as { instance: string; dataDir: string };
   const dataDir = resolve(sources.workingDirectory, identity.dataDir);
@@ -124,8 +136,42 @@ export async function tryLoadConfig(sources: ConfigSources, catalog: SchemaCatal
     config: { ...config, dataDir },
     schema,
     origins: draft.origins,
+    notices,
+    iniFileOf(key: string) {
+      const origin = draft.origins.exact(key.split("."));
+      return isIni && origin.kind === "file" ? resolve(sources.workingDirectory, origin.file) : undefined;
+    },
   };
-  return { config: loaded, problems, role };
+  return { config: loaded, problems, notices, role };
+}
+
+/** The file's value with its places, and what its name or its contents say about role and instance. */
+async function readSource(
+  sources: ConfigSources,
+  catalog: SchemaCatalog,
+): Promise<IniSource & { isIni: boolean }> {
+  const files = [sources.file, ...(sources.furtherFiles ?? [])].map((file) => {
+    return { file, bytes: readConfigFile(resolve(sources.workingDirectory, file)) };
+  });
+  const [first] = files;
+  if (first !== undefined && isIni(first.file, first.bytes))
+    return { ...(await readIni(files, sources, catalog)), isIni: true };
+  return {
+    parsed: parseBytes(sources.file, first?.bytes ?? new Uint8Array(0)),
+    claim: claimOfFileName(sources.file, catalog.names),
+    notices: [],
+    defaults: {},
+    isIni: false,
+  };
+}
+
+/** Sets a key that no source set, without an origin: it is a default. What the schema does not know stays away. */
+function setDefault(draft: Draft, path: readonly string[], value: unknown): void {
+  const isKnown = schemaAt(draft.schema, path)?.safeParse(value).success === true;
+  if (!isKnown || valueAt(draft.value, path) !== undefined) return;
+  let object = draft.value;
+  for (const part of path.slice(0, -1)) object = (object[part] ??= {}) as Draft["value"];
+  object[path.at(-1) ?? ""] = value;
 }
 
 function readConfigFile(path: string): Uint8Array {

@@ -111,6 +111,7 @@ function nearestByLastPart(last: string, known: readonly string[]): string | und
 
 /** The value that `text` means for a key of this type; the text itself when it is none. */
 function textValue(schema: z.ZodType, text: string): unknown {
+  if (text === "null" && schema.safeParse(null).success) return null;
   const inner = unwrap(schema);
   if (inner instanceof z.ZodString || inner instanceof z.ZodEnum) return text;
   if (inner instanceof z.ZodNumber) return /^-?\d+(\.\d+)?([eE][+-]?\d+)?$/.test(text) ? Number(text) : text;

@@ -116,13 +116,19 @@ export class ParsedText {
 
 /** Reads the bytes of one file. Never throws: whatever is wrong with them is in `problems`. */
 export function parseBytes(file: string, bytes: Uint8Array): ParsedText {
+  const decoded = decodeText(file, bytes);
+  return decoded.problems.length > 0 ? decoded : parseText(file, decoded.text);
+}
+
+/** The text of one file, not looked at further; what cannot be text is in `problems`. */
+export function decodeText(file: string, bytes: Uint8Array): ParsedText {
   if (bytes.byteLength > TEXT_BYTES_MAX) {
     const parsed = new ParsedText(file, "");
     parsed.misreading(0, `at most ${TEXT_BYTES_MAX} bytes`, `${bytes.byteLength} bytes`);
     return parsed;
   }
   const invalidAt = invalidUtf8Offset(bytes);
-  if (invalidAt === undefined) return parseText(file, new TextDecoder().decode(bytes));
+  if (invalidAt === undefined) return new ParsedText(file, new TextDecoder().decode(bytes));
   const before = new TextDecoder().decode(bytes.subarray(0, invalidAt));
   const parsed = new ParsedText(file, before);
   const byte = (bytes[invalidAt] ?? 0).toString(16).padStart(2, "0");

@@ -19,6 +19,20 @@ export interface Problem {
   nearest?: string;
 }
 
+/** Something about a configuration that is worth telling but keeps nothing from starting. */
+export interface Notice {
+  level: "warn" | "info";
+  origin: Origin;
+  /** A sentence without full stop. */
+  text: string;
+}
+
+/** `etc/config.ini:4:1: warning: [Server] prot is unknown to dhtnode and ignored (did you mean "port"?)` */
+export function noticeText(notice: Notice): string {
+  const word = notice.level === "warn" ? "warning" : "note";
+  return `${originText(notice.origin)}: ${word}: ${notice.text}`;
+}
+
 const GOT_LENGTH_MAX = 48;
 const PROBLEMS_SHOWN_MAX = 100;
 

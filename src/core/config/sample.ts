@@ -69,7 +69,8 @@ function keyLines(key: ConfigKey, keys: ConfigKey[], role: string, values: Sampl
 function sampleValue(key: ConfigKey, role: string): unknown {
   if (key.name === "role") return role;
   if (key.name === "instance" || key.name === "dataDir") return role;
-  return key.defaultValue ?? key.example ?? "";
+  // null is a default like any other.
+  return key.defaultValue !== undefined ? key.defaultValue : (key.example ?? "");
 }
 
 function commentOf(key: ConfigKey): string {

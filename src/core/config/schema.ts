@@ -134,6 +134,7 @@ const logKeys = {
   level: key(z.enum(logLevels).default("info"), "The least important line that is written.", { isReloadable: true }),
   file: key(z.string().min(1).default("log/root.log"), "The log file, relative to dataDir."),
   statsFile: key(z.string().min(1).default("log/stats.log"), "The file of periodic figures, relative to dataDir."),
+  versionFile: key(z.string().min(1).nullable().default(null), "A file that gets a line with the version at each start, relative to dataDir. null: none."),
   statsPeriodMs: key(integer(30_000, { min: 1000, max: DAY_MS }), "One line of figures is written this often."),
   fileBytesMax: key(integer(10 * MEBIBYTE, { min: 64 * 1024 }), "A log file that reaches this size is rotated."),
   filesMax: key(integer(10, { min: 1, max: 1000 }), "Files kept of each log, the current one included."),

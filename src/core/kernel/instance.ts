@@ -119,6 +119,7 @@ export class Instance {
       log: this.log,
       metrics,
       tls,
+      iniFileOf: (key) => this.#loaded.iniFileOf(key),
       progress: (text) => {
         this.#progress = text;
         this.#options.onStatus?.(text);

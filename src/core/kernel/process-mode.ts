@@ -5,9 +5,11 @@
  * failure nothing else runs any more. It is crash-only: `kill -9` at any moment is a supported way to stop, the
  * role's log takes care of what was acknowledged.
  */
-import { join } from "node:path";
+import { resolve } from "node:path";
 import { realClock } from "../seams/clock.ts";
 import type { LoadedConfig } from "../config/load.ts";
+import { buildInfo } from "../build-info.ts";
+import { originText } from "../config/origin.ts";
 import { changeText } from "../config/reload.ts";
 import {
   consoleMode,
@@ -21,7 +23,15 @@ import {
 import { Exit, NxError } from "../errors.ts";
 import { Instance } from "./instance.ts";
 import { writeLastWords } from "./last-words.ts";
-import { createLog, formatText, logOutput, type Log, type LogLevel, type LogOutput } from "../logging/log.ts";
+import {
+  createLog,
+  formatText,
+  logOutput,
+  logTimestamp,
+  type Log,
+  type LogLevel,
+  type LogOutput,
+} from "../logging/log.ts";
 import type { Role, World } from "../role.ts";
 import { RotatingFile } from "../logging/rotating-file.ts";
 import { connectServiceManager, type ServiceManager } from "./service-manager.ts";
@@ -42,6 +52,7 @@ interface LogKeys {
   level: LogLevel;
   file: string;
   statsFile: string;
+  versionFile: string | null;
   statsPeriodMs: number;
   fileBytesMax: number;
   filesMax: number;
@@ -131,13 +142,17 @@ class Run {
 
   async #openLogFiles(): Promise<void> {
     const { dataDir } = this.#loaded;
-    const { file, statsFile, fileBytesMax: bytesMax, filesMax } = this.#keys;
-    for (const name of [file, statsFile]) {
-      const opened = new RotatingFile(join(dataDir, name), { bytesMax, filesMax });
+    const { file, statsFile, versionFile, fileBytesMax: bytesMax, filesMax } = this.#keys;
+    for (const name of [file, statsFile, ...(versionFile === null ? [] : [versionFile])]) {
+      const opened = new RotatingFile(resolve(dataDir, name), { bytesMax, filesMax });
       this.#files.push(opened);
       this.#closers.push(() => opened.close());
     }
+    const { version, commit, bun } = buildInfo;
+    this.#files[2]?.write(`${logTimestamp(realClock.nowMs())} node-x ${version} commit ${commit} bun ${bun}`);
     this.#logOutput.targets.push({ sink: this.#files[0] as RotatingFile, format: formatText });
+    for (const { level, origin, text } of this.#loaded.notices)
+      this.#log[level](`${originText(origin)}: ${text}`);
   }
 
   /** Resolves with nothing once the instance serves. */

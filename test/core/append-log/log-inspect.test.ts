@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { crc32c } from "../../../src/core/crc32c.ts";
-import { inspectLog, salvageLog } from "../../../src/core/append-log/inspect.ts";
+import { inspectLog, problemText, salvageLog, type Loss } from "../../../src/core/append-log/inspect.ts";
 import { SimDisk } from "../../../src/core/sim/disk.ts";
 import { Scheduler } from "../../../src/core/sim/scheduler.ts";
 import { DIRECTORY, record, whole, type Step } from "../../crash/log-harness.ts";
@@ -61,13 +61,22 @@ test("reports damage with file and byte, and salvage takes everything else", () 
   const { scheduler, disk, stream } = stopped([...history, { do: "close" }]);
   disk.flipBit(`${DIRECTORY}/log-0000000002.nxl`, 8 * 100); // in the first group: bytes 64 to 400
   const { problems } = inspect(scheduler, disk);
-  expect(problems[0]).toBe(
+  expect(problems.map(problemText)[0]).toBe(
     "/data/log/log-0000000002.nxl, byte 64: a frame is damaged, a valid one follows at byte 400",
   );
   const saved: Uint8Array[] = [];
   const options = { disk, directory: DIRECTORY, crc32c, readChunkBytes: 256 };
-  const salvaged = scheduler.run(() => salvageLog(options, (payload) => void saved.push(payload.slice())));
-  expect(salvaged.losses).toEqual(["/data/log/log-0000000002.nxl, bytes 64 to 400"]);
+  const losses: Loss[] = [];
+  const salvage = () =>
+    salvageLog(
+      options,
+      (payload) => void saved.push(payload.slice()),
+      (loss) => losses.push(loss),
+    );
+  expect(scheduler.run(salvage)).toEqual({ frames: 3, payloadBytes: 2100 });
+  expect(losses).toEqual([
+    { path: "/data/log/log-0000000002.nxl", offset: 64, bytes: 336, what: "damaged", isTornTail: false },
+  ]);
   const expected = Buffer.concat([stream.subarray(0, 100), stream.subarray(400)]);
   expect(Buffer.compare(Buffer.concat(saved), expected)).toBe(0);
 });
@@ -75,7 +84,7 @@ test("reports damage with file and byte, and salvage takes everything else", () 
 test("reports a missing segment", () => {
   const { scheduler, disk } = stopped([...history, { do: "close" }]);
   scheduler.run(() => disk.remove(`${DIRECTORY}/log-0000000002.nxl`));
-  expect(inspect(scheduler, disk).problems).toEqual([
+  expect(inspect(scheduler, disk).problems.map(problemText)).toEqual([
     "/data/log/log-0000000002.nxl, byte 0: this segment is missing",
   ]);
 });

@@ -1,0 +1,96 @@
+/**
+ * Called by the name of an original program, the executable takes that program's options and does what it did.
+ *
+ * A symbolic link or a copy with the name is enough: `ln -s node-x dhtnode`. The table has one line for each name.
+ */
+import { buildInfo } from "../core/build-info.ts";
+import { Exit, NxError } from "../core/errors.ts";
+import { asNxError, colorsFor, printError } from "./print.ts";
+import { resolveVerb, runVerb } from "./strict.ts";
+import { defineVerb, type Surroundings, type Verb } from "./verb.ts";
+
+interface Program {
+  /** The role that it runs in the foreground. */
+  role: string;
+  /** The configuration that it reads without `--config`. */
+  configFile: string;
+  /** What it is, for `--help`. */
+  summary: string;
+}
+
+const programs: Record<string, Program> = {
+  dhtnode: { role: "dht", configFile: "etc/config.ini", summary: "Key/value node in memory" },
+};
+
+/** Names that mean something, for tests and docs. */
+export const programNames: readonly string[] = Object.keys(programs);
+
+export function isProgram(name: string): boolean {
+  return Object.hasOwn(programs, name);
+}
+
+/** Runs the words of one command line as the program `name`. Never throws; errors are printed. */
+export async function runProgram(
+  name: string,
+  words: readonly string[],
+  surroundings: Surroundings,
+): Promise<number> {
+  const verb = programVerb(name, programs[name] as Program);
+  const { stdout, environment } = surroundings;
+  try {
+    const resolved = await resolveVerb(verb, words);
+    if (!resolved.wantsHelp) return await runVerb(resolved, surroundings);
+    const { helpText } = await import("./help.ts");
+    stdout.write(await helpText(verb, [], colorsFor(stdout, environment), stdout.columns));
+    return Exit.ok;
+  } catch (thrown) {
+    const error = asNxError(thrown);
+    const isUsage = error.code === "NX_USAGE";
+    const hint = `\`${name} --help\` shows what is accepted`;
+    printError(surroundings, isUsage ? new NxError("NX_USAGE", error.message, { hint }) : error, false);
+    return error.exit;
+  }
+}
+
+function programVerb(name: string, program: Program): Verb {
+  return defineVerb({
+    name,
+    summary: `${program.summary} (this is node-x under the name ${name})`,
+    description:
+      `Runs one instance in the foreground until SIGTERM, SIGINT or SIGQUIT, with the INI file of ${name}. ` +
+      "SIGHUP reads the configuration again and reopens the log files. Relative paths are relative to the working directory.",
+    args: {
+      config: {
+        type: "string",
+        alias: "c",
+        valueHint: "FILE",
+        description: `The configuration (${program.configFile} when none is given); of several files a later one wins`,
+      },
+      version: { type: "boolean", description: "Show the version" },
+      "build-info": { type: "boolean", description: "Show version, commit, formats and protocols" },
+    },
+    repeatable: ["config"],
+    examples: [{ command: `${name} --config etc/config.ini`, shows: "Run with this configuration" }],
+    async run(call) {
+      const { args, stdout, environment, workingDirectory } = call;
+      if (args.version) {
+        stdout.write(`${name} (node-x ${buildInfo.version}, ${buildInfo.commit})\n`);
+        return Exit.ok;
+      }
+      if (args["build-info"]) {
+        const { versionVerb } = await import("./version.ts");
+        return runVerb({ verb: versionVerb, path: ["version"], words: [], wantsHelp: false }, call);
+      }
+      const { runConfigured } = await import("./run.ts");
+      const [file = program.configFile, ...furtherFiles] = call.all("config");
+      return runConfigured({
+        file,
+        furtherFiles,
+        role: program.role,
+        environment,
+        sets: [],
+        workingDirectory,
+      });
+    },
+  });
+}

@@ -1,0 +1,10 @@
+/**
+ * The verbs that families bring along, tools for what their roles keep: one line each, loaded when asked for.
+ *
+ * Beside roles.ts and not in it, because the table of verbs is read by every call and roles are not.
+ */
+import type { VerbTable } from "./core/verb.ts";
+
+export const familyVerbs: VerbTable = {
+  store: async () => (await import("./channels/cli/store.ts")).storeVerb,
+};
