@@ -38,7 +38,7 @@ struct nx_store {
   void *observer_context;
   nx_buffer effects[2];
   uint32_t effects_current;
-  bool is_logging;
+  bool is_logging, logs_removals;
   nx_store_stats stats;
 };
 

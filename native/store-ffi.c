@@ -20,6 +20,7 @@ NX_API nx_store *nx_ffi_store_new(uint64_t memory_bytes_max, const uint8_t *seed
 NX_API void nx_ffi_store_free(nx_store *store);
 NX_API void nx_ffi_store_memory_limit(nx_store *store, uint64_t memory_bytes_max);
 NX_API void nx_ffi_store_logging(nx_store *store, bool on);
+NX_API void nx_ffi_store_log_removals(nx_store *store, bool on);
 NX_API nx_buffer *nx_ffi_store_effects(nx_store *store);
 NX_API nx_buffer *nx_ffi_store_effects_swap(nx_store *store);
 NX_API nx_channel *nx_ffi_store_channel(nx_store *store, const uint8_t *name, uint32_t name_length,
@@ -71,6 +72,7 @@ void nx_ffi_store_memory_limit(nx_store *store, uint64_t bytes_max) {
   nx_store_memory_limit(store, bytes_max);
 }
 void nx_ffi_store_logging(nx_store *store, bool on) { nx_store_logging(store, on); }
+void nx_ffi_store_log_removals(nx_store *store, bool on) { nx_store_log_removals(store, on); }
 nx_buffer *nx_ffi_store_effects(nx_store *store) { return nx_store_effects(store); }
 nx_buffer *nx_ffi_store_effects_swap(nx_store *store) { return nx_store_effects_swap(store); }
 

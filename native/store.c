@@ -48,6 +48,7 @@ void nx_store_observe(nx_store *store, nx_observer_fn fn, void *context) {
 }
 
 void nx_store_logging(nx_store *store, bool on) { store->is_logging = on; }
+void nx_store_log_removals(nx_store *store, bool on) { store->logs_removals = on; }
 nx_buffer *nx_store_effects(nx_store *store) { return &store->effects[store->effects_current]; }
 
 nx_buffer *nx_store_effects_swap(nx_store *store) {
@@ -59,7 +60,9 @@ nx_buffer *nx_store_effects_swap(nx_store *store) {
 }
 
 void nx_store_log(nx_store *store, const nx_effect *effect) {
-  if (store->is_logging) nx_effect_append(nx_store_effects(store), effect);
+  bool is_removal = effect->operation == NX_EFFECT_CHANNEL_REMOVE;
+  if (store->is_logging || (store->logs_removals && is_removal))
+    nx_effect_append(nx_store_effects(store), effect);
 }
 
 /* --- channels ------------------------------------------------------------------------------------------- */

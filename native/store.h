@@ -51,6 +51,8 @@ void nx_store_observe(nx_store *store, nx_observer_fn fn, void *context);
 
 /* Effects are recorded only while logging is on (off during replay and in memory mode). */
 void nx_store_logging(nx_store *store, bool on);
+/* Without logging, records at least that a channel was removed: an owner without a log has files to move. */
+void nx_store_log_removals(nx_store *store, bool on);
 /* The buffer that effects are appended to; the caller sets its length back to 0 when it has taken them. */
 nx_buffer *nx_store_effects(nx_store *store);
 /* Makes the other of two buffers current (and empty) and returns the filled one. It stays where it is until

@@ -73,6 +73,11 @@ export const errorKinds = {
     exit: Exit.dataError,
     meaning: "Stored data fails its checksum: the message gives file and offset. Nothing damaged is served.",
   },
+  NX_DATA_OUT_OF_RANGE: {
+    exit: Exit.config,
+    meaning:
+      "A dump holds records of another node's hash range, and the configuration says not to load them. Correct hashRange, or bring the right file.",
+  },
   NX_DISK_FULL: {
     exit: Exit.ioError,
     meaning:

@@ -29,6 +29,7 @@ export const storeSymbols = {
   nx_ffi_store_free: { args: ["ptr"], returns: "void" },
   nx_ffi_store_memory_limit: { args: ["ptr", "u64"], returns: "void" },
   nx_ffi_store_logging: { args: ["ptr", "bool"], returns: "void" },
+  nx_ffi_store_log_removals: { args: ["ptr", "bool"], returns: "void" },
   nx_ffi_store_effects: { args: ["ptr"], returns: "ptr" },
   nx_ffi_store_effects_swap: { args: ["ptr"], returns: "ptr" },
   nx_ffi_store_channel: { args: ["ptr", "ptr", "u32", "bool"], returns: "ptr" },
@@ -244,6 +245,11 @@ export class Store implements RecordStore {
 
   setLogging(isOn: boolean): void {
     this.#library.nx_ffi_store_logging(this.pointer, isOn);
+  }
+
+  /** Without logging: effects of removed channels only, for an owner that has files to move. */
+  logRemovals(isOn: boolean): void {
+    this.#library.nx_ffi_store_log_removals(this.pointer, isOn);
   }
 
   /**

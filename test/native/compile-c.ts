@@ -18,6 +18,9 @@ export const storeSources = [
     "store",
     "store-ffi",
     "table",
+    "tcm",
+    "tcm-ffi",
+    "tcm-lines",
   ],
 ].map((name) => join(native, `${name}.c`));
 

@@ -17,6 +17,10 @@ import {
 } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
 import { dhtDialect } from "./ini.ts";
+import type { OutOfRange } from "../../native/tcm.ts";
+
+/** What src/native/tcm.ts knows; named again here because declarations load no library. */
+const outOfRangeRules = ["load", "fatal", "ignore"] as const satisfies readonly OutOfRange[];
 
 const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;
@@ -59,9 +63,31 @@ export const dhtConfig = roleSchema({
     },
   ),
   durability: durability(
-    ["log", "memory"],
+    ["log", "dump", "memory"],
     "log",
-    "What an acknowledged write survives. log: power loss, it is in the append log and synced first. memory: nothing, everything is gone with the process.",
+    "What an acknowledged write survives. log: power loss, it is in the append log and synced first. dump: a clean shutdown; a crash or power loss takes what changed since the last periodic dump (.tcm files). memory: nothing, everything is gone with the process.",
+  ),
+  dump: key(
+    group({
+      periodSeconds: key(
+        integer(3600, { min: 1, max: 31 * 24 * 3600 }),
+        "From the start of one dump to the start of the next; at least a minute passes between two. The first comes after a random part of it.",
+      ),
+      batchBytesMax: key(
+        integer(65_536, { min: 1024, max: 512 * MEBIBYTE }),
+        "The longest value in a .tcm file. Longer ones are dumped into the .nxs file, and skipped with a warning where a .tcm has them.",
+      ),
+      allowOutOfRange: key(
+        z.enum(outOfRangeRules).default("load"),
+        "Records of a dump whose hash is not in hashRange. load: loaded, with a warning. fatal: the node does not start. ignore: skipped, with a warning.",
+      ),
+      abortAfterAllOutOfRange: key(
+        integer(10_000, { min: 0 }),
+        "The node does not start when more than this many records of a dump are read and all are outside hashRange. 0 switches that off.",
+      ),
+      disabled: key(z.boolean().default(false), "Dump at shutdown only."),
+    }),
+    'The dumps of durability "dump".',
   ),
   compaction: key(
     group({
@@ -99,7 +125,8 @@ export const dhtConfig = roleSchema({
 export const dhtAbout: RoleAbout<typeof dhtConfig> = {
   name: "dht",
   summary: "Key/value store for Redis clients",
-  durability: "log (default): survives power loss; memory: survives nothing",
+  durability:
+    "log (default): survives power loss; dump: survives a clean shutdown, otherwise up to the last dump; memory: survives nothing",
   config: dhtConfig,
   reloadable: reloadableKeys(dhtConfig),
   reach: { respPort: "redis-cli -h {host} -p {port}" },

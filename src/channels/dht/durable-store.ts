@@ -6,7 +6,7 @@
  * taken while records changed is repaired by replaying the log from its beginning.
  *
  * After a crash `open` rebuilds every acknowledged record. In memory mode there is no log, every position is 0 and
- * nothing survives.
+ * nothing survives. In dump mode every position is 0 too: what survives is the last dump of each channel (dump.ts).
  */
 import { join } from "node:path";
 import type { Clock, Timer } from "../../core/seams/clock.ts";
@@ -18,16 +18,18 @@ import type { World } from "../../core/role.ts";
 import type { NativeBuffer } from "../../native/buffer.ts";
 import { crc32c } from "../../native/crc32c.ts";
 import { Store } from "../../native/store.ts";
+import { decodeEffects } from "../effects.ts";
 import type { Durability } from "../reply-gate.ts";
-
-/** Version of the effects that native/effects.c writes. */
-export const EFFECTS_FORMAT = 1;
+import { DumpKeeper } from "./dump.ts";
+import { type DumpSettings, importDumps, openFromDumps, openFromLog } from "./dump-start.ts";
+import { EFFECTS_FORMAT, SNAPSHOT_SLICE_BYTES } from "./log-format.ts";
 
 export interface DurableStoreOptions {
   world: World;
   log: Log;
   dataDir: string;
-  mode: "log" | "memory";
+  mode: "log" | "dump" | "memory";
+  dump: DumpSettings;
   memoryBytesMax: number;
   compaction: { logBytesMin: number; growthPercent: number };
   onDurable(): void;
@@ -52,14 +54,13 @@ const COMPACTION_CHECK_MS = 1000;
 /** Pause after a compaction that failed, doubled by each further one: every try writes a whole snapshot. */
 const COMPACTION_RETRY_MS_MIN = 10_000;
 const COMPACTION_RETRY_MS_MAX = 600_000;
-/** One slice of a snapshot: bounds the time that requests wait for it. */
-const SNAPSHOT_SLICE_BYTES = 128 * 1024;
 
 export class DurableStore implements Durability {
   readonly store: Store;
   readonly #effects: NativeBuffer;
   readonly #options: DurableStoreOptions;
   #log: LogFile | undefined;
+  #dumps: DumpKeeper | undefined;
   #timers: Timer[] = [];
   #compacting: Promise<void> | undefined;
   #compactions = 0;
@@ -71,7 +72,10 @@ export class DurableStore implements Durability {
 
   private constructor(options: DurableStoreOptions) {
     this.#options = options;
-    this.store = new Store({ memoryBytesMax: 0, seed: options.world.random.bytes(16) });
+    this.store = new Store({
+      memoryBytesMax: 0,
+      seed: options.world.random.bytes(16),
+    });
     this.#effects = this.store.effects;
   }
 
@@ -79,6 +83,7 @@ export class DurableStore implements Durability {
   static async open(options: DurableStoreOptions): Promise<DurableStore> {
     const durable = new DurableStore(options);
     if (options.mode === "log") await durable.#openLog();
+    if (options.mode === "dump") await durable.#openDumps();
     // Only now: records that were acknowledged under a larger limit must still load.
     durable.store.setMemoryLimit(options.memoryBytesMax);
     durable.#startTimers(options.world.clock);
@@ -112,7 +117,10 @@ export class DurableStore implements Durability {
     );
     const { tornBytes } = this.#log.stats;
     if (tornBytes > 0)
-      log.warn("cut an unfinished group that was never acknowledged", { directory, tornBytes });
+      log.warn("cut an unfinished group that was never acknowledged", {
+        directory,
+        tornBytes,
+      });
     const seconds = (world.clock.monotonicMs() - startMs) / 1000;
     log.info("loaded", {
       records: this.store.stats().records,
@@ -120,7 +128,33 @@ export class DurableStore implements Durability {
       bytes,
       seconds: seconds.toFixed(3),
     });
+    const isNew = this.#loadedEffects === 0 && this.#log.stats.snapshotBytes === 0;
+    await importDumps({ ...this.#options, store: this.store }, isNew ? this.#log : undefined);
     this.store.setLogging(true);
+  }
+
+  /** Loads the dumps, or once the log of a node that kept one, and plans the next dump. */
+  async #openDumps(): Promise<void> {
+    const { world, dump, dataDir, log } = this.#options;
+    const { store } = this;
+    const { periodSeconds, batchBytesMax, disabled } = dump;
+    const settings = {
+      periodSeconds,
+      valueBytesMax: batchBytesMax,
+      isOnDemand: disabled,
+    };
+    this.#dumps = new DumpKeeper({
+      world,
+      log,
+      directory: dataDir,
+      store,
+      ...settings,
+    });
+    const start = { ...this.#options, store };
+    const replay = (payload: Uint8Array, source: FrameSource) => this.#replay(payload, source);
+    if (!(await openFromLog(start, this.#dumps, replay))) await openFromDumps(start);
+    store.logRemovals(true);
+    this.#dumps.start();
   }
 
   #replay(payload: Uint8Array, { path, offset }: FrameSource): number {
@@ -171,9 +205,15 @@ export class DurableStore implements Durability {
     return !this.#isStalled && this.#log?.isCongested === true;
   }
 
-  /** Why no write is durable right now; undefined when all is well. */
+  /** Why writes are refused right now; undefined when all is well. */
   get refusal(): string | undefined {
     return this.#isStalled ? "the disk is full: writes are refused" : undefined;
+  }
+
+  /** Why what was acknowledged is not kept as it should be; undefined when all is well. */
+  get trouble(): string | undefined {
+    const failure = this.#dumps?.figures.failure;
+    return this.refusal ?? (failure === undefined ? undefined : `the last dump failed: ${failure}`);
   }
 
   /** Channels by name, with their sizes. */
@@ -189,16 +229,33 @@ export class DurableStore implements Durability {
   }
 
   get figures() {
-    return { log: this.#log?.stats, compactions: this.#compactions, loadedEffects: this.#loadedEffects };
+    return {
+      log: this.#log?.stats,
+      dump: this.#dumps?.figures,
+      compactions: this.#compactions,
+      loadedEffects: this.#loadedEffects,
+    };
   }
 
   /** Moves the effects of what was just executed into the log's gathering group. */
   commit(): void {
+    if (this.#dumps !== undefined) return this.#commitRemovals(this.#dumps);
     // While the log is not open only expiry still has effects; they wait in the store.
     if (this.#log === undefined || this.#log.state !== "open") return;
     if (this.#effects.length === 0) return;
     this.#log.append(this.#effects.view());
     this.#effects.clear();
+  }
+
+  /** Without a log the only effects are removed channels, whose dumps go. */
+  #commitRemovals(dumps: DumpKeeper): void {
+    if (this.#effects.length === 0) return;
+    for (const effect of decodeEffects(this.#effects.take())) dumps.onRemoved(effect.channel);
+  }
+
+  /** Dumps every channel now, or waits for the dump under way. False when one failed. Dump mode only. */
+  async dump(): Promise<boolean> {
+    return (await this.#dumps?.dump()) ?? false;
   }
 
   setMemoryLimit(bytesMax: number): void {
@@ -268,6 +325,7 @@ export class DurableStore implements Durability {
     await this.#compacting;
     try {
       await this.#log?.close();
+      await this.#dumps?.close();
     } finally {
       this.store.close();
     }

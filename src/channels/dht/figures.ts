@@ -6,6 +6,7 @@
 import type { Clock } from "../../core/seams/clock.ts";
 import type { Metrics } from "../../core/metrics.ts";
 import { readProcessFigures } from "../../core/metrics.ts";
+import type { DumpFigures } from "./dump.ts";
 
 export interface ChannelFigures {
   name: string;
@@ -111,10 +112,45 @@ export function consoleLine(facts: ConsoleFacts): string {
   return `  Memory dht ${range} (Used ${megabytes(facts.memoryBytes)}/Free ${free}): ${load}${facts.suffix}`;
 }
 
+/** `1d2h15m23s`, `42m7s`, `0s`. */
+export function shortDuration(seconds: number): string {
+  let rest = Math.floor(seconds);
+  const parts: string[] = [];
+  for (const [unit, size] of [
+    ["d", 86_400],
+    ["h", 3600],
+    ["m", 60],
+    ["s", 1],
+  ] as const) {
+    const count = Math.floor(rest / size);
+    rest -= count * size;
+    if (count > 0) parts.push(`${count}${unit}`);
+  }
+  return parts.length === 0 ? "0s" : parts.join("");
+}
+
+/** What the console line ends with: what goes on, or when the next dump starts. */
+export function consoleSuffix(figures: {
+  log?: { isCompacting: boolean } | undefined;
+  dump?: DumpFigures | undefined;
+}) {
+  if (figures.log?.isCompacting === true) return " (compacting)";
+  if (figures.dump === undefined) return "";
+  if (figures.dump.isDumping) return " (dumping channels)";
+  const { nextDumpSeconds } = figures.dump;
+  return nextDumpSeconds === undefined
+    ? " (no dump thread)"
+    : ` (${shortDuration(nextDumpSeconds)} until channel dump)`;
+}
+
 /** `cpu_user cpu_system` and memory of this process, for INFO. */
 export function processFields() {
   const figures = readProcessFigures();
-  return { rss: figures.rssBytes, cpuUser: figures.cpuUserSeconds, cpuSystem: figures.cpuSystemSeconds };
+  return {
+    rss: figures.rssBytes,
+    cpuUser: figures.cpuUserSeconds,
+    cpuSystem: figures.cpuSystemSeconds,
+  };
 }
 
 /** What the metrics read at a scrape. */
@@ -123,6 +159,7 @@ export interface MetricSources {
   memoryBytes(): number;
   expired(): number;
   logBytes(): number;
+  dump(): DumpFigures | undefined;
   unsyncedBytes(): number;
   refusedConnections(): number;
   isRefusingWrites(): boolean;
@@ -143,6 +180,27 @@ export function addMetrics(metrics: Metrics, sources: MetricSources): void {
   );
   metrics.gauge("node_x_dht_writes_refused", "1 while the disk is full.", () =>
     sources.isRefusingWrites() ? 1 : 0,
+  );
+  const { dump } = sources;
+  metrics.gauge(
+    "node_x_dht_last_dump_timestamp_seconds",
+    "When the last complete dump ended; 0 before the first.",
+    () => (dump()?.lastDumpAtMs ?? 0) / 1000,
+  );
+  metrics.gauge(
+    "node_x_dht_last_dump_duration_seconds",
+    "How long the last dump took.",
+    () => (dump()?.lastDurationMs ?? 0) / 1000,
+  );
+  metrics.counterFrom(
+    "node_x_dht_dumps_total",
+    "Dumps that ended without an error.",
+    () => dump()?.dumps ?? 0,
+  );
+  metrics.counterFrom(
+    "node_x_dht_dump_failures_total",
+    "Dumps in which a channel failed; its old dump stays.",
+    () => dump()?.failures ?? 0,
   );
   metrics.counterFrom("node_x_dht_commands_total", "Commands executed.", () => commands().total);
   metrics.counterFrom(

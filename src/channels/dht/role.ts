@@ -17,7 +17,15 @@ import { LatencyMonitor } from "../wire/resp/latency.ts";
 import { RespService } from "../wire/resp/service.ts";
 import { dhtAbout, type dhtConfig } from "./config.ts";
 import { DurableStore, REFUSAL } from "./durable-store.ts";
-import { addMetrics, consoleLine, SlidingRate, StatsLine, thousands, type DhtFigures } from "./figures.ts";
+import {
+  addMetrics,
+  consoleLine,
+  consoleSuffix,
+  SlidingRate,
+  StatsLine,
+  thousands,
+  type DhtFigures,
+} from "./figures.ts";
 import { type RespLimits, RespPort } from "./resp-port.ts";
 
 type DhtConfig = z.output<typeof dhtConfig>;
@@ -157,8 +165,8 @@ class DhtNode implements RunningRole<DhtConfig> {
   }
 
   notReady(): string[] {
-    const { refusal } = this.#durable;
-    return refusal === undefined ? [] : [refusal];
+    const { trouble } = this.#durable;
+    return trouble === undefined ? [] : [trouble];
   }
 
   throughput() {
@@ -170,7 +178,7 @@ class DhtNode implements RunningRole<DhtConfig> {
   }
 
   stats() {
-    const { log, compactions } = this.#durable.figures;
+    const { log, dump, compactions } = this.#durable.figures;
     return {
       ...this.#durable.store.stats(),
       ...this.#engine.statistics(),
@@ -179,6 +187,7 @@ class DhtNode implements RunningRole<DhtConfig> {
       hashRange: { ...this.#config.hashRange },
       channels: this.#figures().channels.map((channel) => ({ ...channel })),
       log: log === undefined ? null : { ...log },
+      dump: dump === undefined ? null : { ...dump },
       compactions,
     };
   }
@@ -197,7 +206,7 @@ class DhtNode implements RunningRole<DhtConfig> {
       recordsPerSecond: this.#rate.perSecond(figures.recordsHandled),
       records: figures.records,
       bytes: figures.bytes,
-      suffix: this.#durable.figures.log?.isCompacting === true ? " (compacting)" : "",
+      suffix: consoleSuffix(this.#durable.figures),
     });
   }
 
@@ -208,6 +217,7 @@ class DhtNode implements RunningRole<DhtConfig> {
       memoryBytes: () => store.stats().memoryBytes,
       expired: () => store.stats().expired,
       logBytes: () => this.#durable.figures.log?.logBytes ?? 0,
+      dump: () => this.#durable.figures.dump,
       unsyncedBytes: () => this.#durable.position - this.#durable.durablePosition,
       refusedConnections: () => this.#port.figures.refused,
       isRefusingWrites: () => this.#durable.refusal !== undefined,
@@ -226,7 +236,7 @@ class DhtNode implements RunningRole<DhtConfig> {
   /** What only the role knows for INFO; the rest comes from the service. */
   #info(): InfoSection[] {
     const { memoryBytes, memoryPeakBytes, expired } = this.#durable.store.stats();
-    const { log, compactions } = this.#durable.figures;
+    const { log, dump, compactions } = this.#durable.figures;
     const isLogged = log !== undefined;
     return [
       {
@@ -248,6 +258,9 @@ class DhtNode implements RunningRole<DhtConfig> {
           aof_current_size: (log?.logBytes ?? 0) + (log?.snapshotBytes ?? 0),
           aof_base_size: log?.snapshotBytes ?? 0,
           compactions,
+          rdb_bgsave_in_progress: dump?.isDumping === true ? 1 : 0,
+          rdb_last_save_time: Math.floor((dump?.lastDumpAtMs ?? 0) / 1000),
+          rdb_last_bgsave_status: dump?.failure === undefined ? "ok" : "err",
         },
       },
       {
@@ -338,6 +351,7 @@ export const dht = defineRole({
       mode: config.durability,
       memoryBytesMax: config.limits.memoryBytesMax,
       compaction: config.compaction,
+      dump: { ...config.dump, hashRange: config.hashRange },
       onDurable: () => gate?.onProgress(),
       onDrain: () => node?.onLogDrain(),
       onRefusal: (text) => {

@@ -2,6 +2,7 @@
  * A dht node inside one process over any world: store, log, gate and listener as the role builds them, with clients
  * that are plain objects instead of sockets. Simulations and tests of the whole path from chunk to reply use it.
  */
+import type { DumpSettings } from "../../../src/channels/dht/dump-start.ts";
 import { DurableStore } from "../../../src/channels/dht/durable-store.ts";
 import { RespPort } from "../../../src/channels/dht/resp-port.ts";
 import { type Durability, ReplyGate } from "../../../src/channels/reply-gate.ts";
@@ -103,9 +104,19 @@ function replyEnd(bytes: Buffer, at: number): number {
   }
 }
 
+const dumpDefaults: DumpSettings = {
+  periodSeconds: 3600,
+  batchBytesMax: 65_536,
+  allowOutOfRange: "load",
+  abortAfterAllOutOfRange: 10_000,
+  disabled: false,
+  hashRange: { min: "0000000000000000", max: "ffffffffffffffff" },
+};
+
 export interface NodeOptions {
   dataDir?: string;
-  mode?: "log" | "memory";
+  mode?: "log" | "dump" | "memory";
+  dump?: Partial<DumpSettings>;
   logBytesMin?: number;
   connections?: number;
   outboxBytesMax?: number;
@@ -129,7 +140,11 @@ export class TestNode {
       dataDir: options.dataDir ?? "/data",
       mode: options.mode ?? "log",
       memoryBytesMax: 0,
-      compaction: { logBytesMin: options.logBytesMin ?? 1 << 26, growthPercent: 100 },
+      dump: { ...dumpDefaults, ...options.dump },
+      compaction: {
+        logBytesMin: options.logBytesMin ?? 1 << 26,
+        growthPercent: 100,
+      },
       onDurable: () => gate?.onProgress(),
       onDrain: () => node?.port.onLogDrain(),
       onRefusal: (text) => {
