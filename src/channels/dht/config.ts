@@ -28,10 +28,10 @@ const hashRange = crossCheck(
   }),
   {
     path: ["min"],
-    wanted: "a hash that is not above max",
+    wanted: "a hash that is not above max, or ffffffffffffffff with max 0000000000000000 for a node that owns nothing",
     holds: (value) => {
       const { min, max } = value as { min: string; max: string };
-      return min <= max;
+      return min <= max || (min === "ffffffffffffffff" && max === "0000000000000000");
     },
   },
 );
@@ -44,6 +44,7 @@ function hashBound() {
 }
 
 export const dhtConfig = roleSchema({
+  port: port(10000, "Port of the legacy swarm protocol."),
   respPort: port(10200, "Port of the Redis protocol (RESP2 and RESP3)."),
   passwordFile: key(
     filePath().optional(),
@@ -72,7 +73,31 @@ export const dhtConfig = roleSchema({
     }),
     "When the append log is rewritten as a snapshot. Service goes on meanwhile.",
   ),
-  hashRange: key(hashRange, "The part of the hash space that this node shows as its own."),
+  hashRange: key(
+    hashRange,
+    "The part of the hash space that this node owns. A key belongs to it when its bit-reversed value lies there. A redistribution replaces it until this key is changed.",
+  ),
+  swarm: key(
+    group({
+      isOwnershipChecked: key(
+        z.boolean().default(true),
+        "Swarm clients that write a key outside hashRange are answered WrongNode (404).",
+      ),
+      writeFlushMs: key(
+        integer(250, { min: 1, max: 60_000 }),
+        "Changes are gathered for this long before they are sent to Listen clients.",
+      ),
+      batchBytes: key(
+        integer(65535, { min: KIBIBYTE, max: 16 * MEBIBYTE }),
+        "Content of one batch of GetAll before compression. Values may be 32 bytes shorter; longer ones are answered ValueTooBig (410).",
+      ),
+      redistributePercent: key(
+        integer(110, { min: 100, max: 10_000 }),
+        "While this node moves records away it takes no batches that would let it grow beyond this part of its size at the start.",
+      ),
+    }),
+    "The swarm protocol's own settings.",
+  ),
   limits: limits({
     valueBytesMax: key(
       integer(512 * MEBIBYTE, { min: 1, max: 512 * MEBIBYTE }),
@@ -89,7 +114,7 @@ export const dhtConfig = roleSchema({
 
 export const dhtAbout: RoleAbout<typeof dhtConfig> = {
   name: "dht",
-  summary: "Key/value store for Redis clients",
+  summary: "Key/value store for swarm and Redis clients",
   durability: "log (default): survives power loss; memory: survives nothing",
   config: dhtConfig,
   reloadable: reloadableKeys(dhtConfig),

@@ -1,14 +1,15 @@
 /**
- * The dht node: a key/value store that Redis clients talk to, durable by default.
+ * The dht node: a key/value store that swarm clients and Redis clients talk to, durable by default.
  *
  * One instance is a store with its log (durable-store.ts), a gate that holds replies until they are durable, and a
- * listener (resp-port.ts). Everything runs on one event loop; only writing and syncing files happens beside it.
+ * listener for each protocol (legacy-port.ts, resp-port.ts). Everything runs on one event loop; only writing and syncing files happens beside it.
  */
 import { createHash } from "node:crypto";
 import type { z } from "zod";
 import { buildInfo } from "../../core/build-info.ts";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { readSecret } from "../../core/secret-file.ts";
+import { type HashRange, LegacyEngine, legacyDefaults } from "../../native/legacy.ts";
 import { RespEngine, respDefaults, type RespSettings } from "../../native/resp.ts";
 import { ReplyGate } from "../reply-gate.ts";
 import type { ConfigParameter, InfoSection } from "../wire/resp/host.ts";
@@ -17,6 +18,9 @@ import { RespService } from "../wire/resp/service.ts";
 import { dhtAbout, type dhtConfig } from "./config.ts";
 import { DurableStore, REFUSAL } from "./durable-store.ts";
 import { addMetrics, consoleLine, SlidingRate, StatsLine, thousands, type DhtFigures } from "./figures.ts";
+import { loadHashRange, saveHashRange, toText } from "./hash-range.ts";
+import { LegacyPort } from "./legacy-port.ts";
+import { Redistribution } from "./redistribute.ts";
 import { RespPort } from "./resp-port.ts";
 
 type DhtConfig = z.output<typeof dhtConfig>;
@@ -38,6 +42,11 @@ class DhtNode implements RunningRole<DhtConfig> {
   readonly #durable: DurableStore;
   readonly #engine: RespEngine;
   readonly #port: RespPort;
+  readonly #legacy: LegacyEngine;
+  readonly #legacyPort: LegacyPort;
+  readonly #redistribution: Redistribution;
+  /** As it was before the last redistribution. */
+  #range: HashRange;
   readonly #statsLine = new StatsLine();
   readonly #rate: SlidingRate;
   readonly #latency = new LatencyMonitor();
@@ -46,7 +55,12 @@ class DhtNode implements RunningRole<DhtConfig> {
   #respPort = 0;
   readonly #seed: number;
 
-  constructor(context: RoleContext<DhtConfig>, durable: DurableStore, gate: ReplyGate) {
+  constructor(
+    context: RoleContext<DhtConfig>,
+    durable: DurableStore,
+    gate: ReplyGate,
+    range: HashRange,
+  ) {
     this.#context = context;
     this.#config = context.config;
     this.#durable = durable;
@@ -65,10 +79,45 @@ class DhtNode implements RunningRole<DhtConfig> {
         port: config.respPort,
         durable,
         gate,
-        limits: () => this.#config.limits,
+        limits: () => this.#limitsBeside(this.#legacyPort.connections),
       },
       (closeOther) => this.#createService(closeOther),
     );
+    const { batchBytes, isOwnershipChecked, redistributePercent, writeFlushMs } = config.swarm;
+    this.#legacy = new LegacyEngine(durable.store, {
+      ...legacyDefaults,
+      batchBytes,
+      arrayBytesMax: Math.max(legacyDefaults.arrayBytesMax, batchBytes),
+      isOwnershipChecked,
+      redistributePercent,
+    });
+    this.#legacy.range = range;
+    this.#range = range;
+    this.#redistribution = new Redistribution({
+      net,
+      clock,
+      log: log.child("redistribution"),
+      engine: this.#legacy,
+      durable,
+      saveRange: (next) => saveHashRange(context.disk, context.dataDir, config.hashRange, next),
+    });
+    this.#legacyPort = new LegacyPort({
+      net,
+      clock,
+      log: log.child("swarm"),
+      tls,
+      host: config.host,
+      port: config.port,
+      durable,
+      gate,
+      engine: this.#legacy,
+      writeFlushMs,
+      limits: () => this.#limitsBeside(this.#port.connections),
+      onRedistribute: (request) => {
+        this.#redistribution.start(request, this.#range);
+        this.#range = this.#legacy.range;
+      },
+    });
     this.#addMetrics();
   }
 
@@ -96,17 +145,26 @@ class DhtNode implements RunningRole<DhtConfig> {
     );
   }
 
+  /** The limits for one port while clients of the other are connected. */
+  #limitsBeside(otherConnections: number) {
+    const { limits } = this.#config;
+    return { ...limits, connections: Math.max(0, limits.connections - otherConnections) };
+  }
+
   async listen(): Promise<void> {
+    this.#context.announcePort("port", await this.#legacyPort.listen());
     this.#respPort = await this.#port.listen();
     this.#context.announcePort("respPort", this.#respPort);
   }
 
   refuseWrites(text: string | undefined): void {
     this.#engine.refuseWrites(text);
+    this.#legacy.refuseWrites(text !== undefined);
   }
 
   onLogDrain(): void {
     this.#port.onLogDrain();
+    this.#legacyPort.onLogDrain();
   }
 
   recordSync(durationMs: number): void {
@@ -118,11 +176,12 @@ class DhtNode implements RunningRole<DhtConfig> {
   #figures(): DhtFigures {
     const { records, valueBytes, keyBytes } = this.#durable.store.stats();
     const port = this.#port.figures;
+    const legacy = this.#legacyPort.figures;
     return {
-      bytesSent: port.bytesSent,
-      bytesReceived: port.bytesReceived,
-      recordsHandled: this.#engine.statistics().commandsTotal,
-      connections: port.connections,
+      bytesSent: port.bytesSent + legacy.bytesSent,
+      bytesReceived: port.bytesReceived + legacy.bytesReceived,
+      recordsHandled: this.#requestsTotal(),
+      connections: port.connections + legacy.connections,
       records,
       bytes: keyBytes + valueBytes,
       channels: this.#durable.channels(),
@@ -134,8 +193,12 @@ class DhtNode implements RunningRole<DhtConfig> {
     return refusal === undefined ? [] : [refusal];
   }
 
+  #requestsTotal(): number {
+    return this.#engine.statistics().commandsTotal + this.#legacy.statistics().requestsTotal;
+  }
+
   throughput() {
-    return { total: this.#engine.statistics().commandsTotal, unit: "requests" };
+    return { total: this.#requestsTotal(), unit: "requests" };
   }
 
   keyFigure(): string {
@@ -163,7 +226,7 @@ class DhtNode implements RunningRole<DhtConfig> {
   consoleLine(): string {
     const figures = this.#figures();
     return consoleLine({
-      hashRange: this.#config.hashRange,
+      hashRange: toText(this.#legacy.range),
       memoryBytesMax: this.#config.limits.memoryBytesMax,
       memoryBytes: this.#durable.store.stats().memoryBytes,
       connections: figures.connections,
@@ -182,13 +245,13 @@ class DhtNode implements RunningRole<DhtConfig> {
       expired: () => store.stats().expired,
       logBytes: () => this.#durable.figures.log?.logBytes ?? 0,
       unsyncedBytes: () => this.#durable.position - this.#durable.durablePosition,
-      refusedConnections: () => this.#port.figures.refused,
+      refusedConnections: () => this.#port.figures.refused + this.#legacyPort.figures.refused,
       isRefusingWrites: () => this.#durable.refusal !== undefined,
       commands: () => {
         const statistics = this.#engine.statistics();
         return {
-          total: statistics.commandsTotal,
-          errors: statistics.errorsTotal,
+          total: this.#requestsTotal(),
+          errors: statistics.errorsTotal + this.#legacy.statistics().errorsTotal,
           hits: statistics.keyspaceHits,
           misses: statistics.keyspaceMisses,
         };
@@ -279,14 +342,18 @@ class DhtNode implements RunningRole<DhtConfig> {
 
   async drain(): Promise<void> {
     this.#port.stopListening();
+    this.#legacyPort.stopListening();
   }
 
   async stop(): Promise<void> {
-    this.#port.stopListening();
+    await this.drain();
+    await this.#redistribution.stop();
     this.#port.closeAll();
+    this.#legacyPort.closeAll();
     // Sockets report their end in a later turn, and the engine must see each before it goes.
     await new Promise<void>((resolve) => this.#context.clock.endOfTurn(resolve));
     this.#engine.close();
+    this.#legacy.close();
     await this.#durable.close();
   }
 }
@@ -326,7 +393,8 @@ export const dht = defineRole({
     if (config.durability === "memory")
       log.warn('durability is "memory": every record is gone when this process ends');
     gate = new ReplyGate(durable);
-    node = new DhtNode(context, durable, gate);
+    const range = await loadHashRange(context.disk, context.dataDir, config.hashRange, log);
+    node = new DhtNode(context, durable, gate, range);
     if (durable.refusal !== undefined) node.refuseWrites(REFUSAL);
     await node.listen();
     return node;
