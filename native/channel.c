@@ -49,8 +49,11 @@ static void count_value(nx_channel *channel, bool is_compact, uint64_t before, u
   channel->value_bytes += after - before;
   channel->store->stats.value_bytes += after - before;
   if (!is_compact) return;
+  uint64_t records = (uint64_t)(after != 0) - (uint64_t)(before != 0);
   channel->swarm_value_bytes += after - before;
-  channel->swarm_records += (uint64_t)(after != 0) - (uint64_t)(before != 0);
+  channel->swarm_records += records;
+  channel->store->swarm_value_bytes += after - before;
+  channel->store->swarm_records += records;
 }
 
 static void count_record(nx_channel *channel, const nx_rec *rec, bool is_added) {

@@ -37,6 +37,7 @@ struct nx_store {
   uint32_t expiring_count;
   uint64_t last_id;
   nx_channel *removed; /* channels whose records are still to be freed */
+  uint64_t swarm_records, swarm_value_bytes; /* of all channels */
   uint32_t observer_count;
   struct {
     nx_observer_fn fn;

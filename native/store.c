@@ -184,9 +184,14 @@ void nx_store_channel_remove(nx_store *store, nx_channel *channel) {
   store->stats.key_bytes -= channel->key_bytes;
   store->stats.value_bytes -= channel->value_bytes;
   store->stats.expiring -= channel->expiry.count;
+  store->swarm_records -= channel->swarm_records;
+  store->swarm_value_bytes -= channel->swarm_value_bytes;
   channel->next_removed = store->removed;
   store->removed = channel;
 }
+
+uint64_t nx_store_swarm_records(const nx_store *store) { return store->swarm_records; }
+uint64_t nx_store_swarm_value_bytes(const nx_store *store) { return store->swarm_value_bytes; }
 
 uint32_t nx_store_channel_count(const nx_store *store) { return store->channel_count; }
 

@@ -109,6 +109,8 @@ uint64_t nx_channel_record_bytes(nx_channel *channel, nx_slice key, int64_t now_
 /* Records that the swarm protocols know: their key is 16 lower-case hex digits, their value not empty. */
 uint64_t nx_channel_swarm_records(const nx_channel *channel);
 uint64_t nx_channel_swarm_value_bytes(const nx_channel *channel);
+uint64_t nx_store_swarm_records(const nx_store *store);
+uint64_t nx_store_swarm_value_bytes(const nx_store *store);
 /* A place for what one protocol engine keeps about a channel; NULL at first. The engine clears it when it is
  * told that the channel goes. */
 void **nx_channel_attachment(nx_channel *channel);

@@ -24,6 +24,15 @@ uint64_t nx_accounted_bytes(const nx_channel *channel) {
          nx_channel_swarm_value_bytes(channel);
 }
 
+bool nx_is_size_exceeded(const nx_legacy *engine, uint64_t bytes) {
+  uint64_t bytes_max = engine->settings[NX_LEGACY_SIZE_BYTES_MAX];
+  if (bytes_max == 0) return false;
+  return (uint64_t)NX_ACCOUNTED_CHANNEL_BYTES * nx_store_channel_count(engine->store) +
+             NX_ACCOUNTED_RECORD_BYTES * nx_store_swarm_records(engine->store) +
+             nx_store_swarm_value_bytes(engine->store) + bytes >
+         bytes_max;
+}
+
 /* Channels that only other protocols use do not count; one that is empty may be one of ours. */
 static bool is_swarm_channel(const nx_channel *channel) {
   return nx_channel_records(channel) == 0 || nx_channel_swarm_records(channel) != 0;
@@ -74,7 +83,7 @@ static void put(nx_legacy *engine, nx_legacy_connection *connection, const nx_le
     status = NX_STATUS_WRONG_NODE;
   } else if (request->value.length == 0) {
     status = NX_STATUS_EMPTY_VALUE;
-  } else if (engine->is_refusing) {
+  } else if (engine->is_refusing || nx_is_size_exceeded(engine, request->value.length)) {
     status = NX_STATUS_OUT_OF_MEMORY;
   } else {
     if (channel == NULL) channel = nx_store_channel(engine->store, request->channel, true);

@@ -86,6 +86,8 @@ struct nx_legacy {
 #define NX_ACCOUNTED_CHANNEL_BYTES 525376u
 #define NX_ACCOUNTED_RECORD_BYTES 56u
 uint64_t nx_accounted_bytes(const nx_channel *channel);
+/* Whether `bytes` more would pass the limit on all of them. */
+bool nx_is_size_exceeded(const nx_legacy *engine, uint64_t bytes);
 
 static inline uint64_t nx_reverse64(uint64_t value) {
   value = (value >> 1 & UINT64_C(0x5555555555555555)) | (value & UINT64_C(0x5555555555555555)) << 1;

@@ -27,6 +27,7 @@ enum {
   NX_LEGACY_LISTEN_UPDATES_MAX,   /* that wait for one listener, a power of two */
   NX_LEGACY_OWNERSHIP_CHECKED,    /* 1: refuse writes of keys outside the range */
   NX_LEGACY_REDISTRIBUTE_PERCENT, /* of the bytes at its start: what a redistribution may let the store grow to */
+  NX_LEGACY_SIZE_BYTES_MAX,       /* of all records, as GetSize counts; 0: no limit */
   NX_LEGACY_SETTINGS
 };
 

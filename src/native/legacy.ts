@@ -70,6 +70,8 @@ export interface LegacySettings {
   isOwnershipChecked: boolean;
   /** While records are moved, batches are refused past this part of the bytes at its start. */
   redistributePercent: number;
+  /** Of all records, as GetSize counts them; 0: no limit. */
+  sizeBytesMax: number;
 }
 
 const mebi = 1024 * 1024;
@@ -82,6 +84,7 @@ export const legacyDefaults: LegacySettings = {
   listenUpdatesMax: 32768,
   isOwnershipChecked: true,
   redistributePercent: 110,
+  sizeBytesMax: 0,
 };
 
 /** Places in the block of doubles; the order of the enum in native/legacy/legacy.h. */
@@ -144,6 +147,7 @@ export class LegacyEngine {
       BigInt(settings.listenUpdatesMax),
       settings.isOwnershipChecked ? 1n : 0n,
       BigInt(settings.redistributePercent),
+      BigInt(settings.sizeBytesMax),
     );
     const engine = this.#native.nx_legacy_new(store.pointer, array) as Pointer | null;
     if (engine === null)

@@ -91,6 +91,10 @@ export const dhtConfig = roleSchema({
         integer(65535, { min: KIBIBYTE, max: 16 * MEBIBYTE }),
         "Content of one batch of GetAll before compression. Values may be 32 bytes shorter; longer ones are answered ValueTooBig (410).",
       ),
+      sizeBytesMax: key(
+        integer(0, { min: 0 }),
+        "Bytes of all swarm records, as GetSize counts them (525376 for a channel, 56 for a record, and its value). Writes past it are answered OutOfMemory (407). 0 is no limit.",
+      ),
       redistributePercent: key(
         integer(110, { min: 100, max: 10_000 }),
         "While this node moves records away it takes no batches that would let it grow beyond this part of its size at the start.",

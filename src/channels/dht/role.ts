@@ -83,13 +83,14 @@ class DhtNode implements RunningRole<DhtConfig> {
       },
       (closeOther) => this.#createService(closeOther),
     );
-    const { batchBytes, isOwnershipChecked, redistributePercent, writeFlushMs } = config.swarm;
+    const { batchBytes, isOwnershipChecked, redistributePercent, sizeBytesMax, writeFlushMs } = config.swarm;
     this.#legacy = new LegacyEngine(durable.store, {
       ...legacyDefaults,
       batchBytes,
       arrayBytesMax: Math.max(legacyDefaults.arrayBytesMax, batchBytes),
       isOwnershipChecked,
       redistributePercent,
+      sizeBytesMax,
     });
     this.#legacy.range = range;
     this.#range = range;

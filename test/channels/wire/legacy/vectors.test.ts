@@ -5,9 +5,11 @@
 import { describe, expect, test } from "bun:test";
 import { decodeBatch } from "../../../../src/channels/wire/legacy/batch.ts";
 import { LegacyNode } from "../../../../src/channels/wire/legacy/client.ts";
+import { Command } from "../../../../src/channels/wire/legacy/protocol.ts";
 import { readConversation, type Step } from "./conversation.ts";
 import { TestServer, world } from "./server.ts";
 
+const OK = Buffer.from("c8000000", "hex");
 const GET_VERSION = Buffer.from("18000000", "hex");
 const VERSION = Buffer.from("c8000000080000000000000032303131303430 31".replace(" ", ""), "hex");
 
@@ -40,7 +42,10 @@ function fieldsOf(batches: Buffer): { fields: Buffer[]; batches: number } {
 }
 
 const pairs = (fields: Buffer[], isPaired: boolean) => {
-  const texts = fields.map((field) => field.toString("latin1"));
+  // Long values are compared by their digest: a difference must stay readable.
+  const texts = fields.map((field) =>
+    field.byteLength > 100 ? `${field.byteLength} bytes ${Bun.hash(field)}` : field.toString("latin1"),
+  );
   if (!isPaired) return texts.sort();
   return Array.from({ length: texts.length / 2 }, (_, index) => texts.slice(2 * index, 2 * index + 2)).sort(
     (a, b) => ((a[0] as string) < (b[0] as string) ? -1 : 1),
@@ -64,6 +69,17 @@ async function isClosed(node: LegacyNode): Promise<boolean> {
     () => false,
     () => true,
   );
+}
+
+/** Names of a GetChannels answer, whose order is nobody's business. */
+function namesOf(answer: Buffer): string[] {
+  const names: string[] = [];
+  for (let at = 4; ;) {
+    const length = Number(answer.readBigUInt64LE(at));
+    if (length === 0) return names.sort();
+    names.push(answer.toString("latin1", at + 8, at + 8 + length));
+    at += 8 + length;
+  }
 }
 
 class Player {
@@ -98,7 +114,7 @@ class Player {
         expect({ text: step.text, closed: await isClosed(node) }).toEqual({ text: step.text, closed: true });
       } else if (step.kind === "nothing") {
         if (commandOf(request) !== 25) continue; // asked by the next answer, which must be the next bytes
-      } else if (isBulk(request) && step.bytes.byteLength === 4) {
+      } else if (isBulk(request) && step.bytes.equals(OK)) {
         expect(await node.read(4)).toEqual(step.bytes);
         const recorded: Buffer[] = [];
         while (steps[index + 1]?.kind === "receive") recorded.push((steps[++index] as Step).bytes);
@@ -109,6 +125,10 @@ class Player {
       } else {
         const wanted = withPort(step.bytes, this.#server.port);
         const got = await node.read(wanted.byteLength);
+        if (commandOf(request) === Command.GetChannels && step.bytes.byteLength > 12) {
+          expect(namesOf(got)).toEqual(namesOf(wanted));
+          continue;
+        }
         expect({ text: step.text, got: got.toString("hex") }).toEqual({
           text: step.text,
           got: wanted.toString("hex"),
@@ -123,8 +143,30 @@ class Player {
   }
 }
 
-async function play(steps: Step[], config: Record<string, unknown> = {}): Promise<void> {
+/** Records that were there before the conversation began: those of its GetAll answers. */
+async function preload(server: TestServer, steps: Step[]): Promise<void> {
+  const node = await server.node();
+  for (const [index, { kind, bytes }] of steps.entries()) {
+    if (kind !== "send" || commandOf(bytes) !== 29) continue;
+    const channel = bytes.subarray(12).toString();
+    for (let at = index + 2; ; at++) {
+      const { bytes: array } = steps[at] as Step;
+      if (array.byteLength <= 8) break;
+      const fields = decodeBatch(array.subarray(8)) ?? [];
+      for (let field = 0; field < fields.length; field += 2)
+        await node.put(
+          channel,
+          Buffer.from(fields[field] as Uint8Array).toString(),
+          fields[field + 1] as Uint8Array,
+        );
+    }
+  }
+  node.close();
+}
+
+async function play(steps: Step[], config: Record<string, unknown> = {}, isPreloaded = false): Promise<void> {
   await using server = await TestServer.start(config);
+  if (isPreloaded) await preload(server, steps);
   const player = new Player(server);
   try {
     expect(await player.play(steps)).toBeGreaterThan(1);
@@ -134,13 +176,21 @@ async function play(steps: Step[], config: Record<string, unknown> = {}): Promis
 }
 
 describe("conversations recorded with the original", () => {
-  test.each(["dht-basic", "dht-putbatch", "dht-getall-small", "dht-getall-large", "dht-getall-extreme"])(
+  test.each(["dht-basic", "dht-putbatch", "dht-getall-small"])(
     "%s",
     async (name) => {
       await play(readConversation(name));
     },
     20_000,
   );
+
+  test.each(["dht-getall-large", "dht-getall-extreme"])("%s", async (name) => {
+    await play(readConversation(name), {}, true);
+  });
+
+  test("dht-outofmemory", async () => {
+    await play(readConversation("dht-outofmemory"), { swarm: { sizeBytesMax: 600_000 } });
+  });
 
   test("dht-listen", async () => {
     await play(readConversation("dht-listen"), { swarm: { writeFlushMs: 1 } });
