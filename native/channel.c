@@ -12,9 +12,9 @@
 
 /* --- reporting a change --------------------------------------------------------------------------------- */
 
-static void notify(nx_channel *channel, const uint8_t *stored, uint32_t length, bool is_compact) {
-  nx_store *store = channel->store;
-  if (store->observer == NULL) return;
+static void notify(nx_channel *channel, nx_change change, const uint8_t *stored, uint32_t length,
+                   bool is_compact) {
+  if (channel->store->observer_count == 0) return;
   uint8_t rec[NX_REC_HEADER_BYTES + 8], scratch[NX_HEX_KEY_BYTES];
   nx_slice text = {stored == NULL ? scratch : stored, length};
   if (is_compact) {
@@ -22,11 +22,11 @@ static void notify(nx_channel *channel, const uint8_t *stored, uint32_t length, 
     memcpy(rec + NX_REC_HEADER_BYTES, stored, 8);
     text = nx_rec_key_text(rec, scratch);
   }
-  store->observer(store->observer_context, channel, text);
+  nx_store_tell(channel->store, channel, change, text);
 }
 
-static void notify_record(nx_channel *channel, const nx_rec *rec) {
-  notify(channel, nx_rec_key(rec), nx_rec_key_length(rec), nx_rec_is_compact(rec));
+static void notify_record(nx_channel *channel, nx_change change, const nx_rec *rec) {
+  notify(channel, change, nx_rec_key(rec), nx_rec_key_length(rec), nx_rec_is_compact(rec));
 }
 
 static void log_change(nx_channel *channel, nx_effect_operation operation, const nx_rec *rec, nx_slice value,
@@ -44,19 +44,27 @@ static void log_change(nx_channel *channel, nx_effect_operation operation, const
   nx_store_log(channel->store, &effect);
 }
 
-static void count_value(nx_channel *channel, uint64_t before, uint64_t after) {
+/* `before` and `after` are lengths of the value; 0 also where there is no record. */
+static void count_value(nx_channel *channel, bool is_compact, uint64_t before, uint64_t after) {
   channel->value_bytes += after - before;
   channel->store->stats.value_bytes += after - before;
+  if (!is_compact) return;
+  uint64_t records = (uint64_t)(after != 0) - (uint64_t)(before != 0);
+  channel->swarm_value_bytes += after - before;
+  channel->swarm_records += records;
+  channel->store->swarm_value_bytes += after - before;
+  channel->store->swarm_records += records;
 }
 
 static void count_record(nx_channel *channel, const nx_rec *rec, bool is_added) {
-  uint64_t text_length = nx_key_text_length(nx_rec_key_length(rec), nx_rec_is_compact(rec));
+  bool is_compact = nx_rec_is_compact(rec);
+  uint64_t text_length = nx_key_text_length(nx_rec_key_length(rec), is_compact);
   uint64_t one = is_added ? 1 : UINT64_MAX;
   channel->key_bytes += text_length * one;
   channel->store->stats.key_bytes += text_length * one;
   channel->store->stats.records += one;
-  if (is_added) count_value(channel, 0, nx_rec_value_length(rec));
-  else count_value(channel, nx_rec_value_length(rec), 0);
+  if (is_added) count_value(channel, is_compact, 0, nx_rec_value_length(rec));
+  else count_value(channel, is_compact, nx_rec_value_length(rec), 0);
 }
 
 /* --- expiry of one record ------------------------------------------------------------------------------- */
@@ -89,7 +97,7 @@ static nx_rec *create(nx_channel *channel, const nx_key *key, uint64_t value_len
   if (!nx_table_reserve(&channel->table, key->hash, force)) return NULL;
   nx_rec *rec = nx_slab_alloc(slab, bytes, force);
   if (rec == NULL) return NULL;
-  notify(channel, key->data, key->length, key->is_compact);
+  notify(channel, NX_CHANGE_VALUE, key->data, key->length, key->is_compact);
   nx_rec_set_header(rec, key->length, value_length, key->is_compact, is_expiring);
   nx_copy(rec + nx_rec_key_offset(is_expiring), key->data, key->length);
   if (is_expiring) {
@@ -115,10 +123,11 @@ static void retire(nx_channel *channel, retired_block retired) {
  * Gives a record room for `value_length` bytes and an expiry (0: none), keeping the first `keep` bytes of its
  * value. Returns where it is afterwards, or NULL (nothing changed) when the limit forbids it.
  */
-static nx_rec *reshape(nx_channel *channel, nx_place place, uint64_t value_length, int64_t expires_at_ms,
-                       uint64_t keep, bool force, retired_block *retired) {
+static nx_rec *reshape(nx_channel *channel, nx_place place, nx_change change, uint64_t value_length,
+                       int64_t expires_at_ms, uint64_t keep, bool force, retired_block *retired) {
   nx_slab *slab = &channel->store->slab;
   nx_rec *rec = nx_table_at(place);
+  bool is_compact = nx_rec_is_compact(rec);
   bool was_expiring = nx_rec_is_expiring(rec), is_expiring = expires_at_ms != 0;
   uint32_t key_length = nx_rec_key_length(rec);
   uint64_t old_bytes = nx_rec_bytes(rec);
@@ -131,10 +140,9 @@ static nx_rec *reshape(nx_channel *channel, nx_place place, uint64_t value_lengt
     if (target == NULL) return NULL;
     *retired = (retired_block){rec, old_bytes};
   }
-  notify_record(channel, rec);
-  count_value(channel, nx_rec_value_length(rec), value_length);
+  notify_record(channel, change, rec);
+  count_value(channel, is_compact, nx_rec_value_length(rec), value_length);
   if (was_expiring && !is_expiring) leave_expiry(channel, rec);
-  bool is_compact = nx_rec_is_compact(rec);
   uint32_t old_offset = nx_rec_key_offset(was_expiring), new_offset = nx_rec_key_offset(is_expiring);
   if (target != rec || old_offset != new_offset)
     memmove(target + new_offset, rec + old_offset, key_length + keep);
@@ -154,7 +162,7 @@ static nx_rec *reshape(nx_channel *channel, nx_place place, uint64_t value_lengt
 
 static void remove_place(nx_channel *channel, uint64_t hash, nx_place place) {
   nx_rec *rec = nx_table_at(place);
-  notify_record(channel, rec);
+  notify_record(channel, NX_CHANGE_REMOVE, rec);
   if (nx_rec_is_expiring(rec)) leave_expiry(channel, rec);
   nx_table_remove(&channel->table, hash, place);
   count_record(channel, rec, false);
@@ -186,7 +194,7 @@ static nx_rec *replace(nx_channel *channel, nx_place place, nx_slice value, int6
     value.data = copy;
   }
   retired_block retired;
-  rec = reshape(channel, place, value.length, expires_at_ms, 0, force, &retired);
+  rec = reshape(channel, place, NX_CHANGE_VALUE, value.length, expires_at_ms, 0, force, &retired);
   if (rec != NULL) {
     nx_move(nx_rec_value(rec), value.data, value.length);
     retire(channel, retired);
@@ -221,8 +229,8 @@ int nx_channel_patch_key(nx_channel *channel, const nx_key *key, uint64_t offset
   } else {
     rec = nx_table_at(place);
     length = nx_rec_value_length(rec);
-    rec = reshape(channel, place, end > length ? end : length, nx_rec_expires_at_ms(rec), length, force,
-                  &retired);
+    rec = reshape(channel, place, NX_CHANGE_VALUE, end > length ? end : length, nx_rec_expires_at_ms(rec),
+                  length, force, &retired);
   }
   if (rec == NULL) return -ENOMEM;
   uint8_t *value = nx_rec_value(rec);
@@ -247,7 +255,7 @@ bool nx_channel_expire_key(nx_channel *channel, const nx_key *key, int64_t expir
   nx_rec *rec = nx_table_at(place);
   uint64_t length = nx_rec_value_length(rec);
   retired_block retired;
-  rec = reshape(channel, place, length, expires_at_ms, length, true, &retired);
+  rec = reshape(channel, place, NX_CHANGE_EXPIRY, length, expires_at_ms, length, true, &retired);
   retire(channel, retired);
   log_change(channel, NX_EFFECT_EXPIRE, rec, (nx_slice){NULL, 0}, 0);
   return true;
@@ -335,9 +343,13 @@ bool nx_channel_expire(nx_channel *channel, nx_slice text, int64_t expires_at_ms
 nx_slice nx_channel_name(const nx_channel *channel) {
   return (nx_slice){channel->name, channel->name_length};
 }
+uint64_t nx_channel_id(const nx_channel *channel) { return channel->id; }
 uint64_t nx_channel_records(const nx_channel *channel) { return channel->table.records; }
 uint64_t nx_channel_key_bytes(const nx_channel *channel) { return channel->key_bytes; }
 uint64_t nx_channel_value_bytes(const nx_channel *channel) { return channel->value_bytes; }
+uint64_t nx_channel_swarm_records(const nx_channel *channel) { return channel->swarm_records; }
+uint64_t nx_channel_swarm_value_bytes(const nx_channel *channel) { return channel->swarm_value_bytes; }
+void **nx_channel_attachment(nx_channel *channel) { return &channel->attachment; }
 
 uint64_t nx_channel_record_bytes(nx_channel *channel, nx_slice text, int64_t now_ms) {
   nx_key key;
@@ -372,7 +384,7 @@ uint64_t nx_channel_scan(nx_channel *channel, uint64_t cursor, int64_t now_ms, n
                          void *context) {
   visit_live to = {now_ms, visit, context, 0, UINT64_MAX};
   for (int buckets = 0; buckets < 16 && to.visited == 0; buckets++) {
-    cursor = nx_table_scan(&channel->table, cursor, visit_if_live, &to);
+    cursor = nx_table_scan_unseen(&channel->table, cursor, visit_if_live, &to);
     if (cursor == 0) break;
   }
   return cursor;

@@ -18,6 +18,9 @@ struct nx_channel {
   nx_expiry expiry;
   uint64_t key_bytes;
   uint64_t value_bytes;
+  uint64_t swarm_records;
+  uint64_t swarm_value_bytes;
+  void *attachment; /* of a protocol engine */
   nx_channel *next_removed;
   nx_channel *next_expiring, *previous_expiring; /* ring of the channels that have expiring records */
   uint32_t name_length;
@@ -34,8 +37,12 @@ struct nx_store {
   uint32_t expiring_count;
   uint64_t last_id;
   nx_channel *removed; /* channels whose records are still to be freed */
-  nx_observer_fn observer;
-  void *observer_context;
+  uint64_t swarm_records, swarm_value_bytes; /* of all channels */
+  uint32_t observer_count;
+  struct {
+    nx_observer_fn fn;
+    void *context;
+  } observers[NX_OBSERVERS_MAX];
   nx_buffer effects[2];
   uint32_t effects_current;
   bool is_logging, logs_removals;
@@ -61,5 +68,6 @@ void nx_store_ring_add(nx_channel *channel);
 void nx_store_ring_remove(nx_channel *channel);
 
 void nx_store_log(nx_store *store, const nx_effect *effect);
+void nx_store_tell(nx_store *store, nx_channel *channel, nx_change change, nx_slice key);
 
 #endif

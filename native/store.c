@@ -43,8 +43,25 @@ void nx_store_memory_limit(nx_store *store, uint64_t memory_bytes_max) {
 }
 
 void nx_store_observe(nx_store *store, nx_observer_fn fn, void *context) {
-  store->observer = fn;
-  store->observer_context = context;
+  NX_ASSERT(store->observer_count < NX_OBSERVERS_MAX);
+  store->observers[store->observer_count].fn = fn;
+  store->observers[store->observer_count].context = context;
+  store->observer_count += 1;
+}
+
+void nx_store_unobserve(nx_store *store, nx_observer_fn fn, void *context) {
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < store->observer_count; i++) {
+    if (store->observers[i].fn == fn && store->observers[i].context == context) continue;
+    store->observers[kept++] = store->observers[i];
+  }
+  NX_ASSERT(kept + 1 == store->observer_count);
+  store->observer_count = kept;
+}
+
+void nx_store_tell(nx_store *store, nx_channel *channel, nx_change change, nx_slice key) {
+  for (uint32_t i = 0; i < store->observer_count; i++)
+    store->observers[i].fn(store->observers[i].context, channel, change, key);
 }
 
 void nx_store_logging(nx_store *store, bool on) { store->is_logging = on; }
@@ -147,7 +164,8 @@ static uint32_t index_from_id(const nx_store *store, uint64_t id) {
 }
 
 void nx_store_channel_remove(nx_store *store, nx_channel *channel) {
-  if (store->observer != NULL) store->observer(store->observer_context, channel, (nx_slice){NULL, 0});
+  nx_store_tell(store, channel, NX_CHANGE_CHANNEL, (nx_slice){NULL, 0});
+  NX_ASSERT(channel->attachment == NULL);
   nx_effect effect = {.operation = NX_EFFECT_CHANNEL_REMOVE, .name = nx_channel_name(channel)};
   nx_store_log(store, &effect);
   if (channel->expiry.count != 0) nx_store_ring_remove(channel);
@@ -169,9 +187,14 @@ void nx_store_channel_remove(nx_store *store, nx_channel *channel) {
   store->stats.key_bytes -= channel->key_bytes;
   store->stats.value_bytes -= channel->value_bytes;
   store->stats.expiring -= channel->expiry.count;
+  store->swarm_records -= channel->swarm_records;
+  store->swarm_value_bytes -= channel->swarm_value_bytes;
   channel->next_removed = store->removed;
   store->removed = channel;
 }
+
+uint64_t nx_store_swarm_records(const nx_store *store) { return store->swarm_records; }
+uint64_t nx_store_swarm_value_bytes(const nx_store *store) { return store->swarm_value_bytes; }
 
 uint32_t nx_store_channel_count(const nx_store *store) { return store->channel_count; }
 

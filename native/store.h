@@ -36,9 +36,18 @@ typedef struct {
   int64_t expires_at_ms; /* 0: never */
 } nx_record;
 
-/* Told of every change of a key, before it happens. Serves WATCH, Listen and Mirror. `key.data` NULL: the
- * whole channel goes. It must not change the store. */
-typedef void (*nx_observer_fn)(void *context, nx_channel *channel, nx_slice key);
+typedef enum {
+  NX_CHANGE_VALUE,   /* a record is created or its value changes */
+  NX_CHANGE_EXPIRY,  /* only the time changes when it expires */
+  NX_CHANGE_REMOVE,  /* it goes, for whatever reason */
+  NX_CHANGE_CHANNEL, /* the whole channel goes; there is no key */
+} nx_change;
+
+/* Told of every change before it happens. Serves WATCH, Listen and Mirror. It must not change the store. */
+typedef void (*nx_observer_fn)(void *context, nx_channel *channel, nx_change change, nx_slice key);
+
+/* One for each protocol engine. */
+#define NX_OBSERVERS_MAX 4u
 
 /* memory_bytes_max 0: no limit. The seed keys the hash: secret and random, or clients can choose keys that
  * collide. */
@@ -47,7 +56,9 @@ nx_store *nx_store_new_seeded(uint64_t memory_bytes_max, uint64_t seed_low, uint
 nx_store *nx_store_new(uint64_t memory_bytes_max);
 void nx_store_free(nx_store *store);
 void nx_store_memory_limit(nx_store *store, uint64_t memory_bytes_max);
+/* Observers are called in the order in which they were added. */
 void nx_store_observe(nx_store *store, nx_observer_fn fn, void *context);
+void nx_store_unobserve(nx_store *store, nx_observer_fn fn, void *context);
 
 /* Effects are recorded only while logging is on (off during replay and in memory mode). */
 void nx_store_logging(nx_store *store, bool on);
@@ -65,6 +76,8 @@ bool nx_channel_name_valid(nx_slice name);
  * create it. */
 nx_channel *nx_store_channel(nx_store *store, nx_slice name, bool create);
 nx_slice nx_channel_name(const nx_channel *channel);
+/* Different for each channel that ever was in this store, also for one that is made again. */
+uint64_t nx_channel_id(const nx_channel *channel);
 /* Forgets the channel at once; its memory goes back in steps (nx_store_tick). The pointer is dead afterwards.
  */
 void nx_store_channel_remove(nx_store *store, nx_channel *channel);
@@ -95,9 +108,18 @@ uint64_t nx_channel_value_bytes(const nx_channel *channel);
 /* Bytes of the slab blocks and table share of one record: what MEMORY USAGE reports. 0 when missing. */
 uint64_t nx_channel_record_bytes(nx_channel *channel, nx_slice key, int64_t now_ms);
 
+/* Records that the swarm protocols know: their key is 16 lower-case hex digits, their value not empty. */
+uint64_t nx_channel_swarm_records(const nx_channel *channel);
+uint64_t nx_channel_swarm_value_bytes(const nx_channel *channel);
+uint64_t nx_store_swarm_records(const nx_store *store);
+uint64_t nx_store_swarm_value_bytes(const nx_store *store);
+/* A place for what one protocol engine keeps about a channel; NULL at first. The engine clears it when it is
+ * told that the channel goes. */
+void **nx_channel_attachment(nx_channel *channel);
+
 /* Visits a few records and returns the next cursor; 0 starts and 0 returned ends. A record present during the
- * whole iteration is visited at least once, whatever is written or resized meanwhile. The visitor must not
- * change the store. `key.data` is valid during the visit only (compact keys are expanded into a scratch
+ * whole iteration is visited exactly once, whatever is written or resized meanwhile; one that is removed and
+ * made again may be visited twice. The visitor must not change the store. `key.data` is valid during the visit only (compact keys are expanded into a scratch
  * buffer). */
 typedef void (*nx_visit_fn)(void *context, nx_slice key, const nx_record *record);
 uint64_t nx_channel_scan(nx_channel *channel, uint64_t cursor, int64_t now_ms, nx_visit_fn visit,

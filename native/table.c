@@ -252,6 +252,25 @@ uint64_t nx_table_scan(const nx_table *table, uint64_t cursor, nx_table_visit_fn
   return reverse64(reverse64(cursor | ~depth_mask) + 1);
 }
 
+typedef struct {
+  nx_seed seed;
+  uint64_t from; /* reversed hashes below this were met */
+  nx_table_visit_fn visit;
+  void *context;
+} visit_unseen;
+
+static void visit_if_unseen(void *context, nx_rec *rec) {
+  visit_unseen *to = context;
+  if (reverse64(nx_rec_hash(rec, to->seed)) >= to->from) to->visit(to->context, rec);
+}
+
+uint64_t nx_table_scan_unseen(const nx_table *table, uint64_t cursor, nx_table_visit_fn visit,
+                              void *context) {
+  if (index_of(table, cursor) == cursor) return nx_table_scan(table, cursor, visit, context);
+  visit_unseen to = {table->seed, reverse64(cursor), visit, context};
+  return nx_table_scan(table, cursor, visit_if_unseen, &to);
+}
+
 uint32_t nx_table_drain(nx_table *table, nx_table_visit_fn visit, void *context) {
   uint64_t last = table->bucket_count - 1;
   nx_bucket *head = bucket_at(table, last);

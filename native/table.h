@@ -76,6 +76,9 @@ void nx_table_remove(nx_table *table, uint64_t hash, nx_place place);
  * table. */
 typedef void (*nx_table_visit_fn)(void *context, nx_rec *rec);
 uint64_t nx_table_scan(const nx_table *table, uint64_t cursor, nx_table_visit_fn visit, void *context);
+/* The same for a cursor that a scan returned, without the records that scan has met: after a merge a bucket
+ * holds records from before the cursor. */
+uint64_t nx_table_scan_unseen(const nx_table *table, uint64_t cursor, nx_table_visit_fn visit, void *context);
 /* Empties the last bucket, handing each record over, and drops it unless it is the only one. Returns its
  * records. */
 uint32_t nx_table_drain(nx_table *table, nx_table_visit_fn visit, void *context);

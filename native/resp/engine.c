@@ -68,7 +68,7 @@ static void input_free(nx_input *input) {
 
 void nx_resp_free(nx_resp *engine) {
   NX_ASSERT(engine->connections == 0);
-  nx_store_observe(engine->store, NULL, NULL);
+  nx_store_unobserve(engine->store, nx_watch_observe, engine);
   while (engine->spares != NULL) {
     nx_input *input = engine->spares;
     engine->spares = input->next;

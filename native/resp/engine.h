@@ -163,7 +163,7 @@ void nx_watch_clear(nx_resp *engine, nx_resp_connection *connection);
 /* True when a watched key changed or its time has come. */
 bool nx_watch_is_broken(const nx_resp *engine, const nx_resp_connection *connection);
 const nx_watch *nx_watch_next(const nx_watch *watch); /* of the same connection */
-void nx_watch_observe(void *context, nx_channel *channel, nx_slice key);
+void nx_watch_observe(void *context, nx_channel *channel, nx_change change, nx_slice key);
 
 /* connection.c */
 /* NULL when the channel does not exist and is not created. */

@@ -68,7 +68,7 @@ enum {
   NX_RESP_SET_AUTHENTICATED
 };
 
-/* The engine becomes the store's observer. Returns NULL for settings out of range. */
+/* The engine becomes an observer of the store. Returns NULL for settings out of range. */
 NX_API nx_resp *nx_resp_new(nx_store *store, const double *settings);
 /* All connections must be disconnected. */
 NX_API void nx_resp_free(nx_resp *engine);

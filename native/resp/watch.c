@@ -136,9 +136,9 @@ static void break_channel(nx_resp *engine, nx_slice channel) {
   }
 }
 
-void nx_watch_observe(void *context, nx_channel *channel, nx_slice key) {
+void nx_watch_observe(void *context, nx_channel *channel, nx_change change, nx_slice key) {
   nx_resp *engine = context;
-  if (key.data == NULL) {
+  if (change == NX_CHANGE_CHANNEL) {
     engine->channel_epoch++;
     if (engine->watch_count > 0) break_channel(engine, nx_channel_name(channel));
     return;

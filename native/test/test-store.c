@@ -81,14 +81,16 @@ typedef struct {
   uint32_t calls;
   char last[64];
   nx_channel *channel;
+  nx_change change;
   bool was_there; /* whether the key could still be seen as it was */
 } observed;
 
-static void observe(void *context, nx_channel *channel, nx_slice key) {
+static void observe(void *context, nx_channel *channel, nx_change change, nx_slice key) {
   observed *o = context;
   o->calls += 1;
   o->channel = channel;
-  if (key.data == NULL) {
+  o->change = change;
+  if (change == NX_CHANGE_CHANNEL) {
     strcpy(o->last, "(channel)");
     return;
   }
@@ -111,17 +113,84 @@ static void observer_hears_first(void) {
   nx_channel_put(channel, S(""), S("empty key"), 0);
   CHECK(o.calls == 3 && strcmp(o.last, "") == 0);
   nx_channel_patch(channel, S("p"), 3, S("x"), 0, &length);
+  CHECK(o.change == NX_CHANGE_VALUE);
   nx_channel_expire(channel, S("p"), 10, 0);
-  CHECK(o.calls == 5 && strcmp(o.last, "p") == 0 && o.was_there);
+  CHECK(o.change == NX_CHANGE_EXPIRY && o.calls == 5 && strcmp(o.last, "p") == 0 && o.was_there);
   nx_store_tick(store, 10, 100);
   CHECK(o.calls == 6 && strcmp(o.last, "p") == 0 && nx_channel_records(channel) == 2);
   nx_channel_remove(channel, S("p"), 0);
   CHECK(o.calls == 6);
   nx_channel_remove(channel, S(""), 0);
   CHECK(o.calls == 7 && strcmp(o.last, "") == 0);
+  CHECK(o.change == NX_CHANGE_REMOVE);
+  observed second = {0};
+  nx_store_observe(store, observe, &second);
+  nx_channel_put(channel, S("q"), S("v"), 0);
+  CHECK(o.calls == 8 && second.calls == 1);
+  nx_store_unobserve(store, observe, &o);
   nx_store_channel_remove(store, channel);
-  CHECK(o.calls == 8 && strcmp(o.last, "(channel)") == 0);
+  CHECK(o.calls == 8 && second.calls == 2 && strcmp(second.last, "(channel)") == 0);
   nx_store_free(store);
+}
+
+static void counts_swarm_records(void) {
+  nx_store *store = store_new(0);
+  nx_channel *channel = channel_of(store);
+  uint64_t length;
+#define COUNTS(records, bytes) \
+  CHECK(nx_channel_swarm_records(channel) == (records) && nx_channel_swarm_value_bytes(channel) == (bytes))
+  nx_channel_put(channel, S("00000000000000ff"), S("four"), 0);
+  nx_channel_put(channel, S("no swarm key"), S("v"), 0);
+  COUNTS(1, 4);
+  nx_channel_put(channel, S("00000000000000fe"), S(""), 0);
+  COUNTS(1, 4);
+  nx_channel_patch(channel, S("00000000000000fe"), 2, S("x"), 0, &length);
+  COUNTS(2, 7);
+  nx_channel_put(channel, S("00000000000000ff"), S(""), 50);
+  COUNTS(1, 3);
+  nx_channel_put(channel, S("00000000000000ff"), S("back"), 50);
+  COUNTS(2, 7);
+  nx_store_tick(store, 50, 100);
+  COUNTS(1, 3);
+  nx_channel_remove(channel, S("00000000000000fe"), 0);
+  nx_channel_remove(channel, S("no swarm key"), 0);
+  COUNTS(0, 0);
+#undef COUNTS
+  nx_store_free(store);
+}
+
+typedef struct {
+  uint32_t met[4096];
+} meetings;
+
+static void meet(void *context, nx_slice key, const nx_record *record) {
+  (void)record;
+  ((meetings *)context)->met[strtoul((const char *)key.data, NULL, 10)] += 1;
+}
+
+/* A table that shrinks under a scan merges buckets that were visited with such that were not. */
+static void scan_meets_once(void) {
+  static meetings m;
+  for (uint32_t stop = 1; stop < 40; stop++) {
+    nx_store *store = store_new(0);
+    nx_channel *channel = channel_of(store);
+    char key[8];
+    for (int i = 0; i < 4096; i++) {
+      snprintf(key, sizeof key, "%d", i);
+      nx_channel_put(channel, S(key), S("v"), 0);
+    }
+    memset(&m, 0, sizeof m);
+    uint64_t cursor = 0;
+    for (uint32_t step = 0; step < stop * 7; step++) cursor = nx_channel_scan(channel, cursor, 0, meet, &m);
+    for (int i = 0; i < 4096; i++) {
+      if (i % 8 == 0) continue;
+      snprintf(key, sizeof key, "%d", i);
+      nx_channel_remove(channel, S(key), 0);
+    }
+    while (cursor != 0) cursor = nx_channel_scan(channel, cursor, 0, meet, &m);
+    for (int i = 0; i < 4096; i++) CHECK(i % 8 == 0 ? m.met[i] == 1 : m.met[i] <= 1);
+    nx_store_free(store);
+  }
 }
 
 /* Some effects of every kind. */
@@ -301,6 +370,8 @@ static void random_is_spread(void) {
 int main(void) {
   TEST("a value that lies in the store can be stored, onto itself too", values_inside_the_store);
   TEST("arguments out of range are refused and change nothing", arguments_out_of_range);
+  TEST("records that the swarm protocols know are counted", counts_swarm_records);
+  TEST("a scan meets no record twice, however the table shrinks", scan_meets_once);
   TEST("the observer hears of each change before it happens, and of no other", observer_hears_first);
   TEST("every prefix and thousands of bit flips of effects replay without harm", replay_of_damaged_bytes);
   TEST("replay passes the limit, writes after it do not", replay_returns_to_the_limit);

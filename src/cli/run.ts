@@ -27,7 +27,7 @@ export const runVerb = defineVerb({
   examples: [
     { command: "node-x run dht --config configs/dht.json", shows: "Start a key/value node" },
     {
-      command: "node-x run dht -c dht.json --set respPort=0 --set dataDir=/tmp/try",
+      command: "node-x run dht -c dht.json --set port=0 --set respPort=0 --set dataDir=/tmp/try",
       shows: "Take a free port and another directory",
     },
     {

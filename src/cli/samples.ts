@@ -20,6 +20,7 @@ const localCluster: { role: string; name: string; values: SampleValues }[] = [
     name: "dht0",
     values: {
       dataDir: `${localDirectory}/dht0`,
+      port: 10000,
       respPort: 10200,
       "hashRange.min": "0000000000000000",
       "hashRange.max": "7fffffffffffffff",
@@ -30,6 +31,7 @@ const localCluster: { role: string; name: string; values: SampleValues }[] = [
     name: "dht1",
     values: {
       dataDir: `${localDirectory}/dht1`,
+      port: 10001,
       respPort: 10201,
       "hashRange.min": "8000000000000000",
       "hashRange.max": "ffffffffffffffff",

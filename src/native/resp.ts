@@ -168,7 +168,7 @@ export class RespEngine {
   #replies: Uint8Array = nothing;
   #repliesGeneration = -1;
 
-  /** Becomes the observer of the store. Throws NX_CONFIG_INVALID for settings out of range. */
+  /** Becomes an observer of the store. Throws NX_CONFIG_INVALID for settings out of range. */
   constructor(store: { readonly pointer: Pointer }, settings: RespSettings = respDefaults) {
     const engine = this.#native.nx_resp_new(store.pointer, settingsArray(settings)) as Pointer | null;
     if (engine === null)

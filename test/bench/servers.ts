@@ -83,6 +83,7 @@ async function startNodeX(
   const directory = newDirectory("node-x");
   const file = join(directory, "bench.dht0.json");
   const config = {
+    port: 0,
     respPort: 0,
     dataDir: join(directory, "data"),
     log: { console: "text" },

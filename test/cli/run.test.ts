@@ -15,7 +15,7 @@ function start(...words: string[]) {
 
 test("an instance becomes ready, serves, keeps its directory to itself, and stops with 0", async () => {
   const file = join(cwd, "run.dht0.json");
-  writeFileSync(file, '{ "respPort": 0 }');
+  writeFileSync(file, '{ "port": 0, "respPort": 0 }');
   const child = start("dht", "-c", "run.dht0.json", "--set", "log.console=off");
   try {
     const health = await cli(["health", "-c", "run.dht0.json", "--wait-ms", "20000"], { cwd });
@@ -44,7 +44,7 @@ test("an instance becomes ready, serves, keeps its directory to itself, and stop
 }, 60_000);
 
 test("an instance survives that the reader of its standard error goes away", async () => {
-  writeFileSync(join(cwd, "pipe.dht0.json"), '{ "respPort": 0, "log": { "console": "text" } }');
+  writeFileSync(join(cwd, "pipe.dht0.json"), '{ "port": 0, "respPort": 0, "log": { "console": "text" } }');
   const child = start("dht", "-c", "pipe.dht0.json");
   const reader = child.stderr.getReader();
   await reader.read();

@@ -22,8 +22,8 @@ class Up implements AsyncDisposable {
 
   /** Two nodes and their page, on free ports. */
   cluster(): this {
-    this.configure("local.dht0.json", { dataDir: "data/dht0", respPort: 0 });
-    this.configure("local.dht1.json", { dataDir: "data/dht1", respPort: 0 });
+    this.configure("local.dht0.json", { dataDir: "data/dht0", port: 0, respPort: 0 });
+    this.configure("local.dht1.json", { dataDir: "data/dht1", port: 0, respPort: 0 });
     return this.configure("local.hub0.json", {
       dataDir: "data/hub0",
       port: 0,
@@ -148,7 +148,7 @@ test("its children end with it, even when it is killed", async () => {
 test("a taken port is one clear sentence before anything starts", async () => {
   const squatter = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
   const cluster = up().cluster();
-  cluster.configure("local.dht1.json", { dataDir: "data/dht1", respPort: squatter.port }).start();
+  cluster.configure("local.dht1.json", { dataDir: "data/dht1", port: 0, respPort: squatter.port }).start();
   expect(await cluster.ended()).toBe(69);
   expect(cluster.stderr).toContain(
     `local.dht1 cannot start: 127.0.0.1:${squatter.port} is in use (respPort in configs/local.dht1.json)`,

@@ -58,7 +58,7 @@ describe("run dht with a noexec TMPDIR", () => {
     const temporary = join(own.directory, "tmp");
     mkdirSync(temporary);
     // A mount of its own in a private namespace: nothing of it is left when the process ends.
-    writeFileSync(join(own.directory, "dht.json"), '{ "respPort": 0, "dataDir": "data" }');
+    writeFileSync(join(own.directory, "dht.json"), '{ "port": 0, "respPort": 0, "dataDir": "data" }');
     const script = `mount -t tmpfs -o noexec tmpfs "${temporary}" && cd "${own.directory}" && ls -A tmp > before && exec env -i TMPDIR="${temporary}" ./node-x run dht --config dht.json`;
     const child = Bun.spawn(["unshare", "-m", "sh", "-c", script], { stdout: "pipe", stderr: "pipe" });
     try {

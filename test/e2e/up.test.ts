@@ -10,8 +10,8 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
   mkdirSync(configs, { recursive: true });
   // The sample's ports may be taken on the machine that runs this test; files that exist are the operator's.
   const own = {
-    "local.dht0.json": { dataDir: "data/dht0", respPort: 0 },
-    "local.dht1.json": { dataDir: "data/dht1", respPort: 0 },
+    "local.dht0.json": { dataDir: "data/dht0", port: 0, respPort: 0 },
+    "local.dht1.json": { dataDir: "data/dht1", port: 0, respPort: 0 },
     "local.hub0.json": { dataDir: "data/hub0", port: 0, instances: ["data/dht0", "data/dht1"] },
   };
   for (const [name, config] of Object.entries(own))

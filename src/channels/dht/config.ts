@@ -13,6 +13,7 @@ import {
   integer,
   key,
   limits,
+  port,
   roleSchema,
 } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
@@ -32,7 +33,7 @@ const hashRange = crossCheck(
   }),
   {
     path: ["min"],
-    wanted: "a hash that is not above max (or the empty range ffffffffffffffff to 0000000000000000)",
+    wanted: "a hash that is not above max, or ffffffffffffffff with max 0000000000000000 for a node that owns nothing",
     holds: (value) => {
       const { min, max } = value as { min: string; max: string };
       const isEmpty = min === "f".repeat(16) && max === "0".repeat(16);
@@ -49,6 +50,7 @@ function hashBound() {
 }
 
 export const dhtConfig = roleSchema({
+  port: port(10000, "Port of the legacy swarm protocol."),
   respPort: key(
     z.int().min(0).max(65535).nullable().default(10200),
     "Port of the Redis protocol (RESP2 and RESP3). 0 takes a free port; <dataDir>/ports.json tells which. null: it is not spoken.",
@@ -102,7 +104,35 @@ export const dhtConfig = roleSchema({
     }),
     "When the append log is rewritten as a snapshot. Service goes on meanwhile.",
   ),
-  hashRange: key(hashRange, "The part of the hash space that this node shows as its own."),
+  hashRange: key(
+    hashRange,
+    "The part of the hash space that this node owns. A key belongs to it when its bit-reversed value lies there. A redistribution replaces it until this key is changed.",
+  ),
+  swarm: key(
+    group({
+      isOwnershipChecked: key(
+        z.boolean().default(true),
+        "Swarm clients that write a key outside hashRange are answered WrongNode (404).",
+      ),
+      writeFlushMs: key(
+        integer(250, { min: 1, max: 60_000 }),
+        "Changes are gathered for this long before they are sent to Listen clients.",
+      ),
+      batchBytes: key(
+        integer(65535, { min: KIBIBYTE, max: 16 * MEBIBYTE }),
+        "Content of one batch of GetAll before compression. Values may be 32 bytes shorter; longer ones are answered ValueTooBig (410).",
+      ),
+      sizeBytesMax: key(
+        integer(0, { min: 0 }),
+        "Bytes of all swarm records, as GetSize counts them (525376 for a channel, 56 for a record, and its value). Writes past it are answered OutOfMemory (407). 0 is no limit.",
+      ),
+      redistributePercent: key(
+        integer(110, { min: 100, max: 10_000 }),
+        "While this node moves records away it takes no batches that would let it grow beyond this part of its size at the start.",
+      ),
+    }),
+    "The swarm protocol's own settings.",
+  ),
   limits: limits({
     keyBytesMax: key(
       integer(512 * KIBIBYTE, { min: 1, max: 512 * KIBIBYTE }),
@@ -124,7 +154,7 @@ export const dhtConfig = roleSchema({
 
 export const dhtAbout: RoleAbout<typeof dhtConfig> = {
   name: "dht",
-  summary: "Key/value store for Redis clients",
+  summary: "Key/value store for swarm and Redis clients",
   durability:
     "log (default): survives power loss; dump: survives a clean shutdown, otherwise up to the last dump; memory: survives nothing",
   config: dhtConfig,

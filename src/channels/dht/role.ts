@@ -1,8 +1,8 @@
 /**
- * The dht node: a key/value store that Redis clients talk to, durable by default.
+ * The dht node: a key/value store that swarm clients and Redis clients talk to, durable by default.
  *
  * One instance is a store with its log (durable-store.ts), a gate that holds replies until they are durable, and a
- * listener (resp-port.ts). Everything runs on one event loop; only writing and syncing files happens beside it.
+ * listener for each protocol (legacy-port.ts, resp-port.ts). Everything runs on one event loop; only writing and syncing files happens beside it.
  */
 import { createHash } from "node:crypto";
 import type { z } from "zod";
@@ -10,6 +10,7 @@ import { buildInfo } from "../../core/build-info.ts";
 import { readOpenFilesMax } from "../../core/kernel/process-meter.ts";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { readSecret } from "../../core/secret-file.ts";
+import { type HashRange, LegacyEngine, legacyDefaults } from "../../native/legacy.ts";
 import { RespEngine, respDefaults, type RespSettings } from "../../native/resp.ts";
 import { ReplyGate } from "../reply-gate.ts";
 import type { ConfigParameter, InfoSection } from "../wire/resp/host.ts";
@@ -26,6 +27,9 @@ import {
   thousands,
   type DhtFigures,
 } from "./figures.ts";
+import { loadHashRange, saveHashRange, toText } from "./hash-range.ts";
+import { LegacyPort } from "./legacy-port.ts";
+import { Redistribution } from "./redistribute.ts";
 import { type RespLimits, RespPort } from "./resp-port.ts";
 
 type DhtConfig = z.output<typeof dhtConfig>;
@@ -57,6 +61,11 @@ class DhtNode implements RunningRole<DhtConfig> {
   readonly #durable: DurableStore;
   readonly #engine: RespEngine;
   readonly #port: RespPort;
+  readonly #legacy: LegacyEngine;
+  readonly #legacyPort: LegacyPort;
+  readonly #redistribution: Redistribution;
+  /** As it was before the last redistribution. */
+  #range: HashRange;
   readonly #statsLine = new StatsLine();
   readonly #rate: SlidingRate;
   readonly #latency = new LatencyMonitor();
@@ -66,7 +75,12 @@ class DhtNode implements RunningRole<DhtConfig> {
   #respPort = 0;
   readonly #seed: number;
 
-  constructor(context: RoleContext<DhtConfig>, durable: DurableStore, gate: ReplyGate) {
+  constructor(
+    context: RoleContext<DhtConfig>,
+    durable: DurableStore,
+    gate: ReplyGate,
+    range: HashRange,
+  ) {
     this.#context = context;
     this.#config = context.config;
     this.#limits = this.#effectiveLimits(context.config);
@@ -86,10 +100,46 @@ class DhtNode implements RunningRole<DhtConfig> {
         port: config.respPort ?? 0,
         durable,
         gate,
-        limits: () => this.#limits,
+        limits: () => this.#limitsBeside(this.#legacyPort.connections),
       },
       (closeOther) => this.#createService(closeOther),
     );
+    const { batchBytes, isOwnershipChecked, redistributePercent, sizeBytesMax, writeFlushMs } = config.swarm;
+    this.#legacy = new LegacyEngine(durable.store, {
+      ...legacyDefaults,
+      batchBytes,
+      arrayBytesMax: Math.max(legacyDefaults.arrayBytesMax, batchBytes),
+      isOwnershipChecked,
+      redistributePercent,
+      sizeBytesMax,
+    });
+    this.#legacy.range = range;
+    this.#range = range;
+    this.#redistribution = new Redistribution({
+      net,
+      clock,
+      log: log.child("redistribution"),
+      engine: this.#legacy,
+      durable,
+      saveRange: (next) => saveHashRange(context.disk, context.dataDir, config.hashRange, next),
+    });
+    this.#legacyPort = new LegacyPort({
+      net,
+      clock,
+      log: log.child("swarm"),
+      tls,
+      host: config.host,
+      port: config.port,
+      durable,
+      gate,
+      engine: this.#legacy,
+      writeFlushMs,
+      limits: () => this.#limitsBeside(this.#port.connections),
+      onRedistribute: (request) => {
+        this.#redistribution.start(request, this.#range);
+        this.#range = this.#legacy.range;
+      },
+    });
     this.#addMetrics();
   }
 
@@ -129,7 +179,14 @@ class DhtNode implements RunningRole<DhtConfig> {
     );
   }
 
+  /** The limits for one port while clients of the other are connected. */
+  #limitsBeside(otherConnections: number) {
+    const limits = this.#limits;
+    return { ...limits, connections: Math.max(0, limits.connections - otherConnections) };
+  }
+
   async listen(): Promise<void> {
+    this.#context.announcePort("port", await this.#legacyPort.listen());
     if (this.#config.respPort === null) return;
     this.#respPort = await this.#port.listen();
     this.#context.announcePort("respPort", this.#respPort);
@@ -137,10 +194,12 @@ class DhtNode implements RunningRole<DhtConfig> {
 
   refuseWrites(text: string | undefined): void {
     this.#engine.refuseWrites(text);
+    this.#legacy.refuseWrites(text !== undefined);
   }
 
   onLogDrain(): void {
     this.#port.onLogDrain();
+    this.#legacyPort.onLogDrain();
   }
 
   recordSync(durationMs: number): void {
@@ -152,11 +211,12 @@ class DhtNode implements RunningRole<DhtConfig> {
   #figures(): DhtFigures {
     const { records, valueBytes, keyBytes } = this.#durable.store.stats();
     const port = this.#port.figures;
+    const legacy = this.#legacyPort.figures;
     return {
-      bytesSent: port.bytesSent,
-      bytesReceived: port.bytesReceived,
-      recordsHandled: this.#engine.statistics().commandsTotal,
-      connections: port.connections,
+      bytesSent: port.bytesSent + legacy.bytesSent,
+      bytesReceived: port.bytesReceived + legacy.bytesReceived,
+      recordsHandled: this.#requestsTotal(),
+      connections: port.connections + legacy.connections,
       connectionsMax: this.#config.limits.connections,
       records,
       bytes: keyBytes + valueBytes,
@@ -169,8 +229,12 @@ class DhtNode implements RunningRole<DhtConfig> {
     return trouble === undefined ? [] : [trouble];
   }
 
+  #requestsTotal(): number {
+    return this.#engine.statistics().commandsTotal + this.#legacy.statistics().requestsTotal;
+  }
+
   throughput() {
-    return { total: this.#engine.statistics().commandsTotal, unit: "requests" };
+    return { total: this.#requestsTotal(), unit: "requests" };
   }
 
   keyFigure(): string {
@@ -199,7 +263,7 @@ class DhtNode implements RunningRole<DhtConfig> {
   consoleLine(): string {
     const figures = this.#figures();
     return consoleLine({
-      hashRange: this.#config.hashRange,
+      hashRange: toText(this.#legacy.range),
       memoryBytesMax: this.#config.limits.memoryBytesMax,
       memoryBytes: this.#durable.store.stats().memoryBytes,
       connections: figures.connections,
@@ -219,13 +283,13 @@ class DhtNode implements RunningRole<DhtConfig> {
       logBytes: () => this.#durable.figures.log?.logBytes ?? 0,
       dump: () => this.#durable.figures.dump,
       unsyncedBytes: () => this.#durable.position - this.#durable.durablePosition,
-      refusedConnections: () => this.#port.figures.refused,
+      refusedConnections: () => this.#port.figures.refused + this.#legacyPort.figures.refused,
       isRefusingWrites: () => this.#durable.refusal !== undefined,
       commands: () => {
         const statistics = this.#engine.statistics();
         return {
-          total: statistics.commandsTotal,
-          errors: statistics.errorsTotal,
+          total: this.#requestsTotal(),
+          errors: statistics.errorsTotal + this.#legacy.statistics().errorsTotal,
           hits: statistics.keyspaceHits,
           misses: statistics.keyspaceMisses,
         };
@@ -320,14 +384,18 @@ class DhtNode implements RunningRole<DhtConfig> {
 
   async drain(): Promise<void> {
     this.#port.stopListening();
+    this.#legacyPort.stopListening();
   }
 
   async stop(): Promise<void> {
-    this.#port.stopListening();
+    await this.drain();
+    await this.#redistribution.stop();
     this.#port.closeAll();
+    this.#legacyPort.closeAll();
     // Sockets report their end in a later turn, and the engine must see each before it goes.
     await new Promise<void>((resolve) => this.#context.clock.endOfTurn(resolve));
     this.#engine.close();
+    this.#legacy.close();
     await this.#durable.close();
   }
 }
@@ -368,7 +436,8 @@ export const dht = defineRole({
     if (config.durability === "memory")
       log.warn('durability is "memory": every record is gone when this process ends');
     gate = new ReplyGate(durable);
-    node = new DhtNode(context, durable, gate);
+    const range = await loadHashRange(context.disk, context.dataDir, config.hashRange, log);
+    node = new DhtNode(context, durable, gate, range);
     if (durable.refusal !== undefined) node.refuseWrites(REFUSAL);
     await node.listen();
     return node;

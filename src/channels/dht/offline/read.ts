@@ -13,7 +13,7 @@ import { modifiedAtMs } from "../../../core/seams/file-times.ts";
 import { crc32c } from "../../../native/crc32c.ts";
 import { MalformedEffects } from "../../../native/record-store.ts";
 import { Store } from "../../../native/store.ts";
-import { EFFECTS_FORMAT } from "../durable-store.ts";
+import { EFFECTS_FORMAT } from "../log-format.ts";
 import { withIdleStore } from "./directory.ts";
 
 export interface ChannelCount {

@@ -18,7 +18,7 @@ import { crc32c } from "../../../native/crc32c.ts";
 import { MalformedEffects } from "../../../native/record-store.ts";
 import { Store } from "../../../native/store.ts";
 import { decodeEffects, encodeEffect, type Effect } from "../../effects.ts";
-import { EFFECTS_FORMAT } from "../durable-store.ts";
+import { EFFECTS_FORMAT } from "../log-format.ts";
 import { STORE_DIRECTORY, withIdleStore } from "./directory.ts";
 import { channelsOf, progressOf, type ChannelCount, type OfflineWorld, type OnProgress } from "./read.ts";
 

@@ -1,0 +1,183 @@
+/*
+ * What the files of the engine share.
+ *
+ * Arrows run one way: engine.c (chunks, stops) → commands.c (one request) → bulk.c, listen.c, batch.c,
+ * migrate.c. A command touches the store and appends its answer to `replies`.
+ */
+#ifndef NX_LEGACY_ENGINE_H
+#define NX_LEGACY_ENGINE_H
+#include <stdbool.h>
+#include "buffer.h"
+#include "bytes.h"
+#include "legacy.h"
+#include "lzo.h"
+#include "record.h"
+#include "request.h"
+
+/* Statuses. */
+enum {
+  NX_STATUS_OK = 200,
+  NX_STATUS_INVALID_REQUEST = 400,
+  NX_STATUS_WRONG_NODE = 404,
+  NX_STATUS_OUT_OF_MEMORY = 407,
+  NX_STATUS_EMPTY_VALUE = 408,
+  NX_STATUS_BAD_CHANNEL_NAME = 409,
+  NX_STATUS_VALUE_TOO_BIG = 410,
+  NX_STATUS_ERROR = 500,
+};
+
+typedef struct nx_listener nx_listener;
+
+/* A bulk request under way. */
+typedef struct {
+  uint64_t channel_id;
+  uint64_t cursor;
+  uint32_t code;
+  bool has_sent;    /* a batch was sent */
+  bool has_skipped; /* a record that no batch holds was met, and told of */
+  uint32_t name_length;
+  uint64_t filter_length;
+  uint8_t bytes[]; /* channel name, filter */
+} nx_bulk;
+
+struct nx_legacy_connection {
+  nx_buffer input; /* an unfinished request, or what waits behind a stop */
+  uint64_t start;  /* of the next request in it */
+  uint64_t bytes_counted;
+  uint64_t skip; /* bytes to be thrown away */
+  nx_bulk *bulk;
+  nx_listener *listener;
+  bool closes_after_skip; /* otherwise 410 is answered */
+  bool is_waiting;        /* stopped with MORE */
+  bool is_closing;
+};
+
+struct nx_legacy {
+  nx_store *store;
+  uint64_t settings[NX_LEGACY_SETTINGS];
+  int64_t now_ms;
+  uint64_t range_min, range_max;
+  uint8_t address[64];
+  uint32_t address_length;
+  uint16_t port;
+  bool is_refusing;
+  bool is_redistributing;
+  bool is_silent; /* changes are no updates for listeners */
+  uint64_t redistribution_bytes_max;
+
+  uint32_t stop; /* flags that this call will return */
+  nx_buffer replies;
+  nx_buffer content; /* of the batch being made or read */
+  nx_buffer task;
+  nx_buffer events;
+  nx_lzo_table table;
+
+  nx_channel *channel; /* the one used last; NULL: look it up */
+  uint64_t migrate_cursor;
+  bool has_migrated; /* the channel was visited to its end */
+  bool has_kept; /* records that cannot move were met, and told of */
+
+  uint64_t input_bytes, connections, listeners;
+  uint64_t requests_total, errors_total;
+  double block[NX_LEGACY_BLOCK];
+};
+
+/* What 5.2 of the protocol's description calls bytes: the footprint that the original reports. */
+#define NX_ACCOUNTED_CHANNEL_BYTES 525376u
+#define NX_ACCOUNTED_RECORD_BYTES 56u
+uint64_t nx_accounted_bytes(const nx_channel *channel);
+/* Whether `bytes` more would pass the limit on all of them. */
+bool nx_is_size_exceeded(const nx_legacy *engine, uint64_t bytes);
+
+static inline uint64_t nx_reverse64(uint64_t value) {
+  value = (value >> 1 & UINT64_C(0x5555555555555555)) | (value & UINT64_C(0x5555555555555555)) << 1;
+  value = (value >> 2 & UINT64_C(0x3333333333333333)) | (value & UINT64_C(0x3333333333333333)) << 2;
+  value = (value >> 4 & UINT64_C(0x0f0f0f0f0f0f0f0f)) | (value & UINT64_C(0x0f0f0f0f0f0f0f0f)) << 4;
+  return __builtin_bswap64(value);
+}
+
+static inline bool nx_is_in_range(uint64_t number, uint64_t min, uint64_t max) {
+  uint64_t place = nx_reverse64(number);
+  return min <= place && place <= max;
+}
+
+static inline bool nx_owns(const nx_legacy *engine, uint64_t number) {
+  return engine->settings[NX_LEGACY_OWNERSHIP_CHECKED] == 0 ||
+         nx_is_in_range(number, engine->range_min, engine->range_max);
+}
+
+/* The number that 16 lower-case hex digits mean. */
+static inline bool nx_hex_number(nx_slice text, uint64_t *number) {
+  uint32_t high, low;
+  if (text.length != NX_HEX_KEY_BYTES || !nx_hex8(nx_load64(text.data), &high) ||
+      !nx_hex8(nx_load64(text.data + 8), &low))
+    return false;
+  *number = (uint64_t)high << 32 | low;
+  return true;
+}
+
+static inline void nx_hex_text(uint64_t number, uint8_t text[NX_HEX_KEY_BYTES]) {
+  for (uint32_t i = 0; i < NX_HEX_KEY_BYTES; i++)
+    text[i] = (uint8_t)"0123456789abcdef"[number >> (60 - 4 * i) & 15];
+}
+
+/* A key from the wire: digits of either case; *key is then the lower-case text, in `scratch` if need be. */
+bool nx_key_read(nx_slice *key, uint8_t scratch[NX_HEX_KEY_BYTES], uint64_t *number);
+
+static inline uint8_t *nx_reserve(nx_buffer *buffer, uint64_t length) {
+  if (__builtin_expect(buffer->capacity - buffer->length < length, 0)) nx_buffer_reserve(buffer, length);
+  return buffer->data + buffer->length;
+}
+
+static inline void nx_append_u64(nx_buffer *to, uint64_t value) {
+  nx_store64(nx_reserve(to, 8), value);
+  to->length += 8;
+}
+
+static inline void nx_append_array(nx_buffer *to, nx_slice array) {
+  uint8_t *at = nx_reserve(to, 8 + array.length);
+  nx_store64(at, array.length);
+  nx_copy(at + 8, array.data, array.length);
+  to->length += 8 + array.length;
+}
+
+static inline void nx_status(nx_legacy *engine, uint32_t status) {
+  nx_store32(nx_reserve(&engine->replies, 4), status);
+  engine->replies.length += 4;
+  if (status != NX_STATUS_OK) engine->errors_total += 1;
+}
+
+/* A line for the log. */
+__attribute__((format(printf, 2, 3))) void nx_event(nx_legacy *engine, const char *format, ...);
+
+/* NULL when there is none. */
+nx_channel *nx_legacy_channel(nx_legacy *engine, nx_slice name);
+
+/* commands.c */
+void nx_legacy_execute(nx_legacy *engine, nx_legacy_connection *connection, const nx_legacy_request *request);
+
+/* bulk.c */
+void nx_bulk_start(nx_legacy *engine, nx_legacy_connection *connection, const nx_legacy_request *request);
+/* Sends the next batches; frees the request when it is complete. */
+void nx_bulk_continue(nx_legacy *engine, nx_legacy_connection *connection);
+void nx_bulk_drop(nx_legacy *engine, nx_legacy_connection *connection);
+uint64_t nx_bulk_bytes(const nx_bulk *bulk);
+
+/* listen.c */
+void nx_listen_start(nx_legacy *engine, nx_legacy_connection *connection, nx_channel *channel);
+/* Sends updates; when the channel is gone, the end, and the connection is no listener any more. */
+void nx_listen_continue(nx_legacy *engine, nx_legacy_connection *connection);
+void nx_listen_drop(nx_legacy *engine, nx_legacy_connection *connection);
+void nx_listen_observe(void *context, nx_channel *channel, nx_change change, nx_slice key);
+
+/* batch.c */
+/* Appends `content` as one array {u64 length of the content, stream} to `to`, and forgets the content. */
+void nx_batch_append(nx_legacy *engine, nx_buffer *to);
+/* Leaves the content of such an array in `content`; false when it cannot be decoded. */
+bool nx_batch_decode(nx_legacy *engine, nx_slice array);
+/* The next field of a content from *at on; false when the content ends within it. */
+bool nx_batch_field(const nx_buffer *content, uint64_t *at, nx_slice *field);
+/* The answer to PutBatch, 0 when the connection must be closed. */
+uint32_t nx_batch_put(nx_legacy *engine, const nx_legacy_request *request);
+
+#endif

@@ -1,0 +1,88 @@
+/**
+ * The part of the hash space that this node owns: from the configuration, until a redistribution changes it.
+ *
+ * `<dataDir>/hash-range.json` holds the range that a redistribution gave, and the configured range that it replaced.
+ * Invariant: it counts only while the configuration still names that configured range; whoever edits the
+ * configuration has the last word. The file is replaced as a whole: after a crash it holds the old range or the new one.
+ */
+import { join } from "node:path";
+import { z } from "zod";
+import { NxError } from "../../core/errors.ts";
+import type { Log } from "../../core/logging/log.ts";
+import { writeFileAtomically } from "../../core/seams/durable-files.ts";
+import type { Disk } from "../../core/seams/disk.ts";
+import type { HashRange } from "../../native/legacy.ts";
+
+/** As the configuration writes it: 16 lower-case hex digits each. */
+export interface HashRangeText {
+  min: string;
+  max: string;
+}
+
+const digits = z.string().regex(/^[0-9a-f]{16}$/);
+const rangeText = z.strictObject({ min: digits, max: digits });
+const savedRange = z.strictObject({ configured: rangeText, range: rangeText });
+
+/** Longer than this is no file of ours. */
+const FILE_BYTES_MAX = 4096;
+
+export const toRange = ({ min, max }: HashRangeText): HashRange => ({
+  min: BigInt(`0x${min}`),
+  max: BigInt(`0x${max}`),
+});
+
+export const toText = ({ min, max }: HashRange): HashRangeText => ({
+  min: min.toString(16).padStart(16, "0"),
+  max: max.toString(16).padStart(16, "0"),
+});
+
+const isSame = (a: HashRangeText, b: HashRangeText) => a.min === b.min && a.max === b.max;
+
+const pathOf = (dataDir: string) => join(dataDir, "hash-range.json");
+
+/** The range that holds at the start. Throws NX_DATA_CORRUPT. */
+export async function loadHashRange(
+  disk: Disk,
+  dataDir: string,
+  configured: HashRangeText,
+  log: Log,
+): Promise<HashRange> {
+  const path = pathOf(dataDir);
+  if (!(await disk.exists(path))) return toRange(configured);
+  const saved = await read(disk, path);
+  if (!isSame(saved.configured, configured)) {
+    log.warn("the configured hash range has changed: the one from the last redistribution no longer counts", {
+      path,
+    });
+    return toRange(configured);
+  }
+  log.info("the hash range is that of the last redistribution", { path, ...saved.range });
+  return toRange(saved.range);
+}
+
+async function read(disk: Disk, path: string): Promise<z.output<typeof savedRange>> {
+  const file = await disk.open(path, "read");
+  try {
+    const bytes = new Uint8Array(FILE_BYTES_MAX);
+    const length = await file.read(bytes, 0);
+    return savedRange.parse(JSON.parse(new TextDecoder().decode(bytes.subarray(0, length))));
+  } catch (error) {
+    throw new NxError("NX_DATA_CORRUPT", `${path}: not a saved hash range: ${(error as Error).message}`, {
+      hint: "compare the ranges of all nodes, then set hashRange in the configuration and remove the file",
+      cause: error,
+    });
+  } finally {
+    await file.close();
+  }
+}
+
+/** Resolves when the range would survive power loss. */
+export function saveHashRange(
+  disk: Disk,
+  dataDir: string,
+  configured: HashRangeText,
+  range: HashRange,
+): Promise<void> {
+  const content = { configured, range: toText(range) };
+  return writeFileAtomically(disk, pathOf(dataDir), `${JSON.stringify(content, null, 2)}\n`);
+}

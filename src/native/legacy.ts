@@ -1,0 +1,301 @@
+/**
+ * The legacy swarm protocol's engine (native/legacy/): bytes of clients in, bytes of answers out, one call per chunk.
+ *
+ * Use: `connect` per socket; `feed` each chunk; write `replies()` to the socket; obey the returned flags: `Close` (write,
+ * then close), `More` (call `resume` once the answers are written), `Listening` (call `pump` from time to time),
+ * `Redistribute` (take the task). Records are moved with `migrate` and `migrated`.
+ *
+ * Invariant: no address of JavaScript memory is kept in C, and views over C memory are renewed whenever C moved it.
+ * Answers must not reach a client before the effects that the same call left in the store are as durable as the role
+ * promises. Nothing here survives a crash.
+ */
+import { type Pointer, toArrayBuffer } from "bun:ffi";
+import { NxError } from "../core/errors.ts";
+import { link } from "./library.ts";
+
+const symbols = {
+  nx_legacy_new: { args: ["ptr", "ptr"], returns: "ptr" },
+  nx_legacy_free: { args: ["ptr"], returns: "void" },
+  nx_legacy_block: { args: ["ptr"], returns: "ptr" },
+  nx_legacy_set_range: { args: ["ptr", "u64", "u64"], returns: "void" },
+  nx_legacy_get_range: { args: ["ptr", "ptr"], returns: "void" },
+  nx_legacy_set_address: { args: ["ptr", "ptr", "usize", "u32"], returns: "void" },
+  nx_legacy_refuse_writes: { args: ["ptr", "u32"], returns: "void" },
+  nx_legacy_clear_events: { args: ["ptr"], returns: "void" },
+  nx_legacy_read_statistics: { args: ["ptr"], returns: "void" },
+  nx_legacy_size: { args: ["ptr", "ptr"], returns: "void" },
+  nx_legacy_connect: { args: ["ptr"], returns: "ptr" },
+  nx_legacy_disconnect: { args: ["ptr", "ptr"], returns: "void" },
+  nx_legacy_feed: { args: ["ptr", "ptr", "ptr", "usize", "f64"], returns: "u32" },
+  nx_legacy_resume: { args: ["ptr", "ptr", "f64"], returns: "u32" },
+  nx_legacy_pump: { args: ["ptr", "ptr", "f64"], returns: "u32" },
+  nx_legacy_waiting: { args: ["ptr"], returns: "u32" },
+  nx_legacy_migrate_begin: { args: ["ptr"], returns: "void" },
+  nx_legacy_migrate: { args: ["ptr", "ptr", "usize", "u64", "u64", "f64"], returns: "u32" },
+  nx_legacy_migrated: { args: ["ptr", "ptr", "usize", "f64"], returns: "u32" },
+  nx_legacy_redistributed: { args: ["ptr"], returns: "void" },
+} as const;
+
+/** What `feed`, `resume` and `pump` return, or-ed: how the connection is afterwards. Values of native/legacy/legacy.h. */
+export const LegacyFlag = {
+  /** Write the answers, then close the connection. */
+  Close: 1,
+  /** Call `resume` once the answers are written. */
+  More: 2,
+  /** Call `pump` from time to time. */
+  Listening: 4,
+  /** `takeTask` returns a Redistribute request. */
+  Redistribute: 8,
+} as const;
+
+/** What `migrate` returns. */
+export const MigrateStep = { Done: 0, Batch: 1, Looking: 2 } as const;
+
+/** What `waiting` returns for a listener whose channel is gone. */
+export const CHANNEL_GONE = 0xffff_ffff;
+
+/** Limits of the engine. All sizes in bytes. */
+export interface LegacySettings {
+  /** Content of one batch, 1024 to 2^24. A value may be 32 bytes shorter. */
+  batchBytes: number;
+  /** A longer array ends the connection. */
+  arrayBytesMax: number;
+  /** Unfinished input of all connections together. */
+  inputBytesMax: number;
+  /** Execution pauses for a client once this much of its answers waits to be written. */
+  replySoftBytesMax: number;
+  /** Updates that wait for one listener; a power of two. Further ones are dropped. */
+  listenUpdatesMax: number;
+  /** Writes of keys outside the range are answered 404. */
+  isOwnershipChecked: boolean;
+  /** While records are moved, batches are refused past this part of the bytes at its start. */
+  redistributePercent: number;
+  /** Of all records, as GetSize counts them; 0: no limit. */
+  sizeBytesMax: number;
+}
+
+const mebi = 1024 * 1024;
+
+export const legacyDefaults: LegacySettings = {
+  batchBytes: 65535,
+  arrayBytesMax: 10 * mebi,
+  inputBytesMax: 1024 * mebi,
+  replySoftBytesMax: mebi,
+  listenUpdatesMax: 32768,
+  isOwnershipChecked: true,
+  redistributePercent: 110,
+  sizeBytesMax: 0,
+};
+
+/** Places in the block of doubles; the order of the enum in native/legacy/legacy.h. */
+const Block = {
+  replyAddress: 0,
+  replyLength: 1,
+  replyCapacity: 2,
+  replyGeneration: 3,
+  effectsLength: 4,
+  taskAddress: 5,
+  taskLength: 6,
+  eventsAddress: 7,
+  eventsLength: 8,
+  requestsTotal: 9,
+  errorsTotal: 10,
+  inputBytes: 11,
+  connections: 12,
+  listeners: 13,
+  urgent: 14,
+  length: 15,
+} as const;
+
+/** One client's state in C. Dead after `disconnect`. */
+export type LegacyConnection = Pointer;
+
+/** Inclusive, compared with bit-reversed keys. min > max: no key at all. */
+export interface HashRange {
+  min: bigint;
+  max: bigint;
+}
+
+export interface LegacyStatistics {
+  requestsTotal: number;
+  /** Answers other than 200. */
+  errorsTotal: number;
+  inputBytes: number;
+  connections: number;
+  listeners: number;
+}
+
+const nothing = new Uint8Array(0);
+/** bun:ffi refuses to take the address of an empty array; C does not read where the length is 0. */
+const placeholder = new Uint8Array(8);
+const addressable = (bytes: Uint8Array) => (bytes.byteLength === 0 ? placeholder : bytes);
+
+export class LegacyEngine {
+  readonly #native = link(symbols);
+  readonly #engine: Pointer;
+  readonly #block: Float64Array;
+  #replies: Uint8Array = nothing;
+  #repliesGeneration = -1;
+
+  /** Becomes an observer of the store. Throws NX_CONFIG_INVALID for settings out of range. */
+  constructor(store: { readonly pointer: Pointer }, settings: LegacySettings = legacyDefaults) {
+    const array = BigUint64Array.of(
+      BigInt(settings.batchBytes),
+      BigInt(settings.arrayBytesMax),
+      BigInt(settings.inputBytesMax),
+      BigInt(settings.replySoftBytesMax),
+      BigInt(settings.listenUpdatesMax),
+      settings.isOwnershipChecked ? 1n : 0n,
+      BigInt(settings.redistributePercent),
+      BigInt(settings.sizeBytesMax),
+    );
+    const engine = this.#native.nx_legacy_new(store.pointer, array) as Pointer | null;
+    if (engine === null)
+      throw new NxError("NX_CONFIG_INVALID", "a limit of the legacy protocol is out of range");
+    this.#engine = engine;
+    const block = this.#native.nx_legacy_block(engine) as Pointer;
+    this.#block = new Float64Array(toArrayBuffer(block, 0, Block.length * Float64Array.BYTES_PER_ELEMENT));
+  }
+
+  /** Frees the engine, before its store. Every connection must be disconnected. */
+  close(): void {
+    this.#native.nx_legacy_free(this.#engine);
+  }
+
+  get range(): HashRange {
+    const out = new BigUint64Array(new ArrayBuffer(16));
+    this.#native.nx_legacy_get_range(this.#engine, out);
+    return { min: out[0] as bigint, max: out[1] as bigint };
+  }
+
+  set range({ min, max }: HashRange) {
+    this.#native.nx_legacy_set_range(this.#engine, min, max);
+  }
+
+  /** What answers about sizes name. */
+  setAddress(address: string, port: number): void {
+    const bytes = Buffer.from(address);
+    this.#native.nx_legacy_set_address(this.#engine, addressable(bytes), bytes.byteLength, port);
+  }
+
+  /** Answers every write 407 until it is called with false. */
+  refuseWrites(isRefusing: boolean): void {
+    this.#native.nx_legacy_refuse_writes(this.#engine, isRefusing ? 1 : 0);
+  }
+
+  connect(): LegacyConnection {
+    return this.#native.nx_legacy_connect(this.#engine) as LegacyConnection;
+  }
+
+  disconnect(connection: LegacyConnection): void {
+    this.#native.nx_legacy_disconnect(this.#engine, connection);
+  }
+
+  /** Executes what `chunk` completes; returns LegacyFlags. The chunk may be reused afterwards. */
+  feed(connection: LegacyConnection, chunk: Uint8Array, nowMs: number): number {
+    return this.#native.nx_legacy_feed(this.#engine, connection, addressable(chunk), chunk.byteLength, nowMs);
+  }
+
+  /** Goes on after `More`. */
+  resume(connection: LegacyConnection, nowMs: number): number {
+    return this.#native.nx_legacy_resume(this.#engine, connection, nowMs);
+  }
+
+  /** Sends what waits for a listening connection. */
+  pump(connection: LegacyConnection, nowMs: number): number {
+    return this.#native.nx_legacy_pump(this.#engine, connection, nowMs);
+  }
+
+  /** Updates that wait for a listening connection, or CHANNEL_GONE. */
+  waiting(connection: LegacyConnection): number {
+    return this.#native.nx_legacy_waiting(connection);
+  }
+
+  /** Some listener has much to send or has lost its channel. Reading it forgets it. */
+  takeUrgency(): boolean {
+    const isUrgent = this.#block[Block.urgent] !== 0;
+    if (isUrgent) this.#block[Block.urgent] = 0;
+    return isUrgent;
+  }
+
+  /** The answers of the last call. Valid until the next one. */
+  replies(): Uint8Array {
+    const length = this.#block[Block.replyLength] as number;
+    if (length === 0) return nothing;
+    const generation = this.#block[Block.replyGeneration] as number;
+    if (generation !== this.#repliesGeneration) {
+      const address = this.#block[Block.replyAddress] as Pointer;
+      this.#replies = new Uint8Array(toArrayBuffer(address, 0, this.#block[Block.replyCapacity]));
+      this.#repliesGeneration = generation;
+    }
+    return this.#replies.subarray(0, length);
+  }
+
+  /** Bytes that wait in the store's effects buffer, as of the last call. */
+  get effectsLength(): number {
+    return this.#block[Block.effectsLength] as number;
+  }
+
+  /** The Redistribute request behind its code; a copy. */
+  takeTask(): Buffer {
+    return this.#copy(Block.taskAddress, Block.taskLength);
+  }
+
+  /** Lines for the log since the last call. */
+  takeEvents(): string[] {
+    if (this.#block[Block.eventsLength] === 0) return [];
+    const text = this.#copy(Block.eventsAddress, Block.eventsLength).toString("latin1");
+    this.#native.nx_legacy_clear_events(this.#engine);
+    return text.split("\n").slice(0, -1);
+  }
+
+  /** Begins to move records of a channel; `migrate` then goes through it. */
+  migrateBegin(): void {
+    this.#native.nx_legacy_migrate_begin(this.#engine);
+  }
+
+  /**
+   * Looks for records of `channel` in `range`. `Batch`: `replies()` is a PutBatch request for the other node; call
+   * `migrated` once it was acknowledged, before the next `migrate`. `Looking`: call again. `Done`: there are no more.
+   */
+  migrate(channel: string, { min, max }: HashRange, nowMs: number): number {
+    const name = Buffer.from(channel);
+    return this.#native.nx_legacy_migrate(this.#engine, name, name.byteLength, min, max, nowMs);
+  }
+
+  /** Removes the records of the last batch that have not changed since; returns how many. */
+  migrated(channel: string, nowMs: number): number {
+    const name = Buffer.from(channel);
+    return this.#native.nx_legacy_migrated(this.#engine, name, name.byteLength, nowMs);
+  }
+
+  /** The task is done; the next Redistribute is taken. */
+  redistributed(): void {
+    this.#native.nx_legacy_redistributed(this.#engine);
+  }
+
+  /** Swarm records of all channels, and the bytes that the original would report for them. */
+  size(): { records: number; bytes: number } {
+    const out = new BigUint64Array(new ArrayBuffer(16));
+    this.#native.nx_legacy_size(this.#engine, out);
+    return { records: Number(out[0]), bytes: Number(out[1]) };
+  }
+
+  statistics(): LegacyStatistics {
+    this.#native.nx_legacy_read_statistics(this.#engine);
+    const figure = (place: number) => this.#block[place] as number;
+    return {
+      requestsTotal: figure(Block.requestsTotal),
+      errorsTotal: figure(Block.errorsTotal),
+      inputBytes: figure(Block.inputBytes),
+      connections: figure(Block.connections),
+      listeners: figure(Block.listeners),
+    };
+  }
+
+  #copy(address: number, length: number): Buffer {
+    const bytes = this.#block[length] as number;
+    if (bytes === 0) return Buffer.alloc(0);
+    return Buffer.from(new Uint8Array(toArrayBuffer(this.#block[address] as Pointer, 0, bytes)).slice());
+  }
+}

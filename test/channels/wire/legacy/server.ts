@@ -1,0 +1,90 @@
+/** Starts dht nodes in this process, as `node-x run dht` would, on free ports of loopback. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { dht } from "../../../../src/channels/dht/role.ts";
+import { LegacyClient, LegacyNode } from "../../../../src/channels/wire/legacy/client.ts";
+import { loadConfig } from "../../../../src/core/config/load.ts";
+import { Instance } from "../../../../src/core/kernel/instance.ts";
+import { formatText, logOutput } from "../../../../src/core/logging/log.ts";
+import { realWorld } from "../../../../src/core/seams/world-real.ts";
+import { schemaCatalog } from "../../../../src/roles.ts";
+
+export const world = realWorld((error) => {
+  throw error;
+});
+
+export class TestServer implements AsyncDisposable {
+  readonly instance: Instance;
+  readonly lines: string[];
+  readonly #directory: string;
+  readonly #open: { close(): void }[] = [];
+
+  private constructor(instance: Instance, directory: string, lines: string[]) {
+    this.instance = instance;
+    this.#directory = directory;
+    this.lines = lines;
+  }
+
+  static async start(
+    config: Record<string, unknown> = {},
+    directory = mkdtempSync(join(tmpdir(), "node-x-legacy-")),
+  ): Promise<TestServer> {
+    const file = join(directory, "dht.json");
+    const settings = {
+      dataDir: join(directory, "data"),
+      port: 0,
+      respPort: 0,
+      durability: "memory",
+      ...config,
+    };
+    writeFileSync(file, JSON.stringify(settings));
+    const loaded = await loadConfig(
+      { file, environment: {}, sets: [], workingDirectory: directory },
+      schemaCatalog,
+    );
+    const lines: string[] = [];
+    const instance = await Instance.start(dht, loaded, {
+      world,
+      logOutput: logOutput("trace", [{ sink: { write: (line) => lines.push(line) }, format: formatText }]),
+      onFatal: (error) => lines.push(`fatal: ${error.message}`),
+    });
+    return new TestServer(instance, directory, lines);
+  }
+
+  get directory(): string {
+    return this.#directory;
+  }
+
+  get port(): number {
+    return this.instance.ports["port"] as number;
+  }
+
+  get respPort(): number {
+    return this.instance.ports["respPort"] as number;
+  }
+
+  /** A connection that is closed with the server. */
+  async node(): Promise<LegacyNode> {
+    const node = await LegacyNode.connect(world.net, { host: "127.0.0.1", port: this.port });
+    this.#open.push(node);
+    return node;
+  }
+
+  async client(): Promise<LegacyClient> {
+    const client = await LegacyClient.connect(world.net, [{ host: "127.0.0.1", port: this.port }]);
+    this.#open.push(client);
+    return client;
+  }
+
+  /** Stops the node; its directory stays. */
+  async stop(): Promise<void> {
+    for (const one of this.#open) one.close();
+    await this.instance.stop();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
