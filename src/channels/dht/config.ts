@@ -33,7 +33,7 @@ const hashRange = crossCheck(
   }),
   {
     path: ["min"],
-    wanted: "a hash that is not above max, or ffffffffffffffff with max 0000000000000000 for a node that owns nothing",
+    wanted: "a hash that is not above max (or the empty range ffffffffffffffff to 0000000000000000)",
     holds: (value) => {
       const { min, max } = value as { min: string; max: string };
       const isEmpty = min === "f".repeat(16) && max === "0".repeat(16);

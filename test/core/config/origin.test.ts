@@ -107,7 +107,7 @@ test("a missing file is one error with a way out", async () => {
 
 test("instances of one host must not share a port, a directory or a name", async () => {
   directory.write("one.dht0.json", '{\n  "respPort": 7000\n}');
-  directory.write("one.dht1.json", '{\n  "host": "0.0.0.0",\n  "respPort": 7000\n}');
+  directory.write("one.dht1.json", '{\n  "host": "0.0.0.0", "port": 10001,\n  "respPort": 7000\n}');
   directory.write("one.hub0.json", '{\n  "instance": "one.dht0",\n  "host": "127.0.0.2",\n  "port": 7000\n}');
   const files = ["one.dht0.json", "one.dht1.json", "one.hub0.json"];
   const shared = { environment: {}, sets: [], workingDirectory: directory.path };

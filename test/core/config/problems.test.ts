@@ -58,7 +58,7 @@ const cases: Case[] = [
   {
     claim: "a word that is not one of the allowed ones, with the nearest",
     text: '{ "durability": "lgo" }',
-    lines: ['dht.json:1:17: durability: wanted one of "log", "memory", got "lgo" (did you mean "log"?)'],
+    lines: ['dht.json:1:17: durability: wanted one of "log", "dump", "memory", got "lgo" (did you mean "log"?)'],
   },
   {
     claim: "a value of another shape",
@@ -229,7 +229,7 @@ test("all mistakes of file, environment and --set are listed at once, those of t
     "dht.json:2:15: respPort: wanted an integer from 0 to 65535 or null, got -1",
     'dht.json:4:22: limits.idleTimeoutMs: wanted an integer from 0 to 86400000, got "1s"',
     'dht.json:5:5: limits.bogus: wanted a known key, got "bogus"',
-    'dht.json:7:17: durability: wanted one of "log", "memory", got 3',
+    'dht.json:7:17: durability: wanted one of "log", "dump", "memory", got 3',
     'environment NODE_X_DHT_HOST: host: wanted a host name or an IP address, got "a b"',
     '--set adminPort=x: adminPort: wanted an integer from 0 to 65535, got "x"',
   ]);
