@@ -8,7 +8,8 @@ test("kill -9 under load loses nothing that was acknowledged or seen", async () 
   console.log(`seed ${seed}: ${JSON.stringify(figures)}`);
   expect(violations).toEqual([]);
   expect(figures.acknowledged).toBeGreaterThan(1000);
-  expect(figures.compactions).toBeGreaterThan(0);
+  // A kill may come before the first snapshot is whole; then it came while one was being written.
+  expect(figures.compactions + figures.killsInCompaction).toBeGreaterThan(0);
 }, 60_000);
 
 test('negative control: the checker notices that durability "memory" keeps nothing', async () => {
