@@ -1,21 +1,5 @@
-/**
- * Negative controls: one line of the kernel is broken, and the test that guards it must turn red.
- *
- * Each mutant runs in a copy of the tree. A mutant whose text is no longer found fails too: then the guard has moved.
- */
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-
-interface Mutant {
-  breaks: string;
-  file: string;
-  from: string;
-  to: string;
-  /** Test file and the name of the test that must notice. */
-  noticedBy: [file: string, name: string];
-}
+/** Negative controls: one line of the kernel is broken, and the test that guards it must turn red. */
+import { testMutants, type Mutant } from "../../mutants.ts";
 
 const outbox = "test/core/sockets/outbox.test.ts";
 const table = "test/core/sockets/connections.test.ts";
@@ -42,43 +26,4 @@ const mutants: Mutant[] = [
   { breaks: "the bound of what a page that does not read costs", file: "src/hub/viewers.ts", from: "if ((viewer.controller.desiredSize ?? 0) <= 0) {", to: "if (false) {", noticedBy: [viewers, "that do not read cost a few events"] },
 ]; // prettier-ignore
 
-const root = join(import.meta.dir, "../../..");
-const copy = mkdtempSync(join(tmpdir(), "node-x-mutants-"));
-
-beforeAll(() => {
-  // Without bunfig.toml and its preload: the copy uses what is built and never builds into the shared dist/.
-  for (const path of ["src", "test/core", "test/hub", "package.json"]) {
-    cpSync(join(root, path), join(copy, path), { recursive: true });
-  }
-  for (const path of ["node_modules", "dist"]) symlinkSync(join(root, path), join(copy, path));
-});
-afterAll(() => rmSync(copy, { recursive: true, force: true }));
-
-function run([file, name]: Mutant["noticedBy"]): number {
-  const command = [process.execPath, "test", "--timeout", "3000", `./${file}`, "-t", name];
-  return Bun.spawnSync(command, { cwd: copy, stdout: "ignore", stderr: "ignore" }).exitCode;
-}
-
-test("every guard is green while nothing is broken", () => {
-  const guards = new Map(mutants.map(({ noticedBy }) => [noticedBy.join(), noticedBy]));
-  expect([...guards.values()].filter((guard) => run(guard) !== 0)).toEqual([]);
-}, 60_000);
-
-test.each(mutants)(
-  "$breaks is noticed",
-  ({ file, from, to, noticedBy }) => {
-    const path = join(copy, file);
-    const original = readFileSync(path, "utf8");
-    expect(original.split(from)).toHaveLength(2);
-    writeFileSync(
-      path,
-      original.replace(from, () => to),
-    );
-    try {
-      expect(run(noticedBy)).toBe(1);
-    } finally {
-      writeFileSync(path, original);
-    }
-  },
-  30_000,
-);
+testMutants(mutants, ["test/core", "test/hub", "test/mutants.ts"]);

@@ -1,0 +1,19 @@
+/** Negative controls of INI files and of the store's tools. */
+import { testMutants, type Mutant } from "../mutants.ts";
+
+const offline = "test/channels/dht/offline.test.ts";
+const ini = "test/channels/dht/ini.test.ts";
+const rewrite = "test/core/config/ini/rewrite.test.ts";
+
+const mutants: Mutant[] = [
+  { breaks: "the guard against made-up values", file: "src/channels/dht/offline/salvage.ts", from: 'if (effect.operation !== "patch" || effect.offset === 0) return true;', to: "if (effect) return true;", noticedBy: [offline, "does not make up the beginning"] },
+  { breaks: "the reading of every change", file: "src/channels/dht/offline/read.ts", from: "effects += replay(store, payload, source);", to: "", noticedBy: [offline, "what is no effect is found"] },
+  { breaks: "the lock of the tools", file: "src/channels/dht/offline/directory.ts", from: 'return await disk.lock(join(dataDir, "lock"));', to: "return undefined;", noticedBy: [offline, "a directory in use is refused"] },
+  { breaks: "the search for missing segments", file: "src/core/append-log/inspect.ts", from: "if (next < sequence) found.push(segmentMember(next, last, true));", to: "", noticedBy: [offline, "with a missing segment takes the others"] },
+  { breaks: "the section that may be rewritten", file: "src/core/config/ini/rewrite.ts", from: "ini.get(section, key)", to: "ini.entries.findLast((entry) => entry.key === key)", noticedBy: [rewrite, "with prefix, blanks, comments"] },
+  { breaks: "the width that a rewriting keeps", file: "src/core/config/ini/rewrite.ts", from: "old?.[2]?.length !== digits.length", to: "old === null", noticedBy: [rewrite, "no digits to replace"] },
+  { breaks: "the warning of unknown keys", file: "src/core/config/ini/map.ts", from: 'notices.push({ level: "warn", origin, text });', to: "", noticedBy: [ini, "unknown keys and sections as warnings"] },
+  { breaks: "the demand for required keys", file: "src/core/config/ini/map.ts", from: "if (rule.required !== undefined) reportMissing(ini, rule);", to: "", noticedBy: [ini, "all missing required keys"] },
+]; // prettier-ignore
+
+testMutants(mutants, ["test/channels", "test/core", "test/cli", "test/mutants.ts"]);
