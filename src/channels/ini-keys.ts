@@ -54,7 +54,7 @@ export const logRules: readonly IniRule[] = [
   { section: "LOG.Root", key: "level", to: "log.level", convert: levels },
   { section: "LOG.Root", key: "file", to: "log.file", convert: absolutePath },
   { section: "LOG.Root", key: "console", to: "log.console", convert: boolean("text", "off") },
-  { section: "Stats", key: "console_stats_enabled", to: "log.console", convert: boolean("line", undefined) },
+  { section: "Stats", key: "console_stats_enabled", to: "log.console", convert: boolean("line", undefined), isWider: true },
   { section: "LOG.Root", key: "propagate", note: oneLog },
   { section: "LOG.*", key: "level", note: oneLog },
   { section: "LOG.*", key: "file", note: oneLog },

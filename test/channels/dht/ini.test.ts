@@ -131,6 +131,18 @@ mode = 660
 });
 
 describe("tells", () => {
+  test("which of two keys decides, unless nothing is lost", async () => {
+    const { show, notices } = await load(
+      `${server}[Stats]\nfile_count = 5\nconsole_stats_enabled = true\n[LOG]\nfile_count = 3\n[LOG.Root]\nconsole = true\n`,
+    );
+    expect(show("log.filesMax")[0]).toBe(3);
+    // The live line is drawn below the log's lines.
+    expect(show("log.console")[0]).toBe("line");
+    expect(notices.filter((notice) => notice.includes("overruled"))).toEqual([
+      "etc/config.ini:7:1: note: [Stats] file_count is overruled by [LOG] file_count: here both are log.filesMax",
+    ]);
+  });
+
   test("unknown keys and sections as warnings that name the line, with the nearest name", async () => {
     const { problems, notices } = await load(
       `${server}conection_limit = 5\n[Option_Memory]\nsize_limit = 1\n`,

@@ -23,6 +23,8 @@ interface RuleName {
 export interface SettingRule extends RuleName {
   to: string | readonly string[];
   convert(text: string, context: ConvertContext): Converted;
+  /** Its value covers what an earlier rule asked for: nothing is lost, so nothing is told. */
+  isWider?: true;
   /** What a file without this key gets told; undefined when the key may be absent. */
   required?: string;
 }

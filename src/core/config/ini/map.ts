@@ -53,7 +53,7 @@ export function mapIni(
     }
     for (const name of targets) {
       const earlier = owners.get(name);
-      if (earlier !== undefined && earlier.value !== converted.value) {
+      if (earlier !== undefined && earlier.value !== converted.value && rule.isWider !== true) {
         const text = `${nameOf(earlier.entry)} is overruled by ${nameOf(entry)}: here both are ${name}`;
         notices.push({ level: "info", origin: at(earlier.entry), text });
       }
