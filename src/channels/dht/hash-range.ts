@@ -9,9 +9,11 @@ import { join } from "node:path";
 import { z } from "zod";
 import { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/logging/log.ts";
+import type { RoleContext } from "../../core/role.ts";
 import { writeFileAtomically } from "../../core/seams/durable-files.ts";
 import type { Disk } from "../../core/seams/disk.ts";
 import type { HashRange } from "../../native/legacy.ts";
+import { rewriteHashRange } from "./ini.ts";
 
 /** As the configuration writes it: 16 lower-case hex digits each. */
 export interface HashRangeText {
@@ -50,6 +52,7 @@ export async function loadHashRange(
   const path = pathOf(dataDir);
   if (!(await disk.exists(path))) return toRange(configured);
   const saved = await read(disk, path);
+  if (isSame(saved.range, configured)) return toRange(configured);
   if (!isSame(saved.configured, configured)) {
     log.warn("the configured hash range has changed: the one from the last redistribution no longer counts", {
       path,
@@ -85,4 +88,25 @@ export function saveHashRange(
 ): Promise<void> {
   const content = { configured, range: toText(range) };
   return writeFileAtomically(disk, pathOf(dataDir), `${JSON.stringify(content, null, 2)}\n`);
+}
+
+/**
+ * Saves the range; where the configured one came from an INI file, that file gets the new digits, as the originals did.
+ * `configured` then names the new range too, so that a reload sees no difference. A file that cannot be written
+ * is a warning: what was saved holds until somebody edits it.
+ */
+export async function keepHashRange(
+  { disk, dataDir, log, iniFileOf }: Pick<RoleContext<unknown>, "disk" | "dataDir" | "log" | "iniFileOf">,
+  configured: HashRangeText,
+  range: HashRange,
+): Promise<void> {
+  await saveHashRange(disk, dataDir, configured, range);
+  const file = iniFileOf?.("hashRange.min");
+  if (file === undefined) return;
+  try {
+    await rewriteHashRange(disk, file, toText(range));
+    Object.assign(configured, toText(range));
+  } catch (error) {
+    log.warn(`the hash range is saved in the data directory only: ${(error as Error).message}`, { file });
+  }
 }

@@ -15,7 +15,7 @@ export const dhtDialect: IniDialect = {
     ...serverRules,
     { section: "Server", key: "minval", to: "hashRange.min", convert: hash, required: "the first hash this node owns" },
     { section: "Server", key: "maxval", to: "hashRange.max", convert: hash, required: "the last hash this node owns" },
-    { section: "Options_Memory", key: "size_limit", to: "limits.memoryBytesMax", convert: integer },
+    { section: "Options_Memory", key: "size_limit", to: "swarm.sizeBytesMax", convert: integer },
     { section: "Options_Memory", key: "dump_period", to: "dump.periodSeconds", convert: integer },
     { section: "Options_Memory", key: "disable_dump_thread", to: "dump.disabled", convert: boolean(true, false) },
     { section: "Options_Memory", key: "allow_out_of_range", to: "dump.allowOutOfRange", convert: outOfRange },

@@ -233,7 +233,8 @@ export class LegacyPort {
       total += client.unreadBytes;
       if (furthest === undefined || client.unreadBytes > furthest.unreadBytes) furthest = client;
     }
-    if (furthest === undefined || total <= UNREAD_TOTAL_FACTOR * this.#options.limits().outboxBytesMax) return;
+    if (furthest === undefined || total <= UNREAD_TOTAL_FACTOR * this.#options.limits().outboxBytesMax)
+      return;
     this.#behind.delete(furthest);
     this.reportSlow(furthest, furthest.unreadBytes);
     furthest.socket.terminate();

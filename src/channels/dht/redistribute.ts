@@ -103,7 +103,8 @@ export class Redistribution {
     let channels = this.#options.durable.store.channelNames();
     while (channels.length > 0 && !this.#isStopped) {
       const unfinished: string[] = [];
-      for (const channel of channels) if (!(await this.#moveChannel(channel, nodes))) unfinished.push(channel);
+      for (const channel of channels)
+        if (!(await this.#moveChannel(channel, nodes))) unfinished.push(channel);
       channels = unfinished;
       if (channels.length > 0 && !this.#isStopped) await this.#pause(RETRY_MS);
     }

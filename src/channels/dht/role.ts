@@ -27,7 +27,7 @@ import {
   thousands,
   type DhtFigures,
 } from "./figures.ts";
-import { loadHashRange, saveHashRange, toText } from "./hash-range.ts";
+import { keepHashRange, loadHashRange, toText } from "./hash-range.ts";
 import { LegacyPort } from "./legacy-port.ts";
 import { Redistribution } from "./redistribute.ts";
 import { type RespLimits, RespPort } from "./resp-port.ts";
@@ -75,12 +75,7 @@ class DhtNode implements RunningRole<DhtConfig> {
   #respPort = 0;
   readonly #seed: number;
 
-  constructor(
-    context: RoleContext<DhtConfig>,
-    durable: DurableStore,
-    gate: ReplyGate,
-    range: HashRange,
-  ) {
+  constructor(context: RoleContext<DhtConfig>, durable: DurableStore, gate: ReplyGate, range: HashRange) {
     this.#context = context;
     this.#config = context.config;
     this.#limits = this.#effectiveLimits(context.config);
@@ -121,7 +116,7 @@ class DhtNode implements RunningRole<DhtConfig> {
       log: log.child("redistribution"),
       engine: this.#legacy,
       durable,
-      saveRange: (next) => saveHashRange(context.disk, context.dataDir, config.hashRange, next),
+      saveRange: (next) => keepHashRange(context, this.#config.hashRange, next),
     });
     this.#legacyPort = new LegacyPort({
       net,

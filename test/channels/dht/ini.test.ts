@@ -55,6 +55,9 @@ describe("sets our keys, each with its place", () => {
 connection_limit = 77
 [Options_Memory]
 size_limit = 123
+dump_period = 60
+disable_dump_thread = true
+allow_out_of_range = false
 [Stats]
 logfile = l/stats.log
 file_count = 4
@@ -70,17 +73,30 @@ file = l/root.log
     expect(show("hashRange.max")).toEqual(["7fffffffffffffff", "etc/config.ini:5:10"]);
     expect(show("dataDir")).toEqual([join(path, "d"), "etc/config.ini:6:12"]);
     expect(show("limits.connections")).toEqual([77, "etc/config.ini:7:20"]);
-    expect(show("limits.memoryBytesMax")).toEqual([123, "etc/config.ini:9:14"]);
-    expect(show("log.statsFile")).toEqual([join(path, "l/stats.log"), "etc/config.ini:11:11"]);
-    expect(show("log.filesMax")).toEqual([4, "etc/config.ini:12:14"]);
-    expect(show("log.fileBytesMax")).toEqual([1_000_000, "etc/config.ini:13:17"]);
-    expect(show("log.console")).toEqual(["line", "etc/config.ini:14:25"]);
-    expect(show("log.level")).toEqual(["warn", "etc/config.ini:16:9"]);
-    expect(show("log.file")).toEqual([join(path, "l/root.log"), "etc/config.ini:17:8"]);
+    expect(show("swarm.sizeBytesMax")).toEqual([123, "etc/config.ini:9:14"]);
+    expect(show("dump.periodSeconds")).toEqual([60, "etc/config.ini:10:15"]);
+    expect(show("dump.disabled")).toEqual([true, "etc/config.ini:11:23"]);
+    expect(show("dump.allowOutOfRange")).toEqual(["fatal", "etc/config.ini:12:22"]);
+    expect(show("port")).toEqual([10_000, "etc/config.ini:3:8"]);
+    expect(show("respPort")).toEqual([null, "default"]);
+    expect(show("durability")).toEqual(["dump", "default"]);
+    expect(show("log.statsFile")).toEqual([join(path, "l/stats.log"), "etc/config.ini:14:11"]);
+    expect(show("log.filesMax")).toEqual([4, "etc/config.ini:15:14"]);
+    expect(show("log.fileBytesMax")).toEqual([1_000_000, "etc/config.ini:16:17"]);
+    expect(show("log.console")).toEqual(["line", "etc/config.ini:17:25"]);
+    expect(show("log.level")).toEqual(["warn", "etc/config.ini:19:9"]);
+    expect(show("log.file")).toEqual([join(path, "l/root.log"), "etc/config.ini:20:8"]);
   });
 
   test("of the second generation", async () => {
     const { show, path, problems, notices } = await load(`${server}unix_socket_path = dhtnode.socket
+[Performance]
+write_flush_ms = 1
+redist_memory_limit_mulitplier = 1.25
+[Options_Memory]
+batch_size = 32768
+allow_out_of_range = ignore
+abort_after_all_out_of_range = 0
 [STATS]
 file_name = s.log
 interval = 5
@@ -92,9 +108,15 @@ level = trace
 mode = 660
 `);
     expect(problems).toEqual([]);
-    expect(show("log.statsFile")).toEqual([join(path, "s.log"), "etc/config.ini:8:13"]);
-    expect(show("log.statsPeriodMs")).toEqual([5000, "etc/config.ini:9:12"]);
-    expect(show("log.filesMax")).toEqual([3, "etc/config.ini:11:14"]);
+    expect(show("swarm.writeFlushMs")).toEqual([1, "etc/config.ini:8:18"]);
+    expect(show("swarm.redistributePercent")).toEqual([125, "etc/config.ini:9:34"]);
+    expect(show("swarm.batchBytes")).toEqual([32_768, "etc/config.ini:11:14"]);
+    expect(show("dump.batchBytesMax")).toEqual([32_768, "etc/config.ini:11:14"]);
+    expect(show("dump.allowOutOfRange")).toEqual(["ignore", "etc/config.ini:12:22"]);
+    expect(show("dump.abortAfterAllOutOfRange")).toEqual([0, "etc/config.ini:13:32"]);
+    expect(show("log.statsFile")).toEqual([join(path, "s.log"), "etc/config.ini:15:13"]);
+    expect(show("log.statsPeriodMs")).toEqual([5000, "etc/config.ini:16:12"]);
+    expect(show("log.filesMax")).toEqual([3, "etc/config.ini:18:14"]);
     expect(notices.filter((notice) => notice.includes("warning"))).toEqual([]);
     expect(notices).toContain(
       "etc/config.ini:6:1: note: [Server] unix_socket_path has no effect: the admin endpoint is the socket admin.sock in the data directory",
@@ -157,7 +179,7 @@ describe("tells", () => {
 
   test("all missing required keys at once", async () => {
     const { problems } = await load("[Options_Memory]\n");
-    for (const key of ["address", "minval", "maxval"])
+    for (const key of ["address", "port", "minval", "maxval"])
       expect(problems.some((problem) => problem.includes(`wanted [Server] ${key}, `))).toBe(true);
   });
 

@@ -16,7 +16,7 @@ test("a longer key is an error, and a reload changes the limit", async () => {
   const file = join(directory, "dht.json");
   const load = (keyBytesMax: number) => {
     const limits = { keyBytesMax };
-    writeFileSync(file, JSON.stringify({ respPort: 0, durability: "memory", limits }));
+    writeFileSync(file, JSON.stringify({ respPort: 0, port: 0, durability: "memory", limits }));
     return loadConfig({ file, environment: {}, sets: [], workingDirectory: directory }, schemaCatalog);
   };
   const instance = await Instance.start(dht, await load(10), {

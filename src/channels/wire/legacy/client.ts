@@ -254,7 +254,8 @@ export class LegacyNode {
   }
 
   async *getAllKeys(channel: string): AsyncGenerator<string[]> {
-    for await (const fields of this.#bulk(requestBytes(Command.GetAllKeys, channel))) yield fields.map(textOf);
+    for await (const fields of this.#bulk(requestBytes(Command.GetAllKeys, channel)))
+      yield fields.map(textOf);
   }
 
   async *#bulk(request: Uint8Array): AsyncGenerator<Uint8Array[]> {
