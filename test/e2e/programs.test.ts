@@ -1,8 +1,17 @@
 /** The executable under the names of the original programs, as a symbolic link and as a copy. */
-import { describe, expect, test } from "bun:test";
-import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { afterEach, describe, expect, test } from "bun:test";
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
-import { RedisClient } from "bun";
+import { LegacyNode } from "../../src/channels/wire/legacy/client.ts";
+import { realWorld } from "../../src/core/seams/world-real.ts";
 import { LoneExecutable, until } from "./executable.ts";
 
 const ini = `[Server]
@@ -18,7 +27,10 @@ size_limit = 0
 console = true
 `;
 
-/** Runs `path` to its end, or until it is killed with the directory. */
+const children: Bun.Subprocess[] = [];
+afterEach(() => children.splice(0).forEach((child) => child.kill("SIGKILL")));
+
+/** Runs `path` to its end, at most to that of the test. */
 function run(alone: LoneExecutable, path: string, args: string[], environment: Record<string, string> = {}) {
   const child = Bun.spawn([path, ...args], {
     cwd: alone.directory,
@@ -27,6 +39,7 @@ function run(alone: LoneExecutable, path: string, args: string[], environment: R
     stdout: "pipe",
     stderr: "pipe",
   });
+  children.push(child);
   return {
     child,
     ended: (async () => {
@@ -39,9 +52,34 @@ function run(alone: LoneExecutable, path: string, args: string[], environment: R
   };
 }
 
+const note = "etc/config.ini:7:1: [Server] unix_socket_path has no effect";
+
+/** Starts the program in the directory and connects a swarm client to it. */
+async function serve(alone: LoneExecutable, program: string) {
+  // That of an earlier run must not be taken for this one's.
+  const portsFile = join(alone.directory, "data/ports.json");
+  rmSync(portsFile, { force: true });
+  const { child, ended } = run(alone, program, []);
+  const port = await until("the node to serve", () => {
+    if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode}`);
+    try {
+      return (JSON.parse(readFileSync(portsFile, "utf8")) as { port: number }).port;
+    } catch {
+      return undefined;
+    }
+  });
+  const client = await LegacyNode.connect(realWorld().net, { host: "127.0.0.1", port });
+  const stop = () => {
+    client.close();
+    child.kill("SIGTERM");
+    return ended;
+  };
+  return { client, stop };
+}
+
 describe("as dhtnode", () => {
   test.each(["link", "copy"])(
-    "a %s runs the INI file in the foreground until SIGTERM",
+    "a %s serves swarm clients, dumps at SIGTERM and loads again",
     async (kind) => {
       using alone = await LoneExecutable.copy();
       const program = join(alone.directory, "dhtnode");
@@ -49,33 +87,19 @@ describe("as dhtnode", () => {
       else copyFileSync(alone.path, program);
       mkdirSync(join(alone.directory, "etc"));
       writeFileSync(join(alone.directory, "etc/config.ini"), ini);
+
       // etc/config.ini is what it reads without any word.
-      const { child, ended } = run(alone, program, [], { NODE_X_DHT_RESP_PORT: "0" });
-      try {
-        const { respPort } = await until("the node to serve", () => {
-          if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode}`);
-          try {
-            return JSON.parse(readFileSync(join(alone.directory, "data/ports.json"), "utf8")) as {
-              respPort: number;
-            };
-          } catch {
-            return undefined;
-          }
-        });
-        const client = new RedisClient(`redis://127.0.0.1:${respPort}`);
-        await client.set("greeting", "hello");
-        expect(await client.get("greeting")).toBe("hello");
-        client.close();
-      } finally {
-        child.kill("SIGTERM");
-      }
-      const { code, stderr } = await ended;
-      expect(code).toBe(0);
-      const note = "etc/config.ini:7:1: [Server] unix_socket_path has no effect";
-      expect(stderr).toContain(note);
+      const first = await serve(alone, program);
+      await first.client.put("users", "0000000000000002", "hello");
+      expect(await first.stop()).toMatchObject({ code: 0, stderr: expect.stringContaining(note) });
+      expect(readdirSync(join(alone.directory, "data"))).toContain("users.tcm");
       const log = (name: string) => readFileSync(join(alone.directory, "log", name), "utf8");
-    expect(log("root.log")).toContain(note);
-    expect(log("version.log")).toMatch(/^\d{4}-.* node-x \S+ commit \S+ bun \S+\n$/);
+      expect(log("root.log")).toContain(note);
+      expect(log("version.log")).toMatch(/^\d{4}-.* node-x \S+ commit \S+ bun \S+\n$/);
+
+      const second = await serve(alone, program);
+      expect(String(await second.client.get("users", "0000000000000002"))).toBe("hello");
+      expect(await second.stop()).toMatchObject({ code: 0 });
     },
     60_000,
   );
