@@ -407,6 +407,7 @@ export const dht = defineRole({
     let node: DhtNode | undefined;
     let gate: ReplyGate | undefined;
     const syncs = context.metrics.histogram("node_x_dht_sync_seconds", "Writing and syncing one group.");
+    const range = await loadHashRange(context.disk, context.dataDir, config.hashRange, log);
     const durable = await DurableStore.open({
       world: context,
       log: log.child("store"),
@@ -414,7 +415,7 @@ export const dht = defineRole({
       mode: config.durability,
       memoryBytesMax: config.limits.memoryBytesMax,
       compaction: config.compaction,
-      dump: { ...config.dump, hashRange: config.hashRange },
+      dump: { ...config.dump, hashRange: toText(range) },
       onDurable: () => gate?.onProgress(),
       onDrain: () => node?.onLogDrain(),
       onRefusal: (text) => {
@@ -431,7 +432,6 @@ export const dht = defineRole({
     if (config.durability === "memory")
       log.warn('durability is "memory": every record is gone when this process ends');
     gate = new ReplyGate(durable);
-    const range = await loadHashRange(context.disk, context.dataDir, config.hashRange, log);
     node = new DhtNode(context, durable, gate, range);
     if (durable.refusal !== undefined) node.refuseWrites(REFUSAL);
     await node.listen();
