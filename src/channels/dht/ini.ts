@@ -11,6 +11,7 @@ const outOfRange = oneOf({ load: "load", fatal: "fatal", ignore: "ignore", true:
 export const dhtDialect: IniDialect = {
   program: "dhtnode",
   ownSections: ["Options_Memory"],
+  ownKeys: [["Server", "minval"]],
   rules: [
     ...serverRules,
     { section: "Server", key: "minval", to: "hashRange.min", convert: hash, required: "the first hash this node owns" },

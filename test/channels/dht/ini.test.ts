@@ -224,6 +224,8 @@ describe("on the command line", () => {
       const text = await cli(["check", "config"], { cwd: directory.path });
       expect(text.code).toBe(0);
       expect(text.stdout).toContain("config:6:1: warning: [Server] prot is unknown");
+      writeFileSync(join(directory.path, "bare.ini"), server);
+      expect(await cli(["check", "bare.ini"], { cwd: directory.path })).toMatchObject({ code: 0 });
       const json = await cli(["check", "config", "--json"], { cwd: directory.path });
       expect(JSON.parse(json.stdout)).toMatchObject({ ok: true, notices: [{ level: "warn" }] });
       const shown = await cli(["config", "show", "--origin", "config"], { cwd: directory.path });

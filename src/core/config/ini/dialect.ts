@@ -42,6 +42,8 @@ export interface IniDialect {
   rules: readonly IniRule[];
   /** Sections that only this program's files have: they tell whose file it is. */
   ownSections: readonly string[];
+  /** Keys that tell it where no section does: `["Server", "minval"]`. */
+  ownKeys?: readonly (readonly [section: string, key: string])[];
   /** Our keys where the original's default is not ours. Each is applied when nothing else sets the key. */
   defaults(context: ConvertContext): Record<string, unknown>;
 }

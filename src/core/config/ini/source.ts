@@ -61,10 +61,12 @@ async function dialectsOf(catalog: SchemaCatalog): Promise<Map<string, IniDialec
   return dialects;
 }
 
+/** Sections first: keys of one program may be in the file of another, too. */
 function roleOf(ini: IniText, dialects: ReadonlyMap<string, IniDialect>): string | undefined {
-  for (const [name, { ownSections }] of dialects)
-    if (ownSections.some((own) => ini.sections.has(own))) return name;
-  return undefined;
+  const all = [...dialects];
+  const bySection = all.find(([, { ownSections }]) => ownSections.some((own) => ini.sections.has(own)));
+  const byKey = all.find(([, { ownKeys = [] }]) => ownKeys.some(([section, key]) => ini.get(section, key)));
+  return (bySection ?? byKey)?.[0];
 }
 
 function instanceOf(workingDirectory: string): string | undefined {
