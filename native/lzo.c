@@ -97,6 +97,7 @@ static uint64_t common_length(const uint8_t *left, const uint8_t *right, const u
 uint64_t nx_lzo_encode(const uint8_t *in, uint64_t length, uint8_t *out, nx_lzo_table *table) {
   NX_ASSERT(length < UINT64_C(1) << 31);
   uint8_t *const start = out;
+  if (length == 0) in = start; /* it may be null, and is not read */
   const uint8_t *const end = in + length;
   const uint8_t *at = in, *literals = in;
   memset(table, 0, sizeof *table);

@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 
-#define SLICE_CONTENT_BYTES (256u << 10)
 #define SLICE_RECORDS_MAX 8192u
 
 typedef struct {
@@ -69,7 +68,7 @@ static void visit(void *context, nx_slice key, const nx_record *record) {
 
 static bool is_slice_full(const slice *to) {
   if (to->visited >= SLICE_RECORDS_MAX) return true;
-  if (to->content_bytes < SLICE_CONTENT_BYTES) return false;
+  if (to->content_bytes < to->engine->settings[NX_LEGACY_REPLY_SOFT_BYTES_MAX] / 4) return false;
   /* A batch that has just begun is filled first. */
   uint64_t size_max = to->engine->settings[NX_LEGACY_BATCH_BYTES];
   return to->engine->content.length == 0 || to->engine->content.length > size_max - size_max / 8;

@@ -232,8 +232,9 @@ static void settle(nx_legacy *engine, nx_legacy_connection *connection, uint64_t
 static void serve_kept(nx_legacy *engine, nx_legacy_connection *connection) {
   connection->is_waiting = false;
   const nx_buffer *input = &connection->input;
-  settle(engine, connection,
-         serve(engine, connection, input->data + connection->start, input->length - connection->start));
+  uint64_t length = input->length - connection->start, consumed = 0;
+  if (length > 0) consumed = serve(engine, connection, input->data + connection->start, length);
+  settle(engine, connection, consumed);
 }
 
 static void begin_call(nx_legacy *engine, double now_ms) {
