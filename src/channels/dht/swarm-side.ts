@@ -1,0 +1,96 @@
+/** The node's legacy swarm half: engine, listener, and the redistribution that a swarm client may ask for. */
+import { type HashRange, LegacyEngine, legacyDefaults } from "../../native/legacy.ts";
+import { keepHashRange } from "./hash-range.ts";
+import { LegacyPort } from "./legacy-port.ts";
+import { Redistribution } from "./redistribute.ts";
+import type { Side, SideFigures, SideOptions } from "./side.ts";
+
+export class SwarmSide implements Side {
+  readonly #options: SideOptions;
+  readonly #engine: LegacyEngine;
+  readonly #port: LegacyPort;
+  readonly #redistribution: Redistribution;
+  /** As it was before the last redistribution. */
+  #range: HashRange;
+
+  constructor(options: SideOptions, range: HashRange) {
+    this.#options = options;
+    this.#range = range;
+    const { context, durable, gate, config, limits } = options;
+    const { net, clock, log, tls } = context;
+    const { host, port, swarm } = config();
+    this.#engine = new LegacyEngine(durable.store, {
+      ...legacyDefaults,
+      batchBytes: swarm.batchBytes,
+      arrayBytesMax: Math.max(legacyDefaults.arrayBytesMax, swarm.batchBytes),
+      isOwnershipChecked: swarm.isOwnershipChecked,
+      redistributePercent: swarm.redistributePercent,
+      sizeBytesMax: swarm.sizeBytesMax,
+    });
+    this.#engine.range = range;
+    this.#redistribution = new Redistribution({
+      net,
+      clock,
+      log: log.child("redistribution"),
+      engine: this.#engine,
+      durable,
+      saveRange: (next) => keepHashRange(context, config().hashRange, next),
+    });
+    this.#port = new LegacyPort({
+      net,
+      clock,
+      log: log.child("swarm"),
+      tls,
+      host,
+      port,
+      durable,
+      gate,
+      engine: this.#engine,
+      writeFlushMs: swarm.writeFlushMs,
+      limits,
+      onRedistribute: (request) => {
+        this.#redistribution.start(request, this.#range);
+        this.#range = this.#engine.range;
+      },
+    });
+  }
+
+  /** The hashes that this node owns now. */
+  get range(): HashRange {
+    return this.#engine.range;
+  }
+
+  get figures(): SideFigures {
+    const { requestsTotal, errorsTotal } = this.#engine.statistics();
+    return { ...this.#port.figures, requests: requestsTotal, errors: errorsTotal };
+  }
+
+  async listen(): Promise<void> {
+    this.#options.context.announcePort("port", await this.#port.listen());
+  }
+
+  refuseWrites(text: string | undefined): void {
+    this.#engine.refuseWrites(text !== undefined);
+  }
+
+  onLogDrain(): void {
+    this.#port.onLogDrain();
+  }
+
+  stopListening(): void {
+    this.#port.stopListening();
+  }
+
+  /** Ends a redistribution that is under way. */
+  stopRedistribution(): Promise<void> {
+    return this.#redistribution.stop();
+  }
+
+  closeConnections(): void {
+    this.#port.closeAll();
+  }
+
+  close(): void {
+    this.#engine.close();
+  }
+}
