@@ -73,7 +73,6 @@ static void take(client *c, uint32_t flags) {
   nx_buffer_append(&c->answers, (const void *)(uintptr_t)block[NX_LEGACY_REPLY_ADDRESS],
                    (uint64_t)block[NX_LEGACY_REPLY_LENGTH]);
   c->flags = flags;
-  if ((flags & NX_LEGACY_REDISTRIBUTE) != 0) nx_legacy_redistributed(c->engine);
   nx_legacy_clear_events(c->engine);
 }
 
