@@ -174,7 +174,7 @@ static void scan_meets_once(void) {
   for (uint32_t stop = 1; stop < 40; stop++) {
     nx_store *store = store_new(0);
     nx_channel *channel = channel_of(store);
-    char key[8];
+    char key[16];
     for (int i = 0; i < 4096; i++) {
       snprintf(key, sizeof key, "%d", i);
       nx_channel_put(channel, S(key), S("v"), 0);

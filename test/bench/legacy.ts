@@ -144,8 +144,10 @@ const median = (values: number[]) =>
 async function fillChannel(node: LegacyNode, records: number): Promise<void> {
   for (let at = 0; at < records; at += 10_000) {
     const part = Array.from({ length: Math.min(10_000, records - at) }, (_, index) => ({
-      key: keyText(BigInt(at + index) * 0x9e3779b97f4a7c15n & 0xffff_ffff_ffff_ffffn),
-      value: Buffer.from(`${at + index} value of this record, some text and a number ${(at + index) * 7}`.slice(0, 40)),
+      key: keyText((BigInt(at + index) * 0x9e3779b97f4a7c15n) & 0xffff_ffff_ffff_ffffn),
+      value: Buffer.from(
+        `${at + index} value of this record, some text and a number ${(at + index) * 7}`.slice(0, 40),
+      ),
     }));
     await node.sendRequest(requestBytes(Command.PutBatch, "all", encodeBatch(part)));
   }
@@ -220,7 +222,10 @@ export async function benchLegacy(argv: string[]): Promise<number> {
           // Every key that is asked for is there, whatever the rounds before wrote.
           const node = await LegacyNode.connect(realWorld(() => {}).net, { host: "127.0.0.1", port });
           for (let at = 0; at < KEYS; at += 1000)
-            await node.putBatch("0", keys.slice(at, at + 1000).map((key) => ({ key, value: VALUE })));
+            await node.putBatch(
+              "0",
+              keys.slice(at, at + 1000).map((key) => ({ key, value: VALUE })),
+            );
           node.close();
         }
         for (let round = 0; round < options.rounds; round++) {

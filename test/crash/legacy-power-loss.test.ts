@@ -144,10 +144,13 @@ function runSeed(seed: number, believe?: (durable: DurableStore) => Durability) 
         let version = 0;
         const step = async () => {
           await think();
-          const value = random.integer(4) === 0 ? "" : `${seed}.${life}.${++version}${"x".repeat(random.integer(600))}`;
+          const value =
+            random.integer(4) === 0 ? "" : `${seed}.${life}.${++version}${"x".repeat(random.integer(600))}`;
           inFlight.set(key, value);
           const request =
-            value === "" ? requestBytes(Command.Remove, "ch", key) : requestBytes(Command.Put, "ch", key, value);
+            value === ""
+              ? requestBytes(Command.Remove, "ch", key)
+              : requestBytes(Command.Put, "ch", key, value);
           await caller.call(request, () => 4);
           settled.set(key, value);
           inFlight.delete(key);
@@ -182,7 +185,8 @@ function runSeed(seed: number, believe?: (durable: DurableStore) => Durability) 
     });
     for (const [key, value] of found) {
       const before = settled.get(key) ?? "";
-      if (value !== before && value !== inFlight.get(key)) violations.push(`acknowledged: ${key} is ${value.slice(0, 20)}`);
+      if (value !== before && value !== inFlight.get(key))
+        violations.push(`acknowledged: ${key} is ${value.slice(0, 20)}`);
       const read = seen.get(key) ?? "";
       if (read !== "" && inFlight.get(key) === read && value !== read) violations.push(`seen: ${key}`);
       settled.set(key, value);

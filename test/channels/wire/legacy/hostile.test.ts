@@ -27,7 +27,9 @@ const isClosed = (node: LegacyNode) =>
 async function fill(node: LegacyNode, records: number, valueBytes: number): Promise<void> {
   const value = Buffer.alloc(valueBytes, "v");
   for (let at = 0; at < records; at += 500) {
-    const part = Array.from({ length: Math.min(500, records - at) }, (_, index) => keyText(BigInt(at + index)));
+    const part = Array.from({ length: Math.min(500, records - at) }, (_, index) =>
+      keyText(BigInt(at + index)),
+    );
     await Promise.all(part.map((key) => node.put("ch", key, value)));
   }
 }
@@ -118,6 +120,8 @@ test("connections over the limit are closed at once, over both ports together", 
   expect(await isClosed(await server.node())).toBe(true);
   const redis = await deaf({ port: server.respPort } as TestServer, Buffer.from("PING\r\n"));
   redis.resume();
-  while ((JSON.parse(JSON.stringify(server.instance.stats())) as { dht: { refused: number } }).dht.refused < 1)
+  while (
+    (JSON.parse(JSON.stringify(server.instance.stats())) as { dht: { refused: number } }).dht.refused < 1
+  )
     await nodes[0]?.getVersion();
 });
