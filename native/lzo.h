@@ -9,7 +9,7 @@
  *   t 128-255            length 5 + (t>>5 & 3)               distance (next << 3) + (t>>2 & 7) + 1
  *   t  64-127            length 3 + (t>>5 & 1)               distance the same
  *   t  32-63             length 2 + (t & 31 or ext(31))      u16 d, distance (d>>2) + 1
- *   t  16-31             length 2 + (t & 7 or ext(7))        u16 d, distance 16384 + ((t & 8) << 11) + (d>>2);
+ *   t  16-31             length 2 + (t & 7 or ext(7))       u16 d, distance 16384 + ((t & 8) << 11) + (d>>2);
  *                                                            16384 itself ends the stream: 11 00 00
  *   t   0-15, state 0    3 + (t or ext(15)) literals
  *   t   0-15, state 1-3  length 2                            distance (next << 2) + (t>>2) + 1
@@ -32,12 +32,13 @@ typedef struct {
 /* The longest stream for `length` bytes. */
 static inline uint64_t nx_lzo_bound(uint64_t length) { return length + length / 16 + 67; }
 
-/* Writes at most nx_lzo_bound(length) bytes to `out`, which must not overlap `in`; returns how many. Equal input
- * gives equal output. `length` is below 2^31. */
+/* Writes at most nx_lzo_bound(length) bytes to `out`, which must not overlap `in`; returns how many. Equal
+ * input gives equal output. `length` is below 2^31. */
 uint64_t nx_lzo_encode(const uint8_t *in, uint64_t length, uint8_t *out, nx_lzo_table *table);
 
-/* The length of the content, or -EBADMSG when the stream is malformed, does not end exactly at `length` or holds
- * more than `capacity` bytes. Never reads or writes outside the two buffers, whatever the bytes are. */
+/* The length of the content, or -EBADMSG when the stream is malformed, does not end exactly at `length` or
+ * holds more than `capacity` bytes. Never reads or writes outside the two buffers, whatever the bytes are.
+ * */
 int64_t nx_lzo_decode(const uint8_t *in, uint64_t length, uint8_t *out, uint64_t capacity);
 
 #endif

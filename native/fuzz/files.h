@@ -1,4 +1,5 @@
-/* The main of a fuzz target that runs the files named on the command line, for compilers without libFuzzer. */
+/* The main of a fuzz target that runs the files named on the command line, for compilers without
+ * libFuzzer. */
 #ifndef NX_FUZZ_FILES_H
 #define NX_FUZZ_FILES_H
 #include <stdio.h>

@@ -1,13 +1,15 @@
 /*
- * Fuzz target of the legacy swarm protocol's engine. The input is four bytes that choose options and cuts, then the
- * bytes that a client sends. They are fed twice, to two engines over two stores: whole, and in pieces. Checked:
+ * Fuzz target of the legacy swarm protocol's engine. The input is four bytes that choose options and cuts,
+ * then the bytes that a client sends. They are fed twice, to two engines over two stores: whole, and in
+ * pieces. Checked:
  *   - the answers are the same bytes;
  *   - the connection ends in both or in none;
  *   - the two stores hold the same, and the counts of swarm records agree with what is in them;
  *   - what is held for clients is given back when they leave;
  *   - neither sanitizer nor assertion objects.
  *
- *   clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -Inative native/fuzz/legacy.c native/legacy/…  native/…
+ *   clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -Inative native/fuzz/legacy.c \
+ *     <sources of native/ and native/legacy/>
  *
  * With -DNX_FUZZ_FILES it has a main of its own that runs the files named on the command line (any compiler).
  */
@@ -54,7 +56,8 @@ static void leave_while_listening(client *c) {
   NX_ASSERT(nx_legacy_feed(c->engine, listener, request, sizeof request, NOW_MS) == NX_LEGACY_LISTENING);
   nx_legacy_disconnect(c->engine, listener);
   nx_channel *channel = nx_store_channel(c->store, (nx_slice){request + 12, 4}, false);
-  NX_ASSERT(nx_channel_put(channel, (nx_slice){(const uint8_t *)"00000000000000ff", 16}, (nx_slice){request, 1}, 0) == 0);
+  nx_slice key = {(const uint8_t *)"00000000000000ff", 16};
+  NX_ASSERT(nx_channel_put(channel, key, (nx_slice){request, 1}, 0) == 0);
 }
 
 static void client_close(client *c) {
@@ -73,7 +76,6 @@ static void take(client *c, uint32_t flags) {
   nx_buffer_append(&c->answers, (const void *)(uintptr_t)block[NX_LEGACY_REPLY_ADDRESS],
                    (uint64_t)block[NX_LEGACY_REPLY_LENGTH]);
   c->flags = flags;
-  if ((flags & NX_LEGACY_REDISTRIBUTE) != 0) nx_legacy_redistributed(c->engine);
   nx_legacy_clear_events(c->engine);
 }
 

@@ -1,8 +1,9 @@
 /*
- * Fuzz target of LZO1X. The first byte chooses the capacity; the rest is decoded as a stream, and encoded as content
- * that must come back.
+ * Fuzz target of LZO1X. The first byte chooses the capacity; the rest is decoded as a stream, and encoded
+ * as content that must come back.
  *
- *   clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -Inative native/fuzz/lzo.c native/lzo.c native/nx.c
+ *   clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -Inative \
+ *     native/fuzz/lzo.c native/lzo.c native/nx.c
  *
  * With -DNX_FUZZ_FILES it has a main of its own that runs the files named on the command line (any compiler).
  */

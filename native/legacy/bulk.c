@@ -1,9 +1,9 @@
 /*
  * GetAll, GetAllKeys, GetAllFilter: a channel in batches, made only as fast as the client reads.
  *
- * One slice makes a few batches, or looks at some thousand records when few are wanted; the next one is made when
- * its answers have left. Between slices only a cursor is kept. Invariant: whatever was gathered is sent at the end
- * of its slice, so nothing of a batch waits for a later one.
+ * One slice makes a few batches, or looks at some thousand records when few are wanted; the next one is
+ * made when its answers have left. Between slices only a cursor is kept. Invariant: whatever was gathered
+ * is sent at the end of its slice, so nothing of a batch waits for a later one.
  */
 #include "engine.h"
 
@@ -49,7 +49,8 @@ static void visit(void *context, nx_slice key, const nx_record *record) {
   uint64_t size_max = engine->settings[NX_LEGACY_BATCH_BYTES];
   if (size > size_max) {
     if (!to->bulk->has_skipped)
-      nx_event(engine, "skipped records that no batch holds, the first is key %.16s of channel %.*s, %llu bytes",
+      nx_event(engine,
+               "skipped records that no batch holds, the first is key %.16s of channel %.*s, %llu bytes",
                (const char *)key.data, (int)to->bulk->name_length, (const char *)to->bulk->bytes,
                (unsigned long long)record->value.length);
     to->bulk->has_skipped = true;

@@ -1,8 +1,8 @@
 /*
  * The commands: one request in, one answer appended.
  *
- * The order of checks is part of the protocol: name of the channel, owner of the key, empty value, memory. A request
- * that is answered with an error has been read in full, so the connection stays usable.
+ * The order of checks is part of the protocol: name of the channel, owner of the key, empty value, memory.
+ * A request that is answered with an error has been read in full, so the connection stays usable.
  */
 #include "engine.h"
 
@@ -87,7 +87,8 @@ static void put(nx_legacy *engine, nx_legacy_connection *connection, const nx_le
     status = NX_STATUS_OUT_OF_MEMORY;
   } else {
     if (channel == NULL) channel = nx_store_channel(engine->store, request->channel, true);
-    if (channel == NULL || nx_channel_put(channel, key, request->value, 0) != 0) status = NX_STATUS_OUT_OF_MEMORY;
+    if (channel == NULL || nx_channel_put(channel, key, request->value, 0) != 0)
+      status = NX_STATUS_OUT_OF_MEMORY;
   }
   nx_status(engine, status);
 }
@@ -121,7 +122,8 @@ static void exists(nx_legacy *engine, const nx_legacy_request *request) {
   nx_buffer_append(&engine->replies, &answer, 1);
 }
 
-static void remove_record(nx_legacy *engine, nx_legacy_connection *connection, const nx_legacy_request *request) {
+static void remove_record(nx_legacy *engine, nx_legacy_connection *connection,
+                          const nx_legacy_request *request) {
   bool is_bad;
   nx_channel *channel = find_channel(engine, request->channel, &is_bad);
   if (is_bad) return;
@@ -211,7 +213,8 @@ static bool nodes_have_ranges(nx_slice nodes) {
 
 /* The new range holds at once, the answer is sent at once; moving the records is the caller's task. */
 static void redistribute(nx_legacy *engine, const nx_legacy_request *request) {
-  if (engine->is_redistributing || !is_range(request->min, request->max) || !nodes_have_ranges(request->nodes)) {
+  bool has_ranges = is_range(request->min, request->max) && nodes_have_ranges(request->nodes);
+  if (engine->is_redistributing || !has_ranges) {
     nx_status(engine, NX_STATUS_ERROR);
     return;
   }
@@ -235,7 +238,8 @@ static void put_batch(nx_legacy *engine, nx_legacy_connection *connection, const
   else connection->is_closing = true;
 }
 
-void nx_legacy_execute(nx_legacy *engine, nx_legacy_connection *connection, const nx_legacy_request *request) {
+void nx_legacy_execute(nx_legacy *engine, nx_legacy_connection *connection,
+                       const nx_legacy_request *request) {
   switch (request->code) {
     case NX_LEGACY_PUT: put(engine, connection, request); return;
     case NX_LEGACY_GET: get(engine, request); return;

@@ -1,8 +1,8 @@
 /*
  * Chunks in, answers out: parses as many requests as a chunk completes, runs them, keeps what is unfinished.
  *
- * A connection owns memory only while a request is unfinished, waits behind a stop, or streams; what clients can
- * make the engine hold is counted in `input_bytes` and bounded.
+ * A connection owns memory only while a request is unfinished, waits behind a stop, or streams; what
+ * clients can make the engine hold is counted in `input_bytes` and bounded.
  */
 #include "engine.h"
 
@@ -64,7 +64,10 @@ void nx_legacy_set_address(nx_legacy *engine, const uint8_t *address, uint64_t l
   engine->port = (uint16_t)port;
 }
 
-void nx_legacy_refuse_writes(nx_legacy *engine, uint32_t is_refusing) { engine->is_refusing = is_refusing != 0; }
+void nx_legacy_refuse_writes(nx_legacy *engine, uint32_t is_refusing) {
+  engine->is_refusing = is_refusing != 0;
+}
+
 void nx_legacy_redistributed(nx_legacy *engine) { engine->is_redistributing = false; }
 
 static void show_events(nx_legacy *engine) {
@@ -103,7 +106,8 @@ void nx_legacy_read_statistics(nx_legacy *engine) {
 nx_channel *nx_legacy_channel(nx_legacy *engine, nx_slice name) {
   if (engine->channel != NULL) {
     nx_slice known = nx_channel_name(engine->channel);
-    if (known.length == name.length && memcmp(known.data, name.data, name.length) == 0) return engine->channel;
+    if (known.length == name.length && memcmp(known.data, name.data, name.length) == 0)
+      return engine->channel;
   }
   nx_channel *channel = nx_store_channel(engine->store, name, false);
   if (channel != NULL) engine->channel = channel;
@@ -170,7 +174,8 @@ static void refuse(nx_legacy *engine, nx_legacy_connection *connection, nx_legac
   connection->skip = request->skip;
   connection->closes_after_skip = parsed == NX_LEGACY_OVERSIZED;
   if (parsed == NX_LEGACY_OVERSIZED)
-    nx_event(engine, "an array of %llu bytes in command %u", (unsigned long long)request->skip, request->code);
+    nx_event(engine, "an array of %llu bytes in command %u", (unsigned long long)request->skip,
+             request->code);
   if (connection->skip == 0) connection->is_closing = true;
 }
 
@@ -194,7 +199,8 @@ static uint64_t serve(nx_legacy *engine, nx_legacy_connection *connection, const
     if (ahead == 0) ahead = prefetch(engine, bytes + consumed, length - consumed);
     ahead -= 1;
     nx_legacy_request request;
-    nx_legacy_parsed parsed = nx_legacy_parse(bytes + consumed, length - consumed, array_max, value_max, &request);
+    nx_legacy_parsed parsed =
+        nx_legacy_parse(bytes + consumed, length - consumed, array_max, value_max, &request);
     if (parsed == NX_LEGACY_INCOMPLETE) break;
     engine->requests_total += 1;
     consumed += request.length;
@@ -351,8 +357,8 @@ void nx_legacy_migrate_begin(nx_legacy *engine) {
   engine->has_kept = false;
 }
 
-/* Content stays in `content` until nx_legacy_migrated compares it; other calls may overwrite it, so it is also
- * kept in `task`. */
+/* Content stays in `content` until nx_legacy_migrated compares it; other calls may overwrite it, so it is
+ * also kept in `task`. */
 uint32_t nx_legacy_migrate(nx_legacy *engine, const uint8_t *name, uint64_t name_length, uint64_t min,
                            uint64_t max, double now_ms) {
   begin_call(engine, now_ms);

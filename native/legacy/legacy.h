@@ -1,13 +1,15 @@
 /*
- * The legacy swarm protocol of the dht node over the record store: bytes of a client in, bytes of answers out.
+ * The legacy swarm protocol of the dht node over the record store: bytes of a client in, bytes of answers
+ * out.
  *
  * One engine serves all connections of one store, on the store's thread; it is built like the Redis engine
  * (native/resp/resp.h). A call works off as much input as it may and leaves its outcome in the block of
- * nx_legacy_block. The engine opens no socket, reads no clock and keeps no policy. What it cannot do itself, moving
- * records to other nodes, it hands out as a task.
+ * nx_legacy_block. The engine opens no socket, reads no clock and keeps no policy. What it cannot do
+ * itself, moving records to other nodes, it hands out as a task.
  *
- * Swarm records are the records whose key is 16 lower-case hex digits and whose value is not empty; no other
- * record of the store appears in any answer. A crash loses connections, unanswered requests and Listen queues.
+ * Swarm records are the records whose key is 16 lower-case hex digits and whose value is not empty; no
+ * other record of the store appears in any answer. A crash loses connections, unanswered requests and
+ * Listen queues.
  */
 #ifndef NX_LEGACY_H
 #define NX_LEGACY_H
@@ -26,7 +28,7 @@ enum {
   NX_LEGACY_REPLY_SOFT_BYTES_MAX, /* stop and let the client read */
   NX_LEGACY_LISTEN_UPDATES_MAX,   /* that wait for one listener, a power of two */
   NX_LEGACY_OWNERSHIP_CHECKED,    /* 1: refuse writes of keys outside the range */
-  NX_LEGACY_REDISTRIBUTE_PERCENT, /* of the bytes at its start: what a redistribution may let the store grow to */
+  NX_LEGACY_REDISTRIBUTE_PERCENT, /* of the bytes at its start: how far a redistribution lets it grow */
   NX_LEGACY_SIZE_BYTES_MAX,       /* of all records, as GetSize counts; 0: no limit */
   NX_LEGACY_SETTINGS
 };
@@ -95,12 +97,13 @@ NX_API uint32_t nx_legacy_pump(nx_legacy *engine, nx_legacy_connection *connecti
 /* Updates that wait for it, or UINT32_MAX when its channel is gone. */
 NX_API uint32_t nx_legacy_waiting(const nx_legacy_connection *connection);
 
-/* Moving records: `begin` for each channel and range, then `migrate`; after the other node acknowledged the batch,
- * `migrated` removes those of its records that have not changed since and returns how many. */
+/* Moving records: `begin` for each channel and range, then `migrate`; after the other node acknowledged the
+ * batch, `migrated` removes those of its records that have not changed since and returns how many. */
 NX_API void nx_legacy_migrate_begin(nx_legacy *engine);
 NX_API uint32_t nx_legacy_migrate(nx_legacy *engine, const uint8_t *name, uint64_t name_length, uint64_t min,
                                   uint64_t max, double now_ms);
-NX_API uint32_t nx_legacy_migrated(nx_legacy *engine, const uint8_t *name, uint64_t name_length, double now_ms);
+NX_API uint32_t nx_legacy_migrated(nx_legacy *engine, const uint8_t *name, uint64_t name_length,
+                                   double now_ms);
 /* The task is done: the next Redistribute is taken. */
 NX_API void nx_legacy_redistributed(nx_legacy *engine);
 

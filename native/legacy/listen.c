@@ -1,10 +1,10 @@
 /*
  * Listen: connections that are told of each change of a channel's records.
  *
- * A listener keeps the numbers of changed keys, bounded, and looks the value up when it sends; a key that is gone by
- * then is sent with an empty value. What finds the queue full is dropped and told of in the log. The listeners of a
- * channel form a list that the channel carries (nx_channel_attachment), so writing to channels that nobody listens
- * to costs one comparison.
+ * A listener keeps the numbers of changed keys, bounded, and looks the value up when it sends; a key that
+ * is gone by then is sent with an empty value. What finds the queue full is dropped and told of in the log.
+ * The listeners of a channel form a list that the channel carries (nx_channel_attachment), so writing to
+ * channels that nobody listens to costs one comparison.
  */
 #include "engine.h"
 
@@ -75,7 +75,8 @@ static void push(nx_listener *listener, uint64_t number) {
   if (listener->count == updates_max) {
     if (listener->dropped++ == 0) {
       nx_slice name = nx_channel_name(listener->channel);
-      nx_event(engine, "a listener of channel %.*s does not read: %llu updates wait, further ones are dropped",
+      nx_event(engine,
+               "a listener of channel %.*s does not read: %llu updates wait, further ones are dropped",
                (int)name.length, (const char *)name.data, (unsigned long long)updates_max);
     }
     return;
@@ -99,7 +100,8 @@ void nx_listen_observe(void *context, nx_channel *channel, nx_change change, nx_
     return;
   }
   uint64_t number;
-  if (listener == NULL || change != NX_CHANGE_VALUE || engine->is_silent || !nx_hex_number(key, &number)) return;
+  if (listener == NULL || change != NX_CHANGE_VALUE || engine->is_silent) return;
+  if (!nx_hex_number(key, &number)) return;
   for (; listener != NULL; listener = listener->next) push(listener, number);
 }
 
@@ -134,7 +136,8 @@ void nx_listen_continue(nx_legacy *engine, nx_legacy_connection *connection) {
   }
   if (listener->count > 0) return;
   if (listener->dropped > 0)
-    nx_event(engine, "a listener reads again: %llu updates were dropped", (unsigned long long)listener->dropped);
+    nx_event(engine, "a listener reads again: %llu updates were dropped",
+             (unsigned long long)listener->dropped);
   listener->dropped = 0;
   if (listener->capacity > 1024) {
     free(listener->ring);

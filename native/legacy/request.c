@@ -17,7 +17,8 @@ static nx_legacy_parsed read_u64(reader *r, uint64_t *value) {
   return NX_LEGACY_COMPLETE;
 }
 
-static nx_legacy_parsed read_array(reader *r, uint64_t bytes_max, nx_legacy_parsed when_longer, nx_slice *array) {
+static nx_legacy_parsed read_array(reader *r, uint64_t bytes_max, nx_legacy_parsed when_longer,
+                                   nx_slice *array) {
   uint64_t size = 0;
   if (read_u64(r, &size) != NX_LEGACY_COMPLETE) return NX_LEGACY_INCOMPLETE;
   if (size > bytes_max) {

@@ -4,15 +4,15 @@
  *   i32 code, then by code:
  *    1 Put                 channel, key, value
  *    7 Get                 channel, key              11 Exists, 12 Remove: the same
- *   17 GetChannels         nothing                   19 GetSize, 20 GetResponsibleRange, 23 GetNumConnections,
+ *   17 GetChannels         nothing            19 GetSize, 20 GetResponsibleRange, 23 GetNumConnections,
  *                                                    24 GetVersion: the same
- *   18 GetChannelSize      channel                   22 RemoveChannel, 25 Listen, 29 GetAll, 30 GetAllKeys: the same
+ *   18 GetChannelSize      channel            22 RemoveChannel, 25 Listen, 29 GetAll, 30 GetAllKeys: the same
  *   31 GetAllFilter        channel, filter
  *   33 Redistribute        u64 min, u64 max, { address, u16 port, u64 min, u64 max }…, empty address
  *   34 PutBatch            channel, batch
  *
- * Where nothing else is said a field is an array: u64 length, then that many bytes. Nothing is copied, nothing read
- * past `length`; a strict prefix of a request is always "incomplete".
+ * Where nothing else is said a field is an array: u64 length, then that many bytes. Nothing is copied,
+ * nothing read past `length`; a strict prefix of a request is always "incomplete".
  */
 #ifndef NX_LEGACY_REQUEST_H
 #define NX_LEGACY_REQUEST_H

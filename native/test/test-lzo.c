@@ -1,6 +1,6 @@
 /*
- * LZO1X: the codec before guard pages. Each buffer ends at a page that must not be touched, so one byte too many ends
- * the program.
+ * LZO1X: the codec before guard pages. Each buffer ends at a page that must not be touched, so one byte too
+ * many ends the program.
  */
 #include <sys/mman.h>
 #include <unistd.h>
@@ -32,7 +32,8 @@ static void fill(uint8_t *to, uint64_t length, uint32_t kind, uint64_t *seed) {
     if (kind == 0) to[i] = (uint8_t)random;
     else if (kind == 1) to[i] = 7;
     else if (kind == 2) to[i] = "abcd"[random & 3];
-    else to[i] = i >= 60 && (random & 63) != 0 ? to[i - (kind == 3 ? 60 : (i > 20000 ? 20000 : 33))] : (uint8_t)random;
+    else if (i < 60 || (random & 63) == 0) to[i] = (uint8_t)random;
+    else to[i] = to[i - (kind == 3 ? 60 : (i > 20000 ? 20000 : 33))];
   }
 }
 
@@ -89,7 +90,8 @@ static void survives_damage(void) {
 
 /* Matches at the ends of what each form of match can reach. */
 static void distances(void) {
-  static const uint32_t ends[] = {1, 2, 2047, 2048, 2049, 16383, 16384, 16385, 32767, 32768, 32769, 49150, 49151, 49152};
+  static const uint32_t ends[] = {1,     2,     2047,  2048,  2049,  16383, 16384,
+                                  16385, 32767, 32768, 32769, 49150, 49151, 49152};
   uint64_t seed = 4;
   for (uint32_t i = 0; i < sizeof ends / sizeof *ends; i++) {
     for (uint64_t match = 4; match < 600; match = match < 60 ? match + 1 : match * 2 + 1) {
@@ -97,7 +99,8 @@ static void distances(void) {
       uint8_t *content = input.end - length;
       /* Zeros in between: a far match must be found past nearer candidates of other content. */
       memset(content, 0, length);
-      for (uint64_t at = 0; at < match && at < ends[i]; at++) content[at] = (uint8_t)(1 + test_random(&seed) % 255);
+      for (uint64_t at = 0; at < match && at < ends[i]; at++)
+        content[at] = (uint8_t)(1 + test_random(&seed) % 255);
       for (uint64_t at = ends[i]; at < length; at++) content[at] = content[at - ends[i]];
       uint64_t stream_length = nx_lzo_encode(content, length, output.end - nx_lzo_bound(length), &table);
       uint8_t *stream = output.end - nx_lzo_bound(length);

@@ -129,6 +129,20 @@ const mutants: (Mutant & { test: string })[] = [
   },
   {
     test: "store",
+    breaks: "a value that becomes empty is still counted as a swarm record",
+    file: "channel.c",
+    from: "(uint64_t)(after != 0) - (uint64_t)(before != 0)",
+    to: "(uint64_t)(before == 0 && after != 0)",
+  },
+  {
+    test: "store",
+    breaks: "only the first observer is told",
+    file: "store.c",
+    from: "for (uint32_t i = 0; i < store->observer_count; i++)\n    store->observers",
+    to: "for (uint32_t i = 0; i < (store->observer_count != 0); i++)\n    store->observers",
+  },
+  {
+    test: "store",
     breaks: "an overlapping value is copied without care",
     file: "channel.c",
     from: "value.data >= rec && value.data < rec + nx_rec_bytes(rec)",

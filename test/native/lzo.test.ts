@@ -18,7 +18,10 @@ test("decodes every reference stream", () => {
   expect(streams.length).toBeGreaterThan(12);
   for (const { name, stream, content } of streams) {
     const decoded = lzoDecode(stream, content.byteLength);
-    expect({ name, isSame: decoded !== undefined && content.equals(decoded) }).toEqual({ name, isSame: true });
+    expect({ name, isSame: decoded !== undefined && content.equals(decoded) }).toEqual({
+      name,
+      isSame: true,
+    });
   }
 });
 
@@ -26,7 +29,11 @@ test("is at most 1.15 times as long as the reference on every one of them", () =
   for (const { name, stream, content } of streams) {
     const encoded = lzoEncode(content);
     const ratio = encoded.byteLength / stream.byteLength;
-    expect({ name, isShort: ratio <= 1.15 || encoded.byteLength - stream.byteLength <= 16, ratio }).toMatchObject({
+    expect({
+      name,
+      isShort: ratio <= 1.15 || encoded.byteLength - stream.byteLength <= 16,
+      ratio,
+    }).toMatchObject({
       name,
       isShort: true,
     });
@@ -37,9 +44,9 @@ test("is at most 1.15 times as long as the reference on every one of them", () =
 const pieces = fc.array(
   fc.oneof(
     fc.uint8Array({ maxLength: 40 }),
-    fc.tuple(fc.integer({ min: 0, max: 255 }), fc.integer({ min: 1, max: 3000 })).map(([byte, length]) =>
-      new Uint8Array(length).fill(byte),
-    ),
+    fc
+      .tuple(fc.integer({ min: 0, max: 255 }), fc.integer({ min: 1, max: 3000 }))
+      .map(([byte, length]) => new Uint8Array(length).fill(byte)),
     fc.constantFrom("the quick brown fox ", "0000000000000000", "a").map((text) => Buffer.from(text)),
   ),
   { maxLength: 40 },

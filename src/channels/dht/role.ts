@@ -107,7 +107,7 @@ class DhtNode implements RunningRole<DhtConfig> {
       ...this.#durable.store.stats(),
       ...this.#redis.statistics,
       ...this.#redis.portFigures,
-      swarm: { ...this.#swarm.figures },
+      swarm: this.#swarm.stats,
       durability: this.#config.durability,
       hashRange: { ...toText(this.#swarm.range) },
       channels: this.#durable.channels().map((channel) => ({ ...channel })),

@@ -65,6 +65,11 @@ export class SwarmSide implements Side {
     return { ...this.#port.figures, requests: requestsTotal, errors: errorsTotal };
   }
 
+  /** For `/stats`. */
+  get stats() {
+    return { ...this.#engine.statistics(), ...this.#engine.size(), ...this.#port.figures };
+  }
+
   async listen(): Promise<void> {
     this.#options.context.announcePort("port", await this.#port.listen());
   }

@@ -104,7 +104,7 @@ function replyEnd(bytes: Buffer, at: number): number {
   }
 }
 
-const dumpDefaults: DumpSettings = {
+export const dumpDefaults: DumpSettings = {
   periodSeconds: 3600,
   batchBytesMax: 65_536,
   allowOutOfRange: "load",

@@ -15,7 +15,8 @@ const RECORDS = 10_000;
 /** FNV-1a, 64 bits: how applications make keys of text. */
 function fnv1a(text: string): bigint {
   let hash = 0xcbf29ce484222325n;
-  for (const byte of Buffer.from(text)) hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & 0xffff_ffff_ffff_ffffn;
+  for (const byte of Buffer.from(text))
+    hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & 0xffff_ffff_ffff_ffffn;
   return hash;
 }
 
@@ -128,7 +129,10 @@ describe("the legacy dht suite", () => {
     const next = listener.listen(CHANNEL).next();
     while (!(await writer.getChannels()).includes(CHANNEL));
     await writer.put(CHANNEL, ordered[5] as string, "heard");
-    expect(await next).toEqual({ done: false, value: { key: ordered[5] as string, value: Buffer.from("heard") } });
+    expect(await next).toEqual({
+      done: false,
+      value: { key: ordered[5] as string, value: Buffer.from("heard") },
+    });
   });
 
   test("batch Listen: 10 000 puts, each must arrive before the next is sent", async () => {
@@ -154,32 +158,44 @@ describe("the legacy dht suite", () => {
   ] as const;
 
   for (const [order, keys] of suites) {
-    test(`${order} put and bulk check`, () =>
-      withClient(async (client) => {
-        await bulkCheck(client, await putAll(client, keys), keys);
-      }), 60_000);
+    test(
+      `${order} put and bulk check`,
+      () =>
+        withClient(async (client) => {
+          await bulkCheck(client, await putAll(client, keys), keys);
+        }),
+      60_000,
+    );
 
-    test(`${order} remove: put all, bulk check, remove every second, bulk check`, () =>
-      withClient(async (client) => {
-        const wanted = await putAll(client, keys);
-        await bulkCheck(client, wanted, keys);
-        await removeEverySecond(client, wanted);
-        await bulkCheck(client, wanted, keys);
-      }), 60_000);
+    test(
+      `${order} remove: put all, bulk check, remove every second, bulk check`,
+      () =>
+        withClient(async (client) => {
+          const wanted = await putAll(client, keys);
+          await bulkCheck(client, wanted, keys);
+          await removeEverySecond(client, wanted);
+          await bulkCheck(client, wanted, keys);
+        }),
+      60_000,
+    );
   }
 });
 
-test("the same over two nodes that share the hash space", () =>
-  withClient(async (client) => {
-    const wanted = await putAll(client, unordered);
-    for (const node of client.nodes) {
-      const { records } = await node.getChannelSize(CHANNEL);
-      expect(records).toBeGreaterThan(RECORDS / 3);
-    }
-    await bulkCheck(client, wanted, unordered);
-    await removeEverySecond(client, wanted);
-    await bulkCheck(client, wanted, unordered);
-  }, true), 60_000);
+test(
+  "the same over two nodes that share the hash space",
+  () =>
+    withClient(async (client) => {
+      const wanted = await putAll(client, unordered);
+      for (const node of client.nodes) {
+        const { records } = await node.getChannelSize(CHANNEL);
+        expect(records).toBeGreaterThan(RECORDS / 3);
+      }
+      await bulkCheck(client, wanted, unordered);
+      await removeEverySecond(client, wanted);
+      await bulkCheck(client, wanted, unordered);
+    }, true),
+  60_000,
+);
 
 test("the bulk check can fail", () =>
   withClient(async (client) => {

@@ -136,39 +136,49 @@ describe("ownership", () => {
 });
 
 describe("bulk requests", () => {
-  test("every record that stays is met once while others come and go", () =>
-    withBoth(async (node, _redis, server) => {
-      const stays = Array.from({ length: 20_000 }, (_, index) => keyText(BigInt(index)));
-      const passing = Array.from({ length: 20_000 }, (_, index) => keyText(BigInt(1_000_000 + index)));
-      const value = "x".repeat(100);
-      await Promise.all([...stays, ...passing.slice(0, 10_000)].map((key) => node.put("ch", key, value)));
-      const reader = await server.node();
-      const met = new Map<string, number>();
-      let step = 0;
-      for await (const batch of reader.getAll("ch")) {
-        for (const { key } of batch) met.set(key, (met.get(key) ?? 0) + 1);
-        // The table first shrinks under the scan, then grows again.
-        const part = passing.slice(step * 500, step * 500 + 500);
-        await Promise.all(part.map((key) => (step < 20 ? node.remove("ch", key) : node.put("ch", key, value))));
-        step++;
-      }
-      expect(step).toBeGreaterThan(40);
-      expect(stays.filter((key) => met.get(key) !== 1)).toEqual([]);
-    }), 20_000);
+  test(
+    "every record that stays is met once while others come and go",
+    () =>
+      withBoth(async (node, _redis, server) => {
+        const stays = Array.from({ length: 20_000 }, (_, index) => keyText(BigInt(index)));
+        const passing = Array.from({ length: 20_000 }, (_, index) => keyText(BigInt(1_000_000 + index)));
+        const value = "x".repeat(100);
+        await Promise.all([...stays, ...passing.slice(0, 10_000)].map((key) => node.put("ch", key, value)));
+        const reader = await server.node();
+        const met = new Map<string, number>();
+        let step = 0;
+        for await (const batch of reader.getAll("ch")) {
+          for (const { key } of batch) met.set(key, (met.get(key) ?? 0) + 1);
+          // The table first shrinks under the scan, then grows again.
+          const part = passing.slice(step * 500, step * 500 + 500);
+          await Promise.all(
+            part.map((key) => (step < 20 ? node.remove("ch", key) : node.put("ch", key, value))),
+          );
+          step++;
+        }
+        expect(step).toBeGreaterThan(40);
+        expect(stays.filter((key) => met.get(key) !== 1)).toEqual([]);
+      }),
+    20_000,
+  );
 
-  test("ends when its channel is removed meanwhile", () =>
-    withBoth(async (node, _redis, server) => {
-      const keys = Array.from({ length: 20_000 }, (_, index) => keyText(BigInt(index)));
-      await Promise.all(keys.map((key) => node.put("ch", key, "x".repeat(100))));
-      const reader = await server.node();
-      let records = 0;
-      for await (const batch of reader.getAll("ch")) {
-        if (records === 0) await node.removeChannel("ch");
-        records += batch.length;
-      }
-      expect(records).toBeGreaterThan(0);
-      expect(await reader.getVersion()).toBe("20110401");
-    }), 20_000);
+  test(
+    "ends when its channel is removed meanwhile",
+    () =>
+      withBoth(async (node, _redis, server) => {
+        const keys = Array.from({ length: 20_000 }, (_, index) => keyText(BigInt(index)));
+        await Promise.all(keys.map((key) => node.put("ch", key, "x".repeat(100))));
+        const reader = await server.node();
+        let records = 0;
+        for await (const batch of reader.getAll("ch")) {
+          if (records === 0) await node.removeChannel("ch");
+          records += batch.length;
+        }
+        expect(records).toBeGreaterThan(0);
+        expect(await reader.getVersion()).toBe("20110401");
+      }),
+    20_000,
+  );
 
   test("skips a record that no batch holds, and says so once", () =>
     withBoth(async (node, redis, server) => {
@@ -179,7 +189,9 @@ describe("bulk requests", () => {
       for await (const batch of node.getAll("ch")) records.push(...batch.map(({ key }) => key));
       expect(records).toEqual([KEY]);
       expect((await allKeys(node)).length).toBe(3);
-      expect(server.lines.filter((line) => line.includes("skipped records that no batch holds")).length).toBe(1);
+      expect(server.lines.filter((line) => line.includes("skipped records that no batch holds")).length).toBe(
+        1,
+      );
       expect((await node.get("ch", "0000000000000001"))?.byteLength).toBe(70_000);
     }));
 

@@ -111,7 +111,8 @@ test("while records move away, batches that would let the node grow are refused"
   await node.redistribute(lower, [{ host: "127.0.0.1", port: 1, range: upper }]);
   let stored = 0;
   const growing = (async () => {
-    for (let key = 2n; key < 40n; key += 2n, stored++) await node.putBatch("grow", [{ key: keyText(key), value }]);
+    for (let key = 2n; key < 40n; key += 2n, stored++)
+      await node.putBatch("grow", [{ key: keyText(key), value }]);
   })();
   await expect(growing).rejects.toMatchObject({ status: 407 });
   // 1.1 x (525376 + 56 + 60000) leaves room for one more.

@@ -289,6 +289,9 @@ test("GetAll of the byte examples, exactly", async () => {
   expect(got.readBigUInt64LE(8)).toBe(0x25n);
   expect(fieldsOf(got)).toEqual(fieldsOf(bytes.subarray(4)));
   node.send(Buffer.from("1d0000000600000000000000656d70747930", "hex"));
-  const empty = Buffer.from("c80000000b00000000000000000000000000000011000000 00000000000000".replace(" ", ""), "hex");
+  const empty = Buffer.from(
+    "c80000000b00000000000000000000000000000011000000 00000000000000".replace(" ", ""),
+    "hex",
+  );
   expect(await node.read(empty.byteLength)).toEqual(empty);
 });
