@@ -2,6 +2,7 @@
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { SimClock } from "../../../src/core/sim/clock.ts";
 import { SimDisk } from "../../../src/core/sim/disk.ts";
+import { SimProcess } from "../../../src/core/sim/process.ts";
 import { Scheduler } from "../../../src/core/sim/scheduler.ts";
 import { contentOf, DIRECTORY } from "../tcm/harness.ts";
 import { TestNode, type NodeOptions } from "./node-harness.ts";
@@ -103,13 +104,15 @@ test.each([
     let calls = 0;
     let isOver = false;
     let node: TestNode | undefined;
+    const process = new SimProcess(scheduler, disk);
     run(
       () =>
         new Promise<void>((resolve) => {
           disk.onChange = () => {
             if (++calls === stop) resolve();
           };
-          void open(to).then((opened) => {
+          const world = { clock: process.clock, disk: process.disk, random: scheduler.fork() };
+          void TestNode.open(world, { mode: to }).then((opened) => {
             node = opened;
             isOver = true;
             resolve();
@@ -117,6 +120,7 @@ test.each([
         }),
     );
     disk.onChange = undefined;
+    process.exit();
     disk.crash({ names: stop % 2 === 0 ? "any" : "ordered", isTearing: true });
     node?.abandon();
     const second = run(() => open(to));
