@@ -56,7 +56,8 @@ async function write(node: TestNode, value: string): Promise<Record<string, stri
 /** Dumps "old", then "new" while a call fails, then loses power; returns whether the failure happened. */
 function runWithFailure(plan: PlannedFailure): boolean {
   const world = new NodeWorld();
-  let [old, later]: Record<string, string>[] = [];
+  let old: Record<string, string> = {};
+  let later = old;
   const { hasFired, isDumped } = world.run(async () => {
     const node = await world.open();
     old = await write(node, "old");
@@ -92,7 +93,7 @@ function runWithFailure(plan: PlannedFailure): boolean {
     later = newest;
   });
   world.disk.crash({ names: "any", isTearing: true });
-  expect(world.found()).toEqual(later as Record<string, string>);
+  expect(world.found()).toEqual(later);
   return hasFired;
 }
 
