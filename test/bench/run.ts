@@ -1,8 +1,9 @@
 /** `bun run bench <family>`: the comparison of a family's roles with what people use today. */
 import { NxError } from "../../src/core/errors.ts";
 import { benchDht } from "./dht.ts";
+import { benchTcm } from "./tcm.ts";
 
-const families: Record<string, (argv: string[]) => Promise<number>> = { dht: benchDht };
+const families: Record<string, (argv: string[]) => Promise<number>> = { dht: benchDht, tcm: benchTcm };
 
 const [family = "", ...argv] = process.argv.slice(2);
 const bench = Object.hasOwn(families, family) ? families[family] : undefined;
