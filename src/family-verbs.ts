@@ -7,4 +7,5 @@ import type { VerbTable } from "./core/verb.ts";
 
 export const familyVerbs: VerbTable = {
   store: async () => (await import("./channels/cli/store.ts")).storeVerb,
+  tcm: async () => (await import("./channels/cli/tcm.ts")).tcmVerb,
 };

@@ -64,6 +64,7 @@ const surroundings = {
   workingDirectory: process.cwd(),
   stdout: { ...describe(process.stdout), write: writeOut },
   stderr: { ...describe(process.stderr), write: writeError },
+  stdin: () => Bun.stdin.stream(),
 };
 const name = calledName();
 process.exit(

@@ -50,6 +50,10 @@ export const errorKinds = {
     meaning:
       "A file with a secret, key or certificate is missing, not valid, or can be accessed by other users. `chmod 600` keeps it private.",
   },
+  NX_INPUT_INVALID: {
+    exit: Exit.dataError,
+    meaning: "What was read from standard input is not in the form that the command takes; the message names the line.",
+  },
   NX_FILE_EXISTS: {
     exit: Exit.cannotCreate,
     meaning: "A file that would be written exists already. Nothing was overwritten.",

@@ -21,6 +21,8 @@ export interface Surroundings {
   workingDirectory: string;
   stdout: Output;
   stderr: Output;
+  /** Standard input, for the verbs that read it; nothing when missing. */
+  stdin?: () => AsyncIterable<Uint8Array>;
 }
 
 export interface Call<Args extends ArgsDef = ArgsDef> extends Surroundings {

@@ -2,10 +2,12 @@
 import { NxError } from "../../src/core/errors.ts";
 import { benchDht } from "./dht.ts";
 import { benchLegacy } from "./legacy.ts";
+import { benchTcm } from "./tcm.ts";
 
 const families: Record<string, (argv: string[]) => Promise<number>> = {
   dht: benchDht,
   legacy: benchLegacy,
+  tcm: benchTcm,
 };
 
 const [family = "", ...argv] = process.argv.slice(2);

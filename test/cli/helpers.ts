@@ -15,6 +15,12 @@ export interface CliOptions {
   cwd?: string;
   environment?: Record<string, string>;
   isTty?: boolean;
+  /** What standard input holds, in these pieces. */
+  stdin?: (string | Uint8Array)[];
+}
+
+async function* pieces(of: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {
+  for (const piece of of) yield Buffer.from(piece as string);
 }
 
 function recorder(isTty: boolean): Output & { text: string } {
@@ -36,6 +42,7 @@ export async function cli(words: string[], options: CliOptions = {}): Promise<Cl
     workingDirectory: options.cwd ?? process.cwd(),
     stdout,
     stderr,
+    ...(options.stdin !== undefined && { stdin: () => pieces(options.stdin ?? []) }),
   };
   const code = await runCommandLine(words, surroundings);
   return { code, stdout: stdout.text, stderr: stderr.text };

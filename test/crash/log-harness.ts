@@ -235,7 +235,7 @@ function verdictOn(finding: Finding, acknowledged: number): string | undefined {
 }
 
 /** Names and contents of a crashed disk, so that equal states are restarted once. */
-function keyOf(directory: DirectoryNode): string {
+export function keyOf(directory: DirectoryNode): string {
   const parts: string[] = [];
   for (const [name, node] of directory.entries) {
     if (node.kind === "directory") {

@@ -38,7 +38,7 @@ async function expectTap(program: string): Promise<string> {
   return output;
 }
 
-test.each(["crc32c", "slab", "table", "store", "stress"])(
+test.each(["crc32c", "slab", "table", "store", "stress", "tcm"])(
   "native/test/test-%s.c passes under ASan and UBSan",
   async (name) => {
     const program = join(directory, name);
@@ -156,6 +156,20 @@ const mutants: (Mutant & { test: string })[] = [
     to: "",
   },
   {
+    test: "tcm",
+    breaks: "a record is taken before its value is there",
+    file: "tcm.c",
+    from: "if (length - head < value_length) return 0;",
+    to: "",
+  },
+  {
+    test: "tcm",
+    breaks: "a dump goes on in another channel of the same name",
+    file: "tcm.c",
+    from: "if (dumper->channel_id != channel->id) return -ENOENT;",
+    to: "",
+  },
+  {
     test: "crc32c",
     breaks: "the long streams are joined with a wrong power",
     file: "crc32c.c",
@@ -176,7 +190,7 @@ test.each(mutants.map((mutant, index) => [mutant.test, mutant.breaks, mutant, in
   60_000,
 );
 
-test.each(["crc32c", "slab", "table", "store", "stress"])(
+test.each(["crc32c", "slab", "table", "store", "stress", "tcm"])(
   "native/test/test-%s.c is green in the build of the mutants",
   async (name) => {
     const program = join(directory, `plain-${name}`);

@@ -103,9 +103,15 @@ describe("the second file", () => {
     fresh();
     const store = world.store();
     const nowMs = world.clock.nowMs();
-    fill(store, { "ch/past": `x@${nowMs - 1}`, "ch/soon": `y@${nowMs + 60_000}`, "ch/late": `z@${nowMs + 9e9}` });
+    fill(store, {
+      "ch/past": `x@${nowMs - 1}`,
+      "ch/soon": `y@${nowMs + 60_000}`,
+      "ch/late": `z@${nowMs + 9e9}`,
+    });
     dump(store, "ch");
-    expect(Object.keys(contentOf(world.load().store))).toEqual(expect.arrayContaining(["ch/soon", "ch/late"]));
+    expect(Object.keys(contentOf(world.load().store))).toEqual(
+      expect.arrayContaining(["ch/soon", "ch/late"]),
+    );
     expect(world.load().loaded[0]?.sideRecords).toBe(2);
     world.run(() => new Promise<void>((resolve) => world.clock.after(61_000, resolve)));
     expect(Object.keys(contentOf(world.load().store))).toEqual(["ch/late"]);
@@ -209,7 +215,8 @@ test("a channel that is removed while it is dumped is not dumped, and leaves no 
   fresh();
   const store = world.store();
   const channel = store.openChannel("ch");
-  for (let index = 0; index < 5000; index++) channel.put(Buffer.from(index.toString(16).padStart(16, "0")), Buffer.alloc(100));
+  for (let index = 0; index < 5000; index++)
+    channel.put(Buffer.from(index.toString(16).padStart(16, "0")), Buffer.alloc(100));
   const files = filesOf(store);
   const written = world.run(async () => {
     const dumping = files.write("ch");
@@ -257,4 +264,3 @@ test("the longest channel name has names for all its files", () => {
   for (const each of [...world.names(), temporaryName(name, "tcm", seededRandom(1))])
     expect(each.length).toBeLessThanOrEqual(255);
 });
-
