@@ -63,6 +63,14 @@ export function encodeEffect(effect: Effect): Uint8Array {
   return bytes;
 }
 
+/** Length of the effect that begins at `at` of `bytes`, which C wrote: it is whole. */
+export function effectLength(bytes: Uint8Array, at: number): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at, HEADER_BYTES);
+  const flags = view.getUint8(1);
+  const extra = (flags & Flag.expiry ? 8 : 0) + (flags & Flag.offset ? 8 : 0);
+  return HEADER_BYTES + extra + view.getUint8(2) + view.getUint32(4, true) + view.getUint32(8, true);
+}
+
 /** Reads all effects in `bytes`. Throws MalformedEffects at the first that is malformed or cut short. */
 export function* decodeEffects(bytes: Uint8Array): Generator<Effect> {
   for (let at = 0; at < bytes.byteLength;) {

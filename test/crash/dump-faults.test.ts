@@ -184,6 +184,8 @@ test("a shutdown whose dump fails says so", () => {
       (failure: Error) => failure,
     );
     expect(error?.message).toContain("the last dump is not complete");
+    // The process ends with the exit code of this error.
+    expect(node.fatal).toBe(error);
   });
 });
 

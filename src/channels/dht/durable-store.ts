@@ -326,6 +326,10 @@ export class DurableStore implements Durability {
     try {
       await this.#log?.close();
       await this.#dumps?.close();
+    } catch (error) {
+      // Without the last dump something is lost; the process must not end as if all were well.
+      if (this.#dumps !== undefined) this.#options.onFatal(error as Error);
+      throw error;
     } finally {
       this.store.close();
     }

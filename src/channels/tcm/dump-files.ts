@@ -228,7 +228,7 @@ class DumpOutput {
       tcm.clear();
     }
     if (side.length > 0) {
-      await (this.#side ?? (await this.#openSide())).block(side.view());
+      await (this.#side ?? (await this.#openSide())).add(side.view());
       this.#unsyncedBytes += side.length;
       side.clear();
     }

@@ -49,7 +49,7 @@ export type DumpFileKind =
   | "foreign";
 
 const OWN =
-  /^(lock|(ports|hash-range)\.json(\.tmp)?|admin\.sock|store(\.imported-\d+)?|crash-.*\.json|(root|stats|version)\.log.*)$/;
+  /^(lock|(ports|hash-range)\.json(\.tmp)?|admin\.sock|log|store(\.imported-\d+)?|crash-.*\.json|(root|stats|version)\.log.*)$/;
 const CHANNEL = /^[A-Za-z0-9_-]{1,240}$/;
 
 export interface DumpFile {

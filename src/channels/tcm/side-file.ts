@@ -29,12 +29,15 @@
 import { NxError } from "../../core/errors.ts";
 import type { Disk, DiskFile } from "../../core/seams/disk.ts";
 import { crc32c } from "../../native/crc32c.ts";
+import { effectLength } from "../effects.ts";
 
 export const SIDE_VERSION = 1;
 const HEADER_BYTES = 64;
 const BLOCK_HEAD_BYTES = 8;
 const MAGIC = "nxs-file";
-/** A block holds whole effects: about one slice, or one record of the largest size. */
+/** A block holds whole effects: up to this many bytes of them, or one that is larger. */
+const BLOCK_BYTES = 1 << 20;
+/** The largest effect: value, key, name and head at their maxima, rounded up. */
 const BLOCK_BYTES_MAX = 1.25 * 2 ** 30;
 
 /** Which `.tcm` a side file belongs to. */
@@ -113,6 +116,15 @@ function blockHead(id: number, offset: number, payload: Uint8Array): Uint8Array 
   return head;
 }
 
+/** Cuts effects into payloads of blocks, between two effects. */
+export function* blocksOf(effects: Uint8Array, bytesMax = BLOCK_BYTES): Generator<Uint8Array> {
+  for (let start = 0, end = 0; start < effects.byteLength; start = end) {
+    do end += effectLength(effects, end);
+    while (end < effects.byteLength && end + effectLength(effects, end) - start <= bytesMax);
+    yield effects.subarray(start, end);
+  }
+}
+
 /** Writes one side file from its first block on; the header, which counts, comes last. */
 export class SideWriter {
   readonly #file: DiskFile;
@@ -124,8 +136,12 @@ export class SideWriter {
     this.#id = id;
   }
 
-  /** `payload` must stay as it is until this resolves. */
-  async block(payload: Uint8Array): Promise<void> {
+  /** `effects` must stay as they are until this resolves. */
+  async add(effects: Uint8Array): Promise<void> {
+    for (const payload of blocksOf(effects)) await this.#block(payload);
+  }
+
+  async #block(payload: Uint8Array): Promise<void> {
     await this.#file.write(blockHead(this.#id, this.#offset, payload), this.#offset);
     await this.#file.write(payload, this.#offset + BLOCK_HEAD_BYTES);
     this.#offset += BLOCK_HEAD_BYTES + payload.byteLength;

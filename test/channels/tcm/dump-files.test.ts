@@ -3,6 +3,8 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DumpFiles } from "../../../src/channels/tcm/dump-files.ts";
+import { decodeEffects, encodeEffect } from "../../../src/channels/effects.ts";
+import { blocksOf } from "../../../src/channels/tcm/side-file.ts";
 import { temporaryName } from "../../../src/channels/tcm/names.ts";
 import { crc32c } from "../../../src/core/crc32c.ts";
 import { seededRandom } from "../../../src/core/seams/random.ts";
@@ -160,6 +162,29 @@ describe("the second file", () => {
     const { store: again } = world.load();
     expect(contentOf(again)).toEqual({ "ch/name": "side", [`ch/${key}`]: "from a backup" });
     expect(world.said("warn")[0]).toStartWith("/data/ch.nxs does not belong to the .tcm beside it");
+  });
+
+  test("is cut into blocks between records, whatever their sizes", () => {
+    const put = (length: number) =>
+      encodeEffect({
+        operation: "put",
+        channel: "ch",
+        key: Buffer.from("name"),
+        value: new Uint8Array(length),
+        expiresAtMs: length % 2 === 0 ? 5 : 0,
+      });
+    const effects = [10, 300, 7, 7, 7, 1000, 64, 64].map(put);
+    const all = Buffer.concat(effects);
+    for (const bytesMax of [1, 100, 200, 500, 5000]) {
+      const blocks = [...blocksOf(all, bytesMax)];
+      expect(Buffer.concat(blocks)).toEqual(all);
+      const counts = blocks.map((block) => [...decodeEffects(block)].length);
+      expect(counts.reduce((sum, count) => sum + count, 0)).toBe(effects.length);
+      for (const [index, block] of blocks.entries())
+        expect(block.byteLength <= bytesMax || counts[index] === 1).toBe(true);
+    }
+    expect([...blocksOf(all, 1)]).toHaveLength(effects.length);
+    expect([...blocksOf(all, 5000)]).toHaveLength(1);
   });
 
   test("a later format version is refused by name", () => {
