@@ -35,6 +35,8 @@ export interface DumpSettings {
   allowOutOfRange: OutOfRange;
   abortAfterAllOutOfRange: number;
   disabled: boolean;
+  /** The dump at the stop must end within it. */
+  shutdownTimeoutMs: number;
   /** 16 hex digits each. */
   hashRange: { min: string; max: string };
 }

@@ -23,6 +23,8 @@ export interface DumpKeeperOptions {
   valueBytesMax: number;
   /** Only at shutdown. */
   isOnDemand: boolean;
+  /** The dump at the stop must end within it. */
+  shutdownTimeoutMs: number;
 }
 
 export interface DumpFigures {
@@ -143,6 +145,7 @@ export class DumpKeeper {
     const figures = this.#figures;
     figures.failure = failure;
     figures.lastDurationMs = world.clock.monotonicMs() - startMs;
+    this.#warnIfSlow(figures.lastDurationMs);
     if (failure === undefined) {
       figures.dumps += 1;
       figures.lastDumpAtMs = world.clock.nowMs();
@@ -151,6 +154,13 @@ export class DumpKeeper {
       figures.failures += 1;
     }
     return failure === undefined;
+  }
+
+  #warnIfSlow(durationMs: number): void {
+    const { shutdownTimeoutMs, log } = this.#options;
+    if (durationMs < shutdownTimeoutMs / 2 || this.#isClosing) return;
+    const text = "a dump takes so long that the one at the stop may be cut short: raise shutdownTimeoutMs";
+    log.warn(text, { seconds: (durationMs / 1000).toFixed(1), shutdownTimeoutMs });
   }
 
   async #dumpChannel(channel: string): Promise<{ records: number; bytes: number }> {

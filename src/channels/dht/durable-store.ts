@@ -137,11 +137,12 @@ export class DurableStore implements Durability {
   async #openDumps(): Promise<void> {
     const { world, dump, dataDir, log } = this.#options;
     const { store } = this;
-    const { periodSeconds, batchBytesMax, disabled } = dump;
+    const { periodSeconds, batchBytesMax, disabled, shutdownTimeoutMs } = dump;
     const settings = {
       periodSeconds,
       valueBytesMax: batchBytesMax,
       isOnDemand: disabled,
+      shutdownTimeoutMs,
     };
     this.#dumps = new DumpKeeper({
       world,

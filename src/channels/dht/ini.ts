@@ -29,7 +29,7 @@ export const dhtDialect: IniDialect = {
     ...logRules,
   ],
   // The original spoke its own protocol only; what nobody asked for is not opened.
-  defaults: (context) => ({ ...sharedDefaults(context), durability: "dump", respPort: null }),
+  defaults: (context) => ({ ...sharedDefaults(context), durability: "dump", respPort: null, shutdownTimeoutMs: 86_400_000 }),
 }; // prettier-ignore
 
 /** Writes the range into the INI file that gave it: nothing but the digits changes. Resolves when it is synced. */

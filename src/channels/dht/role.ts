@@ -193,7 +193,11 @@ export const dht = defineRole({
       mode: config.durability,
       memoryBytesMax: config.limits.memoryBytesMax,
       compaction: config.compaction,
-      dump: { ...config.dump, hashRange: toText(range) },
+      dump: {
+        ...config.dump,
+        hashRange: toText(range),
+        shutdownTimeoutMs: config.shutdownTimeoutMs,
+      },
       onDurable: () => gate?.onProgress(),
       onDrain: () => node?.onLogDrain(),
       onRefusal: (text) => {

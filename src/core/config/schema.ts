@@ -160,7 +160,7 @@ const commonKeys = {
   tls: key(z.strictObject(tlsKeys).optional(), "TLS on every TCP and HTTP port of the role.", { absent: "plain TCP" }),
   log: key(z.strictObject(logKeys).prefault({}), "Where the instance writes what happens."),
   limits: limits({}),
-  shutdownTimeoutMs: key(integer(30_000, { min: 0, max: DAY_MS }), "A shutdown that takes longer is cut short. What was acknowledged is on disk either way.", { isReloadable: true }),
+  shutdownTimeoutMs: key(integer(30_000, { min: 0, max: DAY_MS }), "A shutdown that takes longer is cut short. What was acknowledged is on disk either way, but for a durability that writes at shutdown (dump).", { isReloadable: true }),
 }; // prettier-ignore
 
 function hostName(): z.ZodString {

@@ -110,6 +110,7 @@ export const dumpDefaults: DumpSettings = {
   allowOutOfRange: "load",
   abortAfterAllOutOfRange: 10_000,
   disabled: false,
+  shutdownTimeoutMs: 30_000,
   hashRange: { min: "0000000000000000", max: "ffffffffffffffff" },
 };
 
