@@ -16,6 +16,8 @@
 #define EVENTS_BYTES_MAX 16384u
 /* Requests looked at ahead: enough to hide the latency of memory. */
 #define REQUESTS_AHEAD 16u
+/* Code, a channel's name of one byte, a key. */
+#define REQUEST_BYTES_MIN 37u
 
 static bool settings_valid(const uint64_t *settings) {
   uint64_t updates = settings[NX_LEGACY_LISTEN_UPDATES_MAX];
@@ -136,7 +138,8 @@ void nx_legacy_disconnect(nx_legacy *engine, nx_legacy_connection *connection) {
 
 /* Has the records of the next requests fetched into the cache; returns how many it covered. Only a hint. */
 static uint32_t prefetch(nx_legacy *engine, const uint8_t *bytes, uint64_t length) {
-  if (engine->channel == NULL) return 1;
+  /* One request of the usual length is all there is: nothing to overlap with. */
+  if (engine->channel == NULL || length < 2 * REQUEST_BYTES_MIN) return 1;
   nx_slice known = nx_channel_name(engine->channel);
   nx_slice keys[REQUESTS_AHEAD];
   uint32_t count = 0, covered = 0;
@@ -294,7 +297,8 @@ uint32_t nx_legacy_feed(nx_legacy *engine, nx_legacy_connection *connection, con
     uint64_t consumed = serve(engine, connection, chunk, length);
     if (consumed < length && !connection->is_closing)
       nx_buffer_append(&connection->input, chunk + consumed, length - consumed);
-    settle(engine, connection, 0);
+    if (connection->input.capacity != 0 || connection->bulk != NULL || connection->bytes_counted != 0)
+      settle(engine, connection, 0);
   } else {
     nx_buffer_append(&connection->input, chunk, length);
     serve_kept(engine, connection);

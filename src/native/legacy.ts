@@ -241,9 +241,13 @@ export class LegacyEngine {
     return this.#copy(Block.taskAddress, Block.taskLength);
   }
 
+  get hasEvents(): boolean {
+    return this.#block[Block.eventsLength] !== 0;
+  }
+
   /** Lines for the log since the last call. */
   takeEvents(): string[] {
-    if (this.#block[Block.eventsLength] === 0) return [];
+    if (!this.hasEvents) return [];
     const text = this.#copy(Block.eventsAddress, Block.eventsLength).toString("latin1");
     this.#native.nx_legacy_clear_events(this.#engine);
     return text.split("\n").slice(0, -1);

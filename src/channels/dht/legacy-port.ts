@@ -193,17 +193,22 @@ export class LegacyPort {
       this.bytesSent += answers.byteLength;
       gate.reply(client.held, answers, durable.position !== position);
     }
-    client.hasMore = (flags & LegacyFlag.More) !== 0;
-    this.#setListening(client, (flags & LegacyFlag.Listening) !== 0);
-    if ((flags & LegacyFlag.Close) !== 0) client.close();
-    if ((flags & LegacyFlag.Redistribute) !== 0) this.#options.onRedistribute(engine.takeTask());
-    this.#reportEvents(client);
+    if (flags !== 0 || client.isListening) this.#obey(client, flags);
+    if (engine.hasEvents) this.#reportEvents(client);
     if (client.hasMore || client.unreadBytes > ANSWER_BYTES_MAX / 4) this.#holdBack(client);
     if (durable.isCongested) {
       client.pause();
       this.#congested.push(client);
     }
     if (this.#listening.size > 0 && engine.takeUrgency()) this.#pump(true);
+  }
+
+  #obey(client: Client, flags: number): void {
+    client.hasMore = (flags & LegacyFlag.More) !== 0;
+    this.#setListening(client, (flags & LegacyFlag.Listening) !== 0);
+    if ((flags & LegacyFlag.Close) !== 0) client.close();
+    if ((flags & LegacyFlag.Redistribute) !== 0)
+      this.#options.onRedistribute(this.#options.engine.takeTask());
   }
 
   #reportEvents(client?: Client): void {
