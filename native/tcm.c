@@ -250,8 +250,8 @@ int64_t nx_tcm_side_apply(nx_channel *channel, const uint8_t *bytes, uint64_t le
     at += (uint64_t)taken;
     if (channel == NULL || (effect.expires_at_ms != 0 && effect.expires_at_ms <= now_ms)) continue;
     nx_key key = {.data = effect.key.data, .length = 8, .is_compact = true};
-    key.hash = nx_siphash(channel->table.seed, key.data, key.length);
-    if (!effect.is_key_compact) nx_key_make(&key, effect.key, channel->table.seed);
+    if (effect.is_key_compact) key.hash = nx_siphash(channel->table.seed, key.data, key.length);
+    else nx_key_make(&key, effect.key, channel->table.seed);
     if (keep_existing && nx_table_find(&channel->table, &key).bucket != NULL) continue;
     NX_ASSERT(nx_channel_put_key(channel, &key, effect.value, effect.expires_at_ms, true) == 0);
   }

@@ -3,7 +3,7 @@
  * figures, which need the code as it is shipped. Each program prints TAP.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cc, compileObjects, type Mutant, mutate, run, storeSources } from "./compile-c.ts";
@@ -58,6 +58,27 @@ test.each(["crc32c", "slab", "table", "store", "stress", "tcm"])(
   },
   60_000,
 );
+
+test("the corpus of native/fuzz/tcm.c passes under ASan and UBSan", async () => {
+  const native = join(import.meta.dir, "../../native");
+  const corpus = readdirSync(join(native, "fuzz/corpus/tcm")).map((name) =>
+    join(native, "fuzz/corpus/tcm", name),
+  );
+  const program = join(directory, "fuzz-tcm");
+  const source = join(native, "fuzz/tcm.c");
+  await cc(
+    "-std=c11",
+    "-D_GNU_SOURCE",
+    "-DNX_FUZZ_FILES",
+    `-I${native}`,
+    ...sanitizers,
+    source,
+    ...sanitized,
+    "-o",
+    program,
+  );
+  expect(await run([program, ...corpus])).toMatchObject({ code: 0, output: `${corpus.length} inputs\n` });
+}, 60_000);
 
 test("a record costs at most 60 bytes beyond its key and value", async () => {
   const objects = await compileObjects(storeSources, ["-O3"], join(directory, "optimised"));
