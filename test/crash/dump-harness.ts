@@ -132,6 +132,7 @@ const withFiles = (
     const plain: DiskFile = {
       read: (target, offset) => file.read(target, offset),
       write: (bytes, offset) => file.write(bytes, offset),
+      writeDurably: (bytes, offset) => file.writeDurably(bytes, offset),
       sync: () => file.sync(),
       truncate: (size) => file.truncate(size),
       allocate: (size) => file.allocate(size),

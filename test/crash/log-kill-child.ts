@@ -15,16 +15,16 @@ export function recordAt(position: number): Uint8Array {
   return record;
 }
 
+/** The stream so far: the state of this owner is everything it appended. `end` is fixed when this is called. */
+function* streamUpTo(end: number): Generator<Uint8Array> {
+  for (let at = 0; at < end; at += recordAt(at).byteLength) yield recordAt(at);
+}
+
 if (import.meta.main) {
   let log: LogFile;
   const append = () => {
     for (let count = 0; count < 20; count++) length = log.append(recordAt(length));
-    if (log.isCompactionDue(200_000, 0))
-      void log.compact(function* () {
-        const end = length;
-        // The whole stream again: the state of this owner is everything it appended.
-        for (let at = 0; at < end; at += recordAt(at).byteLength) yield recordAt(at);
-      });
+    if (log.isCompactionDue(200_000, 0)) void log.compact(() => streamUpTo(length));
   };
   const onDurable = (position: number) => {
     writeSync(1, `${position}\n`);

@@ -25,6 +25,10 @@ function lyingFile(file: DiskFile, path: string, mode: OpenMode, lies: Lies): Di
     async write(bytes, offset) {
       if (isWritten) await file.write(bytes, offset);
     },
+    async writeDurably(bytes, offset) {
+      await this.write(bytes, offset);
+      await this.sync();
+    },
     async sync() {
       if (sync === "honest") await file.sync();
       if (sync === "early") file.sync().catch(() => undefined);

@@ -55,6 +55,9 @@ export class LogFile {
   /** Whether something valid stands behind the last group, so that its damage would be noticed. */
   #isSealed = true;
   #isSealDue = false;
+  /** A group is durable, and nobody was told yet. */
+  #isUntold = false;
+  #isDrainUntold = false;
   #sealTimer: Timer | undefined;
   #retryTimer: Timer | undefined;
 
@@ -230,9 +233,10 @@ export class LogFile {
       const item = this.#queue.first;
       if (item === undefined && this.#segment !== undefined && !this.#isSealDue) break;
       try {
-        if (item instanceof Group) await this.#commit(item);
-        else if (item instanceof Cut || this.#segment === undefined) await this.#rotate();
-        else await this.#seal(this.#segment);
+        const step = this.#begin(item);
+        // The disk works on this group while those who wait for the one before are told.
+        this.#tell();
+        await step;
       } catch (error) {
         this.#interrupt(error);
         break;
@@ -242,6 +246,14 @@ export class LogFile {
       if ((this.#state as LogState) === "full") this.#setState("open", undefined);
       if (item !== undefined) this.#complete(item);
     }
+    this.#tell();
+  }
+
+  /** Hands an item to the disk; for a group that fits the segment, before this returns. */
+  #begin(item: QueueItem | undefined): Promise<void> {
+    if (item instanceof Group) return this.#commit(item);
+    if (item instanceof Cut || this.#segment === undefined) return this.#rotate();
+    return this.#seal(this.#segment);
   }
 
   #scheduleNext(): void {
@@ -282,7 +294,6 @@ export class LogFile {
     payloadBytes: number,
   ): Promise<void> {
     await segment.write(frame, kind, this.#nextFrame, payloadBytes);
-    await segment.sync();
     segment.advance(frame.byteLength);
     this.#nextFrame += 1;
     this.#logBytes += frame.byteLength;
@@ -294,11 +305,20 @@ export class LogFile {
       this.#queue.completeCut(item, (this.#segment as Segment).sequence);
       return;
     }
+    if (this.#queue.complete(item)) this.#isDrainUntold = true;
+    this.#isUntold = true;
+  }
+
+  /** Tells the owner and those who wait for a flush how far the log is durable, once per group. */
+  #tell(): void {
+    if (!this.#isUntold) return;
+    this.#isUntold = false;
     const { listener } = this.#options;
-    const isDrained = this.#queue.complete(item);
     listener.onDurable(this.#queue.durablePosition);
     this.#queue.releaseWaiters();
-    if (isDrained) listener.onDrain?.();
+    if (!this.#isDrainUntold) return;
+    this.#isDrainUntold = false;
+    listener.onDrain?.();
   }
 
   /** Begins the next segment; every frame of the present one is synced when this is called. */

@@ -128,15 +128,11 @@ export class Segment {
     return end <= this.#bytes || (this.offset === FILE_HEADER_BYTES && end <= FILE_BYTES_MAX);
   }
 
-  /** Writes a frame (see `FrameCodec.seal`) at the end. Not durable, and not counted, before `commit`. */
+  /** Writes a frame (see `FrameCodec.seal`) at the end and syncs it. Not counted before `advance`. */
   write(frame: Uint8Array, kind: FrameKind, number: number, payloadBytes: number): Promise<void> {
     this.#codec.seal(frame, kind, number, payloadBytes, this.offset);
     this.hasResidue = true;
-    return this.#file.write(frame, this.offset);
-  }
-
-  sync(): Promise<void> {
-    return finalOnFailure(this.#file.sync());
+    return this.#file.writeDurably(frame, this.offset);
   }
 
   /** The frame that was written last is durable: the next one goes behind it. */

@@ -20,7 +20,7 @@ import { errnoOf, NxError } from "../errors.ts";
 /** Takes an exclusive advisory lock on an open file without waiting; false when another process holds it. */
 export type LockFile = (fd: number) => boolean;
 
-const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_DIRECTORY } = fs.constants;
+const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_DIRECTORY, O_DSYNC } = fs.constants;
 
 const openFlags: Record<OpenMode, number> = {
   read: O_RDONLY,
@@ -53,6 +53,8 @@ const closeFd = (path: string, fd: number) => call("close", path, (done) => fs.c
 
 class RealFile implements DiskFile {
   #fd: number;
+  /** The same file once more, opened so that a write returns when it is on disk (O_DSYNC). */
+  #durableFd: number | undefined;
   #path: string;
 
   constructor(fd: number, path: string) {
@@ -73,13 +75,23 @@ class RealFile implements DiskFile {
     return total;
   }
 
-  async write(bytes: Uint8Array, offset: number): Promise<void> {
+  write(bytes: Uint8Array, offset: number): Promise<void> {
+    return this.#writeAll(this.#fd, bytes, offset);
+  }
+
+  async writeDurably(bytes: Uint8Array, offset: number): Promise<void> {
+    // By descriptor, not by path: the file may have another name by now.
+    this.#durableFd ??= await openFd(`/proc/self/fd/${this.#fd}`, O_WRONLY | O_DSYNC);
+    await this.#writeAll(this.#durableFd, bytes, offset);
+  }
+
+  async #writeAll(fd: number, bytes: Uint8Array, offset: number): Promise<void> {
     let total = 0;
     while (total < bytes.byteLength) {
       const length = bytes.byteLength - total;
       // A short write is not an error: the next call then says why (a full disk, for instance).
       total += await call<number>("write", this.#path, (done) =>
-        fs.write(this.#fd, bytes, total, length, offset + total, done),
+        fs.write(fd, bytes, total, length, offset + total, done),
       );
     }
   }
@@ -105,8 +117,9 @@ class RealFile implements DiskFile {
     return stat.size;
   }
 
-  close(): Promise<void> {
-    return closeFd(this.#path, this.#fd);
+  async close(): Promise<void> {
+    if (this.#durableFd !== undefined) await closeFd(this.#path, this.#durableFd);
+    await closeFd(this.#path, this.#fd);
   }
 }
 

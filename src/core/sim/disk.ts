@@ -243,7 +243,7 @@ export class SimDisk implements Disk {
   // ----------------------------------------------------------------------------------------------------
 
   #handle(file: FileNode, path: string): DiskFile {
-    return {
+    const handle: DiskFile = {
       read: (target, offset) => this.#call("read", path, () => file.read(target, offset)),
       write: (bytes, offset) => {
         const start = () => {
@@ -256,6 +256,12 @@ export class SimDisk implements Disk {
           if (file.newSectors(offset, part.byteLength) === 0) file.write(part, offset);
         };
         return this.#call("write", path, start, undefined, fail);
+      },
+      async writeDurably(bytes, offset) {
+        await handle.write(bytes, offset);
+        await handle.sync().catch((error: Error) => {
+          throw new NxError("NX_DISK_FAILED", error.message, { cause: error });
+        });
       },
       sync: () => this.#sync(file, path),
       truncate: (size) => this.#call("truncate", path, () => file.truncate(size)),
@@ -273,6 +279,7 @@ export class SimDisk implements Disk {
           if (file.openCount === 0) this.#openFiles.delete(file);
         }),
     };
+    return handle;
   }
 
   #sync(file: FileNode, path: string): Promise<void> {

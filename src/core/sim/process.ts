@@ -53,6 +53,7 @@ function whileAlive(disk: Disk, isAlive: () => boolean): Disk {
   const fileOf = (file: DiskFile): DiskFile => ({
     read: (target, offset) => alive(() => file.read(target, offset)),
     write: (bytes, offset) => alive(() => file.write(bytes, offset)),
+    writeDurably: (bytes, offset) => alive(() => file.writeDurably(bytes, offset)),
     sync: () => alive(() => file.sync()),
     truncate: (size) => alive(() => file.truncate(size)),
     allocate: (size) => alive(() => file.allocate(size)),
