@@ -6,6 +6,9 @@
 /* Enough to hide the latency of memory; more would push the first ones out of the cache again. */
 #define REQUESTS_AHEAD 16u
 
+/* Less than this holds hardly more than one request: an unpipelined client pays nothing. */
+#define PIPELINED_BYTES_MIN 64u
+
 /* Reads `<type><decimal>\r\n` at *at; false when it is not there in full or not a small number. */
 static bool peek_number(const uint8_t *bytes, uint64_t length, uint64_t *at, uint8_t type, uint64_t *value) {
   uint64_t position = *at;
@@ -36,6 +39,7 @@ static bool peek_request(const uint8_t *bytes, uint64_t length, uint64_t *at, nx
 }
 
 uint32_t nx_prefetch_requests(nx_resp *engine, nx_resp_connection *connection, const uint8_t *bytes, uint64_t length) {
+  if (length < PIPELINED_BYTES_MIN) return 1;
   nx_slice keys[REQUESTS_AHEAD];
   uint32_t count = 0;
   uint64_t at = 0;

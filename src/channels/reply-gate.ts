@@ -81,6 +81,10 @@ export class HeldReplies {
     let runs = 0;
     while (runs < this.#positions.length && this.#mayPass(runs, durable, isStalled)) runs++;
     if (runs === 0) return this.#length > 0;
+    if (runs === this.#positions.length) {
+      this.#releaseAll();
+      return false;
+    }
     const end = this.#ends[runs - 1] as number;
     this.#positions.splice(0, runs);
     this.#ends.splice(0, runs);
@@ -90,9 +94,17 @@ export class HeldReplies {
     this.#length -= end;
     for (let index = 0; index < this.#ends.length; index++)
       this.#ends[index] = (this.#ends[index] as number) - end;
-    if (this.#length > 0) return true;
+    return true;
+  }
+
+  /** The common case: one sync covers everything that waits, and nothing has to move. */
+  #releaseAll(): void {
+    this.#positions.length = 0;
+    this.#ends.length = 0;
+    this.#isPromise.length = 0;
+    this.sink.send(this.#bytes.subarray(0, this.#length));
+    this.#length = 0;
     if (this.#bytes.byteLength > KEEP_BYTES_MAX) this.#bytes = EMPTY;
-    return false;
   }
 
   #mayPass(run: number, durable: number, isStalled: boolean): boolean {

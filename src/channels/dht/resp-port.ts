@@ -200,12 +200,16 @@ export class RespPort {
   #settle(client: Client, flags: number): void {
     const { engine } = this.service;
     const { durable, gate } = this.#options;
-    const { position } = durable;
-    if (engine.effectsLength > 0) durable.commit();
+    let isPromise = false;
+    if (engine.effectsLength > 0) {
+      const { position } = durable;
+      durable.commit();
+      isPromise = durable.position !== position;
+    }
     const replies = engine.replies();
     if (replies.byteLength > 0) {
       this.bytesSent += replies.byteLength;
-      gate.reply(client.held, replies, durable.position !== position);
+      gate.reply(client.held, replies, isPromise);
     }
     if (flags !== 0) {
       if ((flags & RespFlag.Close) !== 0) client.close();
