@@ -322,11 +322,13 @@ export class LegacyPort {
   // --- life ------------------------------------------------------------------------------------------------------
 
   #closed(client: Client, error: Error | undefined): void {
+    if (client.held.isClosed) return;
     this.#table.remove(client);
     this.#behind.delete(client);
     this.#listening.delete(client);
     this.#stopIdlePump();
     client.held.isClosed = true;
+    client.isClosing = true;
     client.outbox.close();
     this.#options.engine.disconnect(client.connection);
     if (error !== undefined)
@@ -345,6 +347,10 @@ export class LegacyPort {
   closeAll(): void {
     this.#pumpTimer?.cancel();
     this.#pumpTimer = undefined;
+    // Not left to the sockets' own reports: those come in some later turn, and the engine may be gone by then.
+    const clients = [...this.#table];
+    for (const client of clients) this.#closed(client, undefined);
+    for (const client of clients) client.socket.terminate();
     this.#table.close();
   }
 }

@@ -303,10 +303,12 @@ export class RespPort {
   }
 
   #closed(client: Client, error: Error | undefined): void {
+    if (client.held.isClosed) return;
     this.#clients.delete(client.session);
     this.#table.remove(client);
     this.#behind.delete(client);
     client.held.isClosed = true;
+    client.isClosing = true;
     client.outbox.close();
     this.service.close(client.session);
     if (error !== undefined)
@@ -320,6 +322,10 @@ export class RespPort {
 
   /** Closes every connection. */
   closeAll(): void {
+    // Not left to the sockets' own reports: those come in some later turn, and the engine may be gone by then.
+    const clients = [...this.#table];
+    for (const client of clients) this.#closed(client, undefined);
+    for (const client of clients) client.socket.terminate();
     this.#table.close();
   }
 }

@@ -170,8 +170,6 @@ class DhtNode implements RunningRole<DhtConfig> {
     await this.drain();
     await this.#swarm.stopRedistribution();
     for (const side of this.#sides) side.closeConnections();
-    // Sockets report their end in a later turn, and the engines must see each before they go.
-    await new Promise<void>((resolve) => this.#context.clock.endOfTurn(resolve));
     for (const side of this.#sides) side.close();
     await this.#durable.close();
   }

@@ -25,8 +25,9 @@ export interface Side {
   /** The log takes appends again. */
   onLogDrain(): void;
   stopListening(): void;
+  /** Closes every connection; none calls into the engine afterwards. */
   closeConnections(): void;
-  /** Frees the engine; every connection must have reported its end. */
+  /** Frees the engine, after closeConnections. */
   close(): void;
 }
 

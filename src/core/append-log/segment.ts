@@ -30,7 +30,7 @@ export interface Spare {
   bytes: number;
 }
 
-/** Allocates `spare.tmp` with `bytes` of zeros. When it fails, nothing of it is left behind. */
+/** Allocates `spare.tmp` for `bytes`, zeroed as far as time allows. When it fails, nothing of it is left behind. */
 export async function allocateSpare(
   disk: Disk,
   directory: string,
@@ -41,7 +41,9 @@ export async function allocateSpare(
   await removeIfExists(disk, path);
   const file = await disk.open(path, "exclusive");
   try {
-    for (let size = 0; size < bytes;) {
+    // Once the log waits for it, what is zeroed has to do: the rest is allocated as it is written, which costs less than
+    // writing everything twice when the disk's bandwidth is the limit. A full disk then shows at a write.
+    for (let size = 0; size < bytes && !(pace.isUrgent && size > 0);) {
       size = Math.min(size + STEP_BYTES, bytes);
       await pace.step(async () => {
         await file.allocate(size);
