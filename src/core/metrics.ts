@@ -33,6 +33,8 @@ export interface Metrics {
   /** Prometheus text exposition. */
   text(): Promise<string>;
   readonly contentType: string;
+  /** Forgets every metric: what they read is going. */
+  clear(): void;
 }
 
 const defaultBucketsSeconds = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1];
@@ -104,6 +106,7 @@ export function createMetrics(instance: string, role: string): Metrics {
       return { observe: (seconds) => histogram.observe(seconds) };
     },
     text: () => registry.metrics(),
+    clear: () => registry.clear(),
   };
 }
 

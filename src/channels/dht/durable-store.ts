@@ -319,8 +319,11 @@ export class DurableStore implements Durability {
     );
   }
 
-  /** Makes everything durable and lets go of the memory. */
-  async close(): Promise<void> {
+  /**
+   * Makes everything durable and lets go of the memory. The log may still speak (a full disk that has space again) until
+   * `beforeFree` is called: what works on the store is to be freed there, not before.
+   */
+  async close(beforeFree?: () => void): Promise<void> {
     for (const timer of this.#timers) timer.cancel();
     this.commit();
     await this.#compacting;
@@ -332,6 +335,7 @@ export class DurableStore implements Durability {
       if (this.#dumps !== undefined) this.#options.onFatal(error as Error);
       throw error;
     } finally {
+      beforeFree?.();
       this.store.close();
     }
   }

@@ -170,8 +170,9 @@ class DhtNode implements RunningRole<DhtConfig> {
     await this.drain();
     await this.#swarm.stopRedistribution();
     for (const side of this.#sides) side.closeConnections();
-    for (const side of this.#sides) side.close();
-    await this.#durable.close();
+    await this.#durable.close(() => {
+      for (const side of this.#sides) side.close();
+    });
   }
 }
 

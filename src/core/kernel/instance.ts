@@ -130,7 +130,7 @@ export class Instance {
       },
       fatal: (error) => this.#options.onFatal(error),
     });
-    this.#closers.push({ what: "role", close: () => this.#running?.stop() });
+    this.#closers.push({ what: "role", close: () => this.#stopRole(metrics) });
     if (this.#running.admin !== undefined) {
       this.#pages = new Hono();
       // What the role's handlers throw is reported where all failed requests are.
@@ -144,6 +144,16 @@ export class Instance {
     this.state = "ready";
     this.log.info("ready", this.ports);
     this.#options.onStatus?.("ready");
+  }
+
+  /** The admin endpoint outlives the role: it must not ask a role that has let go of its memory. */
+  async #stopRole(metrics: Metrics): Promise<void> {
+    try {
+      await this.#running?.stop();
+    } finally {
+      this.#running = undefined;
+      metrics.clear();
+    }
   }
 
   /** Makes the directory and locks it. What a predecessor left of its ports goes, so that nobody trusts it. */

@@ -238,7 +238,6 @@ export class TestNode {
   async close(): Promise<void> {
     this.port.stopListening();
     this.port.closeAll();
-    this.#engine.close();
-    await this.durable.close();
+    await this.durable.close(() => this.#engine.close());
   }
 }
