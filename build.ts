@@ -213,6 +213,12 @@ async function buildPage(directory: string): Promise<void> {
   );
   const stamp = join(directory, "page.key");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === key) return;
+  const bundled = await run([process.execPath, import.meta.path, "--bundle-page", directory]);
+  if (!bundled.ok) throw new BuildError(`the hub's page does not build:\n${bundled.output}`);
+  replaceFile(stamp, key);
+}
+
+async function bundlePage(directory: string): Promise<void> {
   mkdirSync(directory, { recursive: true });
   const result = await Bun.build({
     entrypoints: [join(root, "src/hub/page/main.tsx")],
@@ -224,9 +230,8 @@ async function buildPage(directory: string): Promise<void> {
   });
   const [script] = result.outputs;
   if (!result.success || script === undefined)
-    throw new BuildError(`the hub's page does not build:\n${result.logs.map(String).join("\n")}`);
+    throw new BuildError(result.logs.map(String).join("\n"));
   replaceFile(join(directory, "page.js.txt"), await script.text());
-  replaceFile(stamp, key);
 }
 
 // --- the executable ----------------------------------------------------------------------------------------------
@@ -352,8 +357,9 @@ export async function ensureExecutable(): Promise<void> {
 
 if (import.meta.main) {
   try {
-    const bundleAt = process.argv.indexOf("--bundle");
-    if (bundleAt > 0) await bundle(process.argv[bundleAt + 1] as string);
+    const [, , step = "", place = ""] = process.argv;
+    if (step === "--bundle") await bundle(place);
+    else if (step === "--bundle-page") await bundlePage(place);
     else if (process.argv.includes("--native")) await ensureNative();
     else await ensureExecutable();
     if (process.argv.includes("--verify")) await verify();
