@@ -11,9 +11,9 @@ import type { Clock, Timer } from "../../core/seams/clock.ts";
 import { type Admission, type ConnectionLimits, ConnectionTable } from "../../core/sockets/connections.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { Listener, Net, Socket, TlsMaterial } from "../../core/seams/net.ts";
-import { Outbox } from "../../core/sockets/outbox.ts";
 import { CHANNEL_GONE, type LegacyConnection, type LegacyEngine, LegacyFlag } from "../../native/legacy.ts";
-import { HeldReplies, type ReplyGate, type ReplySink } from "../reply-gate.ts";
+import { GatedClient } from "../gated-client.ts";
+import type { ReplyGate } from "../reply-gate.ts";
 import type { DurableStore } from "./durable-store.ts";
 
 export interface LegacyLimits extends ConnectionLimits {
@@ -48,17 +48,11 @@ const UPDATES_URGENT = 4096;
 /** How often listeners are looked at, at most. */
 const PUMP_MS_MAX = 20;
 
-class Client implements ReplySink {
-  readonly socket: Socket;
+class Client extends GatedClient {
   readonly connection: LegacyConnection;
-  readonly outbox: Outbox;
-  readonly held: HeldReplies;
   readonly admission: Admission<Client>;
   readonly #port: LegacyPort;
-  hasMore = false;
   isListening = false;
-  isPaused = false;
-  isClosing = false;
   flushedAtMs = 0;
 
   constructor(
@@ -68,40 +62,18 @@ class Client implements ReplySink {
     bytesMax: number,
     table: ConnectionTable<Client>,
   ) {
+    super(socket, bytesMax);
     this.#port = port;
-    this.socket = socket;
     this.connection = connection;
-    this.held = new HeldReplies(this);
-    this.outbox = new Outbox(socket, {
-      bytesMax,
-      onDrained: () => this.onReleased(),
-      onOverflow: (bytes) => port.reportSlow(this, bytes),
-    });
     this.admission = table.add(this);
   }
 
-  get unreadBytes(): number {
-    return this.outbox.length + this.held.length;
+  protected onReady(): void {
+    this.#port.unpause(this);
   }
 
-  send(bytes: Uint8Array): void {
-    this.outbox.send(bytes);
-  }
-
-  onReleased(): void {
-    if (this.isClosing && this.held.length === 0) this.outbox.end();
-    else if (this.isPaused && this.unreadBytes === 0) this.#port.unpause(this);
-  }
-
-  pause(): void {
-    if (this.isPaused) return;
-    this.isPaused = true;
-    this.socket.pause();
-  }
-
-  close(): void {
-    this.isClosing = true;
-    if (this.held.length === 0) this.outbox.end();
+  protected onOverflow(bytes: number): void {
+    this.#port.reportSlow(this, bytes);
   }
 }
 

@@ -9,9 +9,9 @@ import type { Clock } from "../../core/seams/clock.ts";
 import { type Admission, type ConnectionLimits, ConnectionTable } from "../../core/sockets/connections.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { Net, Listener, Socket, TlsMaterial } from "../../core/seams/net.ts";
-import { Outbox } from "../../core/sockets/outbox.ts";
 import { respDefaults, RespFlag } from "../../native/resp.ts";
-import { HeldReplies, type ReplyGate, type ReplySink } from "../reply-gate.ts";
+import { GatedClient } from "../gated-client.ts";
+import type { ReplyGate } from "../reply-gate.ts";
 import type { RespSession } from "../wire/resp/host.ts";
 import type { RespService } from "../wire/resp/service.ts";
 import type { DurableStore } from "./durable-store.ts";
@@ -50,19 +50,12 @@ function unreadBytesMax({ outboxBytesMax, valueBytesMax }: RespLimits): number {
 }
 
 /** One client: its session in the engine, its held replies, its outbox. */
-class Client implements ReplySink {
-  readonly socket: Socket;
+class Client extends GatedClient {
   readonly session: RespSession;
-  readonly outbox: Outbox;
-  readonly held: HeldReplies;
+  readonly admission: Admission<Client>;
   readonly #port: RespPort;
-  /** The engine stopped at its soft reply limit and waits for `resume`. */
-  hasMore = false;
-  isPaused = false;
-  isClosing = false;
   /** It may go on and waits for its time. */
   isQueued = false;
-  readonly admission: Admission<Client>;
 
   constructor(
     port: RespPort,
@@ -71,42 +64,19 @@ class Client implements ReplySink {
     unreadMax: number,
     table: ConnectionTable<Client>,
   ) {
+    super(socket, unreadMax);
     this.#port = port;
-    this.socket = socket;
     this.session = session;
-    this.held = new HeldReplies(this);
-    this.outbox = new Outbox(socket, {
-      bytesMax: unreadMax,
-      onDrained: () => this.onReleased(),
-      onOverflow: (bytes) => port.reportSlow(this, bytes),
-    });
     session.outputBytes = () => this.unreadBytes;
     this.admission = table.add(this);
   }
 
-  get unreadBytes(): number {
-    return this.outbox.length + this.held.length;
+  protected onReady(): void {
+    this.#port.unpause(this);
   }
 
-  send(bytes: Uint8Array): void {
-    this.outbox.send(bytes);
-  }
-
-  onReleased(): void {
-    if (this.isClosing && this.held.length === 0) this.outbox.end();
-    else if (this.isPaused && this.unreadBytes === 0) this.#port.unpause(this);
-  }
-
-  pause(): void {
-    if (this.isPaused) return;
-    this.isPaused = true;
-    this.socket.pause();
-  }
-
-  /** Sends what is on its way, then closes. */
-  close(): void {
-    this.isClosing = true;
-    if (this.held.length === 0) this.outbox.end();
+  protected onOverflow(bytes: number): void {
+    this.#port.reportSlow(this, bytes);
   }
 }
 
