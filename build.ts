@@ -84,6 +84,13 @@ const buildTools = [
  */
 export async function ensurePrograms(tools: { program: string; package: string }[]): Promise<void> {
   const missing = tools.filter((tool) => Bun.which(tool.program) === null);
+  await installMissing(missing, (tool) => `\`${tool.program}\``);
+}
+
+async function installMissing<Part extends { package: string }>(
+  missing: Part[],
+  nameOf: (part: Part) => string,
+): Promise<void> {
   if (missing.length === 0) return;
   const packages = [...new Set(missing.map((tool) => tool.package))];
   if (process.getuid?.() === 0 && Bun.which("apt-get") !== null) {
@@ -94,10 +101,44 @@ export async function ensurePrograms(tools: { program: string; package: string }
     await run(["apt-get", "update"], { env: environment });
     if ((await run(install, { env: environment })).ok) return;
   }
-  const names = missing.map((tool) => `\`${tool.program}\``).join(", ");
+  const names = missing.map(nameOf).join(", ");
   throw new BuildError(
     `${names} not found: install ${packages.join(" ")} (Debian: apt-get install ${packages.join(" ")})`,
   );
+}
+
+/**
+ * Other people's C libraries that become part of ours: static, so that the executable needs nothing on its hosts.
+ * Their licences are in docs/licences.md.
+ */
+const staticLibraries = [
+  { archive: "libz.a", package: "zlib1g-dev" },
+  { archive: "liblzma.a", package: "liblzma-dev" },
+  { archive: "liblz4.a", package: "liblz4-dev" },
+  { archive: "libsnappy.a", package: "libsnappy-dev" },
+  { archive: "libpcre2-8.a", package: "libpcre2-dev" },
+];
+
+/** Where the compiler finds an archive; undefined when the package that has it is not installed. */
+async function archivePath(archive: string): Promise<string | undefined> {
+  const path = (await run(["cc", `-print-file-name=${archive}`])).output.trim();
+  return path.includes("/") ? path : undefined;
+}
+
+/** The paths of the static libraries, for whoever links native/. */
+export async function staticArchives(): Promise<string[]> {
+  const paths = await Promise.all(staticLibraries.map((library) => archivePath(library.archive)));
+  return paths.filter((path) => path !== undefined);
+}
+
+async function ensureArchives(): Promise<void> {
+  const missing = async () => {
+    const found = await Promise.all(staticLibraries.map((library) => archivePath(library.archive)));
+    return staticLibraries.filter((_, index) => found[index] === undefined);
+  };
+  await installMissing(await missing(), (library) => library.archive);
+  if ((await missing()).length > 0)
+    throw new BuildError("a C library's package came without its static archive");
 }
 
 async function ensureHeaders(): Promise<void> {
@@ -154,7 +195,13 @@ const linkFlags = [
   "-Wl,-z,relro",
   "-Wl,-z,now",
   "-s",
+  // The archives stay private, and what nobody calls is left out.
+  "-Wl,--exclude-libs,ALL",
+  "-Wl,--gc-sections",
+  "-static-libstdc++",
+  "-static-libgcc",
   "-lm",
+  "-pthread",
 ];
 
 /** Every C source of the library, without its tests and fuzz targets. */
@@ -167,10 +214,13 @@ export function nativeSources(): string[] {
 /** Compiles native/ into `directory`/libnodex.bin and writes the digests that the loader checks. */
 async function buildNative(directory: string): Promise<void> {
   const sources = nativeSources();
+  const archives = await staticArchives();
   const key = sha256(
-    [...cFlags, ...linkFlags, ...sources.map((path) => path + readFileSync(join(root, path), "utf8"))].join(
-      "\0",
-    ),
+    [
+      ...[...cFlags, ...linkFlags],
+      ...archives.map((path) => path + sha256(readFileSync(path))),
+      ...sources.map((path) => path + readFileSync(join(root, path), "utf8")),
+    ].join("\0"),
   );
   const digestFile = join(directory, "digests.json");
   if (existsSync(digestFile) && JSON.parse(readFileSync(digestFile, "utf8")).sources === key) return;
@@ -186,7 +236,14 @@ async function buildNative(directory: string): Promise<void> {
       return object;
     };
     const library = join(objects, "libnodex.so");
-    const linked = await run(["cc", ...(await Promise.all(units.map(compile))), ...linkFlags, "-o", library]);
+    const linked = await run([
+      "c++",
+      ...(await Promise.all(units.map(compile))),
+      ...archives,
+      ...linkFlags,
+      "-o",
+      library,
+    ]);
     if (!linked.ok) throw new BuildError(`the C library does not link:\n${linked.output}`);
     const libraryBytes = readFileSync(library);
     const addonBytes = readFileSync(zstdAddon);
@@ -229,8 +286,7 @@ async function bundlePage(directory: string): Promise<void> {
     throw: false,
   });
   const [script] = result.outputs;
-  if (!result.success || script === undefined)
-    throw new BuildError(result.logs.map(String).join("\n"));
+  if (!result.success || script === undefined) throw new BuildError(result.logs.map(String).join("\n"));
   replaceFile(join(directory, "page.js.txt"), await script.text());
 }
 
@@ -344,6 +400,7 @@ async function verify(): Promise<void> {
 export async function ensureNative(): Promise<void> {
   await ensurePrograms(buildTools);
   await ensureHeaders();
+  await ensureArchives();
   await installPackages();
   await buildNative(nativeDist);
   await buildPage(pageDist);
