@@ -28,17 +28,20 @@ test("every key holds a value that it had since the start of the last dump", () 
   expect(dumps).toBeGreaterThan(200);
 });
 
-test.each(["files are not synced", "the directory is not synced"])("a node is found out in which %s", (name) => {
-  const mutant = mutants[name];
-  if (mutant === undefined) throw new Error(`no mutant "${name}"`);
-  let found = 0;
-  for (let seed = 1; seed <= 60 && found === 0; seed++) {
-    try {
-      found += simulateDumps(seed, mutant).violations.length;
-    } catch {
-      // A start that refuses what the disk kept is a finding too.
-      found += 1;
+test.each(["files are not synced", "the directory is not synced"])(
+  "a node is found out in which %s",
+  (name) => {
+    const mutant = mutants[name];
+    if (mutant === undefined) throw new Error(`no mutant "${name}"`);
+    let found = 0;
+    for (let seed = 1; seed <= 60 && found === 0; seed++) {
+      try {
+        found += simulateDumps(seed, mutant).violations.length;
+      } catch {
+        // A start that refuses what the disk kept is a finding too.
+        found += 1;
+      }
     }
-  }
-  expect(found).toBeGreaterThan(0);
-});
+    expect(found).toBeGreaterThan(0);
+  },
+);

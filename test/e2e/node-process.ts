@@ -64,7 +64,10 @@ export class NodeDirectory implements Disposable {
 
   /** Writes the configuration: a free port, this directory, nothing on standard error unless `settings` say so. */
   configure(settings: Settings = {}): void {
-    writeFileSync(this.configFile, JSON.stringify({ port: 0, respPort: 0, dataDir: this.dataDir, ...settings }));
+    writeFileSync(
+      this.configFile,
+      JSON.stringify({ port: 0, respPort: 0, dataDir: this.dataDir, ...settings }),
+    );
   }
 
   /** Starts the executable without waiting for anything. */

@@ -58,7 +58,9 @@ const cases: Case[] = [
   {
     claim: "a word that is not one of the allowed ones, with the nearest",
     text: '{ "durability": "lgo" }',
-    lines: ['dht.json:1:17: durability: wanted one of "log", "dump", "memory", got "lgo" (did you mean "log"?)'],
+    lines: [
+      'dht.json:1:17: durability: wanted one of "log", "dump", "memory", got "lgo" (did you mean "log"?)',
+    ],
   },
   {
     claim: "a value of another shape",
