@@ -52,7 +52,8 @@ export const errorKinds = {
   },
   NX_INPUT_INVALID: {
     exit: Exit.dataError,
-    meaning: "What was read from standard input is not in the form that the command takes; the message names the line.",
+    meaning:
+      "What was read from standard input is not in the form that the command takes; the message names the line.",
   },
   NX_FILE_EXISTS: {
     exit: Exit.cannotCreate,
