@@ -1,11 +1,15 @@
 /*
  * The few system calls that JavaScript runtimes do not offer: a lock that the kernel drops with the process, the
- * datagram that tells a service manager how we are, the host's monotonic clock, a signal at the parent's death.
+ * datagram that tells a service manager how we are, the host's monotonic clock, a signal at the parent's death, and
+ * settings of sockets.
  * Those that can fail return 0 or a negative errno.
  */
 #include "nx.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/file.h>
@@ -16,12 +20,21 @@
 #include <unistd.h>
 
 NX_API int32_t nx_file_lock(int32_t fd);
+NX_API int32_t nx_file_lock_posix(int32_t fd);
 NX_API uint64_t nx_monotonic_us(void);
 NX_API int32_t nx_signal_at_parent_death(int32_t signal);
+NX_API int32_t nx_socket_keepalive(int32_t fd, int32_t idle_seconds, int32_t interval_seconds, int32_t probes);
+NX_API int32_t nx_socket_backlog(int32_t fd, int32_t backlog);
 NX_API int32_t nx_notify(const uint8_t *path, uint64_t path_length, const uint8_t *state, uint64_t state_length);
 
 /* Exclusive, not waiting: -EWOULDBLOCK when another process (or another open of the file here) holds it. */
 int32_t nx_file_lock(int32_t fd) { return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : -errno; }
+
+/* The same with a POSIX write lock on the whole file, which programs that know no flock see: -EAGAIN when held. */
+int32_t nx_file_lock_posix(int32_t fd) {
+  struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+  return fcntl(fd, F_OFD_SETLK, &whole) == 0 ? 0 : -errno;
+}
 
 /* CLOCK_MONOTONIC as the service manager reads it; the runtime's own clock starts with the process. */
 uint64_t nx_monotonic_us(void) {
@@ -35,6 +48,20 @@ uint64_t nx_monotonic_us(void) {
  * several times: once for each thread that the child is handed on to before the last one ends.
  */
 int32_t nx_signal_at_parent_death(int32_t signal) { return prctl(PR_SET_PDEATHSIG, signal) == 0 ? 0 : -errno; }
+
+/* A peer that answers none of `probes` probes, `interval_seconds` apart after `idle_seconds` of silence, is gone. */
+int32_t nx_socket_keepalive(int32_t fd, int32_t idle_seconds, int32_t interval_seconds, int32_t probes) {
+  const int on = 1;
+  if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) != 0 ||
+      setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_seconds, sizeof idle_seconds) != 0 ||
+      setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_seconds, sizeof interval_seconds) != 0 ||
+      setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes) != 0)
+    return -errno;
+  return 0;
+}
+
+/* How many connections may wait for accept; the kernel caps it at net.core.somaxconn. `fd` listens already. */
+int32_t nx_socket_backlog(int32_t fd, int32_t backlog) { return listen(fd, backlog) == 0 ? 0 : -errno; }
 
 /*
  * Sends `state` to the socket named by $NOTIFY_SOCKET (sd_notify(3)): a path, or an abstract name that begins with

@@ -79,6 +79,7 @@ static uint32_t store(nx_legacy *engine, nx_slice name) {
     NX_ASSERT(nx_key_read(&key, scratch, &number));
     if (nx_is_size_exceeded(engine, value.length) || nx_channel_put(channel, key, value, 0) != 0)
       return NX_STATUS_OUT_OF_MEMORY;
+    nx_figures_action(&engine->figures, NX_ACTION_WRITTEN, value.length);
   }
   return NX_STATUS_OK;
 }

@@ -21,7 +21,7 @@ typedef struct {
 uint64_t nx_bulk_bytes(const nx_bulk *bulk) { return sizeof *bulk + bulk->name_length + bulk->filter_length; }
 
 void nx_bulk_drop(nx_legacy *engine, nx_legacy_connection *connection) {
-  (void)engine;
+  nx_figures_active(&engine->figures, connection->bulk->code, -1);
   free(connection->bulk);
   connection->bulk = NULL;
 }
@@ -65,6 +65,7 @@ static void visit(void *context, nx_slice key, const nx_record *record) {
     memcpy(at + 32, record->value.data, record->value.length);
   }
   engine->content.length += size;
+  nx_figures_action(&engine->figures, NX_ACTION_ITERATED, with_value ? record->value.length : 0);
 }
 
 static bool is_slice_full(const slice *to) {
@@ -107,5 +108,6 @@ void nx_bulk_start(nx_legacy *engine, nx_legacy_connection *connection, const nx
   memcpy(bulk->bytes, request->channel.data, request->channel.length);
   if (is_filtered) nx_copy(bulk->bytes + bulk->name_length, request->value.data, filter_length);
   connection->bulk = bulk;
+  nx_figures_active(&engine->figures, bulk->code, 1);
   nx_bulk_continue(engine, connection);
 }

@@ -89,6 +89,7 @@ static void put(nx_legacy *engine, nx_legacy_connection *connection, const nx_le
     if (channel == NULL) channel = nx_store_channel(engine->store, request->channel, true);
     if (channel == NULL || nx_channel_put(channel, key, request->value, 0) != 0)
       status = NX_STATUS_OUT_OF_MEMORY;
+    else nx_figures_action(&engine->figures, NX_ACTION_WRITTEN, request->value.length);
   }
   nx_status(engine, status);
 }
@@ -107,7 +108,10 @@ static void get(nx_legacy *engine, const nx_legacy_request *request) {
   if (is_bad) return;
   nx_record record;
   nx_slice value = {NULL, 0};
-  if (find_record(engine, channel, request->key, &record)) value = record.value;
+  if (find_record(engine, channel, request->key, &record)) {
+    value = record.value;
+    nx_figures_action(&engine->figures, NX_ACTION_READ, value.length);
+  }
   nx_status(engine, NX_STATUS_OK);
   nx_append_array(&engine->replies, value);
 }
@@ -138,7 +142,10 @@ static void remove_record(nx_legacy *engine, nx_legacy_connection *connection,
   uint32_t status = NX_STATUS_OK;
   if (!nx_owns(engine, number)) status = NX_STATUS_WRONG_NODE;
   else if (engine->is_refusing) status = NX_STATUS_OUT_OF_MEMORY;
-  else if (find_record(engine, channel, key, &record)) nx_channel_remove(channel, key, engine->now_ms);
+  else if (find_record(engine, channel, key, &record)) {
+    nx_figures_action(&engine->figures, NX_ACTION_DELETED, record.value.length);
+    nx_channel_remove(channel, key, engine->now_ms);
+  }
   nx_status(engine, status);
 }
 

@@ -103,6 +103,7 @@ void nx_legacy_read_statistics(nx_legacy *engine) {
   block[NX_LEGACY_INPUT_BYTES] = (double)engine->input_bytes;
   block[NX_LEGACY_CONNECTIONS] = (double)engine->connections;
   block[NX_LEGACY_LISTENERS] = (double)engine->listeners;
+  block[NX_LEGACY_FIGURES_ADDRESS] = (double)(uintptr_t)engine->figures.kinds;
 }
 
 nx_channel *nx_legacy_channel(nx_legacy *engine, nx_slice name) {
@@ -207,8 +208,12 @@ static uint64_t serve(nx_legacy *engine, nx_legacy_connection *connection, const
     if (parsed == NX_LEGACY_INCOMPLETE) break;
     engine->requests_total += 1;
     consumed += request.length;
-    if (parsed == NX_LEGACY_COMPLETE) nx_legacy_execute(engine, connection, &request);
-    else refuse(engine, connection, parsed, &request);
+    if (parsed == NX_LEGACY_COMPLETE) {
+      nx_figures_handled(&engine->figures, request.code);
+      nx_legacy_execute(engine, connection, &request);
+    } else {
+      refuse(engine, connection, parsed, &request);
+    }
   }
   return consumed;
 }
@@ -247,6 +252,7 @@ static void serve_kept(nx_legacy *engine, nx_legacy_connection *connection) {
 }
 
 static void begin_call(nx_legacy *engine, double now_ms) {
+  nx_figures_begin_call(&engine->figures);
   engine->now_ms = (int64_t)now_ms;
   engine->stop = 0;
   engine->replies.length = 0;
@@ -258,6 +264,7 @@ static void begin_call(nx_legacy *engine, double now_ms) {
 }
 
 static uint32_t end_call(nx_legacy *engine, const nx_legacy_connection *connection) {
+  nx_figures_end_call(&engine->figures);
   double *block = engine->block;
   block[NX_LEGACY_REPLY_ADDRESS] = (double)(uintptr_t)engine->replies.data;
   block[NX_LEGACY_REPLY_LENGTH] = (double)engine->replies.length;
@@ -406,6 +413,7 @@ uint32_t nx_legacy_migrated(nx_legacy *engine, const uint8_t *name, uint64_t nam
         memcmp(record.value.data, value.data, value.length) != 0)
       continue;
     removed += nx_channel_remove(channel, key, engine->now_ms);
+    nx_figures_action(&engine->figures, NX_ACTION_DELETED, value.length);
   }
   engine->task.length = 0;
   end_call(engine, NULL);

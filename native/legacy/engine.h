@@ -12,6 +12,7 @@
 #include "legacy.h"
 #include "lzo.h"
 #include "record.h"
+#include "request-figures.h"
 #include "request.h"
 
 /* Statuses. */
@@ -79,6 +80,7 @@ struct nx_legacy {
 
   uint64_t input_bytes, connections, listeners;
   uint64_t requests_total, errors_total;
+  nx_request_figures figures;
   double block[NX_LEGACY_BLOCK];
 };
 

@@ -57,6 +57,7 @@ enum {
   NX_LEGACY_INPUT_BYTES,
   NX_LEGACY_CONNECTIONS,
   NX_LEGACY_LISTENERS,
+  NX_LEGACY_FIGURES_ADDRESS, /* kinds and actions of request-figures.h */
   NX_LEGACY_URGENT, /* 1: some listener is to be pumped now; whoever does so sets it to 0 */
   NX_LEGACY_BLOCK
 };

@@ -46,6 +46,7 @@ void nx_listen_start(nx_legacy *engine, nx_legacy_connection *connection, nx_cha
   link(listener, channel);
   connection->listener = listener;
   engine->listeners += 1;
+  nx_figures_active(&engine->figures, NX_LEGACY_LISTEN, 1);
 }
 
 void nx_listen_drop(nx_legacy *engine, nx_legacy_connection *connection) {
@@ -54,6 +55,7 @@ void nx_listen_drop(nx_legacy *engine, nx_legacy_connection *connection) {
   free(connection->listener);
   connection->listener = NULL;
   engine->listeners -= 1;
+  nx_figures_active(&engine->figures, NX_LEGACY_LISTEN, -1);
 }
 
 /* Doubles the ring; the updates lie in order afterwards. */
@@ -119,6 +121,7 @@ static void send_update(nx_legacy *engine, nx_channel *channel, uint64_t number)
   if (nx_channel_get(channel, key, engine->now_ms, &record)) value = record.value;
   nx_append_array(&engine->replies, key);
   nx_append_array(&engine->replies, value);
+  nx_figures_action(&engine->figures, NX_ACTION_FORWARDED, value.length);
 }
 
 void nx_listen_continue(nx_legacy *engine, nx_legacy_connection *connection) {

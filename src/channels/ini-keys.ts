@@ -6,16 +6,19 @@ import { resolve } from "node:path";
 import type { Converted, ConvertContext, IniRule } from "../core/config/ini/dialect.ts";
 import { absolutePath, boolean, integer, oneOf, secondsAsMs, text } from "../core/config/ini/values.ts";
 
+/** 0 meant "at once"; a millisecond is as soon as a timer comes. */
+const atLeastOne = (value: string): Converted => integer(value === "0" ? "1" : value);
+
 export const serverRules: readonly IniRule[] = [
   { section: "Server", key: "address", to: "host", convert: text, required: "the address to listen on" },
   { section: "Server", key: "port", to: "port", convert: integer, required: "the port to listen on" },
   { section: "Server", key: "data_dir", to: "dataDir", convert: text },
   { section: "Server", key: "connection_limit", to: "limits.connections", convert: integer },
-  { section: "Server", key: "backlog", note: "512 new connections may wait to be accepted, fewer where net.core.somaxconn says so" },
+  { section: "Server", key: "backlog", to: "swarm.backlog", convert: integer },
   { section: "Server", key: "unix_socket_path", note: "the admin endpoint is the socket admin.sock in the data directory" },
   { section: "Server", key: "neoport", note: "the neo protocol is not spoken" },
   { section: "Server", key: "cpu", note: "pin the process from outside: taskset, or CPUAffinity= of its unit" },
-  { section: "Performance", key: "write_flush_ms", to: "swarm.writeFlushMs", convert: integer },
+  { section: "Performance", key: "write_flush_ms", to: "swarm.writeFlushMs", convert: atLeastOne },
   { section: "Performance", key: "no_delay", note: "TCP_NODELAY is always set" },
 ]; // prettier-ignore
 
@@ -61,7 +64,7 @@ export const logRules: readonly IniRule[] = [
   { section: "LOG.*", key: "console", note: oneLog },
   { section: "LOG.*", key: "propagate", note: oneLog },
   { section: "LOG.*", key: "additive", note: oneLog },
-  { section: "PidLock", key: "path", note: "the file lock in the data directory is locked and holds the process id" },
+  { section: "PidLock", key: "path", to: "pidFile", convert: absolutePath },
   { section: "VERSION", key: "default_version_log", to: "log.versionFile", convert: versionFile },
   { section: "UNIX_SOCKET", key: "path", note: "the admin endpoint is the socket admin.sock in the data directory" },
   { section: "UNIX_SOCKET", key: "mode", note: "admin.sock belongs to its user alone" },

@@ -12,6 +12,7 @@
 import { type Pointer, toArrayBuffer } from "bun:ffi";
 import { NxError } from "../core/errors.ts";
 import { link } from "./library.ts";
+import { FiguresView } from "./request-figures.ts";
 
 const symbols = {
   nx_legacy_new: { args: ["ptr", "ptr"], returns: "ptr" },
@@ -103,8 +104,9 @@ const Block = {
   inputBytes: 11,
   connections: 12,
   listeners: 13,
-  urgent: 14,
-  length: 15,
+  figures: 14,
+  urgent: 15,
+  length: 16,
 } as const;
 
 /** One client's state in C. Dead after `disconnect`. */
@@ -134,6 +136,8 @@ export class LegacyEngine {
   readonly #native = link(symbols);
   readonly #engine: Pointer;
   readonly #block: Float64Array;
+  /** What it counts of its requests, by code. Dead after `close`. */
+  readonly figures: FiguresView;
   #replies: Uint8Array = nothing;
   #repliesGeneration = -1;
 
@@ -155,6 +159,8 @@ export class LegacyEngine {
     this.#engine = engine;
     const block = this.#native.nx_legacy_block(engine) as Pointer;
     this.#block = new Float64Array(toArrayBuffer(block, 0, Block.length * Float64Array.BYTES_PER_ELEMENT));
+    this.#native.nx_legacy_read_statistics(engine);
+    this.figures = new FiguresView(this.#block[Block.figures] as Pointer);
   }
 
   /** Frees the engine, before its store. Every connection must be disconnected. */

@@ -1,10 +1,14 @@
-/** System calls that Bun does not offer: file locks, the service manager's datagram and its clock (native/system.c). */
+/** System calls that Bun does not offer: file locks, the service manager's datagram and its clock, settings of sockets (native/system.c). */
+import type { KeepAlive } from "../core/seams/net.ts";
 import { link } from "./library.ts";
 
 const symbols = {
   nx_file_lock: { args: ["i32"], returns: "i32" },
+  nx_file_lock_posix: { args: ["i32"], returns: "i32" },
   nx_monotonic_us: { args: [], returns: "u64" },
   nx_signal_at_parent_death: { args: ["i32"], returns: "i32" },
+  nx_socket_keepalive: { args: ["i32", "i32", "i32", "i32"], returns: "i32" },
+  nx_socket_backlog: { args: ["i32", "i32"], returns: "i32" },
   nx_notify: { args: ["ptr", "usize", "ptr", "usize"], returns: "i32" },
 } as const;
 
@@ -13,10 +17,10 @@ const native = () => (linked ??= link(symbols));
 
 /**
  * Locks an open file for this process, without waiting. False when someone else holds the lock. The kernel drops it
- * when the descriptor is closed or the process dies.
+ * when the descriptor is closed or the process dies. `isPosix`: a lock that programs see which know no flock.
  */
-export function lockFile(fd: number): boolean {
-  return native().nx_file_lock(fd) === 0;
+export function lockFile(fd: number, isPosix: boolean): boolean {
+  return (isPosix ? native().nx_file_lock_posix(fd) : native().nx_file_lock(fd)) === 0;
 }
 
 /** Microseconds of CLOCK_MONOTONIC, which other processes of this host read too. */
@@ -34,4 +38,14 @@ export function notifyManager(socketPath: string, state: string): boolean {
   const path = Buffer.from(socketPath);
   const message = Buffer.from(state);
   return native().nx_notify(path, path.byteLength, message, message.byteLength) === 0;
+}
+
+/** Sets when the kernel gives up a silent peer; false where it refuses. */
+export function setKeepAlive(fd: number, { idleSeconds, intervalSeconds, probes }: KeepAlive): boolean {
+  return native().nx_socket_keepalive(fd, idleSeconds, intervalSeconds, probes) === 0;
+}
+
+/** Sets how many connections may wait at a socket that listens; the kernel has a limit of its own. */
+export function setBacklog(fd: number, backlog: number): boolean {
+  return native().nx_socket_backlog(fd, backlog) === 0;
 }

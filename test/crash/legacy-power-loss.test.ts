@@ -71,6 +71,7 @@ async function openNode(world: SimWorld, believe?: (durable: DurableStore) => Du
     durable,
     gate,
     engine,
+    backlog: 16,
     writeFlushMs: 1,
     limits: () => limits,
     onRedistribute() {},

@@ -14,6 +14,7 @@ export const storeSources = [
     "expiry",
     "nx",
     "paged",
+    "request-figures",
     "slab",
     "store",
     "store-ffi",

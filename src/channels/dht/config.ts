@@ -114,6 +114,10 @@ export const dhtConfig = roleSchema({
         z.boolean().default(true),
         "Swarm clients that write a key outside hashRange are answered WrongNode (404).",
       ),
+      backlog: key(
+        integer(2048, { min: 1, max: 65_535 }),
+        "New connections of the swarm ports that may wait to be accepted; net.core.somaxconn caps it.",
+      ),
       writeFlushMs: key(
         integer(250, { min: 1, max: 60_000 }),
         "Changes are gathered for this long before they are sent to Listen clients.",

@@ -6,6 +6,7 @@
 import type { Clock } from "../../core/seams/clock.ts";
 import type { Metrics } from "../../core/metrics.ts";
 import { readProcessFigures } from "../../core/metrics.ts";
+import { RequestLines, type RequestSource } from "../request-figures.ts";
 import type { DumpFigures } from "./dump.ts";
 
 export interface ChannelFigures {
@@ -28,9 +29,14 @@ export interface DhtFigures {
 
 /** Turns totals into the figures of a period: each call reports what came since the one before. */
 export class StatsLine {
+  readonly #requests: RequestLines;
   #sent = 0;
   #received = 0;
   #handled = 0;
+
+  constructor(requests: readonly RequestSource[] = []) {
+    this.#requests = new RequestLines(requests);
+  }
 
   next(figures: DhtFigures): string {
     const pairs: [string, number][] = [
@@ -47,6 +53,13 @@ export class StatsLine {
     ];
     for (const channel of figures.channels)
       pairs.push([`${channel.name}_bytes`, channel.bytes], [`${channel.name}_records`, channel.records]);
+    // The later generation of the originals names them so; a graph of either finds its figures.
+    for (const channel of figures.channels)
+      pairs.push(
+        [`channel/${channel.name}/bytes`, channel.bytes],
+        [`channel/${channel.name}/records`, channel.records],
+      );
+    pairs.push(...this.#requests.next());
     this.#sent = figures.bytesSent;
     this.#received = figures.bytesReceived;
     this.#handled = figures.recordsHandled;

@@ -12,6 +12,7 @@ import { type Admission, type ConnectionLimits, ConnectionTable } from "../../co
 import type { Log } from "../../core/logging/log.ts";
 import type { Listener, Net, Socket, TlsMaterial } from "../../core/seams/net.ts";
 import { CHANNEL_GONE, type LegacyConnection, type LegacyEngine, LegacyFlag } from "../../native/legacy.ts";
+import { SWARM_KEEP_ALIVE } from "../wire/legacy/protocol.ts";
 import { GatedClient } from "../gated-client.ts";
 import type { ReplyGate } from "../reply-gate.ts";
 import type { DurableStore } from "./durable-store.ts";
@@ -32,6 +33,8 @@ export interface LegacyPortOptions {
   durable: DurableStore;
   gate: ReplyGate;
   engine: LegacyEngine;
+  /** New connections that may wait to be accepted. */
+  backlog: number;
   /** Updates for listeners are gathered for this long. */
   writeFlushMs: number;
   limits(): LegacyLimits;
@@ -121,10 +124,12 @@ export class LegacyPort {
 
   /** Starts to listen; returns the port. */
   async listen(): Promise<number> {
-    const { net, host, port, tls, engine } = this.#options;
+    const { net, host, port, tls, backlog, engine } = this.#options;
     this.#listener = await net.listen<Client | undefined>({
       host,
       port,
+      backlog,
+      keepAlive: SWARM_KEEP_ALIVE,
       ...(tls !== undefined && { tls }),
       handlers: {
         open: (socket) => this.#open(socket),

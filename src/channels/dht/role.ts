@@ -31,7 +31,7 @@ class DhtNode implements RunningRole<DhtConfig> {
   readonly #swarm: SwarmSide;
   readonly #redis: RedisSide;
   readonly #sides: readonly Side[];
-  readonly #statsLine = new StatsLine();
+  readonly #statsLine: StatsLine;
   readonly #rate: SlidingRate;
   #config: DhtConfig;
   #limits: DhtLimits;
@@ -47,6 +47,7 @@ class DhtNode implements RunningRole<DhtConfig> {
     this.#swarm = new SwarmSide({ ...shared, limits: besides(() => this.#redis) }, range);
     this.#redis = new RedisSide({ ...shared, limits: besides(() => this.#swarm) });
     this.#sides = [this.#swarm, this.#redis];
+    this.#statsLine = new StatsLine([this.#swarm.requestFigures]);
     this.#addMetrics();
   }
 

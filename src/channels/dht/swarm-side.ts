@@ -1,5 +1,7 @@
 /** The node's legacy swarm half: engine, listener, and the redistribution that a swarm client may ask for. */
 import { type HashRange, LegacyEngine, legacyDefaults } from "../../native/legacy.ts";
+import type { RequestSource } from "../request-figures.ts";
+import { Command } from "../wire/legacy/protocol.ts";
 import { keepHashRange } from "./hash-range.ts";
 import { LegacyPort } from "./legacy-port.ts";
 import { Redistribution } from "./redistribute.ts";
@@ -46,6 +48,7 @@ export class SwarmSide implements Side {
       durable,
       gate,
       engine: this.#engine,
+      backlog: swarm.backlog,
       writeFlushMs: swarm.writeFlushMs,
       limits,
       onRedistribute: (request) => {
@@ -63,6 +66,11 @@ export class SwarmSide implements Side {
   get figures(): SideFigures {
     const { requestsTotal, errorsTotal } = this.#engine.statistics();
     return { ...this.#port.figures, requests: requestsTotal, errors: errorsTotal };
+  }
+
+  /** What stats.log says of requests. */
+  get requestFigures(): RequestSource {
+    return { prefix: "request", names: Command, view: this.#engine.figures };
   }
 
   /** For `/stats`. */

@@ -149,6 +149,10 @@ const commonKeys = {
     { wanted: "1 to 64 letters, digits, dots, dashes or underscores, starting with a letter or digit" },
   ),
   dataDir: key(z.string().min(1), "The directory that holds everything the instance keeps; created when missing. <working directory>/<instance> when absent."),
+  pidFile: key(filePath().optional(), "A file that is locked and holds the process id while the instance runs, beside <dataDir>/lock.", {
+    absent: "only <dataDir>/lock",
+    example: "run/node.pid",
+  }),
   host: key(hostName().default("127.0.0.1"), "The address that the role's ports listen on. Loopback unless you say otherwise."),
   adminPort: optionalPort("TCP port of the admin endpoint, beside the socket <dataDir>/admin.sock.", "no TCP admin listener"),
   adminHost: key(hostName().default("127.0.0.1"), "The address that adminPort listens on. Beyond loopback it demands adminTokenFile and tls."),

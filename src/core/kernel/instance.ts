@@ -33,6 +33,7 @@ export interface CommonConfig {
   adminPort?: number;
   adminHost: string;
   adminTokenFile?: string;
+  pidFile?: string;
   tls?: TlsFiles;
   log: { level: LogLevel };
   shutdownTimeoutMs: number;
@@ -105,6 +106,7 @@ export class Instance {
     const { dataDir } = this.#loaded;
     const config = this.#config;
     await this.#takeDataDirectory();
+    await this.#takePidFile();
     this.log.info(`starting ${this.name}`, { version: buildInfo.version, commit: buildInfo.commit, dataDir });
 
     const tls = loadTls(config.tls, world.clock.nowMs());
@@ -179,6 +181,14 @@ export class Instance {
         },
       );
     }
+  }
+
+  /** Locks the pid file as the original programs lock theirs, so that neither starts beside the other. */
+  async #takePidFile(): Promise<void> {
+    const { pidFile } = this.#config;
+    if (pidFile === undefined) return;
+    const lock = await this.#options.world.disk.lock(pidFile, true);
+    this.#closers.push({ what: "pid file", close: () => lock.release() });
   }
 
   #createMetrics(): Metrics {

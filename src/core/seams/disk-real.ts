@@ -18,7 +18,7 @@ import type { DirectoryEntry, Disk, DiskFile, DiskSpace, OpenMode } from "./disk
 import { errnoOf, NxError } from "../errors.ts";
 
 /** Takes an exclusive advisory lock on an open file without waiting; false when another process holds it. */
-export type LockFile = (fd: number) => boolean;
+export type LockFile = (fd: number, isPosix: boolean) => boolean;
 
 const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_DIRECTORY, O_DSYNC } = fs.constants;
 
@@ -186,11 +186,11 @@ export class RealDisk implements Disk {
     return { freeBytes: stat.bavail * stat.bsize, totalBytes: stat.blocks * stat.bsize };
   }
 
-  async lock(path: string): Promise<{ release(): Promise<void> }> {
+  async lock(path: string, isPosix = false): Promise<{ release(): Promise<void> }> {
     for (;;) {
       const fd = await openFd(path, O_RDWR | O_CREAT);
       try {
-        if (!this.#lockFile(fd)) throw await heldError(path, fd);
+        if (!this.#lockFile(fd, isPosix)) throw await heldError(path, fd, isPosix);
         if (await isNameOf(path, fd)) {
           await writePid(path, fd);
           return {
@@ -239,11 +239,16 @@ async function writePid(path: string, fd: number): Promise<void> {
   }
 }
 
-async function heldError(path: string, fd: number): Promise<NxError> {
+async function heldError(path: string, fd: number, isPidFile: boolean): Promise<NxError> {
   const file = new RealFile(fd, path);
   const text = Buffer.alloc(32);
   const pid = text.toString("latin1", 0, await file.read(text, 0)).trim();
   const owner = /^\d+$/.test(pid) ? `process ${pid}` : "another process";
+  if (isPidFile) {
+    return new NxError("NX_DATA_DIR_LOCKED", `the pid file ${path} is locked by ${owner}`, {
+      hint: "stop that process, or give this instance a pid file of its own",
+    });
+  }
   return new NxError("NX_DATA_DIR_LOCKED", `${dirname(path)} is in use by ${owner} (lock file ${path})`, {
     hint: "stop that process, or give this instance a data directory of its own",
   });

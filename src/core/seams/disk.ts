@@ -60,7 +60,8 @@ export interface Disk {
   /**
    * Takes the lock file `path` for this process and writes its pid into it; `release` unlinks it.
    * Throws NX_DATA_DIR_LOCKED (with the owner's pid) when another process holds it. The kernel
-   * drops the lock when the process dies, however it dies.
+   * drops the lock when the process dies, however it dies. `isPosix`: a POSIX write lock, as other programs' pid files
+   * have it.
    */
-  lock(path: string): Promise<{ release(): Promise<void> }>;
+  lock(path: string, isPosix?: boolean): Promise<{ release(): Promise<void> }>;
 }

@@ -8,7 +8,15 @@
 import type { Socket as BunSocket, SocketHandler, TCPSocketListener } from "bun";
 import type { PeerCertificate } from "node:tls";
 import { errnoOf, NxError } from "../errors.ts";
-import type { Listener, ListenOptions, Net, ConnectOptions, Socket, SocketHandlers } from "./net.ts";
+import type {
+  ConnectOptions,
+  KeepAlive,
+  Listener,
+  ListenOptions,
+  Net,
+  Socket,
+  SocketHandlers,
+} from "./net.ts";
 
 /** Seconds a connection may take for its TLS handshake. */
 const HANDSHAKE_TIMEOUT_S = 10;
@@ -21,6 +29,16 @@ const KEEPALIVE_DELAY_MS = 5000;
 
 /** Told of an exception in a handler: a defect of ours, which cost the connection. */
 export type HandlerReport = (error: Error, remoteAddress: string) => void;
+
+/** Settings of sockets that Bun does not offer, by file descriptor (native/system.ts); false where refused. */
+export interface SocketSettings {
+  setKeepAlive(fd: number, keepAlive: KeepAlive): boolean;
+  setBacklog(fd: number, backlog: number): boolean;
+}
+
+/** What Bun's types leave out of its sockets and listeners. */
+type WithDescriptor = { readonly fd: number };
+const descriptorOf = (socket: object) => (socket as WithDescriptor).fd;
 
 /** `demandsPeer`: the peer must show a certificate that was accepted. */
 interface TlsSide {
@@ -75,6 +93,8 @@ interface Adapter<Data> {
   create(bun: BunSocket<RealSocket<Data>>): RealSocket<Data>;
   tls: TlsSide | undefined;
   report: HandlerReport;
+  /** Beyond what Bun sets itself. */
+  keepAlive?: (bun: object) => void;
   /** For the connecting side: the connection is usable, or will never be. */
   onOpen?: (socket: RealSocket<Data>) => void;
   onFailed?: (error: Error) => void;
@@ -84,6 +104,7 @@ function bunHandlers<Data>({
   create,
   tls,
   report,
+  keepAlive,
   onOpen,
   onFailed,
 }: Adapter<Data>): SocketHandler<RealSocket<Data>> {
@@ -115,6 +136,7 @@ function bunHandlers<Data>({
       bun.data = create(bun);
       bun.setNoDelay(true);
       bun.setKeepAlive(true, KEEPALIVE_DELAY_MS);
+      keepAlive?.(bun);
       if (tls === undefined) {
         opened(bun.data);
         return;
@@ -207,10 +229,11 @@ export function listenError(error: unknown, host: string, port: number): Error {
   }
 }
 
-/** The machine's network. `report` hears of exceptions in handlers. */
-export function createRealNet(report: HandlerReport = () => {}): Net {
+/** The machine's network. `report` hears of exceptions in handlers; without `settings` the runtime's own hold. */
+export function createRealNet(report: HandlerReport = () => {}, settings?: SocketSettings): Net {
   return {
-    async listen<Data>({ host, port, tls, handlers }: ListenOptions<Data>): Promise<Listener> {
+    async listen<Data>(options: ListenOptions<Data>): Promise<Listener> {
+      const { host, port, tls, backlog, keepAlive, handlers } = options;
       const demandsPeer = tls?.clientCa !== undefined;
       const certificates = tls && {
         cert: tls.cert,
@@ -226,11 +249,19 @@ export function createRealNet(report: HandlerReport = () => {}): Net {
           hostname: host,
           port,
           ...(certificates !== undefined && { tls: certificates }),
-          socket: bunHandlers({ create, report, tls: tls && { demandsPeer } }),
+          socket: bunHandlers({
+            create,
+            report,
+            tls: tls && { demandsPeer },
+            ...(keepAlive !== undefined && {
+              keepAlive: (bun) => settings?.setKeepAlive(descriptorOf(bun), keepAlive),
+            }),
+          }),
         });
       } catch (error) {
         throw listenError(error, host, port);
       }
+      if (backlog !== undefined) settings?.setBacklog(descriptorOf(listener), backlog);
       return { host, port: listener.port, stop: () => listener.stop() };
     },
 

@@ -40,11 +40,22 @@ export interface TlsMaterial {
   clientCa?: string;
 }
 
+/** When the kernel gives up a silent peer: `probes` probes, `intervalSeconds` apart, after `idleSeconds` of silence. */
+export interface KeepAlive {
+  idleSeconds: number;
+  intervalSeconds: number;
+  probes: number;
+}
+
 export interface ListenOptions<Data> {
   host: string;
   /** 0 takes a free port. */
   port: number;
   tls?: TlsMaterial;
+  /** Connections that may wait to be accepted; the kernel has a limit of its own. Simulated networks refuse none. */
+  backlog?: number;
+  /** For each accepted connection; absent: probed after five seconds, as the runtime does. */
+  keepAlive?: KeepAlive;
   handlers: SocketHandlers<Data>;
 }
 

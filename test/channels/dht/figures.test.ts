@@ -1,6 +1,7 @@
 /** What the node says of itself, against the layouts that operators' graphs and eyes know. */
 import { expect, test } from "bun:test";
 import { binaryGroups, consoleLine, StatsLine, type DhtFigures } from "../../../src/channels/dht/figures.ts";
+import { TestServer } from "../wire/legacy/server.ts";
 
 const figures: DhtFigures = {
   bytesSent: 48_211,
@@ -16,7 +17,8 @@ const figures: DhtFigures = {
 test("the line of stats.log has the originals' names in their order", () => {
   expect(new StatsLine().next(figures)).toBe(
     "bytes_sent:48211 bytes_received:90112 handling_connections:14 handling_connections_pcnt:0.28 records_handled:812 " +
-      "total_bytes:1641862 total_records:4 users_bytes:590935 users_records:1",
+      "total_bytes:1641862 total_records:4 users_bytes:590935 users_records:1 " +
+      "channel/users/bytes:590935 channel/users/records:1",
   );
 });
 
@@ -52,4 +54,61 @@ test.each([
   [2 ** 30 + 23 * 2 ** 20 + 456 * 2 ** 10 + 12, "1Gb 23Mb 456Kb 12b"],
 ])("%i bytes are %p", (bytes, text) => {
   expect(binaryGroups(bytes)).toBe(text);
+});
+
+test("stats.log tells of each request and action, for its period", async () => {
+  await using server = await TestServer.start();
+  const node = await server.node();
+  const pairsOf = () =>
+    Object.fromEntries(
+      server.instance
+        .statsLine()
+        .split(" ")
+        .map((pair) => pair.split(":")),
+    );
+  await node.put("ch", "0000000000000001", "four");
+  await node.put("ch", "0000000000000002", "sixsix");
+  await node.get("ch", "0000000000000001");
+  for await (const _ of node.getAll("ch"));
+  await node.remove("ch", "0000000000000001");
+  const first = pairsOf();
+  expect(first).toMatchObject({
+    "request/Put/handled": "2",
+    "request/Put/max_active": "1",
+    "request/Get/handled": "1",
+    "request/GetAll/handled": "1",
+    "action/written/records": "2",
+    "action/written/bytes": "10",
+    "action/read/records": "1",
+    "action/read/bytes": "4",
+    "action/iterated/records": "2",
+    "action/iterated/bytes": "10",
+    "action/deleted/records": "1",
+    "action/deleted/bytes": "4",
+  });
+  const classes = ["10_micros", "100_micros", "1_ms", "10_ms", "100_ms", "over_100_ms"];
+  const sum = (pairs: Record<string, string>, name: string) =>
+    classes.reduce((total, each) => total + Number(pairs[`request/${name}/handled_${each}`]), 0);
+  expect(sum(first, "Put")).toBe(2);
+  const next = pairsOf();
+  expect([
+    next["request/Put/handled"],
+    next["request/Put/mean_handled_time_micros"],
+    sum(next, "Put"),
+  ]).toEqual(["0", "0", 0]);
+  expect(next["action/written/records"]).toBe("0");
+  expect(next["request/Exists/handled"]).toBeUndefined();
+});
+
+test("a listener is an active request, also in the periods after its own", async () => {
+  await using server = await TestServer.start({ swarm: { writeFlushMs: 1 } });
+  const [listener, writer] = [await server.node(), await server.node()];
+  const next = listener.listen("ch").next();
+  while (!(await writer.getChannels()).includes("ch"));
+  server.instance.statsLine();
+  await writer.put("ch", "0000000000000001", "heard");
+  await next;
+  const line = server.instance.statsLine();
+  expect(line).toContain("request/Listen/max_active:1 request/Listen/handled:0");
+  expect(line).toContain("action/forwarded/records:1 action/forwarded/bytes:5");
 });

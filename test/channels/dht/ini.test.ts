@@ -106,6 +106,8 @@ file_count = 3
 level = trace
 [UNIX_SOCKET]
 mode = 660
+[PidLock]
+path = run/dht.pid
 `);
     expect(problems).toEqual([]);
     expect(show("swarm.writeFlushMs")).toEqual([1, "etc/config.ini:8:18"]);
@@ -117,10 +119,19 @@ mode = 660
     expect(show("log.statsFile")).toEqual([join(path, "s.log"), "etc/config.ini:15:13"]);
     expect(show("log.statsPeriodMs")).toEqual([5000, "etc/config.ini:16:12"]);
     expect(show("log.filesMax")).toEqual([3, "etc/config.ini:18:14"]);
+    expect(show("pidFile")).toEqual([join(path, "run/dht.pid"), "etc/config.ini:24:8"]);
+    expect(show("swarm.backlog")).toEqual([2048, "default"]);
     expect(notices.filter((notice) => notice.includes("warning"))).toEqual([]);
     expect(notices).toContain(
       "etc/config.ini:6:1: note: [Server] unix_socket_path has no effect: the admin endpoint is the socket admin.sock in the data directory",
     );
+  });
+
+  test("a flush period of 0 is the shortest there is; a backlog is taken", async () => {
+    const { show, problems } = await load(`${server}backlog = 64\n[Performance]\nwrite_flush_ms = 0\n`);
+    expect(problems).toEqual([]);
+    expect(show("swarm.writeFlushMs")).toEqual([1, "etc/config.ini:8:18"]);
+    expect(show("swarm.backlog")).toEqual([64, "etc/config.ini:6:11"]);
   });
 
   test("and what nobody sets is where the originals have it", async () => {

@@ -6,6 +6,7 @@ import { createAuthority, issueCertificate, type CertificatePair } from "../../.
 import { createRealNet, realNet } from "../../../src/core/seams/net-real.ts";
 import type { ConnectOptions, Socket } from "../../../src/core/seams/net.ts";
 import { loadTls } from "../../../src/core/sockets/tls.ts";
+import { realWorld } from "../../../src/core/seams/world-real.ts";
 import { connectRaw, startEcho, TestDirectory, until, type TestInstance } from "./harness.ts";
 
 const running: TestInstance[] = [];
@@ -75,6 +76,29 @@ describe("connections", () => {
     await until("its end", () => (echoStats(started).connections === 0 ? true : undefined));
     deaf.socket.terminate();
   });
+
+  // `ss` (iproute2) is the one that shows both.
+  test.skipIf(Bun.which("ss") === null)(
+    "a listener has the backlog and its connections have the probes that were asked for",
+    async () => {
+      const handlers = { open: () => undefined, data: () => {}, drain: () => {}, close: () => {} };
+      const { net } = realWorld();
+      const keepAlive = { idleSeconds: 33, intervalSeconds: 3, probes: 3 }; // the runtime sets 5
+
+      const where = { host: "127.0.0.1", port: 0 };
+      const listener = await net.listen({ ...where, backlog: 37, keepAlive, handlers });
+      const client = await net.connect({ host: "127.0.0.1", port: listener.port, handlers });
+      const ask = (...words: string[]) => Bun.spawnSync(["ss", "-ntoH", ...words]).stdout.toString();
+      expect(ask("-l", `sport = :${listener.port}`).trim().split(/\s+/)[2]).toBe("37");
+      const timer = await until("the accepted connection", () => {
+        const line = ask(`sport = :${listener.port}`);
+        return line.includes("timer:(keepalive,") ? line : undefined;
+      });
+      expect(timer).toMatch(/timer:\(keepalive,3[123]sec,0\)/);
+      client.terminate();
+      listener.stop();
+    },
+  );
 
   test("a taken port is named, with the command that shows who has it", async () => {
     const started = await start({});

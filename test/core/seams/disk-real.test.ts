@@ -31,6 +31,26 @@ test("what is neither full nor missing is a failed disk, with path and reason", 
   expect(error?.message).toBe(`cannot open ${root}: EISDIR`);
 });
 
+test("a pid file is locked as programs lock it that know no flock, and names its owner", async () => {
+  const path = join(root, "node.pid");
+  const locked = "import fcntl,sys\nf=open(sys.argv[1],'r+')\nfcntl.lockf(f,fcntl.LOCK_EX|fcntl.LOCK_NB)";
+  const tryLock = () => Bun.spawnSync(["python3", "-c", locked, path], { stderr: "ignore" }).exitCode;
+  const lock = await disk.lock(path, true);
+  expect(await Bun.file(path).text()).toBe(`${process.pid}\n`);
+  expect(tryLock()).toBe(1);
+  const error = await caught(disk.lock(path, true));
+  expect([error?.code, error?.message]).toEqual([
+    "NX_DATA_DIR_LOCKED",
+    `the pid file ${path} is locked by process ${process.pid}`,
+  ]);
+  await lock.release();
+  expect(await disk.exists(path)).toBe(false);
+  // The control: a lock of the other kind is not seen by such a program.
+  const flocked = await disk.lock(path);
+  expect(tryLock()).toBe(0);
+  await flocked.release();
+});
+
 test("a held lock is refused with its owner's pid, and free again once the owner was killed", async () => {
   const path = join(root, "lock");
   const holder = `

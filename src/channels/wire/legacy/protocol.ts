@@ -4,6 +4,7 @@
  * A request is an i32 code and its fields, an answer an i32 status and, after 200, its fields; an array is a u64
  * length and its bytes. All integers are little-endian.
  */
+import type { KeepAlive } from "../../../core/seams/net.ts";
 
 export const Command = {
   Put: 1,
@@ -39,6 +40,9 @@ export const Status = {
 
 /** What GetVersion answers; a client works with a node of the same version only. */
 export const PROTOCOL_VERSION = "20110401";
+
+/** How the originals look whether a silent client is still there. */
+export const SWARM_KEEP_ALIVE: KeepAlive = { idleSeconds: 5, intervalSeconds: 3, probes: 3 };
 
 const U64_MAX = 0xffff_ffff_ffff_ffffn;
 

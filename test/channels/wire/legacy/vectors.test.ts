@@ -6,6 +6,7 @@ import { describe, expect, test } from "bun:test";
 import { decodeBatch } from "../../../../src/channels/wire/legacy/batch.ts";
 import { LegacyNode } from "../../../../src/channels/wire/legacy/client.ts";
 import { Command } from "../../../../src/channels/wire/legacy/protocol.ts";
+import type { Socket } from "../../../../src/core/seams/net.ts";
 import { readConversation, type Step } from "./conversation.ts";
 import { TestServer, world } from "./server.ts";
 
@@ -175,6 +176,52 @@ async function play(steps: Step[], config: Record<string, unknown> = {}, isPrelo
   }
 }
 
+/** Hands bytes on to a node, and keeps what was sent to it. */
+class Relay {
+  readonly sent: Buffer[] = [];
+  connections = 0;
+  #listener: { port: number; stop(): void } | undefined;
+
+  static async start(port: number): Promise<Relay> {
+    const relay = new Relay();
+    relay.#listener = await world.net.listen<Promise<Socket>>({
+      host: "127.0.0.1",
+      port: 0,
+      handlers: {
+        open: (near) => {
+          relay.connections++;
+          return world.net.connect({
+            host: "127.0.0.1",
+            port,
+            handlers: {
+              open: () => undefined,
+              data: (_far, _state, chunk) => void near.write(chunk),
+              drain: () => {},
+              close: () => near.end(),
+            },
+          });
+        },
+        data: (_near, far, chunk) => {
+          const bytes = Buffer.from(chunk);
+          relay.sent.push(bytes);
+          void far.then((socket) => socket.write(bytes));
+        },
+        drain: () => {},
+        close: (_near, far) => void far.then((socket) => socket.end()),
+      },
+    });
+    return relay;
+  }
+
+  get port(): number {
+    return this.#listener?.port ?? 0;
+  }
+
+  stop(): void {
+    this.#listener?.stop();
+  }
+}
+
 describe("conversations recorded with the original", () => {
   test.each(["dht-basic", "dht-putbatch", "dht-getall-small"])(
     "%s",
@@ -194,6 +241,53 @@ describe("conversations recorded with the original", () => {
 
   test("dht-listen", async () => {
     await play(readConversation("dht-listen"), { swarm: { writeFlushMs: 1 } });
+  });
+
+  test("dht-redistribute: what a controller sees, and what the node sends to the other one", async () => {
+    const steps = readConversation("dht-redistribute");
+    await using first = await TestServer.start();
+    await using second = await TestServer.start({
+      hashRange: { min: "8000000000000000", max: "ffffffffffffffff" },
+    });
+    const relay = await Relay.start(second.port);
+    const player = new Player(first);
+    try {
+      const isRequest = ({ kind, bytes }: Step) =>
+        kind === "send" && commandOf(bytes) === Command.Redistribute;
+      const [at, invalid] = steps.flatMap((step, index) => (isRequest(step) ? [index] : [])) as [
+        number,
+        number,
+      ];
+      const bytes: Buffer = withPort(Buffer.from((steps[at] as Step).bytes), 0);
+      bytes.writeUInt16LE(relay.port, bytes.indexOf("127.0.0.1") + "127.0.0.1".length);
+      const ofController = (step: Step) => step.connection === "1";
+      await player.play([...steps.slice(0, at), { ...(steps[at] as Step), bytes }, steps[at + 1] as Step]);
+      // The recording goes on when the records have arrived.
+      const node = await second.node();
+      while ((await node.getChannelSize("redis")).records < 3);
+      while ((await (await first.node()).getChannelSize("redis")).records > 3);
+      await player.play(steps.slice(at + 2, invalid).filter(ofController));
+      await player.play(steps.slice(invalid, invalid + 2));
+      const other = new Player(second);
+      await other.play(steps.filter(({ connection }) => connection === "2"));
+      other.close();
+      // One connection, and on it one PutBatch without a handshake.
+      const recorded = steps.find(({ connection }) => connection === "R1")?.bytes ?? Buffer.alloc(0);
+      expect(relay.connections).toBe(1);
+      const sent: Buffer = Buffer.concat(relay.sent);
+      const head = 4 + 8 + "redis".length;
+      expect(sent.toString("hex", 0, head)).toBe(recorded.toString("hex", 0, head));
+      expect(sent.readBigUInt64LE(head)).toBe(BigInt(sent.byteLength - head - 8));
+      const content = (request: Uint8Array) =>
+        pairs(
+          (decodeBatch(request.subarray(head + 8)) ?? []).map((field) => Buffer.from(field)),
+          true,
+        );
+      expect(content(sent)).toEqual(content(recorded));
+    } finally {
+      player.close();
+      relay.stop();
+    }
   });
 
   test("dht-dhtdump", async () => {
