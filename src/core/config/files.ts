@@ -6,7 +6,7 @@
  * connection.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { resolve } from "node:path";
+import { isAbsolute, resolve } from "node:path";
 import type { z } from "zod";
 import { realClock } from "../seams/clock.ts";
 import { NxError } from "../errors.ts";
@@ -27,6 +27,8 @@ export interface FileCheck {
   parsed: ParsedText;
   origins: Origins;
   workingDirectory: string;
+  /** Files at absolute paths are on another host. */
+  areAbsoluteSkipped: boolean;
 }
 
 /** Reads every file that the configuration names and returns what is wrong with them. */
@@ -35,6 +37,7 @@ export function fileProblems(check: FileCheck): Problem[] {
   for (const key of configKeys(check.schema)) {
     const path = valueAt(check.config, key.path);
     if (key.fileKind === undefined || typeof path !== "string") continue;
+    if (check.areAbsoluteSkipped && isAbsolute(path)) continue;
     const fault = fileFault(resolve(check.workingDirectory, path), key.fileKind);
     if (fault !== undefined)
       problems.push({
@@ -75,6 +78,7 @@ function fileFault(path: string, kind: FileKind): string | undefined {
 function pairProblems(check: FileCheck): Problem[] {
   const tls = check.config.tls as TlsFiles | undefined;
   if (tls === undefined) return [];
+  if (check.areAbsoluteSkipped && (isAbsolute(tls.cert) || isAbsolute(tls.key))) return [];
   const at = (path: string) => resolve(check.workingDirectory, path);
   try {
     loadTls({ cert: at(tls.cert), key: at(tls.key) }, realClock.nowMs());

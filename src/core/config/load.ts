@@ -46,6 +46,8 @@ export interface ConfigSources {
   sets: readonly string[];
   /** Absolute. */
   workingDirectory: string;
+  /** Absolute paths in the configuration are those of another host: the files they name are not looked at. */
+  isForOtherHost?: boolean;
 }
 
 /** The keys that every role has after loading. */
@@ -54,6 +56,8 @@ export interface LoadedConfig<Config = Record<string, unknown>> {
   instance: string;
   /** Absolute. */
   dataDir: string;
+  /** As the file has it, perhaps relative; the instance's name when it says nothing. */
+  dataDirAsWritten: string;
   /** As given; absolute paths are `resolve(workingDirectory, file)`. */
   file: string;
   /** Complete: every default applied. */
@@ -121,6 +125,7 @@ export async function tryLoadConfig(sources: ConfigSources, catalog: SchemaCatal
         parsed,
         origins: draft.origins,
         workingDirectory: sources.workingDirectory,
+        areAbsoluteSkipped: sources.isForOtherHost ?? false,
       }),
     );
   if (config === undefined || problems.length > 0)
@@ -132,6 +137,7 @@ export async function tryLoadConfig(sources: ConfigSources, catalog: SchemaCatal
     role,
     instance: identity.instance,
     dataDir,
+    dataDirAsWritten: identity.dataDir,
     file: sources.file,
     config: { ...config, dataDir },
     schema,
@@ -174,7 +180,8 @@ function setDefault(draft: Draft, path: readonly string[], value: unknown): void
   object[path.at(-1) ?? ""] = value;
 }
 
-function readConfigFile(path: string): Uint8Array {
+/** The bytes of a file at an absolute path. Throws NX_CONFIG_UNREADABLE with the reason. */
+export function readConfigFile(path: string): Uint8Array {
   try {
     return readFileSync(path);
   } catch (error) {

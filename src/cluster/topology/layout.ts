@@ -1,0 +1,56 @@
+/**
+ * Where things are on a host. One place for the paths, so that agent, units and supervisor cannot disagree.
+ *
+ *   <working directory>/               relative paths of configurations start here
+ *     <prefix>/                        the deployment of one prefix; another prefix has another directory
+ *       releases/<id>/                 node-x, configs/, units/
+ *       current -> releases/<id>       what the host was last deployed with
+ *       active/<instance> -> ../releases/<id>
+ *                                      what this instance starts with: swapped one by one in a rollout
+ *       run/                           pid files, the supervisor's socket and its list of programs
+ *       log/                           standard output and error of each instance, where no journal takes them
+ *     <prefix>.<role><n>/              data directory of an instance, unless its configuration names another
+ *
+ * Both links are replaced by rename, so a crash leaves the old target or the new one.
+ */
+import { join } from "node:path";
+
+export interface DeploymentPaths {
+  root: string;
+  releases: string;
+  current: string;
+  /** Holds one link per instance. */
+  active: string;
+  run: string;
+  log: string;
+}
+
+export function deploymentPaths(workingDirectory: string, prefix: string): DeploymentPaths {
+  const root = join(workingDirectory, prefix);
+  return {
+    root,
+    releases: join(root, "releases"),
+    current: join(root, "current"),
+    active: join(root, "active"),
+    run: join(root, "run"),
+    log: join(root, "log"),
+  };
+}
+
+/** Inside a release, or behind a link to one. */
+export function releasePaths(release: string): { executable: string; configs: string; units: string } {
+  return {
+    executable: join(release, "node-x"),
+    configs: join(release, "configs"),
+    units: join(release, "units"),
+  };
+}
+
+/** The command of an instance: through its own link, so that the same words start whatever release it points to. */
+export function instanceCommand(
+  paths: DeploymentPaths,
+  instance: { name: string; words: readonly string[] },
+): string[] {
+  const { executable, configs } = releasePaths(join(paths.active, instance.name));
+  return [executable, "run", ...instance.words.map((word) => word.replace("{configs}", configs))];
+}
