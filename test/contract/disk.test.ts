@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RealDisk } from "../../src/core/seams/disk-real.ts";
-import type { Disk } from "../../src/core/seams/disk.ts";
+import type { Disk, LinkingDisk } from "../../src/core/seams/disk.ts";
 import { errnoOf } from "../../src/core/errors.ts";
 import { SimDisk } from "../../src/core/sim/disk.ts";
 import { Scheduler } from "../../src/core/sim/scheduler.ts";
@@ -14,7 +14,7 @@ import { Scheduler } from "../../src/core/sim/scheduler.ts";
 const root = mkdtempSync(join(tmpdir(), "node-x-disk-"));
 afterAll(() => rmSync(root, { recursive: true }));
 
-type Case = (disk: Disk, directory: string) => Promise<void>;
+type Case = (disk: LinkingDisk, directory: string) => Promise<void>;
 
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 const errno = (promise: Promise<unknown>) => promise.then(() => "no error", errnoOf);
@@ -69,6 +69,41 @@ const cases: Record<string, Case> = {
     await file.read(target, 0);
     expect(target.filter((byte) => byte === 97).length).toBe(700);
     await file.close();
+  },
+  "a symbolic link is followed, replaced by a rename and removed without its target": async (
+    disk,
+    directory,
+  ) => {
+    for (const name of ["old", "new"]) {
+      await disk.makeDirectory(`${directory}/releases/${name}`);
+      await put(disk, `${directory}/releases/${name}/file`, name);
+    }
+    await disk.symlink("releases/old", `${directory}/current`);
+    expect(await disk.readLink(`${directory}/current`)).toBe("releases/old");
+    expect(await contentOf(disk, `${directory}/current/file`)).toBe("old");
+    expect(await errno(disk.symlink("releases/new", `${directory}/current`))).toBe("EEXIST");
+    await disk.symlink("releases/new", `${directory}/next`);
+    await disk.rename(`${directory}/next`, `${directory}/current`);
+    expect(await contentOf(disk, `${directory}/current/file`)).toBe("new");
+    expect((await disk.list(directory)).map(({ name, kind }) => `${name} ${kind}`)).toEqual([
+      "current other",
+      "releases directory",
+    ]);
+    await disk.remove(`${directory}/current`);
+    expect(await errno(disk.readLink(`${directory}/current`))).toBe("ENOENT");
+    expect(await contentOf(disk, `${directory}/releases/new/file`)).toBe("new");
+  },
+  "only an empty directory is removed": async (disk, directory) => {
+    await disk.makeDirectory(`${directory}/full`);
+    await put(disk, `${directory}/full/file`, "content");
+    const refused = await disk.removeDirectory(`${directory}/full`).catch((error: Error) => error.message);
+    expect(refused).toContain("ENOTEMPTY");
+    await disk.remove(`${directory}/full/file`);
+    await disk.setMode(`${directory}/full`, 0o755);
+    await disk.removeDirectory(`${directory}/full`);
+    expect(await disk.exists(`${directory}/full`)).toBe(false);
+    expect(await errno(disk.removeDirectory(`${directory}/full`))).toBe("ENOENT");
+    expect(await errno(disk.setMode(`${directory}/full`, 0o755))).toBe("ENOENT");
   },
   "open modes refuse what they say": async (disk, directory) => {
     expect(await errno(disk.open(`${directory}/missing`, "read"))).toBe("ENOENT");

@@ -242,6 +242,10 @@ export function keyOf(directory: DirectoryNode): string {
       parts.push(`${name}(${keyOf(node)})`);
       continue;
     }
+    if (node.kind === "link") {
+      parts.push(`${name}->${node.target}`);
+      continue;
+    }
     let hash = 0n;
     for (const [index, { durable }] of node.sectors) hash ^= Bun.hash.wyhash(durable, BigInt(index));
     parts.push(`${name}:${node.size}:${hash}`);

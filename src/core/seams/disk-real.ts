@@ -14,7 +14,7 @@
 import * as fs from "node:fs";
 import { dirname } from "node:path";
 import { diskError } from "./disk-error.ts";
-import type { DirectoryEntry, Disk, DiskFile, DiskSpace, OpenMode } from "./disk.ts";
+import type { DirectoryEntry, DiskFile, DiskSpace, LinkingDisk, OpenMode } from "./disk.ts";
 import { errnoOf, NxError } from "../errors.ts";
 
 /** Takes an exclusive advisory lock on an open file without waiting; false when another process holds it. */
@@ -124,7 +124,7 @@ class RealFile implements DiskFile {
 }
 
 /** The machine's file system. `lockFile` comes from the C library (flock). */
-export class RealDisk implements Disk {
+export class RealDisk implements LinkingDisk {
   #lockFile: LockFile;
 
   constructor(lockFile: LockFile) {
@@ -170,6 +170,22 @@ export class RealDisk implements Disk {
 
   remove(path: string): Promise<void> {
     return call("remove", path, (done) => fs.unlink(path, done));
+  }
+
+  removeDirectory(path: string): Promise<void> {
+    return call("remove directory", path, (done) => fs.rmdir(path, done));
+  }
+
+  symlink(target: string, path: string): Promise<void> {
+    return call("link", path, (done) => fs.symlink(target, path, done));
+  }
+
+  readLink(path: string): Promise<string> {
+    return call<string>("read link", path, (done) => fs.readlink(path, done));
+  }
+
+  setMode(path: string, mode: number): Promise<void> {
+    return call("set mode of", path, (done) => fs.chmod(path, mode, done));
   }
 
   async syncDirectory(path: string): Promise<void> {

@@ -30,6 +30,7 @@ export interface DiskFile {
 
 export interface DirectoryEntry {
   name: string;
+  /** A symbolic link is "other". */
   kind: "file" | "directory" | "other";
 }
 
@@ -52,7 +53,7 @@ export interface Disk {
   rename(from: string, to: string): Promise<void>;
   /** A second name for the same file. `to` must not exist. */
   link(from: string, to: string): Promise<void>;
-  /** Removes a file. Throws ENOENT when missing. */
+  /** Removes a file or a symbolic link. Throws ENOENT when missing. */
   remove(path: string): Promise<void>;
   /** Makes names created, renamed or removed in `path` survive power loss. */
   syncDirectory(path: string): Promise<void>;
@@ -64,4 +65,16 @@ export interface Disk {
    * have it.
    */
   lock(path: string, isPosix?: boolean): Promise<{ release(): Promise<void> }>;
+}
+
+/** What deploying needs on top of what a role needs. */
+export interface LinkingDisk extends Disk {
+  /** Removes an empty directory. Throws ENOENT when missing. */
+  removeDirectory(path: string): Promise<void>;
+  /** A symbolic link at `path`, which must not exist. Replace one by renaming another over it. */
+  symlink(target: string, path: string): Promise<void>;
+  /** What a symbolic link says. Throws ENOENT when there is none. */
+  readLink(path: string): Promise<string>;
+  /** The permission bits of a file or directory. Durable with the next sync of that file. */
+  setMode(path: string, mode: number): Promise<void>;
 }

@@ -57,10 +57,9 @@ function crashedDirectory(
   for (const [name, node] of names) {
     let survivor = found.get(node);
     if (survivor === undefined) {
-      survivor =
-        node.kind === "file"
-          ? crashedFile(node, choose, dirty)
-          : crashedDirectory(node, choose, model, found, dirty);
+      if (node.kind === "link") survivor = node;
+      else if (node.kind === "file") survivor = crashedFile(node, choose, dirty);
+      else survivor = crashedDirectory(node, choose, model, found, dirty);
       found.set(node, survivor);
     }
     result.entries.set(name, survivor);

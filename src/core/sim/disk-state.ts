@@ -160,7 +160,17 @@ export class FileNode {
   }
 }
 
-export type Node = FileNode | DirectoryNode;
+/** A symbolic link: its target never changes, only its name comes and goes. */
+export class LinkNode {
+  readonly kind = "link";
+  readonly target: string;
+
+  constructor(target: string) {
+    this.target = target;
+  }
+}
+
+export type Node = FileNode | DirectoryNode | LinkNode;
 
 /** A change of a directory that is not yet synced. */
 export type NameChange =
@@ -199,7 +209,8 @@ export function copyDirectory(directory: DirectoryNode, copies = new Map<Node, N
   const copyOf = (node: Node): Node => {
     let copy = copies.get(node);
     if (copy === undefined) {
-      copy = node.kind === "file" ? node.copy() : copyDirectory(node, copies);
+      if (node.kind === "link") copy = node;
+      else copy = node.kind === "file" ? node.copy() : copyDirectory(node, copies);
       copies.set(node, copy);
     }
     return copy;
@@ -217,7 +228,7 @@ export function copyDirectory(directory: DirectoryNode, copies = new Map<Node, N
 export function filesOf(directory: DirectoryNode, found = new Set<FileNode>()): Set<FileNode> {
   for (const node of directory.entries.values()) {
     if (node.kind === "file") found.add(node);
-    else filesOf(node, found);
+    else if (node.kind === "directory") filesOf(node, found);
   }
   return found;
 }

@@ -6,18 +6,20 @@
  * `crash`, unless a test damages it on purpose (`flipBit`). A call that is under way when the power goes
  * never settles, as its process is gone.
  */
+import { posix } from "node:path";
 import { diskError } from "../seams/disk-error.ts";
-import type { DirectoryEntry, Disk, DiskFile, DiskSpace, OpenMode } from "../seams/disk.ts";
+import type { DirectoryEntry, DiskFile, DiskSpace, LinkingDisk, OpenMode } from "../seams/disk.ts";
 import { NxError } from "../errors.ts";
 import type { Random } from "../seams/random.ts";
 import { crashed, type CrashModel } from "./disk-crash.ts";
-import { copyDirectory, DirectoryNode, FileNode, filesOf, type Node } from "./disk-state.ts";
+import { copyDirectory, DirectoryNode, FileNode, filesOf, LinkNode, type Node } from "./disk-state.ts";
 import { FaultCounts } from "./faults.ts";
 import type { Scheduler } from "./scheduler.ts";
 
 export type DiskOperation =
   | "open" | "read" | "write" | "sync" | "truncate" | "allocate" | "size" | "close" | "list" | "exists"
-  | "makeDirectory" | "rename" | "link" | "remove" | "syncDirectory" | "space" | "lock"; // prettier-ignore
+  | "makeDirectory" | "rename" | "link" | "remove" | "removeDirectory" | "symlink" | "readLink" | "setMode"
+  | "syncDirectory" | "space" | "lock"; // prettier-ignore
 
 /** Makes calls fail: the n-th from now (1 is the next), once or from then on. */
 export interface PlannedFailure {
@@ -41,7 +43,7 @@ function errnoError(errno: string, operation: DiskOperation, path: string): Erro
   return Object.assign(new Error(`${errno}: ${operation} '${path}'`), { code: errno });
 }
 
-export class SimDisk implements Disk {
+export class SimDisk implements LinkingDisk {
   readonly faults = new FaultCounts();
   /** Called after each completed call that changed something, before its caller hears of it. */
   onChange: ((operation: DiskOperation, path: string) => void) | undefined;
@@ -138,6 +140,7 @@ export class SimDisk implements Disk {
     return this.#call("open", path, () => {
       const { parent, name } = this.#parent("open", path);
       let node = parent.entries.get(name);
+      if (node?.kind === "link" && mode !== "exclusive") node = this.#file("open", path);
       if (node !== undefined && mode === "exclusive") throw errnoError("EEXIST", "open", path);
       if (node === undefined) {
         if (mode === "read" || mode === "readWrite") throw errnoError("ENOENT", "open", path);
@@ -154,7 +157,7 @@ export class SimDisk implements Disk {
   list(path: string): Promise<DirectoryEntry[]> {
     return this.#call("list", path, () =>
       [...this.#directory("list", path).entries]
-        .map(([name, node]): DirectoryEntry => ({ name, kind: node.kind }))
+        .map(([name, node]): DirectoryEntry => ({ name, kind: node.kind === "link" ? "other" : node.kind }))
         .sort((a, b) => (a.name < b.name ? -1 : 1)),
     );
   }
@@ -204,9 +207,45 @@ export class SimDisk implements Disk {
 
   remove(path: string): Promise<void> {
     return this.#call("remove", path, () => {
-      this.#file("remove", path);
       const { parent, name } = this.#parent("remove", path);
+      if (parent.entries.get(name)?.kind !== "link") this.#file("remove", path);
       parent.apply({ kind: "remove", name });
+    });
+  }
+
+  removeDirectory(path: string): Promise<void> {
+    return this.#call("removeDirectory", path, () => {
+      const { parent, name } = this.#parent("removeDirectory", path);
+      const node = parent.entries.get(name);
+      if (node === undefined) throw errnoError("ENOENT", "removeDirectory", path);
+      if (node.kind !== "directory") throw errnoError("ENOTDIR", "removeDirectory", path);
+      if (node.entries.size > 0) throw errnoError("ENOTEMPTY", "removeDirectory", path);
+      parent.apply({ kind: "remove", name });
+    });
+  }
+
+  symlink(target: string, path: string): Promise<void> {
+    return this.#call("symlink", path, () => {
+      const { parent, name } = this.#parent("symlink", path);
+      if (parent.entries.has(name)) throw errnoError("EEXIST", "symlink", path);
+      parent.apply({ kind: "set", name, node: new LinkNode(target) });
+    });
+  }
+
+  readLink(path: string): Promise<string> {
+    return this.#call("readLink", path, () => {
+      const { parent, name } = this.#parent("readLink", path);
+      const node = parent.entries.get(name);
+      if (node === undefined) throw errnoError("ENOENT", "readLink", path);
+      if (node.kind !== "link") throw errnoError("EINVAL", "readLink", path);
+      return node.target;
+    });
+  }
+
+  /** Modes are not kept: a simulation has one user. */
+  setMode(path: string, _mode: number): Promise<void> {
+    return this.#call("setMode", path, () => {
+      if (this.#node(path) === undefined) throw errnoError("ENOENT", "setMode", path);
     });
   }
 
@@ -351,9 +390,17 @@ export class SimDisk implements Disk {
     this.#locks.clear();
   }
 
-  #node(path: string): Node | undefined {
+  /** Follows symbolic links, the last name's too. */
+  #node(path: string, linksMax = 8): Node | undefined {
     let at: Node | undefined = this.#root;
-    for (const name of namesOf(path)) at = at?.kind === "directory" ? at.entries.get(name) : undefined;
+    const names = namesOf(path);
+    for (const [index, name] of names.entries()) {
+      at = at?.kind === "directory" ? at.entries.get(name) : undefined;
+      if (at?.kind !== "link") continue;
+      if (linksMax === 0) throw errnoError("ELOOP", "open", path);
+      const directory = `/${names.slice(0, index).join("/")}`;
+      return this.#node(posix.resolve(directory, at.target, ...names.slice(index + 1)), linksMax - 1);
+    }
     return at;
   }
 
