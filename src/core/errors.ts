@@ -98,6 +98,14 @@ export const errorKinds = {
     exit: Exit.denied,
     meaning: "Listening on this address or port is not permitted or the address is not of this host.",
   },
+  NX_TIMEOUT: {
+    exit: Exit.temporary,
+    meaning: "A peer did not answer in time. What was asked may have been done or not; ask again where that does no harm.",
+  },
+  NX_CLIENT_BUSY: {
+    exit: Exit.temporary,
+    meaning: "More requests wait for a node than the client may keep. Nothing of this one was sent.",
+  },
   NX_CONNECT_FAILED: { exit: Exit.unavailable, meaning: "A peer could not be reached." },
   NX_TLS_INVALID: {
     exit: Exit.config,

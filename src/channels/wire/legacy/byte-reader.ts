@@ -35,6 +35,10 @@ export class ByteReader {
     }
   }
 
+  get hasFailed(): boolean {
+    return this.#error !== undefined;
+  }
+
   /** No more bytes come; what is here may still be taken. */
   fail(error: Error): void {
     this.#error ??= error;

@@ -103,6 +103,11 @@ export class LegacyNode {
     return node;
   }
 
+  /** It is of no use any more, whoever ended it. */
+  get isClosed(): boolean {
+    return this.#reader.hasFailed;
+  }
+
   close(): void {
     this.#socket.terminate();
     this.#reader.fail(new NxError("NX_CONNECT_FAILED", "the connection was closed here"));

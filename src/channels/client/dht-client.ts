@@ -1,0 +1,465 @@
+/**
+ * A client of a system of dht nodes: key requests go to the node that owns the key, the others to all nodes.
+ *
+ * Ownership is what the nodes say of themselves (the handshake). A node that answers "not mine" makes the client ask all
+ * of them again and repeat the request, so a redistribution needs no restart of clients; until it is sure that records
+ * have arrived at their new owner, a record that is missing there is also looked for at the one before.
+ * Invariant: put, get, exists and remove may be repeated, and are, until they are answered or their time is over.
+ */
+import { NxError } from "../../core/errors.ts";
+import type { Clock } from "../../core/seams/clock.ts";
+import { sleep } from "../../core/seams/clock.ts";
+import type { Net } from "../../core/seams/net.ts";
+import type { Random } from "../../core/seams/random.ts";
+import { LegacyNode, type NodeAddress, StatusError } from "../wire/legacy/client.ts";
+import { doTile, isInRange, keyText, PROTOCOL_VERSION, type Range, Status } from "../wire/legacy/protocol.ts";
+import { type NodeConnection, NodeLink } from "./node-link.ts";
+
+/** 16 hex digits, or the number that they mean. */
+export type Key = string | bigint;
+
+export interface DhtRecord {
+  /** 16 lower-case hex digits. */
+  key: string;
+  value: Uint8Array;
+}
+
+/** What happened to a record. Undefined: it was removed (or, of the legacy protocol, is gone by the time it is looked at). */
+export interface Change {
+  key: string;
+  value: Uint8Array | undefined;
+}
+
+/** One connection to one node, whatever its protocol. */
+export interface DhtConnection extends NodeConnection {
+  put(channel: string, key: string, value: Uint8Array | string): Promise<void>;
+  get(channel: string, key: string): Promise<Buffer | undefined>;
+  exists(channel: string, key: string): Promise<boolean>;
+  remove(channel: string, key: string): Promise<void>;
+  getChannels(): Promise<string[]>;
+  removeChannel(channel: string): Promise<void>;
+  getResponsibleRange(): Promise<Range>;
+  getAll(channel: string, filter?: string): AsyncGenerator<DhtRecord[]>;
+  getAllKeys(channel: string): AsyncGenerator<string[]>;
+  changes(channel: string): AsyncGenerator<Change>;
+}
+
+export interface ClientSeams {
+  net: Net;
+  clock: Clock;
+  random: Random;
+}
+
+export interface DhtClientOptions {
+  nodes: readonly NodeAddress[];
+  /** Opens a connection of another protocol than the legacy one. */
+  open?(address: NodeAddress): Promise<DhtConnection>;
+  /** Requests under way on one connection; more than 1 where the protocol can. */
+  requestsPerConnection?: number;
+  /** Connections to each node. */
+  connections?: number;
+  /** From a call to its answer, all repetitions included. */
+  timeoutMs?: number;
+  /** One attempt: a connection whose peer is silent for this long is given up, and the request repeated on another. */
+  attemptTimeoutMs?: number;
+  /** Bytes of requests that wait for one node. */
+  queueBytesMax?: number;
+  /** Pause before a lost connection is opened again: doubles up to the maximum. */
+  backoffMinMs?: number;
+  backoffMaxMs?: number;
+  /** After a change of ranges a missing record is looked for at its previous owner for this long. */
+  settlingMs?: number;
+}
+
+const defaults = {
+  requestsPerConnection: 1,
+  connections: 5,
+  timeoutMs: 5000,
+  attemptTimeoutMs: 2000,
+  queueBytesMax: 256 * 1024,
+  backoffMinMs: 20,
+  backoffMaxMs: 2000,
+  settlingMs: 600_000,
+};
+
+/** Pause before a request that found no owner is repeated. */
+const REPEAT_MS = 20;
+/** Requests of one batch that are sent without waiting. */
+const BATCH_REQUESTS = 64;
+
+const textOf = (key: Key): string => {
+  const text = typeof key === "bigint" ? keyText(key) : key.toLowerCase();
+  if (!/^[0-9a-f]{16}$/.test(text))
+    throw new NxError("NX_INPUT_INVALID", `a key is 16 hex digits, got "${text.slice(0, 40)}"`);
+  return text;
+};
+
+/** What a connection of the legacy protocol does beside what it has. */
+function legacyConnection(node: LegacyNode): DhtConnection {
+  return Object.assign(node, {
+    async *changes(channel: string): AsyncGenerator<Change> {
+      for await (const { key, value } of node.listen(channel))
+        yield { key, value: value.byteLength === 0 ? undefined : value };
+    },
+  });
+}
+
+/** Opens a connection of the legacy protocol and makes sure that both sides speak the same version of it. */
+export async function openLegacy(net: Net, address: NodeAddress): Promise<DhtConnection> {
+  const node = await LegacyNode.connect(net, address);
+  try {
+    const version = await node.getVersion();
+    if (version === PROTOCOL_VERSION) return legacyConnection(node);
+    throw new NxError("NX_CONNECT_FAILED", `${address.host}:${address.port} speaks version ${version}`);
+  } catch (error) {
+    node.close();
+    throw error;
+  }
+}
+
+export class DhtClient {
+  readonly #clock: Clock;
+  readonly #settings: typeof defaults;
+  readonly #links: NodeLink<DhtConnection>[];
+  #ranges: Range[] = [];
+  /** As they were before the last change. */
+  #previous: Range[] = [];
+  #settledAtMs = 0;
+  #refreshing: Promise<void> | undefined;
+
+  private constructor({ net, clock, random }: ClientSeams, options: DhtClientOptions) {
+    this.#clock = clock;
+    const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+    this.#settings = { ...defaults, ...given };
+    const open = options.open ?? ((address: NodeAddress) => openLegacy(net, address));
+    this.#links = options.nodes.map(
+      (address) =>
+        new NodeLink({
+          ...this.#settings,
+          openTimeoutMs: this.#settings.attemptTimeoutMs,
+          clock,
+          random,
+          name: `${address.host}:${address.port}`,
+          open: () => open(address),
+        }),
+    );
+  }
+
+  /**
+   * Connects to all nodes and learns which owns what. Tries again until the nodes' ranges cover every key exactly once.
+   * Throws NX_CONNECT_FAILED or NX_TIMEOUT when they do not within `timeoutMs`.
+   */
+  static async connect(seams: ClientSeams, options: DhtClientOptions): Promise<DhtClient> {
+    const client = new DhtClient(seams, options);
+    try {
+      await client.#handshake();
+      return client;
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+  }
+
+  async #handshake(): Promise<void> {
+    const deadlineMs = this.#deadline();
+    for (;;) {
+      const ranges = await this.#askAll((node) => node.getResponsibleRange(), deadlineMs);
+      if (doTile(ranges)) {
+        this.#ranges = ranges;
+        return;
+      }
+      if (this.#clock.monotonicMs() + REPEAT_MS >= deadlineMs)
+        throw new NxError("NX_CONNECT_FAILED", "the nodes' ranges leave a gap or overlap", {
+          hint: "name all nodes of the system; every hash must belong to exactly one",
+        });
+      await sleep(this.#clock, REPEAT_MS);
+    }
+  }
+
+  /** Asks the nodes again what they own; those that do not answer keep what they had. */
+  #refresh(): Promise<void> {
+    this.#refreshing ??= (async () => {
+      const before = this.#ranges;
+      const now = await Promise.all(
+        this.#links.map((link, index) =>
+          link
+            .run((node) => node.getResponsibleRange(), 0, this.#settings.attemptTimeoutMs)
+            .catch(() => before[index] as Range),
+        ),
+      );
+      const isSame = now.every(
+        ({ min, max }, index) => min === before[index]?.min && max === before[index]?.max,
+      );
+      if (isSame) return;
+      // Of several changes in a row the first one knew where the records were.
+      if (this.#clock.monotonicMs() > this.#settledAtMs) this.#previous = before;
+      this.#ranges = now;
+      this.#settledAtMs = this.#clock.monotonicMs() + this.#settings.settlingMs;
+    })().finally(() => {
+      this.#refreshing = undefined;
+    });
+    return this.#refreshing;
+  }
+
+  #deadline(): number {
+    return this.#clock.monotonicMs() + this.#settings.timeoutMs;
+  }
+
+  #attemptMs(leftMs: number): number {
+    return Math.min(leftMs, this.#settings.attemptTimeoutMs);
+  }
+
+  #ownerIn(ranges: readonly Range[], key: string): number {
+    const number = BigInt(`0x${key}`);
+    return ranges.findIndex((range) => isInRange(number, range));
+  }
+
+  /** Runs a request of one key at its owner, again and again until it is answered or its time is over. */
+  async #routed<Answer>(
+    key: string,
+    work: (node: DhtConnection) => Promise<Answer>,
+    bytes: number,
+  ): Promise<Answer> {
+    const deadlineMs = this.#deadline();
+    let last: Error | undefined;
+    for (;;) {
+      const leftMs = deadlineMs - this.#clock.monotonicMs();
+      if (leftMs <= 0)
+        throw (
+          last ??
+          new NxError("NX_CONNECT_FAILED", `no node is responsible for ${key}`, {
+            hint: "is a node of the system missing?",
+          })
+        );
+      const link = this.#links[this.#ownerIn(this.#ranges, key)];
+      try {
+        if (link !== undefined) return await link.run(work, bytes, this.#attemptMs(leftMs));
+      } catch (error) {
+        if (!isRepeatable(error)) throw error;
+        last = error as Error;
+      }
+      await this.#refresh();
+      await sleep(this.#clock, Math.min(REPEAT_MS, Math.max(0, deadlineMs - this.#clock.monotonicMs())));
+    }
+  }
+
+  /**
+   * Reads at the owner; what is missing there may be on its way from the previous one, and may arrive while that one
+   * is asked: so the owner is asked once more.
+   */
+  async #read<Answer>(
+    key: string,
+    work: (node: DhtConnection) => Promise<Answer>,
+    isMissing: (answer: Answer) => boolean,
+  ): Promise<Answer> {
+    const answer = await this.#routed(key, work, 0);
+    if (!isMissing(answer) || this.#clock.monotonicMs() > this.#settledAtMs) return answer;
+    const before = this.#ownerIn(this.#previous, key);
+    const link = this.#links[before];
+    if (link === undefined || before === this.#ownerIn(this.#ranges, key)) return answer;
+    const old = await link.run(work, 0, this.#settings.attemptTimeoutMs).catch(() => answer);
+    return isMissing(old) ? this.#routed(key, work, 0) : old;
+  }
+
+  /** Throws StatusError for what the node refuses: an empty value, one that is too long, a bad channel name, no memory. */
+  put(channel: string, key: Key, value: Uint8Array | string): Promise<void> {
+    const text = textOf(key);
+    const bytes = typeof value === "string" ? Buffer.byteLength(value) : value.byteLength;
+    return this.#routed(text, (node) => node.put(channel, text, value), bytes + 100);
+  }
+
+  /** Undefined when there is no such record. */
+  get(channel: string, key: Key): Promise<Buffer | undefined> {
+    const text = textOf(key);
+    return this.#read(
+      text,
+      (node) => node.get(channel, text),
+      (value) => value === undefined,
+    );
+  }
+
+  exists(channel: string, key: Key): Promise<boolean> {
+    const text = textOf(key);
+    return this.#read(
+      text,
+      (node) => node.exists(channel, text),
+      (exists) => !exists,
+    );
+  }
+
+  remove(channel: string, key: Key): Promise<void> {
+    const text = textOf(key);
+    return this.#routed(text, (node) => node.remove(channel, text), 100);
+  }
+
+  /** Puts many records, a bounded number at once; each as `put`. Rejects with the first failure. */
+  async putMany(channel: string, records: Iterable<{ key: Key; value: Uint8Array | string }>): Promise<void> {
+    let waiting: Promise<void>[] = [];
+    let bytes = 0;
+    for (const { key, value } of records) {
+      waiting.push(this.put(channel, key, value));
+      bytes += value.length + 100;
+      if (waiting.length < BATCH_REQUESTS && bytes < this.#settings.queueBytesMax / 2) continue;
+      await Promise.all(waiting);
+      waiting = [];
+      bytes = 0;
+    }
+    await Promise.all(waiting);
+  }
+
+  /** Values in the order of the keys. */
+  async getMany(channel: string, keys: Iterable<Key>): Promise<(Buffer | undefined)[]> {
+    const values: (Buffer | undefined)[] = [];
+    const all = [...keys];
+    for (let at = 0; at < all.length; at += BATCH_REQUESTS)
+      values.push(
+        ...(await Promise.all(all.slice(at, at + BATCH_REQUESTS).map((key) => this.get(channel, key)))),
+      );
+    return values;
+  }
+
+  async #askAll<Answer>(
+    work: (node: DhtConnection) => Promise<Answer>,
+    deadlineMs = this.#deadline(),
+  ): Promise<Answer[]> {
+    const ask = async (link: NodeLink<DhtConnection>): Promise<Answer> => {
+      for (;;) {
+        const leftMs = Math.max(1, deadlineMs - this.#clock.monotonicMs());
+        try {
+          return await link.run(work, 0, this.#attemptMs(leftMs));
+        } catch (error) {
+          if (!isRepeatable(error) || this.#clock.monotonicMs() + REPEAT_MS >= deadlineMs) throw error;
+        }
+        await sleep(this.#clock, REPEAT_MS);
+      }
+    };
+    return Promise.all(this.#links.map(ask));
+  }
+
+  /** Channels of all nodes together, sorted. */
+  async channels(): Promise<string[]> {
+    const names = await this.#askAll((node) => node.getChannels());
+    return [...new Set(names.flat())].sort();
+  }
+
+  async removeChannel(channel: string): Promise<void> {
+    await this.#askAll((node) => node.removeChannel(channel));
+  }
+
+  /**
+   * All records of a channel, batch by batch, node after node; only as fast as the caller takes them. No snapshot: what
+   * changes meanwhile may be in it or not. Rejects with NX_CONNECT_FAILED when a node is lost in the middle.
+   */
+  async *getAll(channel: string, filter?: string): AsyncGenerator<DhtRecord[]> {
+    for (const link of this.#links) yield* streamOf(link, (node) => node.getAll(channel, filter));
+  }
+
+  async *getAllKeys(channel: string): AsyncGenerator<string[]> {
+    for (const link of this.#links) yield* streamOf(link, (node) => node.getAllKeys(channel));
+  }
+
+  /**
+   * Changes of a channel on all nodes, until it is removed everywhere or the caller leaves. A node that is lost is
+   * listened to again; `onGap` is told then, because what changed meanwhile is not repeated.
+   */
+  async *listen(channel: string, onGap: (node: string) => void = () => {}): AsyncGenerator<Change> {
+    const feed = new Feed<Change>(this.#links.length);
+    const open = new Set<DhtConnection>();
+    const follow = async (link: NodeLink<DhtConnection>) => {
+      while (!feed.isEnded) {
+        try {
+          const node = await link.dedicated();
+          open.add(node);
+          try {
+            for await (const change of node.changes(channel)) await feed.push(change);
+            return feed.finished();
+          } finally {
+            open.delete(node);
+            node.close();
+          }
+        } catch (error) {
+          if (feed.isEnded) return;
+          if (!isRepeatable(error)) return feed.fail(error as Error);
+          onGap(link.name);
+          await sleep(this.#clock, this.#settings.backoffMaxMs / 4);
+        }
+      }
+    };
+    for (const link of this.#links) void follow(link);
+    try {
+      yield* feed.items();
+    } finally {
+      feed.end();
+      for (const node of open) node.close();
+    }
+  }
+
+  close(): void {
+    for (const link of this.#links) link.close();
+  }
+}
+
+/** Another attempt may go better: the node is gone, slow or owns the key no more. */
+function isRepeatable(error: unknown): boolean {
+  if (error instanceof StatusError) return error.status === Status.WrongNode;
+  return error instanceof NxError && (error.code === "NX_CONNECT_FAILED" || error.code === "NX_TIMEOUT");
+}
+
+async function* streamOf<Item>(
+  link: NodeLink<DhtConnection>,
+  begin: (node: DhtConnection) => AsyncGenerator<Item>,
+): AsyncGenerator<Item> {
+  const node = await link.dedicated();
+  try {
+    yield* begin(node);
+  } finally {
+    node.close();
+  }
+}
+
+/** Items of several sources, handed on one by one; a source waits until its item was taken. */
+class Feed<Item> {
+  isEnded = false;
+  #sources: number;
+  #items: { item: Item; taken(): void }[] = [];
+  #error: Error | undefined;
+  #wake: () => void = () => {};
+
+  constructor(sources: number) {
+    this.#sources = sources;
+  }
+
+  push(item: Item): Promise<void> {
+    return new Promise((taken) => {
+      this.#items.push({ item, taken });
+      this.#wake();
+    });
+  }
+
+  finished(): void {
+    this.#sources--;
+    this.#wake();
+  }
+
+  fail(error: Error): void {
+    this.#error ??= error;
+    this.#wake();
+  }
+
+  end(): void {
+    this.isEnded = true;
+    for (const { taken } of this.#items.splice(0)) taken();
+  }
+
+  async *items(): AsyncGenerator<Item> {
+    while (!this.isEnded) {
+      const next = this.#items.shift();
+      if (next !== undefined) {
+        yield next.item;
+        next.taken();
+      } else if (this.#error !== undefined) throw this.#error;
+      else if (this.#sources === 0) return;
+      else await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+}
