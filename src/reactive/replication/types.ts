@@ -1,0 +1,275 @@
+/**
+ * The words of replication: what a group agrees on, what replicas say to each other, what goes into the pure state
+ * machine and what comes out of it. Everything else in this folder is written in them.
+ *
+ * The protocol is Viewstamped Replication Revisited (Liskov and Cowling, MIT-CSAIL-TR-2012-021) with a durable log:
+ * `replica.ts` says how the parts fit and where it departs from the paper.
+ *
+ * Numbers are safe integers. Replicas are named by their index, 0 to n-1, the order of the group's configuration.
+ */
+
+// --- the replicated service ------------------------------------------------------------------------------------
+
+/** One command of a client, at its place in the order that the whole group agrees on. */
+export interface Command {
+  /** Of the session that sent it; unique in the life of the group. */
+  session: number;
+  /** Of the request in its session, from 1. */
+  number: number;
+  /** Only valid during `apply`. */
+  body: Uint8Array;
+}
+
+/** The commands of one log entry: those that waited when it was made, in order. */
+export interface Batch {
+  /** Position in the log, one more than the entry's before it. */
+  op: number;
+  /** The primary's wall clock when it made the entry, milliseconds since 1970; never less than in an earlier entry. */
+  timeMs: number;
+  /** May be empty: sessions are managed in entries too. */
+  commands: readonly Command[];
+}
+
+/**
+ * The service that a group replicates: a timestamp counter, a shard of a store.
+ *
+ * It must be deterministic: the same batches give the same state and the same replies on every replica and after every
+ * restart. So no clock, no coin, no order of hash tables; time comes with the batch. It is called from one place, never
+ * while an earlier call is under way. It keeps nothing on disk by itself: the group's journal does.
+ */
+export interface StateMachine {
+  /**
+   * Applies the commands in order and returns one reply for each. Called once for each entry that the group has
+   * committed, in the order of `op`. Throws only for a defect of its own: the replica then stops.
+   */
+  apply(batch: Batch): Uint8Array[];
+  /**
+   * The state as it is at this call, in chunks (a megabyte or less each), read piece by piece while `apply` goes on: what
+   * is streamed must not move. `close` is called when it was read or is no longer wanted.
+   */
+  snapshot(): StateStream;
+  /** Begins to rebuild a state beside the present one. */
+  restore(): StateRestorer;
+  /**
+   * Answers a read that changes nothing, on the primary, after the group confirmed that it still is the primary and
+   * everything acknowledged before the read arrived has been applied. May answer later (a read that waits for a prepared
+   * transaction). Throws an Error whose message the client sees.
+   */
+  query?(body: Uint8Array): Uint8Array | Promise<Uint8Array>;
+}
+
+export interface StateStream {
+  chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+  close(): void;
+}
+
+/** Takes the chunks of a `StateStream` in order. Nothing of it shows before `finish`. */
+export interface StateRestorer {
+  add(chunk: Uint8Array): void;
+  /** Makes it the state. Throws when the chunks are not a whole state. */
+  finish(): void;
+  /** Drops what was taken. */
+  abandon(): void;
+}
+
+// --- the log ---------------------------------------------------------------------------------------------------
+
+/** One request as it stands in an entry. Session 0 asks for a new session; `number` is then a coin of the client. */
+export interface Request {
+  session: number;
+  number: number;
+  /** The lowest number of this session whose reply the client still wants: replies below may be forgotten. */
+  floor: number;
+  body: Uint8Array;
+}
+
+/** One place of the log. Two entries are the same entry when `op` and `view` are equal. */
+export interface Entry {
+  op: number;
+  /** In which it was made; views that adopt it keep this number. */
+  view: number;
+  timeMs: number;
+  /** The requests, encoded (codec.ts); not looked into before they are applied. */
+  payload: Uint8Array;
+}
+
+// --- what a replica keeps --------------------------------------------------------------------------------------
+
+/**
+ * What a replica must never forget, because it promised it to others: kept in the superblocks. A replica without one is
+ * blank: it never was in the group, or its disk was lost. It does not vote before it has found out which.
+ */
+export interface Promises {
+  /** Random name of the group, made when it was formed. */
+  group: number;
+  replica: number;
+  replicas: number;
+  /** It takes no part in a view below this one. */
+  view: number;
+  /**
+   * For each replica how often it began with an empty disk, as far as known. Messages of an earlier incarnation are those
+   * of a replica that has since forgotten what it said.
+   */
+  incarnations: number[];
+  /** On replica 0: the lives that the group was formed of (`form`). Empty elsewhere. */
+  founders: number[];
+}
+
+/** One change of the durable log; a record is written whole or not at all. */
+export type JournalRecord =
+  /** Entries behind the last one. */
+  | { kind: "append"; entries: Entry[] }
+  /** The log of a new view: what is behind `keep` is cut off, then come `entries`; from here on `logView` is this. */
+  | { kind: "install"; logView: number; keep: number; entries: Entry[] };
+
+/** What a replica finds when it starts. */
+export interface Restored {
+  /** Undefined: blank. */
+  promises: Promises | undefined;
+  /** The last view in which this log was normal: what decides between logs in a view change. */
+  logView: number;
+  /** Up to here the service's snapshot has been restored; entries begin behind it. */
+  snapshotOp: number;
+  entries: Entry[];
+}
+
+// --- messages between replicas ---------------------------------------------------------------------------------
+
+/** What stands in front of every message. */
+export interface Envelope {
+  /** 0: the sender is blank. */
+  group: number;
+  from: number;
+  /** 0: the sender is blank. */
+  incarnation: number;
+  /** The highest view that the sender takes part in. */
+  view: number;
+  message: PeerMessage;
+}
+
+export type PeerMessage =
+  // Who are you? Sent by blank replicas until they know whether to found the group or to recover.
+  | { type: "hello"; nonce: number }
+  /** `incarnation`: the highest known one of the asker. */
+  | { type: "helloReply"; echo: number; nonce: number; isMember: boolean; incarnation: number }
+  /** Replica 0 found all replicas blank: the group of these lives is founded. */
+  | { type: "form"; nonces: number[] }
+  // A member that lost its disk, under its new incarnation.
+  | { type: "recover"; nonce: number }
+  | { type: "recoverOk"; nonce: number; incarnations: number[] }
+  // Normal work. Without entries, `prepare` is the heartbeat.
+  | { type: "prepare"; sentAtMs: number; op: number; commit: number; entries: Entry[] }
+  /** `op`: durable up to here. `sentAtMs`: of the newest `prepare` seen; renews the primary's lease. */
+  | { type: "prepareOk"; sentAtMs: number; op: number }
+  // View changes.
+  | { type: "startViewChange"; proposed: number }
+  | { type: "doViewChange"; logView: number; op: number; commit: number; incarnations: number[] }
+  /** `sourceView`: the log view of the log that was chosen. */
+  | { type: "startView"; sourceView: number; op: number; commit: number; incarnations: number[] }
+  | { type: "getView" }
+  // State transfer.
+  | { type: "getEntries"; first: number; last: number }
+  /** `start`: the first op that the sender still has. */
+  | { type: "entries"; first: number; start: number; entries: Entry[] }
+  | { type: "getSnapshot"; transfer: number; index: number }
+  | {
+      type: "snapshotChunk";
+      transfer: number;
+      index: number;
+      op: number;
+      isLast: boolean;
+      bytes: Uint8Array;
+    };
+
+// --- the state machine's inputs and outputs --------------------------------------------------------------------
+
+export type ReplicaEvent =
+  | { kind: "message"; envelope: Envelope }
+  /** A client's request; only a primary takes it (`takesRequests`). */
+  | { kind: "request"; request: Request }
+  /** Everything that was readable in this turn of the event loop has been handed in: batches close. */
+  | { kind: "turnEnd" }
+  /** A read wants to know whether this replica is the primary and has applied enough. */
+  | { kind: "read"; id: number }
+  /** The write of this number, and all before it of the same kind, would survive power loss. */
+  | { kind: "durable"; write: number }
+  /** `deadlineMs` has come. */
+  | { kind: "wake" }
+  /** A snapshot that was asked for has arrived whole; `op` is the last one in it. */
+  | { kind: "snapshotReady"; op: number }
+  | { kind: "snapshotFailed" }
+  /** The disk takes writes again, or none for now. */
+  | { kind: "disk"; isWritable: boolean }
+  /** Entries up to here are in a durable snapshot. */
+  | { kind: "checkpoint"; op: number }
+  /** Leave the primary's place, because the process is about to stop. */
+  | { kind: "resign" };
+
+export type ReplicaAction =
+  | { kind: "send"; to: number; message: PeerMessage }
+  /** Make durable, then report `durable`. Journal writes and promises are two orders, each kept. */
+  | { kind: "journal"; write: number; record: JournalRecord }
+  | { kind: "promise"; write: number; promises: Promises }
+  /**
+   * Replace service and journal by the snapshot that was fetched and these entries, in one step: `logView` as in
+   * "install".
+   */
+  | { kind: "adopt"; write: number; snapshotOp: number; logView: number; entries: Entry[] }
+  /** Committed: hand them to the service, in order. `isPrimary`: its clients wait for the replies. */
+  | { kind: "apply"; entries: Entry[]; isPrimary: boolean }
+  | { kind: "readReady"; id: number }
+  /** Not the primary, or no longer: the client must ask another replica. */
+  | { kind: "readRefused"; id: number }
+  /** Requests taken and not committed may be lost: their clients are to be told to ask again elsewhere. */
+  | { kind: "dropRequests" }
+  | { kind: "fetchSnapshot"; from: number }
+  | { kind: "abandonSnapshot" }
+  /** For people: something happened that an operator may want to know. */
+  | { kind: "note"; level: "info" | "warn"; text: string };
+
+/** What a replica is, for `/readyz`, the stats and those who look for the primary. */
+export interface ReplicaStatus {
+  /**
+   * `blank`: it does not know yet whether the group exists. `recovering`: a member whose disk was lost. `viewChange`: no
+   * primary is known, or it is fetching what it missed.
+   */
+  phase: "blank" | "recovering" | "normal" | "viewChange";
+  view: number;
+  primary: number;
+  isPrimary: boolean;
+  op: number;
+  commit: number;
+  durableOp: number;
+  /** What it waits for, a short sentence; undefined when all is well. */
+  trouble: string | undefined;
+}
+
+/** Sizes and times. See `replica-defaults.ts` for what is usual. */
+export interface ReplicaSettings {
+  replica: number;
+  replicas: number;
+  heartbeatMs: number;
+  /** A backup that hears nothing for a random time between these asks for another view. */
+  electionMinMs: number;
+  electionMaxMs: number;
+  /** For so long after a heartbeat its receiver helps no other replica to become primary. Less than `electionMinMs`. */
+  leaseMs: number;
+  /** What two clocks may differ by in `leaseMs`, as a part of it. */
+  leaseMargin: number;
+  /** Unanswered messages are sent again after this. */
+  retryMs: number;
+  /** Entries on their way at once; requests that come meanwhile gather in the next one. */
+  pipelineMax: number;
+  /** Payload of one entry. */
+  entryBytesMax: number;
+  /** Payload of one message that carries entries. */
+  transferBytesMax: number;
+  /** Entries kept in memory behind the snapshot for replicas that missed them. */
+  retainEntriesMax: number;
+  retainBytesMax: number;
+}
+
+/** More than half, whatever n is: two quorums always share a replica. */
+export function quorumOf(replicas: number): number {
+  return Math.floor(replicas / 2) + 1;
+}

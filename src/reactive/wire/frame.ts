@@ -1,0 +1,141 @@
+/**
+ * The frames of the reactive family's own protocol, between clients, frontends and replicas over TCP.
+ *
+ * Invariant: a frame is handed out only when it is whole and its checksum holds; whatever else arrives ends the
+ * connection with `WireError`, before anything of it was allocated or understood. TCP's own checksum is too weak to trust
+ * with what a group commits.
+ *
+ * All integers are little-endian. A frame:
+ *
+ *   offset  size
+ *        0     2  magic "NX"
+ *        2     1  protocol version, 1
+ *        3     1  type (table below)
+ *        4     4  payload length
+ *        8     4  CRC-32C of bytes 0-7, then of the payload
+ *       12     n  payload
+ *
+ *   type  name             sent by, payload
+ *      1  hello            whoever connects (handshake.ts)
+ *      2  welcome          the listener
+ *      3  failure          either side, before it closes: u16 code, text
+ *     16  command          client: one request of its session (replication/client-codec.ts)
+ *     17  result           replica
+ *     18  query            client: a linearizable read that is not logged
+ *     32  peer             replica to replica (replication/codec.ts)
+ *     48… service          of the role that listens: shard, frontend
+ */
+import type { Crc32c } from "../../core/crc32c.ts";
+import { WireError } from "./bytes.ts";
+
+export const PROTOCOL_VERSION = 1;
+export const FRAME_HEADER_BYTES = 12;
+/** "NX" as a little-endian integer. */
+const MAGIC = 0x584e;
+
+export const FrameType = {
+  hello: 1,
+  welcome: 2,
+  failure: 3,
+  command: 16,
+  result: 17,
+  query: 18,
+  peer: 32,
+  /** The first type that a role may give a meaning of its own. */
+  service: 48,
+} as const;
+
+/** Completes a frame in place: its payload already stands behind `FRAME_HEADER_BYTES` of free space. */
+export function sealFrame(frame: Uint8Array, type: number, crc32c: Crc32c): Uint8Array {
+  const view = new DataView(frame.buffer, frame.byteOffset, FRAME_HEADER_BYTES);
+  view.setUint16(0, MAGIC, true);
+  view.setUint8(2, PROTOCOL_VERSION);
+  view.setUint8(3, type);
+  view.setUint32(4, frame.byteLength - FRAME_HEADER_BYTES, true);
+  const crc = crc32c(frame.subarray(FRAME_HEADER_BYTES), crc32c(frame.subarray(0, 8), 0));
+  view.setUint32(8, crc, true);
+  return frame;
+}
+
+/** Takes chunks as they arrive and hands out whole frames. */
+export class FrameReader {
+  readonly #crc32c: Crc32c;
+  readonly #payloadBytesMax: () => number;
+  /** The beginning of a frame whose rest has not arrived. */
+  #kept = new Uint8Array(0);
+  #keptLength = 0;
+
+  /** `payloadBytesMax` is read at each frame, so that it can be raised after a handshake. */
+  constructor(crc32c: Crc32c, payloadBytesMax: () => number) {
+    this.#crc32c = crc32c;
+    this.#payloadBytesMax = payloadBytesMax;
+  }
+
+  /** Bytes of an unfinished frame. */
+  get waitingBytes(): number {
+    return this.#keptLength;
+  }
+
+  /**
+   * Calls `onFrame` for each frame that is whole with this chunk; the payload is only valid during the call. Stops early,
+   * dropping the rest, when `onFrame` returns false. Throws WireError.
+   */
+  feed(chunk: Uint8Array, onFrame: (type: number, payload: Uint8Array) => boolean | void): void {
+    let bytes = chunk;
+    if (this.#keptLength > 0) {
+      this.#keep(chunk);
+      bytes = this.#kept.subarray(0, this.#keptLength);
+    }
+    let at = 0;
+    while (bytes.byteLength - at >= FRAME_HEADER_BYTES) {
+      const view = new DataView(bytes.buffer, bytes.byteOffset + at, FRAME_HEADER_BYTES);
+      const length = this.#checkHeader(view);
+      const end = at + FRAME_HEADER_BYTES + length;
+      if (end > bytes.byteLength) break;
+      const payload = bytes.subarray(at + FRAME_HEADER_BYTES, end);
+      const crc = this.#crc32c(payload, this.#crc32c(bytes.subarray(at, at + 8), 0));
+      if (crc !== view.getUint32(8, true)) throw new WireError("a frame fails its checksum");
+      at = end;
+      if (onFrame(view.getUint8(3), payload) === false) {
+        this.#keptLength = 0;
+        return;
+      }
+    }
+    this.#keepRest(bytes, at);
+  }
+
+  #checkHeader(view: DataView): number {
+    if (view.getUint16(0, true) !== MAGIC) throw new WireError("this is not a frame of this protocol");
+    const version = view.getUint8(2);
+    if (version !== PROTOCOL_VERSION) {
+      throw new WireError(`protocol version ${version} is spoken, this program speaks ${PROTOCOL_VERSION}`);
+    }
+    const length = view.getUint32(4, true);
+    const limit = this.#payloadBytesMax();
+    if (length > limit) throw new WireError(`a frame of ${length} bytes is announced, ${limit} are allowed`);
+    return length;
+  }
+
+  #keepRest(bytes: Uint8Array, at: number): void {
+    const rest = bytes.subarray(at);
+    if (this.#keptLength > 0) {
+      this.#kept.copyWithin(0, at, this.#keptLength);
+      this.#keptLength = rest.byteLength;
+      if (this.#keptLength === 0 && this.#kept.byteLength > KEEP_BYTES_MAX) this.#kept = new Uint8Array(0);
+    } else if (rest.byteLength > 0) this.#keep(rest);
+  }
+
+  #keep(bytes: Uint8Array): void {
+    const needed = this.#keptLength + bytes.byteLength;
+    if (needed > this.#kept.byteLength) {
+      const larger = new Uint8Array(Math.max(needed, 2 * this.#kept.byteLength, 256));
+      larger.set(this.#kept.subarray(0, this.#keptLength));
+      this.#kept = larger;
+    }
+    this.#kept.set(bytes, this.#keptLength);
+    this.#keptLength = needed;
+  }
+}
+
+/** A buffer up to this size is kept between frames. */
+const KEEP_BYTES_MAX = 64 * 1024;
