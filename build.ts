@@ -326,8 +326,10 @@ const executableName = "node-x";
 async function bundle(outdir: string): Promise<void> {
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
   mkdirSync(outdir, { recursive: true });
+  const threads = [...new Bun.Glob("src/**/*.thread.ts").scanSync({ cwd: root })].sort();
   const result = await Bun.build({
-    entrypoints: [join(root, "src/main.ts")],
+    // Threads are programs of their own; src/core/threads/ finds them by their path under src/.
+    entrypoints: [join(root, "src/main.ts"), ...threads.map((path) => join(root, path))],
     target: "bun",
     format: "esm",
     bytecode: true,

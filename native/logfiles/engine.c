@@ -1,0 +1,248 @@
+/*
+ * Chunks in, answers out: parses as many requests as a chunk completes, runs them, keeps what is unfinished.
+ *
+ * A connection owns memory only while a request is unfinished or waits behind a stop; what clients can make the
+ * engine hold is counted in `input_bytes` and bounded.
+ */
+#include "engine.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+
+#define REPLY_BYTES_KEPT (1u << 20)
+#define CONTENT_BYTES_KEPT (256u << 10)
+#define REPLY_SOFT_BYTES_MAX (1u << 20)
+#define EVENTS_BYTES_MAX 16384u
+/* Unfinished input of all connections together. */
+#define INPUT_BYTES_MAX (UINT64_C(1) << 30)
+
+nx_logfiles *nx_logfiles_new(nx_logs *logs, uint64_t array_bytes_max, uint64_t channels_max) {
+  nx_logfiles *engine = calloc(1, sizeof *engine);
+  NX_ASSERT(engine != NULL);
+  engine->logs = logs;
+  engine->array_bytes_max = array_bytes_max;
+  engine->channels_max = channels_max;
+  engine->range_max = UINT64_MAX;
+  return engine;
+}
+
+void nx_logfiles_free(nx_logfiles *engine) {
+  NX_ASSERT(engine->connections == 0);
+  nx_buffer_free(&engine->replies);
+  nx_buffer_free(&engine->content);
+  nx_buffer_free(&engine->task);
+  nx_buffer_free(&engine->events);
+  free(engine);
+}
+
+const double *nx_logfiles_block(const nx_logfiles *engine) { return engine->block; }
+
+void nx_logfiles_set_address(nx_logfiles *engine, const uint8_t *address, uint64_t length, uint32_t port) {
+  engine->address_length = (uint32_t)(length < sizeof engine->address ? length : sizeof engine->address);
+  memcpy(engine->address, address, engine->address_length);
+  engine->port = (uint16_t)port;
+}
+
+void nx_logfiles_set_range(nx_logfiles *engine, uint64_t min, uint64_t max) {
+  engine->range_min = min;
+  engine->range_max = max;
+}
+
+void nx_logfiles_refuse_writes(nx_logfiles *engine, uint32_t is_refusing) {
+  engine->is_refusing = is_refusing != 0;
+}
+
+static void show_events(nx_logfiles *engine) {
+  engine->block[NX_LOGFILES_EVENTS_ADDRESS] = (double)(uintptr_t)engine->events.data;
+  engine->block[NX_LOGFILES_EVENTS_LENGTH] = (double)engine->events.length;
+}
+
+void nx_logfiles_event(nx_logfiles *engine, const char *format, ...) {
+  if (engine->events.length > EVENTS_BYTES_MAX) return;
+  char line[512];
+  va_list arguments;
+  va_start(arguments, format);
+  int length = vsnprintf(line, sizeof line - 1, format, arguments);
+  va_end(arguments);
+  NX_ASSERT(length >= 0);
+  if ((size_t)length > sizeof line - 2) length = sizeof line - 2;
+  line[length] = '\n';
+  nx_buffer_append(&engine->events, line, (uint64_t)length + 1);
+  show_events(engine);
+}
+
+void nx_logfiles_clear_events(nx_logfiles *engine) {
+  engine->events.length = 0;
+  show_events(engine);
+}
+
+void nx_logfiles_read_statistics(nx_logfiles *engine) {
+  double *block = engine->block;
+  block[NX_LOGFILES_REQUESTS_TOTAL] = (double)engine->requests_total;
+  block[NX_LOGFILES_ERRORS_TOTAL] = (double)engine->errors_total;
+  block[NX_LOGFILES_INPUT_BYTES] = (double)engine->input_bytes;
+  block[NX_LOGFILES_CONNECTIONS] = (double)engine->connections;
+}
+
+nx_logfiles_connection *nx_logfiles_connect(nx_logfiles *engine) {
+  nx_logfiles_connection *connection = calloc(1, sizeof *connection);
+  NX_ASSERT(connection != NULL);
+  engine->connections += 1;
+  return connection;
+}
+
+void nx_logfiles_disconnect(nx_logfiles *engine, nx_logfiles_connection *connection) {
+  engine->input_bytes -= connection->bytes_counted;
+  nx_buffer_free(&connection->input);
+  free(connection);
+  engine->connections -= 1;
+}
+
+/* --- serving -------------------------------------------------------------------------------------------- */
+
+/* What follows a request that cannot be read as it is. */
+static void refuse(nx_logfiles *engine, nx_logfiles_connection *connection, nx_logfiles_parsed parsed,
+                   const nx_logfiles_request *request) {
+  if (parsed == NX_LOGFILES_UNKNOWN) {
+    nx_logfiles_event(engine, "unknown command %u", request->code);
+    nx_buffer_append(&engine->replies, &(uint32_t){400}, 4);
+    engine->errors_total += 1;
+    connection->is_closing = true;
+    return;
+  }
+  nx_logfiles_event(engine, "an array of %llu bytes in command %u", (unsigned long long)request->skip,
+                    request->code);
+  connection->skip = request->skip;
+  connection->is_closing = connection->skip == 0;
+}
+
+static uint64_t skip(nx_logfiles_connection *connection, uint64_t length) {
+  uint64_t taken = connection->skip < length ? connection->skip : length;
+  connection->skip -= taken;
+  connection->is_closing = connection->skip == 0;
+  return taken;
+}
+
+/* Runs the requests that `bytes` completes. Returns how many bytes they took. */
+static uint64_t serve(nx_logfiles *engine, nx_logfiles_connection *connection, const uint8_t *bytes,
+                      uint64_t length) {
+  uint64_t consumed = 0;
+  while (consumed < length && !connection->is_closing && !connection->has_task) {
+    if (connection->skip > 0) {
+      consumed += skip(connection, length - consumed);
+      continue;
+    }
+    if (engine->replies.length >= REPLY_SOFT_BYTES_MAX) {
+      connection->is_waiting = true;
+      break;
+    }
+    nx_logfiles_request request;
+    nx_logfiles_parsed parsed =
+        nx_logfiles_parse(bytes + consumed, length - consumed, engine->array_bytes_max, &request);
+    if (parsed == NX_LOGFILES_INCOMPLETE) break;
+    engine->requests_total += 1;
+    consumed += request.length;
+    if (parsed == NX_LOGFILES_COMPLETE) nx_logfiles_execute(engine, connection, &request);
+    else refuse(engine, connection, parsed, &request);
+  }
+  return consumed;
+}
+
+static void count_input(nx_logfiles *engine, nx_logfiles_connection *connection) {
+  uint64_t bytes = connection->input.capacity;
+  engine->input_bytes += bytes - connection->bytes_counted;
+  connection->bytes_counted = bytes;
+  if (engine->input_bytes <= INPUT_BYTES_MAX || connection->is_closing) return;
+  nx_logfiles_event(engine, "too much unfinished input on this node");
+  connection->is_closing = true;
+}
+
+/* Lets go of input that was consumed. */
+static void settle(nx_logfiles *engine, nx_logfiles_connection *connection, uint64_t consumed) {
+  nx_buffer *input = &connection->input;
+  connection->start += consumed;
+  if (connection->start == input->length || connection->is_closing) {
+    nx_buffer_free(input);
+    connection->start = 0;
+  } else if (connection->start > input->length / 2) {
+    memmove(input->data, input->data + connection->start, input->length - connection->start);
+    input->length -= connection->start;
+    connection->start = 0;
+  }
+  count_input(engine, connection);
+}
+
+static void serve_kept(nx_logfiles *engine, nx_logfiles_connection *connection) {
+  connection->is_waiting = false;
+  const nx_buffer *input = &connection->input;
+  uint64_t length = input->length - connection->start, consumed = 0;
+  if (length > 0) consumed = serve(engine, connection, input->data + connection->start, length);
+  settle(engine, connection, consumed);
+}
+
+static void begin_call(nx_logfiles *engine) {
+  engine->replies.length = 0;
+  if (engine->replies.capacity > REPLY_BYTES_KEPT) nx_buffer_trim(&engine->replies, REPLY_BYTES_KEPT / 2);
+  if (engine->content.capacity > CONTENT_BYTES_KEPT) {
+    engine->content.length = 0;
+    nx_buffer_trim(&engine->content, CONTENT_BYTES_KEPT / 2);
+  }
+}
+
+static uint32_t end_call(nx_logfiles *engine, const nx_logfiles_connection *connection) {
+  double *block = engine->block;
+  block[NX_LOGFILES_REPLY_ADDRESS] = (double)(uintptr_t)engine->replies.data;
+  block[NX_LOGFILES_REPLY_LENGTH] = (double)engine->replies.length;
+  block[NX_LOGFILES_REPLY_CAPACITY] = (double)engine->replies.capacity;
+  block[NX_LOGFILES_REPLY_GENERATION] = (double)engine->replies.generation;
+  block[NX_LOGFILES_EFFECTS_LENGTH] = (double)engine->logs->effects.length;
+  block[NX_LOGFILES_REMOVALS_TOTAL] = (double)engine->removals_total;
+  block[NX_LOGFILES_MEMTABLE_BYTES] = (double)engine->logs->memtable_bytes;
+  if (connection->has_task) {
+    block[NX_LOGFILES_TASK_ADDRESS] = (double)(uintptr_t)engine->task.data;
+    block[NX_LOGFILES_TASK_LENGTH] = (double)engine->task.length;
+    return NX_LOGFILES_TASK;
+  }
+  if (connection->is_closing) return NX_LOGFILES_CLOSE;
+  return connection->is_waiting ? NX_LOGFILES_MORE : 0;
+}
+
+uint32_t nx_logfiles_feed(nx_logfiles *engine, nx_logfiles_connection *connection, const uint8_t *chunk,
+                          uint64_t length) {
+  begin_call(engine);
+  if (connection->is_closing) return end_call(engine, connection);
+  if (connection->has_task || connection->is_waiting) {
+    nx_buffer_append(&connection->input, chunk, length);
+    if (connection->input.length - connection->start > engine->array_bytes_max) {
+      nx_logfiles_event(engine, "more than %llu bytes sent behind a request that is not finished",
+                        (unsigned long long)engine->array_bytes_max);
+      connection->is_closing = true;
+    }
+    settle(engine, connection, 0);
+    uint32_t flags = end_call(engine, connection);
+    /* A task is told of once, by the call that took it. */
+    return connection->is_closing ? NX_LOGFILES_CLOSE : flags & ~(uint32_t)NX_LOGFILES_TASK;
+  }
+  if (connection->input.length == connection->start) {
+    /* In place, without a copy of the bytes that complete requests. */
+    uint64_t consumed = serve(engine, connection, chunk, length);
+    if (consumed < length && !connection->is_closing)
+      nx_buffer_append(&connection->input, chunk + consumed, length - consumed);
+    if (connection->input.capacity != 0 || connection->bytes_counted != 0) settle(engine, connection, 0);
+  } else {
+    nx_buffer_append(&connection->input, chunk, length);
+    serve_kept(engine, connection);
+  }
+  return end_call(engine, connection);
+}
+
+uint32_t nx_logfiles_resume(nx_logfiles *engine, nx_logfiles_connection *connection) {
+  begin_call(engine);
+  connection->has_task = false;
+  if (!connection->is_closing) serve_kept(engine, connection);
+  return end_call(engine, connection);
+}
