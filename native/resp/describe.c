@@ -7,7 +7,7 @@
 #include "glob.h"
 #include "reply.h"
 
-__attribute__((format(printf, 2, 3))) static void add(nx_resp *engine, const char *format, ...) {
+void nx_describe(nx_resp *engine, const char *format, ...) {
   char line[512];
   va_list arguments;
   va_start(arguments, format);
@@ -29,47 +29,42 @@ void nx_resp_describe_connection(nx_resp *engine, const nx_resp_connection *conn
   const nx_input *input = connection->input;
   uint32_t watched = 0;
   for (const nx_watch *watch = connection->watches; watch != NULL; watch = nx_watch_next(watch)) watched++;
-  add(engine, "db=%.*s multi=%d watch=%u", (int)name.length, name.data,
+  nx_describe(engine, "db=%.*s multi=%d watch=%u", (int)name.length, name.data,
       transaction == NULL ? -1 : (int)transaction->count, watched);
-  add(engine, " qbuf=%llu argv-mem=%llu multi-mem=%llu",
+  nx_describe(engine, " qbuf=%llu argv-mem=%llu multi-mem=%llu",
       (unsigned long long)(input == NULL ? 0 : input->buffer.length - input->start),
       (unsigned long long)(input == NULL ? 0 : input->request.capacity * sizeof(nx_slice)),
       (unsigned long long)(transaction == NULL ? 0 : transaction->queue.capacity));
-  add(engine, " cmd=%s resp=%u",
-      connection->last_command == 0 ? "NULL" : nx_commands[connection->last_command - 1].name,
+  nx_describe(engine, " cmd=%s resp=%u",
+      connection->last_command == 0 ? "NULL" : engine->backend->commands[connection->last_command - 1].name,
       connection->protocol);
   publish(engine);
 }
 
 void nx_resp_describe_channels(nx_resp *engine) {
   engine->text.length = 0;
-  for (uint32_t index = 0; index < nx_store_channel_count(engine->store); index++) {
-    const nx_channel *channel = nx_store_channel_at(engine->store, index);
-    nx_slice name = nx_channel_name(channel);
-    uint64_t records = nx_channel_records(channel);
-    if (records > 0) add(engine, "%.*s %llu\n", (int)name.length, name.data, (unsigned long long)records);
-  }
+  engine->backend->describe_channels(engine);
   publish(engine);
 }
 
 void nx_resp_describe_commands(nx_resp *engine) {
   static const char *const flag_names[COMMAND_FLAGS_SHOWN] = {
-      "write", "readonly",     "denyoom", "admin",   "noscript",  "loading",
-      "stale", "skip_slowlog", "fast",    "no_auth", "allow_busy"};
+      "write", "readonly", "denyoom", "admin", "noscript", "blocking", "loading",
+      "stale", "skip_slowlog", "fast", "no_auth", "allow_busy", "movablekeys"};
   engine->text.length = 0;
-  for (uint32_t index = 0; index < nx_command_count_total; index++) {
-    const nx_command *command = &nx_commands[index];
+  for (uint32_t index = 0; index < engine->backend->command_count; index++) {
+    const nx_command *command = &engine->backend->commands[index];
     const nx_command_count *count = &engine->counts[index];
-    add(engine, "%s %d ", command->name, command->arity);
+    nx_describe(engine, "%s %d ", command->name, command->arity);
     const char *separator = "";
     for (uint32_t flag = 0; flag < COMMAND_FLAGS_SHOWN; flag++) {
       if ((command->flags >> flag & 1) == 0) continue;
-      add(engine, "%s%s", separator, flag_names[flag]);
+      nx_describe(engine, "%s%s", separator, flag_names[flag]);
       separator = ",";
     }
-    add(engine, "%s %d %d %d", separator[0] == 0 ? "-" : "", command->first_key, command->last_key,
+    nx_describe(engine, "%s %d %d %d", separator[0] == 0 ? "-" : "", command->first_key, command->last_key,
         command->key_step);
-    add(engine, " %llu %llu %llu\n", (unsigned long long)count->calls, (unsigned long long)count->rejected,
+    nx_describe(engine, " %llu %llu %llu\n", (unsigned long long)count->calls, (unsigned long long)count->rejected,
         (unsigned long long)count->failed);
   }
   publish(engine);
@@ -91,7 +86,7 @@ void nx_resp_reset_statistics(nx_resp *engine) {
   engine->errors_total = 0;
   engine->hits = 0;
   engine->misses = 0;
-  memset(engine->counts, 0, nx_command_count_total * sizeof *engine->counts);
+  memset(engine->counts, 0, engine->backend->command_count * sizeof *engine->counts);
 }
 
 bool nx_resp_glob(const uint8_t *pattern, uint64_t pattern_length, const uint8_t *text,

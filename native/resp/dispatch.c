@@ -7,8 +7,8 @@
 #include "commands.h"
 #include "reply.h"
 
-static bool is_container(const nx_command *command) {
-  return command + 1 < nx_commands + nx_command_count_total &&
+static bool is_container(const nx_resp *engine, const nx_command *command) {
+  return nx_command_index(engine, command) + 1 < engine->backend->command_count &&
          strncmp(command[1].name, command->name, strlen(command->name)) == 0 &&
          command[1].name[strlen(command->name)] == '|';
 }
@@ -45,7 +45,7 @@ static void reply_unknown_subcommand(nx_resp *engine, const nx_command *containe
 /* A refusal while queueing makes the transaction fail as a whole; EXEC, refused, ends it and says so. */
 static void refuse(nx_resp *engine, nx_resp_connection *connection, const nx_command *command,
                    uint64_t error_start) {
-  if (command != NULL) engine->counts[nx_command_index(command)].rejected++;
+  if (command != NULL) engine->counts[nx_command_index(engine, command)].rejected++;
   if (connection->transaction != NULL) connection->transaction->aborted = true;
   if (command == NULL || command->run != nx_command_exec) return;
   static const char generic[] = "-ERR ";
@@ -74,9 +74,9 @@ static const nx_command *find(nx_resp *engine, nx_resp_connection *connection) {
     refuse(engine, connection, NULL, error_start);
     return NULL;
   }
-  if (command->run == NULL && engine->argc > 1 && is_container(command)) {
+  if (command->run == NULL && engine->argc > 1 && is_container(engine, command)) {
     const nx_command *container = command;
-    command = nx_subcommand_find(container, engine->argv[1]);
+    command = nx_subcommand_find(engine, container, engine->argv[1]);
     if (command == NULL) {
       reply_unknown_subcommand(engine, container);
       refuse(engine, connection, container, error_start);
@@ -94,7 +94,8 @@ static const nx_command *find(nx_resp *engine, nx_resp_connection *connection) {
 
 static bool keys_fit(const nx_resp *engine, const nx_command *command) {
   if (command->first_key == 0) return true;
-  uint32_t last = command->last_key > 0 ? (uint32_t)command->last_key : engine->argc - 1;
+  uint32_t last =
+      command->last_key > 0 ? (uint32_t)command->last_key : engine->argc - (uint32_t)-command->last_key;
   uint32_t step = (uint32_t)command->key_step;
   for (uint32_t index = (uint32_t)command->first_key; index <= last; index += step) {
     if (engine->argv[index].length > engine->settings[NX_RESP_KEY_BYTES_MAX]) return false;
@@ -132,11 +133,14 @@ void nx_dispatch(nx_resp *engine, nx_resp_connection *connection) {
     refuse(engine, connection, command, error_start);
     return;
   }
-  connection->last_command = nx_command_index(command) + 1;
+  connection->last_command = nx_command_index(engine, command) + 1;
   if (__builtin_expect(connection->transaction != NULL, 0) && (command->flags & COMMAND_NEVER_QUEUED) == 0) {
     nx_transaction_queue(engine, connection, command);
   } else {
     nx_call(engine, connection, command);
+    /* Not in the midst of a transaction, which may have stopped for an answer from outside. */
+    if (__builtin_expect(engine->has_signals, 0) && (engine->stop & NX_RESP_HOLD) == 0)
+      engine->backend->after_command(engine);
   }
 }
 
@@ -150,12 +154,12 @@ static void ask_outside(nx_resp *engine, const nx_command *command) {
     nx_buffer_append(text, &length, sizeof length);
     nx_buffer_append(text, engine->argv[index].data, length);
   }
-  engine->admin_command = nx_command_index(command);
+  engine->admin_command = nx_command_index(engine, command);
   engine->stop |= NX_RESP_ADMIN;
 }
 
 void nx_call(nx_resp *engine, nx_resp_connection *connection, const nx_command *command) {
-  nx_command_count *count = &engine->counts[nx_command_index(command)];
+  nx_command_count *count = &engine->counts[nx_command_index(engine, command)];
   count->calls++;
   engine->commands_total++;
   if ((command->flags & COMMAND_ASKS_OUTSIDE) != 0) {

@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "commands.h"
-#include "prefetch.h"
 #include "reply.h"
+#include "waiting.h"
 
 #define LINE_BYTES_MAX 65536u
 #define SPARES_MAX 8u
@@ -43,20 +43,19 @@ int32_t nx_resp_configure(nx_resp *engine, const double *settings) {
   return 0;
 }
 
-nx_resp *nx_resp_new(nx_store *store, const double *settings) {
+nx_resp *nx_resp_make(const nx_resp_backend *backend, const double *settings) {
   nx_resp *engine = calloc(1, sizeof *engine);
   NX_ASSERT(engine != NULL);
   if (nx_resp_configure(engine, settings) != 0) {
     free(engine);
     return NULL;
   }
-  engine->store = store;
+  engine->backend = backend;
   engine->random = engine->settings[NX_RESP_SEED] + 1;
   engine->channel_epoch = 1;
-  engine->counts = calloc(nx_command_count_total, sizeof *engine->counts);
+  engine->counts = calloc(backend->command_count, sizeof *engine->counts);
   NX_ASSERT(engine->counts != NULL);
   nx_command_lookup_build(engine);
-  nx_store_observe(store, nx_watch_observe, engine);
   return engine;
 }
 
@@ -68,7 +67,7 @@ static void input_free(nx_input *input) {
 
 void nx_resp_free(nx_resp *engine) {
   NX_ASSERT(engine->connections == 0);
-  nx_store_unobserve(engine->store, nx_watch_observe, engine);
+  engine->backend->detach(engine);
   while (engine->spares != NULL) {
     nx_input *input = engine->spares;
     engine->spares = input->next;
@@ -125,6 +124,7 @@ static void input_give_back(nx_resp *engine, nx_input *input) {
 void nx_resp_disconnect(nx_resp *engine, nx_resp_connection *connection) {
   if (connection->input != NULL) input_give_back(engine, connection->input);
   if (engine->asking == connection) engine->asking = NULL;
+  if (connection->waiter != NULL) engine->backend->leave(engine, connection);
   nx_transaction_drop(engine, connection);
   nx_watch_clear(engine, connection);
   free(connection->channel_name);
@@ -143,8 +143,11 @@ static uint64_t serve(nx_resp *engine, nx_resp_connection *connection, nx_reques
   uint64_t consumed = 0;
   uint32_t ahead = 0; /* requests whose records were asked for */
   while (engine->stop == 0 && !connection->closing && consumed < length) {
-    if (ahead == 0) ahead = nx_prefetch_requests(engine, connection, bytes + consumed, length - consumed);
-    ahead--;
+    if (engine->backend->prefetch != NULL) {
+      if (ahead == 0)
+        ahead = engine->backend->prefetch(engine, connection, bytes + consumed, length - consumed);
+      ahead--;
+    }
     engine->limits.authenticated = connection->authenticated;
     nx_request_status status =
         nx_request_parse(request, bytes + consumed, length - consumed, &engine->limits);
@@ -238,14 +241,15 @@ static void clear_replies(nx_resp *engine) {
 }
 
 static uint32_t end_call(nx_resp *engine, nx_resp_connection *connection) {
-  connection->stopped = engine->stop & (NX_RESP_MORE | NX_RESP_ADMIN);
+  connection->stopped = engine->stop & (NX_RESP_MORE | NX_RESP_ADMIN | NX_RESP_BLOCKED);
   engine->asking = (engine->stop & NX_RESP_ADMIN) != 0 ? connection : NULL;
   double *block = engine->block;
   block[NX_RESP_REPLY_ADDRESS] = (double)(uintptr_t)engine->replies.data;
   block[NX_RESP_REPLY_LENGTH] = (double)engine->replies.length;
   block[NX_RESP_REPLY_CAPACITY] = (double)engine->replies.capacity;
   block[NX_RESP_REPLY_GENERATION] = (double)engine->replies.generation;
-  block[NX_RESP_EFFECTS_LENGTH] = (double)nx_store_effects(engine->store)->length;
+  block[NX_RESP_EFFECTS_LENGTH] = (double)engine->backend->effects(engine)->length;
+  if (engine->waiting != NULL) nx_wait_publish(engine);
   if (engine->asking != NULL) {
     block[NX_RESP_TEXT_ADDRESS] = (double)(uintptr_t)engine->text.data;
     block[NX_RESP_TEXT_LENGTH] = (double)engine->text.length;
@@ -266,7 +270,7 @@ uint32_t nx_resp_feed(nx_resp *engine, nx_resp_connection *connection, const uin
       close_with(engine, connection, "request is too large");
     }
     settle(engine, connection, 0);
-    engine->stop = connection->closing ? 0 : NX_RESP_MORE;
+    engine->stop = connection->closing ? 0 : connection->stopped;
   } else if (connection->input == NULL) {
     serve_chunk(engine, connection, chunk, length);
   } else {
@@ -279,6 +283,7 @@ uint32_t nx_resp_feed(nx_resp *engine, nx_resp_connection *connection, const uin
 uint32_t nx_resp_resume(nx_resp *engine, nx_resp_connection *connection, double now_ms) {
   clear_replies(engine);
   begin_call(engine, now_ms);
+  if (connection->waiter != NULL) nx_wait_finish(engine, connection);
   if (!connection->closing) serve_kept(engine, connection);
   return end_call(engine, connection);
 }
@@ -294,8 +299,17 @@ uint32_t nx_resp_answer(nx_resp *engine, nx_resp_connection *connection, const u
   }
   if (connection->transaction != NULL && connection->transaction->running)
     nx_transaction_run(engine, connection);
+  if (engine->has_signals && (engine->stop & NX_RESP_HOLD) == 0) engine->backend->after_command(engine);
   if (engine->stop == 0) serve_kept(engine, connection);
   return end_call(engine, connection);
+}
+
+void nx_resp_serve_waiting(nx_resp *engine, double now_ms) {
+  if (!engine->has_signals) return;
+  begin_call(engine, now_ms);
+  engine->backend->after_command(engine);
+  engine->block[NX_RESP_EFFECTS_LENGTH] = (double)engine->backend->effects(engine)->length;
+  nx_wait_publish(engine);
 }
 
 const double *nx_resp_block(const nx_resp *engine) { return engine->block; }

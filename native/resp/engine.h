@@ -15,6 +15,10 @@
 #include "resp.h"
 #include "store.h"
 
+typedef struct nx_queues nx_queues;
+typedef struct nx_waiter nx_waiter;
+typedef struct nx_waiting nx_waiting;
+
 /* Command flags; names and order are those of COMMAND INFO. */
 enum {
   COMMAND_WRITE = 1 << 0,
@@ -22,13 +26,15 @@ enum {
   COMMAND_DENYOOM = 1 << 2,
   COMMAND_ADMIN = 1 << 3,
   COMMAND_NOSCRIPT = 1 << 4,
-  COMMAND_LOADING = 1 << 5,
-  COMMAND_STALE = 1 << 6,
-  COMMAND_SKIP_SLOWLOG = 1 << 7,
-  COMMAND_FAST = 1 << 8,
-  COMMAND_NO_AUTH = 1 << 9,
-  COMMAND_ALLOW_BUSY = 1 << 10,
-  COMMAND_FLAGS_SHOWN = 11,
+  COMMAND_BLOCKING = 1 << 5,
+  COMMAND_LOADING = 1 << 6,
+  COMMAND_STALE = 1 << 7,
+  COMMAND_SKIP_SLOWLOG = 1 << 8,
+  COMMAND_FAST = 1 << 9,
+  COMMAND_NO_AUTH = 1 << 10,
+  COMMAND_ALLOW_BUSY = 1 << 11,
+  COMMAND_MOVABLEKEYS = 1 << 12,
+  COMMAND_FLAGS_SHOWN = 13,
   /* Ours: answered by TypeScript; runs at once inside MULTI. */
   COMMAND_ASKS_OUTSIDE = 1 << 16,
   COMMAND_NEVER_QUEUED = 1 << 17,
@@ -42,13 +48,32 @@ typedef struct {
   const char *name; /* lower case; a subcommand is "client|id" */
   int32_t arity;    /* with the name; negative: at least */
   uint32_t flags;
-  int8_t first_key, last_key, key_step; /* 0: no keys; last_key -1: up to the last argument */
+  int8_t first_key, last_key, key_step; /* 0: no keys; last_key -1: up to the last argument, -2: the one before */
   nx_command_fn run;                    /* NULL: a container of subcommands, or answered from outside */
 } nx_command;
 
 typedef struct {
   uint64_t calls, rejected, failed;
 } nx_command_count;
+
+/* What stands behind the commands: one for each kind of node that speaks this protocol. */
+typedef struct {
+  const nx_command *commands; /* subcommands follow their container */
+  uint32_t command_count;     /* below 256: the lookup holds an index in a byte */
+  /* Where the changes of the commands are recorded. */
+  const nx_buffer *(*effects)(const nx_resp *engine);
+  /* Whether a key exists, and when it expires (0: never); for WATCH. */
+  bool (*find_key)(nx_resp *engine, nx_resp_connection *connection, nx_slice key, int64_t *expires_at_ms);
+  /* A hint about the requests that are next; how many it covers, at least 1. NULL: there is none. */
+  uint32_t (*prefetch)(nx_resp *engine, nx_resp_connection *connection, const uint8_t *bytes, uint64_t length);
+  /* One line `<channel> <records>` per channel that has records, into `text`. */
+  void (*describe_channels)(nx_resp *engine);
+  /* After a command that is not inside a transaction, or after a transaction. NULL: nothing to do. */
+  void (*after_command)(nx_resp *engine);
+  /* A connection goes, whatever it waits for. NULL: it never waits. */
+  void (*leave)(nx_resp *engine, nx_resp_connection *connection);
+  void (*detach)(nx_resp *engine); /* stops observing, frees `waiting` */
+} nx_resp_backend;
 
 /* A parse in progress with the bytes it still needs. Connections own one only while input is unfinished. */
 typedef struct nx_input {
@@ -85,11 +110,16 @@ struct nx_resp_connection {
   bool authenticated;
   bool watch_broken; /* a watched key changed */
   bool closing;
-  uint32_t stopped; /* NX_RESP_MORE or NX_RESP_ADMIN: waits for the caller */
+  uint32_t stopped; /* NX_RESP_MORE, ADMIN or BLOCKED: waits for the caller, or for a key */
+  nx_waiter *waiter; /* what a blocking command waits for */
 };
 
 struct nx_resp {
-  nx_store *store;
+  const nx_resp_backend *backend;
+  nx_store *store;     /* of a dht node */
+  nx_queues *queues;   /* of a queue node */
+  nx_waiting *waiting; /* connections that wait for keys; NULL where no command blocks */
+  bool has_signals;    /* a key got something that a connection waits for */
   nx_request_limits limits;
   uint64_t settings[NX_RESP_SETTINGS];
   int64_t now_ms;
@@ -132,16 +162,14 @@ struct nx_resp {
   double block[NX_RESP_BLOCK];
 };
 
-/* table.c */
-extern const nx_command nx_commands[];
-extern const uint32_t nx_command_count_total;
+/* lookup.c */
 void nx_command_lookup_build(nx_resp *engine);
 /* The command of this name in any case, or NULL. */
 const nx_command *nx_command_find(const nx_resp *engine, nx_slice name);
 /* The subcommand `name` of `container`, or NULL. */
-const nx_command *nx_subcommand_find(const nx_command *container, nx_slice name);
-static inline uint32_t nx_command_index(const nx_command *command) {
-  return (uint32_t)(command - nx_commands);
+const nx_command *nx_subcommand_find(const nx_resp *engine, const nx_command *container, nx_slice name);
+static inline uint32_t nx_command_index(const nx_resp *engine, const nx_command *command) {
+  return (uint32_t)(command - engine->backend->commands);
 }
 
 /* dispatch.c: one request whose arguments are in argv/argc. */
@@ -163,7 +191,15 @@ void nx_watch_clear(nx_resp *engine, nx_resp_connection *connection);
 /* True when a watched key changed or its time has come. */
 bool nx_watch_is_broken(const nx_resp *engine, const nx_resp_connection *connection);
 const nx_watch *nx_watch_next(const nx_watch *watch); /* of the same connection */
-void nx_watch_observe(void *context, nx_channel *channel, nx_change change, nx_slice key);
+/* A key of this channel changes, whether it is watched or not. */
+void nx_watch_touch(nx_resp *engine, nx_slice channel, nx_slice key);
+/* A whole channel goes. */
+void nx_watch_touch_channel(nx_resp *engine, nx_slice channel);
+
+/* engine.c: an engine without a backend's state; NULL for settings out of range. */
+nx_resp *nx_resp_make(const nx_resp_backend *backend, const double *settings);
+/* describe.c: appends to `text`. */
+__attribute__((format(printf, 2, 3))) void nx_describe(nx_resp *engine, const char *format, ...);
 
 /* connection.c */
 /* NULL when the channel does not exist and is not created. */

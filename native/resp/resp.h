@@ -40,6 +40,7 @@ enum {
   NX_RESP_ADMIN = 4, /* stopped at an admin command: call nx_resp_answer before anything else */
   NX_RESP_HOLD =
       8, /* with ADMIN, inside EXEC: do not take the effects yet, the transaction is not complete */
+  NX_RESP_BLOCKED = 16, /* waits for a key: nx_resp_woken will name it */
 };
 
 /* The block: an array of doubles. Addresses fit a double exactly (user space has 47 bits). */
@@ -59,6 +60,8 @@ enum {
   NX_RESP_CONNECTIONS,
   NX_RESP_WATCHED_KEYS,
   NX_RESP_PROTOCOL, /* 2 or 3: of the connection whose admin command waits */
+  NX_RESP_WOKEN,    /* connections whose waiting is over: see nx_resp_woken */
+  NX_RESP_DEADLINE_MS, /* when the next one has waited long enough; 0: none */
   NX_RESP_BLOCK
 };
 
@@ -68,8 +71,11 @@ enum {
   NX_RESP_SET_AUTHENTICATED
 };
 
-/* The engine becomes an observer of the store. Returns NULL for settings out of range. */
+/* The engine of a dht node. It becomes an observer of the store. Returns NULL for settings out of range. */
 NX_API nx_resp *nx_resp_new(nx_store *store, const double *settings);
+struct nx_queues;
+/* The engine of a queue node, likewise. */
+NX_API nx_resp *nx_resp_queue_new(struct nx_queues *queues, const double *settings);
 /* All connections must be disconnected. */
 NX_API void nx_resp_free(nx_resp *engine);
 /* Takes changed settings; returns 0, or -EINVAL and changes nothing. */
@@ -90,6 +96,14 @@ NX_API uint32_t nx_resp_resume(nx_resp *engine, nx_resp_connection *connection, 
  * goes on. */
 NX_API uint32_t nx_resp_answer(nx_resp *engine, nx_resp_connection *connection, const uint8_t *reply,
                                uint64_t length, double now_ms);
+
+/* A connection that waited for a key and is served, or NULL: call nx_resp_resume for it, which returns its
+ * reply. Blocked connections are served within the call that brings the key, in the order of their coming. */
+NX_API nx_resp_connection *nx_resp_woken(nx_resp *engine);
+/* Serves those who wait for what another engine of the same node brought; see nx_resp_woken. */
+NX_API void nx_resp_serve_waiting(nx_resp *engine, double now_ms);
+/* Ends the waiting of connections whose time has come. */
+NX_API void nx_resp_expire_blocked(nx_resp *engine, double now_ms);
 
 NX_API void nx_resp_connection_set(nx_resp_connection *connection, uint32_t field, uint32_t value);
 /* RESET: no transaction, no watched keys, channel 0, RESP2, authentication as at the start. */

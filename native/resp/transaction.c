@@ -45,7 +45,7 @@ void nx_transaction_queue(nx_resp *engine, nx_resp_connection *connection, const
   }
   /* A transaction that cannot run any more need not be kept. */
   if (!transaction->aborted) {
-    append_u32(&transaction->queue, nx_command_index(command));
+    append_u32(&transaction->queue, nx_command_index(engine, command));
     append_u32(&transaction->queue, engine->argc);
     for (uint32_t index = 0; index < engine->argc; index++) {
       append_u32(&transaction->queue, engine->argv[index].length);
@@ -75,7 +75,7 @@ static const nx_command *decode_next(nx_resp *engine, nx_transaction *transactio
   }
   engine->argv = engine->replay;
   engine->argc = argc;
-  return &nx_commands[command];
+  return &engine->backend->commands[command];
 }
 
 void nx_transaction_run(nx_resp *engine, nx_resp_connection *connection) {

@@ -65,8 +65,8 @@ static uint64_t bytes_of(uint64_t channel_length, uint64_t key_length) {
 
 bool nx_watch_add(nx_resp *engine, nx_resp_connection *connection, nx_slice key) {
   /* Looked up first: this removes a record whose time has come, which must not break the watch. */
-  nx_record record;
-  bool existed = nx_find(engine, connection, key, &record);
+  int64_t expires_at_ms = 0;
+  bool existed = engine->backend->find_key(engine, connection, key, &expires_at_ms);
   if (engine->watch_count >= engine->watch_table_size) grow(engine);
   nx_slice channel = nx_connection_channel_name(connection);
   uint64_t hash = hash_of(engine, channel, key);
@@ -83,7 +83,7 @@ bool nx_watch_add(nx_resp *engine, nx_resp_connection *connection, nx_slice key)
                       .next_of_connection = connection->watches,
                       .connection = connection,
                       .hash = hash,
-                      .expires_at_ms = existed ? record.expires_at_ms : 0,
+                      .expires_at_ms = existed ? expires_at_ms : 0,
                       .existed = existed,
                       .channel_length = (uint32_t)channel.length,
                       .key_length = key.length};
@@ -125,7 +125,8 @@ bool nx_watch_is_broken(const nx_resp *engine, const nx_resp_connection *connect
 }
 
 /* A removed channel takes the keys that existed; a watch on a missing key stays whole. */
-static void break_channel(nx_resp *engine, nx_slice channel) {
+void nx_watch_touch_channel(nx_resp *engine, nx_slice channel) {
+  if (engine->watch_count == 0) return;
   for (uint32_t bucket = 0; bucket < engine->watch_table_size; bucket++) {
     for (nx_watch *watch = engine->watch_table[bucket]; watch != NULL; watch = watch->next_in_bucket) {
       if (watch->existed && watch->channel_length == channel.length &&
@@ -136,15 +137,8 @@ static void break_channel(nx_resp *engine, nx_slice channel) {
   }
 }
 
-void nx_watch_observe(void *context, nx_channel *channel, nx_change change, nx_slice key) {
-  nx_resp *engine = context;
-  if (change == NX_CHANGE_CHANNEL) {
-    engine->channel_epoch++;
-    if (engine->watch_count > 0) break_channel(engine, nx_channel_name(channel));
-    return;
-  }
+void nx_watch_touch(nx_resp *engine, nx_slice name, nx_slice key) {
   if (engine->watch_count == 0) return;
-  nx_slice name = nx_channel_name(channel);
   uint64_t hash = hash_of(engine, name, key);
   nx_watch *watch = engine->watch_table[hash & (engine->watch_table_size - 1)];
   for (; watch != NULL; watch = watch->next_in_bucket) {

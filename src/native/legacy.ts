@@ -2,15 +2,16 @@
  * The legacy swarm protocol's engine (native/legacy/): bytes of clients in, bytes of answers out, one call per chunk.
  *
  * Use: `connect` per socket; `feed` each chunk; write `replies()` to the socket; obey the returned flags: `Close` (write,
- * then close), `More` (call `resume` once the answers are written), `Listening` (call `pump` from time to time),
- * `Redistribute` (take the task). Records are moved with `migrate` and `migrated`.
+ * then close), `More` (call `resume` once the answers are written), `Streaming` (call `pump` from time to time),
+ * `Task` (take the task). Records are moved with `migrate` and `migrated`.
  *
  * Invariant: no address of JavaScript memory is kept in C, and views over C memory are renewed whenever C moved it.
  * Answers must not reach a client before the effects that the same call left in the store are as durable as the role
  * promises. Nothing here survives a crash.
  */
-import { type Pointer, toArrayBuffer } from "bun:ffi";
+import type { Pointer } from "bun:ffi";
 import { NxError } from "../core/errors.ts";
+import { addressable, EngineBlock } from "./engine-block.ts";
 import { link } from "./library.ts";
 import { FiguresView } from "./request-figures.ts";
 
@@ -43,10 +44,10 @@ export const LegacyFlag = {
   Close: 1,
   /** Call `resume` once the answers are written. */
   More: 2,
-  /** Call `pump` from time to time. */
-  Listening: 4,
-  /** `takeTask` returns a Redistribute request. */
-  Redistribute: 8,
+  /** A stream: call `pump` from time to time. */
+  Streaming: 4,
+  /** The engine has a task for its node (dht: `takeTask` returns a Redistribute request). */
+  Task: 8,
 } as const;
 
 /** What `migrate` returns. */
@@ -88,13 +89,8 @@ export const legacyDefaults: LegacySettings = {
   sizeBytesMax: 0,
 };
 
-/** Places in the block of doubles; the order of the enum in native/legacy/legacy.h. */
+/** Places in the block of doubles behind those of EngineBlock; the order of the enum in native/legacy/legacy.h. */
 const Block = {
-  replyAddress: 0,
-  replyLength: 1,
-  replyCapacity: 2,
-  replyGeneration: 3,
-  effectsLength: 4,
   taskAddress: 5,
   taskLength: 6,
   eventsAddress: 7,
@@ -127,19 +123,12 @@ export interface LegacyStatistics {
   listeners: number;
 }
 
-const nothing = new Uint8Array(0);
-/** bun:ffi refuses to take the address of an empty array; C does not read where the length is 0. */
-const placeholder = new Uint8Array(8);
-const addressable = (bytes: Uint8Array) => (bytes.byteLength === 0 ? placeholder : bytes);
-
 export class LegacyEngine {
   readonly #native = link(symbols);
   readonly #engine: Pointer;
-  readonly #block: Float64Array;
+  readonly #block: EngineBlock;
   /** What it counts of its requests, by code. Dead after `close`. */
   readonly figures: FiguresView;
-  #replies: Uint8Array = nothing;
-  #repliesGeneration = -1;
 
   /** Becomes an observer of the store. Throws NX_CONFIG_INVALID for settings out of range. */
   constructor(store: { readonly pointer: Pointer }, settings: LegacySettings = legacyDefaults) {
@@ -157,10 +146,9 @@ export class LegacyEngine {
     if (engine === null)
       throw new NxError("NX_CONFIG_INVALID", "a limit of the legacy protocol is out of range");
     this.#engine = engine;
-    const block = this.#native.nx_legacy_block(engine) as Pointer;
-    this.#block = new Float64Array(toArrayBuffer(block, 0, Block.length * Float64Array.BYTES_PER_ELEMENT));
+    this.#block = new EngineBlock(this.#native.nx_legacy_block(engine) as Pointer, Block.length);
     this.#native.nx_legacy_read_statistics(engine);
-    this.figures = new FiguresView(this.#block[Block.figures] as Pointer);
+    this.figures = new FiguresView(this.#block.at(Block.figures) as Pointer);
   }
 
   /** Frees the engine, before its store. Every connection must be disconnected. */
@@ -219,42 +207,34 @@ export class LegacyEngine {
 
   /** Some listener has much to send or has lost its channel. Reading it forgets it. */
   takeUrgency(): boolean {
-    const isUrgent = this.#block[Block.urgent] !== 0;
-    if (isUrgent) this.#block[Block.urgent] = 0;
+    const isUrgent = this.#block.at(Block.urgent) !== 0;
+    if (isUrgent) this.#block.clear(Block.urgent);
     return isUrgent;
   }
 
   /** The answers of the last call. Valid until the next one. */
   replies(): Uint8Array {
-    const length = this.#block[Block.replyLength] as number;
-    if (length === 0) return nothing;
-    const generation = this.#block[Block.replyGeneration] as number;
-    if (generation !== this.#repliesGeneration) {
-      const address = this.#block[Block.replyAddress] as Pointer;
-      this.#replies = new Uint8Array(toArrayBuffer(address, 0, this.#block[Block.replyCapacity]));
-      this.#repliesGeneration = generation;
-    }
-    return this.#replies.subarray(0, length);
+    return this.#block.replies();
   }
 
   /** Bytes that wait in the store's effects buffer, as of the last call. */
   get effectsLength(): number {
-    return this.#block[Block.effectsLength] as number;
+    return this.#block.effectsLength;
   }
 
   /** The Redistribute request behind its code; a copy. */
   takeTask(): Buffer {
-    return this.#copy(Block.taskAddress, Block.taskLength);
+    return this.#block.copy(Block.taskAddress, Block.taskLength);
   }
 
   get hasEvents(): boolean {
-    return this.#block[Block.eventsLength] !== 0;
+    return this.#block.at(Block.eventsLength) !== 0;
   }
 
   /** Lines for the log since the last call. */
   takeEvents(): string[] {
     if (!this.hasEvents) return [];
-    const text = this.#copy(Block.eventsAddress, Block.eventsLength).toString("latin1");
+    const text = this.#block.copy(Block.eventsAddress, Block.eventsLength).toString("latin1");
     this.#native.nx_legacy_clear_events(this.#engine);
     return text.split("\n").slice(0, -1);
   }
@@ -293,7 +273,7 @@ export class LegacyEngine {
 
   statistics(): LegacyStatistics {
     this.#native.nx_legacy_read_statistics(this.#engine);
-    const figure = (place: number) => this.#block[place] as number;
+    const figure = (place: number) => this.#block.at(place);
     return {
       requestsTotal: figure(Block.requestsTotal),
       errorsTotal: figure(Block.errorsTotal),
@@ -301,11 +281,5 @@ export class LegacyEngine {
       connections: figure(Block.connections),
       listeners: figure(Block.listeners),
     };
-  }
-
-  #copy(address: number, length: number): Buffer {
-    const bytes = this.#block[length] as number;
-    if (bytes === 0) return Buffer.alloc(0);
-    return Buffer.from(new Uint8Array(toArrayBuffer(this.#block[address] as Pointer, 0, bytes)).slice());
   }
 }

@@ -10,13 +10,18 @@
  * moved it. Replies must not reach a client before the effects that the same call left in the store are as
  * durable as the role promises. Nothing here survives a crash.
  */
-import { type Pointer, toArrayBuffer } from "bun:ffi";
+import type { Pointer } from "bun:ffi";
 import { NxError } from "../core/errors.ts";
+import { addressable, EngineBlock } from "./engine-block.ts";
 import { link } from "./library.ts";
 
 const symbols = {
   nx_resp_glob: { args: ["ptr", "usize", "ptr", "usize"], returns: "bool" },
   nx_resp_new: { args: ["ptr", "ptr"], returns: "ptr" },
+  nx_resp_queue_new: { args: ["ptr", "ptr"], returns: "ptr" },
+  nx_resp_woken: { args: ["ptr"], returns: "ptr" },
+  nx_resp_serve_waiting: { args: ["ptr", "f64"], returns: "void" },
+  nx_resp_expire_blocked: { args: ["ptr", "f64"], returns: "void" },
   nx_resp_free: { args: ["ptr"], returns: "void" },
   nx_resp_configure: { args: ["ptr", "ptr"], returns: "i32" },
   nx_resp_block: { args: ["ptr"], returns: "ptr" },
@@ -45,6 +50,8 @@ export const RespFlag = {
   Admin: 4,
   /** With Admin, inside EXEC: the transaction's effects are not complete, leave them in the store. */
   Hold: 8,
+  /** Waits for a key; `woken` will name it. */
+  Blocked: 16,
 } as const;
 
 /** Limits of the engine. All sizes in bytes. */
@@ -105,13 +112,8 @@ function settingsArray(settings: RespSettings): Float64Array {
   );
 }
 
-/** Places in the block of doubles; the order of the enum in native/resp/resp.h. */
+/** Places in the block of doubles behind those of EngineBlock; the order of the enum in native/resp/resp.h. */
 const Block = {
-  replyAddress: 0,
-  replyLength: 1,
-  replyCapacity: 2,
-  replyGeneration: 3,
-  effectsLength: 4,
   textAddress: 5,
   textLength: 6,
   commandsTotal: 7,
@@ -122,7 +124,9 @@ const Block = {
   connections: 12,
   watchedKeys: 13,
   protocol: 14,
-  length: 15,
+  woken: 15,
+  deadlineMs: 16,
+  length: 17,
 } as const;
 
 /** One client's state in C. Dead after `disconnect`. */
@@ -155,27 +159,26 @@ export interface RespCommandFacts {
 }
 
 const decoder = new TextDecoder();
-const nothing = new Uint8Array(0);
-/** bun:ffi refuses to take the address of an empty array; C does not read where the length is 0. */
-const placeholder = new Uint8Array(8);
-const addressable = (bytes: Uint8Array) => (bytes.byteLength === 0 ? placeholder : bytes);
-
 export class RespEngine {
   readonly #native = link(symbols);
   readonly #engine: Pointer;
-  readonly #block: Float64Array;
-  #replyBuffer: Uint8Array = nothing;
-  #replies: Uint8Array = nothing;
-  #repliesGeneration = -1;
+  readonly #block: EngineBlock;
 
-  /** Becomes an observer of the store. Throws NX_CONFIG_INVALID for settings out of range. */
-  constructor(store: { readonly pointer: Pointer }, settings: RespSettings = respDefaults) {
-    const engine = this.#native.nx_resp_new(store.pointer, settingsArray(settings)) as Pointer | null;
+  /**
+   * Becomes an observer of what it serves: the record store of a dht node, or the queues of a queue node. Throws
+   * NX_CONFIG_INVALID for settings out of range.
+   */
+  constructor(
+    state: { readonly pointer: Pointer; readonly hasQueues?: boolean },
+    settings: RespSettings = respDefaults,
+  ) {
+    const { nx_resp_new, nx_resp_queue_new } = this.#native;
+    const create = state.hasQueues === true ? nx_resp_queue_new : nx_resp_new;
+    const engine = create(state.pointer, settingsArray(settings)) as Pointer | null;
     if (engine === null)
       throw new NxError("NX_CONFIG_INVALID", "a limit of the Redis protocol is out of range");
     this.#engine = engine;
-    const block = this.#native.nx_resp_block(engine) as Pointer;
-    this.#block = new Float64Array(toArrayBuffer(block, 0, Block.length * Float64Array.BYTES_PER_ELEMENT));
+    this.#block = new EngineBlock(this.#native.nx_resp_block(engine) as Pointer, Block.length);
   }
 
   /** Frees the engine, before its store. Every connection must be disconnected. */
@@ -237,23 +240,37 @@ export class RespEngine {
 
   /** The replies of the last `feed` or `resume` (with its `answerAdmin` calls). Valid until the next call. */
   replies(): Uint8Array {
-    const length = this.#block[Block.replyLength] as number;
-    if (length === 0) return nothing;
-    const generation = this.#block[Block.replyGeneration] as number;
-    if (generation !== this.#repliesGeneration) {
-      const address = this.#block[Block.replyAddress] as Pointer;
-      this.#replyBuffer = new Uint8Array(toArrayBuffer(address, 0, this.#block[Block.replyCapacity]));
-      this.#repliesGeneration = generation;
-      this.#replies = nothing;
-    }
-    // Unpipelined clients get replies of one length again and again: the view of the last ones then serves.
-    if (this.#replies.byteLength !== length) this.#replies = this.#replyBuffer.subarray(0, length);
-    return this.#replies;
+    return this.#block.replies();
   }
 
-  /** Bytes that wait in the store's effects buffer, as of the last call. */
+  /** Bytes that wait in the effects buffer, as of the last call. */
   get effectsLength(): number {
-    return this.#block[Block.effectsLength] as number;
+    return this.#block.effectsLength;
+  }
+
+  /** Somebody who waited for a key was served: `woken` tells who. */
+  get hasWoken(): boolean {
+    return this.#block.at(Block.woken) !== 0;
+  }
+
+  /** A connection that was served and must be resumed, or undefined. */
+  woken(): RespConnection | undefined {
+    return (this.#native.nx_resp_woken(this.#engine) as RespConnection | null) ?? undefined;
+  }
+
+  /** When the next waiting connection has waited long enough; 0: none will. */
+  get deadlineMs(): number {
+    return this.#block.at(Block.deadlineMs);
+  }
+
+  /** Ends the waiting of connections whose time has come; see `hasWoken`. */
+  expireBlocked(nowMs: number): void {
+    this.#native.nx_resp_expire_blocked(this.#engine, nowMs);
+  }
+
+  /** Serves those who wait for what another engine of the node brought; see `hasWoken`. */
+  serveWaiting(nowMs: number): void {
+    this.#native.nx_resp_serve_waiting(this.#engine, nowMs);
   }
 
   /** Arguments of the waiting admin command, name first; copies. */
@@ -271,7 +288,7 @@ export class RespEngine {
 
   /** Protocol version (2 or 3) of the connection whose admin command waits. */
   get adminProtocol(): 2 | 3 {
-    return this.#block[Block.protocol] === 3 ? 3 : 2;
+    return this.#block.at(Block.protocol) === 3 ? 3 : 2;
   }
 
   setProtocol(connection: RespConnection, version: 2 | 3): void {
@@ -323,7 +340,7 @@ export class RespEngine {
 
   statistics(): RespStatistics {
     this.#native.nx_resp_read_statistics(this.#engine);
-    const figure = (place: number) => this.#block[place] as number;
+    const figure = (place: number) => this.#block.at(place);
     return {
       commandsTotal: figure(Block.commandsTotal),
       errorsTotal: figure(Block.errorsTotal),
@@ -341,10 +358,7 @@ export class RespEngine {
 
   /** A copy of the engine's text buffer. */
   #text(): Buffer {
-    const length = this.#block[Block.textLength] as number;
-    if (length === 0) return Buffer.alloc(0);
-    const view = new Uint8Array(toArrayBuffer(this.#block[Block.textAddress] as Pointer, 0, length));
-    return Buffer.from(view);
+    return this.#block.copy(Block.textAddress, Block.textLength);
   }
 
   #lines(): string[][] {

@@ -5,7 +5,7 @@
  */
 import { expect, test } from "bun:test";
 import { DurableStore } from "../../src/channels/dht/durable-store.ts";
-import { LegacyPort } from "../../src/channels/dht/legacy-port.ts";
+import { LegacyPort } from "../../src/channels/legacy-port.ts";
 import { type Durability, ReplyGate } from "../../src/channels/reply-gate.ts";
 import { requestBytes } from "../../src/channels/wire/legacy/client.ts";
 import { Command, keyText } from "../../src/channels/wire/legacy/protocol.ts";
@@ -74,7 +74,6 @@ async function openNode(world: SimWorld, believe?: (durable: DurableStore) => Du
     backlog: 16,
     writeFlushMs: 1,
     limits: () => limits,
-    onRedistribute() {},
   });
   await port.listen();
   return {

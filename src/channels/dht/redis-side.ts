@@ -7,7 +7,7 @@ import type { ConfigParameter, InfoSection } from "../wire/resp/host.ts";
 import { LatencyMonitor } from "../wire/resp/latency.ts";
 import { RespService } from "../wire/resp/service.ts";
 import type { DhtConfig } from "./limits.ts";
-import { RespPort } from "./resp-port.ts";
+import { RespPort } from "../resp-port.ts";
 import type { Side, SideFigures, SideOptions } from "./side.ts";
 
 function engineSettings(config: DhtConfig, seed: number): RespSettings {

@@ -9,7 +9,8 @@ import { defineRole, type RoleContext, type RunningRole } from "../../core/role.
 import type { HashRange } from "../../native/legacy.ts";
 import { ReplyGate } from "../reply-gate.ts";
 import { dhtAbout } from "./config.ts";
-import { DurableStore, REFUSAL } from "./durable-store.ts";
+import { REFUSAL } from "../durable-log.ts";
+import { DurableStore } from "./durable-store.ts";
 import {
   addMetrics,
   consoleLine,

@@ -1,16 +1,16 @@
 /** The node's legacy swarm half: engine, listener, and the redistribution that a swarm client may ask for. */
-import { type HashRange, LegacyEngine, legacyDefaults } from "../../native/legacy.ts";
+import { type HashRange, type LegacyConnection, LegacyEngine, legacyDefaults } from "../../native/legacy.ts";
 import type { RequestSource } from "../request-figures.ts";
 import { Command } from "../wire/legacy/protocol.ts";
 import { keepHashRange } from "./hash-range.ts";
-import { LegacyPort } from "./legacy-port.ts";
+import { LegacyPort } from "../legacy-port.ts";
 import { Redistribution } from "./redistribute.ts";
 import type { Side, SideFigures, SideOptions } from "./side.ts";
 
 export class SwarmSide implements Side {
   readonly #options: SideOptions;
   readonly #engine: LegacyEngine;
-  readonly #port: LegacyPort;
+  readonly #port: LegacyPort<LegacyConnection>;
   readonly #redistribution: Redistribution;
   /** As it was before the last redistribution. */
   #range: HashRange;
@@ -51,8 +51,8 @@ export class SwarmSide implements Side {
       backlog: swarm.backlog,
       writeFlushMs: swarm.writeFlushMs,
       limits,
-      onRedistribute: (request) => {
-        this.#redistribution.start(request, this.#range);
+      onTask: () => {
+        this.#redistribution.start(this.#engine.takeTask(), this.#range);
         this.#range = this.#engine.range;
       },
     });

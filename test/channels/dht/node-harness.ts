@@ -4,7 +4,7 @@
  */
 import type { DumpSettings } from "../../../src/channels/dht/dump-start.ts";
 import { DurableStore } from "../../../src/channels/dht/durable-store.ts";
-import { RespPort } from "../../../src/channels/dht/resp-port.ts";
+import { RespPort } from "../../../src/channels/resp-port.ts";
 import { type Durability, ReplyGate } from "../../../src/channels/reply-gate.ts";
 import { LatencyMonitor } from "../../../src/channels/wire/resp/latency.ts";
 import { RespService } from "../../../src/channels/wire/resp/service.ts";

@@ -7,7 +7,7 @@
  * the call, so the effects of a transaction are complete whenever `receive` or `resume` returns, and may then
  * be logged as one.
  */
-import { type RespEngine, RespFlag } from "../../../native/resp.ts";
+import { type RespConnection, type RespEngine, RespFlag } from "../../../native/resp.ts";
 import { clientCommand } from "./client.ts";
 import { commandCommand } from "./command.ts";
 import { configCommand } from "./config.ts";
@@ -23,6 +23,7 @@ export class RespService {
   readonly engine: RespEngine;
   readonly #host: RespHost;
   readonly #sessions = new Map<number, RespSession>();
+  readonly #byConnection = new Map<RespConnection, RespSession>();
   #lastId = 0;
   /** Sessions that CLIENT KILL chose while another's commands ran. */
   #killed = new Set<RespSession>();
@@ -57,12 +58,14 @@ export class RespService {
       outputBytes: () => 0,
     };
     this.#sessions.set(session.id, session);
+    this.#byConnection.set(session.connection, session);
     return session;
   }
 
   /** Call exactly once, when the socket is gone. */
   close(session: RespSession): void {
     this.#sessions.delete(session.id);
+    this.#byConnection.delete(session.connection);
     this.#killed.delete(session);
     this.engine.disconnect(session.connection);
   }
@@ -74,7 +77,13 @@ export class RespService {
     return this.#answer(session, this.engine.feed(session.connection, chunk, now), now);
   }
 
-  /** Goes on after RespFlag.More. */
+  /** A session that waited for a key and was served: `resume` it. Undefined when there is none. */
+  woken(): RespSession | undefined {
+    const connection = this.engine.woken();
+    return connection === undefined ? undefined : this.#byConnection.get(connection);
+  }
+
+  /** Goes on after RespFlag.More, or when it was woken. */
   resume(session: RespSession): number {
     const now = this.#host.clock.nowMs();
     return this.#answer(session, this.engine.resume(session.connection, now), now);

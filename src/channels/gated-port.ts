@@ -1,37 +1,54 @@
 /**
- * The listener for Redis clients: sockets on one side, the C engine on the other, the reply gate in between.
+ * A listener whose clients talk to an engine in C: sockets on one side, the engine on the other, the reply gate in
+ * between. Every protocol of a node has one; what differs is what a chunk means (`feed`, `resume`, `obey`).
  *
  * Invariant: one call into C per readable chunk; what it changed is handed to the log before its replies are handed
  * to the gate; a connection that does not read its replies is not read from, so it cannot make memory grow.
  * A crash closes the connections; clients see no acknowledgement that was not durable.
  */
-import type { Clock } from "../../core/seams/clock.ts";
-import { type Admission, type ConnectionLimits, ConnectionTable } from "../../core/sockets/connections.ts";
-import type { Log } from "../../core/logging/log.ts";
-import type { Net, Listener, Socket, TlsMaterial } from "../../core/seams/net.ts";
-import { respDefaults, RespFlag } from "../../native/resp.ts";
-import { GatedClient } from "../gated-client.ts";
-import type { ReplyGate } from "../reply-gate.ts";
-import type { RespSession } from "../wire/resp/host.ts";
-import type { RespService } from "../wire/resp/service.ts";
-import type { DurableStore } from "./durable-store.ts";
+import type { Clock } from "../core/seams/clock.ts";
+import { type Admission, type ConnectionLimits, ConnectionTable } from "../core/sockets/connections.ts";
+import type { Log } from "../core/logging/log.ts";
+import type { KeepAlive, Listener, Net, Socket, TlsMaterial } from "../core/seams/net.ts";
+import { GatedClient } from "./gated-client.ts";
+import type { ReplyGate } from "./reply-gate.ts";
 
-export interface RespLimits extends ConnectionLimits {
+export interface PortLimits extends ConnectionLimits {
   /** The longest reply to one command, but for a single value, which may always be read. */
   outboxBytesMax: number;
+  /** The longest value, whoever wrote it: it must fit the outbox. */
   valueBytesMax: number;
 }
 
-export interface RespPortOptions {
+/** What a port must know of the state that its engine changes. */
+export interface PortState {
+  readonly position: number;
+  /** Clients must wait before they send more. */
+  readonly isCongested: boolean;
+  /** Moves the effects of what was just executed into the log. */
+  commit(): void;
+}
+
+/** What every engine leaves behind after a call. */
+export interface PortEngine {
+  readonly effectsLength: number;
+  /** Valid until the next call. */
+  replies(): Uint8Array;
+}
+
+export interface PortOptions {
   net: Net;
   clock: Clock;
   log: Log;
   host: string;
   port: number;
   tls: TlsMaterial | undefined;
-  durable: DurableStore;
+  durable: PortState;
   gate: ReplyGate;
-  limits(): RespLimits;
+  /** New connections that may wait to be accepted. */
+  backlog?: number;
+  keepAlive?: KeepAlive;
+  limits(): PortLimits;
 }
 
 /** Replies that wait for one client before it is no longer read from. */
@@ -41,33 +58,24 @@ const TURN_BYTES_MAX = 1024 * 1024;
 /** All clients that are held back may together leave this many times `outboxBytesMax` unread. */
 const UNREAD_TOTAL_FACTOR = 16;
 
-/**
- * What may wait for one client. It is held back, so what waits is at most the replies of one call into the engine: some
- * that stayed below the soft limit, then one that is as long as a reply may be.
- */
-function unreadBytesMax({ outboxBytesMax, valueBytesMax }: RespLimits): number {
-  return Math.max(outboxBytesMax, valueBytesMax) + 2 * UNREAD_BYTES_MAX + 2 * respDefaults.replySoftBytesMax;
-}
-
-/** One client: its session in the engine, its held replies, its outbox. */
-class Client extends GatedClient {
-  readonly session: RespSession;
-  readonly admission: Admission<Client>;
-  readonly #port: RespPort;
+/** One client: its connection in the engine, its held replies, its outbox. */
+export class PortClient<Connection> extends GatedClient {
+  readonly connection: Connection;
+  readonly admission: Admission<PortClient<Connection>>;
   /** It may go on and waits for its time. */
   isQueued = false;
+  readonly #port: GatedPort<Connection>;
 
   constructor(
-    port: RespPort,
+    port: GatedPort<Connection>,
     socket: Socket,
-    session: RespSession,
-    unreadMax: number,
-    table: ConnectionTable<Client>,
+    connection: Connection,
+    bytesMax: number,
+    table: ConnectionTable<PortClient<Connection>>,
   ) {
-    super(socket, unreadMax);
+    super(socket, bytesMax);
     this.#port = port;
-    this.session = session;
-    session.outputBytes = () => this.unreadBytes;
+    this.connection = connection;
     this.admission = table.add(this);
   }
 
@@ -80,45 +88,74 @@ class Client extends GatedClient {
   }
 }
 
-export class RespPort {
-  readonly #options: RespPortOptions;
-  readonly service: RespService;
-  readonly #table: ConnectionTable<Client>;
-  readonly #clients = new Map<RespSession, Client>();
+export abstract class GatedPort<Connection> {
+  readonly #options: PortOptions;
+  readonly #table: ConnectionTable<PortClient<Connection>>;
   #listener: Listener | undefined;
   /** Clients that wait for the log to take appends again. */
-  #congested: Client[] = [];
+  #congested: PortClient<Connection>[] = [];
   /** Clients with more than UNREAD_BYTES_MAX to read. */
-  readonly #behind = new Set<Client>();
+  readonly #behind = new Set<PortClient<Connection>>();
   /** Clients that were held back and may go on, first come, first served. */
-  readonly #queue: Client[] = [];
+  readonly #queue: PortClient<Connection>[] = [];
   #isTurnAwaited = false;
   #overflowed = 0;
   bytesReceived = 0;
   bytesSent = 0;
 
-  constructor(
-    options: RespPortOptions,
-    createService: (closeOther: (session: RespSession) => void) => RespService,
-  ) {
+  /** `maySuspend`: a client may leave its replies unread for as long as it likes. */
+  constructor(options: PortOptions, maySuspend: boolean) {
     this.#options = options;
-    this.service = createService((session) => this.#clients.get(session)?.close());
+    const { clock, limits, log } = options;
     this.#table = new ConnectionTable({
-      clock: options.clock,
-      limits: options.limits,
-      onClosing: ({ session }, reason) =>
-        options.log.info(`closed a connection that is ${reason}`, { remote: session.address }),
+      clock,
+      limits: maySuspend ? () => ({ ...limits(), stallTimeoutMs: 0 }) : limits,
+      onClosing: (client, reason) =>
+        log.info(`closed a connection that is ${reason}`, { remote: this.remoteOf(client) }),
     });
   }
 
+  // --- what a protocol brings ------------------------------------------------------------------------------------
+
+  protected abstract readonly engine: PortEngine;
+  /** Beside the longest reply: what one call into the engine may leave. */
+  protected abstract readonly answerBytesMax: number;
+  /** A new connection of the engine. */
+  protected abstract connect(socket: Socket): Connection;
+  protected abstract disconnect(connection: Connection): void;
+  /** Hands a chunk to the engine; returns its flags. */
+  protected abstract feed(connection: Connection, chunk: Uint8Array): number;
+  /** Goes on after `hasMore`. */
+  protected abstract resume(connection: Connection): number;
+  /** Obeys flags: sets `hasMore`, closes. Called when there are any, and always for a client that is `watched`. */
+  protected abstract obey(client: PortClient<Connection>, flags: number): void;
+  /** After each call, once its replies are on their way. */
+  protected abstract afterCall(client: PortClient<Connection>): void;
+  protected onOpened(_client: PortClient<Connection>): void {}
+  /** The client is gone; its connection still stands. */
+  protected onGone(_client: PortClient<Connection>): void {}
+  /** There is no room for it. */
+  protected refuse(socket: Socket): void {
+    socket.terminate();
+  }
+  protected onListening(_port: number): void {}
+  protected isWatched(_client: PortClient<Connection>): boolean {
+    return false;
+  }
+  protected remoteOf(client: PortClient<Connection>): string {
+    return client.socket.remoteAddress;
+  }
+
+  // --- figures ---------------------------------------------------------------------------------------------------
+
   get connections(): number {
-    return this.#clients.size;
+    return this.#table.size;
   }
 
   get figures() {
     const { refused, closedIdle, closedStalled } = this.#table.figures;
     return {
-      connections: this.#clients.size,
+      connections: this.#table.size,
       refused,
       closedIdle,
       closedAsSlow: closedStalled + this.#overflowed,
@@ -127,12 +164,20 @@ export class RespPort {
     };
   }
 
+  protected get address(): string {
+    return `${this.#options.host}:${this.#listener?.port ?? 0}`;
+  }
+
+  // --- sockets ---------------------------------------------------------------------------------------------------
+
   /** Starts to listen; returns the port. */
   async listen(): Promise<number> {
-    const { net, host, port, tls } = this.#options;
-    this.#listener = await net.listen<Client | undefined>({
+    const { net, host, port, tls, backlog, keepAlive } = this.#options;
+    this.#listener = await net.listen<PortClient<Connection> | undefined>({
       host,
       port,
+      ...(backlog !== undefined && { backlog }),
+      ...(keepAlive !== undefined && { keepAlive }),
       ...(tls !== undefined && { tls }),
       handlers: {
         open: (socket) => this.#open(socket),
@@ -141,35 +186,34 @@ export class RespPort {
         close: (_socket, client, error) => client !== undefined && this.#closed(client, error),
       },
     });
+    this.onListening(this.#listener.port);
     return this.#listener.port;
   }
 
-  #open(socket: Socket): Client | undefined {
+  #open(socket: Socket): PortClient<Connection> | undefined {
     if (!this.#table.hasRoom()) {
-      socket.write(Buffer.from("-ERR max number of clients reached\r\n"));
-      socket.end();
+      this.refuse(socket);
       return undefined;
     }
-    const session = this.service.open(
-      socket.remoteAddress,
-      `${this.#options.host}:${this.#listener?.port ?? 0}`,
-    );
-    const client = new Client(this, socket, session, unreadBytesMax(this.#options.limits()), this.#table);
-    this.#clients.set(session, client);
+    const { outboxBytesMax, valueBytesMax } = this.#options.limits();
+    // It is held back, so what waits is at most the replies of one call: small ones, then one as long as any may be.
+    const bytesMax = Math.max(outboxBytesMax, valueBytesMax) + this.answerBytesMax;
+    const client = new PortClient<Connection>(this, socket, this.connect(socket), bytesMax, this.#table);
+    this.onOpened(client);
     return client;
   }
 
-  #receive(client: Client, chunk: Uint8Array): void {
+  #receive(client: PortClient<Connection>, chunk: Uint8Array): void {
     if (client.isClosing) return;
     this.bytesReceived += chunk.byteLength;
     this.#table.touch(client.admission);
-    this.#settle(client, this.service.receive(client.session, chunk));
+    this.settle(client, this.feed(client.connection, chunk));
   }
 
   /** Logs and sends what a call into the engine left behind, and obeys its flags. */
-  #settle(client: Client, flags: number): void {
-    const { engine } = this.service;
+  protected settle(client: PortClient<Connection>, flags: number): void {
     const { durable, gate } = this.#options;
+    const { engine } = this;
     let isPromise = false;
     if (engine.effectsLength > 0) {
       const { position } = durable;
@@ -181,19 +225,19 @@ export class RespPort {
       this.bytesSent += replies.byteLength;
       gate.reply(client.held, replies, isPromise);
     }
-    if (flags !== 0) {
-      if ((flags & RespFlag.Close) !== 0) client.close();
-      client.hasMore = (flags & RespFlag.More) !== 0;
-    }
+    if (flags !== 0 || this.isWatched(client)) this.obey(client, flags);
     if (client.hasMore || client.unreadBytes > UNREAD_BYTES_MAX) this.#holdBack(client);
     if (durable.isCongested) {
       client.pause();
       this.#congested.push(client);
     }
+    this.afterCall(client);
   }
 
+  // --- back-pressure ---------------------------------------------------------------------------------------------
+
   /** Reads nothing more from a client until it has read its replies. */
-  #holdBack(client: Client): void {
+  #holdBack(client: PortClient<Connection>): void {
     client.pause();
     if (client.unreadBytes > UNREAD_BYTES_MAX) {
       this.#behind.add(client);
@@ -207,7 +251,7 @@ export class RespPort {
   #limitUnread(): void {
     if (this.#behind.size < 2) return; // one may always read the longest value
     let total = 0;
-    let furthest: Client | undefined;
+    let furthest: PortClient<Connection> | undefined;
     for (const client of this.#behind) {
       total += client.unreadBytes;
       if (furthest === undefined || client.unreadBytes > furthest.unreadBytes) furthest = client;
@@ -220,7 +264,7 @@ export class RespPort {
   }
 
   /** Goes on with a client that was held back, in a later turn and when its time comes. */
-  unpause(client: Client): void {
+  unpause(client: PortClient<Connection>): void {
     if (client.isQueued) return;
     client.isQueued = true;
     this.#queue.push(client);
@@ -235,12 +279,12 @@ export class RespPort {
       const end = this.bytesSent + TURN_BYTES_MAX;
       // Each at most once, so that the turn ends whatever they ask for.
       for (let count = this.#queue.length; count > 0 && this.bytesSent < end; count--)
-        this.#goOn(this.#queue.shift() as Client);
+        this.#goOn(this.#queue.shift() as PortClient<Connection>);
       if (this.#queue.length > 0) this.#serveQueueLater();
     });
   }
 
-  #goOn(client: Client): void {
+  #goOn(client: PortClient<Connection>): void {
     client.isQueued = false;
     if (!client.isPaused || client.isClosing || client.held.isClosed || client.unreadBytes > 0) return;
     this.#behind.delete(client);
@@ -250,7 +294,7 @@ export class RespPort {
     }
     if (client.hasMore) {
       client.hasMore = false;
-      this.#settle(client, this.service.resume(client.session));
+      this.settle(client, this.resume(client.connection));
       if (client.hasMore || client.unreadBytes > 0) return;
     }
     client.isPaused = false;
@@ -264,25 +308,27 @@ export class RespPort {
     for (const client of congested) if (client.unreadBytes === 0) this.unpause(client);
   }
 
-  reportSlow(client: Client, bytes: number): void {
+  reportSlow(client: PortClient<Connection>, bytes: number): void {
     this.#overflowed++;
     this.#options.log.warn("closed a client that does not read its replies", {
-      remote: client.session.address,
+      remote: this.remoteOf(client),
       unreadBytes: bytes,
     });
   }
 
-  #closed(client: Client, error: Error | undefined): void {
+  // --- life ------------------------------------------------------------------------------------------------------
+
+  #closed(client: PortClient<Connection>, error: Error | undefined): void {
     if (client.held.isClosed) return;
-    this.#clients.delete(client.session);
     this.#table.remove(client);
     this.#behind.delete(client);
+    this.onGone(client);
     client.held.isClosed = true;
     client.isClosing = true;
     client.outbox.close();
-    this.service.close(client.session);
+    this.disconnect(client.connection);
     if (error !== undefined)
-      this.#options.log.trace("connection lost", { remote: client.session.address, reason: error.message });
+      this.#options.log.trace("connection lost", { remote: this.remoteOf(client), reason: error.message });
   }
 
   /** Stops accepting. */
