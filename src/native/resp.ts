@@ -129,6 +129,12 @@ const Block = {
   length: 17,
 } as const;
 
+/** What an engine serves: a record store, or queues. */
+export interface RespEngineState {
+  readonly pointer: Pointer;
+  readonly hasQueues?: boolean;
+}
+
 /** One client's state in C. Dead after `disconnect`. */
 export type RespConnection = Pointer;
 
@@ -168,10 +174,7 @@ export class RespEngine {
    * Becomes an observer of what it serves: the record store of a dht node, or the queues of a queue node. Throws
    * NX_CONFIG_INVALID for settings out of range.
    */
-  constructor(
-    state: { readonly pointer: Pointer; readonly hasQueues?: boolean },
-    settings: RespSettings = respDefaults,
-  ) {
+  constructor(state: RespEngineState, settings: RespSettings = respDefaults) {
     const { nx_resp_new, nx_resp_queue_new } = this.#native;
     const create = state.hasQueues === true ? nx_resp_queue_new : nx_resp_new;
     const engine = create(state.pointer, settingsArray(settings)) as Pointer | null;

@@ -7,7 +7,9 @@
  */
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import type { HashRange } from "../../native/legacy.ts";
+import { RedisSide } from "../redis-side.ts";
 import { ReplyGate } from "../reply-gate.ts";
+import { type Side, sumOf } from "../side.ts";
 import { dhtAbout } from "./config.ts";
 import { REFUSAL } from "../durable-log.ts";
 import { DurableStore } from "./durable-store.ts";
@@ -22,8 +24,7 @@ import {
 } from "./figures.ts";
 import { loadHashRange, toText } from "./hash-range.ts";
 import { effectiveLimits, limitsBeside, type DhtConfig, type DhtLimits } from "./limits.ts";
-import { RedisSide } from "./redis-side.ts";
-import type { Side } from "./side.ts";
+
 import { SwarmSide } from "./swarm-side.ts";
 
 class DhtNode implements RunningRole<DhtConfig> {
@@ -46,7 +47,18 @@ class DhtNode implements RunningRole<DhtConfig> {
     const shared = { context, durable, gate, config: () => this.#config };
     const besides = (other: () => Side) => () => limitsBeside(this.#limits, other().figures.connections);
     this.#swarm = new SwarmSide({ ...shared, limits: besides(() => this.#redis) }, range);
-    this.#redis = new RedisSide({ ...shared, limits: besides(() => this.#swarm) });
+    this.#redis = new RedisSide({
+      ...shared,
+      limits: besides(() => this.#swarm),
+      state: durable.store,
+      databases: 16,
+      memory: () => {
+        const { memoryBytes, memoryPeakBytes } = durable.store.stats();
+        return { usedBytes: memoryBytes, peakBytes: memoryPeakBytes };
+      },
+      expired: () => durable.store.stats().expired,
+      persistence: () => durable.figures,
+    });
     this.#sides = [this.#swarm, this.#redis];
     this.#statsLine = new StatsLine([this.#swarm.requestFigures]);
     this.#addMetrics();
@@ -72,7 +84,7 @@ class DhtNode implements RunningRole<DhtConfig> {
 
   /** The sum of one figure over all sides. */
   #sum(figure: keyof Side["figures"]): number {
-    return this.#sides.reduce((sum, side) => sum + side.figures[figure], 0);
+    return sumOf(this.#sides, figure);
   }
 
   #figures(): DhtFigures {

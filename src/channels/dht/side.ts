@@ -1,35 +1,8 @@
-/**
- * What the node needs to know of each protocol it speaks. A side owns an engine in C and its listener; the store, its
- * log and the gate that holds replies are the node's and are shared by all sides.
- */
+/** What the dht node hands to the sides of its own protocols. */
 import type { RoleContext } from "../../core/role.ts";
 import type { ReplyGate } from "../reply-gate.ts";
 import type { DurableStore } from "./durable-store.ts";
 import type { DhtConfig, DhtLimits } from "./limits.ts";
-
-export interface SideFigures {
-  connections: number;
-  refused: number;
-  bytesReceived: number;
-  bytesSent: number;
-  requests: number;
-  errors: number;
-}
-
-export interface Side {
-  readonly figures: SideFigures;
-  /** Opens the port, if it is configured, and announces it. */
-  listen(): Promise<void>;
-  /** `text`: why writes are refused, as Redis words it; undefined: they are welcome. */
-  refuseWrites(text: string | undefined): void;
-  /** The log takes appends again. */
-  onLogDrain(): void;
-  stopListening(): void;
-  /** Closes every connection; none calls into the engine afterwards. */
-  closeConnections(): void;
-  /** Frees the engine, after closeConnections. */
-  close(): void;
-}
 
 export interface SideOptions {
   context: RoleContext<DhtConfig>;

@@ -5,7 +5,8 @@ import { Command } from "../wire/legacy/protocol.ts";
 import { keepHashRange } from "./hash-range.ts";
 import { LegacyPort } from "../legacy-port.ts";
 import { Redistribution } from "./redistribute.ts";
-import type { Side, SideFigures, SideOptions } from "./side.ts";
+import type { Side, SideFigures } from "../side.ts";
+import type { SideOptions } from "./side.ts";
 
 export class SwarmSide implements Side {
   readonly #options: SideOptions;

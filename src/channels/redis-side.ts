@@ -1,16 +1,62 @@
-/** The node's Redis half: engine, listener, password, and what INFO and CONFIG GET say of the node. */
+/**
+ * The Redis half of a node, whatever it stores: engine, listener, password, and what INFO and CONFIG GET say of the node.
+ */
 import { createHash } from "node:crypto";
-import { buildInfo } from "../../core/build-info.ts";
-import { readSecret } from "../../core/secret-file.ts";
-import { RespEngine, respDefaults, type RespSettings, type RespStatistics } from "../../native/resp.ts";
-import type { ConfigParameter, InfoSection } from "../wire/resp/host.ts";
-import { LatencyMonitor } from "../wire/resp/latency.ts";
-import { RespService } from "../wire/resp/service.ts";
-import type { DhtConfig } from "./limits.ts";
-import { RespPort } from "../resp-port.ts";
-import type { Side, SideFigures, SideOptions } from "./side.ts";
+import type { LogStats } from "../core/append-log/options.ts";
+import { buildInfo } from "../core/build-info.ts";
+import type { RoleContext } from "../core/role.ts";
+import { readSecret } from "../core/secret-file.ts";
+import {
+  RespEngine,
+  respDefaults,
+  type RespEngineState,
+  type RespSettings,
+  type RespStatistics,
+} from "../native/resp.ts";
+import type { PortLimits, PortState } from "./gated-port.ts";
+import type { ReplyGate } from "./reply-gate.ts";
+import { RespPort } from "./resp-port.ts";
+import type { Side, SideFigures } from "./side.ts";
+import type { ConfigParameter, InfoSection } from "./wire/resp/host.ts";
+import { LatencyMonitor } from "./wire/resp/latency.ts";
+import { RespService } from "./wire/resp/service.ts";
 
-function engineSettings(config: DhtConfig, seed: number): RespSettings {
+/** The keys of a role's configuration that this half reads. */
+export interface RedisConfig {
+  host: string;
+  respPort: number | null;
+  passwordFile?: string | undefined;
+  durability: string;
+  limits: PortLimits & { keyBytesMax: number; requestBytesMax: number; memoryBytesMax: number };
+}
+
+export interface RedisSideOptions {
+  context: Pick<
+    RoleContext<unknown>,
+    "net" | "clock" | "log" | "tls" | "random" | "dataDir" | "announcePort"
+  >;
+  durable: PortState & { readonly refusal: string | undefined; requestCompaction(): string | undefined };
+  gate: ReplyGate;
+  /** What the commands work on. */
+  state: RespEngineState;
+  /** Current configuration; a reload changes it. */
+  config(): RedisConfig;
+  /** What this side may use, its clients and those of the others considered. */
+  limits(): PortLimits;
+  /** Channels that SELECT reaches by number. */
+  databases: number;
+  memory(): { usedBytes: number; peakBytes: number };
+  /** Keys that were removed because their time had come. */
+  expired(): number;
+  persistence(): {
+    log?: LogStats | undefined;
+    compactions: number;
+    dump?:
+      { isDumping: boolean; lastDumpAtMs?: number | undefined; failure?: string | undefined } | undefined;
+  };
+}
+
+function engineSettings(config: RedisConfig, seed: number): RespSettings {
   return {
     ...respDefaults,
     keyBytesMax: config.limits.keyBytesMax,
@@ -23,12 +69,12 @@ function engineSettings(config: DhtConfig, seed: number): RespSettings {
   };
 }
 
-function passwordOf(config: DhtConfig): string | undefined {
+function passwordOf(config: RedisConfig): string | undefined {
   return config.passwordFile === undefined ? undefined : readSecret("passwordFile", config.passwordFile);
 }
 
 export class RedisSide implements Side {
-  readonly #options: SideOptions;
+  readonly #options: RedisSideOptions;
   readonly #engine: RespEngine;
   readonly #port: RespPort;
   readonly #latency = new LatencyMonitor();
@@ -37,14 +83,14 @@ export class RedisSide implements Side {
   /** The port that was opened; 0 before. */
   #listeningPort = 0;
 
-  constructor(options: SideOptions) {
+  constructor(options: RedisSideOptions) {
     this.#options = options;
-    const { context, durable, gate, config, limits } = options;
+    const { context, durable, gate, config, limits, state } = options;
     const { net, clock, log, tls, random } = context;
     const { host, respPort } = config();
     this.#password = passwordOf(config());
     this.#seed = random.integer(2 ** 31);
-    this.#engine = new RespEngine(durable.store, engineSettings(config(), this.#seed));
+    this.#engine = new RespEngine(state, engineSettings(config(), this.#seed));
     this.#port = new RespPort(
       { net, clock, log, tls, host, port: respPort ?? 0, durable, gate, limits },
       (closeOther) => this.#createService(closeOther),
@@ -103,13 +149,18 @@ export class RedisSide implements Side {
     this.#port.onLogDrain();
   }
 
+  /** Another side brought something: serves those who wait for it. */
+  onChange(): void {
+    this.#port.serveWaiting();
+  }
+
   /** One group of the log was synced: for LATENCY. */
   recordSync(durationMs: number): void {
     this.#latency.record("aof-fsync-always", durationMs, this.#options.context.clock.nowMs());
   }
 
   /** Applies the reloadable keys. */
-  reload(config: DhtConfig): void {
+  reload(config: RedisConfig): void {
     this.#password = passwordOf(config);
     this.#engine.configure(engineSettings(config, this.#seed));
   }
@@ -129,15 +180,15 @@ export class RedisSide implements Side {
   /** What only the node knows for INFO; the rest comes from the service. */
   #info(): InfoSection[] {
     const { durable, config } = this.#options;
-    const { memoryBytes, memoryPeakBytes, expired } = durable.store.stats();
-    const { log, dump, compactions } = durable.figures;
+    const { usedBytes, peakBytes } = this.#options.memory();
+    const { log, dump, compactions } = this.#options.persistence();
     const port = this.#port.figures;
     return [
       {
         name: "memory",
         fields: {
-          used_memory: memoryBytes,
-          used_memory_peak: memoryPeakBytes,
+          used_memory: usedBytes,
+          used_memory_peak: peakBytes,
           maxmemory: config().limits.memoryBytesMax,
           maxmemory_policy: "noeviction",
         },
@@ -163,7 +214,7 @@ export class RedisSide implements Side {
           total_net_input_bytes: port.bytesReceived,
           total_net_output_bytes: port.bytesSent,
           rejected_connections: port.refused,
-          expired_keys: expired,
+          expired_keys: this.#options.expired(),
           evicted_keys: 0,
         },
       },
@@ -172,7 +223,7 @@ export class RedisSide implements Side {
 
   /** CONFIG GET under Redis' names. What can be set at run time is set through the configuration file and SIGHUP. */
   #parameters(): ConfigParameter[] {
-    const { config, context, limits } = this.#options;
+    const { config, context, limits, databases } = this.#options;
     const shown = (name: string, get: () => string | number): ConfigParameter => ({
       name,
       get: () => String(get()),
@@ -181,10 +232,10 @@ export class RedisSide implements Side {
       shown("appendfsync", () => "always"),
       shown("appendonly", () => (config().durability === "log" ? "yes" : "no")),
       shown("bind", () => config().host),
-      shown("databases", () => 16),
+      shown("databases", () => databases),
       shown("dir", () => context.dataDir),
       shown("maxclients", () => limits().connections),
-      shown("maxmemory", () => limits().memoryBytesMax),
+      shown("maxmemory", () => config().limits.memoryBytesMax),
       shown("maxmemory-policy", () => "noeviction"),
       shown("port", () => this.#listeningPort),
       shown("proto-max-bulk-len", () => limits().valueBytesMax),
