@@ -100,7 +100,8 @@ export const errorKinds = {
   },
   NX_TIMEOUT: {
     exit: Exit.temporary,
-    meaning: "A peer did not answer in time. What was asked may have been done or not; ask again where that does no harm.",
+    meaning:
+      "A peer did not answer in time. What was asked may have been done or not; ask again where that does no harm.",
   },
   NX_CLIENT_BUSY: {
     exit: Exit.temporary,
