@@ -150,7 +150,7 @@ export async function witnessEachOther(
   const ownHead = await own.head();
   for (const [host, agent] of agents) {
     if (!agent.isOpen) continue;
-    const action = { ...common, action: `end: ${why}`.slice(0, 200), witnesses: { operator: ownHead.hash } };
+    const action = { ...common, action: `end: ${why}`.slice(0, 200), witnesses: { [name]: ownHead.hash } };
     const answer = await agent.call("audit-append", { action }).catch(() => undefined);
     if (answer !== undefined) witnesses[host] = answer.result.hash;
   }
