@@ -56,6 +56,7 @@ export class Daemon {
   #lock: { release(): Promise<void> } | undefined;
   #idle: Timer | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  #pidFiles: Promise<void> = Promise.resolve();
   #finish: () => void = () => {};
   /** Resolves when it has ended. */
   readonly ended = new Promise<void>((resolve) => {
@@ -194,6 +195,7 @@ export class Daemon {
       this.#outputs.get(instance)?.write(`cannot be started: ${(error as Error).message}`);
       this.#options.log.error(`${instance} cannot be started: ${(error as Error).message}`);
     }
+    await this.#pidFiles;
   }
 
   async #openOutput({ instance, outputFile, workingDirectory }: ServiceSpec): Promise<void> {
@@ -216,16 +218,24 @@ export class Daemon {
   }
 
   #onStarted(name: string, pid: number): void {
-    const { disk, paths, log } = this.#options;
-    writeFileAtomically(disk, pidFile(paths, name), `${pid}\n`).catch((error: Error) =>
-      log.warn(`the pid file of ${name} is not written: ${error.message}`),
-    );
+    const { disk, paths } = this.#options;
+    void this.#onPidFile(name, () => writeFileAtomically(disk, pidFile(paths, name), `${pid}\n`));
   }
 
   async #onDown(name: string): Promise<void> {
     const { disk, paths } = this.#options;
-    if (await disk.exists(pidFile(paths, name))) await disk.remove(pidFile(paths, name)).catch(() => {});
+    await this.#onPidFile(name, async () => {
+      if (await disk.exists(pidFile(paths, name))) await disk.remove(pidFile(paths, name));
+    });
     this.#considerIdle();
+  }
+
+  /** One after the other, so that the last word about an instance is the last in its file. */
+  #onPidFile(name: string, work: () => Promise<void>): Promise<void> {
+    this.#pidFiles = this.#pidFiles
+      .then(work)
+      .catch((error: Error) => this.#options.log.warn(`the pid file of ${name}: ${error.message}`));
+    return this.#pidFiles;
   }
 
   #onEnded({ name, status, restartInMs }: Ended): boolean {
@@ -261,6 +271,8 @@ export class Daemon {
   async stop(): Promise<void> {
     this.#idle?.cancel();
     await this.#supervisor.stop();
+    for (const name of this.#programs.keys()) await this.#onDown(name);
+    this.#idle?.cancel();
     await this.#server?.stop(HTTP_STOP_MS);
     for (const output of this.#outputs.values()) output.close();
     await this.#lock?.release();

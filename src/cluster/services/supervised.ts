@@ -49,7 +49,7 @@ export class SupervisedServices implements HostServices {
     const { disk, paths } = this.#options;
     await makeDurableDirectory(disk, paths.run);
     const known = new Map(
-      (await readProgramList(disk, paths)).map((each) => [each.spec.instance, each.isWanted]),
+      (await readProgramList(disk, paths).catch(() => [])).map((each) => [each.spec.instance, each.isWanted]),
     );
     // What is forgotten may still run, left over by a supervisor that is gone.
     const names = new Set(specs.map(({ instance }) => instance));
@@ -98,8 +98,11 @@ export class SupervisedServices implements HostServices {
     } catch (error) {
       if ((error as NxError).code !== "NX_NOT_RUNNING") throw error;
     }
+    // No supervisor: the list says what there is, the marks what runs, also where the list is lost.
     const running = new Map(processesOf(paths.root).map(({ instance, pid }) => [instance, pid]));
-    return (await readProgramList(disk, paths)).map(({ spec: { instance } }) => ({
+    const list = await readProgramList(disk, paths).catch(() => []);
+    const instances = new Set([...list.map(({ spec }) => spec.instance), ...running.keys()]);
+    return [...instances].map((instance) => ({
       instance,
       state: running.has(instance) ? "running" : "stopped",
       pid: running.get(instance),

@@ -146,7 +146,7 @@ describe("a deployment without systemd", () => {
       return status?.state === "stopped" && status.lastEnd !== undefined ? status : undefined;
     });
     expect(down).toMatchObject({ restarts: 0, lastEnd: "exit code 78" });
-    expect(existsSync(join(paths.run, "b.pid"))).toBe(false);
+    await until("its pid file to go", () => !existsSync(join(paths.run, "b.pid")) || undefined);
   });
 
   test("kills what ignores the request to stop, after its time", async () => {
@@ -241,8 +241,13 @@ describe("kill", () => {
   });
 });
 
-test("a damaged list of programs is refused with what to do", async () => {
-  const { services, paths } = await deployment({ a: POLITE });
-  writeFileSync(join(paths.run, "programs.json"), "[{");
-  expect(services.status()).rejects.toThrow("is not a list of programs");
+test("a damaged list of programs is refused with what to do; installing anew replaces it", async () => {
+  const { services, specs, paths } = await deployment({ a: POLITE });
+  const list = join(paths.run, "programs.json");
+  writeFileSync(list, "[{");
+  expect(await services.status()).toEqual([]);
+  await expect(services.lastLines("a", 1)).rejects.toThrow("is not a list of programs");
+  await expect(services.start("a")).rejects.toThrow("did not start");
+  await services.install(specs);
+  expect(await services.status()).toMatchObject([{ instance: "a", state: "stopped" }]);
 });
