@@ -12,6 +12,7 @@ const testPrograms = [
   { program: "redis-cli", package: "redis-tools" },
   { program: "redis-benchmark", package: "redis-tools" },
   { program: "openssl", package: "openssl" },
+  { program: "systemd-analyze", package: "systemd" },
   { program: "chromium", package: "chromium" },
 ];
 

@@ -29,6 +29,10 @@ export function filesOf(word: string, workingDirectory: string): string[] {
   );
 }
 
+export function isFile(word: string, workingDirectory: string): boolean {
+  return statSync(resolve(workingDirectory, word), { throwIfNoEntry: false })?.isFile() === true;
+}
+
 /** True when files of this prefix exist. */
 export function hasMembers(word: string, workingDirectory: string): boolean {
   const path = resolve(workingDirectory, word);

@@ -1,7 +1,7 @@
 /** `node-x up`: a whole cluster on this host, in the foreground, from one command. */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
-import { buildInfo } from "../core/build-info.ts";
+import { ownCommand } from "../core/own-command.ts";
 import type { LoadedConfig } from "../core/config/load.ts";
 import { Exit } from "../core/errors.ts";
 import { alignColumns, colorsFor, type Colors } from "./print.ts";
@@ -67,11 +67,6 @@ export const upVerb = defineVerb({
     }
   },
 });
-
-/** This program, as a command: the executable itself, or the runtime with the entry file in a checkout. */
-function ownCommand(): string[] {
-  return buildInfo.isCompiled ? [process.execPath] : [process.execPath, join(import.meta.dir, "../main.ts")];
-}
 
 /** All instances of the prefix, checked together. Throws ConfigInvalidError with every mistake. */
 async function loadMembers(prefix: string | undefined, surroundings: Surroundings): Promise<LoadedConfig[]> {

@@ -15,6 +15,8 @@ export const verbs: VerbTable = {
   health: async () => (await import("./health.ts")).healthVerb,
   bench: async () => (await import("./bench.ts")).benchVerb,
   ...familyVerbs,
+  unit: async () => (await import("./unit.ts")).unitVerb,
+  supervise: async () => (await import("./supervise.ts")).superviseVerb,
   doctor: async () => (await import("./doctor.ts")).doctorVerb,
   selftest: async () => (await import("./selftest.ts")).selftestVerb,
   tls: async () => (await import("./tls.ts")).tlsVerb,

@@ -6,13 +6,21 @@
  * shutdown is ours; instances of node-x stop when we die, because they ask the kernel to tell them
  * (core/kernel/supervised.ts). A child that keeps crashing is restarted ever more rarely.
  */
-import type { Clock, Timer } from "../core/seams/clock.ts";
+import { sleep, type Clock, type Timer } from "../core/seams/clock.ts";
 import { SUPERVISOR_VARIABLE } from "../core/kernel/supervised.ts";
+import { assert } from "../core/errors.ts";
 
 export interface Program {
   name: string;
   command: string[];
+  /** Instead of the supervisor's. */
+  workingDirectory?: string;
+  /** Instead of the supervisor's. */
+  environment?: Record<string, string | undefined>;
 }
+
+/** `starting` counts as running; `waiting` is the pause before a restart. */
+export type ChildState = "running" | "waiting" | "down";
 
 export interface Ended {
   name: string;
@@ -28,6 +36,7 @@ export interface SupervisorOptions {
   workingDirectory: string;
   environment: Record<string, string | undefined>;
   onLine(name: string, line: string): void;
+  onStarted?(name: string, pid: number): void;
   /** A child ended by itself. Return false to leave it down. */
   onEnded(ended: Ended): boolean;
 }
@@ -36,15 +45,20 @@ const RESTART_MS_MIN = 500;
 const RESTART_MS_MAX = 30_000;
 /** A child that lived this long has recovered: its next restart is quick again. */
 const STABLE_MS = 60_000;
+const LAST_WORDS_MS = 1000;
 const LINE_LENGTH_MAX = 64 * 1024;
 
 class Child {
   readonly program: Program;
+  /** How often it was restarted since somebody started it. */
+  restarts = 0;
   readonly #options: SupervisorOptions;
   #process: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
   #restart: Timer | undefined;
   #restartMs = RESTART_MS_MIN;
   #isStopping = false;
+  /** Pending while a process is there, its last words included. */
+  #gone: Promise<void> = Promise.resolve();
   wasReady = false;
 
   constructor(program: Program, options: SupervisorOptions) {
@@ -56,9 +70,17 @@ class Child {
     return this.#process?.pid;
   }
 
+  get state(): ChildState {
+    if (this.#process !== undefined) return "running";
+    return this.#restart === undefined ? "down" : "waiting";
+  }
+
   start(): void {
-    const { workingDirectory, environment, clock } = this.#options;
+    const { clock } = this.#options;
+    const { workingDirectory = this.#options.workingDirectory, environment = this.#options.environment } =
+      this.program;
     const startedAtMs = clock.monotonicMs();
+    this.#restart = undefined;
     const child = Bun.spawn(this.program.command, {
       cwd: workingDirectory,
       env: { ...environment, [SUPERVISOR_VARIABLE]: String(process.pid) },
@@ -68,9 +90,11 @@ class Child {
       detached: true,
     });
     this.#process = child;
+    this.#options.onStarted?.(this.program.name, child.pid);
     const said = Promise.all([this.#passOn(child.stdout), this.#passOn(child.stderr)]);
-    void child.exited.then(async () => {
-      await said;
+    this.#gone = child.exited.then(async () => {
+      // Its own children may hold the pipe open for ever.
+      await Promise.race([said, sleep(clock, LAST_WORDS_MS)]);
       this.#process = undefined;
       if (this.#isStopping) return;
       if (clock.monotonicMs() - startedAtMs > STABLE_MS) this.#restartMs = RESTART_MS_MIN;
@@ -83,7 +107,10 @@ class Child {
     const restartInMs = this.#restartMs;
     if (!onEnded({ name: this.program.name, status, wasReady: this.wasReady, restartInMs })) return;
     this.#restartMs = Math.min(RESTART_MS_MAX, restartInMs * 2);
-    this.#restart = clock.after(restartInMs, () => this.start());
+    this.#restart = clock.after(restartInMs, () => {
+      this.restarts++;
+      this.start();
+    });
   }
 
   async #passOn(stream: ReadableStream<Uint8Array>): Promise<void> {
@@ -102,19 +129,30 @@ class Child {
     if (pending !== "") emit(pending);
   }
 
-  async stop(): Promise<void> {
-    this.#isStopping = true;
-    this.#restart?.cancel();
+  /** Asks it to end; kills it when it has not after `timeoutMs`. Resolves when it is gone. */
+  async stop(timeoutMs = Number.POSITIVE_INFINITY): Promise<void> {
+    this.#leaveDown();
     const child = this.#process;
     if (child === undefined) return;
     child.kill("SIGTERM");
-    await child.exited;
+    const timer =
+      timeoutMs === Number.POSITIVE_INFINITY
+        ? undefined
+        : this.#options.clock.after(timeoutMs, () => child.kill("SIGKILL"));
+    await this.#gone;
+    timer?.cancel();
   }
 
-  kill(): void {
+  async kill(): Promise<void> {
+    this.#leaveDown();
+    this.#process?.kill("SIGKILL");
+    await this.#gone;
+  }
+
+  #leaveDown(): void {
     this.#isStopping = true;
     this.#restart?.cancel();
-    this.#process?.kill("SIGKILL");
+    this.#restart = undefined;
   }
 }
 
@@ -126,18 +164,40 @@ export class Supervisor {
     this.#options = options;
   }
 
+  /** Starts a program. One of this name that is already there must be down, and is replaced. */
   start(program: Program): void {
+    const known = this.#children.findIndex((other) => other.program.name === program.name);
+    assert(this.stateOf(program.name) === "down", `${program.name} runs already`);
+    if (known !== -1) this.#children.splice(known, 1);
     const child = new Child(program, this.#options);
     this.#children.push(child);
     child.start();
   }
 
+  stateOf(name: string): ChildState {
+    return this.#find(name)?.state ?? "down";
+  }
+
+  restartsOf(name: string): number {
+    return this.#find(name)?.restarts ?? 0;
+  }
+
+  /** Stops one; see `Child.stop`. */
+  async stopOne(name: string, timeoutMs: number): Promise<void> {
+    await this.#find(name)?.stop(timeoutMs);
+  }
+
+  /** Kills one; resolves when it is gone. */
+  async killOne(name: string): Promise<void> {
+    await this.#find(name)?.kill();
+  }
+
   pidOf(name: string): number | undefined {
-    return this.#children.find(({ program }) => program.name === name)?.pid;
+    return this.#find(name)?.pid;
   }
 
   markReady(name: string): void {
-    const child = this.#children.find(({ program }) => program.name === name);
+    const child = this.#find(name);
     if (child !== undefined) child.wasReady = true;
   }
 
@@ -151,6 +211,10 @@ export class Supervisor {
 
   /** Kills all at once. */
   kill(): void {
-    for (const child of this.#children) child.kill();
+    for (const child of this.#children) void child.kill();
+  }
+
+  #find(name: string): Child | undefined {
+    return this.#children.find(({ program }) => program.name === name);
   }
 }

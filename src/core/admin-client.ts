@@ -25,14 +25,33 @@ export type AdminTarget =
     };
 
 /** GET `path` (`/readyz`) from a target, or from a socket by its path. Throws NX_NOT_RUNNING when nobody answers. */
-export async function adminGet(
+export function adminGet(
   target: AdminTarget | string,
   path: string,
   timeoutMs: number,
 ): Promise<AdminAnswer> {
+  return adminRequest(target, path, timeoutMs, {});
+}
+
+/** POST a JSON value. Throws NX_NOT_RUNNING when nobody answers. */
+export function adminPost(
+  target: AdminTarget | string,
+  path: string,
+  value: unknown,
+  timeoutMs: number,
+): Promise<AdminAnswer> {
+  return adminRequest(target, path, timeoutMs, { method: "POST", body: JSON.stringify(value) });
+}
+
+async function adminRequest(
+  target: AdminTarget | string,
+  path: string,
+  timeoutMs: number,
+  request: { method?: string; body?: string },
+): Promise<AdminAnswer> {
   const to = typeof target === "string" ? { socket: target } : target;
   const where = "socket" in to ? to.socket : to.url;
-  const common = { signal: AbortSignal.timeout(timeoutMs), redirect: "error" as const };
+  const common = { ...request, signal: AbortSignal.timeout(timeoutMs), redirect: "error" as const };
   try {
     const response =
       "socket" in to

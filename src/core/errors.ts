@@ -100,7 +100,8 @@ export const errorKinds = {
   },
   NX_TIMEOUT: {
     exit: Exit.temporary,
-    meaning: "A peer did not answer in time. What was asked may have been done or not; ask again where that does no harm.",
+    meaning:
+      "A peer did not answer in time. What was asked may have been done or not; ask again where that does no harm.",
   },
   NX_CLIENT_BUSY: {
     exit: Exit.temporary,
@@ -123,6 +124,66 @@ export const errorKinds = {
   NX_TOOL_MISSING: {
     exit: Exit.unavailable,
     meaning: "A program that this command needs is not installed; the message names the package.",
+  },
+  NX_HOST_UNREACHABLE: {
+    exit: Exit.unavailable,
+    meaning: "ssh cannot connect to a host; its own words are in the message.",
+  },
+  NX_HOST_KEY_UNKNOWN: {
+    exit: Exit.denied,
+    meaning:
+      "A host is met for the first time and nobody has said that its key is right. Compare the fingerprint in the message with the host's, then confirm it in a terminal or pin it in `prefix.cluster.json`.",
+  },
+  NX_HOST_KEY_CHANGED: {
+    exit: Exit.denied,
+    meaning:
+      "A host shows another key than the one that is pinned or known: it was reinstalled, or somebody is in between. Nothing was sent.",
+  },
+  NX_HOST_DENIED: {
+    exit: Exit.denied,
+    meaning: "A host does not let this user in. Public-key authentication must work without questions (try `ssh HOST true`).",
+  },
+  NX_HOST_LOST: {
+    exit: Exit.temporary,
+    meaning:
+      "The connection to a host broke. What was under way there may have happened or not; the same command finds out and goes on.",
+  },
+  NX_AGENT_PROTOCOL: {
+    exit: Exit.internal,
+    meaning: "Operator and agent do not understand each other: different versions, or something else answers.",
+  },
+  NX_LOCK_HELD: {
+    exit: Exit.temporary,
+    meaning: "Somebody else works on this cluster; the message says who, why and until when. `node-x unlock --force` takes the lock.",
+  },
+  NX_LOCK_LOST: {
+    exit: Exit.temporary,
+    meaning: "The cluster lock was taken over by somebody else meanwhile. This command stopped and changed nothing more.",
+  },
+  NX_EXECUTABLE_UNFIT: {
+    exit: Exit.dataError,
+    meaning: "The executable cannot run on a host (processor, C library, or a self-test that failed there); the message says why.",
+  },
+  NX_UPLOAD_DAMAGED: {
+    exit: Exit.dataError,
+    meaning: "What arrived at a host does not have the SHA-256 of what was sent. It was thrown away.",
+  },
+  NX_RELEASE_UNKNOWN: {
+    exit: Exit.dataError,
+    meaning: "A host does not have this release, or it is marked as bad. `node-x status` lists the releases.",
+  },
+  NX_ROLLED_BACK: {
+    exit: Exit.temporary,
+    meaning: "The operator was silent for too long, so the host went back to the release before by itself.",
+  },
+  NX_ROLLOUT_FAILED: {
+    exit: Exit.temporary,
+    meaning:
+      "An instance did not become healthy with the new release. It was rolled back, the instances after it were not touched; the message has its last lines and the command that resumes.",
+  },
+  NX_AUDIT_BROKEN: {
+    exit: Exit.dataError,
+    meaning: "An audit log was changed, shortened or reordered; the message names the first entry that does not fit.",
   },
   NX_NOT_RUNNING: { exit: Exit.unavailable, meaning: "No instance answers on this admin endpoint." },
   NX_NOT_READY: {

@@ -35,17 +35,14 @@ describe("check", () => {
   });
 
   test("means by a prefix exactly its members", async () => {
-    for (const name of ["p.dht0.json", "p.dht10.json", "p.hub0.json"])
-      writeFileSync(
-        at(name),
-        '{ "port": 0, "respPort": 0 }'.replace(name.includes("hub") ? ', "respPort": 0' : '"port": 0, ', ""),
-      );
+    for (const name of ["p.dht0.json", "p.dht1.json", "p.hub0.json"])
+      writeFileSync(at(name), name.includes("hub") ? '{ "port": 0 }' : '{ "port": 0, "respPort": 0 }');
     for (const name of ["pp.dht0.json", "p.dht0.json.bak", "p.other0.json", "p.x.dht0.json"])
       writeFileSync(at(name), "garbage");
     const { stdout } = await cli(["check", "p", "--json"], { cwd });
     expect(
       (JSON.parse(stdout) as { instances: { instance: string }[] }).instances.map(({ instance }) => instance),
-    ).toEqual(["p.dht0", "p.dht10", "p.hub0"]);
+    ).toEqual(["p.dht0", "p.dht1", "p.hub0"]);
   });
 
   test.each([["nowhere.json"], ["."]])("refuses %s with 78 and a hint", async (word) => {

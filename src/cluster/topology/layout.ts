@@ -2,7 +2,7 @@
  * Where things are on a host. One place for the paths, so that agent, units and supervisor cannot disagree.
  *
  *   <working directory>/               relative paths of configurations start here
- *     <prefix>/                        the deployment of one prefix; another prefix has another directory
+ *     .node-x/<prefix>/                the deployment of one prefix; another prefix has another directory
  *       releases/<id>/                 node-x, configs/, units/
  *       current -> releases/<id>       what the host was last deployed with
  *       active/<instance> -> ../releases/<id>
@@ -26,7 +26,7 @@ export interface DeploymentPaths {
 }
 
 export function deploymentPaths(workingDirectory: string, prefix: string): DeploymentPaths {
-  const root = join(workingDirectory, prefix);
+  const root = join(workingDirectory, ".node-x", prefix);
   return {
     root,
     releases: join(root, "releases"),
@@ -35,6 +35,11 @@ export function deploymentPaths(workingDirectory: string, prefix: string): Deplo
     run: join(root, "run"),
     log: join(root, "log"),
   };
+}
+
+/** The directories that only the deployment itself writes. */
+export function ownDirectories({ releases, current, active, run, log }: DeploymentPaths): string[] {
+  return [releases, current, active, run, log];
 }
 
 /** Inside a release, or behind a link to one. */

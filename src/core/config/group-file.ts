@@ -175,9 +175,10 @@ class Reader {
 
 /** `name:port` or `[v6]:port`; what is wanted when it is neither. */
 export function parseAddress(text: string): { host: string; port: number } | string {
-  const match = /^(?:\[(?<v6>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?<name>[A-Za-z0-9._-]+)):(?<port>.*)$/.exec(
-    text,
-  );
+  const match =
+    /^(?:\[(?<v6>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?<name>[A-Za-z0-9._][A-Za-z0-9._-]*)):(?<port>.*)$/.exec(
+      text,
+    );
   if (match === null) return WANTED_ADDRESS;
   const { v6, name, port = "" } = match.groups ?? {};
   if (port.includes(":")) return "an IPv6 address in brackets, such as [::1]:12345";

@@ -25,6 +25,8 @@ export interface ConfigKey {
   example: unknown;
   isReloadable: boolean;
   fileKind: FileKind | undefined;
+  /** Roles whose address it is. */
+  peerOf: readonly string[] | undefined;
 }
 
 /** The schema without the wrappers that give it a default or make it optional. */
@@ -70,6 +72,7 @@ function keyOf(path: readonly string[], schema: z.ZodType, inner: z.ZodType): Co
     example: notes.example,
     isReloadable: notes.isReloadable ?? false,
     fileKind: notes.fileKind,
+    peerOf: notes.peerOf,
   };
 }
 

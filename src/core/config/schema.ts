@@ -17,6 +17,8 @@ export interface KeyNotes {
   isReloadable?: boolean;
   /** The value names a file: what must be in it. `check` reads it. */
   fileKind?: FileKind;
+  /** The value is the address `host:port` (or a list of them) of instances of these roles: `check PREFIX` looks for them. */
+  peerOf?: readonly string[];
   /** Completes "wanted …" where the type alone says too little: `16 hex digits`. */
   wanted?: string;
   /** What happens when the key is absent, where there is no default: `no TCP admin listener`. */
@@ -170,7 +172,7 @@ const commonKeys = {
 function hostName(): z.ZodString {
   return z
     .string()
-    .regex(/^[A-Za-z0-9._:%-]{1,255}$/)
+    .regex(/^[A-Za-z0-9._:][A-Za-z0-9._:%-]{0,254}$/)
     .meta({ wanted: "a host name or an IP address" });
 }
 

@@ -44,6 +44,7 @@ function problemsOf(
   const path = issue.path.map((part) => (typeof part === "symbol" ? String(part) : part));
   if (issue.code === "unrecognized_keys")
     return issue.keys.map((name, index) => unknownKey([...path, name], index, schema, draft, parsed));
+  if (issue.code === "invalid_key") return [unusableKey(path, schema, draft, parsed)];
   const at = schemaAt(schema, path) ?? schema;
   const origin = draft.origins.of(path);
   const value = valueAt(draft.value, path);
@@ -81,6 +82,22 @@ function unknownKey(
     wanted: "a known key",
     got: JSON.stringify(excerpt(name)),
     ...(suggestion !== undefined && { nearest: suggestion }),
+  };
+}
+
+/** A name that an object with free names does not take. */
+function unusableKey(path: KeyPath, schema: z.ZodObject, draft: Draft, parsed: ParsedText): Problem {
+  const origin = draft.origins.of(path);
+  const around = schemaAt(schema, path.slice(0, -1));
+  const object = around === undefined ? undefined : unwrap(around);
+  return {
+    origin: origin.kind === "file" ? parsed.originAt(parsed.keyOffset(path)) : origin,
+    path: path.slice(0, -1),
+    wanted:
+      object instanceof z.ZodRecord
+        ? `each key to be ${wantedOf(object.keyType as z.ZodType)}`
+        : "another key",
+    got: JSON.stringify(excerpt(String(path.at(-1)))),
   };
 }
 

@@ -84,6 +84,7 @@ describe("every mistake has its line", () => {
   test.each<[string, string, GroupKind, string[]]>([
     ["an unknown word", "host a:1\nhots b:2\n", "group", ['2:1: wanted one of host, replica, f, multicast, got "hots" (did you mean "host"?)']],
     ["no address", "host\n", "group", ["1:5: wanted an address and a port, such as host0:12345 after host, got nothing"]],
+    ["an address that ssh would take for an option", "host -oX:1\n", "group", ["1:6: wanted an address and a port, such as host0:12345, got -oX:1"]],
     ["no port", "host a\n", "group", ["1:6: wanted an address and a port, such as host0:12345, got a"]],
     ["a port out of range", "host a:65536\nhost b:0", "group", ["1:6: wanted a port number from 1 to 65535 after the last colon, got a:65536", "2:6: wanted a port number from 1 to 65535 after the last colon, got b:0"]],
     ["a port by name", "host a:http\n", "group", ["1:6: wanted a port number from 1 to 65535 after the last colon, got a:http"]],

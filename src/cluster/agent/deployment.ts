@@ -1,0 +1,232 @@
+/**
+ * One deployment on a host, with everything that belongs to it: releases, services, lock, guards, audit log.
+ *
+ * Invariant: what it does to instances it does through `HostServices`, which touches no other deployment, and every step may be
+ * repeated: it looks at what is before it changes anything. A crash between two steps leaves a state from which the same
+ * request goes on.
+ */
+import { join } from "node:path";
+import { NxError } from "../../core/errors.ts";
+import type { Clock } from "../../core/seams/clock.ts";
+import type { LinkingDisk } from "../../core/seams/disk.ts";
+import { AuditLog } from "../audit/chain.ts";
+import { HostLock } from "../lock/host-lock.ts";
+import { removeTree } from "../release/files.ts";
+import type { RunProgram } from "../release/incoming.ts";
+import { ReleaseStore } from "../release/store.ts";
+import { Guards } from "../rollout/guards.ts";
+import type { HostServices, ServiceSpec, ServiceStatus } from "../services/services.ts";
+import { deploymentPaths, type DeploymentPaths } from "../topology/layout.ts";
+import { healthOf, processFacts, type AskAdmin } from "./health.ts";
+import type { GuardState, HostFacts, InstanceState, Inventory } from "./messages.ts";
+
+/** A host as its agent sees it: the seams, and what differs between a real one and a test's. */
+export interface HostWorld {
+  disk: LinkingDisk;
+  clock: Clock;
+  run: RunProgram;
+  ask: AskAdmin;
+  facts(workingDirectory: string): Promise<HostFacts>;
+  services(workingDirectory: string, prefix: string): Promise<HostServices>;
+  /** Starts a watcher of guards that outlives this process. */
+  startWatcher(workingDirectory: string, prefix: string): void;
+  /** The executable that this agent is, unless it runs from sources. */
+  ownExecutable: string | undefined;
+}
+
+export class Deployment {
+  readonly workingDirectory: string;
+  readonly prefix: string;
+  readonly paths: DeploymentPaths;
+  readonly store: ReleaseStore;
+  readonly lock: HostLock;
+  readonly guards: Guards;
+  readonly audit: AuditLog;
+  readonly services: HostServices;
+  readonly world: HostWorld;
+
+  private constructor(world: HostWorld, workingDirectory: string, prefix: string, services: HostServices) {
+    const { disk, clock, run, ownExecutable } = world;
+    this.world = world;
+    this.workingDirectory = workingDirectory;
+    this.prefix = prefix;
+    this.services = services;
+    this.paths = deploymentPaths(workingDirectory, prefix);
+    this.store = new ReleaseStore({ disk, run, ownExecutable, workingDirectory, paths: this.paths });
+    this.lock = new HostLock(disk, clock, join(this.paths.root, "lock"));
+    this.guards = new Guards(disk, clock, join(this.paths.root, "guards"));
+    this.audit = new AuditLog(disk, clock, join(this.paths.root, "audit.jsonl"));
+  }
+
+  static async open(world: HostWorld, workingDirectory: string, prefix: string): Promise<Deployment> {
+    const services = await world.services(workingDirectory, prefix);
+    const deployment = new Deployment(world, workingDirectory, prefix, services);
+    // Guards whose watcher is gone, after a reboot for example, must not be forgotten.
+    if ((await deployment.guards.list()).length > 0) world.startWatcher(workingDirectory, prefix);
+    return deployment;
+  }
+
+  async inventory(): Promise<Inventory> {
+    const { releases, foreign } = await this.store.list();
+    const current = await this.store.current();
+    return {
+      facts: await this.world.facts(this.workingDirectory),
+      servicesKind: this.services.kind,
+      lock: await this.lock.state(),
+      releases,
+      foreignReleases: foreign,
+      ...(current !== undefined && { currentRelease: current }),
+      instances: await this.states(),
+      guards: await this.guards.list(),
+      auditHead: await this.audit.head(),
+    };
+  }
+
+  /** Of these instances, or of all that have a link here. */
+  async states(names?: readonly string[]): Promise<InstanceState[]> {
+    const known = await this.store.instances();
+    const services = new Map((await this.services.status()).map((status) => [status.instance, status]));
+    const wanted = names === undefined ? known : known.filter((name) => names.includes(name));
+    return Promise.all(wanted.map((name) => this.#state(name, services.get(name) ?? absent(name))));
+  }
+
+  async state(name: string): Promise<InstanceState> {
+    const [state] = await this.states([name]);
+    if (state !== undefined) return state;
+    throw new NxError("NX_NOT_RUNNING", `${name} is not deployed on this host`);
+  }
+
+  async #state(name: string, service: ServiceStatus): Promise<InstanceState> {
+    const spec = await this.specOf(name);
+    const health =
+      spec === undefined
+        ? { isAlive: false, isReady: false, reasons: ["no release describes it"] }
+        : await healthOf(spec.dataDir, this.world.ask);
+    const active = await this.store.active(name);
+    const facts = service.pid === undefined ? {} : await processFacts(this.world.disk, service.pid);
+    const uptimeMs = (health.stats?.process as { uptimeMs?: number } | undefined)?.uptimeMs;
+    return {
+      service,
+      health,
+      ...(active !== undefined && { activeRelease: active }),
+      ...(facts.release !== undefined && { runningRelease: facts.release }),
+      ...(facts.residentBytes !== undefined && { residentBytes: facts.residentBytes }),
+      ...(typeof uptimeMs === "number" && { uptimeMs }),
+    };
+  }
+
+  /** As its release describes it; a release that somebody made by hand leaves that to the newest of ours. */
+  async specOf(instance: string): Promise<ServiceSpec | undefined> {
+    const active = await this.store.active(instance);
+    const { releases } = await this.store.list();
+    const ordered = releases.toSorted((a, b) => Number(b.id === active) - Number(a.id === active));
+    for (const { services } of ordered) {
+      const spec = services.find((candidate) => candidate.instance === instance);
+      if (spec !== undefined) return spec;
+    }
+    return undefined;
+  }
+
+  /** Points the instance at a release, and makes its service what that release says. */
+  async swap(instance: string, release: string): Promise<string | undefined> {
+    const previous = await this.store.swap(instance, release);
+    await this.#install();
+    return previous;
+  }
+
+  async #install(): Promise<void> {
+    const specs: ServiceSpec[] = [];
+    for (const name of await this.store.instances()) {
+      const spec = await this.specOf(name);
+      if (spec !== undefined) specs.push(spec);
+    }
+    await this.services.install(specs);
+  }
+
+  async start(instances: readonly string[]): Promise<void> {
+    for (const name of instances) await this.services.start(name);
+  }
+
+  async stop(instances: readonly string[]): Promise<void> {
+    for (const name of instances) await this.services.stop(name);
+  }
+
+  /** Without names: everything of this deployment. */
+  async kill(names?: readonly string[]): Promise<string[]> {
+    const all = (await this.services.status()).map(({ instance }) => instance);
+    const wanted = names === undefined ? all : names.filter((name) => all.includes(name));
+    await this.services.kill(wanted);
+    return wanted;
+  }
+
+  async forget(instances: readonly string[]): Promise<void> {
+    for (const name of instances) {
+      await this.services.stop(name).catch(() => undefined);
+      await this.store.forget(name);
+      await this.guards.drop(name);
+    }
+    await this.#install();
+  }
+
+  /** What a guard does when it fires: back to the release before, running. */
+  async undo(guard: GuardState): Promise<void> {
+    const { instance, previous, operation, operator } = guard;
+    const startedAtMs = this.world.clock.monotonicMs();
+    await this.audit.append({
+      operation,
+      operator,
+      action: "guard fires",
+      instance,
+      before: guard.next,
+      ...(previous !== undefined && { after: previous }),
+      result: `the operator was silent for ${guard.silenceMs / 1000} s`,
+    });
+    const result = await this.#goBack(instance, previous).then(
+      () => "ok",
+      (error: Error) => error.message,
+    );
+    const durationMs = this.world.clock.monotonicMs() - startedAtMs;
+    await this.audit.append({
+      operation,
+      operator: "guard",
+      action: "roll back",
+      instance,
+      result,
+      durationMs,
+    });
+  }
+
+  async #goBack(instance: string, previous: string | undefined): Promise<void> {
+    if (previous === undefined) return this.forget([instance]);
+    const { service, runningRelease, activeRelease } = await this.state(instance);
+    const isBack = service.state === "running" && (runningRelease ?? activeRelease) === previous;
+    if (isBack && activeRelease === previous) return;
+    await this.services.stop(instance);
+    await this.swap(instance, previous);
+    await this.services.start(instance);
+  }
+
+  async watchGuards(): Promise<void> {
+    await this.guards.watch((guard) => this.undo(guard));
+  }
+
+  /** Stops and removes everything, data only when asked for. */
+  async destroy(withData: boolean): Promise<string[]> {
+    const { disk } = this.world;
+    const removed: string[] = [];
+    const instances = await this.store.instances();
+    const dataDirs: string[] = [];
+    for (const name of instances) dataDirs.push((await this.specOf(name))?.dataDir ?? "");
+    for (const name of instances.toReversed()) await this.services.stop(name);
+    await this.services.install([]);
+    for (const path of [this.paths.root, ...(withData ? dataDirs.filter((dir) => dir !== "") : [])]) {
+      await removeTree(disk, path);
+      removed.push(path);
+    }
+    return removed;
+  }
+}
+
+function absent(instance: string): ServiceStatus {
+  return { instance, state: "stopped", pid: undefined, restarts: 0, lastEnd: undefined };
+}

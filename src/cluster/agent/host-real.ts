@@ -1,0 +1,130 @@
+/** The host that this process runs on, as its agent sees it. */
+import { arch, cpus, hostname, machine, release, totalmem, userInfo } from "node:os";
+import { buildInfo } from "../../core/build-info.ts";
+import { realClock } from "../../core/seams/clock.ts";
+import type { LinkingDisk } from "../../core/seams/disk.ts";
+import { RealDisk } from "../../core/seams/disk-real.ts";
+import { lockFile } from "../../native/system.ts";
+import type { RunProgram } from "../release/incoming.ts";
+import type { HostServices } from "../services/services.ts";
+import type { HostWorld } from "./deployment.ts";
+import type { ExecProgram } from "./handlers.ts";
+import { askAdmin } from "./health.ts";
+import type { HostFacts } from "./messages.ts";
+
+const OUTPUT_LENGTH_MAX = 64 << 10;
+const CPUINFO_BYTES_MAX = 1 << 20;
+
+/** A program gets no variables of ours: neither those of the operator's session nor what would change Bun's ways. */
+function cleanEnvironment(): Record<string, string> {
+  return { PATH: process.env.PATH ?? "/usr/bin:/bin", HOME: process.env.HOME ?? "/", LANG: "C.UTF-8" };
+}
+
+export const runProgram: RunProgram = async (words) => {
+  try {
+    const child = Bun.spawn([...words], {
+      env: cleanEnvironment(),
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [stdout, stderr] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+    ]);
+    const code = await child.exited;
+    return { status: child.signalCode ?? code, output: `${stdout}${stderr}`.slice(-OUTPUT_LENGTH_MAX) };
+  } catch (error) {
+    // No program at all: another processor's, a missing loader, a file system mounted noexec.
+    return { status: "no start", output: (error as Error).message };
+  }
+};
+
+export const execProgram: ExecProgram = async (words, { workingDirectory, timeoutMs, signal }, onOutput) => {
+  const child = Bun.spawn([...words], {
+    cwd: workingDirectory,
+    env: cleanEnvironment(),
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: timeoutMs,
+    signal,
+  });
+  const pass = async (stream: "stdout" | "stderr") => {
+    for await (const chunk of child[stream]) await onOutput(stream, chunk);
+  };
+  await Promise.all([pass("stdout"), pass("stderr")]);
+  const code = await child.exited;
+  return child.signalCode === null ? { code } : { signal: String(child.signalCode) };
+};
+
+async function hostFacts(disk: LinkingDisk, workingDirectory: string): Promise<HostFacts> {
+  const user = userInfo();
+  return {
+    hostname: hostname(),
+    machine: machine() || arch(),
+    libc: await libcKind(disk),
+    kernel: release(),
+    cpuFlags: await cpuFlags(disk),
+    cpuCount: cpus().length,
+    memoryBytes: totalmem(),
+    freeBytes: await freeBytes(disk, workingDirectory),
+    user: user.username,
+    isRoot: user.uid === 0,
+    nowMs: realClock.nowMs(),
+  };
+}
+
+/** Of the nearest directory that exists. */
+async function freeBytes(disk: LinkingDisk, path: string): Promise<number> {
+  if (path === "/" || (await disk.exists(path))) return (await disk.space(path)).freeBytes;
+  return freeBytes(disk, path.slice(0, path.lastIndexOf("/")) || "/");
+}
+
+async function libcKind(disk: LinkingDisk): Promise<HostFacts["libc"]> {
+  const names = async (directory: string) =>
+    (await disk.exists(directory)) ? (await disk.list(directory)).map(({ name }) => name) : [];
+  const found = [...(await names("/lib")), ...(await names("/lib64"))];
+  if (found.some((name) => name.startsWith("ld-musl-"))) return "musl";
+  if (found.some((name) => name.startsWith("ld-linux"))) return "glibc";
+  return "unknown";
+}
+
+async function cpuFlags(disk: LinkingDisk): Promise<string[]> {
+  if (!(await disk.exists("/proc/cpuinfo"))) return [];
+  const file = await disk.open("/proc/cpuinfo", "read");
+  try {
+    const bytes = new Uint8Array(CPUINFO_BYTES_MAX);
+    const text = new TextDecoder().decode(bytes.subarray(0, await file.read(bytes, 0)));
+    return /^(?:flags|Features)\s*:\s*(.*)$/m.exec(text)?.[1]?.trim().split(/\s+/) ?? [];
+  } finally {
+    await file.close();
+  }
+}
+
+/** `selfCommand`: how this program is called, `[executable]` or the runtime with the entry file. */
+export function realHostWorld(
+  selfCommand: readonly string[],
+  createServices: (workingDirectory: string, prefix: string) => Promise<HostServices>,
+): HostWorld {
+  const disk = new RealDisk(lockFile);
+  return {
+    disk,
+    clock: realClock,
+    run: runProgram,
+    ask: askAdmin,
+    facts: (workingDirectory) => hostFacts(disk, workingDirectory),
+    services: createServices,
+    startWatcher(workingDirectory, prefix) {
+      // In a session of its own, so that the end of ours does not end it.
+      const words = ["agent", "--watch-guards", "--working-directory", workingDirectory, "--prefix", prefix];
+      Bun.spawn([...selfCommand, ...words], {
+        cwd: "/",
+        env: cleanEnvironment(),
+        stdio: ["ignore", "ignore", "ignore"],
+        detached: true,
+      }).unref();
+    },
+    ownExecutable: buildInfo.isCompiled ? process.execPath : undefined,
+  };
+}

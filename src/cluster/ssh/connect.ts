@@ -1,0 +1,192 @@
+/**
+ * A conversation with the agent of a host: a child of this process for the operator's own machine, ssh for all others.
+ *
+ * Invariant: whoever gets an `AgentClient` talks to an agent of the same protocol, in the wanted deployment, on a host whose
+ * key was checked. A host without an agent, or with one of another protocol, is given this executable first, if the caller
+ * allows it and the executable can run there.
+ */
+import { errnoOf, NxError } from "../../core/errors.ts";
+import { AgentClient } from "../agent/client.ts";
+import { AGENT_PROTOCOL } from "../agent/messages.ts";
+import type { Host } from "../topology/types.ts";
+import { bootAnswer, bootInput, REMOTE_COMMAND, type BootAnswer } from "./bootstrap.ts";
+import { spawnStream, type ChildStream } from "./child.ts";
+import { sshCommand, type SshAccess } from "./command.ts";
+import { failureOf, SSH_FAILED, sshError } from "./failures.ts";
+import { introduce, pinnedHostsFile, type ConfirmKeys, type HostKeyOptions } from "./host-keys.ts";
+
+/** The executable that a host without agent is given. */
+export interface AgentExecutable {
+  sha256: string;
+  /** gzip stream of the whole, in pieces. */
+  compressed(): Promise<AsyncIterable<Uint8Array> | Iterable<Uint8Array>>;
+  /** Why it cannot run on such a host; undefined when it can. */
+  whyUnfit(machine: string, libc: string): string | undefined;
+}
+
+export interface ConnectOptions extends HostKeyOptions {
+  prefix: string;
+  /** The agent on this machine: `[executable, "agent", "--stdio"]`. */
+  localAgent: readonly string[];
+  /** Given to hosts that have no agent; without it they are refused with NX_NOT_RUNNING. */
+  executable?: AgentExecutable;
+  confirmKeys?: ConfirmKeys;
+  /** One sentence about what takes long. */
+  onProgress?(host: string, text: string): void;
+}
+
+/** Throws NX_HOST_UNREACHABLE, NX_HOST_KEY_UNKNOWN, NX_HOST_KEY_CHANGED, NX_HOST_DENIED, NX_EXECUTABLE_UNFIT and others. */
+export async function connectAgent(host: Host, options: ConnectOptions): Promise<AgentClient> {
+  if (host.access.kind === "local") {
+    const client = clientOf(host.name, spawnStream(options.localAgent, options.environment));
+    return greet(client, host, options);
+  }
+  const door = await openDoor(host, host.access, options);
+  for (let attempt = 1; ; attempt++) {
+    const child = door.run();
+    await child.write(bootInput(host.workingDirectory, { task: "agent" })).catch(() => undefined);
+    const client = clientOf(host.name, child);
+    try {
+      return await greet(client, host, options);
+    } catch (error) {
+      client.close();
+      const reason = await whyNoAgent(host, error);
+      if (reason === undefined || attempt > 1) throw error;
+      if (reason.kind === "key-unknown") await introduce(host, host.access, options, options.confirmKeys);
+      else await install(host, door, reason.answer, options);
+    }
+  }
+}
+
+interface Door {
+  run(): ChildStream;
+}
+
+async function openDoor(host: Host, access: SshAccess, options: ConnectOptions): Promise<Door> {
+  const knownHostsFile =
+    host.hostKeys.length === 0 ? undefined : await pinnedHostsFile(host, access, options);
+  const command = sshCommand(access, options.settings, REMOTE_COMMAND, {
+    ...(knownHostsFile !== undefined && { knownHostsFile }),
+  });
+  return { run: () => spawnStream(command, options.environment) };
+}
+
+/** Ended without an agent having answered: the script's words, or undefined for an agent of another protocol. */
+class NoAgent extends Error {
+  readonly answer: BootAnswer | undefined;
+
+  constructor(answer: BootAnswer | undefined) {
+    super("there is no agent");
+    this.answer = answer;
+  }
+}
+
+function clientOf(host: string, child: ChildStream): AgentClient {
+  return new AgentClient(host, child, async (noise) => {
+    const status = await child.exited;
+    const answer = bootAnswer(noise);
+    if (answer !== undefined) return new NoAgent(answer);
+    const stderr = child.stderr();
+    if (status === SSH_FAILED && noise.trim() === "") return sshError(host, stderr);
+    const words = [stderr.split("\n").at(-1), noise.trim().slice(0, 200)].filter(Boolean).join("; ");
+    return new NxError(
+      "NX_HOST_LOST",
+      `${host}: the connection ended (${status})${words === "" ? "" : `: ${words}`}`,
+      {
+        hint: "the same command finds out what was done and goes on",
+      },
+    );
+  });
+}
+
+async function greet(client: AgentClient, host: Host, options: ConnectOptions): Promise<AgentClient> {
+  const { workingDirectory } = host;
+  const question = { protocol: AGENT_PROTOCOL, workingDirectory, prefix: options.prefix };
+  let protocol: number;
+  try {
+    protocol = (await client.call("hello", question)).result.protocol;
+  } catch (error) {
+    // A lost connection may have been no agent at all: the reason of its end says so.
+    const end = client.isOpen ? undefined : await client.ended;
+    throw end instanceof NoAgent ? end : error;
+  }
+  if (protocol === AGENT_PROTOCOL) return client;
+  throw new NoAgent(undefined);
+}
+
+type Obstacle = { kind: "key-unknown" } | { kind: "no-agent"; answer: BootAnswer | undefined };
+
+/** What stands between us and an agent, if it can be removed. */
+async function whyNoAgent(host: Host, error: unknown): Promise<Obstacle | undefined> {
+  if (error instanceof NoAgent) return { kind: "no-agent", answer: error.answer };
+  if (!(error instanceof NxError)) return undefined;
+  if (error.code === "NX_HOST_KEY_UNKNOWN" && host.hostKeys.length === 0) return { kind: "key-unknown" };
+  if (error.code === "NX_AGENT_PROTOCOL") return { kind: "no-agent", answer: undefined };
+  return undefined;
+}
+
+async function install(
+  host: Host,
+  door: Door,
+  answer: BootAnswer | undefined,
+  { executable, onProgress }: ConnectOptions,
+): Promise<void> {
+  if (executable === undefined) {
+    throw new NxError("NX_NOT_RUNNING", `${host.name}: nothing is deployed in ${host.workingDirectory}`, {
+      hint: "`node-x deploy` brings the executable there",
+    });
+  }
+  if (answer?.kind === "missing") {
+    const reason = executable.whyUnfit(answer.machine, answer.libc);
+    if (reason !== undefined) throw unfit(host.name, reason);
+  }
+  onProgress?.(host.name, "sending the executable for the first time");
+  const child = door.run();
+  try {
+    await child.write(bootInput(host.workingDirectory, { task: "install", sha256: executable.sha256 }));
+    for await (const piece of await executable.compressed()) await child.write(piece);
+  } catch (error) {
+    if (errnoOf(error) === undefined && !(error instanceof TypeError)) throw error;
+    // The far end hung up; what it said tells why.
+  }
+  child.close();
+  const said = await new Response(child.incoming as ReadableStream<Uint8Array>).text();
+  const status = await child.exited;
+  checkInstalled(host, bootAnswer(said), status, child.stderr());
+}
+
+function checkInstalled(
+  host: Host,
+  answer: BootAnswer | undefined,
+  status: number | string,
+  stderr: string,
+): void {
+  switch (answer?.kind) {
+    case "installed":
+      return;
+    case "damaged":
+      throw new NxError("NX_UPLOAD_DAMAGED", `${host.name}: the executable did not arrive whole`);
+    case "unfit":
+      throw unfit(host.name, answer.reason);
+    case "failed":
+      if (/No space left|quota/.test(stderr)) {
+        throw new NxError("NX_DISK_FULL", `${host.name}: ${answer.reason}`, {
+          hint: `free space below ${host.workingDirectory}; nothing was replaced`,
+        });
+      }
+      throw new NxError(
+        "NX_DISK_FAILED",
+        `${host.name}: ${answer.reason} (${stderr.split("\n").at(-1) ?? ""})`,
+      );
+    default:
+      throw failureOf(stderr) === "unreachable" && status !== SSH_FAILED
+        ? new NxError("NX_HOST_LOST", `${host.name}: the upload ended (${status}): ${stderr}`)
+        : sshError(host.name, stderr);
+  }
+}
+
+function unfit(host: string, reason: string): NxError {
+  return new NxError("NX_EXECUTABLE_UNFIT", `${host}: the executable cannot run there: ${reason}`, {
+    hint: "build node-x for this processor and C library and name it with DIAMOND_SRC_DIR or --executable",
+  });
+}
