@@ -69,6 +69,8 @@ static void add_write(nx_log_reader *reader, const nx_diff_record *write) {
   }
   reader->writes[reader->count++] = *write;
   reader->state.writes += 1;
+  reader->state.normal_writes += write->kind == NX_KIND_NORMAL;
+  reader->state.discard_writes += write->kind == NX_KIND_DISCARD;
   uint64_t end = write->address + write->blocks;
   if (end > reader->state.end_blocks) reader->state.end_blocks = end;
 }

@@ -38,6 +38,7 @@ typedef struct {
   uint64_t normal_blocks, zero_blocks, discard_blocks, padding_physical;
   uint64_t end_blocks;                /* behind the last block that is written to */
   uint64_t out_offset;
+  uint64_t normal_writes, discard_writes; /* the others are zero */
   uint8_t uuid[16];
 } nx_log_state;
 

@@ -45,8 +45,10 @@ const S = {
   paddingPhysical: 13,
   endBlocks: 14,
   outOffset: 15,
-  uuid: 16,
-  count: 18,
+  normalWrites: 16,
+  discardWrites: 17,
+  uuid: 18,
+  count: 20,
 } as const;
 
 const phases = ["fileHeader", "packHeader", "data", "ended", "failed"] as const;
@@ -59,6 +61,8 @@ export interface LogCounts {
   packs: number;
   /** Zero writes and discards count, padding does not. */
   writes: number;
+  normalWrites: number;
+  discardWrites: number;
   normalBlocks: number;
   zeroBlocks: number;
   discardBlocks: number;
@@ -197,6 +201,8 @@ export class LogReader {
     return {
       packs: this.#number(S.packs),
       writes: this.#number(S.writes),
+      normalWrites: this.#number(S.normalWrites),
+      discardWrites: this.#number(S.discardWrites),
       normalBlocks: this.#number(S.normalBlocks),
       zeroBlocks: this.#number(S.zeroBlocks),
       discardBlocks: this.#number(S.discardBlocks),

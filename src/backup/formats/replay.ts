@@ -20,6 +20,8 @@ export interface Replayed {
   /** Writes of which something was left to write, and the others. */
   visible: number;
   overwritten: number;
+  /** Blocks that were written to. */
+  visibleBlocks: number;
 }
 
 export async function replayLog(
@@ -33,10 +35,13 @@ export async function replayLog(
   const [runs, data] = [new OwnedBuffer(), new OwnedBuffer()];
   let gathered = 0;
   let visible = 0;
+  let visibleBlocks = 0;
   const flush = async () => {
     visible += reader.runs(runs, data);
     gathered = reader.counts.writes;
-    await writeRuns(image, { runs: runsOf(runs.view()), data: data.view() }, rule);
+    const stretches = runsOf(runs.view());
+    for (const { blocks } of stretches) visibleBlocks += blocks;
+    await writeRuns(image, { runs: stretches, data: data.view() }, rule);
     onProgress?.(reader.lsid);
   };
   try {
@@ -48,7 +53,7 @@ export async function replayLog(
     assertEnded(name, reader);
     await flush();
     const { firstLsid, lsid: endLsid, counts } = reader;
-    return { firstLsid, endLsid, counts, visible, overwritten: counts.writes - visible };
+    return { firstLsid, endLsid, counts, visible, overwritten: counts.writes - visible, visibleBlocks };
   } finally {
     reader.free();
     runs.free();
