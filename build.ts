@@ -116,6 +116,7 @@ const staticLibraries = [
   { archive: "liblzma.a", package: "liblzma-dev" },
   { archive: "liblz4.a", package: "liblz4-dev" },
   { archive: "libsnappy.a", package: "libsnappy-dev" },
+  { archive: "libzstd.a", package: "libzstd-dev" },
   { archive: "libpcre2-8.a", package: "libpcre2-dev" },
 ];
 

@@ -8,4 +8,5 @@ import type { VerbTable } from "./core/verb.ts";
 export const familyVerbs: VerbTable = {
   store: async () => (await import("./channels/cli/store.ts")).storeVerb,
   tcm: async () => (await import("./channels/cli/tcm.ts")).tcmVerb,
+  walb: async () => (await import("./backup/cli/walb.ts")).walbVerb,
 };

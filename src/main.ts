@@ -12,9 +12,9 @@ import { buildInfo } from "./core/build-info.ts";
 import { errnoOf, NxError } from "./core/errors.ts";
 import type { Output } from "./cli/verb.ts";
 
-/** Writes all of `text`, whatever the kernel takes at a time; returns the errno that stopped it. */
-function writeFully(fd: number, text: string): string | undefined {
-  const bytes = Buffer.from(text);
+/** Writes all of it, whatever the kernel takes at a time; returns the errno that stopped it. */
+function writeFully(fd: number, text: string | Uint8Array): string | undefined {
+  const bytes = typeof text === "string" ? Buffer.from(text) : text;
   for (let written = 0; written < bytes.byteLength;) {
     try {
       written += writeSync(fd, bytes, written);
@@ -28,11 +28,11 @@ function writeFully(fd: number, text: string): string | undefined {
   return undefined;
 }
 
-function describe(stream: NodeJS.WriteStream): Omit<Output, "write"> {
+function describe(stream: NodeJS.WriteStream): Omit<Output, "write" | "writeBytes"> {
   return { isTty: stream.isTTY === true, columns: stream.columns };
 }
 
-function writeOut(text: string): void {
+function writeOut(text: string | Uint8Array): void {
   const errno = writeFully(1, text);
   // The reader of a pipe went away (`node-x roles | head -1`): it has what it wanted.
   if (errno === "EPIPE") process.exit(0);
@@ -62,7 +62,11 @@ const words = process.argv.slice(2);
 const surroundings = {
   environment: process.env,
   workingDirectory: process.cwd(),
-  stdout: { ...describe(process.stdout), write: writeOut },
+  stdout: {
+    ...describe(process.stdout),
+    write: writeOut,
+    writeBytes: async (bytes: Uint8Array) => writeOut(bytes),
+  },
   stderr: { ...describe(process.stderr), write: writeError },
   stdin: () => Bun.stdin.stream(),
 };

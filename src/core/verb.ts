@@ -9,6 +9,8 @@ import { defineCommand, type ArgDef, type ArgsDef, type CommandDef, type ParsedA
 /** Where a verb writes, and what it may know about that place. */
 export interface Output {
   write(text: string): void;
+  /** Writes bytes as they are; missing where there is no place for them. Resolves when they were taken. */
+  writeBytes?(bytes: Uint8Array): Promise<void>;
   isTty: boolean;
   /** Width of the terminal in cells; undefined when there is none. */
   columns: number | undefined;

@@ -9,6 +9,8 @@ export interface CliResult {
   code: number;
   stdout: string;
   stderr: string;
+  /** What was written as bytes. */
+  bytes?: Buffer;
 }
 
 export interface CliOptions {
@@ -23,9 +25,13 @@ async function* pieces(of: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> 
   for (const piece of of) yield Buffer.from(piece as string);
 }
 
-function recorder(isTty: boolean): Output & { text: string } {
+function recorder(isTty: boolean): Output & { text: string; parts: Uint8Array[] } {
   return {
     text: "",
+    parts: [],
+    async writeBytes(bytes) {
+      this.parts.push(bytes.slice());
+    },
     isTty,
     columns: isTty ? 100 : undefined,
     write(text) {
@@ -45,7 +51,12 @@ export async function cli(words: string[], options: CliOptions = {}): Promise<Cl
     ...(options.stdin !== undefined && { stdin: () => pieces(options.stdin ?? []) }),
   };
   const code = await runCommandLine(words, surroundings);
-  return { code, stdout: stdout.text, stderr: stderr.text };
+  return {
+    code,
+    stdout: stdout.text,
+    stderr: stderr.text,
+    ...(stdout.parts.length > 0 && { bytes: Buffer.concat(stdout.parts) }),
+  };
 }
 
 export function temporaryDirectory(): { path: string; remove(): void } {

@@ -1,0 +1,157 @@
+/**
+ * Where tools read from and write to: files by position, pipes in order, and a spool for what must be read again.
+ *
+ * Invariant: nothing here holds more than one chunk, but for the spool's first part.
+ */
+import { join } from "node:path";
+import { NxError } from "../../core/errors.ts";
+import type { Disk, DiskFile } from "../../core/seams/disk.ts";
+import type { Random } from "../../core/seams/random.ts";
+
+/** Bytes by position. A pipe has no end that is known before: its `bytes` is the largest number. */
+export interface ByteSource {
+  /** For messages. */
+  name: string;
+  bytes: number;
+  /** Fills `target` from `offset` on; fewer only at the end. */
+  read(target: Uint8Array, offset: number): Promise<number>;
+}
+
+/** Takes bytes in order; they are only valid during the call. */
+export interface ByteSink {
+  append(bytes: Uint8Array): Promise<void>;
+}
+
+export const CHUNK_BYTES = 1 << 20;
+
+export function fileSource(name: string, file: DiskFile, bytes: number): ByteSource {
+  return { name, bytes, read: (target, offset) => file.read(target, offset) };
+}
+
+/** A pipe as a source that is read from front to back; what is skipped is gone. */
+export function pipeSource(name: string, pipe: AsyncIterable<Uint8Array>): ByteSource {
+  const iterator = pipe[Symbol.asyncIterator]();
+  let chunk: Uint8Array = new Uint8Array(0);
+  let position = 0;
+  return {
+    name,
+    bytes: Number.MAX_SAFE_INTEGER,
+    async read(target, offset) {
+      if (offset < position) {
+        throw new NxError("NX_USAGE", `${name} must be read in another order than it comes`, {
+          hint: "give a file instead of a pipe: an indexed diff ends with what must be read first",
+        });
+      }
+      let done = 0;
+      while (done < target.byteLength) {
+        if (chunk.byteLength === 0) {
+          const next = await iterator.next();
+          if (next.done === true) break;
+          chunk = next.value;
+          continue;
+        }
+        if (position < offset) {
+          const skipped = Math.min(offset - position, chunk.byteLength);
+          chunk = chunk.subarray(skipped);
+          position += skipped;
+          continue;
+        }
+        const part = chunk.subarray(0, target.byteLength - done);
+        target.set(part, done);
+        chunk = chunk.subarray(part.byteLength);
+        done += part.byteLength;
+        position += part.byteLength;
+      }
+      return done;
+    },
+  };
+}
+
+/** The chunks of a source from `from` on. Each is only valid until the next. */
+export async function* chunksOf(source: ByteSource, from = 0, to = source.bytes): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(Math.max(1, Math.min(CHUNK_BYTES, to - from)));
+  for (let offset = from; offset < to;) {
+    const target = buffer.subarray(0, Math.min(buffer.byteLength, to - offset));
+    const count = await source.read(target, offset);
+    if (count === 0) return;
+    yield target.subarray(0, count);
+    offset += count;
+  }
+}
+
+/** A file that is written from front to back. */
+export class FileSink implements ByteSink {
+  readonly #file: DiskFile;
+  written: number;
+
+  constructor(file: DiskFile, from = 0) {
+    this.#file = file;
+    this.written = from;
+  }
+
+  async append(bytes: Uint8Array): Promise<void> {
+    await this.#file.write(bytes, this.written);
+    this.written += bytes.byteLength;
+  }
+}
+
+/** In memory up to this, then in a file. */
+const SPOOL_MEMORY_BYTES = 48 << 20;
+
+/** Bytes that are written once and then read by position: in memory while they are few, then in a nameless file. */
+export class Spool implements ByteSink {
+  readonly #disk: Disk;
+  readonly #path: string;
+  #parts: Uint8Array[] = [];
+  #file: DiskFile | undefined;
+  #bytes = 0;
+
+  constructor(disk: Disk, random: Random, directory: string) {
+    this.#disk = disk;
+    this.#path = join(directory, `tmp${Buffer.from(random.bytes(6)).toString("hex")}`);
+  }
+
+  async append(bytes: Uint8Array): Promise<void> {
+    if (this.#file === undefined && this.#bytes + bytes.byteLength > SPOOL_MEMORY_BYTES)
+      await this.#moveToFile();
+    if (this.#file === undefined) this.#parts.push(bytes.slice());
+    else await this.#file.write(bytes, this.#bytes);
+    this.#bytes += bytes.byteLength;
+  }
+
+  async #moveToFile(): Promise<void> {
+    this.#file = await this.#disk.open(this.#path, "exclusive");
+    // Without a name it goes with the process, however that ends.
+    await this.#disk.remove(this.#path);
+    let offset = 0;
+    for (const part of this.#parts.splice(0)) {
+      await this.#file.write(part, offset);
+      offset += part.byteLength;
+    }
+  }
+
+  source(name: string): ByteSource {
+    if (this.#file !== undefined) return fileSource(name, this.#file, this.#bytes);
+    const whole =
+      this.#parts.length === 1 ? (this.#parts[0] as Uint8Array) : Buffer.concat(this.#parts.splice(0));
+    this.#parts = [whole];
+    return memorySource(name, whole);
+  }
+
+  async close(): Promise<void> {
+    this.#parts = [];
+    await this.#file?.close();
+  }
+}
+
+export function memorySource(name: string, content: Uint8Array): ByteSource {
+  return {
+    name,
+    bytes: content.byteLength,
+    async read(target, offset) {
+      const part = content.subarray(Math.min(offset, content.byteLength), offset + target.byteLength);
+      target.set(part);
+      return part.byteLength;
+    },
+  };
+}

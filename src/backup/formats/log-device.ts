@@ -1,0 +1,158 @@
+/**
+ * Log devices: a super block and a ring of physical blocks in which each lsid has its place.
+ *
+ *   byte 4096, one physical block, the super block:
+ *   offset  bytes  field
+ *        0      2  type = 1                 24     16  uuid of the log history
+ *        2      2  version = 2              40     32  name, ended by a zero byte
+ *        4      4  checksum, salt 0         72      8  physical blocks of the ring
+ *        8      4  512                      80      8  oldest lsid
+ *       12      4  physical block bytes     88      8  written lsid
+ *       16      4  metadata blocks = 0      96      8  blocks of 512 of the data device
+ *       20      4  salt
+ *   The physical block behind it is unused; the ring follows. lsid L lies at ring start + (L mod ring blocks).
+ *
+ * Invariant: nothing is written before the super block was found sound, and its checksum is really compared.
+ */
+import { NxError } from "../../core/errors.ts";
+import type { DiskFile } from "../../core/seams/disk.ts";
+import { saltedChecksum } from "../../native/blocks.ts";
+import { BLOCK_BYTES } from "./units.ts";
+
+export const SUPER_OFFSET = 4096;
+
+export interface SuperBlock {
+  checksum: number;
+  physicalBytes: number;
+  metadataBlocks: number;
+  salt: number;
+  uuid: Uint8Array;
+  name: string;
+  /** Physical blocks. */
+  ringBlocks: bigint;
+  oldestLsid: bigint;
+  writtenLsid: bigint;
+  /** Blocks of 512 bytes of the data device. */
+  deviceBlocks: bigint;
+}
+
+/** Physical block number at which the ring begins. */
+export const ringStart = (physicalBytes: number): number => SUPER_OFFSET / physicalBytes + 2;
+
+export function encodeSuperBlock(block: Omit<SuperBlock, "checksum">): Uint8Array {
+  const bytes = new Uint8Array(block.physicalBytes);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, 1, true);
+  view.setUint16(2, 2, true);
+  view.setUint32(8, BLOCK_BYTES, true);
+  view.setUint32(12, block.physicalBytes, true);
+  view.setUint32(16, block.metadataBlocks, true);
+  view.setUint32(20, block.salt, true);
+  bytes.set(block.uuid, 24);
+  bytes.set(Buffer.from(block.name).subarray(0, 31), 40);
+  view.setBigUint64(72, block.ringBlocks, true);
+  view.setBigUint64(80, block.oldestLsid, true);
+  view.setBigUint64(88, block.writtenLsid, true);
+  view.setBigUint64(96, block.deviceBlocks, true);
+  view.setUint32(4, saltedChecksum(bytes), true);
+  return bytes;
+}
+
+/** Undefined when it is no super block. */
+export function decodeSuperBlock(bytes: Uint8Array): SuperBlock | undefined {
+  if (bytes.byteLength < BLOCK_BYTES) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const physicalBytes = view.getUint32(12, true);
+  if (
+    view.getUint16(0, true) !== 1 ||
+    view.getUint16(2, true) !== 2 ||
+    view.getUint32(8, true) !== BLOCK_BYTES
+  )
+    return undefined;
+  if ((physicalBytes !== 512 && physicalBytes !== 4096) || bytes.byteLength < physicalBytes) return undefined;
+  if (saltedChecksum(bytes.subarray(0, physicalBytes)) !== 0) return undefined;
+  const name = bytes.subarray(40, 72);
+  const end = name.indexOf(0);
+  return {
+    checksum: view.getUint32(4, true),
+    physicalBytes,
+    metadataBlocks: view.getUint32(16, true),
+    salt: view.getUint32(20, true),
+    uuid: bytes.slice(24, 40),
+    name: Buffer.from(name.subarray(0, end < 0 ? 32 : end)).toString(),
+    ringBlocks: view.getBigUint64(72, true),
+    oldestLsid: view.getBigUint64(80, true),
+    writtenLsid: view.getBigUint64(88, true),
+    deviceBlocks: view.getBigUint64(96, true),
+  };
+}
+
+/** An open log device. */
+export class LogDevice {
+  readonly #file: DiskFile;
+  superBlock: SuperBlock;
+
+  /** Throws NX_DATA_CORRUPT when the super block is not sound. */
+  static async open(name: string, file: DiskFile): Promise<LogDevice> {
+    const bytes = new Uint8Array(4096);
+    await file.read(bytes, SUPER_OFFSET);
+    const superBlock = decodeSuperBlock(bytes);
+    if (superBlock === undefined || superBlock.ringBlocks === 0n) {
+      throw new NxError("NX_DATA_CORRUPT", `${name}: super block is invalid.`, {
+        hint: "`node-x walb ldev format` makes a log device",
+      });
+    }
+    return new LogDevice(file, superBlock);
+  }
+
+  private constructor(file: DiskFile, superBlock: SuperBlock) {
+    this.#file = file;
+    this.superBlock = superBlock;
+  }
+
+  get physicalBytes(): number {
+    return this.superBlock.physicalBytes;
+  }
+
+  /** Calls `part` for each stretch of the ring that [lsid, lsid + blocks) covers. */
+  async #each(
+    lsid: bigint,
+    blocks: number,
+    part: (offset: number, from: number, to: number) => Promise<void>,
+  ) {
+    const { ringBlocks } = this.superBlock;
+    for (let done = 0; done < blocks;) {
+      const place = (lsid + BigInt(done)) % ringBlocks;
+      const count = Math.min(blocks - done, Number(ringBlocks - place));
+      const offset = (ringStart(this.physicalBytes) + Number(place)) * this.physicalBytes;
+      await part(offset, done * this.physicalBytes, (done + count) * this.physicalBytes);
+      done += count;
+    }
+  }
+
+  /** Reads `blocks` physical blocks; zeros where the file is shorter. */
+  async read(lsid: bigint, blocks: number): Promise<Uint8Array> {
+    const bytes = new Uint8Array(blocks * this.physicalBytes);
+    await this.#each(lsid, blocks, async (offset, from, to) => {
+      await this.#file.read(bytes.subarray(from, to), offset);
+    });
+    return bytes;
+  }
+
+  /** Writes whole physical blocks. */
+  async write(lsid: bigint, bytes: Uint8Array): Promise<void> {
+    await this.#each(lsid, bytes.byteLength / this.physicalBytes, (offset, from, to) =>
+      this.#file.write(bytes.subarray(from, to), offset),
+    );
+  }
+
+  async writeSuperBlock(superBlock: Omit<SuperBlock, "checksum">): Promise<void> {
+    const bytes = encodeSuperBlock(superBlock);
+    await this.#file.write(bytes, SUPER_OFFSET);
+    this.superBlock = decodeSuperBlock(bytes) as SuperBlock;
+  }
+
+  sync(): Promise<void> {
+    return this.#file.sync();
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * The second checksum of a file: CRC-32C of each chunk, in a file of its own beside it, because the checksum inside the
+ * WalB formats does not see the order of words.
+ *
+ *   offset  bytes  field
+ *        0      8  "NXCRC32C"
+ *        8      4  version = 1
+ *       12      4  bytes of a chunk
+ *       16      8  bytes of the file
+ *       24  4 each  CRC-32C of each chunk, in order
+ *      end      4  CRC-32C of everything before
+ *
+ * Invariant: a side file is written and synced before the file it belongs to takes its name, so a file without one came
+ * from elsewhere. It tells where damage is, to the chunk.
+ */
+import { crc32c } from "../../native/crc32c.ts";
+import type { ByteSource } from "./bytes.ts";
+
+const MAGIC = "NXCRC32C";
+const HEADER_BYTES = 24;
+export const SIDE_CHUNK_BYTES = 1 << 20;
+
+/** Gathers the checksums while a file is written from front to back. */
+export class SideSums {
+  readonly #sums: number[] = [];
+  #sum = 0;
+  #inChunk = 0;
+  bytes = 0;
+
+  add(bytes: Uint8Array): void {
+    this.bytes += bytes.byteLength;
+    for (let at = 0; at < bytes.byteLength;) {
+      const part = bytes.subarray(at, at + SIDE_CHUNK_BYTES - this.#inChunk);
+      this.#sum = crc32c(part, this.#sum);
+      this.#inChunk += part.byteLength;
+      at += part.byteLength;
+      if (this.#inChunk === SIDE_CHUNK_BYTES) this.#close();
+    }
+  }
+
+  #close(): void {
+    this.#sums.push(this.#sum);
+    this.#sum = 0;
+    this.#inChunk = 0;
+  }
+
+  /** The side file. */
+  encode(): Uint8Array {
+    if (this.#inChunk > 0) this.#close();
+    const bytes = new Uint8Array(HEADER_BYTES + this.#sums.length * 4 + 4);
+    const view = new DataView(bytes.buffer);
+    bytes.set(Buffer.from(MAGIC));
+    view.setUint32(8, 1, true);
+    view.setUint32(12, SIDE_CHUNK_BYTES, true);
+    view.setBigUint64(16, BigInt(this.bytes), true);
+    this.#sums.forEach((sum, index) => view.setUint32(HEADER_BYTES + index * 4, sum, true));
+    view.setUint32(bytes.byteLength - 4, crc32c(bytes.subarray(0, -4)), true);
+    return bytes;
+  }
+}
+
+/** What a comparison with the side file found: nothing, damage from this byte of the file on, or of the side file. */
+export type SideFinding = { at: "file"; offset: number } | { at: "side" } | undefined;
+
+/** Compares a file with its side file, from the first byte to the last. */
+export async function compareWithSide(file: ByteSource, side: Uint8Array): Promise<SideFinding> {
+  const view = new DataView(side.buffer, side.byteOffset, side.byteLength);
+  const count = (side.byteLength - HEADER_BYTES - 4) / 4;
+  const isSound =
+    Number.isInteger(count) &&
+    count >= 0 &&
+    Buffer.from(side.subarray(0, 8)).toString() === MAGIC &&
+    view.getUint32(8, true) === 1 &&
+    view.getUint32(12, true) === SIDE_CHUNK_BYTES &&
+    view.getUint32(side.byteLength - 4, true) === crc32c(side.subarray(0, -4));
+  if (!isSound) return { at: "side" };
+  if (Number(view.getBigUint64(16, true)) !== file.bytes) return { at: "file", offset: file.bytes };
+  const buffer = new Uint8Array(Math.min(SIDE_CHUNK_BYTES, Math.max(1, file.bytes)));
+  for (let index = 0; index < count; index++) {
+    const offset = index * SIDE_CHUNK_BYTES;
+    const read = await file.read(
+      buffer.subarray(0, Math.min(buffer.byteLength, file.bytes - offset)),
+      offset,
+    );
+    if (crc32c(buffer.subarray(0, read)) !== view.getUint32(HEADER_BYTES + index * 4, true))
+      return { at: "file", offset };
+  }
+  return undefined;
+}
