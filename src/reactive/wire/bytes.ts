@@ -70,6 +70,14 @@ export class ByteWriter {
     return this;
   }
 
+  /** Signed; wraps at 64 bits. */
+  i64(value: bigint): this {
+    this.#room(8);
+    this.#view.setBigInt64(this.#length, value, true);
+    this.#length += 8;
+    return this;
+  }
+
   f64(value: number): this {
     this.#room(8);
     this.#view.setFloat64(this.#length, value, true);
@@ -148,6 +156,10 @@ export class ByteReader {
     const value = this.#view.getUint32(at + 4, true) * TWO_32 + this.#view.getUint32(at, true);
     if (!Number.isSafeInteger(value)) throw new WireError("a number is beyond 2^53");
     return value;
+  }
+
+  i64(): bigint {
+    return this.#view.getBigInt64(this.#take(8), true);
   }
 
   f64(): number {

@@ -1,0 +1,253 @@
+/** The store of versions against its model: any writes in any order, reads at any time, collecting, dumps, ranges. */
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { type Part, ValueType, Versions } from "../../../src/native/versions.ts";
+import {
+  compareBytes,
+  decodeOperations,
+  decodeValue,
+  elementPart,
+  encodeOperations,
+  encodeValue,
+  fieldPart,
+  indexPart,
+  type Operation,
+  wholePart,
+} from "../../../src/reactive/shard/operations.ts";
+import { VersionsModel } from "../../../src/reactive/shard/versions-model.ts";
+import { ByteReader } from "../../../src/reactive/wire/bytes.ts";
+
+const bytes = (text: string) => new Uint8Array(Buffer.from(text));
+const word = fc.constantFrom("", "a", "ab", "b", "é", "long".repeat(30)).map(bytes);
+const value = fc.oneof(
+  word.map((each) => ({ type: "bytes" as const, bytes: each })),
+  fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map((count) => ({ type: "counter" as const, count })),
+  fc.array(word, { maxLength: 4 }).map((elements) => ({ type: "list" as const, elements })),
+  fc.array(word, { maxLength: 4 }).map((elements) => ({ type: "set" as const, elements })),
+  fc.array(fc.tuple(word, word), { maxLength: 4 }).map((entries) => ({ type: "map" as const, entries })),
+);
+const operation: fc.Arbitrary<Operation> = fc.oneof(
+  value.map((each) => ({ kind: "put" as const, value: each })),
+  fc.constant({ kind: "delete" as const }),
+  fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map((amount) => ({ kind: "add" as const, amount })),
+  word.map((element) => ({ kind: "append" as const, element })),
+  fc.record({ kind: fc.constant("setIndex" as const), index: fc.nat(4), element: word }),
+  word.map((element) => ({ kind: "insert" as const, element })),
+  word.map((element) => ({ kind: "remove" as const, element })),
+  fc.record({ kind: fc.constant("mapSet" as const), field: word, value: word }),
+  word.map((field) => ({ kind: "mapDelete" as const, field })),
+);
+const part: fc.Arbitrary<Part> = fc.oneof(
+  fc.constant(wholePart),
+  fc.nat(4).map(indexPart),
+  word.map(elementPart),
+  word.map(fieldPart),
+);
+const key = fc.constantFrom("k", "k1", "k2", "l").map(bytes);
+const timestamp = fc.integer({ min: 1, max: 40 });
+
+const step = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant("write" as const),
+      key,
+      timestamp,
+      operations: fc.array(operation, { minLength: 1, maxLength: 3 }),
+    }),
+  },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("read" as const), key, timestamp }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("changed" as const),
+      key,
+      part,
+      timestamp,
+      wasPresent: fc.boolean(),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("collect" as const), timestamp, keysMax: fc.nat(3) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("reload" as const), chunkBytes: fc.nat(60) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant("scan" as const), timestamp, from: key, count: fc.nat(3) }),
+  },
+);
+type Step = typeof step extends fc.Arbitrary<infer Each> ? Each : never;
+
+/** Reads everything that a scan in steps of `count` keys gives. */
+function scanAll(store: Versions, from: Uint8Array, at: number, count: number): Uint8Array[] {
+  const keys: Uint8Array[] = [];
+  let place = from;
+  for (let isMore = true, after = false; isMore; after = true) {
+    const found = store.scan(place, after, bytes(""), at, count + 1, 1000);
+    isMore = found.isMore;
+    const reader = new ByteReader(found.entries);
+    while (reader.remaining > 0) {
+      place = reader.bytes().slice();
+      keys.push(place);
+      reader.u64();
+      reader.u64();
+      reader.u8();
+      reader.bytes();
+    }
+  }
+  return keys;
+}
+
+class Pair {
+  store = new Versions();
+  readonly model = new VersionsModel();
+  position = 0;
+
+  run(each: Step): void {
+    switch (each.do) {
+      case "write": {
+        const ops = encodeOperations(each.operations);
+        this.position += 1;
+        const result = this.store.write(each.key, each.timestamp, this.position, ops);
+        expect(result).toBe(this.model.write(each.key, each.timestamp, this.position, ops));
+        return;
+      }
+      case "read": {
+        const seen = this.store.read(each.key, each.timestamp);
+        const copy = seen && { ...seen, value: new Uint8Array(seen.value) };
+        expect(copy).toEqual(this.#plain(each.key, each.timestamp));
+        return;
+      }
+      case "changed":
+        expect(this.store.changed(each.key, each.part, each.timestamp, each.wasPresent)).toBe(
+          this.model.changed(each.key, each.part, each.timestamp, each.wasPresent),
+        );
+        return;
+      case "collect":
+        // In steps from wherever the last call stopped: two rounds have been everywhere.
+        for (let rounds = 0; rounds < 2;)
+          rounds += Number(this.store.collect(each.timestamp, each.keysMax + 1));
+        this.model.collect(each.timestamp);
+        return;
+      case "reload":
+        this.#reload(each.chunkBytes);
+        return;
+      case "scan": {
+        const wanted = this.model.keys(each.timestamp).filter((name) => compareBytes(name, each.from) >= 0);
+        expect(scanAll(this.store, each.from, each.timestamp, each.count).map(String)).toEqual(
+          wanted.map((name) => String(new Uint8Array(name))),
+        );
+      }
+    }
+  }
+
+  #plain(name: Uint8Array, at: number) {
+    const view = this.model.read(name, at);
+    return view && { ...view, value: new Uint8Array(view.value) };
+  }
+
+  /** Replaces the store by one made of its dump, which must not show what is written while it is taken. */
+  #reload(chunkBytes: number): void {
+    const copy = new Versions();
+    const late = encodeOperations([{ kind: "append", element: bytes("late") }]);
+    let lateAt = 1000;
+    for (const chunk of this.store.dump(this.position, chunkBytes)) {
+      expect(copy.load(chunk)).toBe(true);
+      expect(this.store.write(bytes("k1"), lateAt++, this.position + 1, late)).toBe("written");
+      expect(this.store.collect(999, 100)).toBe(true);
+    }
+    this.store.close();
+    this.store = copy;
+  }
+}
+
+test("does what its model does, whatever is written, read, collected and reloaded", () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const pair = new Pair();
+      try {
+        for (const each of steps) pair.run(each);
+      } finally {
+        pair.store.close();
+      }
+    }),
+    { numRuns: 400 },
+  );
+});
+
+test("gives the same value whatever order the versions arrive in", () => {
+  fc.assert(
+    fc.property(
+      fc.array(operation, { minLength: 2, maxLength: 8 }),
+      fc.infiniteStream(fc.nat()),
+      (operations, coin) => {
+        const straight = new Versions();
+        const shuffled = new Versions();
+        const writes = operations.map((each, index) => ({ at: index + 1, ops: encodeOperations([each]) }));
+        for (const { at, ops } of writes) straight.write(bytes("k"), at, at, ops);
+        const order = writes.map((write) => ({ write, place: coin.next().value as number }));
+        for (const { write } of order.sort((a, b) => a.place - b.place)) {
+          shuffled.write(bytes("k"), write.at, write.at, write.ops);
+          shuffled.read(bytes("k"), 100);
+        }
+        for (let at = 1; at <= writes.length; at++) {
+          const wanted = new Uint8Array(straight.read(bytes("k"), at)?.value ?? bytes("stale"));
+          expect(new Uint8Array(shuffled.read(bytes("k"), at)?.value ?? bytes("stale"))).toEqual(wanted);
+        }
+        straight.close();
+        shuffled.close();
+      },
+    ),
+  );
+});
+
+test("operations and values survive their encoding", () => {
+  fc.assert(
+    fc.property(fc.array(operation, { minLength: 1, maxLength: 5 }), (operations) => {
+      const encoded = encodeOperations(operations);
+      expect(encodeOperations(decodeOperations(encoded))).toEqual(encoded);
+    }),
+  );
+  fc.assert(
+    fc.property(value, (each) => {
+      const encoded = encodeValue(each);
+      expect(encodeValue(decodeValue(ValueType[each.type], encoded))).toEqual(encoded);
+    }),
+  );
+});
+
+test("a read a little below the newest of a long chain does not fold the whole chain each time", () => {
+  const store = new Versions();
+  const add = encodeOperations([{ kind: "add", amount: 1n }]);
+  const versions = 50_000;
+  for (let at = 1; at <= versions; at++) store.write(bytes("hot"), at, at, add);
+  for (let at = versions - 100; at <= versions; at++) {
+    const view = store.read(bytes("hot"), at);
+    expect(decodeValue(ValueType.counter, view?.value as Uint8Array)).toEqual({
+      type: "counter",
+      count: BigInt(at),
+    });
+  }
+  // Values are kept where folds were long, not with every version.
+  expect(store.stats().memoryBytes).toBeLessThan(versions * 80);
+  store.close();
+});
+
+test.each([
+  ["a list that says it is longer than it is", Uint8Array.of(1, 3, 4, 0, 0, 0, 9, 0, 0, 0)],
+  [
+    "a set out of order",
+    encodeOperations([{ kind: "put", value: { type: "bytes", bytes: bytes("x") } }]).with(1, 4),
+  ],
+  ["an unknown operation", Uint8Array.of(10)],
+  ["an operation that ends early", Uint8Array.of(4, 255, 255, 255, 255, 1)],
+])("a dump with %s is refused", (_claim, ops) => {
+  const store = new Versions();
+  const chunk = Buffer.alloc(4 + 1 + 4 + 17 + 4 + ops.byteLength);
+  chunk.writeUInt32LE(1, 0);
+  chunk.write("k", 4);
+  chunk.writeUInt32LE(1, 5);
+  chunk.writeUInt32LE(1, 9);
+  chunk.writeUInt32LE(ops.byteLength, 26);
+  chunk.set(ops, 30);
+  expect(store.load(chunk)).toBe(false);
+  store.close();
+});
