@@ -9,7 +9,7 @@ import { basename } from "node:path";
 import { runCommandLine } from "./cli/main.ts";
 import { isProgram, runProgram } from "./cli/programs.ts";
 import { buildInfo } from "./core/build-info.ts";
-import { errnoOf, NxError } from "./core/errors.ts";
+import { errnoOf, Exit, NxError } from "./core/errors.ts";
 import type { Output } from "./cli/verb.ts";
 
 /** Writes all of it, whatever the kernel takes at a time; returns the errno that stopped it. */
@@ -57,6 +57,15 @@ function calledName(): string {
     return "";
   }
 }
+
+const REJECTED = "unhandledRejection";
+// While this module waits for the verb, the runtime would not end after such a defect but spin. A verb with a handler of its
+// own (a running instance writes last words) has the say.
+process.on(REJECTED, (reason) => {
+  if (process.listenerCount(REJECTED) > 1) return;
+  writeError(`error: ${reason instanceof Error ? reason.stack : String(reason)}\n`);
+  process.exit(Exit.internal);
+});
 
 const words = process.argv.slice(2);
 const surroundings = {

@@ -141,7 +141,8 @@ export const errorKinds = {
   },
   NX_HOST_DENIED: {
     exit: Exit.denied,
-    meaning: "A host does not let this user in. Public-key authentication must work without questions (try `ssh HOST true`).",
+    meaning:
+      "A host does not let this user in. Public-key authentication must work without questions (try `ssh HOST true`).",
   },
   NX_HOST_LOST: {
     exit: Exit.temporary,
@@ -150,19 +151,23 @@ export const errorKinds = {
   },
   NX_AGENT_PROTOCOL: {
     exit: Exit.internal,
-    meaning: "Operator and agent do not understand each other: different versions, or something else answers.",
+    meaning:
+      "Operator and agent do not understand each other: different versions, or something else answers.",
   },
   NX_LOCK_HELD: {
     exit: Exit.temporary,
-    meaning: "Somebody else works on this cluster; the message says who, why and until when. `node-x unlock --force` takes the lock.",
+    meaning:
+      "Somebody else works on this cluster; the message says who, why and until when. `node-x unlock --force` takes the lock.",
   },
   NX_LOCK_LOST: {
     exit: Exit.temporary,
-    meaning: "The cluster lock was taken over by somebody else meanwhile. This command stopped and changed nothing more.",
+    meaning:
+      "The cluster lock was taken over by somebody else meanwhile. This command stopped and changed nothing more.",
   },
   NX_EXECUTABLE_UNFIT: {
     exit: Exit.dataError,
-    meaning: "The executable cannot run on a host (processor, C library, or a self-test that failed there); the message says why.",
+    meaning:
+      "The executable cannot run on a host (processor, C library, or a self-test that failed there); the message says why.",
   },
   NX_UPLOAD_DAMAGED: {
     exit: Exit.dataError,
@@ -183,7 +188,8 @@ export const errorKinds = {
   },
   NX_AUDIT_BROKEN: {
     exit: Exit.dataError,
-    meaning: "An audit log was changed, shortened or reordered; the message names the first entry that does not fit.",
+    meaning:
+      "An audit log was changed, shortened or reordered; the message names the first entry that does not fit.",
   },
   NX_NOT_RUNNING: { exit: Exit.unavailable, meaning: "No instance answers on this admin endpoint." },
   NX_NOT_READY: {

@@ -270,13 +270,20 @@ export class Daemon {
   /** Stops all instances, the last started first, and ends. What was wanted stays wanted. */
   async stop(): Promise<void> {
     this.#idle?.cancel();
-    await this.#supervisor.stop();
-    for (const name of this.#programs.keys()) await this.#onDown(name);
-    this.#idle?.cancel();
-    await this.#server?.stop(HTTP_STOP_MS);
-    for (const output of this.#outputs.values()) output.close();
-    await this.#lock?.release();
-    this.#finish();
+    try {
+      await this.#supervisor.stop();
+      for (const name of this.#programs.keys()) await this.#onDown(name);
+      this.#idle?.cancel();
+      await this.#server?.stop(HTTP_STOP_MS);
+      for (const output of this.#outputs.values()) output.close();
+      await this.#lock?.release();
+    } catch (error) {
+      // Its directory may have been removed under it: then there is nothing left to put in order.
+      this.#options.log.error(`the end was not orderly: ${(error as Error).message}`);
+    } finally {
+      this.#idle?.cancel();
+      this.#finish();
+    }
   }
 }
 
