@@ -1,0 +1,7 @@
+/** The jobs of the work on files, by name. Each takes plain data, which may come from another thread. */
+import { compact } from "../segments/compact.ts";
+import { seal } from "../segments/seal.ts";
+
+export const jobs = { seal, compact };
+
+export type Jobs = typeof jobs;
