@@ -3,7 +3,7 @@
  * port numbers and streams (any LZO1X stream of the same content is right).
  */
 import { expect, test } from "bun:test";
-import { cpSync, mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { LogfilesCommand as Command } from "../../../src/native/logfiles/engine.ts";
 import { decodeBatch } from "../../../src/channels/wire/legacy/batch.ts";
@@ -46,7 +46,7 @@ async function readBulk(node: LegacyNode): Promise<Buffer> {
 async function play(server: TestServer, steps: readonly Step[]): Promise<number> {
   const node = await LegacyNode.connect(world.net, { host: "127.0.0.1", port: server.port });
   let compared = 0;
-  let request = Buffer.alloc(0);
+  let request: Buffer = Buffer.alloc(0);
   for (let index = 0; index < steps.length; index++) {
     const step = steps[index] as Step;
     if (step.kind === "send") {
