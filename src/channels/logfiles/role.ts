@@ -13,6 +13,7 @@ import { consoleLine, SlidingRate, StatsLine, thousands, type DhtFigures } from 
 import { effectiveLimits } from "../dht/limits.ts";
 import { ReplyGate } from "../reply-gate.ts";
 import { logfilesAbout, type logfilesConfig } from "./config.ts";
+import { ClassicLayout } from "./classic/classic-layout.ts";
 import { addMetrics } from "./figures.ts";
 import { LogfilesPort } from "./legacy-port.ts";
 import { SegmentLayout } from "./segments/segment-layout.ts";
@@ -187,6 +188,7 @@ function retentionOf({ retention }: LogfilesConfig): RetentionSettings {
 
 function layoutOf({ config, disk, random, log, dataDir }: Context, work: FileWork): Layout {
   const directory = join(dataDir, config.channelsDir);
+  if (config.layout === "classic") return new ClassicLayout({ disk, log: log.child("buckets"), work, directory });
   const { pageBytes, compressionLevel: level, joinCount, joinBytesMax } = config.segments;
   const settings = { pageBytes, level, joinCount, joinBytesMax };
   return new SegmentLayout({ disk, random, log: log.child("segments"), work, directory, settings });

@@ -52,7 +52,7 @@ const unordered = (perKey: number) =>
     value: `${index}`,
   }));
 
-describe.each(["segments"])("layout %s", (layout) => {
+describe.each(["segments", "classic"])("layout %s", (layout) => {
   const start = () => TestServer.start({ layout, durability: "log" });
 
   test("GetRange inside the data", async () => {

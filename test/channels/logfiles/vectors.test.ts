@@ -82,7 +82,7 @@ async function play(server: TestServer, steps: readonly Step[]): Promise<number>
   return compared;
 }
 
-test.each(["segments"])("logfiles-basic, with layout %s", async (layout) => {
+test.each(["segments", "classic"])("logfiles-basic, with layout %s", async (layout) => {
   await using server = await TestServer.start({ layout });
   // The other connections ask for commands of the first generation, which the recorded one dropped and ours serves.
   const steps = readConversation("logfiles-basic").filter(({ connection }) => connection === "1");
@@ -106,7 +106,7 @@ async function loadLarge(server: TestServer): Promise<void> {
   await client.put("biglog", 0x60000005n, Buffer.alloc(65_536, "x"));
 }
 
-test.each(["segments"])("logfiles-getall-large, with layout %s", async (layout) => {
+test.each(["segments", "classic"])("logfiles-getall-large, with layout %s", async (layout) => {
   await using server = await TestServer.start({ layout });
   await loadLarge(server);
   expect(await play(server, readConversation("logfiles-getall-large"))).toBe(3);

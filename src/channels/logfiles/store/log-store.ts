@@ -11,7 +11,7 @@
  * then takes what was on its way to the disk, some milliseconds.
  */
 import { join } from "node:path";
-import { LogFile, type LogState } from "../../../core/append-log/log-file.ts";
+import { LogFile, type LogOptions, type LogState } from "../../../core/append-log/log-file.ts";
 import type { FrameSource } from "../../../core/append-log/scan.ts";
 import { NxError } from "../../../core/errors.ts";
 import type { Log } from "../../../core/logging/log.ts";
@@ -47,6 +47,8 @@ export interface LogStoreOptions {
   /** One group was synced. */
   onGroup(durationMs: number): void;
   progress(text: string): void;
+  /** Sizes of the append log, for tests. */
+  appendLog?: Pick<LogOptions, "segmentBytesMin" | "segmentBytesMax" | "groupBytesMax">;
 }
 
 /** The append log's directory; no channel can be called so. */
@@ -119,7 +121,8 @@ export class LogStore implements Durability {
       onGroup: (_bytes: number, durationMs: number) => this.#options.onGroup(durationMs),
       onState: (state: LogState, error: NxError | undefined) => this.#onLogState(state, error),
     };
-    const options = { ...world, crc32c, directory, payloadFormat: LOGS_FORMAT, listener };
+    const sizes = this.#options.appendLog ?? {};
+    const options = { ...world, ...sizes, crc32c, directory, payloadFormat: LOGS_FORMAT, listener };
     this.#log = await LogFile.open(options, { onSnapshot: replay, onFrame: replay });
     const { tornBytes } = this.#log.stats;
     if (tornBytes > 0)

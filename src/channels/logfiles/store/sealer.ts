@@ -151,6 +151,8 @@ export class Sealer {
 
   async #seal(isEverything: boolean): Promise<void> {
     const { layout } = this.#options;
+    // Records of a channel that was made again must not join the files of the one that was removed.
+    if (layout.sealsTogether) await this.#store.settleRemovals();
     const frozen = this.#choose(isEverything).flatMap((owner) => this.#freeze(owner));
     this.#frozenBytes = frozen.reduce((total, { table }) => total + table.figures.memoryBytes, 0);
     const batches = layout.sealsTogether ? [frozen] : frozen.map((one) => [one]);
