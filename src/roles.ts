@@ -23,6 +23,11 @@ export const roles: readonly RoleEntry[] = [
     load: async () => (await import("./channels/dht/role.ts")).dht,
   },
   {
+    name: "logfiles",
+    about: async () => (await import("./channels/logfiles/config.ts")).logfilesAbout,
+    load: async () => (await import("./channels/logfiles/role.ts")).logfiles,
+  },
+  {
     name: "hub",
     about: async () => (await import("./hub/config.ts")).hubAbout,
     load: async () => (await import("./hub/role.ts")).hub,

@@ -88,7 +88,10 @@ static void put(nx_logfiles *engine, nx_logfiles_connection *connection, const n
   else if (request->value.length > NX_LOG_VALUE_BYTES_MAX || engine->is_refusing) answer = STATUS_OUT_OF_MEMORY;
   else if (channel == NULL && (channel = channel_to_write(engine, request->channel)) == NULL)
     answer = STATUS_OUT_OF_MEMORY;
-  else nx_logs_put(engine->logs, channel, key, request->value.data, request->value.length);
+  else {
+    nx_logs_put(engine->logs, channel, key, request->value.data, request->value.length);
+    nx_figures_action(&engine->figures, NX_ACTION_WRITTEN, request->value.length);
+  }
   status(engine, answer);
 }
 
@@ -148,6 +151,7 @@ static void put_batch(nx_logfiles *engine, nx_logfiles_connection *connection,
     while (answer == STATUS_OK && read_field(content, &at, &key) && read_field(content, &at, &value)) {
       NX_ASSERT(read_key(key, &number));
       nx_logs_put(engine->logs, channel, number, value.data, value.length);
+      nx_figures_action(&engine->figures, NX_ACTION_WRITTEN, value.length);
     }
   }
   status(engine, answer);
@@ -209,6 +213,8 @@ static void take_task(nx_logfiles *engine, nx_logfiles_connection *connection,
   nx_buffer_append(&engine->task, request->channel.data, request->channel.length);
   nx_buffer_append(&engine->task, request->value.data, request->value.length);
   connection->has_task = true;
+  connection->task_code = request->code;
+  nx_figures_active(&engine->figures, request->code, 1);
 }
 
 static void read_records(nx_logfiles *engine, nx_logfiles_connection *connection,

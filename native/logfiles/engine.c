@@ -27,6 +27,7 @@ nx_logfiles *nx_logfiles_new(nx_logs *logs, uint64_t array_bytes_max, uint64_t c
   engine->array_bytes_max = array_bytes_max;
   engine->channels_max = channels_max;
   engine->range_max = UINT64_MAX;
+  engine->block[NX_LOGFILES_FIGURES_ADDRESS] = (double)(uintptr_t)&engine->figures;
   return engine;
 }
 
@@ -96,6 +97,7 @@ nx_logfiles_connection *nx_logfiles_connect(nx_logfiles *engine) {
 }
 
 void nx_logfiles_disconnect(nx_logfiles *engine, nx_logfiles_connection *connection) {
+  if (connection->has_task) nx_figures_active(&engine->figures, connection->task_code, -1);
   engine->input_bytes -= connection->bytes_counted;
   nx_buffer_free(&connection->input);
   free(connection);
@@ -146,8 +148,12 @@ static uint64_t serve(nx_logfiles *engine, nx_logfiles_connection *connection, c
     if (parsed == NX_LOGFILES_INCOMPLETE) break;
     engine->requests_total += 1;
     consumed += request.length;
-    if (parsed == NX_LOGFILES_COMPLETE) nx_logfiles_execute(engine, connection, &request);
-    else refuse(engine, connection, parsed, &request);
+    if (parsed == NX_LOGFILES_COMPLETE) {
+      nx_figures_handled(&engine->figures, request.code);
+      nx_logfiles_execute(engine, connection, &request);
+    } else {
+      refuse(engine, connection, parsed, &request);
+    }
   }
   return consumed;
 }
@@ -185,6 +191,7 @@ static void serve_kept(nx_logfiles *engine, nx_logfiles_connection *connection) 
 }
 
 static void begin_call(nx_logfiles *engine) {
+  nx_figures_begin_call(&engine->figures);
   engine->replies.length = 0;
   if (engine->replies.capacity > REPLY_BYTES_KEPT) nx_buffer_trim(&engine->replies, REPLY_BYTES_KEPT / 2);
   if (engine->content.capacity > CONTENT_BYTES_KEPT) {
@@ -194,6 +201,7 @@ static void begin_call(nx_logfiles *engine) {
 }
 
 static uint32_t end_call(nx_logfiles *engine, const nx_logfiles_connection *connection) {
+  nx_figures_end_call(&engine->figures);
   double *block = engine->block;
   block[NX_LOGFILES_REPLY_ADDRESS] = (double)(uintptr_t)engine->replies.data;
   block[NX_LOGFILES_REPLY_LENGTH] = (double)engine->replies.length;
@@ -242,6 +250,7 @@ uint32_t nx_logfiles_feed(nx_logfiles *engine, nx_logfiles_connection *connectio
 
 uint32_t nx_logfiles_resume(nx_logfiles *engine, nx_logfiles_connection *connection) {
   begin_call(engine);
+  if (connection->has_task) nx_figures_active(&engine->figures, connection->task_code, -1);
   connection->has_task = false;
   if (!connection->is_closing) serve_kept(engine, connection);
   return end_call(engine, connection);

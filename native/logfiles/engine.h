@@ -10,6 +10,7 @@
 #define NX_LOGFILES_ENGINE_H
 #include "logs.h"
 #include "lzo.h"
+#include "request-figures.h"
 #include "request.h"
 
 typedef struct nx_logfiles nx_logfiles;
@@ -48,6 +49,7 @@ enum {
   NX_LOGFILES_CONNECTIONS,
   NX_LOGFILES_REMOVALS_TOTAL, /* of channels */
   NX_LOGFILES_MEMTABLE_BYTES,
+  NX_LOGFILES_FIGURES_ADDRESS, /* nx_request_figures */
   NX_LOGFILES_BLOCK
 };
 
@@ -77,6 +79,7 @@ struct nx_logfiles_connection {
   uint64_t bytes_counted;
   uint64_t skip; /* bytes to be thrown away before it is closed */
   bool has_task;
+  uint32_t task_code; /* of the request that a task was made of */
   bool is_waiting; /* stopped with MORE */
   bool is_closing;
 };
@@ -92,6 +95,7 @@ struct nx_logfiles {
   nx_buffer replies, content, task, events;
   uint64_t input_bytes, connections;
   uint64_t requests_total, errors_total, removals_total;
+  nx_request_figures figures;
   double block[NX_LOGFILES_BLOCK];
 };
 

@@ -31,6 +31,7 @@ NX_API void nx_ffi_channel_sealed(nx_logs *logs, nx_log_channel *channel, double
                                   uint64_t sealed_number);
 NX_API nx_memtable *nx_ffi_channel_memtable(nx_log_channel *channel);
 NX_API nx_memtable *nx_ffi_channel_freeze(nx_logs *logs, nx_log_channel *channel);
+NX_API nx_memtable *nx_ffi_logs_take_orphan(nx_logs *logs);
 NX_API void nx_ffi_memtable_free(nx_memtable *memtable);
 NX_API void nx_ffi_memtable_read(const nx_memtable *memtable, double *figures, uint64_t *keys);
 NX_API uint64_t nx_ffi_memtable_export(const nx_log_channel *channel, const nx_memtable *memtable, uint64_t at,
@@ -111,6 +112,8 @@ nx_memtable *nx_ffi_channel_memtable(nx_log_channel *channel) { return channel->
 nx_memtable *nx_ffi_channel_freeze(nx_logs *logs, nx_log_channel *channel) {
   return nx_logs_freeze(logs, channel);
 }
+
+nx_memtable *nx_ffi_logs_take_orphan(nx_logs *logs) { return nx_logs_take_orphan(logs); }
 
 void nx_ffi_memtable_free(nx_memtable *memtable) { nx_memtable_free(memtable); }
 

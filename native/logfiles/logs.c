@@ -30,6 +30,7 @@ void nx_logs_free(nx_logs *logs) {
     nx_memtable_free(logs->channels[i]->memtable);
     free(logs->channels[i]);
   }
+  for (nx_memtable *orphan; (orphan = nx_logs_take_orphan(logs)) != NULL;) nx_memtable_free(orphan);
   free(logs->channels);
   free(logs->slots);
   nx_buffer_free(&logs->effects);
@@ -136,7 +137,6 @@ static void keep(nx_logs *logs, nx_log_channel *channel, uint64_t key, const uin
   channel->next_number += 1;
   channel->records += 1;
   channel->value_bytes += length;
-  channel->is_dirty = true;
   logs->records += 1;
   logs->value_bytes += length;
 }
@@ -161,16 +161,25 @@ void nx_logs_effects_taken(nx_logs *logs) {
 
 static void forget(nx_logs *logs, nx_log_channel *channel) {
   nx_memtable *memtable = nx_logs_freeze(logs, channel);
-  if (memtable != NULL) nx_memtable_free(memtable);
+  if (memtable != NULL) {
+    memtable->next = logs->orphans;
+    logs->orphans = memtable;
+  }
   logs->records -= channel->records;
   logs->value_bytes -= channel->value_bytes;
   channel->records = channel->value_bytes = 0;
   channel->is_removed = true;
-  channel->is_dirty = true;
+}
+
+nx_memtable *nx_logs_take_orphan(nx_logs *logs) {
+  nx_memtable *orphan = logs->orphans;
+  if (orphan != NULL) logs->orphans = orphan->next;
+  return orphan;
 }
 
 void nx_logs_remove(nx_logs *logs, nx_log_channel *channel) {
   forget(logs, channel);
+  channel->removed_at = channel->next_number;
   logs->run_start = NO_RUN;
   append_entry(&logs->effects, ENTRY_REMOVAL, channel, channel->next_number);
 }

@@ -29,9 +29,8 @@ typedef struct nx_log_channel {
   uint64_t next_number;
   uint64_t sealed_number; /* records below it are in files: the log's are skipped */
   uint64_t records, value_bytes; /* of the channel, files included */
-  uint64_t removed_at;    /* while the log is replayed: numbers below it are removed, in files too; 0: none */
+  uint64_t removed_at; /* records below this number are removed, those in files too */
   bool is_removed;
-  bool is_dirty; /* written to since whoever asked last */
   uint32_t name_length;
   uint8_t name[NX_LOGS_NAME_BYTES_MAX];
 } nx_log_channel;
@@ -49,6 +48,7 @@ typedef struct {
   uint64_t records, value_bytes;
   uint64_t written; /* records since the beginning */
   nx_log_channel *last;
+  nx_memtable *orphans; /* of removed channels, until their owner takes them: somebody may be reading them */
 } nx_logs;
 
 nx_logs *nx_logs_new(nx_seed seed);
@@ -57,10 +57,12 @@ void nx_logs_free(nx_logs *logs);
 /* NULL when there is none and `is_made` is false. `name` must be valid. */
 nx_log_channel *nx_logs_channel(nx_logs *logs, nx_slice name, bool is_made);
 void nx_logs_put(nx_logs *logs, nx_log_channel *channel, uint64_t key, const uint8_t *value, uint64_t length);
-/* Forgets the channel's records and appends the removal. */
+/* Forgets the channel's records and appends the removal. Its memtable is an orphan afterwards. */
 void nx_logs_remove(nx_logs *logs, nx_log_channel *channel);
 /* The run that is being written ends: the effects were taken. */
 void nx_logs_effects_taken(nx_logs *logs);
+/* An orphan, which is the caller's from then on; NULL when there is none. */
+nx_memtable *nx_logs_take_orphan(nx_logs *logs);
 /* The channel's records go on in a new memtable; the old one is the caller's. NULL when it holds nothing. */
 nx_memtable *nx_logs_freeze(nx_logs *logs, nx_log_channel *channel);
 /* Replays a run of entries. Returns how many there were, or -EBADMSG. */

@@ -19,8 +19,9 @@ typedef struct nx_memtable_chunk {
   uint8_t data[];
 } nx_memtable_chunk;
 
-typedef struct {
+typedef struct nx_memtable {
   nx_memtable_chunk *first, *last;
+  struct nx_memtable *next; /* in a list of its owner */
   uint64_t records;
   uint64_t value_bytes;
   uint64_t memory_bytes;

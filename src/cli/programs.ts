@@ -20,6 +20,8 @@ interface Program {
 
 const programs: Record<string, Program> = {
   dhtnode: { role: "dht", configFile: "etc/config.ini", summary: "Key/value node in memory" },
+  logfilesnode: { role: "logfiles", configFile: "etc/config.ini", summary: "Log store by time" },
+  dlsnode: { role: "logfiles", configFile: "etc/config.ini", summary: "Log store by time" },
 };
 
 /** Names that mean something, for tests and docs. */

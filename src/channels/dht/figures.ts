@@ -103,6 +103,8 @@ export function binaryGroups(bytes: number): string {
 export const thousands = (value: number) => Math.round(value).toLocaleString("en-US");
 
 export interface ConsoleFacts {
+  /** What the store is made of. */
+  storage: "Memory" | "LogFiles";
   hashRange: { min: string; max: string };
   memoryBytesMax: number;
   memoryBytes: number;
@@ -122,7 +124,7 @@ export function consoleLine(facts: ConsoleFacts): string {
       : megabytes(Math.max(0, facts.memoryBytesMax - facts.memoryBytes));
   const range = `0x${facts.hashRange.min.toUpperCase()}..0x${facts.hashRange.max.toUpperCase()}`;
   const load = `${facts.connections} conns, ${facts.recordsPerSecond.toFixed(2)} rec/s, ${thousands(facts.records)} recs (${binaryGroups(facts.bytes)})`;
-  return `  Memory dht ${range} (Used ${megabytes(facts.memoryBytes)}/Free ${free}): ${load}${facts.suffix}`;
+  return `  ${facts.storage} dht ${range} (Used ${megabytes(facts.memoryBytes)}/Free ${free}): ${load}${facts.suffix}`;
 }
 
 /** `1d2h15m23s`, `42m7s`, `0s`. */

@@ -11,7 +11,10 @@ export type DhtLimits = DhtConfig["limits"];
 const RESERVED_FILES = 192;
 
 /** As configured, but never so many connections that the log could not open its next file; then it warns. */
-export function effectiveLimits({ limits }: DhtConfig, log: Log): DhtLimits {
+export function effectiveLimits<Limits extends { connections: number }>(
+  { limits }: { limits: Limits },
+  log: Log,
+): Limits {
   const connections = Math.min(limits.connections, Math.max(1, readOpenFilesMax() - RESERVED_FILES));
   if (connections < limits.connections) {
     log.warn(`only ${connections} connections are served: the limit on open files allows no more`, {

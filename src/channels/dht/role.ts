@@ -138,6 +138,7 @@ class DhtNode implements RunningRole<DhtConfig> {
   consoleLine(): string {
     const figures = this.#figures();
     return consoleLine({
+      storage: "Memory",
       hashRange: toText(this.#swarm.range),
       memoryBytesMax: this.#config.limits.memoryBytesMax,
       memoryBytes: this.#durable.store.stats().memoryBytes,

@@ -32,6 +32,7 @@ test("counters are those of the period, gauges are current", () => {
 
 test("the console line has the originals' layout", () => {
   const line = consoleLine({
+    storage: "Memory",
     hashRange: { min: "0000000000000000", max: "ffffffffffffffff" },
     memoryBytes: 12.5 * 2 ** 20,
     memoryBytesMax: 15.75 * 2 ** 20,

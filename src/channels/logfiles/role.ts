@@ -1,0 +1,238 @@
+/**
+ * The logfiles node: a store of log records by time that swarm clients and HTTP clients talk to, durable by default.
+ *
+ * One instance is a store with its log and files (store/), a gate that holds replies until they are durable, and a
+ * listener for each protocol. Clients are served on one event loop; files are read, searched and written in a thread
+ * beside it.
+ */
+import { join } from "node:path";
+import type { z } from "zod";
+import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
+import { LogfilesCommand, LogfilesEngine } from "../../native/logfiles/engine.ts";
+import { consoleLine, SlidingRate, StatsLine, thousands, type DhtFigures } from "../dht/figures.ts";
+import { effectiveLimits } from "../dht/limits.ts";
+import { ReplyGate } from "../reply-gate.ts";
+import { logfilesAbout, type logfilesConfig } from "./config.ts";
+import { ClassicLayout } from "./classic/classic-layout.ts";
+import { addMetrics } from "./figures.ts";
+import { LogfilesPort } from "./legacy-port.ts";
+import { SegmentLayout } from "./segments/segment-layout.ts";
+import type { Layout } from "./store/layout.ts";
+import { LogStore } from "./store/log-store.ts";
+import type { RetentionSettings } from "./store/retention.ts";
+import { ThreadWork } from "./work/thread-work.ts";
+import type { FileWork } from "./work/work.ts";
+
+export type LogfilesConfig = z.output<typeof logfilesConfig>;
+type Context = RoleContext<LogfilesConfig>;
+
+/** The longest array of a request; a longer one ends the connection. */
+const ARRAY_BYTES_MAX = 10 * 1024 * 1024;
+const SEAL_CHECK_MS = 1000;
+const RETENTION_CHECK_MS = 10_000;
+const PROCESS_MEMORY_UNKNOWN = 0;
+
+class LogfilesNode implements RunningRole<LogfilesConfig> {
+  readonly #context: Context;
+  readonly #store: LogStore;
+  readonly #engine: LogfilesEngine;
+  readonly #port: LogfilesPort;
+  readonly #statsLine: StatsLine;
+  readonly #rate: SlidingRate;
+  #config: LogfilesConfig;
+  #limits: LogfilesConfig["limits"];
+
+  constructor(context: Context, store: LogStore, gate: ReplyGate) {
+    const { config, net, clock, log, tls } = context;
+    const { host, port, swarm, hashRange } = config;
+    this.#context = context;
+    this.#store = store;
+    this.#config = config;
+    this.#limits = effectiveLimits(config, log);
+    this.#rate = new SlidingRate(clock);
+    const { channelsMax } = config.limits;
+    this.#engine = new LogfilesEngine(store.logs, { arrayBytesMax: ARRAY_BYTES_MAX, channelsMax });
+    this.#engine.setRange(BigInt(`0x${hashRange.min}`), BigInt(`0x${hashRange.max}`));
+    this.#statsLine = new StatsLine([
+      { prefix: "request", names: LogfilesCommand, view: this.#engine.requestFigures },
+    ]);
+    this.#port = new LogfilesPort({
+      net,
+      clock,
+      log: log.child("swarm"),
+      tls,
+      host,
+      port,
+      backlog: swarm.backlog,
+      store,
+      gate,
+      engine: this.#engine,
+      batchBytes: swarm.batchBytes,
+      limits: () => this.#limits,
+    });
+    this.#addMetrics();
+  }
+
+  async listen(): Promise<void> {
+    this.onRefusal();
+    this.#context.announcePort("port", await this.#port.listen());
+  }
+
+  onRefusal(): void {
+    this.#engine.refuseWrites(this.#store.refusal !== undefined);
+  }
+
+  onDrain(): void {
+    this.#port.onDrain();
+  }
+
+  // --- what it says of itself ------------------------------------------------------------------------------------
+
+  #figures(): DhtFigures {
+    const { records, valueBytes } = this.#store.logs.figures;
+    const { connections, bytesReceived, bytesSent } = this.#port.figures;
+    return {
+      bytesSent,
+      bytesReceived,
+      recordsHandled: this.#store.logs.figures.written,
+      connections,
+      connectionsMax: this.#limits.connections,
+      records,
+      bytes: valueBytes,
+      channels: this.#store.channels().map(({ name, figures }) => ({
+        name,
+        records: figures.records,
+        bytes: figures.valueBytes,
+      })),
+    };
+  }
+
+  notReady(): string[] {
+    const { trouble } = this.#store;
+    return trouble === undefined ? [] : [trouble];
+  }
+
+  throughput() {
+    return { total: this.#engine.statistics().requestsTotal, unit: "requests" };
+  }
+
+  keyFigure(): string {
+    const { records } = this.#store.logs.figures;
+    return `${thousands(records)} record${records === 1 ? "" : "s"}`;
+  }
+
+  stats() {
+    const { log, ...figures } = this.#store.figures;
+    return {
+      ...figures,
+      durability: this.#config.durability,
+      layout: this.#config.layout,
+      swarm: { ...this.#engine.statistics(), ...this.#port.figures },
+      channelSizes: this.#figures().channels.map((channel) => ({ ...channel })),
+      log: log === undefined ? null : { ...log },
+    };
+  }
+
+  statsLine(): string {
+    return this.#statsLine.next(this.#figures());
+  }
+
+  consoleLine(): string {
+    const { connections, recordsHandled, records, bytes } = this.#figures();
+    const { memtableBytes } = this.#store.logs.figures;
+    return consoleLine({
+      storage: "LogFiles",
+      hashRange: this.#config.hashRange,
+      memoryBytesMax: PROCESS_MEMORY_UNKNOWN,
+      memoryBytes: memtableBytes,
+      connections,
+      recordsPerSecond: this.#rate.perSecond(recordsHandled),
+      records,
+      bytes,
+      suffix: "",
+    });
+  }
+
+  #addMetrics(): void {
+    addMetrics(this.#context.metrics, {
+      store: () => this.#store.figures,
+      port: () => this.#port.figures,
+      requests: () => this.#engine.statistics(),
+      unsyncedBytes: () => this.#store.position - this.#store.durablePosition,
+      isRefusingWrites: () => this.#store.refusal !== undefined,
+    });
+  }
+
+  // --- life ------------------------------------------------------------------------------------------------------
+
+  reload(config: LogfilesConfig): void {
+    this.#config = config;
+    this.#limits = effectiveLimits(config, this.#context.log);
+    this.#store.setRetention(retentionOf(config));
+  }
+
+  async drain(): Promise<void> {
+    this.#port.stopListening();
+  }
+
+  async stop(): Promise<void> {
+    await this.drain();
+    await this.#port.closeAll();
+    await this.#store.close(() => this.#engine.close());
+  }
+}
+
+function retentionOf({ retention }: LogfilesConfig): RetentionSettings {
+  return { ...retention, checkMs: RETENTION_CHECK_MS };
+}
+
+function layoutOf({ config, disk, random, log, dataDir }: Context, work: FileWork): Layout {
+  const directory = join(dataDir, config.channelsDir);
+  if (config.layout === "classic") return new ClassicLayout({ disk, log: log.child("buckets"), work, directory });
+  const { pageBytes, compressionLevel: level, joinCount, joinBytesMax } = config.segments;
+  const settings = { pageBytes, level, joinCount, joinBytesMax };
+  return new SegmentLayout({ disk, random, log: log.child("segments"), work, directory, settings });
+}
+
+export const logfiles = defineRole({
+  ...logfilesAbout,
+  async start(context) {
+    const { config, log, fatal, progress } = context;
+    let node: LogfilesNode | undefined;
+    let gate: ReplyGate | undefined;
+    const syncs = context.metrics.histogram("node_x_logfiles_sync_seconds", "Writing and syncing one group.");
+    const work = new ThreadWork(fatal);
+    try {
+      const store = await LogStore.open({
+        world: context,
+        log: log.child("store"),
+        dataDir: context.dataDir,
+        durability: config.durability,
+        layout: layoutOf(context, work),
+        work,
+        sealing: {
+          memtableBytes: config.memory.memtableBytes,
+          periodMs: config.memory.flushPeriodSeconds * 1000,
+          checkMs: SEAL_CHECK_MS,
+        },
+        retention: retentionOf(config),
+        onDurable: () => gate?.onProgress(),
+        onDrain: () => node?.onDrain(),
+        onRefusal: () => {
+          node?.onRefusal();
+          gate?.onProgress();
+        },
+        onGroup: (durationMs) => syncs.observe(durationMs / 1000),
+        onFatal: fatal,
+        progress,
+      });
+      gate = new ReplyGate(store);
+      node = new LogfilesNode(context, store, gate);
+      await node.listen();
+      return node;
+    } catch (error) {
+      if (node === undefined) work.close();
+      throw error;
+    }
+  },
+});
