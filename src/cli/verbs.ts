@@ -16,6 +16,7 @@ export const verbs: VerbTable = {
   bench: async () => (await import("./bench.ts")).benchVerb,
   ...familyVerbs,
   unit: async () => (await import("./unit.ts")).unitVerb,
+  agent: async () => (await import("./agent.ts")).agentVerb,
   supervise: async () => (await import("./supervise.ts")).superviseVerb,
   doctor: async () => (await import("./doctor.ts")).doctorVerb,
   selftest: async () => (await import("./selftest.ts")).selftestVerb,

@@ -58,11 +58,17 @@ export class Deployment {
     this.audit = new AuditLog(disk, clock, join(this.paths.root, "audit.jsonl"));
   }
 
-  static async open(world: HostWorld, workingDirectory: string, prefix: string): Promise<Deployment> {
+  static async open(
+    world: HostWorld,
+    workingDirectory: string,
+    prefix: string,
+    { startsWatcher = true } = {},
+  ): Promise<Deployment> {
     const services = await world.services(workingDirectory, prefix);
     const deployment = new Deployment(world, workingDirectory, prefix, services);
     // Guards whose watcher is gone, after a reboot for example, must not be forgotten.
-    if ((await deployment.guards.list()).length > 0) world.startWatcher(workingDirectory, prefix);
+    if (startsWatcher && (await deployment.guards.list()).length > 0)
+      world.startWatcher(workingDirectory, prefix);
     return deployment;
   }
 

@@ -69,7 +69,8 @@ async function hostFacts(disk: LinkingDisk, workingDirectory: string): Promise<H
     cpuCount: cpus().length,
     memoryBytes: totalmem(),
     freeBytes: await freeBytes(disk, workingDirectory),
-    user: user.username,
+    // Without USER in the environment Bun says "unknown".
+    user: user.uid === 0 ? "root" : user.username,
     isRoot: user.uid === 0,
     nowMs: realClock.nowMs(),
   };

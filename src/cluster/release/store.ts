@@ -11,7 +11,7 @@ import { NxError } from "../../core/errors.ts";
 import type { LinkingDisk } from "../../core/seams/disk.ts";
 import { makeDurableDirectory, writeFileAtomically } from "../../core/seams/durable-files.ts";
 import { releaseManifest, type ReleaseManifest } from "../agent/messages.ts";
-import { releasePaths, type DeploymentPaths } from "../topology/layout.ts";
+import { agentExecutable, releasePaths, type DeploymentPaths } from "../topology/layout.ts";
 import { listIfAny, readLinkIfAny, readTextIfAny, removeIfAny, removeTree, replaceLink } from "./files.ts";
 import { blocksFileOf, Incoming, type RunProgram } from "./incoming.ts";
 
@@ -92,9 +92,15 @@ export class ReleaseStore {
     const { disk, paths, workingDirectory } = this.#options;
     const contents = split(manifest, files);
     const directory = await this.directory();
-    if (await this.#isThere(directory, manifest)) return;
+    if (await this.#isThere(directory, manifest)) {
+      // Deployed again on purpose: whatever made it bad is said to be over.
+      await removeIfAny(disk, join(directory, manifest.id, BAD_MARK));
+      return;
+    }
     await makeDurableDirectory(disk, directory);
-    for (const place of [workingDirectory, paths.root, directory]) await disk.setMode(place, 0o755);
+    for (const place of [workingDirectory, dirname(paths.root), paths.root, directory]) {
+      await disk.setMode(place, 0o755);
+    }
     const making = join(directory, `${MAKING}${manifest.id}`);
     for (const { name } of await disk.list(directory)) {
       if (name.startsWith(MAKING)) await removeTree(disk, join(directory, name));
@@ -151,7 +157,7 @@ export class ReleaseStore {
     const byDigest = new Map(releases.toReversed().map(({ executable, id }) => [executable.sha256, id]));
     const candidates = [
       ...[...byDigest.values()].toReversed().map((id) => releasePaths(join(directory, id)).executable),
-      join(workingDirectory, "bin/node-x"),
+      agentExecutable(workingDirectory),
       ...(ownExecutable === undefined ? [] : [ownExecutable]),
       ...foreign.map((name) => releasePaths(join(directory, name)).executable),
     ];
@@ -169,14 +175,14 @@ export class ReleaseStore {
   /** The next agent on this host is of this release. */
   async #renewAgent(release: string): Promise<void> {
     const { disk, workingDirectory } = this.#options;
-    const bin = join(workingDirectory, "bin");
-    const making = join(bin, "node-x.making");
-    await makeDurableDirectory(disk, bin);
-    await disk.setMode(bin, 0o755);
+    const agent = agentExecutable(workingDirectory);
+    const making = `${agent}.making`;
+    await makeDurableDirectory(disk, dirname(agent));
+    await disk.setMode(dirname(agent), 0o755);
     await removeIfAny(disk, making);
     await disk.link(releasePaths(release).executable, making);
-    await disk.rename(making, join(bin, "node-x"));
-    await disk.syncDirectory(bin);
+    await disk.rename(making, agent);
+    await disk.syncDirectory(dirname(agent));
   }
 
   // --- links

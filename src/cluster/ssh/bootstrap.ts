@@ -19,7 +19,8 @@ set -u
 umask 022
 IFS= read -r root || exit 64
 IFS= read -r task || exit 64
-exe=$root/bin/node-x
+bin=$root/.node-x/.bin
+exe=$bin/node-x
 libc() {
   for found in /lib/ld-musl-*; do [ -e "$found" ] && { echo musl; return; }; done
   for found in /lib64/ld-linux* /lib/ld-linux* /lib/*/ld-linux*; do [ -e "$found" ] && { echo glibc; return; }; done
@@ -33,8 +34,8 @@ agent)
   ;;
 install)
   IFS= read -r sha || exit 64
-  mkdir -p "$root/bin" || { say failed "cannot create $root/bin"; exit 73; }
-  new=$root/bin/.node-x.$$
+  mkdir -p "$bin" || { say failed "cannot create $bin"; exit 73; }
+  new=$bin/.node-x.$$
   trap 'rm -f "$new"' EXIT
   trap 'exit 75' HUP INT TERM PIPE
   gzip -dc > "$new" || { say failed "cannot write $new: $(df -Pk "$root" | awk 'NR==2 {print $4}') KiB are free"; exit 74; }

@@ -42,7 +42,8 @@ export async function connectAgent(host: Host, options: ConnectOptions): Promise
     return greet(client, host, options);
   }
   const door = await openDoor(host, host.access, options);
-  for (let attempt = 1; ; attempt++) {
+  const removed = new Set<Obstacle["kind"]>();
+  for (;;) {
     const child = door.run();
     await child.write(bootInput(host.workingDirectory, { task: "agent" })).catch(() => undefined);
     const client = clientOf(host.name, child);
@@ -50,10 +51,11 @@ export async function connectAgent(host: Host, options: ConnectOptions): Promise
       return await greet(client, host, options);
     } catch (error) {
       client.close();
-      const reason = await whyNoAgent(host, error);
-      if (reason === undefined || attempt > 1) throw error;
-      if (reason.kind === "key-unknown") await introduce(host, host.access, options, options.confirmKeys);
-      else await install(host, door, reason.answer, options);
+      const obstacle = obstacleOf(host, error);
+      if (obstacle === undefined || removed.has(obstacle.kind)) throw error;
+      removed.add(obstacle.kind);
+      if (obstacle.kind === "key-unknown") await introduce(host, host.access, options, options.confirmKeys);
+      else await install(host, door, obstacle.answer, options);
     }
   }
 }
@@ -117,7 +119,7 @@ async function greet(client: AgentClient, host: Host, options: ConnectOptions): 
 type Obstacle = { kind: "key-unknown" } | { kind: "no-agent"; answer: BootAnswer | undefined };
 
 /** What stands between us and an agent, if it can be removed. */
-async function whyNoAgent(host: Host, error: unknown): Promise<Obstacle | undefined> {
+function obstacleOf(host: Host, error: unknown): Obstacle | undefined {
   if (error instanceof NoAgent) return { kind: "no-agent", answer: error.answer };
   if (!(error instanceof NxError)) return undefined;
   if (error.code === "NX_HOST_KEY_UNKNOWN" && host.hostKeys.length === 0) return { kind: "key-unknown" };

@@ -9,6 +9,7 @@
  *                                      what this instance starts with: swapped one by one in a rollout
  *       run/                           pid files, the supervisor's socket and its list of programs
  *       log/                           standard output and error of each instance, where no journal takes them
+ *     .node-x/.bin/node-x              the agent: what an operator's ssh runs here, of the newest release
  *     <prefix>.<role><n>/              data directory of an instance, unless its configuration names another
  *
  * Both links are replaced by rename, so a crash leaves the old target or the new one.
@@ -40,6 +41,11 @@ export function deploymentPaths(workingDirectory: string, prefix: string): Deplo
 /** The directories that only the deployment itself writes. */
 export function ownDirectories({ releases, current, active, run, log }: DeploymentPaths): string[] {
   return [releases, current, active, run, log];
+}
+
+/** Shared by all deployments of the working directory. No prefix begins with a dot. */
+export function agentExecutable(workingDirectory: string): string {
+  return join(workingDirectory, ".node-x/.bin/node-x");
 }
 
 /** Inside a release, or behind a link to one. */

@@ -1,0 +1,157 @@
+/**
+ * Debian's OpenSSH server, started by a test with keys and a configuration of its own on a free port.
+ *
+ * Invariant: nothing of the machine's own ssh is read or written: host key, authorized keys, known_hosts and the client's
+ * configuration live in a temporary directory that goes with the server.
+ */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import type { Host } from "../../../src/cluster/topology/types.ts";
+import type { SshSettings } from "../../../src/cluster/ssh/command.ts";
+import { until } from "../../e2e/executable.ts";
+
+export const sshdProgram = "/usr/sbin/sshd";
+
+function keygen(path: string): void {
+  const made = Bun.spawnSync(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path]);
+  if (made.exitCode !== 0) throw new Error(`ssh-keygen failed: ${made.stderr.toString()}`);
+}
+
+export async function freePort(host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once("error", reject);
+    server.listen(0, host, () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** An operator's side of ssh: one key, one file of known hosts. */
+export class SshClient implements Disposable {
+  readonly directory = mkdtempSync(join(tmpdir(), "node-x-ssh-"));
+  readonly key = join(this.directory, "id");
+  readonly knownHosts = join(this.directory, "known_hosts");
+  readonly settings: SshSettings;
+
+  constructor() {
+    keygen(this.key);
+    mkdirSync(join(this.directory, "own"), { mode: 0o700 });
+    const config = [
+      `UserKnownHostsFile ${this.knownHosts}`,
+      "GlobalKnownHostsFile /dev/null",
+      `IdentityFile ${this.key}`,
+    ];
+    writeFileSync(
+      join(this.directory, "config"),
+      `${config.join("\n")}\nIdentityAgent none\nHashKnownHosts no\n`,
+    );
+    this.settings = { program: "ssh", configFile: join(this.directory, "config"), connectTimeoutSeconds: 5 };
+  }
+
+  /** A directory for node-x's own files about hosts. */
+  get own(): string {
+    return join(this.directory, "own");
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+export interface SshServerOptions {
+  address?: string;
+  /** Put before sshd's command line: `ip netns exec NAME`. */
+  wrapper?: readonly string[];
+  /** Keys that are let in; all when missing. */
+  client: SshClient;
+}
+
+export class SshServer implements Disposable {
+  readonly directory = mkdtempSync(join(tmpdir(), "node-x-sshd-"));
+  readonly hostKey = join(this.directory, "host_key");
+  readonly address: string;
+  port = 0;
+  #child: Bun.Subprocess | undefined;
+  readonly #options: SshServerOptions;
+
+  private constructor(options: SshServerOptions) {
+    this.#options = options;
+    this.address = options.address ?? "127.0.0.1";
+  }
+
+  static async start(options: SshServerOptions): Promise<SshServer> {
+    const server = new SshServer(options);
+    keygen(server.hostKey);
+    writeFileSync(join(server.directory, "authorized_keys"), readFileSync(`${options.client.key}.pub`));
+    if (userInfo().uid === 0) mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
+    await server.run();
+    return server;
+  }
+
+  /** Starts it, or starts it again on the same port. */
+  async run(): Promise<void> {
+    if (this.port === 0) this.port = this.#options.wrapper === undefined ? await freePort(this.address) : 22;
+    const config = join(this.directory, "sshd_config");
+    const lines = [
+      `Port ${this.port}`,
+      `ListenAddress ${this.address}`,
+      `HostKey ${this.hostKey}`,
+      `AuthorizedKeysFile ${join(this.directory, "authorized_keys")}`,
+      `PidFile ${join(this.directory, "sshd.pid")}`,
+      "StrictModes no",
+      "UsePAM no",
+      "PasswordAuthentication no",
+      "KbdInteractiveAuthentication no",
+      "PermitRootLogin prohibit-password",
+      "MaxStartups 100",
+      "LogLevel ERROR",
+    ];
+    writeFileSync(config, `${lines.join("\n")}\n`);
+    this.#child = Bun.spawn([...(this.#options.wrapper ?? []), sshdProgram, "-D", "-e", "-f", config], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    const child = this.#child;
+    await until("sshd", () => {
+      if (child.exitCode !== null) throw new Error(`sshd ended with ${child.exitCode}`);
+      return existsSync(join(this.directory, "sshd.pid")) || undefined;
+    });
+  }
+
+  get fingerprint(): string {
+    const shown = Bun.spawnSync(["ssh-keygen", "-lf", `${this.hostKey}.pub`]).stdout.toString();
+    return shown.split(" ")[1] ?? "";
+  }
+
+  /** The line of this host in known_hosts. */
+  get knownHostsLine(): string {
+    const [type, key] = readFileSync(`${this.hostKey}.pub`, "utf8").split(" ");
+    const name = this.port === 22 ? this.address : `[${this.address}]:${this.port}`;
+    return `${name} ${type} ${key}\n`;
+  }
+
+  /** As a topology describes it. */
+  host(name: string, workingDirectory: string, hostKeys: string[] = []): Host {
+    return {
+      name,
+      access: { kind: "ssh", destination: this.address, port: this.port },
+      address: {},
+      workingDirectory,
+      tags: [],
+      hostKeys,
+    };
+  }
+
+  /** The connection of everyone breaks, nobody can come in. */
+  stop(): void {
+    this.#child?.kill("SIGKILL");
+    rmSync(join(this.directory, "sshd.pid"), { force: true });
+  }
+
+  [Symbol.dispose](): void {
+    this.stop();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
