@@ -23,10 +23,10 @@
  *      5  recoverOk        u64 nonce, u32 count, u64 incarnation each
  *      6  prepare          f64 sentAtMs, u64 op, u64 commit, entries
  *      7  prepareOk        f64 sentAtMs, u64 op
- *      8  startViewChange  u64 proposed
+ *      8  startViewChange  u64 proposed, u8 isResigning
  *      9  doViewChange     u64 logView, u64 op, u64 commit, u32 count, u64 incarnation each
- *     10  startView        u64 sourceView, u64 op, u64 commit, u32 count, u64 incarnation each
- *     11  getView          nothing
+ *     10  startView        u64 nonce, u64 sourceView, u64 base, u64 op, u64 commit, u32 count, u64 incarnation each
+ *     11  getView          u64 nonce
  *     12  getEntries       u64 first, u64 last
  *     13  entries          u64 first, u64 start, entries
  *     14  getSnapshot      u64 transfer, u32 index
@@ -165,8 +165,8 @@ const codecs: { [Type in PeerMessage["type"]]: MessageCodec<Type> } = {
   },
   startViewChange: {
     code: 8,
-    write: (writer, { proposed }) => writer.u64(proposed),
-    read: (reader) => ({ proposed: reader.u64() }),
+    write: (writer, { proposed, isResigning }) => writer.u64(proposed).u8(isResigning ? 1 : 0),
+    read: (reader) => ({ proposed: reader.u64(), isResigning: readFlag(reader) }),
   },
   doViewChange: {
     code: 9,
@@ -181,16 +181,22 @@ const codecs: { [Type in PeerMessage["type"]]: MessageCodec<Type> } = {
   },
   startView: {
     code: 10,
-    write: (writer, { sourceView, op, commit, incarnations }) =>
-      writer.u64(sourceView).u64(op).u64(commit).numbers(incarnations),
+    write: (writer, { nonce, sourceView, base, op, commit, incarnations }) =>
+      writer.u64(nonce).u64(sourceView).u64(base).u64(op).u64(commit).numbers(incarnations),
     read: (reader) => ({
+      nonce: reader.u64(),
       sourceView: reader.u64(),
+      base: reader.u64(),
       op: reader.u64(),
       commit: reader.u64(),
       incarnations: reader.numbers(REPLICAS_MAX),
     }),
   },
-  getView: { code: 11, write: () => {}, read: () => ({}) },
+  getView: {
+    code: 11,
+    write: (writer, { nonce }) => writer.u64(nonce),
+    read: (reader) => ({ nonce: reader.u64() }),
+  },
   getEntries: {
     code: 12,
     write: (writer, { first, last }) => writer.u64(first).u64(last),

@@ -65,6 +65,7 @@ export interface StateStream {
 
 /** Takes the chunks of a `StateStream` in order. Nothing of it shows before `finish`. */
 export interface StateRestorer {
+  /** `chunk` is only valid during the call. */
   add(chunk: Uint8Array): void;
   /** Makes it the state. Throws when the chunks are not a whole state. */
   finish(): void;
@@ -162,11 +163,23 @@ export type PeerMessage =
   /** `op`: durable up to here. `sentAtMs`: of the newest `prepare` seen; renews the primary's lease. */
   | { type: "prepareOk"; sentAtMs: number; op: number }
   // View changes.
-  | { type: "startViewChange"; proposed: number }
+  /** `isResigning`: the sender was at work as primary of its view and never will be again in this view. */
+  | { type: "startViewChange"; proposed: number; isResigning: boolean }
   | { type: "doViewChange"; logView: number; op: number; commit: number; incarnations: number[] }
-  /** `sourceView`: the log view of the log that was chosen. */
-  | { type: "startView"; sourceView: number; op: number; commit: number; incarnations: number[] }
-  | { type: "getView" }
+  /**
+   * The primary's log: that of log view `sourceView` up to `base`, then its own entries. `nonce`: of the `getView` that
+   * this answers, 0 when nobody asked.
+   */
+  | {
+      type: "startView";
+      nonce: number;
+      sourceView: number;
+      base: number;
+      op: number;
+      commit: number;
+      incarnations: number[];
+    }
+  | { type: "getView"; nonce: number }
   // State transfer.
   | { type: "getEntries"; first: number; last: number }
   /** `start`: the first op that the sender still has. */
@@ -182,6 +195,14 @@ export type PeerMessage =
     };
 
 // --- the state machine's inputs and outputs --------------------------------------------------------------------
+
+/** When an event happened, on the replica's own clocks. */
+export interface Moment {
+  /** Never backwards: for time spans. */
+  monotonicMs: number;
+  /** Milliseconds since 1970: for the entries' `timeMs` only. */
+  wallMs: number;
+}
 
 export type ReplicaEvent =
   | { kind: "message"; envelope: Envelope }
@@ -200,8 +221,6 @@ export type ReplicaEvent =
   | { kind: "snapshotFailed" }
   /** The disk takes writes again, or none for now. */
   | { kind: "disk"; isWritable: boolean }
-  /** Entries up to here are in a durable snapshot. */
-  | { kind: "checkpoint"; op: number }
   /** Leave the primary's place, because the process is about to stop. */
   | { kind: "resign" };
 
@@ -244,7 +263,7 @@ export interface ReplicaStatus {
   trouble: string | undefined;
 }
 
-/** Sizes and times. See `replica-defaults.ts` for what is usual. */
+/** Sizes and times. `settings.ts` has what is usual. */
 export interface ReplicaSettings {
   replica: number;
   replicas: number;

@@ -1,0 +1,175 @@
+/**
+ * Moves a service's snapshot from one replica to another, one chunk at a time, asked for by the receiver.
+ *
+ * Invariant: the receiver builds beside its own state, and hands over only what arrived whole and in order from one
+ * stream. A lost message is asked for again; a sender that fell silent, or began anew, fails the transfer. Nothing here
+ * survives a crash, nothing needs to: the transfer begins again.
+ */
+import type { Clock, Timer } from "../../core/seams/clock.ts";
+import type { Random } from "../../core/seams/random.ts";
+import type { Service, ServiceRestorer } from "./service.ts";
+import type { PeerMessage } from "./types.ts";
+
+type GetSnapshot = Extract<PeerMessage, { type: "getSnapshot" }>;
+type SnapshotChunk = Extract<PeerMessage, { type: "snapshotChunk" }>;
+type Send = (to: number, message: PeerMessage) => void;
+
+/** A stream that nobody asks for is given up after this. */
+const IDLE_MS = 10_000;
+/** The receiver asks this often before it gives up. */
+const ATTEMPTS_MAX = 30;
+
+interface Sending {
+  transfer: number;
+  op: number;
+  chunks: AsyncIterator<Uint8Array> | Iterator<Uint8Array>;
+  close(): void;
+  /** The chunk that was sent last, for those who did not get it. */
+  last: SnapshotChunk | undefined;
+  isReading: boolean;
+  idleTimer: Timer;
+}
+
+export class SnapshotSender {
+  readonly #service: Service;
+  readonly #clock: Clock;
+  readonly #send: Send;
+  readonly #sendings = new Map<number, Sending>();
+
+  constructor(service: Service, clock: Clock, send: Send) {
+    this.#service = service;
+    this.#clock = clock;
+    this.#send = send;
+  }
+
+  /** Rejects when the service's stream fails. */
+  async onRequest(from: number, { transfer, index }: GetSnapshot): Promise<void> {
+    let sending = this.#sendings.get(from);
+    if (index === 0 && sending?.transfer !== transfer) sending = this.#begin(from, transfer);
+    if (sending?.transfer !== transfer || sending.isReading) return;
+    sending.idleTimer.cancel();
+    sending.idleTimer = this.#clock.after(IDLE_MS, () => this.#end(from));
+    const lastIndex = sending.last?.index ?? -1;
+    if (index === lastIndex + 1 && sending.last?.isLast !== true) {
+      sending.isReading = true;
+      const { done, value } = await sending.chunks.next();
+      sending.isReading = false;
+      const bytes = done === true ? new Uint8Array(0) : value;
+      sending.last = { type: "snapshotChunk", transfer, index, op: sending.op, isLast: done === true, bytes };
+    }
+    if (sending.last?.index === index) this.#send(from, sending.last);
+  }
+
+  #begin(to: number, transfer: number): Sending {
+    this.#end(to);
+    const { op, chunks, close } = this.#service.snapshot();
+    const isAsync = Symbol.asyncIterator in chunks;
+    const sending: Sending = {
+      transfer,
+      op,
+      chunks: isAsync ? chunks[Symbol.asyncIterator]() : chunks[Symbol.iterator](),
+      close,
+      last: undefined,
+      isReading: false,
+      idleTimer: this.#clock.after(IDLE_MS, () => this.#end(to)),
+    };
+    this.#sendings.set(to, sending);
+    return sending;
+  }
+
+  #end(to: number): void {
+    const sending = this.#sendings.get(to);
+    sending?.idleTimer.cancel();
+    sending?.close();
+    this.#sendings.delete(to);
+  }
+
+  close(): void {
+    for (const to of [...this.#sendings.keys()]) this.#end(to);
+  }
+}
+
+export interface ReceiverOptions {
+  service: Service;
+  clock: Clock;
+  random: Random;
+  retryMs: number;
+  send: Send;
+  /** Everything has arrived; `take` makes it the state. */
+  onReady(op: number): void;
+  onFailed(reason: string): void;
+}
+
+export class SnapshotReceiver {
+  readonly #options: ReceiverOptions;
+  #from = -1;
+  #transfer = 0;
+  #index = 0;
+  #attempts = 0;
+  #op = 0;
+  #restorer: ServiceRestorer | undefined;
+  #timer: Timer | undefined;
+
+  constructor(options: ReceiverOptions) {
+    this.#options = options;
+  }
+
+  begin(from: number): void {
+    this.abandon();
+    this.#from = from;
+    this.#transfer = 1 + this.#options.random.integer(2 ** 48 - 1);
+    this.#index = 0;
+    this.#restorer = this.#options.service.restore();
+    this.#ask(1);
+  }
+
+  #ask(attempt: number): void {
+    const { clock, retryMs, send } = this.#options;
+    this.#attempts = attempt;
+    this.#timer?.cancel();
+    this.#timer = clock.after(retryMs, () => {
+      if (this.#attempts >= ATTEMPTS_MAX) this.#fail("the sender does not answer");
+      else this.#ask(this.#attempts + 1);
+    });
+    send(this.#from, { type: "getSnapshot", transfer: this.#transfer, index: this.#index });
+  }
+
+  onChunk(from: number, { transfer, index, op, isLast, bytes }: SnapshotChunk): void {
+    if (from !== this.#from || transfer !== this.#transfer || index !== this.#index) return;
+    if (this.#restorer === undefined) return;
+    try {
+      if (!isLast) this.#restorer.add(bytes);
+    } catch (error) {
+      this.#fail((error as Error).message);
+      return;
+    }
+    this.#index++;
+    if (!isLast) {
+      this.#ask(1);
+      return;
+    }
+    this.#timer?.cancel();
+    this.#transfer = 0;
+    this.#op = op;
+    this.#options.onReady(op);
+  }
+
+  /** Makes what arrived the service's state; returns its op. */
+  take(): number {
+    this.#restorer?.finish(this.#op);
+    this.#restorer = undefined;
+    return this.#op;
+  }
+
+  #fail(reason: string): void {
+    this.abandon();
+    this.#options.onFailed(reason);
+  }
+
+  abandon(): void {
+    this.#timer?.cancel();
+    this.#restorer?.abandon();
+    this.#restorer = undefined;
+    this.#transfer = 0;
+  }
+}

@@ -1,0 +1,118 @@
+/** Defects that a simulation must find: each breaks one promise of replication. See mutants.test.ts. */
+import type { Mutant } from "../../mutants.ts";
+
+const SIMULATION: [string, string] = [
+  "test/reactive/replication/simulation.test.ts",
+  "a group keeps its promises, seeds 1 to 40",
+];
+/** A schedule of replica.test.ts. */
+const schedule = (name: string): [string, string] => ["test/reactive/replication/replica.test.ts", name];
+const FOLDER = "src/reactive/replication";
+
+export const replicationMutants: readonly Mutant[] = [
+  {
+    breaks: "the log of a new view is chosen by its last entry's view (Figure 8)",
+    file: `${FOLDER}/view-change.ts`,
+    from: "      logView: state.logView,\n",
+    to: "      logView: state.log.last?.view ?? 0,\n",
+    noticedBy: schedule("figure 8"),
+  },
+  {
+    breaks: "a replica that lost its disk votes at once",
+    file: `${FOLDER}/membership.ts`,
+    from: "this.#recover(members);",
+    to: "this.#join((members[0] as Answer).group, () => {});",
+    noticedBy: SIMULATION,
+  },
+  {
+    breaks: "entries are acknowledged before they are synced",
+    file: `${FOLDER}/driver.ts`,
+    from: 'return this.#journal.write(action.record, () => this.#step({ kind: "durable", write: action.write }));',
+    to: 'this.#journal.write(action.record, () => {}); return this.#step({ kind: "durable", write: action.write });',
+    noticedBy: SIMULATION,
+  },
+  {
+    breaks: "the primary counts its own copy before it is synced",
+    file: `${FOLDER}/normal.ts`,
+    from: "this.#acknowledged[state.self] = state.durableOp;",
+    to: "this.#acknowledged[state.self] = state.log.op;",
+    noticedBy: schedule("the primary counts its own copy"),
+  },
+  {
+    breaks: "an entry is committed by half of the group",
+    file: `${FOLDER}/normal.ts`,
+    from: "state.commitTo(ops[state.quorum - 1] as number);",
+    to: "state.commitTo(ops[state.quorum - 2] as number);",
+    noticedBy: schedule("a request is committed when a quorum"),
+  },
+  {
+    breaks: "a primary answers reads without lease or round",
+    file: `${FOLDER}/lease.ts`,
+    from: "commit >= op && (isHeld || answeredMs >= arrivedAtMs)",
+    to: "commit >= op",
+    noticedBy: SIMULATION,
+  },
+  {
+    breaks: "backups break their promise to the primary",
+    file: `${FOLDER}/view-change.ts`,
+    from: "return state.nowMs >= state.promisedUntilMs;",
+    to: "return true;",
+    noticedBy: schedule("a backup helps nobody"),
+  },
+  {
+    breaks: "a request that is repeated is executed again",
+    file: `${FOLDER}/sessions.ts`,
+    from: 'if (session.replies.has(number)) return "known";',
+    to: 'if (session.replies.has(number)) return "new";',
+    noticedBy: SIMULATION,
+  },
+  {
+    breaks: "a primary that restarts goes on in its view",
+    file: `${FOLDER}/replica.ts`,
+    from: "this.#viewChange.resign();\n        this.#viewChange.propose(state.view + 1);",
+    to: 'state.phase = "normal";\n        this.#begin();',
+    noticedBy: schedule("a primary that restarts asks"),
+  },
+  {
+    breaks: "uncommitted entries of another view are kept",
+    file: `${FOLDER}/catch-up.ts`,
+    from: "let keep = commit;",
+    to: "let keep = Math.max(commit, Math.min(log.op, target.op));",
+    noticedBy: SIMULATION,
+  },
+  {
+    breaks: "a log is shown for a new view without a promise on disk",
+    file: `${FOLDER}/view-change.ts`,
+    from: "if (state.isInstalling || state.durableView < state.view || ",
+    to: "if (state.isInstalling || ",
+    noticedBy: schedule("a log is shown for a new view only"),
+  },
+  {
+    breaks: "a restarted replica forgets the view it promised",
+    file: `${FOLDER}/state.ts`,
+    from: "this.view = Math.max(promises?.view ?? 0, restored.logView);",
+    to: "this.view = restored.logView;",
+    noticedBy: schedule("a replica that restarts keeps its promise"),
+  },
+  {
+    breaks: "messages of a lost self count",
+    file: `${FOLDER}/replica.ts`,
+    from: "if (incarnation < known) return false;",
+    to: "",
+    noticedBy: schedule("is not confused with its former self"),
+  },
+  {
+    breaks: "a replica proposes and enters a view on its own",
+    file: `${FOLDER}/view-change.ts`,
+    from: "if (fresh.length >= quorum) this.#enter(view);",
+    to: "this.#enter(view);",
+    noticedBy: schedule("a backup with a bad link disturbs nobody"),
+  },
+  {
+    breaks: "snapshots leave the sessions out",
+    file: `${FOLDER}/service.ts`,
+    from: "        this.#sessions = sessions;\n",
+    to: "",
+    noticedBy: SIMULATION,
+  },
+];

@@ -1,0 +1,33 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { FaultCounts } from "../../../src/core/sim/faults.ts";
+import { expectedFaults, runSimulation } from "./simulation.ts";
+
+setDefaultTimeout(120_000);
+
+/** Runs the seeds and prints what they met. */
+function runSeeds(first: number, last: number): FaultCounts {
+  const faults = new FaultCounts();
+  let acknowledged = 0;
+  let views = 0;
+  for (let seed = first; seed <= last; seed++) {
+    const result = runSimulation(seed);
+    faults.add(result.faults);
+    acknowledged += result.acknowledged;
+    views += result.views;
+  }
+  console.log(`seeds ${first}-${last}: ${acknowledged} acknowledged, ${views} views; ${faults}`);
+  return faults;
+}
+
+test("a group keeps its promises, seeds 1 to 40", () => {
+  runSeeds(1, 40).requireAll(expectedFaults);
+});
+
+test("a group keeps its promises, seeds 41 to 200", () => {
+  runSeeds(41, 200).requireAll(expectedFaults);
+});
+
+test("a simulation is a function of its seed", () => {
+  expect(runSimulation(7).traceHash).toBe(runSimulation(7).traceHash);
+  expect(runSimulation(7).traceHash).not.toBe(runSimulation(8).traceHash);
+});
