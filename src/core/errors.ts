@@ -184,6 +184,7 @@ export const errorKinds = {
   NX_AUDIT_BROKEN: {
     exit: Exit.dataError,
     meaning: "An audit log was changed, shortened or reordered; the message names the first entry that does not fit.",
+  },
   NX_REGISTRATION_REFUSED: {
     exit: Exit.unavailable,
     meaning: "A registration server did not take a registration; the message gives its reason.",
