@@ -7,7 +7,7 @@
  * server is asked again with growing pauses, and right after each boundary.
  */
 import { createHash } from "node:crypto";
-import type { Timer } from "../../core/seams/clock.ts";
+import { sleep, type Timer } from "../../core/seams/clock.ts";
 import { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { World } from "../../core/role.ts";
@@ -48,8 +48,8 @@ const STATUS_BYTES_MAX = 64 * 1024;
 const PEM_BYTES_MAX = 1 << 20;
 const STATUS_DEADLINE_MS = 5000;
 const DOWNLOAD_DEADLINE_MS = 10 * 60_000;
-/** The registration server's word on its epoch is asked for again after this, when a client names a later one. */
-const STATUS_FRESH_MS = 200;
+/** Pause between two questions for the registration server's epoch, however many clients name later ones. */
+const STATUS_PAUSE_MS = 100;
 const PAUSE_MS_MIN = 200;
 const PAUSE_MS_MAX = 10_000;
 
@@ -61,6 +61,7 @@ export class Upstream {
   #epoch: number | undefined;
   #askedAtMs = Number.NEGATIVE_INFINITY;
   #asking: Promise<void> | undefined;
+  #nextQuestion: Promise<void> | undefined;
   readonly #fetches = new Map<number, Promise<void>>();
   #timer: Timer | undefined;
   #pauseMs = PAUSE_MS_MIN;
@@ -103,11 +104,21 @@ export class Upstream {
 
   /** Fetches the database of an epoch that a client asked for, if there can be one. Never throws. */
   async want(epoch: number): Promise<void> {
-    const { clock } = this.#options.world;
-    if (this.#epoch === undefined || epoch > this.#epoch) {
-      if (clock.monotonicMs() - this.#askedAtMs > STATUS_FRESH_MS) await this.#ask().catch(() => undefined);
-    }
+    if (this.#epoch === undefined || epoch > this.#epoch) await this.#askAgain().catch(() => undefined);
     if (this.#isFetchable(epoch)) await this.#fetchOnce(epoch).catch(() => undefined);
+  }
+
+  /** A question that begins behind this call, shared by all who wait for one. */
+  #askAgain(): Promise<void> {
+    const { clock } = this.#options.world;
+    this.#nextQuestion ??= (async () => {
+      await this.#asking?.catch(() => undefined);
+      const pauseMs = this.#askedAtMs + STATUS_PAUSE_MS - clock.monotonicMs();
+      if (pauseMs > 0) await sleep(clock, pauseMs);
+      this.#nextQuestion = undefined;
+      await this.#ask();
+    })();
+    return this.#nextQuestion;
   }
 
   #isFetchable(epoch: number): boolean {
