@@ -9,4 +9,5 @@ export const familyVerbs: VerbTable = {
   store: async () => (await import("./channels/cli/store.ts")).storeVerb,
   tcm: async () => (await import("./channels/cli/tcm.ts")).tcmVerb,
   walb: async () => (await import("./backup/cli/walb.ts")).walbVerb,
+  presence: async () => (await import("./presence/cli/presence.ts")).presenceVerb,
 };

@@ -28,6 +28,16 @@ export const roles: readonly RoleEntry[] = [
     load: async () => (await import("./channels/logfiles/role.ts")).logfiles,
   },
   {
+    name: "regserver",
+    about: async () => (await import("./presence/server/config.ts")).regserverAbout,
+    load: async () => (await import("./presence/server/role.ts")).regserver,
+  },
+  {
+    name: "lookup",
+    about: async () => (await import("./presence/server/config.ts")).lookupAbout,
+    load: async () => (await import("./presence/server/role.ts")).lookup,
+  },
+  {
     name: "hub",
     about: async () => (await import("./hub/config.ts")).hubAbout,
     load: async () => (await import("./hub/role.ts")).hub,
@@ -55,6 +65,7 @@ export const schemaCatalog: SchemaCatalog = {
   names: roleNames,
   schemaOf: async (name): Promise<z.ZodObject> => (await roleEntry(name).about()).config,
   dialectOf: async (name) => (await roleEntry(name).about()).ini,
+  jsonDialectOf: async (name) => (await roleEntry(name).about()).json,
 };
 
 /** Default ports of a role: every key of its schema that is a port with a default. */

@@ -191,6 +191,20 @@ export const errorKinds = {
     meaning:
       "An audit log was changed, shortened or reordered; the message names the first entry that does not fit.",
   },
+  NX_REGISTRATION_REFUSED: {
+    exit: Exit.unavailable,
+    meaning: "A registration server did not take a registration; the message gives its reason.",
+  },
+  NX_SERVERS_INSUFFICIENT: {
+    exit: Exit.unavailable,
+    meaning:
+      "Fewer lookup servers gave a usable answer than the privacy level needs. The message says what was wrong with each.",
+  },
+  NX_SERVERS_INCONSISTENT: {
+    exit: Exit.dataError,
+    meaning:
+      "Lookup servers contradict each other and it cannot be told who is right. Nothing of their answers was used.",
+  },
   NX_NOT_RUNNING: { exit: Exit.unavailable, meaning: "No instance answers on this admin endpoint." },
   NX_NOT_READY: {
     exit: Exit.failed,

@@ -7,6 +7,7 @@
 import type { Hono } from "hono";
 import type { z } from "zod";
 import type { IniDialect } from "./config/ini/dialect.ts";
+import type { JsonDialect } from "./config/json-dialect.ts";
 import type { Clock } from "./seams/clock.ts";
 import type { Disk } from "./seams/disk.ts";
 import type { Log } from "./logging/log.ts";
@@ -91,6 +92,8 @@ export interface RoleDefinition<Schema extends z.ZodObject> {
   reach?: Record<string, string>;
   /** How it reads the INI files of the original program that it replaces. */
   ini?: IniDialect;
+  /** How it reads the JSON files of such a program. */
+  json?: JsonDialect;
   /** Resolves when the instance serves. Throws NxError when it cannot. */
   start(context: RoleContext<z.output<Schema>>): Promise<RunningRole<z.output<Schema>>>;
   /** The role's load generator, run by `node-x bench <role>`. */
@@ -100,7 +103,7 @@ export interface RoleDefinition<Schema extends z.ZodObject> {
 /** What a role says of itself without its code: enough for `check`, `init`, `roles` and the docs. */
 export type RoleAbout<Schema extends z.ZodObject = z.ZodObject> = Pick<
   RoleDefinition<Schema>,
-  "name" | "summary" | "durability" | "config" | "reloadable" | "reach" | "ini"
+  "name" | "summary" | "durability" | "config" | "reloadable" | "reach" | "ini" | "json"
 >;
 
 /** Takes the words after `node-x bench <role>`; returns an exit code. Throws NxError for wrong words or no server. */

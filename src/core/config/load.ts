@@ -17,6 +17,7 @@ import { errnoOf, NxError } from "../errors.ts";
 import { fileProblems } from "./files.ts";
 import type { IniDialect } from "./ini/dialect.ts";
 import { readIni, type IniSource } from "./ini/source.ts";
+import { mapJson, type JsonDialect } from "./json-dialect.ts";
 import { isIni } from "./ini/parse.ts";
 import { claimOfFileName } from "./instance-name.ts";
 import { configKeys, schemaAt } from "./keys.ts";
@@ -33,6 +34,8 @@ export interface SchemaCatalog {
   schemaOf(role: string): Promise<z.ZodObject>;
   /** How the role reads the INI files of the program that it replaces, if it replaces one. */
   dialectOf?(role: string): Promise<IniDialect | undefined>;
+  /** How the role reads the JSON files of such a program. */
+  jsonDialectOf?(role: string): Promise<JsonDialect | undefined>;
 }
 
 export interface ConfigSources {
@@ -162,13 +165,27 @@ async function readSource(
   const [first] = files;
   if (first !== undefined && isIni(first.file, first.bytes))
     return { ...(await readIni(files, sources, catalog)), isIni: true };
+  const parsed = parseBytes(sources.file, first?.bytes ?? new Uint8Array(0));
+  const claim = claimOfFileName(sources.file, catalog.names);
   return {
-    parsed: parseBytes(sources.file, first?.bytes ?? new Uint8Array(0)),
-    claim: claimOfFileName(sources.file, catalog.names),
+    parsed,
+    claim,
     notices: [],
     defaults: {},
+    ...(await readForeignJson(parsed, claim?.role ?? sources.role, catalog)),
     isIni: false,
   };
+}
+
+/** A JSON file with the keys of an original program gets ours. `role` is what is known of it without its keys. */
+async function readForeignJson(parsed: ParsedText, role: string | undefined, catalog: SchemaCatalog) {
+  if (parsed.value.role !== undefined) return undefined;
+  for (const name of role === undefined ? catalog.names : [role]) {
+    const dialect = await catalog.jsonDialectOf?.(name);
+    const found = dialect?.roleOf(parsed.value);
+    if (dialect !== undefined && found !== undefined) return mapJson(parsed, dialect, role ?? found);
+  }
+  return undefined;
 }
 
 /** Sets a key that no source set, without an origin: it is a default. What the schema does not know stays away. */

@@ -62,6 +62,12 @@ export class ParsedText {
     this.#places.set(keyName(path), place);
   }
 
+  /** Gives `to` the place of `from`: a value that goes by another name. */
+  copyPlace(from: KeyPath, to: KeyPath): void {
+    const place = this.#nearestPlace(from);
+    if (place !== undefined && !this.#places.has(keyName(to))) this.place(to, place);
+  }
+
   /** Line and column (both from 1, columns in UTF-16 units) of an offset. */
   originAt(offset: number): Origin & { kind: "file" } {
     let low = 0;

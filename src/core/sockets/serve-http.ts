@@ -24,11 +24,25 @@ export interface HttpServer {
   stop(deadlineMs: number): Promise<void>;
 }
 
-/** Requests carry no uploads: more than this is not read. */
-const REQUEST_BYTES_MAX = 1024 * 1024;
+/** What a listener allows where its owner says nothing else: requests that carry no uploads. */
+const defaultLimits = { requestBytesMax: 1024 * 1024, idleTimeoutSeconds: 60 };
+
+export interface HttpLimits {
+  /** A longer request body is answered 413 and not read. */
+  requestBytesMax?: number;
+  /** A connection without traffic for this long is closed; 0 keeps it, 255 is the most. */
+  idleTimeoutSeconds?: number;
+}
 
 /** Serves `app`; what its handlers throw becomes a plain 500 and a line in `log`. */
-export function serveHttp(app: Hono, address: HttpAddress, clock: Clock, log: Log): HttpServer {
+export function serveHttp(
+  app: Hono,
+  address: HttpAddress,
+  clock: Clock,
+  log: Log,
+  limits: HttpLimits = {},
+): HttpServer {
+  const { requestBytesMax, idleTimeoutSeconds } = { ...defaultLimits, ...limits };
   app.onError((error, context) => {
     log.error("a request failed", { path: context.req.path, reason: error.message, stack: error.stack });
     return context.text("internal error; the log has more\n", 500);
@@ -36,8 +50,8 @@ export function serveHttp(app: Hono, address: HttpAddress, clock: Clock, log: Lo
   const options = {
     fetch: (request: Request, server: HttpConnection) => app.fetch(request, server),
     // Server-sent events may be silent for long; a handler of such lifts the limit for its request (keepOpen).
-    idleTimeout: 60,
-    maxRequestBodySize: REQUEST_BYTES_MAX,
+    idleTimeout: idleTimeoutSeconds,
+    maxRequestBodySize: requestBytesMax,
   };
   const server = "socketPath" in address ? onSocket(address.socketPath, options) : onPort(address, options);
   return {
@@ -53,6 +67,8 @@ export function serveHttp(app: Hono, address: HttpAddress, clock: Clock, log: Lo
 /** What hono hands to a handler as `context.env`: the server, for settings of one request. */
 export interface HttpConnection {
   timeout(request: Request, seconds: number): void;
+  /** Who sent it; null on a unix socket or when the connection is gone. */
+  requestIP(request: Request): { address: string } | null;
 }
 
 /** Lifts the idle limit for a request whose answer is a stream that may be silent for long. */
