@@ -53,6 +53,7 @@ function lyingDisk(disk: Disk, lies: Lies): Disk {
     rename: (from, to) => disk.rename(from, to),
     link: (from, to) => disk.link(from, to),
     remove: (path) => disk.remove(path),
+    removeDirectory: (path) => disk.removeDirectory(path),
     async syncDirectory(path) {
       if (lies.isDirectorySyncSkipped !== true) await disk.syncDirectory(path);
     },

@@ -55,6 +55,8 @@ export interface Disk {
   link(from: string, to: string): Promise<void>;
   /** Removes a file or a symbolic link. Throws ENOENT when missing. */
   remove(path: string): Promise<void>;
+  /** Removes an empty directory. Throws ENOENT when missing. */
+  removeDirectory(path: string): Promise<void>;
   /** Makes names created, renamed or removed in `path` survive power loss. */
   syncDirectory(path: string): Promise<void>;
   space(path: string): Promise<DiskSpace>;
@@ -69,8 +71,6 @@ export interface Disk {
 
 /** What deploying needs on top of what a role needs. */
 export interface LinkingDisk extends Disk {
-  /** Removes an empty directory. Throws ENOENT when missing. */
-  removeDirectory(path: string): Promise<void>;
   /** A symbolic link at `path`, which must not exist. Replace one by renaming another over it. */
   symlink(target: string, path: string): Promise<void>;
   /** What a symbolic link says. Throws ENOENT when there is none. */

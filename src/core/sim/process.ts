@@ -68,6 +68,7 @@ function whileAlive(disk: Disk, isAlive: () => boolean): Disk {
     rename: (from, to) => alive(() => disk.rename(from, to)),
     link: (from, to) => alive(() => disk.link(from, to)),
     remove: (path) => alive(() => disk.remove(path)),
+    removeDirectory: (path) => alive(() => disk.removeDirectory(path)),
     syncDirectory: (path) => alive(() => disk.syncDirectory(path)),
     space: (path) => alive(() => disk.space(path)),
     lock: (path) => alive(() => disk.lock(path)),
