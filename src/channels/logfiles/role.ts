@@ -12,6 +12,7 @@ import { LogfilesCommand, LogfilesEngine } from "../../native/logfiles/engine.ts
 import { consoleLine, SlidingRate, StatsLine, thousands, type DhtFigures } from "../dht/figures.ts";
 import { effectiveLimits } from "../dht/limits.ts";
 import { ReplyGate } from "../reply-gate.ts";
+import { SWARM_KEEP_ALIVE } from "../wire/legacy/protocol.ts";
 import { logfilesAbout, type logfilesConfig } from "./config.ts";
 import { ClassicLayout } from "./classic/classic-layout.ts";
 import { addMetrics } from "./figures.ts";
@@ -28,6 +29,8 @@ type Context = RoleContext<LogfilesConfig>;
 
 /** The longest array of a request; a longer one ends the connection. */
 const ARRAY_BYTES_MAX = 10 * 1024 * 1024;
+/** The longest value, by the protocol. */
+const VALUE_BYTES_MAX = 65_536;
 const SEAL_CHECK_MS = 1000;
 const RETENTION_CHECK_MS = 10_000;
 const PROCESS_MEMORY_UNKNOWN = 0;
@@ -64,11 +67,12 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
       host,
       port,
       backlog: swarm.backlog,
-      store,
+      keepAlive: SWARM_KEEP_ALIVE,
+      durable: store,
       gate,
       engine: this.#engine,
       batchBytes: swarm.batchBytes,
-      limits: () => this.#limits,
+      limits: () => ({ ...this.#limits, valueBytesMax: VALUE_BYTES_MAX }),
     });
     this.#addMetrics();
   }
@@ -83,7 +87,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
   }
 
   onDrain(): void {
-    this.#port.onDrain();
+    this.#port.onLogDrain();
   }
 
   // --- what it says of itself ------------------------------------------------------------------------------------
@@ -177,7 +181,8 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
 
   async stop(): Promise<void> {
     await this.drain();
-    await this.#port.closeAll();
+    this.#port.closeAll();
+    await this.#port.settled();
     await this.#store.close(() => this.#engine.close());
   }
 }
@@ -188,7 +193,8 @@ function retentionOf({ retention }: LogfilesConfig): RetentionSettings {
 
 function layoutOf({ config, disk, random, log, dataDir }: Context, work: FileWork): Layout {
   const directory = join(dataDir, config.channelsDir);
-  if (config.layout === "classic") return new ClassicLayout({ disk, log: log.child("buckets"), work, directory });
+  if (config.layout === "classic")
+    return new ClassicLayout({ disk, log: log.child("buckets"), work, directory });
   const { pageBytes, compressionLevel: level, joinCount, joinBytesMax } = config.segments;
   const settings = { pageBytes, level, joinCount, joinBytesMax };
   return new SegmentLayout({ disk, random, log: log.child("segments"), work, directory, settings });
@@ -212,6 +218,7 @@ export const logfiles = defineRole({
         work,
         sealing: {
           memtableBytes: config.memory.memtableBytes,
+          logBytesMin: config.memory.memtableBytes,
           periodMs: config.memory.flushPeriodSeconds * 1000,
           checkMs: SEAL_CHECK_MS,
         },

@@ -8,11 +8,11 @@
  * Invariant: no address of JavaScript memory is kept in C, and views over C memory are renewed whenever C moved it.
  * Answers must not reach a client before the effects of the same call are as durable as the role promises.
  */
-import { type Pointer, toArrayBuffer } from "bun:ffi";
+import type { Pointer } from "bun:ffi";
+import { addressable, EngineBlock } from "../engine-block.ts";
 import { link } from "../library.ts";
 import { FiguresView } from "../request-figures.ts";
 import type { Logs } from "./logs.ts";
-import { addressable } from "./symbols.ts";
 
 const symbols = {
   nx_logfiles_new: { args: ["ptr", "u64", "u64"], returns: "ptr" },
@@ -52,13 +52,8 @@ export const LogfilesCommand = {
   PutBatch: 36,
 } as const;
 
-/** Places in the block of doubles; the order of the enum in native/logfiles/engine.h. */
+/** Places in the block of doubles behind those of every engine; the order of the enum in native/logfiles/engine.h. */
 const Block = {
-  replyAddress: 0,
-  replyLength: 1,
-  replyCapacity: 2,
-  replyGeneration: 3,
-  effectsLength: 4,
   taskAddress: 5,
   taskLength: 6,
   eventsAddress: 7,
@@ -88,14 +83,10 @@ export interface LogfilesTask {
   rest: Buffer;
 }
 
-const nothing = new Uint8Array(0);
-
 export class LogfilesEngine {
   readonly #native = link(symbols);
   readonly #engine: Pointer;
-  readonly #block: Float64Array;
-  #replies: Uint8Array = nothing;
-  #repliesGeneration = -1;
+  readonly #block: EngineBlock;
 
   constructor(logs: Logs, limits: { arrayBytesMax: number; channelsMax: number }) {
     const { arrayBytesMax, channelsMax } = limits;
@@ -105,7 +96,7 @@ export class LogfilesEngine {
       BigInt(channelsMax),
     ) as Pointer;
     const block = this.#native.nx_logfiles_block(this.#engine) as Pointer;
-    this.#block = new Float64Array(toArrayBuffer(block, 0, Block.length * Float64Array.BYTES_PER_ELEMENT));
+    this.#block = new EngineBlock(block, Block.length);
   }
 
   /** Frees the engine, before its channels. Every connection must be disconnected. */
@@ -147,41 +138,29 @@ export class LogfilesEngine {
     return this.#native.nx_logfiles_resume(this.#engine, connection);
   }
 
-  #at(place: number): number {
-    return this.#block[place] as number;
-  }
-
   /** The answers of the last call. Valid until the next one. */
   replies(): Uint8Array {
-    const length = this.#at(Block.replyLength);
-    if (length === 0) return nothing;
-    const generation = this.#at(Block.replyGeneration);
-    if (generation !== this.#repliesGeneration) {
-      const address = this.#at(Block.replyAddress) as Pointer;
-      this.#replies = new Uint8Array(toArrayBuffer(address, 0, this.#at(Block.replyCapacity)));
-      this.#repliesGeneration = generation;
-    }
-    return this.#replies.subarray(0, length);
+    return this.#block.replies();
   }
 
   /** Bytes that wait in the channels' effects, as of the last call. */
   get effectsLength(): number {
-    return this.#at(Block.effectsLength);
+    return this.#block.effectsLength;
   }
 
   /** Channels removed since the start, as of the last call. */
   get removalsTotal(): number {
-    return this.#at(Block.removalsTotal);
+    return this.#block.at(Block.removalsTotal);
   }
 
   /** Memory of the records that are in no file, as of the last call. */
   get memtableBytes(): number {
-    return this.#at(Block.memtableBytes);
+    return this.#block.at(Block.memtableBytes);
   }
 
   /** The request that the last call could not answer itself. */
   takeTask(): LogfilesTask {
-    const bytes = this.#copy(Block.taskAddress, Block.taskLength);
+    const bytes = this.#block.copy(Block.taskAddress, Block.taskLength);
     const nameEnd = 32 + bytes.readUInt32LE(24);
     return {
       code: bytes.readUInt32LE(0),
@@ -194,35 +173,29 @@ export class LogfilesEngine {
   }
 
   get hasEvents(): boolean {
-    return this.#at(Block.eventsLength) !== 0;
+    return this.#block.at(Block.eventsLength) !== 0;
   }
 
   /** Lines for the log since the last call. */
   takeEvents(): string[] {
     if (!this.hasEvents) return [];
-    const text = this.#copy(Block.eventsAddress, Block.eventsLength).toString("latin1");
+    const text = this.#block.copy(Block.eventsAddress, Block.eventsLength).toString("latin1");
     this.#native.nx_logfiles_clear_events(this.#engine);
     return text.split("\n").slice(0, -1);
   }
 
   /** What it counts of its requests; not to be used after `close`. */
   get requestFigures(): FiguresView {
-    return new FiguresView(this.#at(Block.figuresAddress) as Pointer);
+    return new FiguresView(this.#block.at(Block.figuresAddress) as Pointer);
   }
 
   statistics() {
     this.#native.nx_logfiles_read_statistics(this.#engine);
     return {
-      requestsTotal: this.#at(Block.requestsTotal),
-      errorsTotal: this.#at(Block.errorsTotal),
-      inputBytes: this.#at(Block.inputBytes),
-      connections: this.#at(Block.connections),
+      requestsTotal: this.#block.at(Block.requestsTotal),
+      errorsTotal: this.#block.at(Block.errorsTotal),
+      inputBytes: this.#block.at(Block.inputBytes),
+      connections: this.#block.at(Block.connections),
     };
-  }
-
-  #copy(address: number, length: number): Buffer {
-    const bytes = this.#at(length);
-    if (bytes === 0) return Buffer.alloc(0);
-    return Buffer.from(new Uint8Array(toArrayBuffer(this.#at(address) as Pointer, 0, bytes)).slice());
   }
 }

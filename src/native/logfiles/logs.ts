@@ -7,7 +7,8 @@
 import type { Pointer } from "bun:ffi";
 import { assert } from "../../core/errors.ts";
 import { NativeBuffer } from "../buffer.ts";
-import { addressable, logfilesLibrary } from "./symbols.ts";
+import { addressable } from "../engine-block.ts";
+import { logfilesLibrary } from "./symbols.ts";
 
 export interface ChannelFigures {
   /** Of the channel, files included. */

@@ -6,7 +6,8 @@
 import type { Pointer } from "bun:ffi";
 import { NativeBuffer } from "../buffer.ts";
 import type { MemtablePointer } from "./logs.ts";
-import { addressable, logfilesLibrary } from "./symbols.ts";
+import { addressable } from "../engine-block.ts";
+import { logfilesLibrary } from "./symbols.ts";
 
 class OwnBuffer extends NativeBuffer {
   constructor() {

@@ -6,7 +6,8 @@
 import type { Pointer } from "bun:ffi";
 import { NativeBuffer } from "../buffer.ts";
 import type { Page } from "./pages.ts";
-import { addressable, logfilesLibrary } from "./symbols.ts";
+import { addressable } from "../engine-block.ts";
+import { logfilesLibrary } from "./symbols.ts";
 
 /** The order of native/logfiles/match.h. */
 export const matchModes = ["all", "substring", "regex", "regexIgnoringCase"] as const;

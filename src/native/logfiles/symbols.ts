@@ -59,7 +59,3 @@ export function logfilesLibrary() {
   linked ??= link(symbols);
   return linked;
 }
-
-/** bun:ffi refuses to take the address of an empty array; C does not read where the length is 0. */
-const placeholder = new Uint8Array(8);
-export const addressable = (bytes: Uint8Array) => (bytes.byteLength === 0 ? placeholder : bytes);

@@ -44,7 +44,12 @@ export function openStore(world: StoreWorld, options: HarnessOptions = {}): Prom
     durability: options.durability ?? "log",
     layout: layoutFor(world, work, options),
     work,
-    sealing: { memtableBytes: options.memtableBytes ?? 1 << 20, periodMs: 3_600_000, checkMs: 1000 },
+    sealing: {
+      memtableBytes: options.memtableBytes ?? 1 << 20,
+      logBytesMin: 0,
+      periodMs: 3_600_000,
+      checkMs: 1000,
+    },
     retention: { ageSecondsMax: 0, fileBytesMax: 0, ...options.retention, checkMs: 3_600_000 },
     onDurable: options.onDurable ?? (() => {}),
     onDrain: () => {},

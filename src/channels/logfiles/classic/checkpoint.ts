@@ -28,7 +28,8 @@ export async function applyCheckpoint(disk: Disk, directory: string, log: Log): 
     }
     const [, channel = "", key = "0", bytes = "0"] = match;
     const bucket = Number(BigInt(key) >> 12n);
-    if (await cutFile(disk, `${directory}/${channel}/${bucketPath(bucket)}`, Number(bytes), log)) cut.add(channel);
+    if (await cutFile(disk, `${directory}/${channel}/${bucketPath(bucket)}`, Number(bytes), log))
+      cut.add(channel);
   }
   await disk.remove(path);
   await disk.syncDirectory(directory);

@@ -31,7 +31,7 @@ import { undoFlush } from "./flush.ts";
 import { bucketPath } from "./names.ts";
 import { countChannel, readSizeInfo, type SizeInfo, SIZEINFO, writeSizeInfo } from "./sizeinfo.ts";
 import { bucketsOf } from "./source.ts";
-import { readState, STATE_FILE } from "./state-file.ts";
+import { readState, STATE_FILE, writeState } from "./state-file.ts";
 
 export interface ClassicLayoutOptions {
   disk: Disk;
@@ -188,10 +188,12 @@ export class ClassicLayout implements Layout {
 
   removeFiles(): Promise<void> {
     return this.#inTurn(async () => {
-      for (const channel of this.#doomed) {
+      const removed = [...this.#doomed];
+      for (const channel of removed) {
         await this.#removeChannel(channel);
         this.#doomed.delete(channel);
       }
+      await this.#forgetNumbers(removed);
     });
   }
 
@@ -199,13 +201,20 @@ export class ClassicLayout implements Layout {
     const { disk, directory } = this.#options;
     const path = this.#pathOf(channel);
     if (!(await disk.exists(path))) return;
-    // Its numbers stay: they say what of the log is done with.
     for (const { name, kind } of await disk.list(path)) {
       if (kind === "directory") await this.#removeDirectory(`${path}/${name}`);
       else await disk.remove(`${path}/${name}`);
     }
     await disk.removeDirectory(path);
     await disk.syncDirectory(directory);
+  }
+
+  /** A channel of this name that is made later begins with any number. The removal is in the log until this is done. */
+  async #forgetNumbers(channels: readonly string[]): Promise<void> {
+    if (!channels.some((channel) => channel in this.#numbers)) return;
+    const numbers = Object.entries(this.#numbers).filter(([channel]) => !channels.includes(channel));
+    this.#numbers = Object.fromEntries(numbers);
+    await writeState(this.#options.disk, this.#statePath, { numbers: this.#numbers, flushing: undefined });
   }
 
   async #removeDirectory(path: string): Promise<void> {

@@ -9,7 +9,6 @@
  * again, so such an end is cut off, and a damaged file is repaired first (bucket-file.ts).
  */
 import { newBuffer } from "../../../core/append-log/frame.ts";
-import { makeDurableDirectory } from "../../../core/seams/durable-files.ts";
 import type { Disk } from "../../../core/seams/disk.ts";
 import { BucketWriter, MemtableReader, Page } from "../../../native/logfiles/pages.ts";
 import { everything } from "../scan/request.ts";
@@ -144,15 +143,16 @@ export async function flushBuckets({ disk, appends }: ScanPlace, task: FlushTask
   const flushing = Object.fromEntries([...byName].map(([name, { sizeBefore }]) => [name, sizeBefore]));
   await writeState(disk, statePath, { numbers: task.numbers, flushing });
   appends.begin(flush);
-  const slots = new Set<string>();
+  const directories = new Set([directory]);
   for (const growth of byName.values()) {
-    const slot = `${directory}/${growth.name.slice(0, growth.name.lastIndexOf("/"))}`;
-    if (!slots.has(slot)) await makeDurableDirectory(disk, slot);
-    slots.add(slot);
+    const [channel = "", slot = ""] = growth.name.split("/");
+    const path = `${directory}/${channel}/${slot}`;
+    if (!directories.has(path)) await disk.makeDirectory(path);
+    directories.add(path).add(`${directory}/${channel}`);
     appends.announce(flush, `${directory}/${growth.name}`, growth.sizeBefore);
     await grow(disk, directory, growth);
   }
-  for (const slot of slots) await disk.syncDirectory(slot);
+  for (const path of directories) await disk.syncDirectory(path);
   const numbers = { ...task.numbers };
   for (const { channel, firstNumber, count } of frozen) numbers[channel] = firstNumber + count;
   await writeState(disk, statePath, { numbers, flushing: undefined });

@@ -29,7 +29,11 @@ export async function readSizeInfo(disk: Disk, path: string): Promise<SizeInfo |
   });
 }
 
-export async function writeSizeInfo(disk: Disk, path: string, { records, valueBytes }: SizeInfo): Promise<void> {
+export async function writeSizeInfo(
+  disk: Disk,
+  path: string,
+  { records, valueBytes }: SizeInfo,
+): Promise<void> {
   const bytes = new Uint8Array(16);
   const view = new DataView(bytes.buffer);
   view.setBigUint64(0, BigInt(records), true);
@@ -41,7 +45,9 @@ export async function writeSizeInfo(disk: Disk, path: string, { records, valueBy
 export async function countChannel(disk: Disk, directory: string): Promise<SizeInfo> {
   const total = { records: 0, valueBytes: 0 };
   for await (const bucket of bucketsOf(disk, directory, 0, Number.MAX_SAFE_INTEGER)) {
-    const report = await withFile(disk, `${directory}/${bucketPath(bucket)}`, (file) => walkBucket(file, bucket));
+    const report = await withFile(disk, `${directory}/${bucketPath(bucket)}`, (file) =>
+      walkBucket(file, bucket),
+    );
     total.records += report.records;
     total.valueBytes += report.valueBytes;
   }

@@ -32,7 +32,8 @@ export async function readState(disk: Disk, path: string): Promise<FlushState> {
   const [checksum = "", json = ""] = text.split("\n");
   if (crc32c(Buffer.from(json)).toString(16).padStart(8, "0") !== checksum)
     throw corrupt(path, 0, "the state of the last flush is damaged");
-  return { flushing: undefined, ...(JSON.parse(json) as FlushState) };
+  const { numbers, flushing } = JSON.parse(json) as FlushState;
+  return { numbers, flushing };
 }
 
 export async function writeState(disk: Disk, path: string, state: FlushState): Promise<void> {

@@ -16,6 +16,8 @@ import type { Memtable } from "./memtables.ts";
 export interface SealSettings {
   /** Memory of records that makes a seal due. */
   memtableBytes: number;
+  /** The log is rewritten after a seal when it is longer than this (and than twice what must stay in it). */
+  logBytesMin: number;
   /** With bucket files: a seal is due this long after the one before, however little there is. */
   periodMs: number;
   /** How often that is looked at. */
@@ -189,7 +191,7 @@ export class Sealer {
   async #rewriteLog(): Promise<void> {
     const { log } = this.#store;
     await this.#store.settleRemovals();
-    const bytesMin = this.#isClosing ? 0 : this.#options.sealing.memtableBytes;
+    const bytesMin = this.#isClosing ? 0 : this.#options.sealing.logBytesMin;
     if (log?.isCompactionDue(bytesMin, 2) !== true) return;
     const held: { channel: Channel; memtable: Memtable; count: number }[] = [];
     try {
