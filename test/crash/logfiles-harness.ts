@@ -13,7 +13,7 @@ import { crashStates } from "../../src/core/sim/disk-crash.ts";
 import type { DirectoryNode } from "../../src/core/sim/disk-state.ts";
 import { type DiskOperation, SimDisk } from "../../src/core/sim/disk.ts";
 import { Scheduler } from "../../src/core/sim/scheduler.ts";
-import { type HarnessOptions, openStore, put, readAll, remove } from "../channels/logfiles/store-harness.ts";
+import { type HarnessOptions, openStore, put, readAll } from "../channels/logfiles/store-harness.ts";
 import { keyOf, makeDataDirectory, models } from "./log-harness.ts";
 
 export type Step =
@@ -84,7 +84,7 @@ async function perform(store: LogStore, step: Step): Promise<void> {
     case "put":
       return put(store, step.channel, BigInt(step.key), step.value);
     case "remove":
-      return remove(store, step.channel);
+      return store.remove(step.channel);
     case "flush":
       return store.flush();
     case "seal":

@@ -16,6 +16,7 @@ import { SWARM_KEEP_ALIVE } from "../wire/legacy/protocol.ts";
 import { logfilesAbout, type logfilesConfig } from "./config.ts";
 import { ClassicLayout } from "./classic/classic-layout.ts";
 import { addMetrics } from "./figures.ts";
+import { HttpSide } from "./http/http-side.ts";
 import { LogfilesPort } from "./legacy-port.ts";
 import { SegmentLayout } from "./segments/segment-layout.ts";
 import type { Layout } from "./store/layout.ts";
@@ -40,6 +41,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
   readonly #store: LogStore;
   readonly #engine: LogfilesEngine;
   readonly #port: LogfilesPort;
+  readonly #http: HttpSide | undefined;
   readonly #statsLine: StatsLine;
   readonly #rate: SlidingRate;
   #config: LogfilesConfig;
@@ -74,12 +76,24 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
       batchBytes: swarm.batchBytes,
       limits: () => ({ ...this.#limits, valueBytesMax: VALUE_BYTES_MAX }),
     });
+    if (config.httpPort !== null)
+      this.#http = new HttpSide({
+        clock,
+        log: log.child("http"),
+        tls,
+        host,
+        port: config.httpPort,
+        requestBytesMax: config.limits.requestBytesMax,
+        channelsMax,
+        store,
+      });
     this.#addMetrics();
   }
 
   async listen(): Promise<void> {
     this.onRefusal();
     this.#context.announcePort("port", await this.#port.listen());
+    if (this.#http !== undefined) this.#context.announcePort("httpPort", this.#http.listen());
   }
 
   onRefusal(): void {
@@ -117,7 +131,8 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
   }
 
   throughput() {
-    return { total: this.#engine.statistics().requestsTotal, unit: "requests" };
+    const { requestsTotal } = this.#engine.statistics();
+    return { total: requestsTotal + (this.#http?.requests ?? 0), unit: "requests" };
   }
 
   keyFigure(): string {
@@ -131,6 +146,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
       ...figures,
       durability: this.#config.durability,
       layout: this.#config.layout,
+      http: { requests: this.#http?.requests ?? 0, followers: this.#http?.followers ?? 0 },
       swarm: { ...this.#engine.statistics(), ...this.#port.figures },
       channelSizes: this.#figures().channels.map((channel) => ({ ...channel })),
       log: log === undefined ? null : { ...log },
@@ -183,6 +199,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
     await this.drain();
     this.#port.closeAll();
     await this.#port.settled();
+    await this.#http?.stop();
     await this.#store.close(() => this.#engine.close());
   }
 }

@@ -63,18 +63,8 @@ export function openStore(world: StoreWorld, options: HarnessOptions = {}): Prom
 }
 
 export function put(store: LogStore, channel: string, key: bigint, value: string): void {
-  const pointer = store.logs.channel(channel, true);
-  if (pointer === undefined) throw new Error(`no channel can be called ${channel}`);
-  store.logs.put(pointer, key, Buffer.from(value));
+  store.put(channel, key, Buffer.from(value));
   store.commit();
-}
-
-export function remove(store: LogStore, channel: string): void {
-  const pointer = store.logs.channel(channel, false);
-  if (pointer === undefined) return;
-  store.logs.remove(pointer);
-  store.commit();
-  store.onRemovals();
 }
 
 /** `<key> <value>` of each record that is found, in order. */

@@ -15,6 +15,8 @@ export class Channel {
   /** Out of use for writing, oldest first; being sealed, or about to be. */
   frozen: Memtable[] = [];
   #active: Memtable | undefined;
+  /** Called before memtables leave memory: those who follow the channel take what they have not seen yet. */
+  readonly onFreeze = new Set<() => void>();
   /** Up to which removal the store has followed the channel. */
   removedAt = 0;
 
@@ -37,6 +39,7 @@ export class Channel {
 
   /** Freezes what was written so far; undefined when that is nothing. */
   freeze(): Memtable | undefined {
+    for (const tell of this.onFreeze) tell();
     const active = this.active;
     if (this.#logs.freeze(this.pointer) === undefined) return undefined;
     this.#active = undefined;
@@ -53,6 +56,7 @@ export class Channel {
   /** Takes over a memtable that C gave up because the channel was removed; true when it was this channel's. */
   adopt(orphan: MemtablePointer): boolean {
     if (this.#active?.pointer !== orphan) return false;
+    // Who follows the channel is not shown what was removed at once.
     this.#active.retire();
     this.#active = undefined;
     return true;

@@ -13,7 +13,7 @@
 import { join } from "node:path";
 import { LogFile, type LogOptions, type LogState } from "../../../core/append-log/log-file.ts";
 import type { FrameSource } from "../../../core/append-log/scan.ts";
-import { NxError } from "../../../core/errors.ts";
+import { assert, NxError } from "../../../core/errors.ts";
 import type { Log } from "../../../core/logging/log.ts";
 import type { World } from "../../../core/role.ts";
 import type { Timer } from "../../../core/seams/clock.ts";
@@ -68,7 +68,9 @@ export class LogStore implements Durability {
   #durableWaiters: { position: number; resolve: () => void }[] = [];
   #removing: Promise<void> | undefined;
   #timers: Timer[] = [];
+  #roomWaiters: (() => void)[] = [];
   #scans = 0;
+  #onScansEnded: (() => void) | undefined;
 
   private constructor(options: LogStoreOptions) {
     this.#options = options;
@@ -117,7 +119,7 @@ export class LogStore implements Durability {
     };
     const listener = {
       onDurable: () => this.#onDurable(),
-      onDrain: this.#options.onDrain,
+      onDrain: () => this.#onDrain(),
       onGroup: (_bytes: number, durationMs: number) => this.#options.onGroup(durationMs),
       onState: (state: LogState, error: NxError | undefined) => this.#onLogState(state, error),
     };
@@ -177,6 +179,21 @@ export class LogStore implements Durability {
   }
 
   // --- writing ---------------------------------------------------------------------------------------------------
+
+  /** Writes a record; `commit` must follow in the same turn or after some more. The name must be a channel's. */
+  put(name: string, key: bigint, value: Uint8Array): void {
+    const channel = this.logs.channel(name, true);
+    assert(channel !== undefined, "records are written to channels");
+    this.logs.put(channel, key, value);
+  }
+
+  remove(name: string): void {
+    const channel = this.logs.channel(name, false);
+    if (channel === undefined) return;
+    this.logs.remove(channel);
+    this.commit();
+    this.onRemovals();
+  }
 
   /** Moves what was changed into the log's gathering group. To be called in the turn of the change. */
   commit(): void {
@@ -250,7 +267,19 @@ export class LogStore implements Durability {
     const files = this.#options.layout.sources(name, pointers);
     const wantsFiles = fromNumber === 0;
     const sources = wantsFiles ? [...files.specs, ...memory.specs] : memory.specs;
-    const pieces = this.#options.work.scan({ ...request, sources });
+    return this.#scan({ ...request, sources }, () => {
+      memory.release();
+      files.release();
+    });
+  }
+
+  /** A scan of memtables that the caller holds. Close it. */
+  scanSources(request: ScanRequest): Pieces {
+    return this.#scan(request, () => {});
+  }
+
+  #scan(request: ScanRequest, release: () => void): Pieces {
+    const pieces = this.#options.work.scan(request);
     this.#scans += 1;
     return {
       next: () => pieces.next(),
@@ -262,16 +291,21 @@ export class LogStore implements Durability {
           await pieces.close();
         } finally {
           this.#scans -= 1;
-          memory.release();
-          files.release();
+          release();
+          if (this.#scans === 0) this.#onScansEnded?.();
         }
       },
     };
   }
 
+  /** Resolves when no scan is under way. */
+  async #settleScans(): Promise<void> {
+    if (this.#scans > 0) await new Promise<void>((resolve) => (this.#onScansEnded = resolve));
+  }
+
   /** The scan of a channel that is not there. */
   scanNothing(request: Omit<ScanRequest, "sources">): Pieces {
-    return this.#options.work.scan({ ...request, sources: [] });
+    return this.#scan({ ...request, sources: [] }, () => {});
   }
 
   // --- durability ------------------------------------------------------------------------------------------------
@@ -336,7 +370,19 @@ export class LogStore implements Durability {
   onRefusalChanged(): void {
     this.#options.onRefusal();
     // Clients that wait for room may read meanwhile; their writes are refused.
+    this.#onDrain();
+  }
+
+  #onDrain(): void {
     this.#options.onDrain();
+    const waiting = this.#roomWaiters;
+    this.#roomWaiters = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  /** Resolves when records are welcome, or refused. */
+  async whenRoom(): Promise<void> {
+    while (this.isCongested) await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
   }
 
   // --- retention and figures -------------------------------------------------------------------------------------
@@ -373,11 +419,12 @@ export class LogStore implements Durability {
     );
   }
 
-  /** Makes everything durable and lets go of memory and threads. No scan may be under way. */
+  /** Makes everything durable and lets go of memory and threads, once the scans that are under way were closed. */
   async close(beforeFree?: () => void): Promise<void> {
     for (const timer of this.#timers) timer.cancel();
     this.commit();
     try {
+      await this.#settleScans();
       await this.#sealer.close();
       await this.settleRemovals();
       await this.#log?.close();
