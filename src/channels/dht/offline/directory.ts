@@ -27,7 +27,8 @@ export async function withIdleStore<Result>(
   }
 }
 
-async function lockOf(disk: Disk, dataDir: string) {
+/** The lock of a data directory; undefined on a file system that is mounted read-only. */
+export async function lockOf(disk: Disk, dataDir: string) {
   try {
     return await disk.lock(join(dataDir, "lock"));
   } catch (error) {

@@ -37,7 +37,7 @@ export class SegmentWriter {
   readonly #disk: Disk;
   readonly #path: string;
   readonly #file: DiskFile;
-  readonly #header: SegmentHeader;
+  #header: SegmentHeader;
   readonly #seed: number;
   readonly #compressor = new Compressor();
   readonly #page = new Page();
@@ -101,15 +101,23 @@ export class SegmentWriter {
     if (this.#gatheredBytes >= WRITE_BYTES) await this.#write();
   }
 
-  async finish(): Promise<SegmentInfo> {
+  /** `countsRecords`: the numbers end behind what was written, however many that was to be. */
+  async finish({ countsRecords = false } = {}): Promise<SegmentInfo> {
     assert(this.#offset >= HEADER_BYTES + BLOCK_HEADER_BYTES, "a segment has a block");
     this.#gather(encodeEnd(this.#offset, this.#blocks, this.#totals, this.#seed));
     await this.#write();
+    if (countsRecords) await this.#rewriteHeader();
     await this.#file.sync();
     await this.#file.close();
     this.#page.free();
     const { firstNumber, endNumber, id } = this.#header;
     return { firstNumber, endNumber, id, fileBytes: this.#offset, blocks: this.#blocks, ...this.#totals };
+  }
+
+  async #rewriteHeader(): Promise<void> {
+    const { firstNumber, id } = this.#header;
+    this.#header = { firstNumber, id, endNumber: firstNumber + this.#totals.records };
+    await this.#file.write(encodeHeader(this.#header), 0);
   }
 
   /** After a failure. */
