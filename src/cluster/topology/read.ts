@@ -251,7 +251,7 @@ class Reading {
     address: string,
     addressKey: string,
     originOf: Member["originOf"],
-    about: Omit<PlacedInstance, "name" | "host" | "outputFile">,
+    about: Omit<PlacedInstance, "name" | "host" | "outputFile" | "environment">,
     peers: Member["peers"] = [],
   ): void {
     const host = this.#hosts.hostOf(shortName, address);
@@ -264,6 +264,7 @@ class Reading {
       name: `${this.#prefix}.${shortName}`,
       host: host.name,
       dataDir: resolve(host.workingDirectory, about.dataDir),
+      environment: {},
       outputFile: outputFileOf(about),
     };
     this.#members.push({ instance, host, originOf, peers });
