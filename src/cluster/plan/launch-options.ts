@@ -24,7 +24,7 @@ export function withLaunchOptions(cluster: Cluster, { batch, keys, isDebug }: La
       `${cluster.prefix} has no shards: --batch, --keys and --numkeys are for shards`,
     );
   const instances = cluster.instances.map((instance) => {
-    const debug = { DEBUG: "all", [environmentName(instance.role, ["log", "level"])]: "debug" };
+    const debug = { DEBUG: "all", [environmentName(instance.role, ["log", "level"])]: "trace" };
     const environment = { ...instance.environment, ...(isDebug && debug) };
     if (instance.role !== "shard") return { ...instance, environment };
     return {
