@@ -35,6 +35,8 @@ export const destroyVerb = defineVerb({
         for (const [host, agent] of agents) {
           const { result } = await agent.call("destroy", { ...fence, withData: args.data === true });
           for (const path of result.removed) stdout.write(`${host}: removed ${path}\n`);
+          // The lock went with the rest; giving it back would begin a deployment again.
+          agent.close();
         }
       });
       const action = `${operator.why}${args.data === true ? " --data" : ""}`;
