@@ -53,12 +53,12 @@ export const agentVerb = defineVerb({
 });
 
 async function hostWorld(environment: Surroundings["environment"]) {
-  const [{ realHostWorld }, { servicesOfHost }, { ownCommand }] = await Promise.all([
+  const [{ realHostWorld, runProgram }, { servicesOfHost }, { ownCommand }] = await Promise.all([
     import("../cluster/agent/host-real.ts"),
     import("../cluster/services/of-host.ts"),
     import("../core/own-command.ts"),
   ]);
-  return realHostWorld(ownCommand(), (directory, prefix) => servicesOfHost(directory, prefix, environment));
+  return realHostWorld(ownCommand(), (directory, prefix) => servicesOfHost(directory, prefix, environment, runProgram));
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}

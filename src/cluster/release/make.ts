@@ -95,7 +95,7 @@ export function serviceOf(cluster: Cluster, host: Host, instance: Instance): Ser
     role: instance.role,
     command: instanceCommand(paths, instance),
     workingDirectory: host.workingDirectory,
-    environment: {},
+    environment: instance.environment,
     dataDir: instance.dataDir,
     outputFile: `${paths.log}/${instance.outputFile}`,
     stopTimeoutMs: instance.rollout.stopTimeoutMs,

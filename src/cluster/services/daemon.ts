@@ -8,7 +8,7 @@
  * while it runs.
  */
 import { Hono } from "hono";
-import { basename, join, relative } from "node:path";
+import { join } from "node:path";
 import type { Log } from "../../core/logging/log.ts";
 import { RotatingFile } from "../../core/logging/rotating-file.ts";
 import { Exit } from "../../core/errors.ts";
@@ -19,6 +19,7 @@ import { serveHttp, type HttpServer } from "../../core/sockets/serve-http.ts";
 import { Supervisor, type Ended } from "../supervisor.ts";
 import type { DeploymentPaths } from "../topology/layout.ts";
 import { marksOf } from "./marks.ts";
+import { linkOutput, unlinkOutput } from "./output-link.ts";
 import { readProgramList, writeProgramList, type ListedProgram } from "./program-list.ts";
 import type { ServiceSpec, ServiceState, ServiceStatus } from "./services.ts";
 
@@ -142,10 +143,10 @@ export class Daemon {
 
   async #install(specs: readonly ServiceSpec[]): Promise<void> {
     const names = new Set(specs.map(({ instance }) => instance));
-    for (const instance of [...this.#programs.keys()].filter((name) => !names.has(name))) {
-      const timeoutMs = this.#programs.get(instance)?.spec.stopTimeoutMs ?? 0;
-      await this.#supervisor.stopOne(instance, timeoutMs);
+    for (const [instance, { spec }] of [...this.#programs].filter(([name]) => !names.has(name))) {
+      await this.#supervisor.stopOne(instance, spec.stopTimeoutMs);
       await this.#onDown(instance);
+      await unlinkOutput(this.#options.disk, spec);
       this.#programs.delete(instance);
     }
     for (const spec of specs) {
@@ -198,23 +199,15 @@ export class Daemon {
     await this.#pidFiles;
   }
 
-  async #openOutput({ instance, outputFile, workingDirectory }: ServiceSpec): Promise<void> {
+  async #openOutput(spec: ServiceSpec): Promise<void> {
+    const { instance, outputFile } = spec;
     this.#outputs.get(instance)?.close();
     const limits = { bytesMax: OUTPUT_BYTES_MAX, filesMax: OUTPUT_FILES_MAX };
     this.#outputs.set(instance, new RotatingFile(outputFile, limits));
-    await this.#linkOutput(outputFile, workingDirectory);
-  }
-
-  /** The name that Diamond's scripts look for, unless another deployment of this directory has it. */
-  async #linkOutput(outputFile: string, workingDirectory: string): Promise<void> {
     const { disk, log } = this.#options;
-    const link = join(workingDirectory, basename(outputFile));
-    if (link === outputFile || (await disk.exists(link))) return;
-    try {
-      await disk.symlink(relative(workingDirectory, outputFile), link);
-    } catch (error) {
-      log.warn(`${link} is not made: ${(error as Error).message}`);
-    }
+    await linkOutput(disk, spec).catch((error: Error) =>
+      log.warn(`no link to ${outputFile}: ${error.message}`),
+    );
   }
 
   #onStarted(name: string, pid: number): void {

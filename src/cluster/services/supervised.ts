@@ -10,18 +10,19 @@ import { adminGet, adminPost } from "../../core/admin-client.ts";
 import { NxError } from "../../core/errors.ts";
 import { processOf, signalProcess, untilGone } from "../../core/processes.ts";
 import { sleep, type Clock } from "../../core/seams/clock.ts";
-import type { Disk } from "../../core/seams/disk.ts";
+import type { LinkingDisk } from "../../core/seams/disk.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import type { DeploymentPaths } from "../topology/layout.ts";
 import { socketOf } from "./daemon.ts";
 import { processesOf } from "./marks.ts";
+import { unlinkOutput } from "./output-link.ts";
 import { readProgramList, readText, writeProgramList } from "./program-list.ts";
 import type { HostServices, ServiceSpec, ServiceStatus } from "./services.ts";
 
 export interface SupervisedOptions {
   paths: DeploymentPaths;
   clock: Clock;
-  disk: Disk;
+  disk: LinkingDisk;
   /** The words that run a supervisor of this deployment, without its root. */
   supervisorCommand: string[];
   environment: Record<string, string | undefined>;
@@ -48,12 +49,13 @@ export class SupervisedServices implements HostServices {
     if (await this.#isRunning()) return await this.#post("/install", specs);
     const { disk, paths } = this.#options;
     await makeDurableDirectory(disk, paths.run);
-    const known = new Map(
-      (await readProgramList(disk, paths).catch(() => [])).map((each) => [each.spec.instance, each.isWanted]),
-    );
-    // What is forgotten may still run, left over by a supervisor that is gone.
+    const before = await readProgramList(disk, paths).catch(() => []);
+    const known = new Map(before.map(({ spec, isWanted }) => [spec.instance, isWanted]));
     const names = new Set(specs.map(({ instance }) => instance));
-    await this.#killProcesses([...known.keys()].filter((instance) => !names.has(instance)));
+    const leaving = before.filter(({ spec }) => !names.has(spec.instance));
+    // What is forgotten may still run, left over by a supervisor that is gone.
+    await this.#killProcesses(leaving.map(({ spec }) => spec.instance));
+    for (const { spec } of leaving) await unlinkOutput(disk, spec);
     const list = specs.map((spec) => ({ spec, isWanted: known.get(spec.instance) ?? false }));
     await writeProgramList(disk, paths, list);
   }

@@ -41,6 +41,8 @@ export interface TopologySources extends HostSurroundings {
 export interface TopologyResult {
   /** Undefined when there are problems. */
   cluster: Cluster | undefined;
+  /** What could be read in spite of the problems: enough to end things, not to start them. */
+  partial: Cluster;
   problems: Problem[];
   notices: Notice[];
   /** All files of the prefix, as the operator would write them. */
@@ -128,8 +130,9 @@ class Reading {
     );
     const files = [...members, ...contested].map(({ name }) => this.#shown(name));
     if (clusterFile !== undefined) files.push(this.#shown(clusterFile));
-    const cluster = this.#problems.length === 0 ? this.#cluster(orders) : undefined;
-    return { cluster, problems: this.#problems, notices: this.#notices, files: files.sort() };
+    const partial = this.#cluster(orders);
+    const cluster = this.#problems.length === 0 ? partial : undefined;
+    return { cluster, partial, problems: this.#problems, notices: this.#notices, files: files.sort() };
   }
 
   #cluster(orders: readonly StartOrder[]): Cluster {
@@ -251,7 +254,7 @@ class Reading {
     address: string,
     addressKey: string,
     originOf: Member["originOf"],
-    about: Omit<PlacedInstance, "name" | "host" | "outputFile">,
+    about: Omit<PlacedInstance, "name" | "host" | "outputFile" | "environment">,
     peers: Member["peers"] = [],
   ): void {
     const host = this.#hosts.hostOf(shortName, address);
@@ -264,6 +267,7 @@ class Reading {
       name: `${this.#prefix}.${shortName}`,
       host: host.name,
       dataDir: resolve(host.workingDirectory, about.dataDir),
+      environment: {},
       outputFile: outputFileOf(about),
     };
     this.#members.push({ instance, host, originOf, peers });

@@ -83,6 +83,8 @@ export interface Instance {
   files: ConfigFile[];
   /** Words after `node-x run`; `{configs}` stands for the directory of the files on the host. */
   words: string[];
+  /** Beyond what every process on a host has. */
+  environment: Record<string, string>;
   /** Absolute, on the host. */
   dataDir: string;
   ports: PortUse[];

@@ -174,13 +174,14 @@ describe("a deployment without systemd", () => {
   });
 
   test("what is no longer installed is stopped and forgotten", async () => {
-    const { services, specs, stateOf, says } = await deployment({ a: POLITE, b: POLITE });
+    const { services, specs, stateOf, says, directory } = await deployment({ a: POLITE, b: POLITE });
     await services.start("a");
     await says("a", "hello");
     const pid = (await stateOf("a"))?.pid;
     await services.install(specs.slice(1));
     expect(isAlive(pid)).toBe(false);
     expect((await services.status()).map(({ instance }) => instance)).toEqual(["b"]);
+    expect(existsSync(join(directory, "output.a.txt"))).toBe(false);
   });
 
   test("the supervisor goes when nothing is wanted", async () => {
