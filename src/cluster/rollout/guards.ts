@@ -50,14 +50,15 @@ export class Guards {
     await this.renew();
   }
 
-  /** A sign of life; `stamp` differs from all before. */
+  /** A sign of life: any change of the file is one, so it may be torn or overtaken by another. */
   async renew(): Promise<void> {
     await makeDurableDirectory(this.#disk, this.#directory);
-    await writeFileAtomically(
-      this.#disk,
-      join(this.#directory, "alive"),
-      `${this.#clock.nowMs()}.${this.#clock.monotonicMs()}`,
-    );
+    const file = await this.#disk.open(join(this.#directory, "alive"), "create");
+    try {
+      await file.write(new TextEncoder().encode(String(this.#clock.monotonicMs()).padEnd(32)), 0);
+    } finally {
+      await file.close();
+    }
   }
 
   /** Throws NX_ROLLED_BACK when the guard is gone: it fired. */
