@@ -85,6 +85,7 @@ export class ModelCluster implements Disposable {
         words: ["dht", "--config", `{configs}/${name}.json`],
         dataDir: join(this.directory, name),
         ports: [],
+        environment: {},
         outputFile: `${name}.txt`,
         rollout: { unavailableMax: 1, healthyForMs: 300, readyTimeoutMs: 3000, stopTimeoutMs: 1000 },
       };
