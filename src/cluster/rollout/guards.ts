@@ -75,10 +75,15 @@ export class Guards {
     });
   }
 
-  /** Takes a guard away whether it is there or not. */
-  async drop(instance: string): Promise<void> {
+  /**
+   * Takes the guard of an instance away, if there is one and it is not of `operation`: somebody else decides about the instance
+   * by now.
+   */
+  async drop(instance: string, operation?: string): Promise<void> {
+    const isForeign = (guard: GuardState) => guard.instance === instance && guard.operation !== operation;
+    if (!(await this.list()).some(isForeign)) return;
     await this.#exclusively(async () => {
-      if (await this.#disk.exists(this.#fileOf(instance))) await this.#remove(instance);
+      if ((await this.list()).some(isForeign)) await this.#remove(instance);
     });
   }
 
