@@ -12,6 +12,8 @@ const testPrograms = [
   { program: "redis-cli", package: "redis-tools" },
   { program: "redis-benchmark", package: "redis-tools" },
   { program: "openssl", package: "openssl" },
+  { program: "ssh", package: "openssh-client" },
+  { program: "sshd", package: "openssh-server" },
   { program: "systemd-analyze", package: "systemd" },
   { program: "chromium", package: "chromium" },
 ];

@@ -162,6 +162,9 @@ export class Deployment {
     const all = (await this.services.status()).map(({ instance }) => instance);
     const wanted = names === undefined ? all : names.filter((name) => all.includes(name));
     await this.services.kill(wanted);
+    // A guard would bring them back. One that does so at this moment is waited for, so once more.
+    for (const name of wanted) await this.guards.drop(name);
+    await this.services.kill(wanted);
     return wanted;
   }
 

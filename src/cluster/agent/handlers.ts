@@ -224,8 +224,11 @@ export function createHandlers({ world, exec, pid }: AgentOptions): Handlers {
   };
 
   async function each(action: string, params: Params<"start">, work: (instance: string) => Promise<void>) {
-    for (const instance of params.instances)
+    for (const instance of params.instances) {
       await audited(action, params, { instance }, () => work(instance));
+      // A guard of a rollout that is over would overrule what was asked for now.
+      await here().guards.drop(instance, params.operation);
+    }
     return {};
   }
 }

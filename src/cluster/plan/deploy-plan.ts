@@ -63,6 +63,14 @@ export function planDeploy(input: DeployInput): DeployPlan {
     const manifest = manifests.get(instance.host);
     if (inventory === undefined || manifest === undefined) continue;
     const state = inventory.instances.find(({ service }) => service.instance === instance.name);
+    const guard = inventory.guards.find((candidate) => candidate.instance === instance.name);
+    if (guard !== undefined) {
+      // A rollout ended in its midst: this one takes it over, with the same release to fall back to.
+      const { from: _, ...unfinished } = plannedOf(instance, state, "replace");
+      const { previous } = guard;
+      planned.push(previous === undefined ? unfinished : { ...unfinished, from: previous });
+      continue;
+    }
     const action = actionFor(instance, state, inventory, manifest, intent);
     if (action === undefined) unchanged.push(instance.name);
     else planned.push(plannedOf(instance, state, action));

@@ -50,14 +50,15 @@ export class Guards {
     await this.renew();
   }
 
-  /** A sign of life; `stamp` differs from all before. */
+  /** A sign of life: any change of the file is one, so it may be torn or overtaken by another. */
   async renew(): Promise<void> {
     await makeDurableDirectory(this.#disk, this.#directory);
-    await writeFileAtomically(
-      this.#disk,
-      join(this.#directory, "alive"),
-      `${this.#clock.nowMs()}.${this.#clock.monotonicMs()}`,
-    );
+    const file = await this.#disk.open(join(this.#directory, "alive"), "create");
+    try {
+      await file.write(new TextEncoder().encode(String(this.#clock.monotonicMs()).padEnd(32)), 0);
+    } finally {
+      await file.close();
+    }
   }
 
   /** Throws NX_ROLLED_BACK when the guard is gone: it fired. */
@@ -74,10 +75,15 @@ export class Guards {
     });
   }
 
-  /** Takes a guard away whether it is there or not. */
-  async drop(instance: string): Promise<void> {
+  /**
+   * Takes the guard of an instance away, if there is one and it is not of `operation`: somebody else decides about the instance
+   * by now.
+   */
+  async drop(instance: string, operation?: string): Promise<void> {
+    const isForeign = (guard: GuardState) => guard.instance === instance && guard.operation !== operation;
+    if (!(await this.list()).some(isForeign)) return;
     await this.#exclusively(async () => {
-      if (await this.#disk.exists(this.#fileOf(instance))) await this.#remove(instance);
+      if ((await this.list()).some(isForeign)) await this.#remove(instance);
     });
   }
 

@@ -4,7 +4,15 @@
  * Invariant: nothing of the machine's own ssh is read or written: host key, authorized keys, known_hosts and the client's
  * configuration live in a temporary directory that goes with the server.
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
@@ -58,6 +66,32 @@ export class SshClient implements Disposable {
 
   [Symbol.dispose](): void {
     rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+function descendantsOf(pid: number): { pid: number; name: string }[] {
+  const processes = readdirSync("/proc").flatMap((entry) => {
+    try {
+      const match = /^(\d+) \((.*)\) \S (\d+)/.exec(readFileSync(`/proc/${Number(entry)}/stat`, "utf8"));
+      return match === null
+        ? []
+        : [{ pid: Number(match[1]), name: match[2] as string, parent: Number(match[3]) }];
+    } catch {
+      return []; // no process, or one that ended meanwhile
+    }
+  });
+  const found = new Set([pid]);
+  for (const { pid: own, parent } of processes.sort((a, b) => a.pid - b.pid))
+    if (found.has(parent)) found.add(own);
+  found.delete(pid);
+  return processes.filter((process) => found.has(process.pid));
+}
+
+function tryKill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It ended meanwhile.
   }
 }
 
@@ -146,7 +180,11 @@ export class SshServer implements Disposable {
 
   /** The connection of everyone breaks, nobody can come in. */
   stop(): void {
-    this.#child?.kill("SIGKILL");
+    if (this.#child === undefined) return;
+    // Those of open connections are in sessions of their own.
+    const parts = descendantsOf(this.#child.pid).filter(({ name }) => name === "sshd");
+    this.#child.kill("SIGKILL");
+    for (const { pid } of parts) tryKill(pid);
     rmSync(join(this.directory, "sshd.pid"), { force: true });
   }
 
