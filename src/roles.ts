@@ -38,6 +38,11 @@ export const roles: readonly RoleEntry[] = [
     load: async () => (await import("./presence/server/role.ts")).lookup,
   },
   {
+    name: "archive",
+    about: async () => (await import("./backup/archive/config.ts")).archiveAbout,
+    load: async () => (await import("./backup/archive/role.ts")).archive,
+  },
+  {
     name: "hub",
     about: async () => (await import("./hub/config.ts")).hubAbout,
     load: async () => (await import("./hub/role.ts")).hub,

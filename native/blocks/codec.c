@@ -85,6 +85,19 @@ uint64_t nx_codec_encode(nx_codec *codec, uint32_t id, uint32_t level, const uin
   return size;
 }
 
+uint64_t nx_codec_encode_always(nx_codec *codec, uint32_t id, uint32_t level, const uint8_t *content,
+                                uint64_t length, nx_buffer *out) {
+  NX_ASSERT(id < NX_CODEC_COUNT && length <= NX_CODEC_CONTENT_MAX);
+  if (id == NX_CODEC_NONE) return 0;
+  /* More than any of them needs for content that does not shrink. */
+  uint64_t capacity = snappy_max_compressed_length(length) + 4096;
+  nx_buffer_reserve(out, capacity);
+  uint64_t size = encode(codec, id, (int)level, content, length, out->data + out->length, capacity);
+  NX_ASSERT(size != 0);
+  out->length += size;
+  return size;
+}
+
 static bool decode(nx_codec *codec, uint32_t id, const uint8_t *in, uint64_t length, uint8_t *out,
                    uint64_t content_length) {
   switch (id) {

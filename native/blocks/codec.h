@@ -29,6 +29,10 @@ NX_API void nx_codec_free(nx_codec *codec);
 NX_API uint64_t nx_codec_encode(nx_codec *codec, uint32_t id, uint32_t level, const uint8_t *content,
                                 uint64_t length, nx_buffer *out);
 
+/* The same, but kept even when it is longer; for streams that have no mark for raw content. 0 only for none. */
+NX_API uint64_t nx_codec_encode_always(nx_codec *codec, uint32_t id, uint32_t level, const uint8_t *content,
+                                       uint64_t length, nx_buffer *out);
+
 /* Writes exactly `content_length` bytes; -EBADMSG when the stored bytes do not hold exactly that. */
 NX_API int nx_codec_decode(nx_codec *codec, uint32_t id, const uint8_t *stored, uint64_t length, uint8_t *content,
                            uint64_t content_length);

@@ -71,6 +71,19 @@ int nx_wdiff_pack_read(const uint8_t *header, uint64_t floor, nx_wdiff_pack *pac
   return data == pack->data_bytes ? 0 : -EBADMSG;
 }
 
+int64_t nx_wdiff_pack_verify(const uint8_t *bytes, uint64_t length, uint64_t floor, uint64_t end_blocks) {
+  nx_wdiff_pack pack;
+  if (length < NX_WDIFF_PACK_BYTES || nx_wdiff_pack_read(bytes, floor, &pack) != 0 || pack.is_end) return -EBADMSG;
+  if (pack.data_bytes != length - NX_WDIFF_PACK_BYTES) return -EBADMSG;
+  for (uint32_t index = 0; index < pack.records; index++) {
+    nx_diff_record record;
+    nx_wdiff_pack_record(bytes, index, NX_WDIFF_PACK_BYTES, &record);
+    if (nx_salted_checksum(bytes + record.offset, record.size, 0) != record.checksum) return -EBADMSG;
+    floor = record.address + record.blocks;
+  }
+  return floor <= end_blocks && floor <= INT64_MAX ? (int64_t)floor : -EBADMSG;
+}
+
 void nx_wdiff_index_write(uint8_t *out, const nx_diff_record *record) {
   memset(out, 0, NX_WDIFF_INDEX_BYTES);
   nx_store64(out, record->address);

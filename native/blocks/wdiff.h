@@ -74,6 +74,10 @@ int nx_wdiff_pack_read(const uint8_t *header, uint64_t floor, nx_wdiff_pack *pac
 /* Record `index` of a header that was read; its data area begins at `data_offset` of the file. */
 void nx_wdiff_pack_record(const uint8_t *header, uint32_t index, uint64_t data_offset, nx_diff_record *record);
 
+/* Verifies a whole pack, header and data, as it comes over the wire: where its last record ends, or -EBADMSG. Nothing
+ * may begin below `floor` or end behind `end_blocks`. */
+NX_API int64_t nx_wdiff_pack_verify(const uint8_t *bytes, uint64_t length, uint64_t floor, uint64_t end_blocks);
+
 void nx_wdiff_index_write(uint8_t *out, const nx_diff_record *record);
 /* 0, or -EBADMSG. */
 int nx_wdiff_index_read(const uint8_t *bytes, nx_diff_record *record);

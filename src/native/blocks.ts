@@ -17,11 +17,13 @@ const symbols = {
   nx_codec_new: { args: [], returns: "ptr" },
   nx_codec_free: { args: ["ptr"], returns: "void" },
   nx_codec_encode: { args: ["ptr", "u32", "u32", "ptr", "u64", "ptr"], returns: FFIType.u64_fast },
+  nx_codec_encode_always: { args: ["ptr", "u32", "u32", "ptr", "u64", "ptr"], returns: FFIType.u64_fast },
   nx_codec_decode: { args: ["ptr", "u32", "ptr", "u64", "ptr", "u64"], returns: "i32" },
   nx_wdiff_header_write: { args: ["ptr", "u32", "ptr"], returns: "void" },
   nx_wdiff_header_read: { args: ["ptr"], returns: "i32" },
   nx_wdiff_trailer_write: { args: ["ptr", "u64", "u32", "u32"], returns: "void" },
   nx_wdiff_trailer_read: { args: ["ptr", "ptr", "ptr"], returns: "i32" },
+  nx_wdiff_pack_verify: { args: ["ptr", "u64", "u64", "u64"], returns: FFIType.i64_fast },
   nx_wlog_file_write: { args: ["ptr", "u32", "u32", "ptr", "u64", "u64"], returns: "void" },
   nx_wlog_pack_check: { args: ["ptr", "u32", "u32", "u64"], returns: "i32" },
   nx_ffi_buffer_new: { args: [], returns: "ptr" },
@@ -102,6 +104,14 @@ export class Codec {
     return Number(length) === 0 ? undefined : this.#out.take();
   }
 
+  /** The compressed content (a copy), longer than the content or not; `id` is not 0. */
+  encodeAlways(id: number, level: number, content: Uint8Array): Uint8Array {
+    this.#out.clear();
+    const { nx_codec_encode_always: encode } = library();
+    encode(this.#codec, id, level, addressable(content), content.byteLength, this.#out.pointer);
+    return this.#out.take();
+  }
+
   /** Fills `content`; false when the stored bytes do not hold exactly that much. */
   decode(id: number, stored: Uint8Array, content: Uint8Array): boolean {
     if (content.byteLength === 0 || stored.byteLength === 0) return false;
@@ -145,6 +155,16 @@ export function readWdiffTrailer(bytes: Uint8Array): { indexOffset: number; reco
   if (library().nx_wdiff_trailer_read(bytes, words, records) < 0) return undefined;
   const [indexOffset, count] = [Number(words[0]), Number(words[1])];
   return Number.isSafeInteger(indexOffset) ? { indexOffset, records: count } : undefined;
+}
+
+/**
+ * Verifies a sorted pack, header and data: the block behind its last record, or -1. Nothing may begin below `floor` or
+ * end behind `endBlocks`.
+ */
+export function verifyPack(pack: Uint8Array, floor: number, endBlocks: number): number {
+  if (pack.byteLength < WDIFF_PACK_BYTES) return -1;
+  const end = Number(library().nx_wdiff_pack_verify(pack, pack.byteLength, floor, endBlocks));
+  return end < 0 ? -1 : end;
 }
 
 export interface LogFileHeader {

@@ -1,0 +1,238 @@
+/** The commands of an archive: what the controller asks it to do. Names in refusals are the original's. */
+import type { Log } from "../../core/logging/log.ts";
+import { Codec, isZero } from "../../native/blocks.ts";
+import { snappy } from "../formats/compression.ts";
+import { BLOCK_BYTES, parseSize } from "../formats/units.ts";
+import { command, gidOf, longCommand, volumeOf, wordsAtLeast } from "../server/control.ts";
+import { type Protocol, readAck, Refusal, type WalbServer } from "../server/server.ts";
+import { Writer } from "../wire/serial.ts";
+import { sendMark, StreamMark } from "../wire/streams.ts";
+import {
+  apply,
+  demandRestorable,
+  diffsToApply,
+  diffsToMerge,
+  imageAt,
+  imageHash,
+  type JobOptions,
+  merge,
+  restore,
+} from "./jobs.ts";
+import { type Action, type ArchiveVolume } from "./volume.ts";
+
+export interface CommandOptions {
+  log: Log;
+  server(): WalbServer;
+  volume(name: string): ArchiveVolume;
+  jobs: JobOptions;
+  /** A volume came into being. */
+  onInit(volume: ArchiveVolume): void;
+  onClear(volume: ArchiveVolume): void;
+}
+
+const BULK_BYTES = 256 << 10;
+const DUMMY_PERIOD_MS = 1000;
+
+function bulkOf(text: string | undefined): number {
+  const bytes = text === undefined ? BULK_BYTES : parseSize(text);
+  if (bytes === undefined || bytes < BLOCK_BYTES || bytes % BLOCK_BYTES !== 0 || bytes > 4 << 20)
+    throw new Refusal(`bad bulk size:${text}`);
+  return bytes;
+}
+
+export function archiveCommands(options: CommandOptions): Record<string, Protocol> {
+  const { server, volume: find, jobs, log } = options;
+  const of = (words: string[], least = 1) => find(volumeOf(wordsAtLeast(words, least)[0]));
+
+  /** A job beside which diffs are received; `accept` is answered when it is certain that it can be begun. */
+  const job = (
+    name: string,
+    action: Action,
+    prepare: (words: string[], volume: ArchiveVolume) => Promise<() => Promise<void>>,
+  ): Protocol =>
+    longCommand(async (words) => {
+      const volume = of(words, 2);
+      volume.demandActive(name);
+      const end = volume.begin(name, action);
+      try {
+        const work = await prepare(words, volume);
+        return () =>
+          server()
+            .foreground(name, work)
+            .catch((error: unknown) =>
+              log.error(`${name} failed: ${(error as Error).message}`, { volume: volume.name }),
+            )
+            .finally(end);
+      } catch (error) {
+        end();
+        throw error;
+      }
+    });
+
+  const init = async (volume: ArchiveVolume) => {
+    await volume.init();
+    options.onInit(volume);
+  };
+
+  const setMergeable = (name: string, isMergeable: boolean): Protocol =>
+    command(async (words) => {
+      const volume = of(words, 2);
+      volume.demandActive(name);
+      volume.demandNoAction(name, ["Apply", "Merge"]);
+      let failed = 0;
+      for (const word of words.slice(1))
+        if (!(await volume.diffs.setMergeable(gidOf(word), isMergeable))) failed += 1;
+      if (failed > 0)
+        throw new Refusal(
+          `${name}:changeSnapshot:change snapshot failed:${volume.name}:${words.length - 1 - failed}`,
+        );
+    });
+
+  return {
+    "init-vol": command(async (words) => {
+      const volume = of(words);
+      if (volume.state !== "Clear")
+        throw new Refusal(`c2aInitVolServer:StateMachineTransaction:bad state:${volume.state}:Clear:InitVol`);
+      await volume.during("InitVol", () => init(volume));
+    }),
+    "clear-vol": command(async (words) => {
+      const volume = of(words);
+      volume.demandState("c2aClearVolServer", ["SyncReady", "Stopped"]);
+      volume.demandNoAction("c2aClearVolServer");
+      await volume.during("ClearVol", () => volume.clear());
+      options.onClear(volume);
+    }),
+    "reset-vol": command(async (words) => {
+      const volume = of(words);
+      volume.demandState("c2aResetVolServer", ["SyncReady", "Stopped"]);
+      volume.demandNoAction("c2aResetVolServer");
+      await volume.during("ResetVol", async () => {
+        await volume.clear();
+        await init(volume);
+      });
+    }),
+    start: command(async (words) => {
+      const volume = of(words);
+      volume.demandState("c2aStartServer", ["Stopped"]);
+      volume.demandNoAction("c2aStartServer");
+      await volume.setState("Archived");
+    }),
+    stop: longCommand(async (words) => {
+      const volume = of(words);
+      volume.demandActive("c2aStopServer");
+      const isForced = (words[1] ?? "g").startsWith("f");
+      return () =>
+        volume
+          .stop(isForced)
+          .catch((error: Error) => log.error(`stop failed: ${error.message}`, { volume: volume.name }));
+    }),
+    restore: job("c2aRestoreServer", "Restore", async (words, volume) => {
+      const gid = gidOf(words[1] as string);
+      await demandRestorable(volume, gid);
+      return () => restore(volume, gid, jobs);
+    }),
+    apply: job("c2aApplyServer", "Apply", async (words, volume) => {
+      const gid = gidOf(words[1] as string);
+      if (diffsToApply(volume, gid).length === 0)
+        throw new Refusal("verifyApplicable:There is no diff to apply.");
+      return () => apply(volume, gid, jobs);
+    }),
+    merge: job("c2aMergeServer", "Merge", async (words, volume) => {
+      const [, begin = "", kind = "", end = ""] = wordsAtLeast(words, 4);
+      if (kind !== "gid" && kind !== "size") throw new Refusal(`c2aMergeServer:bad type:${kind}`);
+      if (volume.base.isApplying) throw new Refusal("c2aMergeServer:the base image is being applied to");
+      const limit = kind === "gid" ? { upTo: gidOf(end) } : { bytesMax: Number(gidOf(end)) * 2 ** 20 };
+      const diffs = diffsToMerge(volume, gidOf(begin), limit);
+      if (diffs.length < 2) throw new Refusal("verifyMergeable:There is no mergeable diff.");
+      return () => merge(volume, diffs);
+    }),
+    "del-restored": command(async (words) => {
+      const volume = of(words, 2);
+      const gid = gidOf(words[1] as string);
+      volume.demandNoAction("c2aDelRestoredServer", ["Restore", "Resize"]);
+      if (!(await volume.world.images.restored(volume.name)).includes(gid))
+        throw new Refusal(`c2aDelRestoredServer:not found:${volume.name}:${gid}`);
+      await volume.world.images.removeRestored(volume.name, gid);
+    }),
+    "del-cold": command(async (words) => {
+      throw new Refusal(`c2aDelColdServer:not found:${words.join(":")}`);
+    }),
+    "disable-snapshot": setMergeable("c2aDisableSnapshot", true),
+    "enable-snapshot": setMergeable("c2aEnableSnapshot", false),
+    "gc-diff": command(async (words) => {
+      const volume = of(words);
+      volume.demandNoAction("c2aGcDiffServer");
+      volume.demandState("c2aGcDiffServer", ["Archived", "Stopped"]);
+      await volume.removeGarbage();
+    }),
+    resize: command(async (words) => {
+      const volume = of(words, 2);
+      volume.demandState("c2aResizeServer", [
+        "SyncReady",
+        "Stopped",
+        "Archived",
+        "HashSync",
+        "WdiffRecv",
+        "ReplSyncAsServer",
+      ]);
+      const bytes = parseSize(words[1] as string);
+      if (bytes === undefined || bytes % BLOCK_BYTES !== 0)
+        throw new Refusal(`c2aResizeServer:bad size:${words[1]}`);
+      const end = volume.begin("c2aResizeServer", "Resize");
+      try {
+        if (bytes < (await volume.sizeBlocks()) * BLOCK_BYTES)
+          throw new Refusal("c2aResizeServer:shrink is not supported");
+        await volume.world.images.growBase(volume.name, bytes, words[2] === "zeroclear");
+      } finally {
+        end();
+      }
+    }),
+    "dbg-reload-metadata": command(async (words) => {
+      const volume = of(words);
+      volume.demandNoAction("c2aReloadMetadataServer");
+      await volume.reloadMetadata();
+      await volume.diffs.reload();
+    }),
+    async bhash(call) {
+      const words = await call.reader.texts();
+      const volume = of(words, 2);
+      volume.demandActive("c2aBlockHashServer");
+      const [gid, chunk] = [gidOf(words[1] as string), bulkOf(words[2])];
+      await server().foreground("c2aBlockHashServer", async () => {
+        await call.answer("accept");
+        const timer = volume.world.clock.every(
+          DUMMY_PERIOD_MS,
+          () => void sendMark(call.conversation, "dummy").catch(() => undefined),
+        );
+        const hash = await imageHash(volume, gid, chunk).finally(() => timer.cancel());
+        await call.send(new Writer().u8(StreamMark.end).text("ok").raw(hash));
+      });
+    },
+    async "virt-full-scan"(call) {
+      const words = await call.reader.texts();
+      const volume = of(words, 2);
+      volume.demandActive("c2aVirtualFullScanServer");
+      const [gid, chunk] = [gidOf(words[1] as string), bulkOf(words[2])];
+      const codec = new Codec();
+      try {
+        await server().foreground("c2aVirtualFullScanServer", async () => {
+          await call.answer("accept");
+          await call.send(new Writer().u64(await volume.sizeBlocks()));
+          for await (const bulk of imageAt(volume, gid, chunk)) {
+            const writer = new Writer().u8(StreamMark.next);
+            if (isZero(bulk)) await call.send(writer.u64(0));
+            else {
+              const stored = codec.encodeAlways(snappy.id, 0, bulk);
+              await call.send(writer.u64(stored.byteLength).raw(stored));
+            }
+          }
+          await sendMark(call.conversation, "end");
+          await readAck(call.reader);
+          await call.send(new Writer().text("ok"));
+        });
+      } finally {
+        codec.close();
+      }
+    },
+  };
+}

@@ -1,0 +1,60 @@
+/** The configuration of the archive role, and what it says of itself. Only declarations. */
+import { z } from "zod";
+import { reloadableKeys } from "../../core/config/keys.ts";
+import { integer, key, port, roleSchema } from "../../core/config/schema.ts";
+import type { RoleAbout } from "../../core/role.ts";
+
+const GIBIBYTE = 2 ** 30;
+
+export const archiveConfig = roleSchema({
+  port: port(13020, "Port of the WalB protocol: storages, proxies, other archives and the controller."),
+  nodeId: key(
+    z
+      .string()
+      .regex(/^[A-Za-z0-9._-]{1,64}$/)
+      .optional(),
+    "The name by which this archive answers (-id).",
+    { absent: "the instance's name", example: "a0" },
+  ),
+  baseDir: key(
+    z.string().min(1).default("archive"),
+    "The directory of the volumes (-b), relative to dataDir.",
+  ),
+  connectionsMax: key(
+    integer(10, { min: 1, max: 10_000 }),
+    "Connections at once (-maxconn); further ones are closed.",
+  ),
+  foregroundMax: key(
+    integer(2, { min: 1, max: 1000 }),
+    "Long jobs at once (-fg): transfers, restore, apply, merge, hashes. Further ones are refused.",
+  ),
+  socketTimeoutMs: key(
+    integer(10_000, { min: 100, max: 3_600_000 }),
+    "A peer that is silent for this long in the middle of a protocol is cut (-to).",
+  ),
+  discard: key(
+    z.enum(["ignore", "zero", "passdown"]).default("ignore"),
+    "How discards act on images (-discard). ignore: the old content stays. zero: zeros are written. passdown: the space is given back.",
+  ),
+  syncBytes: key(
+    integer(GIBIBYTE, { min: 1 << 20 }),
+    "A base image that arrives is synced after this many bytes (-fi).",
+  ),
+  grows: key(
+    z.boolean().default(false),
+    "A base image grows by itself when a larger volume sends (-autoresize).",
+  ),
+  openMax: key(
+    integer(200, { min: 2, max: 10_000 }),
+    "Diffs that one apply or restore opens together (-maxopen).",
+  ),
+});
+
+export const archiveAbout: RoleAbout<typeof archiveConfig> = {
+  name: "archive",
+  summary:
+    "Block-volume backup: base images and chains of diffs, restorable at any clean point (replaces walb-archive)",
+  durability: "A diff or a copy is acknowledged when it is synced under its name",
+  config: archiveConfig,
+  reloadable: reloadableKeys(archiveConfig),
+};

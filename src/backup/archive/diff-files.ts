@@ -1,0 +1,179 @@
+/**
+ * The diff files of one volume: which there are, a new one put in its place, old ones removed.
+ *
+ * Invariant: a diff has its name only when it is whole and synced, with its side file before it. Names that begin with
+ * `tmp` are what a crash left.
+ */
+import { join } from "node:path";
+import type { Disk, DiskFile } from "../../core/seams/disk.ts";
+import type { Random } from "../../core/seams/random.ts";
+import { diffName, parseDiffName, sideName } from "../algebra/diff-name.ts";
+import { isSameDiff, type MetaDiff } from "../algebra/snapshot.ts";
+import { type ByteSink, fileSource } from "../formats/bytes.ts";
+import { type Diff, openDiff } from "../formats/diff-merge.ts";
+import { compareWithSide, type SideFinding, SideSums } from "../formats/side-file.ts";
+import { readSmallFile } from "./volume-files.ts";
+
+export class DiffFiles {
+  readonly directory: string;
+  readonly #disk: Disk;
+  readonly #random: Random;
+  #diffs: MetaDiff[] = [];
+
+  private constructor(disk: Disk, random: Random, directory: string) {
+    this.#disk = disk;
+    this.#random = random;
+    this.directory = directory;
+  }
+
+  static async open(disk: Disk, random: Random, directory: string): Promise<DiffFiles> {
+    const files = new DiffFiles(disk, random, directory);
+    await files.reload();
+    return files;
+  }
+
+  /** Reads the directory again; removes temporary files. */
+  async reload(): Promise<void> {
+    this.#diffs = [];
+    for (const { name, kind } of await this.#disk.list(this.directory)) {
+      if (kind !== "file") continue;
+      if (/^tmp[0-9A-Za-z]/.test(name)) await this.#disk.remove(join(this.directory, name));
+      const diff = parseDiffName(name);
+      if (diff !== undefined) this.#diffs.push({ ...diff, dataBytes: await this.#size(name) });
+    }
+    this.#sort();
+    const sides = new Set(this.#diffs.map(sideName));
+    for (const { name } of await this.#disk.list(this.directory))
+      if (/^\d{14}-.*\.crc32c$/.test(name) && !sides.has(name))
+        await this.#disk.remove(join(this.directory, name));
+  }
+
+  #sort(): void {
+    this.#diffs.sort((a, b) =>
+      a.from.begin === b.from.begin ? Number(a.to.begin - b.to.begin) : a.from.begin < b.from.begin ? -1 : 1,
+    );
+  }
+
+  async #size(name: string): Promise<number> {
+    const file = await this.#disk.open(join(this.directory, name), "read");
+    try {
+      return await file.size();
+    } finally {
+      await file.close();
+    }
+  }
+
+  get all(): readonly MetaDiff[] {
+    return this.#diffs;
+  }
+
+  pathOf(diff: MetaDiff): string {
+    return join(this.directory, diffName(diff));
+  }
+
+  /** Writes a new diff; it is there, whole and durable, when this resolves. Nothing is left when `write` throws. */
+  add(diff: MetaDiff, write: (sink: ByteSink) => Promise<void>): Promise<MetaDiff> {
+    return this.addLater(async (sink) => {
+      await write(sink);
+      return diff;
+    });
+  }
+
+  /** The same for a diff whose ends are known only when all of it has come. */
+  async addLater(write: (sink: ByteSink) => Promise<MetaDiff>): Promise<MetaDiff> {
+    const temporary = join(this.directory, `tmp${Buffer.from(this.#random.bytes(6)).toString("hex")}`);
+    const file = await this.#disk.open(temporary, "exclusive");
+    const sums = new SideSums();
+    let diff: MetaDiff;
+    try {
+      diff = await write({
+        append: async (bytes) => {
+          await file.write(bytes, sums.bytes);
+          sums.add(bytes);
+        },
+      });
+      await file.sync();
+    } catch (error) {
+      await file.close();
+      await this.#disk.remove(temporary).catch(() => undefined);
+      throw error;
+    }
+    await file.close();
+    await this.#writeSide(diff, sums);
+    await this.#disk.rename(temporary, this.pathOf(diff));
+    await this.#disk.syncDirectory(this.directory);
+    const added = { ...diff, dataBytes: sums.bytes };
+    this.#diffs = this.#diffs.filter((each) => !isSameDiff(each, diff));
+    this.#diffs.push(added);
+    this.#sort();
+    return added;
+  }
+
+  async #writeSide(diff: MetaDiff, sums: SideSums): Promise<void> {
+    const side = await this.#disk.open(join(this.directory, sideName(diff)), "create");
+    try {
+      await side.truncate(0);
+      await side.write(sums.encode(), 0);
+      await side.sync();
+    } finally {
+      await side.close();
+    }
+  }
+
+  async remove(diffs: readonly MetaDiff[]): Promise<void> {
+    if (diffs.length === 0) return;
+    for (const diff of diffs) {
+      await this.#disk.remove(this.pathOf(diff));
+      const side = join(this.directory, sideName(diff));
+      if (await this.#disk.exists(side)) await this.#disk.remove(side);
+    }
+    this.#diffs = this.#diffs.filter((each) => !diffs.includes(each));
+    await this.#disk.syncDirectory(this.directory);
+  }
+
+  /** Changes the mergeable flag of every diff that begins at `gid`; false when there is none. */
+  async setMergeable(gid: bigint, isMergeable: boolean): Promise<boolean> {
+    const found = this.#diffs.filter(({ from }) => from.begin === gid);
+    for (const diff of found) {
+      if (diff.isMergeable === isMergeable) continue;
+      const changed = { ...diff, isMergeable };
+      await this.#disk.rename(this.pathOf(diff), this.pathOf(changed));
+      this.#diffs[this.#diffs.indexOf(diff)] = changed;
+    }
+    await this.#disk.syncDirectory(this.directory);
+    return found.length > 0;
+  }
+
+  /** Opens diffs for a merge and closes them after `work`. */
+  async withOpen<Result>(
+    diffs: readonly MetaDiff[],
+    work: (open: Diff[]) => Promise<Result>,
+  ): Promise<Result> {
+    const files: DiskFile[] = [];
+    try {
+      const open: Diff[] = [];
+      for (const diff of diffs) {
+        const path = this.pathOf(diff);
+        const file = await this.#disk.open(path, "read");
+        files.push(file);
+        open.push(await openDiff(fileSource(path, file, await file.size())));
+      }
+      return await work(open);
+    } finally {
+      for (const file of files) await file.close();
+    }
+  }
+
+  /** Compares a diff with its side file; "none" when it has none. */
+  async verify(diff: MetaDiff): Promise<SideFinding | "none"> {
+    const side = await readSmallFile(this.#disk, join(this.directory, sideName(diff)));
+    if (side === undefined) return "none";
+    const path = this.pathOf(diff);
+    const file = await this.#disk.open(path, "read");
+    try {
+      return await compareWithSide(fileSource(path, file, await file.size()), side);
+    } finally {
+      await file.close();
+    }
+  }
+}

@@ -1,0 +1,230 @@
+/**
+ * What an archive does with its own images and diffs: restore, apply, merge, hash.
+ *
+ * Invariant: a job never changes what was restorable before and must stay so. Restore writes an image of its own; apply
+ * marks the base before the first write and may be repeated from the start; merge adds the merged diff before it removes
+ * the old ones.
+ */
+import { fileSource } from "../formats/bytes.ts";
+import { isZero, murmur3 } from "../../native/blocks.ts";
+import {
+  chainFrom,
+  merged,
+  mergeRun,
+  type MetaDiff,
+  minimumChain,
+  newest,
+  relation,
+  restorePoints,
+} from "../algebra/snapshot.ts";
+import { snappy } from "../formats/compression.ts";
+import { mergedRuns, writeMerged } from "../formats/diff-merge.ts";
+import { type DiscardRule, writeRuns } from "../formats/image.ts";
+import { BLOCK_BYTES } from "../formats/units.ts";
+import { Refusal } from "../server/server.ts";
+import { virtualImage } from "../tools/virtual-image.ts";
+import type { OpenImage } from "./back-end.ts";
+import type { ArchiveVolume } from "./volume.ts";
+
+export interface JobOptions {
+  discard: DiscardRule;
+  /** Diffs open together. */
+  openMax: number;
+}
+
+const READY_BYTES = 4 << 20;
+/** Zeros of this length are left out of a new image. */
+const HOLE_BYTES = 64 << 10;
+
+function rounds(diffs: readonly MetaDiff[], openMax: number): MetaDiff[][] {
+  const parts: MetaDiff[][] = [];
+  for (let at = 0; at < diffs.length; at += openMax) parts.push(diffs.slice(at, at + openMax));
+  return parts;
+}
+
+async function applyTo(
+  volume: ArchiveVolume,
+  image: OpenImage,
+  diffs: readonly MetaDiff[],
+  rule: DiscardRule,
+): Promise<void> {
+  const target = { file: image.file, blocks: Math.floor(image.bytes / BLOCK_BYTES) };
+  await volume.diffs.withOpen(diffs, async (open) => {
+    for await (const runs of mergedRuns(open, { readyBytes: READY_BYTES })) {
+      volume.throwIfForced();
+      await writeRuns(target, runs, rule);
+    }
+  });
+}
+
+/** Writes what is not zero of a stream into an image that reads as zeros. */
+async function writeSparse(image: OpenImage, offset: number, chunk: Uint8Array): Promise<void> {
+  for (let at = 0; at < chunk.byteLength;) {
+    let end = at;
+    while (end < chunk.byteLength && !isZero(chunk.subarray(end, end + HOLE_BYTES))) end += HOLE_BYTES;
+    const stop = Math.min(end, chunk.byteLength);
+    if (stop > at) await image.file.write(chunk.subarray(at, stop), offset + at);
+    at = end + HOLE_BYTES;
+  }
+}
+
+/** Makes the image of `gid`. */
+export async function restore(
+  volume: ArchiveVolume,
+  gid: bigint,
+  { discard, openMax }: JobOptions,
+): Promise<void> {
+  const { images } = volume.world;
+  const image = await images.beginRestore(volume.name, gid);
+  try {
+    let parts = rounds(chainFrom(volume.base.from, volume.diffs.all, gid), openMax);
+    if (!image.isCopyOfBase) {
+      const [first = [], ...others] = parts;
+      parts = others;
+      const base = await images.openBase(volume.name, "read");
+      try {
+        await volume.diffs.withOpen(first, async (open) => {
+          const options = { ignoresDiscards: discard === "ignore" };
+          let offset = 0;
+          for await (const chunk of virtualImage(
+            fileSource(base.path, base.file, base.bytes),
+            open,
+            options,
+          )) {
+            volume.throwIfForced();
+            await writeSparse(image, offset, chunk);
+            offset += chunk.byteLength;
+          }
+        });
+      } finally {
+        await base.file.close();
+      }
+    }
+    for (const part of parts) await applyTo(volume, image, part, discard);
+    await image.file.sync();
+  } catch (error) {
+    await image.file.close();
+    await images.collect(volume.name);
+    throw error;
+  }
+  await image.file.close();
+  await images.finishRestore(volume.name, gid);
+}
+
+/** Refuses a gid that cannot be restored, or that is restored already. */
+export async function demandRestorable(volume: ArchiveVolume, gid: bigint): Promise<void> {
+  if ((await volume.world.images.restored(volume.name)).includes(gid))
+    throw new Refusal(`c2aRestoreServer:already restored:${volume.name}:${gid}`);
+  if (!restorePoints(volume.base, volume.diffs.all).some((point) => point.gid === gid))
+    throw new Refusal(`verifyRestorable:bad gid to restore:${volume.name}:${gid}`);
+}
+
+/** The diffs that an apply up to `gid` writes: at least those of an apply that was interrupted. */
+export function diffsToApply(volume: ArchiveVolume, gid: bigint): MetaDiff[] {
+  const least = minimumChain(volume.base, volume.diffs.all);
+  const chain = chainFrom(volume.base.from, volume.diffs.all, gid);
+  return chain.length > least.length ? chain : least;
+}
+
+/** Writes diffs into the base and removes them; earlier points are gone then. */
+export async function apply(
+  volume: ArchiveVolume,
+  gid: bigint,
+  { discard, openMax }: JobOptions,
+): Promise<void> {
+  const diffs = diffsToApply(volume, gid);
+  if (diffs.length === 0) return;
+  const result = newest({ ...volume.base, isApplying: false }, diffs);
+  await volume.setBase({
+    isApplying: true,
+    timestamp: result.timestamp,
+    from: volume.base.from,
+    to: result.to,
+  });
+  const base = await volume.world.images.openBase(volume.name, "readWrite");
+  try {
+    for (const part of rounds(diffs, openMax)) await applyTo(volume, base, part, discard);
+    await base.file.sync();
+  } finally {
+    await base.file.close();
+  }
+  await volume.setBase(result);
+  await volume.diffs.remove(volume.diffs.all.filter((diff) => relation(result.to, diff) === "tooOld"));
+}
+
+/** The diffs that a merge from `gid` joins: up to `upTo`, or while together they are at most `bytesMax`. */
+export function diffsToMerge(
+  volume: ArchiveVolume,
+  gid: bigint,
+  limit: { upTo?: bigint; bytesMax?: number },
+): MetaDiff[] {
+  const chain = chainFrom(volume.base.from, volume.diffs.all);
+  const run = mergeRun(gid, chain, limit.upTo);
+  if (limit.bytesMax === undefined) return run;
+  let bytes = 0;
+  const count = run.findIndex(({ dataBytes }) => (bytes += dataBytes) > (limit.bytesMax as number));
+  return count < 0 ? run : run.slice(0, count);
+}
+
+export async function merge(volume: ArchiveVolume, diffs: readonly MetaDiff[]): Promise<void> {
+  const whole = diffs.reduce((sum, diff) => merged(sum, diff));
+  await volume.diffs.withOpen(diffs, async (open) => {
+    const { uuid } = open.at(-1) as (typeof open)[number];
+    await volume.diffs.add(whole, async (sink) => {
+      const guarded = {
+        append: (bytes: Uint8Array) => {
+          volume.throwIfForced();
+          return sink.append(bytes);
+        },
+      };
+      await writeMerged(open, uuid, guarded, { compression: snappy, blocksMax: 0, readyBytes: READY_BYTES });
+    });
+  });
+  await volume.diffs.remove(diffs);
+}
+
+/** The chunks of the image at `gid`, or of the newest one; discards read as zeros, whatever the option says. */
+export async function* imageAt(
+  volume: ArchiveVolume,
+  gid: bigint | undefined,
+  chunkBytes: number,
+): AsyncGenerator<Uint8Array> {
+  const base = await volume.world.images.openBase(volume.name, "read");
+  try {
+    const chain = chainFrom(volume.base.from, volume.diffs.all, gid);
+    // The files stay readable when their names go: an apply or merge beside us does not disturb.
+    const opened = openChain(volume, chain);
+    try {
+      yield* virtualImage(fileSource(base.path, base.file, base.bytes), await opened.open, { chunkBytes });
+    } finally {
+      opened.close();
+      await opened.closed;
+    }
+  } finally {
+    await base.file.close();
+  }
+}
+
+/** Diffs that stay open until `close` is called. */
+function openChain(volume: ArchiveVolume, chain: readonly MetaDiff[]) {
+  const done = Promise.withResolvers<void>();
+  const ready = Promise.withResolvers<Parameters<Parameters<ArchiveVolume["diffs"]["withOpen"]>[1]>[0]>();
+  const closed = volume.diffs
+    .withOpen(chain, async (open) => {
+      ready.resolve(open);
+      await done.promise;
+    })
+    .catch((error: unknown) => ready.reject(error));
+  return { open: ready.promise, close: () => done.resolve(), closed };
+}
+
+/** XOR of the hashes of all chunks, each seeded with its number. */
+export async function imageHash(volume: ArchiveVolume, gid: bigint, chunkBytes: number): Promise<Uint8Array> {
+  const hash = new Uint8Array(16);
+  let index = 0;
+  for await (const chunk of imageAt(volume, gid, chunkBytes)) {
+    const part = murmur3(chunk, index++);
+    for (let at = 0; at < 16; at++) hash[at] = (hash[at] as number) ^ (part[at] as number);
+  }
+  return hash;
+}

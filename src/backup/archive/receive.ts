@@ -1,0 +1,297 @@
+/**
+ * What an archive takes in: full copies and hash comparisons from a storage, diffs from proxies.
+ *
+ * Invariant: nothing is acknowledged before it is synced under its name. A transfer that breaks leaves the volume as it
+ * was, but for a full copy, whose base is thrown away with the next one.
+ */
+import { NxError } from "../../core/errors.ts";
+import { Codec, writeWdiffHeader } from "../../native/blocks.ts";
+import { isSameSnapshot, type MetaDiff, relation, steady } from "../algebra/snapshot.ts";
+import { endPack } from "../formats/diff-merge.ts";
+import { BLOCK_BYTES } from "../formats/units.ts";
+import { volumeOf } from "../server/control.ts";
+import { ack, type Protocol, Refusal, type ServerCall, type WalbServer } from "../server/server.ts";
+import { Writer } from "../wire/serial.ts";
+import { receiveBulks, receivePacks, sendHashes } from "../wire/streams.ts";
+import { readCompression, readDiff, readSnapshot, writeSnapshot } from "../wire/values.ts";
+import { imageAt } from "./jobs.ts";
+import type { ArchiveVolume } from "./volume.ts";
+
+export interface ReceiveOptions {
+  server(): WalbServer;
+  /** The volume of this name; one in state Clear when there is none. */
+  volume(name: string): ArchiveVolume;
+  grows: boolean;
+  /** The base is synced at least after this many bytes. */
+  syncBytes: number;
+}
+
+const BLOCKS_MAX = Math.floor(Number.MAX_SAFE_INTEGER / BLOCK_BYTES);
+
+/** What a storage says before it sends an image. */
+async function readSyncRequest(call: ServerCall, name: string) {
+  const { reader } = call;
+  const hostType = await reader.text();
+  const volume = volumeOf(await reader.text());
+  const blocks = await reader.count(BLOCKS_MAX, "the size of a volume");
+  const timestamp = await reader.u64();
+  const bulkBlocks = await reader.count(8192, "the blocks of a bulk");
+  const compression = await readCompression(reader);
+  if (hostType !== "storage") throw new Refusal(`${name}:bad hostType:${hostType}`);
+  if (bulkBlocks === 0) throw new Refusal(`${name}:bad bulk size:0`);
+  return { volume, blocks, timestamp, bulkBlocks, compression };
+}
+
+/** The base must hold `blocks`; it is grown where that is allowed. */
+async function demandSize(volume: ArchiveVolume, blocks: number, grows: boolean): Promise<void> {
+  if ((await volume.sizeBlocks()) >= blocks) return;
+  if (!grows) throw new Refusal("smaller-lv-size");
+  await volume.world.images.growBase(volume.name, blocks * BLOCK_BYTES, true);
+}
+
+export function fullSync(options: ReceiveOptions): Protocol {
+  const name = "dirtyFullSyncServer";
+  return async (call) => {
+    const request = await readSyncRequest(call, name);
+    const volume = options.volume(request.volume);
+    volume.demandState(name, ["SyncReady"]);
+    volume.demandNoAction(name);
+    await options.server().foreground(name, () =>
+      volume.during("FullSync", async () => {
+        await call.answer("accept");
+        const uuid = await call.reader.raw(16);
+        await call.send(ack());
+        await receiveBase(call, volume, request, options.syncBytes);
+        await call.send(ack());
+        const snapshot = await readSnapshot(call.reader);
+        const { random } = volume.world;
+        await volume.setUuid(uuid);
+        await volume.setArchiveUuid(random.bytes(16));
+        await volume.setBase(steady(snapshot, Number(request.timestamp)));
+        await volume.setState("Archived");
+        volume.lastSyncTime = volume.nowSeconds;
+        await call.send(ack());
+      }),
+    );
+  };
+}
+
+export interface BaseRequest {
+  blocks: number;
+  bulkBlocks: number;
+  compression: { id: number };
+  fromBlock?: number;
+}
+
+/** Writes the bulks that come into the base, from nothing or from where an earlier transfer ended. */
+export async function receiveBase(
+  call: Pick<ServerCall, "reader">,
+  volume: ArchiveVolume,
+  { blocks, bulkBlocks, compression, fromBlock = 0 }: BaseRequest,
+  syncBytes: number,
+  onSynced?: (block: number) => Promise<void>,
+): Promise<void> {
+  const { images } = volume.world;
+  const base =
+    fromBlock === 0
+      ? await images.createBase(volume.name, blocks * BLOCK_BYTES)
+      : await images.openBase(volume.name, "readWrite");
+  const codec = new Codec();
+  let unsynced = 0;
+  try {
+    const bulks = receiveBulks(call.reader, {
+      codec,
+      compression: compression.id,
+      bulkBlocks,
+      fromBlock,
+      blocks,
+    });
+    for await (const { block, content, bytes } of bulks) {
+      volume.throwIfForced();
+      const isWritten = content !== undefined || !images.newBaseIsZero;
+      if (isWritten) await base.file.write(content ?? new Uint8Array(bytes), block * BLOCK_BYTES);
+      volume.progressBlocks = block + bytes / BLOCK_BYTES;
+      unsynced += bytes;
+      if (unsynced < syncBytes) continue;
+      await base.file.sync();
+      unsynced = 0;
+      await onSynced?.(volume.progressBlocks);
+    }
+    await base.file.sync();
+  } finally {
+    volume.progressBlocks = 0;
+    codec.close();
+    await base.file.close();
+  }
+}
+
+export function hashSync(options: ReceiveOptions): Protocol {
+  const name = "dirtyHashSyncServer";
+  return async (call) => {
+    const request = await readSyncRequest(call, name);
+    const volume = options.volume(request.volume);
+    volume.demandState(name, ["Archived"]);
+    volume.demandNoAction(name);
+    await demandSize(volume, request.blocks, options.grows);
+    await options.server().foreground(name, async () => {
+      const { to: latest } = volume.newest;
+      await call.answer("accept");
+      await call.send(writeSnapshot(new Writer(), latest));
+      const uuid = await call.reader.raw(16);
+      // Until here a diff of the old log is still taken, as by the original.
+      volume.demandState(name, ["Archived"]);
+      if (!isSameSnapshot(volume.newest.to, latest))
+        throw new Refusal(`${name}:the newest snapshot has changed`);
+      await volume.during("HashSync", async () => {
+        await call.send(ack());
+        const diff: MetaDiff = {
+          isMergeable: latest.begin !== latest.end,
+          isComparison: false,
+          timestamp: Number(request.timestamp),
+          from: latest,
+          to: latest,
+          dataBytes: 0,
+        };
+        await receiveCompared(call, volume, {
+          ...request,
+          diff,
+          uuid,
+          seed: Number(request.timestamp & 0xffff_ffffn),
+        });
+        await volume.setUuid(uuid);
+        volume.lastSyncTime = volume.nowSeconds;
+        await call.send(ack());
+      });
+    });
+  };
+}
+
+export interface ComparisonRequest {
+  blocks: number;
+  bulkBlocks: number;
+  uuid: Uint8Array;
+  seed: number;
+  diff: MetaDiff;
+}
+
+/**
+ * Sends the hashes of our newest image and stores the packs with what differs. The end of the diff comes behind them as
+ * a snapshot, unless `diff` has it already.
+ */
+export async function receiveCompared(
+  call: ServerCall,
+  volume: ArchiveVolume,
+  request: ComparisonRequest,
+): Promise<void> {
+  const { blocks, bulkBlocks, uuid, seed, diff } = request;
+  const hasEnd = diff.to.begin !== diff.from.begin;
+  let whole = diff;
+  let failure: Error | undefined;
+  const chunkBytes = bulkBlocks * BLOCK_BYTES;
+  const hashes = sendHashes(
+    call.conversation,
+    cut(imageAt(volume, undefined, chunkBytes), blocks),
+    seed,
+  ).catch((error: Error) => {
+    failure = error;
+    call.conversation.terminate(error.message);
+  });
+  const store = volume.diffs.addLater(async (sink) => {
+    await sink.append(writeWdiffHeader("sorted", uuid));
+    await receivePacks(call.reader, blocks, sink);
+    await hashes;
+    if (failure !== undefined) throw failure;
+    await sink.append(endPack());
+    if (!hasEnd) whole = { ...diff, to: await readSnapshot(call.reader) };
+    return whole;
+  });
+  try {
+    await store;
+  } finally {
+    await hashes;
+  }
+}
+
+/** The first `blocks` of an image: the base may be larger than the volume. */
+async function* cut(chunks: AsyncIterable<Uint8Array>, blocks: number): AsyncGenerator<Uint8Array> {
+  let left = blocks * BLOCK_BYTES;
+  for await (const chunk of chunks) {
+    if (left <= 0) return;
+    yield chunk.subarray(0, left);
+    left -= chunk.byteLength;
+  }
+}
+
+/** A diff arrives from a proxy. */
+export function diffTransfer(options: ReceiveOptions): Protocol {
+  const name = "p2aWdiffTransferServer";
+  return async (call) => {
+    const { reader } = call;
+    const volumeName = volumeOf(await reader.text());
+    const hostType = await reader.text();
+    const uuid = await reader.raw(16);
+    await reader.u32();
+    const blocks = await reader.count(BLOCKS_MAX, "the size of a volume");
+    const diff = await readDiff(reader);
+    const volume = options.volume(volumeName);
+    if (hostType !== "proxy") throw new Refusal(`${name}:bad hostType:${hostType}`);
+    await options.server().foreground(name, async () => {
+      await demandDiff(volume, { uuid, blocks, diff }, options);
+      await volume.during("WdiffRecv", async () => {
+        await call.answer("accept");
+        await volume.diffs.add(diff, async (sink) => {
+          await sink.append(writeWdiffHeader("sorted", uuid));
+          await receivePacks(reader, blocks, sink);
+          await sink.append(endPack());
+        });
+        volume.lastDiffTime = volume.nowSeconds;
+        await call.send(ack());
+      });
+    });
+  };
+}
+
+/** The checks before a diff is taken, in the original's order; the words are those of the protocol. */
+async function demandDiff(
+  volume: ArchiveVolume,
+  { uuid, blocks, diff }: { uuid: Uint8Array; blocks: number; diff: MetaDiff },
+  { grows }: ReceiveOptions,
+): Promise<void> {
+  const { state } = volume;
+  if (volume.stopState !== "NotStopping" || state === "Stopped") throw new Refusal("stopped");
+  if (state === "WdiffRecv") throw new Refusal("wdiff-recv");
+  if (state === "HashSync" || state === "ReplSyncAsServer" || state === "FullSync")
+    throw new Refusal("syncing");
+  if (state !== "Archived") throw new Refusal(`p2aWdiffTransferServer:bad state:${state}`);
+  if ((await volume.world.images.baseBytes(volume.name)) === undefined)
+    throw new Refusal("archive-not-found");
+  if (!Buffer.from(uuid).equals(volume.uuid)) throw new Refusal("different-uuid");
+  await demandSize(volume, blocks, grows);
+  const related = relation(volume.newest.to, diff);
+  if (related === "tooNew") throw new Refusal("too-new-diff");
+  if (related === "tooOld") throw new Refusal("too-old-diff");
+  if (volume.state !== "Archived") throw new Refusal("wdiff-recv");
+}
+
+/** A storage asks how far its volumes have come: list of volumes in, one line of figures for each out. */
+export function gatherLatestSnapshots(options: ReceiveOptions): Protocol {
+  return async (call) => {
+    const { reader } = call;
+    const word = await reader.text();
+    if (word !== "ok") throw new NxError("NX_CONNECT_FAILED", `the storage says ${word}`);
+    const names = await reader.texts();
+    await call.answer("accept");
+    const writer = new Writer().u64(names.length);
+    for (const name of names) {
+      const volume = options.volume(volumeOf(name));
+      const none = 0xffff_ffff_ffff_ffffn;
+      const latest = volume.isActive || volume.state === "Stopped" ? volume.newest : undefined;
+      writer
+        .text(name)
+        .u64(latest?.to.begin ?? none)
+        .u64(latest?.timestamp ?? 0)
+        .u64(none);
+    }
+    await call.send(writer.text("ok"));
+  };
+}

@@ -1,0 +1,139 @@
+/**
+ * The archive: keeps one base image per volume and a chain of diffs, and restores any clean point of it.
+ *
+ * Everything it tells a peer to rely on is on disk first. After a crash the volumes are read again; transfers that were
+ * under way are repeated by who sent them.
+ */
+import { join } from "node:path";
+import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
+import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
+import { controlProtocols, volumeOf } from "../server/control.ts";
+import { WalbServer } from "../server/server.ts";
+import { archiveCommands } from "./commands.ts";
+import { archiveAbout, type archiveConfig } from "./config.ts";
+import { archiveStatus, archiveTargets, type ArchiveView, volumeStatus } from "./control.ts";
+import { FileBackEnd } from "./file-back-end.ts";
+import { diffTransfer, fullSync, gatherLatestSnapshots, hashSync } from "./receive.ts";
+import { ArchiveVolume, type VolumeWorld } from "./volume.ts";
+import type { z } from "zod";
+
+type Config = z.output<typeof archiveConfig>;
+
+class Archive implements RunningRole<Config> {
+  readonly #context: RoleContext<Config>;
+  readonly #volumes = new Map<string, ArchiveVolume>();
+  readonly #server: WalbServer;
+  readonly #world: VolumeWorld;
+  readonly #directory: string;
+
+  constructor(context: RoleContext<Config>) {
+    this.#context = context;
+    const { disk, random, clock, net, log, config, instance } = context;
+    this.#directory = join(context.dataDir, config.baseDir);
+    this.#world = { disk, random, clock, images: new FileBackEnd(disk, this.#directory) };
+    const nodeId = config.nodeId ?? instance;
+    const server = () => this.#server;
+    const volume = (name: string) =>
+      this.#volumes.get(name) ?? new ArchiveVolume(this.#world, this.#directory, name);
+    const receive = { server, volume, grows: config.grows, syncBytes: config.syncBytes };
+    const jobs = { discard: config.discard, openMax: config.openMax };
+    const view: ArchiveView = {
+      nodeId,
+      baseDir: this.#directory,
+      connectionsMax: config.connectionsMax,
+      foregroundMax: config.foregroundMax,
+      timeoutSeconds: config.socketTimeoutMs / 1000,
+      grows: config.grows,
+      volumes: this.#volumes,
+      volume,
+      server,
+      volumeGroup: this.#world.images.volumeGroup,
+      thinPool: this.#world.images.thinPool,
+      processId: process.pid,
+    };
+    this.#server = new WalbServer({
+      ...{ net, clock, log, nodeId, host: config.host, port: config.port, tls: context.tls },
+      connectionsMax: config.connectionsMax,
+      foregroundMax: config.foregroundMax,
+      timeoutMs: config.socketTimeoutMs,
+      protocols: {
+        ...controlProtocols({
+          clock,
+          server,
+          targets: archiveTargets(view),
+          status: (name) => (name === undefined ? archiveStatus(view) : volumeStatus(volume(volumeOf(name)))),
+          onShutdown: () => process.kill(process.pid, "SIGTERM"),
+        }),
+        ...archiveCommands({
+          log,
+          server,
+          volume,
+          jobs,
+          onInit: (each) => this.#volumes.set(each.name, each),
+          onClear: (each) => this.#volumes.delete(each.name),
+        }),
+        "dirty-full-sync3": fullSync(receive),
+        "dirty-hash-sync2": hashSync(receive),
+        "wdiff-transfer": diffTransfer(receive),
+        "gather-latest-snap": gatherLatestSnapshots(receive),
+      },
+    });
+  }
+
+  async open(): Promise<void> {
+    const { disk, announcePort, progress } = this.#context;
+    await makeDurableDirectory(disk, this.#directory);
+    for (const { name, kind } of await disk.list(this.#directory)) {
+      if (kind !== "directory" || !/^[0-9A-Za-z-]{1,64}$/.test(name)) continue;
+      progress(`reading volume ${name}`);
+      const volume = new ArchiveVolume(this.#world, this.#directory, name);
+      await volume.load();
+      if (volume.state !== "Clear") this.#volumes.set(name, volume);
+    }
+    announcePort("port", await this.#server.listen());
+  }
+
+  notReady(): string[] {
+    return [];
+  }
+
+  throughput() {
+    return { total: this.#server.figures.served, unit: "protocol runs" };
+  }
+
+  keyFigure(): string {
+    const count = this.#volumes.size;
+    return `${count} volume${count === 1 ? "" : "s"}`;
+  }
+
+  stats() {
+    const volumes = [...this.#volumes.values()].map((volume) => ({
+      name: volume.name,
+      state: volume.state,
+      diffs: volume.diffs.all.length,
+      diffBytes: volume.diffs.all.reduce((sum, { dataBytes }) => sum + dataBytes, 0),
+      newestGid: String(volume.newest.to.begin),
+      newestTime: volume.newest.timestamp,
+      lastDiffTime: volume.lastDiffTime,
+    }));
+    return { ...this.#server.figures, volumes };
+  }
+
+  async drain(): Promise<void> {
+    this.#server.stopListening();
+  }
+
+  async stop(): Promise<void> {
+    for (const volume of this.#volumes.values()) volume.stopState = "ForceStopping";
+    await this.#server.close();
+  }
+}
+
+export const archive = defineRole({
+  ...archiveAbout,
+  async start(context) {
+    const running = new Archive(context);
+    await running.open();
+    return running;
+  },
+});
