@@ -31,7 +31,7 @@ NX_API int nx_ffi_versions_write(handle *h, const uint8_t *key, uint64_t key_len
                                  const uint8_t *ops, uint64_t ops_length);
 NX_API int nx_ffi_versions_read(handle *h, const uint8_t *key, uint64_t key_length, double timestamp);
 NX_API int nx_ffi_versions_changed(handle *h, const uint8_t *key, uint64_t key_length, uint32_t part_kind,
-                                   const uint8_t *part, uint64_t part_length, double since, bool was_present);
+                                   const uint8_t *part, uint64_t part_length, double since, bool was_present, double horizon);
 NX_API bool nx_ffi_versions_scan(handle *h, const uint8_t *from, uint64_t from_length, bool after, const uint8_t *to,
                                  uint64_t to_length, double timestamp, uint32_t count_max, double bytes_target);
 NX_API bool nx_ffi_versions_collect(handle *h, double horizon, uint32_t keys_max);
@@ -74,10 +74,12 @@ int nx_ffi_versions_read(handle *h, const uint8_t *key, uint64_t key_length, dou
 }
 
 int nx_ffi_versions_changed(handle *h, const uint8_t *key, uint64_t key_length, uint32_t part_kind,
-                            const uint8_t *part, uint64_t part_length, double since, bool was_present) {
+                            const uint8_t *part, uint64_t part_length, double since, bool was_present,
+                            double horizon) {
   if (part_kind > NX_PART_FIELD || (part_kind == NX_PART_INDEX && part_length != 4)) return -EINVAL;
   nx_part asked = {(uint8_t)part_kind, {part, part_length}};
-  return nx_versions_changed(h->versions, (nx_bytes){key, key_length}, asked, (uint64_t)since, was_present);
+  return nx_versions_changed(h->versions, (nx_bytes){key, key_length}, asked, (uint64_t)since, was_present,
+                             (uint64_t)horizon);
 }
 
 static void show_out(handle *h) {

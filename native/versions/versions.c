@@ -69,13 +69,20 @@ int nx_versions_read(nx_versions *versions, nx_bytes key, uint64_t timestamp, nx
   return above->is_base ? -ESTALE : 0;
 }
 
-bool nx_versions_changed(nx_versions *versions, nx_bytes key, nx_part part, uint64_t since, bool was_present) {
+bool nx_versions_changed(nx_versions *versions, nx_bytes key, nx_part part, uint64_t since, bool was_present,
+                         uint64_t horizon) {
   nx_key_node *node = nx_keys_find(&versions->keys, key);
   if (node == NULL) return was_present;
-  for (nx_version *version = node->newest; version != NULL && version->timestamp > since; version = version->older) {
-    if (version->is_base || nx_ops_touch((nx_bytes){version->ops, version->ops_length}, part)) return true;
+  nx_version *version = node->newest;
+  for (; version != NULL && version->timestamp > since; version = version->older) {
+    if (version->is_base || version->timestamp <= horizon) break;
+    if (nx_ops_touch((nx_bytes){version->ops, version->ops_length}, part)) return true;
   }
-  return false;
+  if (version == NULL || version->timestamp <= since) return false;
+  if (version != node->newest) return true;
+  uint8_t type;
+  nx_chain_value(&versions->chains, node, version, &type);
+  return type != NX_TYPE_ABSENT || was_present;
 }
 
 static void append32(nx_buffer *out, uint32_t number) { nx_buffer_append(out, &number, sizeof number); }

@@ -85,10 +85,12 @@ int nx_versions_write(nx_versions *versions, nx_bytes key, uint64_t timestamp, u
 int nx_versions_read(nx_versions *versions, nx_bytes key, uint64_t timestamp, nx_version_view *view);
 
 /*
- * Whether a version above `since` touches the part. `was_present`: the reader saw a value, so a key that is gone without a
- * trace has changed for it.
+ * Whether a version above `since` touches the part. What is at or below `horizon` counts as if it had been collected, so that
+ * replicas that have come differently far answer alike: of those versions the newest touches every part, and a
+ * tombstone is no trace of the key. `was_present`: the reader saw a value, so a key without a trace has changed for it.
  */
-bool nx_versions_changed(nx_versions *versions, nx_bytes key, nx_part part, uint64_t since, bool was_present);
+bool nx_versions_changed(nx_versions *versions, nx_bytes key, nx_part part, uint64_t since, bool was_present,
+                         uint64_t horizon);
 
 /*
  * Appends the present keys from `from` (exclusive when `after`) up to, not including, `to` (empty: no end) as

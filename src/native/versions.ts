@@ -16,7 +16,7 @@ const symbols = {
   nx_ffi_versions_write: { args: ["ptr", "ptr", "usize", "f64", "f64", "ptr", "usize"], returns: "i32" },
   nx_ffi_versions_read: { args: ["ptr", "ptr", "usize", "f64"], returns: "i32" },
   nx_ffi_versions_changed: {
-    args: ["ptr", "ptr", "usize", "u32", "ptr", "usize", "f64", "bool"],
+    args: ["ptr", "ptr", "usize", "u32", "ptr", "usize", "f64", "bool", "f64"],
     returns: "i32",
   },
   nx_ffi_versions_scan: {
@@ -145,10 +145,11 @@ export class Versions {
   }
 
   /**
-   * Whether a version above `since` touches the part. `wasPresent`: the reader saw a value, so a key that is gone without a
-   * trace has changed for it.
+   * Whether a version above `since` touches the part. What is at or below `horizon` counts as if it had been collected, so that
+   * replicas that have come differently far answer alike. `wasPresent`: the reader saw a value, so a key that is gone
+   * without a trace has changed for it.
    */
-  changed(key: Uint8Array, part: Part, since: number, wasPresent: boolean): boolean {
+  changed(key: Uint8Array, part: Part, since: number, wasPresent: boolean, horizon: number): boolean {
     const result = this.#native.nx_ffi_versions_changed(
       this.#handle,
       addressable(key),
@@ -158,6 +159,7 @@ export class Versions {
       part.data.byteLength,
       since,
       wasPresent,
+      horizon,
     );
     assert(result !== -EINVAL, "a part of a list is named by a u32");
     return result === 1;
@@ -197,21 +199,29 @@ export class Versions {
     return this.#native.nx_ffi_versions_collect(this.#handle, horizon, keysMax);
   }
 
-  /** Everything written up to `position`, in chunks of about `bytesTarget`, whatever is written meanwhile. One at a time. */
-  *dump(position: number, bytesTarget: number): Generator<Uint8Array, void> {
+  /**
+   * Everything written up to `position`, in chunks of about `bytesTarget`, whatever is written meanwhile. One at a time: nothing
+   * is collected until `close`.
+   */
+  dump(position: number, bytesTarget: number): { chunks: Iterable<Uint8Array>; close(): void } {
     assert(!this.#isDumping, "one dump at a time");
     this.#isDumping = true;
     this.#native.nx_ffi_versions_dump_begin(this.#handle, position);
-    try {
-      let isMore = true;
-      while (isMore) {
-        isMore = this.#native.nx_ffi_versions_dump(this.#handle, bytesTarget);
-        const bytes = this.#output();
-        if (bytes.byteLength > 0) yield bytes.slice();
-      }
-    } finally {
-      this.#native.nx_ffi_versions_dump_end(this.#handle);
-      this.#isDumping = false;
+    return {
+      chunks: this.#dumpChunks(bytesTarget),
+      close: () => {
+        if (!this.#isDumping) return;
+        this.#isDumping = false;
+        this.#native.nx_ffi_versions_dump_end(this.#handle);
+      },
+    };
+  }
+
+  *#dumpChunks(bytesTarget: number): Generator<Uint8Array, void> {
+    for (let isMore = true; isMore && this.#isDumping;) {
+      isMore = this.#native.nx_ffi_versions_dump(this.#handle, bytesTarget);
+      const bytes = this.#output();
+      if (bytes.byteLength > 0) yield bytes.slice();
     }
   }
 

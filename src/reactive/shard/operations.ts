@@ -145,7 +145,7 @@ function ascendingEntries(entries: readonly [Uint8Array, Uint8Array][]): [Uint8A
 export function decodeValue(type: number, bytes: Uint8Array): Value {
   const reader = new ByteReader(bytes);
   const value = readValue(type, reader, bytes);
-  if (value.type !== "bytes" && reader.remaining > 0) throw new WireError("there are bytes behind a value");
+  if (value.type !== "bytes") reader.end();
   return value;
 }
 
@@ -163,7 +163,7 @@ function readValue(type: number, reader: ByteReader, bytes: Uint8Array): Value {
       return { type: "set", elements: readItems(reader) };
     case ValueType.map: {
       const entries: [Uint8Array, Uint8Array][] = [];
-      for (let left = readCount(reader, 8); left > 0; left--)
+      for (let left = reader.count(8, ITEMS_MAX); left > 0; left--)
         entries.push([reader.bytes().slice(), reader.bytes().slice()]);
       return { type: "map", entries };
     }
@@ -172,16 +172,9 @@ function readValue(type: number, reader: ByteReader, bytes: Uint8Array): Value {
   }
 }
 
-/** A count whose items, `bytesEach` bytes at least, can be in what is left. */
-function readCount(reader: ByteReader, bytesEach: number): number {
-  const count = reader.u32();
-  if (count > ITEMS_MAX || count * bytesEach > reader.remaining) throw new WireError("a count is too large");
-  return count;
-}
-
 function readItems(reader: ByteReader): Uint8Array[] {
   const items: Uint8Array[] = [];
-  for (let left = readCount(reader, 4); left > 0; left--) items.push(reader.bytes().slice());
+  for (let left = reader.count(4, ITEMS_MAX); left > 0; left--) items.push(reader.bytes().slice());
   return items;
 }
 

@@ -93,9 +93,16 @@ export class VersionsModel {
     return { start, next, type: ValueType[value.type], value: encodeValue(value) };
   }
 
-  changed(key: Uint8Array, part: Part, since: number, wasPresent: boolean): boolean {
+  changed(key: Uint8Array, part: Part, since: number, wasPresent: boolean, horizon: number): boolean {
     const chain = this.#chain(key);
-    if (chain.length === 0) return wasPresent;
+    const settled = chain.filter(({ timestamp }) => timestamp <= horizon);
+    const base = settled.at(-1);
+    const isTombstone = settled.length === chain.length && this.#value(settled).type === "absent";
+    if (base === undefined ? chain.length === 0 : isTombstone) {
+      const isUnseen = base !== undefined && base.timestamp > since;
+      return chain.length === 0 || isUnseen ? wasPresent : false;
+    }
+    if (base !== undefined && base.timestamp > since) return true;
     return chain.some(
       ({ timestamp, operations }) =>
         timestamp > since && (operations === undefined || operations.some((each) => touches(each, part))),

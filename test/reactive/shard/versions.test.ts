@@ -65,6 +65,7 @@ const step = fc.oneof(
       part,
       timestamp,
       wasPresent: fc.boolean(),
+      horizon: fc.nat(40),
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("collect" as const), timestamp, keysMax: fc.nat(3) }) },
@@ -100,6 +101,7 @@ class Pair {
   store = new Versions();
   readonly model = new VersionsModel();
   position = 0;
+  horizon = 0;
 
   run(each: Step): void {
     switch (each.do) {
@@ -117,8 +119,22 @@ class Pair {
         return;
       }
       case "changed":
-        expect(this.store.changed(each.key, each.part, each.timestamp, each.wasPresent)).toBe(
-          this.model.changed(each.key, each.part, each.timestamp, each.wasPresent),
+        expect(
+          this.store.changed(
+            each.key,
+            each.part,
+            each.timestamp,
+            each.wasPresent,
+            Math.max(each.horizon, this.horizon),
+          ),
+        ).toBe(
+          this.model.changed(
+            each.key,
+            each.part,
+            each.timestamp,
+            each.wasPresent,
+            Math.max(each.horizon, this.horizon),
+          ),
         );
         return;
       case "collect":
@@ -126,6 +142,7 @@ class Pair {
         for (let rounds = 0; rounds < 2;)
           rounds += Number(this.store.collect(each.timestamp, each.keysMax + 1));
         this.model.collect(each.timestamp);
+        this.horizon = Math.max(this.horizon, each.timestamp);
         return;
       case "reload":
         this.#reload(each.chunkBytes);
@@ -149,11 +166,13 @@ class Pair {
     const copy = new Versions();
     const late = encodeOperations([{ kind: "append", element: bytes("late") }]);
     let lateAt = 1000;
-    for (const chunk of this.store.dump(this.position, chunkBytes)) {
+    const dump = this.store.dump(this.position, chunkBytes);
+    for (const chunk of dump.chunks) {
       expect(copy.load(chunk)).toBe(true);
       expect(this.store.write(bytes("k1"), lateAt++, this.position + 1, late)).toBe("written");
       expect(this.store.collect(999, 100)).toBe(true);
     }
+    dump.close();
     this.store.close();
     this.store = copy;
   }

@@ -1,0 +1,173 @@
+/**
+ * Two-phase commit: prepare everywhere, take a timestamp, let the home shard decide, tell the others.
+ *
+ * Invariant: the client hears "committed" only after the home's group has made the decision durable, and every participant
+ * carries it out sooner or later, whoever tells it. A coordinator that dies leaves nothing locked for good: any
+ * frontend settles what it finds prepared for too long (`settle`), and where the home has no decision it records an abort, so
+ * a slow coordinator cannot commit any more. Nothing of it needs to survive a crash.
+ */
+import { assert } from "../../core/errors.ts";
+import {
+  decodeOutcome,
+  decodeVote,
+  encodeCommand,
+  type FinalOutcome,
+  type Refusal,
+  type ShardCommand,
+  type Vote,
+} from "../shard/commands.ts";
+import type { Access, Transaction, TransactionId } from "../shard/transaction.ts";
+import { shardOf } from "./placement.ts";
+
+/** A replicated group, as its clients see it. Rejects only when the outcome is unknown and no longer worth waiting for. */
+export interface Group {
+  /** Replicated; executed once, however often it is sent. */
+  command(body: Uint8Array): Promise<Uint8Array>;
+  /** Answered by the primary. */
+  query(body: Uint8Array): Promise<Uint8Array>;
+}
+
+export interface CoordinatorOptions {
+  shards: readonly Group[];
+  /** A timestamp that was never given to anybody, larger than all that were. */
+  nextTimestamp(): Promise<number>;
+}
+
+/** What a client hands in: a transaction that was not split yet. */
+export type WholeTransaction = Omit<Transaction, "home" | "participants">;
+
+export type CommitResult = FinalOutcome | { kind: "refused"; reason: Refusal; key: Uint8Array };
+
+export class Coordinator {
+  readonly #options: CoordinatorOptions;
+  /** Work that goes on after the client has its answer. */
+  readonly #behind = new Set<Promise<unknown>>();
+
+  constructor(options: CoordinatorOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves with what became of the transaction; asking again with the same id gives the same answer. */
+  async commit(whole: WholeTransaction): Promise<CommitResult> {
+    const parts = this.#split(whole);
+    if (parts.size === 0) return { kind: "committed", timestamp: 0 };
+    const { id } = whole;
+    const participants = [...parts.keys()];
+    const home = participants[0] as number;
+    const votes = await Promise.all([...parts].map(([shard, part]) => this.#prepare(shard, part)));
+
+    const decided = votes.find((vote) => vote.kind === "decided");
+    if (decided !== undefined) return this.#repeat(id, home, participants, decided.outcome);
+    const no = votes.find((vote) => vote.kind === "no");
+    if (no !== undefined) {
+      this.#later(this.#abort(id, participants));
+      return { kind: "refused", reason: no.reason, key: no.key };
+    }
+    if (whole.accesses.every(({ operations }) => operations.byteLength === 0)) {
+      // It held all that it read at one moment: that is when it happened, and nothing of it needs to be kept.
+      this.#later(this.#abort(id, participants));
+      return { kind: "committed", timestamp: largestOf(votes) };
+    }
+    const timestamp = await this.#options.nextTimestamp();
+    assert(timestamp > largestOf(votes), "a new timestamp is larger than all before");
+    return this.#decide(id, home, participants, timestamp);
+  }
+
+  async #decide(
+    id: TransactionId,
+    home: number,
+    participants: number[],
+    timestamp: number,
+  ): Promise<FinalOutcome> {
+    const outcome = await this.#ask(home, { kind: "decide", id, timestamp });
+    if (outcome.kind === "committed") this.#later(this.carryOut(id, home, participants, outcome.timestamp));
+    else this.#later(this.#abort(id, participants));
+    return outcome;
+  }
+
+  /** One participant knows the outcome already: this transaction was sent before. */
+  async #repeat(
+    id: TransactionId,
+    home: number,
+    participants: number[],
+    known: FinalOutcome,
+  ): Promise<FinalOutcome> {
+    // A participant's commit comes from the home's decision; an abort may be older than it. The home has the last word.
+    const outcome = known.kind === "committed" ? known : await this.#ask(home, { kind: "resolve", id });
+    if (outcome.kind === "committed") this.#later(this.carryOut(id, home, participants, outcome.timestamp));
+    else if (outcome.kind === "aborted") this.#later(this.#abort(id, participants));
+    return outcome;
+  }
+
+  /** Tells every participant of a commit, then the home that it may forget it. */
+  async carryOut(
+    id: TransactionId,
+    home: number,
+    participants: readonly number[],
+    timestamp: number,
+  ): Promise<void> {
+    const others = participants.filter((shard) => shard !== home);
+    if (others.length === 0) return;
+    await Promise.all(others.map((shard) => this.#ask(shard, { kind: "commit", id, timestamp })));
+    await this.#ask(home, { kind: "finish", id });
+  }
+
+  /** Settles a transaction that a participant has held for too long: the home decides. */
+  async settle(id: TransactionId, home: number, participant: number): Promise<FinalOutcome> {
+    const outcome = await this.#ask(home, { kind: "resolve", id });
+    if (participant === home) return outcome;
+    if (outcome.kind === "committed")
+      await this.#ask(participant, { kind: "commit", id, timestamp: outcome.timestamp });
+    else await this.#ask(participant, { kind: "abort", id });
+    return outcome;
+  }
+
+  /** Resolves when nothing goes on behind answers. */
+  async idle(): Promise<void> {
+    while (this.#behind.size > 0) await Promise.allSettled(this.#behind);
+  }
+
+  #split({ accesses, ...rest }: WholeTransaction): Map<number, Transaction> {
+    const byShard = new Map<number, Access[]>();
+    for (const access of accesses) {
+      const shard = shardOf(access.key, this.#options.shards.length);
+      byShard.set(shard, [...(byShard.get(shard) ?? []), access]);
+    }
+    const participants = [...byShard.keys()].sort((a, b) => a - b);
+    const home = participants[0] ?? 0;
+    return new Map(
+      participants.map((shard) => [
+        shard,
+        { ...rest, home, participants, accesses: byShard.get(shard) ?? [] },
+      ]),
+    );
+  }
+
+  async #prepare(shard: number, transaction: Transaction): Promise<Vote> {
+    return decodeVote(await this.#group(shard).command(encodeCommand({ kind: "prepare", transaction })));
+  }
+
+  async #ask(shard: number, command: ShardCommand): Promise<FinalOutcome> {
+    return decodeOutcome(await this.#group(shard).command(encodeCommand(command)));
+  }
+
+  async #abort(id: TransactionId, participants: readonly number[]): Promise<void> {
+    await Promise.all(participants.map((shard) => this.#ask(shard, { kind: "abort", id })));
+  }
+
+  #later(work: Promise<unknown>): void {
+    // What fails here is found by whoever looks for transactions that nobody settled.
+    const quiet = work.catch(() => undefined).finally(() => this.#behind.delete(quiet));
+    this.#behind.add(quiet);
+  }
+
+  #group(shard: number): Group {
+    const group = this.#options.shards[shard];
+    assert(group !== undefined, `there is a shard ${shard}`);
+    return group;
+  }
+}
+
+function largestOf(votes: readonly Vote[]): number {
+  return Math.max(0, ...votes.map((vote) => (vote.kind === "yes" ? vote.largest : 0)));
+}

@@ -1,0 +1,380 @@
+/**
+ * A shard as a replicated service: versions, the transactions it voted for, what became of them, and the feed of changes.
+ *
+ * Two-phase commit with the timestamp after the votes (diamond.md 3.5). A transaction is prepared on every shard that it
+ * touches; then its frontend takes a timestamp; then the home shard records the decision, and the first record wins; then the
+ * others carry it out. So a timestamp is larger than everything that was committed or read at a timestamp before the vote, and a
+ * read at an issued timestamp waits only for what is prepared on its keys right now.
+ *
+ * Invariant: `apply` is a function of the state and the batch alone. Replicas collect old versions at their own pace (a snapshot
+ * under way holds one up), so nothing here looks at what was collected, only at `horizon`, which all share. A crash
+ * takes everything; the group's journal and snapshot bring it back.
+ */
+import { assert } from "../../core/errors.ts";
+import { ValueType, Versions } from "../../native/versions.ts";
+import type { Batch, StateMachine, StateRestorer, StateStream } from "../replication/types.ts";
+import { ByteReader, ByteWriter, WireError } from "../wire/bytes.ts";
+import {
+  decodeCommand,
+  encodeOutcome,
+  encodeVote,
+  type FinalOutcome,
+  type Refusal,
+  type ShardCommand,
+  type Vote,
+} from "./commands.ts";
+import { Feed } from "./feed.ts";
+import { isCommutative, partOf } from "./operations.ts";
+import { type Outcome, Outcomes } from "./outcomes.ts";
+import { footprintOf, PreparedList } from "./prepared.ts";
+import { answerQuery } from "./queries.ts";
+import {
+  type Access,
+  Level,
+  readTransaction,
+  type Transaction,
+  type TransactionId,
+  writeTransaction,
+} from "./transaction.ts";
+import { Waiting } from "./waiting.ts";
+
+export interface ShardSettings {
+  /** Versions are kept for readers at timestamps that were issued this long ago. */
+  retentionMs: number;
+  /** A client that was silent this long will not ask for its outcomes again. */
+  outcomeRetentionMs: number;
+  /** Changed keys kept for followers. */
+  feedKeysMax: number;
+}
+
+export const shardDefaults: ShardSettings = {
+  retentionMs: 30_000,
+  outcomeRetentionMs: 10 * 60_000,
+  feedKeysMax: 200_000,
+};
+
+/** Keys that are looked at for old versions with each entry. */
+const COLLECT_KEYS = 64;
+const SNAPSHOT_CHUNK_BYTES = 256 * 1024;
+/** The answer to a command that cannot be read. */
+const UNREADABLE = Uint8Array.of(255);
+/** How close the samples are that tell which timestamp was current when. */
+const SAMPLE_MS = 1000;
+
+/** Everything but the versions and the feed: the first chunk of a snapshot. */
+export interface ShardState {
+  /** Of the last entry. */
+  position: number;
+  /** The group's clock at the last entry. */
+  timeMs: number;
+  /** The largest commit timestamp. */
+  largest: number;
+  /** Reads at timestamps below are refused. */
+  horizon: number;
+  /** Which timestamp was the largest when, oldest first. */
+  samples: { timeMs: number; largest: number }[];
+  prepared: PreparedList;
+  outcomes: Outcomes;
+}
+
+const emptyState = (): ShardState => ({
+  position: 0,
+  timeMs: 0,
+  largest: 0,
+  horizon: 0,
+  samples: [],
+  prepared: new PreparedList(),
+  outcomes: new Outcomes(),
+});
+
+export interface ShardFigures {
+  commits: number;
+  aborts: Record<Refusal | "decided", number>;
+}
+
+export class ShardService implements StateMachine {
+  readonly settings: ShardSettings;
+  readonly waiting = new Waiting();
+  readonly figures: ShardFigures = {
+    commits: 0,
+    aborts: { prepared: 0, stale: 0, overwritten: 0, tooOld: 0, invalid: 0, decided: 0 },
+  };
+  #state = emptyState();
+  #versions = new Versions();
+  #feed: Feed;
+
+  constructor(settings: ShardSettings = shardDefaults) {
+    this.settings = settings;
+    this.#feed = new Feed(0, settings.feedKeysMax);
+  }
+
+  get state(): Readonly<ShardState> {
+    return this.#state;
+  }
+
+  get versions(): Versions {
+    return this.#versions;
+  }
+
+  get feed(): Feed {
+    return this.#feed;
+  }
+
+  close(): void {
+    this.waiting.failAll(new Error("the shard is closing"));
+    this.#versions.close();
+  }
+
+  apply(batch: Batch): Uint8Array[] {
+    const state = this.#state;
+    state.position = batch.op;
+    state.timeMs = batch.timeMs;
+    const replies = batch.commands.map(({ body }) => this.#applyOne(body));
+    this.#age();
+    this.waiting.changed(state.position);
+    return replies;
+  }
+
+  query(body: Uint8Array): Uint8Array | Promise<Uint8Array> {
+    return answerQuery(this, body);
+  }
+
+  // --- commands --------------------------------------------------------------------------------------------------
+
+  #applyOne(body: Uint8Array): Uint8Array {
+    try {
+      return this.#run(decodeCommand(body));
+    } catch (error) {
+      if (error instanceof WireError) return UNREADABLE;
+      throw error;
+    }
+  }
+
+  #run(command: ShardCommand): Uint8Array {
+    switch (command.kind) {
+      case "prepare":
+        return encodeVote(this.#prepare(command.transaction));
+      case "decide":
+      case "commit":
+        return encodeOutcome(this.#commit(command.id, command.timestamp, command.kind === "decide"));
+      case "abort":
+      case "resolve":
+        return encodeOutcome(this.#abort(command.id));
+      case "finish":
+        this.#state.outcomes.finish(command.id);
+        return encodeOutcome(this.#known(command.id) ?? { kind: "forgotten" });
+    }
+  }
+
+  /** What is settled already. A client may have moved its floor past a transaction that is not carried out here yet. */
+  #known(id: TransactionId): FinalOutcome | undefined {
+    if (this.#state.prepared.get(id) !== undefined) return undefined;
+    const known = this.#state.outcomes.get(id);
+    if (known === undefined) return undefined;
+    if (known === "forgotten") return { kind: "forgotten" };
+    return known.timestamp === 0 ? { kind: "aborted" } : { kind: "committed", timestamp: known.timestamp };
+  }
+
+  #prepare(transaction: Transaction): Vote {
+    const { prepared, outcomes, largest, timeMs } = this.#state;
+    const { id, floor } = transaction;
+    outcomes.settle(id.client, floor, timeMs);
+    const outcome = this.#known(id);
+    if (outcome !== undefined) {
+      this.figures.aborts.decided += 1;
+      return { kind: "decided", outcome };
+    }
+    if (prepared.get(id) !== undefined) return { kind: "yes", largest };
+    const refusal = this.#refusal(transaction);
+    if (refusal !== undefined) {
+      this.figures.aborts[refusal.reason] += 1;
+      return { kind: "no", ...refusal };
+    }
+    prepared.add({ transaction, atMs: timeMs, above: largest });
+    return { kind: "yes", largest };
+  }
+
+  #refusal({ level, snapshot, accesses }: Transaction): { reason: Refusal; key: Uint8Array } | undefined {
+    const { prepared, horizon } = this.#state;
+    for (const access of accesses) {
+      const { key } = access;
+      if (!this.#isReadable(access)) return { reason: "invalid", key };
+      if (level === Level.snapshot && snapshot < horizon) return { reason: "tooOld", key };
+      if (level === Level.strict && this.#isStale(access)) return { reason: "stale", key };
+      if (level === Level.snapshot && this.#isOverwritten(access, snapshot))
+        return { reason: "overwritten", key };
+      if (prepared.conflictWith(level, access) !== undefined) return { reason: "prepared", key };
+    }
+    return undefined;
+  }
+
+  #isReadable(access: Access): boolean {
+    try {
+      footprintOf(Level.strict, access);
+      return true;
+    } catch (error) {
+      if (error instanceof WireError) return false;
+      throw error;
+    }
+  }
+
+  #isStale({ key, reads }: Access): boolean {
+    const { horizon } = this.#state;
+    return reads.some(({ part, version, wasPresent }) =>
+      this.#versions.changed(key, part, version, wasPresent, horizon),
+    );
+  }
+
+  /** First committer wins: for operations that do not commute. */
+  #isOverwritten(access: Access, snapshot: number): boolean {
+    const { horizon } = this.#state;
+    return footprintOf(Level.snapshot, access).operations.some(
+      (operation) =>
+        !isCommutative(operation) &&
+        this.#versions.changed(access.key, partOf(operation), snapshot, false, horizon),
+    );
+  }
+
+  #commit(id: TransactionId, timestamp: number, isHome: boolean): FinalOutcome {
+    const { prepared, position } = this.#state;
+    const outcome = this.#known(id);
+    if (outcome !== undefined) return outcome;
+    const found = prepared.get(id);
+    // Neither prepared nor decided: at the home it is aborted now; elsewhere it was carried out and forgotten.
+    if (found === undefined) return isHome ? this.#abort(id) : { kind: "forgotten" };
+    if (timestamp <= found.above) {
+      if (isHome) return this.#abort(id);
+      throw new WireError("a commit has a timestamp from before the vote");
+    }
+    prepared.remove(id);
+    const { accesses, participants } = found.transaction;
+    const changed = accesses.filter(({ operations }) => operations.byteLength > 0);
+    for (const { key, operations } of changed) {
+      const result = this.#versions.write(key, timestamp, position, operations);
+      assert(result === "written", `a version of timestamp ${timestamp} is ${result}`);
+    }
+    this.#state.largest = Math.max(this.#state.largest, timestamp);
+    if (changed.length > 0) this.#feed.add({ position, timestamp, keys: changed.map(({ key }) => key) });
+    this.figures.commits += 1;
+    this.#record({ id, timestamp, isFinished: !isHome || participants.length <= 1, participants });
+    return { kind: "committed", timestamp };
+  }
+
+  #abort(id: TransactionId): FinalOutcome {
+    const outcome = this.#known(id);
+    if (outcome !== undefined) return outcome;
+    const participants = this.#state.prepared.get(id)?.transaction.participants ?? [];
+    this.#state.prepared.remove(id);
+    // Nobody needs to carry an abort out: a participant that asks later and finds nothing is told the same.
+    this.#record({ id, timestamp: 0, isFinished: true, participants });
+    return { kind: "aborted" };
+  }
+
+  #record(outcome: Outcome): void {
+    this.#state.outcomes.record(outcome, this.#state.timeMs);
+    this.waiting.settled(outcome.id);
+  }
+
+  /** Moves the horizon, forgets silent clients, collects some old versions. */
+  #age(): void {
+    const state = this.#state;
+    const { retentionMs, outcomeRetentionMs } = this.settings;
+    const last = state.samples.at(-1);
+    if (last === undefined || state.timeMs - last.timeMs >= SAMPLE_MS)
+      state.samples.push({ timeMs: state.timeMs, largest: state.largest });
+    while ((state.samples[1]?.timeMs ?? Number.POSITIVE_INFINITY) <= state.timeMs - retentionMs)
+      state.samples.shift();
+    const oldest = state.samples[0];
+    if (oldest !== undefined && oldest.timeMs <= state.timeMs - retentionMs)
+      state.horizon = Math.max(state.horizon, Math.min(oldest.largest, state.prepared.floor));
+    state.outcomes.expire(state.timeMs - outcomeRetentionMs);
+    this.#versions.collect(state.horizon, COLLECT_KEYS);
+  }
+
+  // --- snapshots -------------------------------------------------------------------------------------------------
+
+  snapshot(): StateStream {
+    const head = encodeState(this.#state);
+    const dump = this.#versions.dump(this.#state.position, SNAPSHOT_CHUNK_BYTES);
+    const chunks = function* () {
+      yield head;
+      yield* dump.chunks;
+    };
+    return { chunks: chunks(), close: () => dump.close() };
+  }
+
+  restore(): StateRestorer {
+    const versions = new Versions();
+    let state: ShardState | undefined;
+    return {
+      add: (chunk) => {
+        if (state === undefined) state = decodeState(chunk);
+        else if (!versions.load(chunk)) throw new WireError("a snapshot's versions cannot be read");
+      },
+      finish: () => {
+        if (state === undefined) throw new WireError("a snapshot is empty");
+        this.#versions.close();
+        this.#versions = versions;
+        this.#state = state;
+        this.#feed = new Feed(state.position, this.settings.feedKeysMax);
+        this.waiting.failAll(new Error("the shard's state was replaced"));
+      },
+      abandon: () => versions.close(),
+    };
+  }
+
+  /** For `/stats`. */
+  get stats() {
+    const { position, largest, horizon, prepared } = this.#state;
+    return {
+      position,
+      largest,
+      horizon,
+      prepared: prepared.size,
+      ...this.figures,
+      ...this.#versions.stats(),
+    };
+  }
+}
+
+/** Whether a value is there. */
+export const isPresent = (type: number) => type !== ValueType.absent;
+
+/**
+ *   position u64, time u64, largest u64, horizon u64,
+ *   samples   u32 count, then time u64 and largest u64 each
+ *   prepared  u32 count, then at u64, above u64, transaction each
+ *   outcomes  (outcomes.ts)
+ */
+function encodeState(state: ShardState): Uint8Array {
+  const writer = new ByteWriter(4096);
+  writer.u64(state.position).u64(state.timeMs).u64(state.largest).u64(state.horizon);
+  writer.u32(state.samples.length);
+  for (const { timeMs, largest } of state.samples) writer.u64(timeMs).u64(largest);
+  writer.u32(state.prepared.size);
+  for (const { transaction, atMs, above } of state.prepared) {
+    writer.u64(atMs).u64(above);
+    writeTransaction(writer, transaction);
+  }
+  state.outcomes.write(writer);
+  return writer.done();
+}
+
+function decodeState(bytes: Uint8Array): ShardState {
+  const reader = new ByteReader(bytes);
+  const state = emptyState();
+  state.position = reader.u64();
+  state.timeMs = reader.u64();
+  state.largest = reader.u64();
+  state.horizon = reader.u64();
+  for (let left = reader.count(16); left > 0; left--)
+    state.samples.push({ timeMs: reader.u64(), largest: reader.u64() });
+  for (let left = reader.count(16); left > 0; left--) {
+    const atMs = reader.u64();
+    const above = reader.u64();
+    state.prepared.add({ transaction: readTransaction(reader), atMs, above });
+  }
+  state.outcomes = Outcomes.read(reader);
+  reader.end();
+  return state;
+}

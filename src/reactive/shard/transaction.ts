@@ -1,0 +1,117 @@
+/**
+ * A transaction as one shard sees it: what it read and what it does to keys of this shard, and how strictly it is to be
+ * checked.
+ *
+ *   transaction
+ *   size  field
+ *      8  client            random name of the client
+ *      8  number            of the transaction in the life of that client, from 1
+ *      8  floor             transactions of the client below this are settled: it will not ask for them again
+ *      1  level             0 read committed, 1 snapshot isolation, 2 strict serializability
+ *      8  snapshot          timestamp of its reads under snapshot isolation, else 0
+ *      4  home              the shard that keeps the decision
+ *      4+ participants      u32 count, then u64 each: the shards that it touches
+ *      4+ accesses          u32 count, then for each key
+ *            4+ key         u32 length, bytes
+ *            4+ reads       u32 count, then for each read
+ *                  1  part kind      0 whole, 1 list index, 2 set element, 3 map field
+ *                  4+ part data
+ *                  8  version        commit timestamp of the version that was read, 0: none
+ *                  1  was present
+ *            4+ operations  u32 length, operations (native/versions/versions.h); empty: the key is only read
+ */
+import { type Part, PartKind } from "../../native/versions.ts";
+import { type ByteReader, type ByteWriter, WireError } from "../wire/bytes.ts";
+
+/** Names a transaction for ever: whoever retries uses the same one. */
+export interface TransactionId {
+  client: number;
+  number: number;
+}
+
+export const Level = { readCommitted: 0, snapshot: 1, strict: 2 } as const;
+export type Level = (typeof Level)[keyof typeof Level];
+
+export interface Read {
+  part: Part;
+  version: number;
+  wasPresent: boolean;
+}
+
+export interface Access {
+  key: Uint8Array;
+  reads: Read[];
+  /** Encoded; empty when the key is only read. */
+  operations: Uint8Array;
+}
+
+export interface Transaction {
+  id: TransactionId;
+  floor: number;
+  level: Level;
+  snapshot: number;
+  home: number;
+  participants: number[];
+  accesses: Access[];
+}
+
+const KEY_BYTES_MAX = 65_535;
+const PARTICIPANTS_MAX = 4096;
+const ACCESSES_MAX = 100_000;
+
+export const idText = ({ client, number }: TransactionId) => `${client}:${number}`;
+
+export function writeId(writer: ByteWriter, { client, number }: TransactionId): void {
+  writer.u64(client).u64(number);
+}
+
+export function readId(reader: ByteReader): TransactionId {
+  return { client: reader.u64(), number: reader.u64() };
+}
+
+export function writeTransaction(writer: ByteWriter, transaction: Transaction): void {
+  const { id, floor, level, snapshot, home, participants, accesses } = transaction;
+  writeId(writer, id);
+  writer.u64(floor).u8(level).u64(snapshot).u32(home).numbers(participants).u32(accesses.length);
+  for (const { key, reads, operations } of accesses) {
+    writer.bytes(key).u32(reads.length);
+    for (const { part, version, wasPresent } of reads)
+      writer
+        .u8(part.kind)
+        .bytes(part.data)
+        .u64(version)
+        .u8(wasPresent ? 1 : 0);
+    writer.bytes(operations);
+  }
+}
+
+/** Throws WireError. Nothing in the result shares memory with what is read from. */
+export function readTransaction(reader: ByteReader): Transaction {
+  const id = readId(reader);
+  const floor = reader.u64();
+  const level = reader.u8();
+  if (level > Level.strict) throw new WireError(`there is no isolation level ${level}`);
+  const snapshot = reader.u64();
+  const home = reader.u32();
+  const participants = reader.numbers(PARTICIPANTS_MAX);
+  const accesses: Access[] = [];
+  for (let left = reader.count(12, ACCESSES_MAX); left > 0; left--) accesses.push(readAccess(reader));
+  return { id, floor, level: level as Level, snapshot, home, participants, accesses };
+}
+
+function readAccess(reader: ByteReader): Access {
+  const key = reader.bytes().slice();
+  if (key.byteLength > KEY_BYTES_MAX) throw new WireError(`a key has more than ${KEY_BYTES_MAX} bytes`);
+  const reads: Read[] = [];
+  for (let left = reader.count(14, ACCESSES_MAX); left > 0; left--) reads.push(readRead(reader));
+  return { key, reads, operations: reader.bytes().slice() };
+}
+
+function readRead(reader: ByteReader): Read {
+  const kind = reader.u8();
+  const data = reader.bytes().slice();
+  if (kind > PartKind.field || (kind === PartKind.index && data.byteLength !== 4))
+    throw new WireError("a part of a value cannot be read");
+  const version = reader.u64();
+  return { part: { kind: kind as Part["kind"], data }, version, wasPresent: reader.u8() !== 0 };
+}
