@@ -27,7 +27,8 @@ export function normaliseQueue(words: string[], reply: Buffer): string {
     return text.replace(/(radix-tree-(?:keys|nodes)\r\n):\d+/g, "$1:N").replace(/:\d{13}\r\n/g, ":T\r\n");
   if (name === "xinfo" && sub === "consumers") return text.replace(/(idle\r\n):\d+/g, "$1:N");
   // Idle time: of each line of an extended XPENDING.
-  if (name === "xpending" && words.length > 3) return text.replace(/(\$\d+\r\n\w+\r\n):\d+\r\n:/g, "$1:N\r\n:");
+  if (name === "xpending" && words.length > 3)
+    return text.replace(/(\$\d+\r\n\w+\r\n):\d+\r\n:/g, "$1:N\r\n:");
   return text;
 }
 

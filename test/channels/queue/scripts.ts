@@ -62,7 +62,7 @@ export const queueScripts: Record<string, string> = {
     LTRIM q 5 1
     EXISTS q
   `,
-  "moving": `
+  moving: `
     RPUSH q a b c
     RPOPLPUSH q r
     LMOVE q r LEFT RIGHT
@@ -262,7 +262,7 @@ export const queueScripts: Record<string, string> = {
     XSETID s 79-0
     XSETID s 81-0 ENTRIESADDED 0
   `,
-  "reading": `
+  reading: `
     XADD s 1-1 a 1
     XADD s 2-1 a 2
     XADD t 5-1 b 1
@@ -290,7 +290,7 @@ export const queueScripts: Record<string, string> = {
     XREAD GROUP g c STREAMS s 0
     XREAD NOACK STREAMS s 0
   `,
-  "groups": `
+  groups: `
     XGROUP CREATE s g $
     XGROUP CREATE s g $ MKSTREAM
     XGROUP CREATE s g $ MKSTREAM
@@ -377,7 +377,7 @@ export const queueScripts: Record<string, string> = {
     XREADGROUP GROUP h bob STREAMS s 0
     XINFO GROUPS s
   `,
-  "claiming": `
+  claiming: `
     XGROUP CREATE s g 0 MKSTREAM
     XADD s 1-1 a 1
     XADD s 2-1 a 2
