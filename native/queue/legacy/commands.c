@@ -76,8 +76,8 @@ static void push_multi(nx_legacy *engine, const nx_legacy_request *request) {
   if (record.length == 0) status = NX_STATUS_EMPTY_VALUE;
   else if (engine->is_refusing || !nx_queues_have_room(engine->queues, count * record.length))
     status = NX_STATUS_OUT_OF_MEMORY;
-  for (uint64_t at = 0; status != NX_STATUS_EMPTY_VALUE && nx_next_name(request->nodes, &at, &name);) {
-    if (engine->is_refusing || !nx_queues_have_room(engine->queues, record.length)) break;
+  bool is_refused = status != NX_STATUS_OK;
+  for (uint64_t at = 0; !is_refused && nx_next_name(request->nodes, &at, &name);) {
     uint32_t stored = push_to(engine, name, record);
     if (stored != NX_STATUS_OK) status = stored;
   }
