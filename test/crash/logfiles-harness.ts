@@ -13,13 +13,7 @@ import { crashStates } from "../../src/core/sim/disk-crash.ts";
 import type { DirectoryNode } from "../../src/core/sim/disk-state.ts";
 import { type DiskOperation, SimDisk } from "../../src/core/sim/disk.ts";
 import { Scheduler } from "../../src/core/sim/scheduler.ts";
-import {
-  type HarnessOptions,
-  openStore,
-  put,
-  readAll,
-  remove,
-} from "../channels/logfiles/store-harness.ts";
+import { type HarnessOptions, openStore, put, readAll, remove } from "../channels/logfiles/store-harness.ts";
 import { keyOf, makeDataDirectory, models } from "./log-harness.ts";
 
 export type Step =
@@ -155,11 +149,14 @@ function problemOf(point: CrashPoint, changes: readonly Step[], finding: ReturnT
   const isAllowed = Array.from({ length: point.begun - point.acknowledged + 1 }, (_, extra) =>
     contentAfter(changes, point.acknowledged + extra),
   ).some((content) => Bun.deepEquals(content, found));
-  if (!isAllowed) return `found ${JSON.stringify(found)} with ${point.acknowledged} of ${point.begun} acknowledged`;
+  if (!isAllowed)
+    return `found ${JSON.stringify(found)} with ${point.acknowledged} of ${point.begun} acknowledged`;
   const later: Content = { ...found, later: [...(found["later"] ?? [])] };
   for (const [channel, records] of Object.entries(found)) later[channel] = [...records, "8000000 last"];
   (later["later"] as string[]).unshift("1 later");
-  return Bun.deepEquals(later, afterwards) ? undefined : `a second life ends with ${JSON.stringify(afterwards)}`;
+  return Bun.deepEquals(later, afterwards)
+    ? undefined
+    : `a second life ends with ${JSON.stringify(afterwards)}`;
 }
 
 export interface Exploration {
@@ -186,7 +183,8 @@ export function explore(steps: readonly Step[], subject: Subject, limit: number)
           result.distinct += 1;
         }
         const problem = problemOf(point, changes, finding);
-        if (problem !== undefined) result.violations.push(`after ${point.after} (${model.names}): ${problem}`);
+        if (problem !== undefined)
+          result.violations.push(`after ${point.after} (${model.names}): ${problem}`);
       });
     }
   }
