@@ -43,6 +43,11 @@ export const roles: readonly RoleEntry[] = [
     load: async () => (await import("./backup/archive/role.ts")).archive,
   },
   {
+    name: "queue",
+    about: async () => (await import("./channels/queue/config.ts")).queueAbout,
+    load: async () => (await import("./channels/queue/role.ts")).queue,
+  },
+  {
     name: "hub",
     about: async () => (await import("./hub/config.ts")).hubAbout,
     load: async () => (await import("./hub/role.ts")).hub,

@@ -1,5 +1,5 @@
 /*
- * The commands: one request in, one answer appended.
+ * The commands of the dht node: one request in, one answer appended.
  *
  * The order of checks is part of the protocol: name of the channel, owner of the key, empty value, memory.
  * A request that is answered with an error has been read in full, so the connection stays usable.
@@ -7,6 +7,30 @@
 #include "engine.h"
 
 #define VERSION "20110401"
+/* Requests looked at ahead: enough to hide the latency of memory. */
+#define REQUESTS_AHEAD 16u
+/* Code, a channel's name of one byte, a key. */
+#define REQUEST_BYTES_MIN 37u
+
+static const char *const shapes[NX_LEGACY_CODES] = {
+    [NX_LEGACY_PUT] = "ckv",
+    [NX_LEGACY_GET] = "ck",
+    [NX_LEGACY_EXISTS] = "ck",
+    [NX_LEGACY_REMOVE] = "ck",
+    [NX_LEGACY_GET_CHANNELS] = "",
+    [NX_LEGACY_GET_CHANNEL_SIZE] = "c",
+    [NX_LEGACY_GET_SIZE] = "",
+    [NX_LEGACY_GET_RESPONSIBLE_RANGE] = "",
+    [NX_LEGACY_REMOVE_CHANNEL] = "c",
+    [NX_LEGACY_GET_NUM_CONNECTIONS] = "",
+    [NX_LEGACY_GET_VERSION] = "",
+    [NX_LEGACY_LISTEN] = "c",
+    [NX_LEGACY_GET_ALL] = "c",
+    [NX_LEGACY_GET_ALL_KEYS] = "c",
+    [NX_LEGACY_GET_ALL_FILTER] = "cd",
+    [NX_LEGACY_REDISTRIBUTE_REQUEST] = "r",
+    [NX_LEGACY_PUT_BATCH] = "cd",
+};
 
 bool nx_key_read(nx_slice *key, uint8_t scratch[NX_HEX_KEY_BYTES], uint64_t *number) {
   if (nx_hex_number(*key, number)) return true;
@@ -48,17 +72,21 @@ void nx_legacy_size(const nx_legacy *engine, uint64_t *records_bytes) {
   }
 }
 
-/* Replies 409 and returns false when no channel may be called so. */
-static bool check_name(nx_legacy *engine, nx_slice name) {
-  if (nx_channel_name_valid(name)) return true;
-  nx_status(engine, NX_STATUS_BAD_CHANNEL_NAME);
-  return false;
+nx_channel *nx_legacy_channel(nx_legacy *engine, nx_slice name) {
+  if (engine->channel != NULL) {
+    nx_slice known = nx_channel_name(engine->channel);
+    if (known.length == name.length && memcmp(known.data, name.data, name.length) == 0)
+      return engine->channel;
+  }
+  nx_channel *channel = nx_store_channel(engine->store, name, false);
+  if (channel != NULL) engine->channel = channel;
+  return channel;
 }
 
 /* The channel, or NULL; *is_bad when the name is no channel's, which is then replied. */
 static nx_channel *find_channel(nx_legacy *engine, nx_slice name, bool *is_bad) {
   nx_channel *channel = nx_legacy_channel(engine, name);
-  *is_bad = channel == NULL && !check_name(engine, name);
+  *is_bad = channel == NULL && !nx_check_name(engine, name);
   return channel;
 }
 
@@ -158,19 +186,12 @@ static void get_channels(nx_legacy *engine) {
   nx_append_u64(&engine->replies, 0);
 }
 
-/* Status 200, address, port: what the answers about sizes begin with. */
-static void append_address(nx_legacy *engine) {
-  nx_status(engine, NX_STATUS_OK);
-  nx_append_array(&engine->replies, (nx_slice){engine->address, engine->address_length});
-  nx_buffer_append(&engine->replies, &engine->port, 2);
-}
-
 static void get_channel_size(nx_legacy *engine, const nx_legacy_request *request) {
   bool is_bad;
   nx_channel *channel = find_channel(engine, request->channel, &is_bad);
   if (is_bad) return;
   bool is_shown = channel != NULL && is_swarm_channel(channel);
-  append_address(engine);
+  nx_append_address(engine);
   nx_append_u64(&engine->replies, is_shown ? nx_channel_swarm_records(channel) : 0);
   nx_append_u64(&engine->replies, is_shown ? nx_accounted_bytes(channel) : 0);
 }
@@ -178,7 +199,7 @@ static void get_channel_size(nx_legacy *engine, const nx_legacy_request *request
 static void get_size(nx_legacy *engine) {
   uint64_t figures[2];
   nx_legacy_size(engine, figures);
-  append_address(engine);
+  nx_append_address(engine);
   nx_append_u64(&engine->replies, figures[0]);
   nx_append_u64(&engine->replies, figures[1]);
 }
@@ -196,7 +217,7 @@ static void remove_channel(nx_legacy *engine, const nx_legacy_request *request) 
 }
 
 static void listen(nx_legacy *engine, nx_legacy_connection *connection, const nx_legacy_request *request) {
-  if (!check_name(engine, request->channel)) return;
+  if (!nx_check_name(engine, request->channel)) return;
   nx_channel *channel = nx_store_channel(engine->store, request->channel, true);
   if (channel == NULL) {
     nx_status(engine, NX_STATUS_OUT_OF_MEMORY);
@@ -245,8 +266,7 @@ static void put_batch(nx_legacy *engine, nx_legacy_connection *connection, const
   else connection->is_closing = true;
 }
 
-void nx_legacy_execute(nx_legacy *engine, nx_legacy_connection *connection,
-                       const nx_legacy_request *request) {
+static void execute(nx_legacy *engine, nx_legacy_connection *connection, const nx_legacy_request *request) {
   switch (request->code) {
     case NX_LEGACY_PUT: put(engine, connection, request); return;
     case NX_LEGACY_GET: get(engine, request); return;
@@ -262,7 +282,7 @@ void nx_legacy_execute(nx_legacy *engine, nx_legacy_connection *connection,
       return;
     case NX_LEGACY_REMOVE_CHANNEL: remove_channel(engine, request); return;
     case NX_LEGACY_GET_NUM_CONNECTIONS:
-      append_address(engine);
+      nx_append_address(engine);
       nx_append_u64(&engine->replies, engine->connections);
       return;
     case NX_LEGACY_GET_VERSION:
@@ -273,7 +293,7 @@ void nx_legacy_execute(nx_legacy *engine, nx_legacy_connection *connection,
     case NX_LEGACY_GET_ALL:
     case NX_LEGACY_GET_ALL_KEYS:
     case NX_LEGACY_GET_ALL_FILTER:
-      if (!check_name(engine, request->channel)) return;
+      if (!nx_check_name(engine, request->channel)) return;
       nx_status(engine, NX_STATUS_OK);
       nx_bulk_start(engine, connection, request);
       return;
@@ -281,4 +301,53 @@ void nx_legacy_execute(nx_legacy *engine, nx_legacy_connection *connection,
     case NX_LEGACY_PUT_BATCH: put_batch(engine, connection, request); return;
     default: NX_ASSERT(!"a command that the parser does not let pass");
   }
+}
+
+/* Has the records of the next requests fetched into the cache; returns how many it covered. Only a hint. */
+static uint32_t prefetch(nx_legacy *engine, const uint8_t *bytes, uint64_t length) {
+  /* One request of the usual length is all there is: nothing to overlap with. */
+  if (engine->channel == NULL || length < 2 * REQUEST_BYTES_MIN) return 1;
+  nx_slice known = nx_channel_name(engine->channel);
+  nx_slice keys[REQUESTS_AHEAD];
+  uint32_t count = 0, covered = 0;
+  for (uint64_t at = 0; covered < REQUESTS_AHEAD; covered++) {
+    nx_legacy_request request;
+    uint64_t array_max = engine->settings[NX_LEGACY_ARRAY_BYTES_MAX];
+    if (nx_legacy_parse(shapes, bytes + at, length - at, array_max, array_max, &request) !=
+        NX_LEGACY_COMPLETE)
+      break;
+    at += request.length;
+    if (request.key.length == NX_HEX_KEY_BYTES && request.channel.length == known.length &&
+        memcmp(request.channel.data, known.data, known.length) == 0)
+      keys[count++] = request.key;
+  }
+  if (count > 1) nx_channel_prefetch(engine->channel, keys, count);
+  return covered == 0 ? 1 : covered;
+}
+
+static const nx_buffer *effects(const nx_legacy *engine) { return nx_store_effects(engine->store); }
+
+static void leave(nx_legacy *engine, nx_legacy_connection *connection) {
+  if (connection->listener != NULL) nx_listen_drop(engine, connection);
+}
+
+static void detach(nx_legacy *engine) { nx_store_unobserve(engine->store, nx_listen_observe, engine); }
+
+static const nx_legacy_backend backend = {
+    .shapes = shapes,
+    .effects = effects,
+    .execute = execute,
+    .prefetch = prefetch,
+    .pump = nx_listen_continue,
+    .waiting = nx_listen_waiting,
+    .leave = leave,
+    .detach = detach,
+};
+
+nx_legacy *nx_legacy_new(nx_store *store, const uint64_t *settings) {
+  nx_legacy *engine = nx_legacy_make(&backend, settings);
+  if (engine == NULL) return NULL;
+  engine->store = store;
+  nx_store_observe(store, nx_listen_observe, engine);
+  return engine;
 }

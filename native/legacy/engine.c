@@ -1,5 +1,5 @@
 /*
- * Chunks in, answers out: parses as many requests as a chunk completes, runs them, keeps what is unfinished.
+ * Chunks in, answers out, for any kind of node: parses as many requests as a chunk completes, runs them, keeps what is unfinished.
  *
  * A connection owns memory only while a request is unfinished, waits behind a stop, or streams; what
  * clients can make the engine hold is counted in `input_bytes` and bounded.
@@ -14,10 +14,6 @@
 #define REPLY_BYTES_KEPT (4u << 20)
 #define CONTENT_BYTES_KEPT (256u << 10)
 #define EVENTS_BYTES_MAX 16384u
-/* Requests looked at ahead: enough to hide the latency of memory. */
-#define REQUESTS_AHEAD 16u
-/* Code, a channel's name of one byte, a key. */
-#define REQUEST_BYTES_MIN 37u
 
 static bool settings_valid(const uint64_t *settings) {
   uint64_t updates = settings[NX_LEGACY_LISTEN_UPDATES_MAX];
@@ -27,20 +23,19 @@ static bool settings_valid(const uint64_t *settings) {
          (updates & (updates - 1)) == 0 && settings[NX_LEGACY_REDISTRIBUTE_PERCENT] <= 1000000;
 }
 
-nx_legacy *nx_legacy_new(nx_store *store, const uint64_t *settings) {
+nx_legacy *nx_legacy_make(const nx_legacy_backend *backend, const uint64_t *settings) {
   if (!settings_valid(settings)) return NULL;
   nx_legacy *engine = calloc(1, sizeof *engine);
   NX_ASSERT(engine != NULL);
   memcpy(engine->settings, settings, sizeof engine->settings);
-  engine->store = store;
+  engine->backend = backend;
   engine->range_max = UINT64_MAX;
-  nx_store_observe(store, nx_listen_observe, engine);
   return engine;
 }
 
 void nx_legacy_free(nx_legacy *engine) {
   NX_ASSERT(engine->connections == 0);
-  nx_store_unobserve(engine->store, nx_listen_observe, engine);
+  engine->backend->detach(engine);
   nx_buffer_free(&engine->replies);
   nx_buffer_free(&engine->content);
   nx_buffer_free(&engine->task);
@@ -106,29 +101,19 @@ void nx_legacy_read_statistics(nx_legacy *engine) {
   block[NX_LEGACY_FIGURES_ADDRESS] = (double)(uintptr_t)engine->figures.kinds;
 }
 
-nx_channel *nx_legacy_channel(nx_legacy *engine, nx_slice name) {
-  if (engine->channel != NULL) {
-    nx_slice known = nx_channel_name(engine->channel);
-    if (known.length == name.length && memcmp(known.data, name.data, name.length) == 0)
-      return engine->channel;
-  }
-  nx_channel *channel = nx_store_channel(engine->store, name, false);
-  if (channel != NULL) engine->channel = channel;
-  return channel;
-}
-
 /* --- connections ---------------------------------------------------------------------------------------- */
 
 nx_legacy_connection *nx_legacy_connect(nx_legacy *engine) {
   nx_legacy_connection *connection = calloc(1, sizeof *connection);
   NX_ASSERT(connection != NULL);
+  connection->engine = engine;
   engine->connections += 1;
   return connection;
 }
 
 void nx_legacy_disconnect(nx_legacy *engine, nx_legacy_connection *connection) {
   if (connection->bulk != NULL) nx_bulk_drop(engine, connection);
-  if (connection->listener != NULL) nx_listen_drop(engine, connection);
+  engine->backend->leave(engine, connection);
   engine->input_bytes -= connection->bytes_counted;
   nx_buffer_free(&connection->input);
   free(connection);
@@ -136,26 +121,6 @@ void nx_legacy_disconnect(nx_legacy *engine, nx_legacy_connection *connection) {
 }
 
 /* --- serving -------------------------------------------------------------------------------------------- */
-
-/* Has the records of the next requests fetched into the cache; returns how many it covered. Only a hint. */
-static uint32_t prefetch(nx_legacy *engine, const uint8_t *bytes, uint64_t length) {
-  /* One request of the usual length is all there is: nothing to overlap with. */
-  if (engine->channel == NULL || length < 2 * REQUEST_BYTES_MIN) return 1;
-  nx_slice known = nx_channel_name(engine->channel);
-  nx_slice keys[REQUESTS_AHEAD];
-  uint32_t count = 0, covered = 0;
-  for (uint64_t at = 0; covered < REQUESTS_AHEAD; covered++) {
-    nx_legacy_request request;
-    uint64_t array_max = engine->settings[NX_LEGACY_ARRAY_BYTES_MAX];
-    if (nx_legacy_parse(bytes + at, length - at, array_max, array_max, &request) != NX_LEGACY_COMPLETE) break;
-    at += request.length;
-    if (request.key.length == NX_HEX_KEY_BYTES && request.channel.length == known.length &&
-        memcmp(request.channel.data, known.data, known.length) == 0)
-      keys[count++] = request.key;
-  }
-  if (count > 1) nx_channel_prefetch(engine->channel, keys, count);
-  return covered == 0 ? 1 : covered;
-}
 
 static uint64_t skip(nx_legacy *engine, nx_legacy_connection *connection, uint64_t length) {
   uint64_t taken = connection->skip < length ? connection->skip : length;
@@ -191,7 +156,7 @@ static uint64_t serve(nx_legacy *engine, nx_legacy_connection *connection, const
   uint64_t consumed = 0;
   uint32_t ahead = 0;
   while (consumed < length && !connection->is_closing) {
-    if (connection->bulk != NULL || connection->listener != NULL) break;
+    if (connection->bulk != NULL || nx_is_streaming(connection)) break;
     if (engine->replies.length >= engine->settings[NX_LEGACY_REPLY_SOFT_BYTES_MAX]) {
       connection->is_waiting = true;
       break;
@@ -200,17 +165,25 @@ static uint64_t serve(nx_legacy *engine, nx_legacy_connection *connection, const
       consumed += skip(engine, connection, length - consumed);
       continue;
     }
-    if (ahead == 0) ahead = prefetch(engine, bytes + consumed, length - consumed);
-    ahead -= 1;
+    if (connection->production != NULL) {
+      uint64_t taken = engine->backend->produce(engine, connection, bytes + consumed, length - consumed);
+      if (taken == 0) break;
+      consumed += taken;
+      continue;
+    }
+    if (engine->backend->prefetch != NULL) {
+      if (ahead == 0) ahead = engine->backend->prefetch(engine, bytes + consumed, length - consumed);
+      ahead -= 1;
+    }
     nx_legacy_request request;
-    nx_legacy_parsed parsed =
-        nx_legacy_parse(bytes + consumed, length - consumed, array_max, value_max, &request);
+    nx_legacy_parsed parsed = nx_legacy_parse(engine->backend->shapes, bytes + consumed, length - consumed,
+                                              array_max, value_max, &request);
     if (parsed == NX_LEGACY_INCOMPLETE) break;
     engine->requests_total += 1;
     consumed += request.length;
     if (parsed == NX_LEGACY_COMPLETE) {
       nx_figures_handled(&engine->figures, request.code);
-      nx_legacy_execute(engine, connection, &request);
+      engine->backend->execute(engine, connection, &request);
     } else {
       refuse(engine, connection, parsed, &request);
     }
@@ -251,7 +224,7 @@ static void serve_kept(nx_legacy *engine, nx_legacy_connection *connection) {
   settle(engine, connection, consumed);
 }
 
-static void begin_call(nx_legacy *engine, double now_ms) {
+void nx_legacy_begin_call(nx_legacy *engine, double now_ms) {
   nx_figures_begin_call(&engine->figures);
   engine->now_ms = (int64_t)now_ms;
   engine->stop = 0;
@@ -263,14 +236,14 @@ static void begin_call(nx_legacy *engine, double now_ms) {
   }
 }
 
-static uint32_t end_call(nx_legacy *engine, const nx_legacy_connection *connection) {
+uint32_t nx_legacy_end_call(nx_legacy *engine, const nx_legacy_connection *connection) {
   nx_figures_end_call(&engine->figures);
   double *block = engine->block;
   block[NX_LEGACY_REPLY_ADDRESS] = (double)(uintptr_t)engine->replies.data;
   block[NX_LEGACY_REPLY_LENGTH] = (double)engine->replies.length;
   block[NX_LEGACY_REPLY_CAPACITY] = (double)engine->replies.capacity;
   block[NX_LEGACY_REPLY_GENERATION] = (double)engine->replies.generation;
-  block[NX_LEGACY_EFFECTS_LENGTH] = (double)nx_store_effects(engine->store)->length;
+  block[NX_LEGACY_EFFECTS_LENGTH] = (double)engine->backend->effects(engine)->length;
   if ((engine->stop & NX_LEGACY_REDISTRIBUTE) != 0) {
     block[NX_LEGACY_TASK_ADDRESS] = (double)(uintptr_t)engine->task.data;
     block[NX_LEGACY_TASK_LENGTH] = (double)engine->task.length;
@@ -279,18 +252,18 @@ static uint32_t end_call(nx_legacy *engine, const nx_legacy_connection *connecti
   if (connection->is_closing) return engine->stop | NX_LEGACY_CLOSE;
   uint32_t flags = engine->stop;
   if (connection->bulk != NULL || connection->is_waiting) flags |= NX_LEGACY_MORE;
-  if (connection->listener != NULL) flags |= NX_LEGACY_LISTENING;
+  if (nx_is_streaming(connection)) flags |= NX_LEGACY_LISTENING;
   return flags;
 }
 
 static bool is_stopped(const nx_legacy_connection *connection) {
-  return connection->bulk != NULL || connection->listener != NULL || connection->is_waiting;
+  return connection->bulk != NULL || nx_is_streaming(connection) || connection->is_waiting;
 }
 
 uint32_t nx_legacy_feed(nx_legacy *engine, nx_legacy_connection *connection, const uint8_t *chunk,
                         uint64_t length, double now_ms) {
-  begin_call(engine, now_ms);
-  if (connection->is_closing) return end_call(engine, connection);
+  nx_legacy_begin_call(engine, now_ms);
+  if (connection->is_closing) return nx_legacy_end_call(engine, connection);
   if (is_stopped(connection)) {
     nx_buffer_append(&connection->input, chunk, length);
     if (connection->input.length - connection->start > engine->settings[NX_LEGACY_ARRAY_BYTES_MAX]) {
@@ -310,112 +283,31 @@ uint32_t nx_legacy_feed(nx_legacy *engine, nx_legacy_connection *connection, con
     nx_buffer_append(&connection->input, chunk, length);
     serve_kept(engine, connection);
   }
-  return end_call(engine, connection);
+  return nx_legacy_end_call(engine, connection);
 }
 
 uint32_t nx_legacy_resume(nx_legacy *engine, nx_legacy_connection *connection, double now_ms) {
-  begin_call(engine, now_ms);
-  if (connection->is_closing) return end_call(engine, connection);
+  nx_legacy_begin_call(engine, now_ms);
+  if (connection->is_closing) return nx_legacy_end_call(engine, connection);
   if (connection->bulk != NULL) nx_bulk_continue(engine, connection);
-  if (connection->bulk == NULL && connection->listener == NULL) serve_kept(engine, connection);
-  return end_call(engine, connection);
+  if (connection->bulk == NULL && !nx_is_streaming(connection)) serve_kept(engine, connection);
+  return nx_legacy_end_call(engine, connection);
 }
 
 uint32_t nx_legacy_pump(nx_legacy *engine, nx_legacy_connection *connection, double now_ms) {
-  begin_call(engine, now_ms);
-  if (connection->is_closing || connection->listener == NULL) return end_call(engine, connection);
-  nx_listen_continue(engine, connection);
-  if (connection->listener == NULL) serve_kept(engine, connection);
-  return end_call(engine, connection);
+  nx_legacy_begin_call(engine, now_ms);
+  if (connection->is_closing || !nx_is_streaming(connection)) return nx_legacy_end_call(engine, connection);
+  engine->backend->pump(engine, connection);
+  if (!nx_is_streaming(connection)) serve_kept(engine, connection);
+  return nx_legacy_end_call(engine, connection);
 }
 
-/* --- moving records ------------------------------------------------------------------------------------- */
-
-typedef struct {
-  nx_legacy *engine;
-  uint64_t min, max;
-  uint64_t visited;
-  bool is_full;
-} movers;
-
-static void visit_mover(void *context, nx_slice key, const nx_record *record) {
-  movers *to = context;
-  nx_legacy *engine = to->engine;
-  uint64_t number;
-  to->visited += 1;
-  if (to->is_full || !nx_hex_number(key, &number) || record->value.length == 0) return;
-  if (!nx_is_in_range(number, to->min, to->max)) return;
-  uint64_t size = 16 + NX_HEX_KEY_BYTES + record->value.length;
-  if (record->expires_at_ms != 0 || size > engine->settings[NX_LEGACY_BATCH_BYTES]) {
-    /* A batch carries neither; moved without its expiry a record would live for ever. */
-    if (!engine->has_kept)
-      nx_event(engine, "records that expire or that no batch holds stay here, key %.16s is one",
-               (const char *)key.data);
-    engine->has_kept = true;
-    return;
-  }
-  if (engine->content.length + size > engine->settings[NX_LEGACY_BATCH_BYTES]) {
-    to->is_full = true;
-    return;
-  }
-  nx_append_array(&engine->content, key);
-  nx_append_array(&engine->content, record->value);
+uint32_t nx_legacy_waiting(nx_legacy_connection *connection) {
+  return nx_is_streaming(connection) ? connection->engine->backend->waiting(connection) : 0;
 }
 
-void nx_legacy_migrate_begin(nx_legacy *engine) {
-  engine->migrate_cursor = 0;
-  engine->has_migrated = false;
-  engine->has_kept = false;
-}
-
-/* Content stays in `content` until nx_legacy_migrated compares it; other calls may overwrite it, so it is
- * also kept in `task`. */
-uint32_t nx_legacy_migrate(nx_legacy *engine, const uint8_t *name, uint64_t name_length, uint64_t min,
-                           uint64_t max, double now_ms) {
-  begin_call(engine, now_ms);
-  engine->content.length = 0;
-  engine->task.length = 0;
-  movers to = {engine, min, max, 0, false};
-  nx_slice text = {name, name_length};
-  nx_channel *channel = nx_legacy_channel(engine, text);
-  bool is_done = channel == NULL || engine->has_migrated;
-  while (!is_done && !to.is_full && to.visited < 8192) {
-    uint64_t next = nx_channel_scan(channel, engine->migrate_cursor, engine->now_ms, visit_mover, &to);
-    to.visited += 1;
-    if (to.is_full) break; /* the bucket is met again, without what was moved */
-    engine->migrate_cursor = next;
-    is_done = next == 0;
-  }
-  engine->has_migrated = is_done;
-  uint32_t outcome = is_done ? NX_LEGACY_MIGRATED : NX_LEGACY_MIGRATE_LOOKING;
-  if (engine->content.length > 0) {
-    outcome = NX_LEGACY_MIGRATE_BATCH;
-    nx_buffer_append(&engine->task, engine->content.data, engine->content.length);
-    nx_store32(nx_reserve(&engine->replies, 4), NX_LEGACY_PUT_BATCH);
-    engine->replies.length += 4;
-    nx_append_array(&engine->replies, text);
-    nx_batch_append(engine, &engine->replies);
-  }
-  end_call(engine, NULL);
-  return outcome;
-}
-
-uint32_t nx_legacy_migrated(nx_legacy *engine, const uint8_t *name, uint64_t name_length, double now_ms) {
-  begin_call(engine, now_ms);
-  uint32_t removed = 0;
-  nx_channel *channel = nx_legacy_channel(engine, (nx_slice){name, name_length});
-  nx_slice key, value;
-  uint64_t at = 0;
-  while (channel != NULL && nx_batch_field(&engine->task, &at, &key) &&
-         nx_batch_field(&engine->task, &at, &value)) {
-    nx_record record;
-    if (!nx_channel_get(channel, key, engine->now_ms, &record) || record.value.length != value.length ||
-        memcmp(record.value.data, value.data, value.length) != 0)
-      continue;
-    removed += nx_channel_remove(channel, key, engine->now_ms);
-    nx_figures_action(&engine->figures, NX_ACTION_DELETED, value.length);
-  }
-  engine->task.length = 0;
-  end_call(engine, NULL);
-  return removed;
+void nx_legacy_skip(nx_legacy *engine, nx_legacy_connection *connection, uint64_t length) {
+  nx_event(engine, "an array of %llu bytes in a stream", (unsigned long long)length);
+  connection->skip = length;
+  connection->closes_after_skip = true;
 }

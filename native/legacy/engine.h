@@ -1,8 +1,9 @@
 /*
  * What the files of the engine share.
  *
- * Arrows run one way: engine.c (chunks, stops) → commands.c (one request) → bulk.c, listen.c, batch.c,
- * migrate.c. A command touches the store and appends its answer to `replies`.
+ * Arrows run one way: engine.c (chunks, stops) → the backend's commands (commands.c for the dht node, native/queue/legacy
+ * for the queue node) → bulk.c, listen.c, batch.c, migrate.c. A command touches the store and appends its
+ * answer to `replies`.
  */
 #ifndef NX_LEGACY_ENGINE_H
 #define NX_LEGACY_ENGINE_H
@@ -20,6 +21,7 @@ enum {
   NX_STATUS_OK = 200,
   NX_STATUS_INVALID_REQUEST = 400,
   NX_STATUS_WRONG_NODE = 404,
+  NX_STATUS_NOT_SUPPORTED = 406,
   NX_STATUS_OUT_OF_MEMORY = 407,
   NX_STATUS_EMPTY_VALUE = 408,
   NX_STATUS_BAD_CHANNEL_NAME = 409,
@@ -28,6 +30,28 @@ enum {
 };
 
 typedef struct nx_listener nx_listener;
+typedef struct nx_consumption nx_consumption; /* of a queue node: a Consume stream */
+typedef struct nx_production nx_production;   /* of a queue node: a Produce stream */
+typedef struct nx_queues nx_queues;
+
+/* What stands behind the requests: one for each kind of node that speaks this protocol. */
+typedef struct {
+  const char *const *shapes; /* of its requests, see request.h */
+  const nx_buffer *(*effects)(const nx_legacy *engine);
+  /* One request, read in full: appends its answer. */
+  void (*execute)(nx_legacy *engine, nx_legacy_connection *connection, const nx_legacy_request *request);
+  /* A hint about the requests that are next; how many it covers, at least 1. NULL: there is none. */
+  uint32_t (*prefetch)(nx_legacy *engine, const uint8_t *bytes, uint64_t length);
+  /* Takes records of a Produce stream; how many bytes, 0 when none is complete. NULL: there are no such streams. */
+  uint64_t (*produce)(nx_legacy *engine, nx_legacy_connection *connection, const uint8_t *bytes, uint64_t length);
+  /* Sends what waits for a streaming connection, or ends the stream. */
+  void (*pump)(nx_legacy *engine, nx_legacy_connection *connection);
+  /* How much waits for it, UINT32_MAX when its stream ends. */
+  uint32_t (*waiting)(nx_legacy_connection *connection);
+  /* A connection goes: its streams end. */
+  void (*leave)(nx_legacy *engine, nx_legacy_connection *connection);
+  void (*detach)(nx_legacy *engine); /* stops observing */
+} nx_legacy_backend;
 
 /* A bulk request under way. */
 typedef struct {
@@ -42,19 +66,26 @@ typedef struct {
 } nx_bulk;
 
 struct nx_legacy_connection {
+  nx_legacy *engine;
   nx_buffer input; /* an unfinished request, or what waits behind a stop */
   uint64_t start;  /* of the next request in it */
   uint64_t bytes_counted;
   uint64_t skip; /* bytes to be thrown away */
   nx_bulk *bulk;
   nx_listener *listener;
+  nx_consumption *consumption;
+  nx_production *production;
   bool closes_after_skip; /* otherwise 410 is answered */
   bool is_waiting;        /* stopped with MORE */
   bool is_closing;
 };
 
 struct nx_legacy {
-  nx_store *store;
+  const nx_legacy_backend *backend;
+  nx_store *store;       /* of a dht node */
+  nx_queues *queues;     /* of a queue node */
+  uint32_t queues_place; /* of this engine among their observers */
+  bool is_later;         /* of a queue node: answers like the later generation */
   uint64_t settings[NX_LEGACY_SETTINGS];
   int64_t now_ms;
   uint64_t range_min, range_max;
@@ -152,11 +183,31 @@ static inline void nx_status(nx_legacy *engine, uint32_t status) {
 /* A line for the log. */
 __attribute__((format(printf, 2, 3))) void nx_event(nx_legacy *engine, const char *format, ...);
 
-/* NULL when there is none. */
-nx_channel *nx_legacy_channel(nx_legacy *engine, nx_slice name);
+static inline bool nx_is_streaming(const nx_legacy_connection *connection) {
+  return connection->listener != NULL || connection->consumption != NULL;
+}
 
-/* commands.c */
-void nx_legacy_execute(nx_legacy *engine, nx_legacy_connection *connection, const nx_legacy_request *request);
+/* engine.c */
+nx_legacy *nx_legacy_make(const nx_legacy_backend *backend, const uint64_t *settings);
+void nx_legacy_begin_call(nx_legacy *engine, double now_ms);
+uint32_t nx_legacy_end_call(nx_legacy *engine, const nx_legacy_connection *connection);
+/* Throws that many bytes away, then closes. */
+void nx_legacy_skip(nx_legacy *engine, nx_legacy_connection *connection, uint64_t length);
+
+/* commands.c: NULL when there is none. */
+nx_channel *nx_legacy_channel(nx_legacy *engine, nx_slice name);
+/* Status 200, address, port: what the answers about sizes begin with. */
+static inline void nx_append_address(nx_legacy *engine) {
+  nx_status(engine, NX_STATUS_OK);
+  nx_append_array(&engine->replies, (nx_slice){engine->address, engine->address_length});
+  nx_buffer_append(&engine->replies, &engine->port, 2);
+}
+/* Replies 409 and returns false when no channel may be called so. */
+static inline bool nx_check_name(nx_legacy *engine, nx_slice name) {
+  if (nx_channel_name_valid(name)) return true;
+  nx_status(engine, NX_STATUS_BAD_CHANNEL_NAME);
+  return false;
+}
 
 /* bulk.c */
 void nx_bulk_start(nx_legacy *engine, nx_legacy_connection *connection, const nx_legacy_request *request);
@@ -170,6 +221,7 @@ void nx_listen_start(nx_legacy *engine, nx_legacy_connection *connection, nx_cha
 /* Sends updates; when the channel is gone, the end, and the connection is no listener any more. */
 void nx_listen_continue(nx_legacy *engine, nx_legacy_connection *connection);
 void nx_listen_drop(nx_legacy *engine, nx_legacy_connection *connection);
+uint32_t nx_listen_waiting(nx_legacy_connection *connection);
 void nx_listen_observe(void *context, nx_channel *channel, nx_change change, nx_slice key);
 
 /* batch.c */

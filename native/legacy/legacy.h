@@ -1,6 +1,5 @@
 /*
- * The legacy swarm protocol of the dht node over the record store: bytes of a client in, bytes of answers
- * out.
+ * The legacy swarm protocol: bytes of a client in, bytes of answers out.
  *
  * One engine serves all connections of one store, on the store's thread; it is built like the Redis engine
  * (native/resp/resp.h). A call works off as much input as it may and leaves its outcome in the block of
@@ -69,8 +68,11 @@ enum {
   NX_LEGACY_MIGRATE_LOOKING = 2, /* nothing found yet; call again */
 };
 
-/* The engine becomes an observer of the store. NULL for settings out of range. */
+/* The engine of a dht node. It becomes an observer of the store. NULL for settings out of range. */
 NX_API nx_legacy *nx_legacy_new(nx_store *store, const uint64_t *settings);
+struct nx_queues;
+/* The engine of a queue node, likewise. is_later 1: where the generations differ it answers like the later one. */
+NX_API nx_legacy *nx_legacy_queue_new(struct nx_queues *queues, const uint64_t *settings, uint32_t is_later);
 /* All connections must be disconnected. */
 NX_API void nx_legacy_free(nx_legacy *engine);
 NX_API const double *nx_legacy_block(const nx_legacy *engine);
@@ -96,7 +98,7 @@ NX_API uint32_t nx_legacy_resume(nx_legacy *engine, nx_legacy_connection *connec
 /* Sends what waits for a listening connection. */
 NX_API uint32_t nx_legacy_pump(nx_legacy *engine, nx_legacy_connection *connection, double now_ms);
 /* Updates that wait for it, or UINT32_MAX when its channel is gone. */
-NX_API uint32_t nx_legacy_waiting(const nx_legacy_connection *connection);
+NX_API uint32_t nx_legacy_waiting(nx_legacy_connection *connection);
 
 /* Moving records: `begin` for each channel and range, then `migrate`; after the other node acknowledged the
  * batch, `migrated` removes those of its records that have not changed since and returns how many. */

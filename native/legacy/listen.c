@@ -107,8 +107,7 @@ void nx_listen_observe(void *context, nx_channel *channel, nx_change change, nx_
   for (; listener != NULL; listener = listener->next) push(listener, number);
 }
 
-uint32_t nx_legacy_waiting(const nx_legacy_connection *connection) {
-  if (connection->listener == NULL) return 0;
+uint32_t nx_listen_waiting(nx_legacy_connection *connection) {
   return connection->listener->channel == NULL ? UINT32_MAX : connection->listener->count;
 }
 

@@ -1,18 +1,14 @@
 /*
- * Reads one request at a time from a byte stream. All integers are little-endian.
+ * Reads one request at a time from a byte stream: i32 code, then what the code's shape says, letter by letter.
  *
- *   i32 code, then by code:
- *    1 Put                 channel, key, value
- *    7 Get                 channel, key              11 Exists, 12 Remove: the same
- *   17 GetChannels         nothing            19 GetSize, 20 GetResponsibleRange, 23 GetNumConnections,
- *                                                    24 GetVersion: the same
- *   18 GetChannelSize      channel            22 RemoveChannel, 25 Listen, 29 GetAll, 30 GetAllKeys: the same
- *   31 GetAllFilter        channel, filter
- *   33 Redistribute        u64 min, u64 max, { address, u16 port, u64 min, u64 max }…, empty address
- *   34 PutBatch            channel, batch
+ *   c  the channel      k  the key      d  data (a filter, a batch, a record)
+ *   v  the value of a Put, which has a limit of its own
+ *   l  list of channels, ended by an empty array
+ *   r  u64 min, u64 max, then the nodes of a Redistribute: { address, u16 port, u64 min, u64 max }…, empty address
  *
- * Where nothing else is said a field is an array: u64 length, then that many bytes. Nothing is copied,
- * nothing read past `length`; a strict prefix of a request is always "incomplete".
+ * All but r are arrays: u64 length, then that many bytes. Integers are little-endian. Each kind of node has its own
+ * table of shapes (code → shape, NULL: no such command). Nothing is copied, nothing read past `length`; a
+ * strict prefix of a request is always "incomplete".
  */
 #ifndef NX_LEGACY_REQUEST_H
 #define NX_LEGACY_REQUEST_H
@@ -39,13 +35,15 @@ enum {
   NX_LEGACY_PUT_BATCH = 34,
 };
 
+#define NX_LEGACY_CODES 40u /* codes are below it */
+
 typedef struct {
   uint32_t code;
   nx_slice channel;
   nx_slice key;
   nx_slice value;   /* or filter, or batch */
   uint64_t min, max;
-  nx_slice nodes;   /* of Redistribute, with the empty address that ends them */
+  nx_slice nodes;   /* of Redistribute, or a list of channels; with the empty array that ends them */
   uint64_t length;  /* bytes of the request that were understood */
   uint64_t skip;    /* bytes of an array that is too long, which follow */
 } nx_legacy_request;
@@ -58,7 +56,7 @@ typedef enum {
   NX_LEGACY_VALUE_TOO_BIG /* the value of a Put; only that much is wrong */
 } nx_legacy_parsed;
 
-nx_legacy_parsed nx_legacy_parse(const uint8_t *bytes, uint64_t length, uint64_t array_bytes_max,
+nx_legacy_parsed nx_legacy_parse(const char *const *shapes, const uint8_t *bytes, uint64_t length, uint64_t array_bytes_max,
                                  uint64_t value_bytes_max, nx_legacy_request *out);
 
 #endif

@@ -1,6 +1,7 @@
 /* What TypeScript calls of the queues (src/native/queues.ts): the exported functions, one line each. */
 #include "dead.h"
 #include "internal.h"
+#include "rq.h"
 
 NX_API nx_queues *nx_queues_new(const double *settings, const uint64_t *seed);
 NX_API void nx_queues_free(nx_queues *queues);
@@ -23,6 +24,11 @@ NX_API int32_t nx_queues_push(nx_queues *queues, const uint8_t *name, uint64_t n
 NX_API uint32_t nx_queues_pop(nx_queues *queues, const uint8_t *name, uint64_t name_length, nx_buffer *out);
 NX_API uint32_t nx_queues_subscribe(nx_queues *queues, const uint8_t *name, uint64_t name_length,
                                     const uint8_t *subscriber, uint64_t subscriber_length);
+/* The channel's save file into `out`; false when it is no list. */
+NX_API bool nx_queues_save(nx_queues *queues, const uint8_t *name, uint64_t name_length, nx_buffer *out);
+/* 0 or a negative errno; see rq.h. A name with a zero byte is a subscriber's storage. */
+NX_API int32_t nx_queues_load(nx_queues *queues, const uint8_t *name, uint64_t name_length, const uint8_t *bytes,
+                              uint64_t length);
 NX_API bool nx_queues_remove(nx_queues *queues, const uint8_t *name, uint64_t name_length);
 
 nx_queues *nx_queues_new(const double *settings, const uint64_t *seed) {
@@ -124,4 +130,27 @@ bool nx_queues_remove(nx_queues *queues, const uint8_t *name, uint64_t name_leng
   if (queue == NULL) return false;
   nx_queue_remove(queue);
   return true;
+}
+
+bool nx_queues_save(nx_queues *queues, const uint8_t *name, uint64_t name_length, nx_buffer *out) {
+  const nx_queue *queue = nx_queue_find(queues, (nx_slice){name, name_length});
+  if (queue == NULL || queue->kind != NX_QUEUE_LIST) return false;
+  nx_rq_write(queue, out);
+  return true;
+}
+
+int32_t nx_queues_load(nx_queues *queues, const uint8_t *name, uint64_t name_length, const uint8_t *bytes,
+                       uint64_t length) {
+  const uint8_t *zero = memchr(name, 0, name_length);
+  nx_slice channel = {name, name_length};
+  nx_slice subscriber = {name, 0};
+  if (zero != NULL) {
+    subscriber.length = (uint64_t)(zero - name);
+    channel = (nx_slice){zero + 1, name_length - subscriber.length - 1};
+  }
+  nx_queue *queue = nx_queue_open(queues, channel, NX_QUEUE_LIST);
+  if (queue == NULL || queue->kind != NX_QUEUE_LIST) return -22;
+  nx_queue_keep(queue);
+  if (zero != NULL) queue = nx_queue_subscribe(queue, subscriber);
+  return queue == NULL ? -22 : nx_rq_read(queue, bytes, length);
 }

@@ -70,8 +70,7 @@ static int push_here(nx_queue *queue, nx_slice value, nx_queue_end end) {
 int nx_queue_push(nx_queue *queue, nx_slice value, nx_queue_end end) {
   const nx_queues *queues = queue->owner;
   uint64_t copies = queue->storage_count == 0 ? 1 : queue->storage_count;
-  uint64_t used_max = queues->settings[NX_QUEUES_SIZE_BYTES_MAX];
-  if (used_max != 0 && queues->used + copies * value.length > used_max) {
+  if (!nx_queues_have_room(queues, copies * value.length)) {
     queue->refused += 1;
     return -ENOMEM;
   }
@@ -100,3 +99,10 @@ void nx_queue_undo(nx_queue *queue, nx_queue_end end, uint64_t count, uint64_t e
 }
 
 bool nx_queues_drops_oldest(const nx_queues *queues) { return queues->settings[NX_QUEUES_DROPS_OLDEST] != 0; }
+
+uint64_t nx_queues_ring_bytes(const nx_queues *queues) { return queues->settings[NX_QUEUES_CHANNEL_BYTES]; }
+
+bool nx_queues_have_room(const nx_queues *queues, uint64_t bytes) {
+  uint64_t used_max = queues->settings[NX_QUEUES_SIZE_BYTES_MAX];
+  return used_max == 0 || queues->used + bytes <= used_max;
+}

@@ -120,6 +120,10 @@ static inline bool nx_queue_is_empty(const nx_queue *queue) {
   return queue->kind == NX_QUEUE_LIST && queue->ring.count == 0 && queue->storage_count == 0;
 }
 bool nx_queues_drops_oldest(const nx_queues *queues);
+/* Whether so many more bytes of records fit all channels together. */
+bool nx_queues_have_room(const nx_queues *queues, uint64_t bytes);
+/* The ring of a channel for which no prefix says otherwise. */
+uint64_t nx_queues_ring_bytes(const nx_queues *queues);
 static inline uint64_t nx_queue_length(const nx_queue *queue) { return queue->ring.count; }
 
 /* Applies effects; how many, or -EBADMSG with *bad_offset when one is malformed. */

@@ -111,8 +111,7 @@ int nx_stream_add(nx_queue *queue, nx_stream_id id, const nx_slice *strings, uin
   const nx_queues *queues = queue->owner;
   uint64_t length = NX_ENTRY_HEADER_BYTES;
   for (uint32_t index = 0; index < count; index++) length += 4 + strings[index].length;
-  uint64_t used_max = queues->settings[NX_QUEUES_SIZE_BYTES_MAX];
-  if (length > UINT32_MAX || (used_max != 0 && queues->used + length > used_max)) {
+  if (length > UINT32_MAX || !nx_queues_have_room(queues, length)) {
     queue->refused += 1;
     return -ENOMEM;
   }

@@ -62,6 +62,7 @@ enum {
   NX_RESP_PROTOCOL, /* 2 or 3: of the connection whose admin command waits */
   NX_RESP_WOKEN,    /* connections whose waiting is over: see nx_resp_woken */
   NX_RESP_DEADLINE_MS, /* when the next one has waited long enough; 0: none */
+  NX_RESP_SIGNALS,  /* 1: somebody waits for what came: nx_resp_serve_waiting */
   NX_RESP_BLOCK
 };
 

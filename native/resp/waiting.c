@@ -233,6 +233,7 @@ void nx_wait_signal(nx_resp *engine, nx_slice key) {
   if (at == NULL) return;
   uint32_t length = (uint32_t)key.length;
   engine->has_signals = true;
+  engine->block[NX_RESP_SIGNALS] = 1;
   nx_buffer_append(&waiting->signalled, &length, sizeof length);
   nx_buffer_append(&waiting->signalled, key.data, key.length);
 }
@@ -297,7 +298,9 @@ void nx_wait_serve(nx_resp *engine, bool (*is_drained)(nx_resp *engine, nx_slice
     nx_buffer_free(&round);
     waiting->is_serving = false;
   }
-  if (!waiting->is_serving) engine->has_signals = false;
+  if (waiting->is_serving) return;
+  engine->has_signals = false;
+  engine->block[NX_RESP_SIGNALS] = 0;
 }
 
 nx_resp_connection *nx_resp_woken(nx_resp *engine) {

@@ -45,6 +45,8 @@ export interface RedisSideOptions {
   limits(): PortLimits;
   /** Channels that SELECT reaches by number. */
   databases: number;
+  /** After each call into the engine: another side may have to look after its clients. */
+  onCall?(): void;
   memory(): { usedBytes: number; peakBytes: number };
   /** Keys that were removed because their time had come. */
   expired(): number;
@@ -92,7 +94,10 @@ export class RedisSide implements Side {
     this.#seed = random.integer(2 ** 31);
     this.#engine = new RespEngine(state, engineSettings(config(), this.#seed));
     this.#port = new RespPort(
-      { net, clock, log, tls, host, port: respPort ?? 0, durable, gate, limits },
+      {
+        ...{ net, clock, log, tls, host, port: respPort ?? 0, durable, gate, limits },
+        ...(options.onCall !== undefined && { afterCall: options.onCall }),
+      },
       (closeOther) => this.#createService(closeOther),
     );
   }

@@ -12,7 +12,10 @@ import { GatedPort, type PortClient, type PortOptions } from "./gated-port.ts";
 import type { RespSession } from "./wire/resp/host.ts";
 import type { RespService } from "./wire/resp/service.ts";
 
-export type RespPortOptions = PortOptions;
+export interface RespPortOptions extends PortOptions {
+  /** After each call into the engine. */
+  afterCall?(): void;
+}
 
 export class RespPort extends GatedPort<RespSession> {
   readonly service: RespService;
@@ -73,6 +76,7 @@ export class RespPort extends GatedPort<RespSession> {
   protected afterCall(): void {
     if (this.engine.hasWoken) this.#serveWoken();
     if (this.engine.deadlineMs !== this.#deadlineMs) this.#setDeadline();
+    this.#options.afterCall?.();
   }
 
   /** Each serving may wake more; `settle` comes back here, which then finds none left. */
@@ -86,6 +90,7 @@ export class RespPort extends GatedPort<RespSession> {
 
   /** Another engine of the node brought something: serves who waits for it. */
   serveWaiting(): void {
+    if (!this.engine.hasSignals) return;
     this.engine.serveWaiting(this.#options.clock.nowMs());
     this.#options.durable.commit();
     this.#serveWoken();

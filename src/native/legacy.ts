@@ -17,6 +17,7 @@ import { FiguresView } from "./request-figures.ts";
 
 const symbols = {
   nx_legacy_new: { args: ["ptr", "ptr"], returns: "ptr" },
+  nx_legacy_queue_new: { args: ["ptr", "ptr", "u32"], returns: "ptr" },
   nx_legacy_free: { args: ["ptr"], returns: "void" },
   nx_legacy_block: { args: ["ptr"], returns: "ptr" },
   nx_legacy_set_range: { args: ["ptr", "u64", "u64"], returns: "void" },
@@ -130,8 +131,15 @@ export class LegacyEngine {
   /** What it counts of its requests, by code. Dead after `close`. */
   readonly figures: FiguresView;
 
-  /** Becomes an observer of the store. Throws NX_CONFIG_INVALID for settings out of range. */
-  constructor(store: { readonly pointer: Pointer }, settings: LegacySettings = legacyDefaults) {
+  /**
+   * Becomes an observer of what it serves: the record store of a dht node, or the queues of a queue node, where `isLater`
+   * says which generation it answers like. Throws NX_CONFIG_INVALID for settings out of range.
+   */
+  constructor(
+    state: { readonly pointer: Pointer; readonly hasQueues?: boolean },
+    settings: LegacySettings = legacyDefaults,
+    isLater = false,
+  ) {
     const array = BigUint64Array.of(
       BigInt(settings.batchBytes),
       BigInt(settings.arrayBytesMax),
@@ -142,7 +150,12 @@ export class LegacyEngine {
       BigInt(settings.redistributePercent),
       BigInt(settings.sizeBytesMax),
     );
-    const engine = this.#native.nx_legacy_new(store.pointer, array) as Pointer | null;
+    const { nx_legacy_new, nx_legacy_queue_new } = this.#native;
+    const engine = (
+      state.hasQueues === true
+        ? nx_legacy_queue_new(state.pointer, array, isLater ? 1 : 0)
+        : nx_legacy_new(state.pointer, array)
+    ) as Pointer | null;
     if (engine === null)
       throw new NxError("NX_CONFIG_INVALID", "a limit of the legacy protocol is out of range");
     this.#engine = engine;

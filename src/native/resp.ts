@@ -126,7 +126,8 @@ const Block = {
   protocol: 14,
   woken: 15,
   deadlineMs: 16,
-  length: 17,
+  signals: 17,
+  length: 18,
 } as const;
 
 /** What an engine serves: a record store, or queues. */
@@ -269,6 +270,11 @@ export class RespEngine {
   /** Ends the waiting of connections whose time has come; see `hasWoken`. */
   expireBlocked(nowMs: number): void {
     this.#native.nx_resp_expire_blocked(this.#engine, nowMs);
+  }
+
+  /** Another engine of the node brought what somebody waits for: call `serveWaiting`. */
+  get hasSignals(): boolean {
+    return this.#block.at(Block.signals) !== 0;
   }
 
   /** Serves those who wait for what another engine of the node brought; see `hasWoken`. */

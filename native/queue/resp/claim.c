@@ -71,8 +71,8 @@ static bool read_options(nx_resp *engine, uint32_t at, claim *options) {
 }
 
 /* One entry to the consumer; true when it is in the reply. */
-static bool claim_one(nx_resp *engine, nx_queue *queue, nx_group *group, nx_consumer *consumer,
-                      nx_stream_id id, const claim *options) {
+static bool claim_one(nx_resp *engine, nx_queue *queue, nx_group *group, nx_stream_id id,
+                      const claim *options) {
   nx_pending *pending = nx_pending_find(&group->pending, NX_OF_GROUP, id);
   nx_entry entry;
   if (!nx_stream_find(queue, id, &entry)) {
@@ -87,10 +87,10 @@ static bool claim_one(nx_resp *engine, nx_queue *queue, nx_group *group, nx_cons
   if (pending != NULL && nx_is_dead(queue, pending)) {
     if (nx_bury(queue, group, id)) return false;
   }
-  uint64_t deliveries = pending == NULL ? 0 : pending->deliveries;
+  uint64_t deliveries = pending == NULL ? 1 : pending->deliveries;
   if (options->deliveries >= 0) deliveries = (uint64_t)options->deliveries;
   else if (!options->only_ids) deliveries += 1;
-  if (pending == NULL && options->deliveries < 0 && options->only_ids) deliveries = 1;
+  nx_consumer *consumer = nx_consumer_see(queue, group, engine->argv[3], engine->now_ms);
   int64_t delivered_ms = options->delivered_ms;
   nx_group_deliver(queue, group, consumer, id, delivered_ms, deliveries);
   if (options->only_ids) nx_reply_id(engine, id);
@@ -115,12 +115,11 @@ NX_QUEUE_COMMAND(xclaim) {
     group->last = options.last;
     nx_group_record(queue, group);
   }
-  nx_consumer *consumer = nx_consumer_see(queue, group, engine->argv[3], engine->now_ms);
   uint64_t opened_at = nx_reply_array_open(engine), count = 0;
   for (uint32_t index = 5; index < ids_end && !engine->reply_too_large; index++) {
     bool is_read = nx_read_id(engine, engine->argv[index], false, 0, &id);
     NX_ASSERT(is_read);
-    count += claim_one(engine, queue, group, consumer, id, &options);
+    count += claim_one(engine, queue, group, id, &options);
   }
   if (!engine->reply_too_large) nx_reply_array_close(engine, opened_at, count);
 }
@@ -154,7 +153,6 @@ static bool read_sweep(nx_resp *engine, sweep *to) {
 
 /* At most `count` entries are claimed, and ten times as many looked at. */
 static void run_sweep(nx_resp *engine, nx_queue *queue, nx_group *group, const sweep *wanted) {
-  nx_consumer *consumer = NULL;
   nx_stream_id id = wanted->start, next = {0, 0};
   nx_buffer deleted = {0};
   uint64_t ids_at = engine->replies.length;
@@ -174,14 +172,13 @@ static void run_sweep(nx_resp *engine, nx_queue *queue, nx_group *group, const s
       nx_buffer_append(&deleted, &id, sizeof id);
       left -= 1;
     } else {
-      if (consumer == NULL) consumer = nx_consumer_see(queue, group, engine->argv[3], engine->now_ms);
-      bool is_claimed = claim_one(engine, queue, group, consumer, id, &wanted->options);
+      bool is_claimed = claim_one(engine, queue, group, id, &wanted->options);
       claimed += is_claimed;
       left -= is_claimed;
     }
     if (!nx_id_next(&id)) break;
   }
-  if (consumer == NULL) nx_consumer_see(queue, group, engine->argv[3], engine->now_ms);
+  nx_consumer_see(queue, group, engine->argv[3], engine->now_ms);
   if (!engine->reply_too_large) nx_reply_array_close(engine, opened_at, claimed);
   nx_buffer claims = {0};
   nx_buffer_append(&claims, engine->replies.data + ids_at, engine->replies.length - ids_at);

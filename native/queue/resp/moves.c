@@ -21,11 +21,13 @@ static bool read_timeout(nx_resp *engine, nx_slice text, double *deadline_ms) {
     nx_reply_error(engine, "ERR timeout is negative");
     return false;
   }
-  if (seconds * 1000 > (long double)(INT64_MAX - engine->now_ms)) {
-    nx_reply_error(engine, "ERR timeout is out of range");
+  long double ms = ceill(seconds * 1000);
+  if (ms > (long double)(INT64_MAX - engine->now_ms)) {
+    /* What does not even fit an integer, Redis takes for a negative one. */
+    nx_reply_error(engine, ms > (long double)INT64_MAX ? "ERR timeout is negative" : "ERR timeout is out of range");
     return false;
   }
-  *deadline_ms = seconds == 0 ? 0 : (double)engine->now_ms + (double)ceill(seconds * 1000);
+  *deadline_ms = seconds == 0 ? 0 : (double)engine->now_ms + (double)ms;
   return true;
 }
 

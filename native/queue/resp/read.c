@@ -48,8 +48,7 @@ static bool read_streams(nx_resp *engine, reading *read, uint32_t at) {
   uint32_t words = engine->argc - at - 1;
   if (words % 2 != 0) {
     nx_reply_error(engine,
-                   "ERR Unbalanced '%s' list of streams: for each stream key an ID or '$' must be specified.",
-                   read->is_group ? "xreadgroup" : "xread");
+                   "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.");
     return false;
   }
   read->streams_at = at + 1;
@@ -185,9 +184,9 @@ static bool has_entries(const reading *read, uint32_t index) {
   return nx_id_compare(last_valid(queue), behind) > 0;
 }
 
-/* What is pending for the consumer already, behind the id. */
+/* What is pending for the consumer already, behind the id: delivered once more. */
 static void reply_history(nx_resp *engine, nx_resp_connection *connection, const reading *read,
-                          uint32_t index, const nx_consumer *consumer) {
+                          uint32_t index, nx_consumer *consumer) {
   uint64_t opened_at = nx_reply_array_open(engine), count = 0;
   nx_stream_id id = read->ids[index];
   while (nx_id_next(&id) && (read->count == 0 || count < (uint64_t)read->count)) {
@@ -197,6 +196,8 @@ static void reply_history(nx_resp *engine, nx_resp_connection *connection, const
     nx_entry entry;
     if (nx_stream_find(read->queues[index], id, &entry)) {
       nx_reply_entry(engine, &entry);
+      nx_group_deliver(read->queues[index], read->groups[index], consumer, id, engine->now_ms,
+                       pending->deliveries + 1);
     } else {
       nx_reply_array(engine, 2);
       nx_reply_id(engine, id);

@@ -75,7 +75,10 @@ static bool next_id(nx_resp *engine, const nx_stream *stream, const addition *ad
     *id = (nx_stream_id){add->id.ms, 0};
     if (id->ms == last.ms) {
       id->sequence = last.sequence + 1;
-      is_above = last.sequence != UINT64_MAX;
+      if (last.sequence == UINT64_MAX) {
+        nx_reply_error(engine, "ERR Elements are too large to be stored");
+        return false;
+      }
     } else {
       is_above = id->ms > last.ms;
     }

@@ -8,7 +8,6 @@ import { reloadableKeys } from "../../core/config/keys.ts";
 import {
   crossCheck,
   durability,
-  filePath,
   group,
   integer,
   key,
@@ -17,6 +16,7 @@ import {
   roleSchema,
 } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
+import { compaction, passwordFile, respPort } from "../config-keys.ts";
 import { dhtDialect } from "./ini.ts";
 import type { OutOfRange } from "../../native/tcm.ts";
 
@@ -51,19 +51,8 @@ function hashBound() {
 
 export const dhtConfig = roleSchema({
   port: port(10000, "Port of the legacy swarm protocol."),
-  respPort: key(
-    z.int().min(0).max(65535).nullable().default(10200),
-    "Port of the Redis protocol (RESP2 and RESP3). 0 takes a free port; <dataDir>/ports.json tells which. null: it is not spoken.",
-  ),
-  passwordFile: key(
-    filePath().optional(),
-    "File with the password that clients must give with AUTH. Must not be readable by other users.",
-    {
-      fileKind: "secret",
-      absent: "clients need no password",
-      example: "redis.password",
-    },
-  ),
+  respPort: respPort(10200),
+  passwordFile,
   durability: durability(
     ["log", "dump", "memory"],
     "log",
@@ -91,19 +80,7 @@ export const dhtConfig = roleSchema({
     }),
     'The dumps of durability "dump".',
   ),
-  compaction: key(
-    group({
-      logBytesMin: key(
-        integer(64 * MEBIBYTE, { min: 64 * KIBIBYTE }),
-        "The log is not compacted while it is shorter than this.",
-      ),
-      growthPercent: key(
-        integer(100, { min: 10, max: 10_000 }),
-        "The log is compacted into a snapshot when it outgrows the last snapshot by this much.",
-      ),
-    }),
-    "When the append log is rewritten as a snapshot. Service goes on meanwhile.",
-  ),
+  compaction,
   hashRange: key(
     hashRange,
     "The part of the hash space that this node owns. A key belongs to it when its bit-reversed value lies there. A redistribution replaces it until this key is changed.",

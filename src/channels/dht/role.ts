@@ -7,6 +7,7 @@
  */
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import type { HashRange } from "../../native/legacy.ts";
+import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
 import { RedisSide } from "../redis-side.ts";
 import { ReplyGate } from "../reply-gate.ts";
 import { type Side, sumOf } from "../side.ts";
@@ -23,7 +24,7 @@ import {
   type DhtFigures,
 } from "./figures.ts";
 import { loadHashRange, toText } from "./hash-range.ts";
-import { effectiveLimits, limitsBeside, type DhtConfig, type DhtLimits } from "./limits.ts";
+import type { DhtConfig, DhtLimits } from "./limits.ts";
 
 import { SwarmSide } from "./swarm-side.ts";
 
@@ -41,7 +42,7 @@ class DhtNode implements RunningRole<DhtConfig> {
   constructor(context: RoleContext<DhtConfig>, durable: DurableStore, gate: ReplyGate, range: HashRange) {
     this.#context = context;
     this.#config = context.config;
-    this.#limits = effectiveLimits(context.config, context.log);
+    this.#limits = effectiveLimits(context.config.limits, context.log);
     this.#durable = durable;
     this.#rate = new SlidingRate(context.clock);
     const shared = { context, durable, gate, config: () => this.#config };
@@ -174,7 +175,7 @@ class DhtNode implements RunningRole<DhtConfig> {
     this.#redis.reload(config);
     this.#durable.setMemoryLimit(config.limits.memoryBytesMax);
     this.#config = config;
-    this.#limits = effectiveLimits(config, this.#context.log);
+    this.#limits = effectiveLimits(config.limits, this.#context.log);
   }
 
   async drain(): Promise<void> {

@@ -10,7 +10,7 @@ import type { z } from "zod";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { LogfilesCommand, LogfilesEngine } from "../../native/logfiles/engine.ts";
 import { consoleLine, SlidingRate, StatsLine, thousands, type DhtFigures } from "../dht/figures.ts";
-import { effectiveLimits } from "../dht/limits.ts";
+import { effectiveLimits } from "../connection-limits.ts";
 import { ReplyGate } from "../reply-gate.ts";
 import { SWARM_KEEP_ALIVE } from "../wire/legacy/protocol.ts";
 import { logfilesAbout, type logfilesConfig } from "./config.ts";
@@ -53,7 +53,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
     this.#context = context;
     this.#store = store;
     this.#config = config;
-    this.#limits = effectiveLimits(config, log);
+    this.#limits = effectiveLimits(config.limits, log);
     this.#rate = new SlidingRate(clock);
     const { channelsMax } = config.limits;
     this.#engine = new LogfilesEngine(store.logs, { arrayBytesMax: ARRAY_BYTES_MAX, channelsMax });
@@ -187,7 +187,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
 
   reload(config: LogfilesConfig): void {
     this.#config = config;
-    this.#limits = effectiveLimits(config, this.#context.log);
+    this.#limits = effectiveLimits(config.limits, this.#context.log);
     this.#store.setRetention(retentionOf(config));
   }
 

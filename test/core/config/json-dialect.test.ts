@@ -42,7 +42,11 @@ test("the seed's registration server is configured as it was", async () => {
 
 test("a lookup server that only this host can reach allows the debugging command, which another does not", async () => {
   const onLoopback = await directory.load(lookup, { file: "lookupserver.cfg", role: "lookup" });
-  expect(onLoopback.config?.config).toMatchObject({ debug: true, regServer: "https://localhost:8443", protocol: 1 });
+  expect(onLoopback.config?.config).toMatchObject({
+    debug: true,
+    regServer: "https://localhost:8443",
+    protocol: 1,
+  });
   const open = await directory.load(lookup.replace("127.0.0.1", "0.0.0.0"), { file: "lookupserver.cfg" });
   expect(open.config?.config.debug).toBe(false);
 });
@@ -55,7 +59,10 @@ test("one process may be both", async () => {
 });
 
 test("the later prototype's keys choose protocol 2", async () => {
-  const later = lookup.replace('"isRegServer"', '"epochLength": 60, "dataEncSize": 80, "combined": false, "isRegServer"');
+  const later = lookup.replace(
+    '"isRegServer"',
+    '"epochLength": 60, "dataEncSize": 80, "combined": false, "isRegServer"',
+  );
   const { config } = await directory.load(later, { file: "later.cfg" });
   expect(config?.config).toMatchObject({ protocol: 2, epochSeconds: 60, payloadBytes: 64 });
 });
@@ -71,13 +78,18 @@ test("a mistake is reported at the line that the operator wrote, an unknown key 
 });
 
 test("keys of ours may stand beside the seed's", async () => {
-  const ours = lookup.replace('"isRegServer"', '"protocol": 3, "limits": { "requestBytesMax": 100000 }, "isRegServer"');
+  const ours = lookup.replace(
+    '"isRegServer"',
+    '"protocol": 3, "limits": { "requestBytesMax": 100000 }, "isRegServer"',
+  );
   const { config, problems } = await directory.load(ours, { file: "lookupserver.cfg" });
   expect(problems).toEqual([]);
   expect(config?.config).toMatchObject({ protocol: 3, limits: { requestBytesMax: 100_000 } });
 });
 
 test("a file in our own keys is left alone", async () => {
-  const own = await directory.load(`{ "isLookupServer": true, "isRegServer": true }`, { file: "regserver.json" });
+  const own = await directory.load(`{ "isLookupServer": true, "isRegServer": true }`, {
+    file: "regserver.json",
+  });
   expect(own.config?.config).toMatchObject({ protocol: 3, isLookupServer: true });
 });

@@ -159,7 +159,9 @@ const cases: Case[] = [
   {
     claim: "an unknown role, with the nearest",
     text: '{ "role": "dth" }',
-    lines: ['dht.json:1:11: role: wanted one of "dht", "regserver", "lookup", "hub", got "dth" (did you mean "dht"?)'],
+    lines: [
+      'dht.json:1:11: role: wanted one of "dht", "regserver", "lookup", "hub", got "dth" (did you mean "dht"?)',
+    ],
   },
   {
     claim: "a file of another role than the command line asks for",

@@ -124,6 +124,21 @@ export class LegacyNode {
     return this.#reader.take(length);
   }
 
+  /** A request of another kind of node: its bytes, and how its answer behind status 200 is read. */
+  exchange<Answer>(bytes: Uint8Array, read: (node: this) => Promise<Answer>): Promise<Answer> {
+    return this.#request(bytes, () => read(this));
+  }
+
+  /** The next array of whatever the node sends. */
+  readArray(): Promise<Buffer> {
+    return this.#array();
+  }
+
+  /** The size answer behind its status. */
+  readSize(): Promise<SizeAnswer> {
+    return this.#size();
+  }
+
   #flush(): void {
     while (this.#unsent.length > 0) {
       const next = this.#unsent[0] as Buffer;

@@ -26,6 +26,22 @@ export const Command = {
   PutBatch: 34,
 } as const;
 
+/** Codes of the queue node. */
+export const QueueCommand = {
+  Push: 1,
+  Pop: 2,
+  GetChannels: 3,
+  GetChannelSize: 4,
+  GetSize: 5,
+  Consume: 6,
+  GetSizeLimit: 7,
+  GetNumConnections: 8,
+  PushMulti: 9,
+  Produce: 10,
+  ProduceMulti: 11,
+  RemoveChannel: 12,
+} as const;
+
 export const Status = {
   Ok: 200,
   InvalidRequest: 400,

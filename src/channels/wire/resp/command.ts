@@ -16,12 +16,17 @@ const extraCategories: Record<string, string[]> = {
   flushdb: ["keyspace", "dangerous"],
   info: ["dangerous"],
   keys: ["keyspace", "dangerous"],
+  xgroup: [],
+  xinfo: [],
 };
-const categoryOrder = "keyspace read write string admin fast slow dangerous connection transaction".split(
-  " ",
-);
+const categoryOrder =
+  "keyspace read write list string stream admin fast slow blocking dangerous connection transaction".split(
+    " ",
+  );
 const categoryOfGroup: Record<string, string> = {
   string: "string",
+  list: "list",
+  stream: "stream",
   generic: "keyspace",
   connection: "connection",
   transactions: "transaction",
@@ -36,6 +41,7 @@ function categories({ name, flags }: RespCommandFacts): string[] {
   if (flags.includes("write")) all.add("write");
   if (flags.includes("readonly")) all.add("read");
   if (flags.includes("admin")) all.add("admin").add("dangerous");
+  if (flags.includes("blocking")) all.add("blocking");
   all.add(flags.includes("fast") ? "fast" : "slow");
   return categoryOrder.filter((category) => all.has(category)).map((category) => `@${category}`);
 }
@@ -134,7 +140,7 @@ function getKeys(all: RespCommandFacts[], words: Buffer[], reply: ReplyWriter): 
     reply.error("ERR Invalid number of arguments specified for command");
     return;
   }
-  const last = command.lastKey > 0 ? command.lastKey : words.length - 1;
+  const last = command.lastKey > 0 ? command.lastKey : words.length + command.lastKey;
   const keys: Buffer[] = [];
   for (let at = command.firstKey; at <= last; at += command.keyStep) keys.push(words[at] as Buffer);
   reply.array(keys.length);

@@ -2,7 +2,10 @@
  * What COMMAND DOCS tells of each command: group, the Redis version that introduced it, cost, one sentence.
  * Subcommands are documented with their container.
  */
-export type CommandGroup = "string" | "generic" | "connection" | "transactions" | "server";
+import { listDocs, streamDocs } from "./docs-queue.ts";
+
+export type CommandGroup =
+  "string" | "list" | "stream" | "generic" | "connection" | "transactions" | "server";
 
 export interface CommandDocs {
   group: CommandGroup;
@@ -44,6 +47,8 @@ export const commandDocs: ReadonlyMap<string, CommandDocs> = new Map([
     ["strlen", "2.2.0", "O(1)", "The length of a value in bytes."],
     ["substr", "1.0.0", "O(N) for N bytes returned", "The old name of GETRANGE."],
   ]),
+  ...group("list", listDocs),
+  ...group("stream", streamDocs),
   ...group("generic", [
     ["del", "1.0.0", "O(N) for N keys", "Removes keys."],
     ["exists", "1.0.0", "O(N) for N keys", "Counts how many of the keys exist."],

@@ -1,8 +1,9 @@
-/** Starts dht nodes in this process, as `node-x run dht` would, on free ports of loopback. */
+/** Starts nodes in this process, as `node-x run` would, on free ports of loopback: dht nodes unless told otherwise. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dht } from "../../../../src/channels/dht/role.ts";
+import type { Role } from "../../../../src/core/role.ts";
 import { LegacyClient, LegacyNode } from "../../../../src/channels/wire/legacy/client.ts";
 import { loadConfig } from "../../../../src/core/config/load.ts";
 import { Instance } from "../../../../src/core/kernel/instance.ts";
@@ -29,8 +30,9 @@ export class TestServer implements AsyncDisposable {
   static async start(
     config: Record<string, unknown> = {},
     directory = mkdtempSync(join(tmpdir(), "node-x-legacy-")),
+    role: Role = dht,
   ): Promise<TestServer> {
-    const file = join(directory, "dht.json");
+    const file = join(directory, `${role.name}.json`);
     const settings = {
       dataDir: join(directory, "data"),
       port: 0,
@@ -44,7 +46,7 @@ export class TestServer implements AsyncDisposable {
       schemaCatalog,
     );
     const lines: string[] = [];
-    const instance = await Instance.start(dht, loaded, {
+    const instance = await Instance.start(role, loaded, {
       world,
       logOutput: logOutput("trace", [{ sink: { write: (line) => lines.push(line) }, format: formatText }]),
       onFatal: (error) => lines.push(`fatal: ${error.message}`),

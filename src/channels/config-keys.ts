@@ -1,0 +1,36 @@
+/** Configuration keys that mean the same in every role of this family. */
+import { z } from "zod";
+import { filePath, group, integer, key } from "../core/config/schema.ts";
+
+const KIBIBYTE = 1024;
+const MEBIBYTE = 1024 * KIBIBYTE;
+
+export const respPort = (defaultPort: number) =>
+  key(
+    z.int().min(0).max(65535).nullable().default(defaultPort),
+    "Port of the Redis protocol (RESP2 and RESP3). 0 takes a free port; <dataDir>/ports.json tells which. null: it is not spoken.",
+  );
+
+export const passwordFile = key(
+  filePath().optional(),
+  "File with the password that clients must give with AUTH. Must not be readable by other users.",
+  {
+    fileKind: "secret",
+    absent: "clients need no password",
+    example: "redis.password",
+  },
+);
+
+export const compaction = key(
+  group({
+    logBytesMin: key(
+      integer(64 * MEBIBYTE, { min: 64 * KIBIBYTE }),
+      "The log is not compacted while it is shorter than this.",
+    ),
+    growthPercent: key(
+      integer(100, { min: 10, max: 10_000 }),
+      "The log is compacted into a snapshot when it outgrows the last snapshot by this much.",
+    ),
+  }),
+  "When the append log is rewritten as a snapshot. Service goes on meanwhile.",
+);

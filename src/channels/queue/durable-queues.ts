@@ -1,0 +1,144 @@
+/**
+ * The queues with what keeps them: an append log, save files, or nothing.
+ *
+ * Invariant (log): after `commit`, `position` covers every effect so far, and `durablePosition` reaches it only when it is
+ * synced. A replay applies each effect exactly once, because channels carry the number of their last one.
+ * With save files every position is 0: what survives is a clean shutdown (saved-queues.ts). In memory nothing does.
+ */
+import { join } from "node:path";
+import type { Log } from "../../core/logging/log.ts";
+import type { World } from "../../core/role.ts";
+import type { Timer } from "../../core/seams/clock.ts";
+import { Queues } from "../../native/queues.ts";
+import { DurableLog } from "../durable-log.ts";
+import type { PortState } from "../gated-port.ts";
+import type { Durability } from "../reply-gate.ts";
+import type { QueueConfig } from "./config.ts";
+import { loadQueues, saveQueues } from "./saved-queues.ts";
+
+/** Version of the effects that native/queue/effects.c writes. */
+export const QUEUE_EFFECTS_FORMAT = 101;
+/** One slice of a snapshot: bounds the time that requests wait for it. */
+const SNAPSHOT_SLICE_BYTES = 128 * 1024;
+const TICK_MS = 1000;
+
+export interface DurableQueuesOptions {
+  world: World;
+  log: Log;
+  dataDir: string;
+  config: Pick<QueueConfig, "durability" | "compaction" | "channels" | "deadLetters" | "swarm">;
+  onDurable(): void;
+  /** Appends are welcome again after `isCongested`. */
+  onDrain(): void;
+  /** Why writes are refused, as an error text of the protocol; undefined when they are welcome. */
+  onRefusal(text: string | undefined): void;
+  onFatal(error: Error): void;
+  onGroup(payloadBytes: number, durationMs: number): void;
+  progress(text: string): void;
+}
+
+export function queuesSettings({ ringBytes, sizeBytesMax, whenFull }: QueueConfig["channels"]) {
+  return { channelBytes: ringBytes, sizeBytesMax, dropsOldest: whenFull === "dropOldest" };
+}
+
+export class DurableQueues implements Durability, PortState {
+  readonly queues: Queues;
+  readonly #options: DurableQueuesOptions;
+  #log: DurableLog | undefined;
+  #timer: Timer | undefined;
+
+  private constructor(options: DurableQueuesOptions) {
+    const { channels, deadLetters } = options.config;
+    this.#options = options;
+    this.queues = new Queues(queuesSettings(channels), options.world.random.bytes(16));
+    for (const size of channels.ringBytesByPrefix) {
+      const [prefix = "", bytes] = size.split("=");
+      this.queues.setSizeByPrefix(prefix, Number(bytes));
+    }
+    this.queues.setDeadLetters(deadLetters.deliveriesMax, deadLetters.suffix);
+  }
+
+  /** Loads what was kept. Throws NX_DATA_CORRUPT, NX_DATA_VERSION, NX_DISK_FAILED. */
+  static async open(options: DurableQueuesOptions): Promise<DurableQueues> {
+    const durable = new DurableQueues(options);
+    const { config, world } = options;
+    if (config.durability === "log") await durable.#openLog();
+    if (config.durability === "save")
+      await loadQueues(options, durable.queues, config.swarm.generation === "later");
+    durable.#timer = world.clock.every(TICK_MS, () => {
+      durable.queues.tick();
+      durable.commit();
+    });
+    return durable;
+  }
+
+  async #openLog(): Promise<void> {
+    const { config, dataDir } = this.#options;
+    this.#log = await DurableLog.open({
+      ...this.#options,
+      directory: join(dataDir, "store"),
+      payloadFormat: QUEUE_EFFECTS_FORMAT,
+      state: this.queues,
+      snapshotSliceBytes: SNAPSHOT_SLICE_BYTES,
+      compaction: config.compaction,
+    });
+    this.queues.setLogging(true);
+  }
+
+  get position(): number {
+    return this.#log?.position ?? 0;
+  }
+
+  get durablePosition(): number {
+    return this.#log?.durablePosition ?? 0;
+  }
+
+  get isStalled(): boolean {
+    return this.#log?.isStalled === true;
+  }
+
+  get isCongested(): boolean {
+    return this.#log?.isCongested === true;
+  }
+
+  /** Why writes are refused right now; undefined when all is well. */
+  get refusal(): string | undefined {
+    return this.#log?.refusal;
+  }
+
+  get figures() {
+    const { log, compactions = 0 } = this.#log?.figures ?? {};
+    return { log, compactions };
+  }
+
+  commit(): void {
+    this.#log?.commit();
+  }
+
+  requestCompaction(): string | undefined {
+    if (this.#log === undefined) return 'ERR there is no log to rewrite: durability is not "log"';
+    return this.#log.requestCompaction();
+  }
+
+  /** Rewrites the log as a snapshot now, unless that is under way. */
+  async compact(): Promise<void> {
+    await this.#log?.compact();
+  }
+
+  /**
+   * Makes everything durable and lets go of the memory; what works on the queues is to be freed in `beforeFree`, not before.
+   */
+  async close(beforeFree?: () => void): Promise<void> {
+    this.#timer?.cancel();
+    try {
+      await this.#log?.close();
+      if (this.#options.config.durability === "save") await saveQueues(this.#options, this.queues);
+    } catch (error) {
+      if (this.#log === undefined) this.#options.onFatal(error as Error);
+      throw error;
+    } finally {
+      beforeFree?.();
+      this.queues.close();
+    }
+  }
+}

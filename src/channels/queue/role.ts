@@ -1,0 +1,210 @@
+/**
+ * The queue node: bounded queues that swarm clients push to and pop from, and lists and streams for Redis clients,
+ * durable by default.
+ *
+ * One instance is the queues with their log or save files (durable-queues.ts), a gate that holds replies until they are
+ * durable, and a side for each protocol. Everything runs on one event loop; only writing and syncing files happens
+ * beside it.
+ */
+import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
+import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
+import { SlidingRate, thousands } from "../dht/figures.ts";
+import { REFUSAL } from "../durable-log.ts";
+import { RedisSide } from "../redis-side.ts";
+import { ReplyGate } from "../reply-gate.ts";
+import { type Side, sumOf } from "../side.ts";
+import { queueAbout, type QueueConfig } from "./config.ts";
+import { DurableQueues, queuesSettings } from "./durable-queues.ts";
+import { addMetrics, consoleLine, type NodeFigures, StatsLine } from "./figures.ts";
+import { SwarmSide } from "./swarm-side.ts";
+
+class QueueNode implements RunningRole<QueueConfig> {
+  readonly #context: RoleContext<QueueConfig>;
+  readonly #durable: DurableQueues;
+  readonly #swarm: SwarmSide;
+  readonly #redis: RedisSide;
+  readonly #sides: readonly Side[];
+  readonly #statsLine: StatsLine;
+  readonly #rate: SlidingRate;
+  #config: QueueConfig;
+  #limits: QueueConfig["limits"];
+  #peakBytes = 0;
+
+  constructor(context: RoleContext<QueueConfig>, durable: DurableQueues, gate: ReplyGate) {
+    this.#context = context;
+    this.#config = context.config;
+    this.#limits = effectiveLimits(context.config.limits, context.log);
+    this.#durable = durable;
+    this.#rate = new SlidingRate(context.clock);
+    const besides = (other: () => Side) => () => limitsBeside(this.#limits, other().figures.connections);
+    this.#swarm = new SwarmSide({
+      context,
+      durable,
+      gate,
+      limits: besides(() => this.#redis),
+      onCall: () => this.#redis.onChange(),
+    });
+    this.#redis = new RedisSide({
+      context,
+      durable,
+      gate,
+      state: durable.queues,
+      config: () => this.#redisConfig(),
+      limits: besides(() => this.#swarm),
+      databases: 1,
+      memory: () => this.#memory(),
+      expired: () => 0,
+      persistence: () => durable.figures,
+      onCall: () => this.#swarm.onChange(),
+    });
+    this.#sides = [this.#swarm, this.#redis];
+    this.#statsLine = new StatsLine([this.#swarm.requestFigures]);
+    this.#addMetrics();
+  }
+
+  #redisConfig() {
+    const { limits, channels } = this.#config;
+    return { ...this.#config, limits: { ...limits, memoryBytesMax: channels.sizeBytesMax } };
+  }
+
+  #memory() {
+    const { memoryBytes } = this.#durable.queues.figures();
+    this.#peakBytes = Math.max(this.#peakBytes, memoryBytes);
+    return { usedBytes: memoryBytes, peakBytes: this.#peakBytes };
+  }
+
+  async listen(): Promise<void> {
+    for (const side of this.#sides) await side.listen();
+  }
+
+  refuseWrites(text: string | undefined): void {
+    for (const side of this.#sides) side.refuseWrites(text);
+  }
+
+  onLogDrain(): void {
+    for (const side of this.#sides) side.onLogDrain();
+  }
+
+  recordSync(durationMs: number): void {
+    this.#redis.recordSync(durationMs);
+  }
+
+  // --- what it says of itself ------------------------------------------------------------------------------------
+
+  #figures(): NodeFigures {
+    return {
+      ...this.#durable.queues.figures(),
+      bytesSent: sumOf(this.#sides, "bytesSent"),
+      bytesReceived: sumOf(this.#sides, "bytesReceived"),
+      requests: sumOf(this.#sides, "requests"),
+      connections: sumOf(this.#sides, "connections"),
+      connectionsMax: this.#limits.connections,
+    };
+  }
+
+  notReady(): string[] {
+    const { refusal } = this.#durable;
+    return refusal === undefined ? [] : [refusal];
+  }
+
+  throughput() {
+    return { total: sumOf(this.#sides, "requests"), unit: "requests" };
+  }
+
+  keyFigure(): string {
+    const { records, entries } = this.#durable.queues.figures();
+    return `${thousands(records + entries)} record${records + entries === 1 ? "" : "s"}`;
+  }
+
+  stats() {
+    const { log, compactions } = this.#durable.figures;
+    return {
+      ...this.#figures(),
+      redis: { ...this.#redis.statistics, ...this.#redis.portFigures },
+      swarm: this.#swarm.stats,
+      durability: this.#config.durability,
+      channels: this.#durable.queues.channels().map((channel) => ({ ...channel })),
+      log: log === undefined ? null : { ...log },
+      compactions,
+    };
+  }
+
+  statsLine(): string {
+    return this.#statsLine.next(this.#figures(), this.#durable.queues.channels(true));
+  }
+
+  consoleLine(): string {
+    const figures = this.#figures();
+    const { pushed, popped } = figures;
+    return consoleLine(figures, this.#durable.queues.channels(), this.#rate.perSecond(pushed + popped));
+  }
+
+  #addMetrics(): void {
+    const durable = this.#durable;
+    addMetrics(this.#context.metrics, {
+      figures: () => this.#figures(),
+      channels: () => durable.queues.channels(),
+      logBytes: () => durable.figures.log?.logBytes ?? 0,
+      unsyncedBytes: () => durable.position - durable.durablePosition,
+      refusedConnections: () => sumOf(this.#sides, "refused"),
+      isRefusingWrites: () => durable.refusal !== undefined,
+      errors: () => sumOf(this.#sides, "errors"),
+    });
+  }
+
+  // --- life ------------------------------------------------------------------------------------------------------
+
+  reload(config: QueueConfig): void {
+    this.#config = config;
+    this.#limits = effectiveLimits(config.limits, this.#context.log);
+    this.#durable.queues.configure(queuesSettings(config.channels));
+    this.#redis.reload(this.#redisConfig());
+  }
+
+  async drain(): Promise<void> {
+    for (const side of this.#sides) side.stopListening();
+  }
+
+  async stop(): Promise<void> {
+    await this.drain();
+    for (const side of this.#sides) side.closeConnections();
+    await this.#durable.close(() => {
+      for (const side of this.#sides) side.close();
+    });
+  }
+}
+
+export const queue = defineRole({
+  ...queueAbout,
+  async start(context) {
+    const { config, log, fatal, progress } = context;
+    let node: QueueNode | undefined;
+    let gate: ReplyGate | undefined;
+    const syncs = context.metrics.histogram("node_x_queue_sync_seconds", "Writing and syncing one group.");
+    const durable = await DurableQueues.open({
+      world: context,
+      log: log.child("store"),
+      dataDir: context.dataDir,
+      config,
+      onDurable: () => gate?.onProgress(),
+      onDrain: () => node?.onLogDrain(),
+      onRefusal: (text) => {
+        node?.refuseWrites(text);
+        gate?.onProgress();
+      },
+      onGroup: (_bytes, durationMs) => {
+        syncs.observe(durationMs / 1000);
+        node?.recordSync(durationMs);
+      },
+      onFatal: fatal,
+      progress,
+    });
+    if (config.durability === "memory")
+      log.warn('durability is "memory": every record is gone when this process ends');
+    gate = new ReplyGate(durable);
+    node = new QueueNode(context, durable, gate);
+    if (durable.refusal !== undefined) node.refuseWrites(REFUSAL);
+    await node.listen();
+    return node;
+  },
+});

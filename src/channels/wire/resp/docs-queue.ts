@@ -1,0 +1,37 @@
+/** What COMMAND DOCS tells of the commands about lists and streams; see docs.ts. */
+export const listDocs: [command: string, since: string, complexity: string, summary: string][] = [
+  ["blmove", "6.2.0", "O(1)", "Moves an element to another list, waiting for one."],
+  ["blpop", "2.0.0", "O(N) for N keys", "Takes the first element of a list, waiting for one."],
+  ["brpop", "2.0.0", "O(N) for N keys", "Takes the last element of a list, waiting for one."],
+  ["brpoplpush", "2.2.0", "O(1)", "The old name of BLMOVE from right to left."],
+  ["lindex", "1.0.0", "O(1)", "The element at a position."],
+  ["llen", "1.0.0", "O(1)", "The number of elements."],
+  ["lmove", "6.2.0", "O(1)", "Moves an element from an end of a list to an end of another."],
+  ["lpop", "1.0.0", "O(N) for N elements", "Takes elements from the front."],
+  ["lpush", "1.0.0", "O(N) for N elements", "Adds elements in front."],
+  ["lpushx", "2.2.0", "O(N) for N elements", "Adds elements in front of a list that exists."],
+  ["lrange", "1.0.0", "O(N) for N elements returned", "A part of a list."],
+  ["ltrim", "1.0.0", "O(N) for N elements removed", "Keeps a part of a list."],
+  ["rpop", "1.0.0", "O(N) for N elements", "Takes elements from the end."],
+  ["rpoplpush", "1.2.0", "O(1)", "The old name of LMOVE from right to left."],
+  ["rpush", "1.0.0", "O(N) for N elements", "Adds elements at the end."],
+  ["rpushx", "2.2.0", "O(N) for N elements", "Adds elements at the end of a list that exists."],
+];
+
+export const streamDocs: typeof listDocs = [
+  ["xack", "5.0.0", "O(1) for each entry", "Acknowledges entries: they are no longer pending."],
+  ["xadd", "5.0.0", "O(1)", "Adds an entry to a stream."],
+  ["xautoclaim", "6.2.0", "O(N) for N entries", "Takes over what others left pending too long."],
+  ["xclaim", "5.0.0", "O(log N) for each entry", "Takes over pending entries."],
+  ["xdel", "5.0.0", "O(log N) for each entry", "Removes entries."],
+  ["xgroup", "5.0.0", "Depends on subcommand", "About groups of consumers."],
+  ["xinfo", "5.0.0", "Depends on subcommand", "About a stream."],
+  ["xlen", "5.0.0", "O(1)", "The number of entries."],
+  ["xpending", "5.0.0", "O(N) for N entries returned", "What is pending in a group."],
+  ["xrange", "5.0.0", "O(N) for N entries returned", "Entries between two ids."],
+  ["xread", "5.0.0", "O(N) for N entries returned", "Entries behind ids, waiting for some."],
+  ["xreadgroup", "5.0.0", "O(N) for N entries returned", "Entries for a consumer of a group."],
+  ["xrevrange", "5.0.0", "O(N) for N entries returned", "Entries between two ids, backwards."],
+  ["xsetid", "5.0.0", "O(1)", "Sets the last id of a stream."],
+  ["xtrim", "5.0.0", "O(N) for N entries removed", "Removes the oldest entries."],
+];
