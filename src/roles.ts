@@ -28,6 +28,11 @@ export const roles: readonly RoleEntry[] = [
     load: async () => (await import("./channels/logfiles/role.ts")).logfiles,
   },
   {
+    name: "tss",
+    about: async () => (await import("./reactive/tss/config.ts")).tssAbout,
+    load: async () => (await import("./reactive/tss/role.ts")).tss,
+  },
+  {
     name: "hub",
     about: async () => (await import("./hub/config.ts")).hubAbout,
     load: async () => (await import("./hub/role.ts")).hub,
