@@ -48,6 +48,11 @@ export const roles: readonly RoleEntry[] = [
     load: async () => (await import("./channels/queue/role.ts")).queue,
   },
   {
+    name: "tss",
+    about: async () => (await import("./reactive/tss/config.ts")).tssAbout,
+    load: async () => (await import("./reactive/tss/role.ts")).tss,
+  },
+  {
     name: "hub",
     about: async () => (await import("./hub/config.ts")).hubAbout,
     load: async () => (await import("./hub/role.ts")).hub,

@@ -1,5 +1,6 @@
 /** `node-x run`: one role in the foreground. A service manager runs exactly this. */
 import type { ConfigSources } from "../core/config/load.ts";
+import { NxError } from "../core/errors.ts";
 import { defineVerb } from "./verb.ts";
 
 export const runVerb = defineVerb({
@@ -17,6 +18,13 @@ export const runVerb = defineVerb({
       required: true,
       description: "The instance's configuration file",
     },
+    replica: {
+      type: "string",
+      alias: "i",
+      valueHint: "N",
+      description:
+        "Which replica of its group the instance is, from 0: the line of a group's file of addresses",
+    },
     set: {
       type: "string",
       valueHint: "KEY=VALUE",
@@ -31,6 +39,10 @@ export const runVerb = defineVerb({
       shows: "Take a free port and another directory",
     },
     {
+      command: "node-x run tss -c local.tss.config -i 0",
+      shows: "Start the first replica of the timestamp servers that this file lists",
+    },
+    {
       command: "NODE_X_DHT_DURABILITY=memory node-x run dht -c dht.json",
       shows: "Set a key through the environment",
     },
@@ -38,9 +50,23 @@ export const runVerb = defineVerb({
   async run(call) {
     const { args, environment, workingDirectory } = call;
     const sets = call.all("set");
-    return runConfigured({ file: args.config, role: args.role, environment, sets, workingDirectory });
+    const replica = replicaOf(args.replica);
+    return runConfigured({
+      file: args.config,
+      role: args.role,
+      environment,
+      sets,
+      workingDirectory,
+      ...(replica !== undefined && { replica }),
+    });
   },
 });
+
+function replicaOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^\d{1,3}$/.test(text)) return Number(text);
+  throw new NxError("NX_USAGE", `--replica wants a number from 0, not ${JSON.stringify(text)}`);
+}
 
 /** Runs the role of these sources until it has stopped; resolves with the exit code. */
 export async function runConfigured(sources: ConfigSources & { role: string }): Promise<number> {

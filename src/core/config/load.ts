@@ -15,6 +15,7 @@ import { resolve } from "node:path";
 import type { z } from "zod";
 import { errnoOf, NxError } from "../errors.ts";
 import { fileProblems } from "./files.ts";
+import { isGroupFile, readGroup } from "./group-source.ts";
 import type { IniDialect } from "./ini/dialect.ts";
 import { readIni, type IniSource } from "./ini/source.ts";
 import { mapJson, type JsonDialect } from "./json-dialect.ts";
@@ -49,6 +50,8 @@ export interface ConfigSources {
   sets: readonly string[];
   /** Absolute. */
   workingDirectory: string;
+  /** Which line of a group's file of addresses this instance is, from 0. */
+  replica?: number;
   /** Absolute paths in the configuration are those of another host: the files they name are not looked at. */
   isForOtherHost?: boolean;
 }
@@ -105,6 +108,8 @@ export async function tryLoadConfig(sources: ConfigSources, catalog: SchemaCatal
   if (role === undefined) return { config: undefined, problems, notices, role };
 
   const schema = await catalog.schemaOf(role);
+  if (sources.replica !== undefined && parsed.value.replica === undefined)
+    parsed.value.replica = sources.replica;
   const draft: Draft = { role, schema, value: parsed.value, origins: new Origins(), problems: [] };
   draft.origins.setAll([], parsed.value, (path) => parsed.originAt(parsed.valueOffset(path)));
   fillIdentity(draft, parsed, sources, role, claim?.instance);
@@ -165,6 +170,8 @@ async function readSource(
   const [first] = files;
   if (first !== undefined && isIni(first.file, first.bytes))
     return { ...(await readIni(files, sources, catalog)), isIni: true };
+  if (first !== undefined && isGroupFile(first.file))
+    return { ...readGroup(first.file, first.bytes, sources.role, sources.replica), isIni: false };
   const parsed = parseBytes(sources.file, first?.bytes ?? new Uint8Array(0));
   const claim = claimOfFileName(sources.file, catalog.names);
   return {

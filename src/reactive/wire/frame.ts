@@ -19,6 +19,8 @@
  *      1  hello            whoever connects (handshake.ts)
  *      2  welcome          the listener
  *      3  failure          either side, before it closes: u16 code, text
+ *      4  ping             whoever connected: nothing; answered by `pong`, so that a silent link is told from an idle one
+ *      5  pong             the listener
  *     16  command          client: one request of its session (replication/client-codec.ts)
  *     17  result           replica
  *     18  query            client: a linearizable read that is not logged
@@ -37,6 +39,8 @@ export const FrameType = {
   hello: 1,
   welcome: 2,
   failure: 3,
+  ping: 4,
+  pong: 5,
   command: 16,
   result: 17,
   query: 18,

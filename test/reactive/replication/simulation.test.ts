@@ -27,6 +27,13 @@ test("a group keeps its promises, seeds 41 to 200", () => {
   runSeeds(41, 200).requireAll(expectedFaults);
 });
 
+test("a group of one, and of two, keep their promises, seeds 1 to 15", () => {
+  for (let seed = 1; seed <= 15; seed++) {
+    runSimulation(seed, { replicas: 1 });
+    runSimulation(seed, { replicas: 2 });
+  }
+});
+
 test("a simulation is a function of its seed", () => {
   expect(runSimulation(7).traceHash).toBe(runSimulation(7).traceHash);
   expect(runSimulation(7).traceHash).not.toBe(runSimulation(8).traceHash);

@@ -1,0 +1,285 @@
+/**
+ * A client of a replicated group: finds the primary, repeats what is not answered, and gets each command done once.
+ *
+ * Invariant: a command's promise resolves with the group's reply, or rejects; `OutcomeUnknownError` means that it may or
+ * may not have been executed, and only then. Any number of commands may be under way; their order among each other is
+ * not promised. What is under way when this process ends is of unknown outcome.
+ */
+import type { World } from "../../core/role.ts";
+import type { Timer } from "../../core/seams/clock.ts";
+import type { ConnectOptions } from "../../core/seams/net.ts";
+import { ByteReader, copyOf } from "../wire/bytes.ts";
+import { Dialer } from "../wire/dialer.ts";
+import { FrameType } from "../wire/frame.ts";
+import { readResult, ResultStatus, writeCommand, writeQuery, type Result } from "./client-codec.ts";
+import { WINDOW_MAX } from "./sessions.ts";
+
+export interface GroupClientOptions {
+  world: Pick<World, "net" | "clock" | "random">;
+  /** Of all replicas, in the order of the group's configuration. */
+  replicas: readonly { host: string; port: number }[];
+  /** The group's name, or "" for any. */
+  group: string;
+  token?: string;
+  tls?: ConnectOptions<unknown>["tls"];
+  /** A replica that does not answer for this long is left for the next one. */
+  attemptMs?: number;
+  /** A command or query without answer for this long is given up. */
+  timeoutMs?: number;
+  payloadBytesMax?: number;
+}
+
+/** Whether the command was executed is not known. */
+export class OutcomeUnknownError extends Error {
+  constructor(reason: string) {
+    super(`the outcome is unknown: ${reason}`);
+    this.name = "OutcomeUnknownError";
+  }
+}
+
+/** The group refused; nothing was done. */
+export class RefusedError extends Error {
+  constructor(reason: string) {
+    super(reason);
+    this.name = "RefusedError";
+  }
+}
+
+interface Call {
+  kind: "command" | "query";
+  body: Uint8Array;
+  deadlineMs: number;
+  resolve(body: Uint8Array): void;
+  reject(error: Error): void;
+}
+
+const TICK_MS = 25;
+/** Between two visits of the same replica that says it is not the primary. */
+const REDIRECT_MS = 20;
+
+export class GroupClient {
+  readonly #options: GroupClientOptions;
+  readonly #dialers: Dialer[];
+  readonly #attemptMs: number;
+  readonly #timeoutMs: number;
+  #target = 0;
+  #session = 0;
+  #registration = 0;
+  #nextNumber = 1;
+  /** Commands that have a number, and queries. */
+  readonly #commands = new Map<number, Call>();
+  readonly #queries = new Map<number, Call>();
+  /** Commands that wait for a session, or for room in the window. */
+  #waiting: Call[] = [];
+  #lastAnswerMs: number;
+  #resendTimer: Timer | undefined;
+  readonly #ticker: Timer;
+  #isClosed = false;
+
+  constructor(options: GroupClientOptions) {
+    const { clock } = options.world;
+    this.#options = options;
+    this.#attemptMs = options.attemptMs ?? 300;
+    this.#timeoutMs = options.timeoutMs ?? 30_000;
+    this.#lastAnswerMs = clock.monotonicMs();
+    this.#dialers = options.replicas.map((address, index) => this.#dial(index, address));
+    this.#ticker = clock.every(TICK_MS, () => this.#tick());
+  }
+
+  /** Which replica is believed to be the primary, for people. */
+  get primary(): number {
+    return this.#target;
+  }
+
+  /** Orders a command and resolves with its reply. */
+  command(body: Uint8Array): Promise<Uint8Array> {
+    return this.#call("command", body);
+  }
+
+  /** A linearizable read that is not logged. */
+  query(body: Uint8Array): Promise<Uint8Array> {
+    return this.#call("query", body);
+  }
+
+  #call(kind: Call["kind"], body: Uint8Array): Promise<Uint8Array> {
+    if (this.#isClosed) return Promise.reject(new RefusedError("the client is closed"));
+    const nowMs = this.#options.world.clock.monotonicMs();
+    // An idle group owes no answer.
+    if (this.#commands.size + this.#queries.size + this.#waiting.length === 0) this.#lastAnswerMs = nowMs;
+    return new Promise((resolve, reject) => {
+      const call: Call = { kind, body, deadlineMs: nowMs + this.#timeoutMs, resolve, reject };
+      if (kind === "query") this.#begin(this.#queries, call);
+      else {
+        this.#waiting.push(call);
+        this.#admit();
+      }
+    });
+  }
+
+  #begin(calls: Map<number, Call>, call: Call): void {
+    const number = this.#nextNumber++;
+    calls.set(number, call);
+    this.#send(number, call);
+  }
+
+  /** Numbers commands as far as there is a session and a window. */
+  #admit(): void {
+    if (this.#session === 0) {
+      if (this.#waiting.length > 0 && this.#registration === 0) this.#register();
+      return;
+    }
+    while (this.#waiting.length > 0 && this.#nextNumber < this.#floor + WINDOW_MAX) {
+      this.#begin(this.#commands, this.#waiting.shift() as Call);
+    }
+  }
+
+  /** The lowest number whose reply is still wanted. Numbers only grow, so the first one is it. */
+  get #floor(): number {
+    return this.#commands.keys().next().value ?? this.#nextNumber;
+  }
+
+  #register(): void {
+    this.#registration ||= 1 + this.#options.world.random.integer(2 ** 48 - 1);
+    const request = { session: 0, number: this.#registration, floor: 0, body: new Uint8Array(0) };
+    this.#dialers[this.#target]?.send(FrameType.command, (writer) => writeCommand(writer, request));
+  }
+
+  #send(number: number, { kind, body }: Call): void {
+    const dialer = this.#dialers[this.#target];
+    if (kind === "query") dialer?.send(FrameType.query, (writer) => writeQuery(writer, { number, body }));
+    else {
+      const request = { session: this.#session, number, floor: this.#floor, body };
+      dialer?.send(FrameType.command, (writer) => writeCommand(writer, request));
+    }
+  }
+
+  #resendAll(): void {
+    if (this.#registration !== 0) this.#register();
+    for (const [number, call] of this.#commands) this.#send(number, call);
+    for (const [number, call] of this.#queries) this.#send(number, call);
+  }
+
+  // --- connections -----------------------------------------------------------------------------------------------
+
+  #dial(index: number, { host, port }: { host: string; port: number }): Dialer {
+    const { world, group, token = "", tls, payloadBytesMax = 64 << 20 } = this.#options;
+    return new Dialer({
+      world,
+      host,
+      port,
+      tls,
+      hello: { peer: undefined, group, token },
+      outboxBytesMax: 64 << 20,
+      payloadBytesMax,
+      retryMsMax: 250,
+      onWelcome: () => {
+        if (index === this.#target) this.#resendAll();
+      },
+      onFrame: (type, payload) => {
+        if (type === FrameType.result) this.#onResult(index, readResult(payload));
+      },
+      onLost: () => {
+        if (index === this.#target) this.#turnTo((index + 1) % this.#options.replicas.length);
+      },
+    });
+  }
+
+  #turnTo(target: number): void {
+    this.#target = target;
+    this.#lastAnswerMs = this.#options.world.clock.monotonicMs();
+    this.#resendTimer?.cancel();
+    this.#resendAll();
+  }
+
+  #onResult(from: number, result: Result): void {
+    const { session, number, status, view } = result;
+    if (status === ResultStatus.notPrimary) {
+      if (from === this.#target) this.#redirect(view % this.#options.replicas.length);
+      return;
+    }
+    this.#lastAnswerMs = this.#options.world.clock.monotonicMs();
+    if (session === 0 && number === this.#registration) {
+      this.#registration = 0;
+      this.#session = new ByteReader(result.body).u64();
+      this.#admit();
+    } else if (session === 0) this.#settle(this.#queries, result);
+    else if (status === ResultStatus.sessionExpired) this.#onExpired(session);
+    else if (session === this.#session) {
+      this.#settle(this.#commands, result);
+      this.#admit();
+    }
+  }
+
+  #settle(calls: Map<number, Call>, { number, status, body }: Result): void {
+    const call = calls.get(number);
+    if (call === undefined) return;
+    calls.delete(number);
+    if (status === ResultStatus.ok) call.resolve(copyOf(body));
+    else call.reject(new RefusedError(new TextDecoder().decode(body)));
+  }
+
+  /** Nobody knows what became of the commands under way. */
+  #onExpired(session: number): void {
+    if (session !== this.#session) return;
+    this.#session = 0;
+    for (const call of this.#commands.values()) {
+      call.reject(new OutcomeUnknownError("the group has forgotten this client's session"));
+    }
+    this.#commands.clear();
+    this.#admit();
+  }
+
+  #redirect(target: number): void {
+    if (target !== this.#target) {
+      this.#turnTo(target);
+      return;
+    }
+    // It will be the primary, or does not know better: asked again soon, not at once.
+    this.#resendTimer?.cancel();
+    this.#resendTimer = this.#options.world.clock.after(REDIRECT_MS, () => this.#resendAll());
+  }
+
+  #tick(): void {
+    const nowMs = this.#options.world.clock.monotonicMs();
+    const isWaiting = this.#commands.size + this.#queries.size + this.#waiting.length > 0;
+    if (!isWaiting) return;
+    this.#expire(nowMs);
+    if (nowMs - this.#lastAnswerMs > this.#attemptMs) {
+      this.#turnTo((this.#target + 1) % this.#options.replicas.length);
+    }
+  }
+
+  #expire(nowMs: number): void {
+    const isDue = ({ deadlineMs }: Call) => deadlineMs <= nowMs;
+    for (const calls of [this.#commands, this.#queries]) {
+      for (const [number, call] of calls) {
+        if (!isDue(call)) continue;
+        calls.delete(number);
+        call.reject(timedOut(call, this.#timeoutMs));
+      }
+    }
+    for (const call of this.#waiting.filter(isDue))
+      call.reject(new RefusedError("no primary was found in time"));
+    this.#waiting = this.#waiting.filter((call) => !isDue(call));
+  }
+
+  /** Gives up what is under way. */
+  close(): void {
+    this.#isClosed = true;
+    this.#ticker.cancel();
+    this.#resendTimer?.cancel();
+    for (const dialer of this.#dialers) dialer.stop();
+    for (const call of [...this.#commands.values(), ...this.#queries.values()]) {
+      call.reject(new OutcomeUnknownError("the client was closed"));
+    }
+    for (const call of this.#waiting) call.reject(new RefusedError("the client was closed"));
+    this.#commands.clear();
+    this.#queries.clear();
+    this.#waiting = [];
+  }
+}
+
+function timedOut({ kind }: Call, timeoutMs: number): Error {
+  const reason = `no answer within ${timeoutMs / 1000} s`;
+  return kind === "query" ? new RefusedError(reason) : new OutcomeUnknownError(reason);
+}

@@ -1,0 +1,235 @@
+/**
+ * One replica of a group on the network: what a role needs to be replicated. It listens for clients and for the other
+ * replicas, calls these, and puts their messages and the clients' commands into the driver.
+ *
+ * Invariant: a client that is answered `notPrimary` knows from the view whom to ask; one whose connection breaks can ask
+ * anybody again under the same session and number. Messages to a replica that is not connected are dropped.
+ */
+import { crc32c } from "../../native/crc32c.ts";
+import type { RoleContext } from "../../core/role.ts";
+import type { ConnectOptions } from "../../core/seams/net.ts";
+import { copyOf, WireError } from "../wire/bytes.ts";
+import { Dialer } from "../wire/dialer.ts";
+import { FRAME_HEADER_BYTES, FrameType } from "../wire/frame.ts";
+import type { Hello } from "../wire/handshake.ts";
+import type { Link } from "../wire/link.ts";
+import { FramedListener, type ListenerLimits, type Visitor } from "../wire/listener.ts";
+import { readCommand, readQuery, ResultStatus, writeResult, type Result } from "./client-codec.ts";
+import { ReplicaDriver } from "./driver.ts";
+import { replicaDefaults } from "./settings.ts";
+import type { ReplicaSettings, StateMachine } from "./types.ts";
+
+export interface GroupNodeOptions {
+  context: Pick<
+    RoleContext<unknown>,
+    "clock" | "random" | "disk" | "net" | "log" | "tls" | "dataDir" | "fatal" | "announcePort"
+  >;
+  machine: StateMachine;
+  /** Name of the group, the same at all replicas: others are refused. */
+  group: string;
+  replica: number;
+  /** Addresses of all replicas, in order. */
+  replicas: readonly { host: string; port: number }[];
+  listen: { host: string; port: number };
+  /** How to call the other replicas when they want TLS. */
+  peerTls: ConnectOptions<unknown>["tls"];
+  token: string | undefined;
+  limits(): ListenerLimits;
+  timing: Pick<ReplicaSettings, "heartbeatMs" | "electionMinMs" | "electionMaxMs" | "leaseMs">;
+  journalBytesMin: number;
+  /** Writing and syncing one group of the journal took so long. */
+  onGroup?(durationMs: number): void;
+}
+
+const PEER_OUTBOX_BYTES_MAX = 128 << 20;
+const PEER_PAYLOAD_BYTES_MAX = 64 << 20;
+const NOTHING = new Uint8Array(0);
+const encoder = new TextEncoder();
+
+export class GroupNode {
+  readonly driver: ReplicaDriver;
+  readonly #options: GroupNodeOptions;
+  readonly #listener: FramedListener;
+  readonly #peers: Map<number, Dialer>;
+  #commands = 0;
+  #queries = 0;
+
+  static async open(options: GroupNodeOptions): Promise<GroupNode> {
+    const { context, machine, replica, replicas, timing, journalBytesMin, onGroup } = options;
+    const peers = new Map<number, Dialer>();
+    const driver = await ReplicaDriver.open({
+      world: context,
+      crc32c,
+      log: context.log.child("replica"),
+      directory: context.dataDir,
+      settings: { ...replicaDefaults, ...timing, replica, replicas: replicas.length },
+      machine,
+      send: (to, frame) => void peers.get(to)?.sendFrame(FrameType.peer, frame),
+      headerBytes: FRAME_HEADER_BYTES,
+      journalBytesMin,
+      onFatal: context.fatal,
+      ...(onGroup !== undefined && { onGroup }),
+    });
+    const node = new GroupNode(options, driver, peers);
+    try {
+      await node.#listen();
+    } catch (error) {
+      await node.stop();
+      throw error;
+    }
+    return node;
+  }
+
+  private constructor(options: GroupNodeOptions, driver: ReplicaDriver, peers: Map<number, Dialer>) {
+    const { context, listen, token, limits } = options;
+    this.#options = options;
+    this.driver = driver;
+    this.#peers = peers;
+    this.#listener = new FramedListener({
+      world: context,
+      log: context.log.child("port"),
+      ...listen,
+      tls: context.tls,
+      limits,
+      token,
+      welcome: () => ({
+        replica: options.replica,
+        replicas: options.replicas.length,
+        view: driver.status.view,
+        group: options.group,
+      }),
+      refusalOf: (hello) => this.#refusalOf(hello),
+      payloadBytesMaxOf: ({ peer }) => (peer === undefined ? undefined : PEER_PAYLOAD_BYTES_MAX),
+      onFrame: (visitor, type, payload) => this.#frame(visitor, type, payload),
+    });
+  }
+
+  async #listen(): Promise<void> {
+    const port = await this.#listener.listen();
+    this.#options.context.announcePort("port", port);
+    for (const [index, address] of this.#options.replicas.entries()) {
+      if (index !== this.#options.replica) this.#peers.set(index, this.#call(index, address));
+    }
+  }
+
+  #call(index: number, { host, port }: { host: string; port: number }): Dialer {
+    const { context, group, replica, replicas, token = "", peerTls } = this.#options;
+    const log = context.log.child("peers");
+    let isDown = false;
+    return new Dialer({
+      world: context,
+      host,
+      port,
+      tls: peerTls,
+      hello: { peer: { replica, replicas: replicas.length }, group, token },
+      outboxBytesMax: PEER_OUTBOX_BYTES_MAX,
+      payloadBytesMax: PEER_PAYLOAD_BYTES_MAX,
+      retryMsMax: 500,
+      onWelcome: () => {
+        isDown = false;
+        log.info(`connected to replica ${index}`);
+      },
+      // Replicas answer over their own connections.
+      onFrame: () => {},
+      onLost: (reason) => {
+        if (!isDown) log.warn(`replica ${index} (${host}:${port}) cannot be reached: ${reason}`);
+        isDown = true;
+      },
+    });
+  }
+
+  #refusalOf({ group, peer }: Hello): string | undefined {
+    const own = this.#options;
+    if ((group !== "" || peer !== undefined) && group !== own.group) {
+      return `this is group "${own.group}", "${group}" was asked for`;
+    }
+    if (peer === undefined) return undefined;
+    const size = own.replicas.length;
+    if (peer.replicas !== size)
+      return `this group has ${size} replicas, the caller's file says ${peer.replicas}`;
+    const isOther = peer.replica < size && peer.replica !== own.replica;
+    return isOther ? undefined : `the caller cannot be replica ${peer.replica} here`;
+  }
+
+  #frame({ link, hello }: Visitor, type: number, payload: Uint8Array): void {
+    if (type === FrameType.peer && hello.peer !== undefined) this.driver.receive(payload);
+    else if (type === FrameType.command && hello.peer === undefined) this.#command(link, payload);
+    else if (type === FrameType.query && hello.peer === undefined) this.#query(link, payload);
+    else throw new WireError(`frames of type ${type} are not for this port`);
+  }
+
+  #command(link: Link, payload: Uint8Array): void {
+    const request = readCommand(payload);
+    const { session, number } = request;
+    this.#commands++;
+    const refuse = () =>
+      this.#reply(link, { session, number, status: ResultStatus.notPrimary, body: NOTHING });
+    const isTaken = this.driver.submit({ ...request, body: copyOf(request.body) }, (outcome) => {
+      if (outcome === undefined) refuse();
+      else this.#reply(link, outcome);
+    });
+    if (!isTaken) refuse();
+  }
+
+  #query(link: Link, payload: Uint8Array): void {
+    const { number, body } = readQuery(payload);
+    this.#queries++;
+    const reply = (status: ResultStatus, answer: Uint8Array) =>
+      this.#reply(link, { session: 0, number, status, body: answer });
+    this.driver.query(copyOf(body)).then(
+      (answer) => reply(answer === undefined ? ResultStatus.notPrimary : ResultStatus.ok, answer ?? NOTHING),
+      (error: Error) => reply(ResultStatus.refused, encoder.encode(error.message)),
+    );
+  }
+
+  #reply(link: Link, result: Omit<Result, "view">): void {
+    link.send(FrameType.result, (writer) =>
+      writeResult(writer, { ...result, view: this.driver.status.view }),
+    );
+  }
+
+  // --- what it says of itself ------------------------------------------------------------------------------------
+
+  get figures() {
+    return {
+      ...this.#listener.figures,
+      commands: this.#commands,
+      queries: this.#queries,
+      committed: this.driver.committed,
+      peersConnected: [...this.#peers.values()].filter(({ isConnected }) => isConnected).length,
+    };
+  }
+
+  stats() {
+    const { trouble, ...status } = this.driver.status;
+    return {
+      ...status,
+      trouble: trouble ?? null,
+      hasLease: this.driver.hasLease,
+      incarnation: this.driver.incarnation,
+      sessions: this.driver.service.sessions.size,
+      ...this.figures,
+      ...this.driver.figures,
+      journal: { ...this.driver.journalStats },
+    };
+  }
+
+  notReady(): string[] {
+    const { trouble } = this.driver.status;
+    return trouble === undefined ? [] : [trouble];
+  }
+
+  // --- the end ---------------------------------------------------------------------------------------------------
+
+  /** Lets another replica become primary, then refuses connections. */
+  drain(): void {
+    this.driver.resign();
+    this.#listener.stopListening();
+  }
+
+  async stop(): Promise<void> {
+    for (const peer of this.#peers.values()) peer.stop();
+    this.#listener.close();
+    await this.driver.close();
+  }
+}

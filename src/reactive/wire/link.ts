@@ -1,0 +1,75 @@
+/**
+ * One framed connection, whichever side opened it: frames in, frames out.
+ *
+ * Invariant: a frame goes out whole and in order or the connection ends; what arrives is handed out only whole and
+ * checked. Bytes that wait for a slow peer are bounded by the outbox.
+ */
+import { crc32c } from "../../native/crc32c.ts";
+import type { Socket } from "../../core/seams/net.ts";
+import { Outbox, type OutboxOptions } from "../../core/sockets/outbox.ts";
+import { ByteWriter, WireError } from "./bytes.ts";
+import { FRAME_HEADER_BYTES, FrameReader, FrameType, sealFrame } from "./frame.ts";
+import { writeFailure } from "./handshake.ts";
+
+export class Link {
+  readonly socket: Socket;
+  readonly outbox: Outbox;
+  readonly #reader: FrameReader;
+  isClosed = false;
+
+  constructor(socket: Socket, payloadBytesMax: () => number, options: OutboxOptions) {
+    this.socket = socket;
+    this.outbox = new Outbox(socket, options);
+    this.#reader = new FrameReader(crc32c, payloadBytesMax);
+  }
+
+  /** A frame whose payload was written behind `newFrame()`'s free space. */
+  sendFrame(type: number, frame: Uint8Array): void {
+    if (!this.isClosed) this.outbox.send(sealFrame(frame, type, crc32c));
+  }
+
+  send(type: number, write: (writer: ByteWriter) => void): void {
+    const writer = newFrame();
+    write(writer);
+    this.sendFrame(type, writer.done());
+  }
+
+  /** Says why, then closes. */
+  fail(code: number, text: string): void {
+    this.send(FrameType.failure, (writer) => writeFailure(writer, { code, text }));
+    this.close();
+  }
+
+  /**
+   * Takes what arrived. Returns what is wrong with it, if anything: the caller then closes. Errors of `onFrame` that are
+   * not WireErrors pass through.
+   */
+  receive(chunk: Uint8Array, onFrame: (type: number, payload: Uint8Array) => void): string | undefined {
+    try {
+      this.#reader.feed(chunk, (type, payload) => {
+        onFrame(type, payload);
+        return !this.isClosed;
+      });
+      return undefined;
+    } catch (error) {
+      if (error instanceof WireError) return error.message;
+      throw error;
+    }
+  }
+
+  /** Sends what waits, then closes. */
+  close(): void {
+    this.isClosed = true;
+    this.outbox.end();
+  }
+
+  terminate(): void {
+    this.isClosed = true;
+    this.outbox.close();
+    this.socket.terminate();
+  }
+}
+
+export function newFrame(capacity = 128): ByteWriter {
+  return new ByteWriter(capacity, FRAME_HEADER_BYTES);
+}

@@ -1,0 +1,185 @@
+/**
+ * The listening side of the reactive family's protocol: admits connections, shakes hands, hands frames to the role.
+ *
+ * Invariant: no more than `limits.connections` at once; a connection that does not introduce itself in time, is too slow
+ * to take its answers, idle for too long or sends what is no frame is closed, and costs the others nothing. What was
+ * accepted has shown the token, where one is wanted.
+ */
+import type { Log } from "../../core/logging/log.ts";
+import type { World } from "../../core/role.ts";
+import type { Timer } from "../../core/seams/clock.ts";
+import type { Listener, Socket, TlsMaterial } from "../../core/seams/net.ts";
+import { ConnectionTable, type Admission, type ConnectionLimits } from "../../core/sockets/connections.ts";
+import { FrameType } from "./frame.ts";
+import {
+  FailureCode,
+  HELLO_BYTES_MAX,
+  isSameToken,
+  readHello,
+  writeWelcome,
+  type Hello,
+  type Welcome,
+} from "./handshake.ts";
+import { Link } from "./link.ts";
+
+export interface ListenerLimits extends ConnectionLimits {
+  outboxBytesMax: number;
+  /** Of one frame's payload. */
+  requestBytesMax: number;
+}
+
+/** A connection after its handshake. */
+export interface Visitor {
+  readonly link: Link;
+  readonly hello: Hello;
+}
+
+export interface FramedListenerOptions {
+  world: Pick<World, "net" | "clock">;
+  log: Log;
+  host: string;
+  port: number;
+  tls: TlsMaterial | undefined;
+  limits(): ListenerLimits;
+  /** Undefined: everybody may come in. */
+  token: string | undefined;
+  welcome(): Omit<Welcome, "payloadBytesMax">;
+  /** Why this visitor is refused, if it is. */
+  refusalOf(hello: Hello): string | undefined;
+  /** The longest payload that this visitor may send, where it is not `requestBytesMax`. */
+  payloadBytesMaxOf?(hello: Hello): number | undefined;
+  /** One frame; the payload is only valid during the call. May throw WireError: the connection is closed. */
+  onFrame(visitor: Visitor, type: number, payload: Uint8Array): void;
+  onClose?(visitor: Visitor): void;
+}
+
+const HANDSHAKE_MS = 10_000;
+
+interface Member {
+  readonly socket: Socket;
+  readonly outbox: Link["outbox"];
+  readonly link: Link;
+  visitor: Visitor | undefined;
+  admission: Admission<Member> | undefined;
+  handshakeTimer: Timer | undefined;
+}
+
+export class FramedListener {
+  readonly #options: FramedListenerOptions;
+  readonly #table: ConnectionTable<Member>;
+  #listener: Listener | undefined;
+  #garbled = 0;
+
+  constructor(options: FramedListenerOptions) {
+    this.#options = options;
+    const { clock } = options.world;
+    this.#table = new ConnectionTable<Member>({ clock, limits: () => options.limits() });
+  }
+
+  /** The port that it listens on. */
+  async listen(): Promise<number> {
+    const { world, host, port, tls } = this.#options;
+    this.#listener = await world.net.listen<Member | undefined>({
+      host,
+      port,
+      ...(tls !== undefined && { tls }),
+      handlers: {
+        open: (socket) => this.#open(socket),
+        data: (_socket, member, chunk) => this.#data(member, chunk),
+        drain: (_socket, member) => member?.link.outbox.drain(),
+        close: (_socket, member) => this.#close(member),
+      },
+    });
+    return this.#listener.port;
+  }
+
+  get figures() {
+    return { ...this.#table.figures, garbled: this.#garbled };
+  }
+
+  #open(socket: Socket): Member | undefined {
+    const { limits, world, log, payloadBytesMaxOf } = this.#options;
+    if (!this.#table.hasRoom()) {
+      socket.terminate();
+      return undefined;
+    }
+    const payloadBytesMax = () => {
+      if (member.visitor === undefined) return HELLO_BYTES_MAX;
+      return payloadBytesMaxOf?.(member.visitor.hello) ?? limits().requestBytesMax;
+    };
+    const link = new Link(socket, payloadBytesMax, {
+      bytesMax: limits().outboxBytesMax,
+      onOverflow: (bytes) =>
+        log.warn("a client does not read its answers and is closed", { client: socket.remoteAddress, bytes }),
+    });
+    const member: Member = {
+      socket,
+      outbox: link.outbox,
+      link,
+      visitor: undefined,
+      admission: undefined,
+      handshakeTimer: undefined,
+    };
+    member.admission = this.#table.add(member);
+    member.handshakeTimer = world.clock.after(HANDSHAKE_MS, () => link.terminate());
+    return member;
+  }
+
+  #data(member: Member | undefined, chunk: Uint8Array): void {
+    if (member?.admission === undefined || member.link.isClosed) return;
+    this.#table.touch(member.admission);
+    const wrong = member.link.receive(chunk, (type, payload) => this.#frame(member, type, payload));
+    if (wrong === undefined) return;
+    this.#garbled++;
+    this.#options.log.warn(`a connection is closed: ${wrong}`, { client: member.socket.remoteAddress });
+    member.link.fail(FailureCode.protocol, wrong);
+  }
+
+  #frame(member: Member, type: number, payload: Uint8Array): void {
+    const { onFrame } = this.#options;
+    if (member.visitor !== undefined && type === FrameType.ping) member.link.send(FrameType.pong, () => {});
+    else if (member.visitor !== undefined) onFrame(member.visitor, type, payload);
+    else if (type === FrameType.hello) this.#greet(member, readHello(payload));
+    else member.link.fail(FailureCode.protocol, "a connection begins with a hello");
+  }
+
+  #greet(member: Member, hello: Hello): void {
+    const { token, refusalOf, welcome, limits, log } = this.#options;
+    const client = member.socket.remoteAddress;
+    if (token !== undefined && !isSameToken(hello.token, token)) {
+      log.warn("a connection with a wrong token is refused", { client });
+      member.link.fail(FailureCode.denied, "the token is not the one that is wanted here");
+      return;
+    }
+    const refusal = refusalOf(hello);
+    if (refusal !== undefined) {
+      log.warn(`a connection is refused: ${refusal}`, { client });
+      member.link.fail(FailureCode.otherGroup, refusal);
+      return;
+    }
+    member.handshakeTimer?.cancel();
+    member.visitor = { link: member.link, hello: { ...hello, token: "" } };
+    member.link.send(FrameType.welcome, (writer) =>
+      writeWelcome(writer, { ...welcome(), payloadBytesMax: limits().requestBytesMax }),
+    );
+  }
+
+  #close(member: Member | undefined): void {
+    if (member === undefined) return;
+    member.handshakeTimer?.cancel();
+    member.link.isClosed = true;
+    member.link.outbox.close();
+    this.#table.remove(member);
+    if (member.visitor !== undefined) this.#options.onClose?.(member.visitor);
+  }
+
+  stopListening(): void {
+    this.#listener?.stop();
+    this.#listener = undefined;
+  }
+
+  close(): void {
+    this.stopListening();
+    this.#table.close();
+  }
+}

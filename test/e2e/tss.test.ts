@@ -1,0 +1,177 @@
+/** Timestamp servers as processes: the scenarios that concern them, by their names. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { freePorts, GroupProcesses } from "./group-processes.ts";
+import { Partition } from "./partition.ts";
+import { until } from "./executable.ts";
+
+setDefaultTimeout(120_000);
+
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] as number;
+
+test("S18, tss: a backup is killed and rejoins, with its disk and without", async () => {
+  using group = await GroupProcesses.create();
+  group.startAll();
+  await group.allReady();
+  group.startClients(2);
+  const primary = await group.primary();
+  const [backup, other] = [0, 1, 2].filter((index) => index !== primary) as [number, number];
+
+  await group.kill(backup);
+  await group.nextIssuedMs();
+  group.start(backup);
+  expect((await group.ready(backup)).tss.incarnation).toBe(1);
+
+  await group.kill(backup);
+  group.wipe(backup);
+  await group.nextIssuedMs();
+  group.start(backup);
+  expect((await group.ready(backup)).tss.incarnation).toBe(2);
+  expect(group.rootLog(backup)).toContain("it recovers as incarnation 2");
+
+  // It is part of a quorum again: without another replica the group goes on.
+  await group.kill(other);
+  await group.nextIssuedMs();
+  // A replica that lost its disk does not vote while a member is missing that may know more than the one left.
+  await group.kill(backup);
+  group.wipe(backup);
+  group.start(backup);
+  await until("it to wait", async () => {
+    const stats = await group.stats(backup);
+    return stats?.tss?.phase === "blank" && stats.reasons.join().includes("waits for replica")
+      ? true
+      : undefined;
+  });
+  group.start(other);
+  await group.allReady();
+  await group.nextIssuedMs();
+  expect(await group.finish()).toEqual([]);
+});
+
+test("S19, tss: the primary is killed with -9, again and again; the median gap is below a second", async () => {
+  using group = await GroupProcesses.create();
+  group.startAll();
+  await group.allReady();
+  group.startClients(3);
+  const gapsMs: number[] = [];
+  for (let round = 0; round < 6; round++) {
+    await group.nextIssuedMs();
+    const primary = await group.primary();
+    void group.kill(primary);
+    gapsMs.push(await group.nextIssuedMs());
+    group.start(primary);
+    await group.allReady();
+  }
+  console.log(`gaps after kill -9 of the primary: ${gapsMs.map((gap) => gap.toFixed(0)).join(", ")} ms`);
+  expect(median(gapsMs)).toBeLessThan(1000);
+  expect(await group.finish()).toEqual([]);
+});
+
+test("S20, tss: all are killed with -9 under load; timestamps go on above the old maximum", async () => {
+  using group = await GroupProcesses.create();
+  group.startAll();
+  await group.allReady();
+  for (let round = 0; round < 2; round++) {
+    const client = group.connect();
+    const last = Math.max(...(await Promise.all(Array.from({ length: 200 }, () => client.next()))));
+    await Promise.all([0, 1, 2].map((index) => group.kill(index)));
+    group.startAll();
+    const next = await client.next();
+    expect(next).toBeGreaterThan(last);
+  }
+});
+
+test("S21, tss: a primary cut off from the others hands out nothing; the majority goes on; it comes back", async () => {
+  using partition = await Partition.open(3);
+  using group = await GroupProcesses.create({
+    addressFor: (from, to, direct) => partition.addressFor(from, to, direct),
+  });
+  group.startAll();
+  await group.allReady();
+  group.startClients(2);
+  await group.nextIssuedMs();
+  const primary = await group.primary();
+  partition.isolate(primary);
+  const gapMs = await group.nextIssuedMs();
+  console.log(`gap after the partition: ${gapMs.toFixed(0)} ms`);
+  expect(gapMs).toBeLessThan(3000);
+  const before = (await group.stats(primary))?.tss.last;
+  await group.nextIssuedMs();
+  await group.nextIssuedMs();
+  expect((await group.stats(primary))?.tss.last).toBe(before as number);
+  partition.heal();
+  await group.allReady();
+  await until("the old primary to catch up", async () => {
+    const stats = await group.stats(primary);
+    return stats !== undefined && stats.tss.last > (before as number) ? true : undefined;
+  });
+  expect(await group.finish()).toEqual([]);
+});
+
+test("S23, tss: garbage, other versions, oversize frames and wrong tokens cost nobody else anything", async () => {
+  const tokenFile = (directory: string) => join(directory, "group.token");
+  using group = await GroupProcesses.create({ replicas: 1, settings: ["tokenFile=group.token"] });
+  writeFileSync(tokenFile(group.directory), "right\n", { mode: 0o600 });
+  group.startAll();
+  await group.allReady();
+  const port = group.ports[0] as number;
+  const answerTo = async (bytes: Uint8Array): Promise<string> => {
+    const { promise, resolve } = Promise.withResolvers<string>();
+    let answer = "";
+    await Bun.connect({
+      hostname: "127.0.0.1",
+      port,
+      socket: {
+        open: (socket) => void socket.write(bytes),
+        data: (_socket, chunk) => void (answer += chunk.toString("latin1")),
+        close: () => resolve(answer),
+      },
+    });
+    return promise;
+  };
+  expect(await answerTo(Buffer.from("GET / HTTP/1.1\r\n\r\n"))).toContain("not a frame of this protocol");
+  const version9 = Buffer.from([0x4e, 0x58, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+  expect(await answerTo(version9)).toContain("version 9 is spoken, this program speaks 1");
+  const huge = Buffer.from([0x4e, 0x58, 1, 1, 0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0]);
+  expect(await answerTo(huge)).toContain("2147483647 bytes is announced, 8192 are allowed");
+  const timedOut = group.connect("wrong").next();
+  timedOut.catch(() => undefined);
+  await until("the refusal", () =>
+    group.rootLog(0).includes("a connection with a wrong token is refused") ? true : undefined,
+  );
+  expect(group.rootLog(0)).not.toContain("right");
+  expect(await group.connect("right").next()).toBe(1);
+  expect(group.isRunning(0)).toBe(true);
+  expect((await group.stats(0))?.tss.garbled).toBe(3);
+});
+
+test("a replica with another replica's data, and a group of another size, are refused", async () => {
+  using group = await GroupProcesses.create({ replicas: 1 });
+  group.startAll();
+  await group.allReady();
+  await group.kill(0, "SIGTERM");
+  const [port] = await freePorts(1);
+  writeFileSync(
+    join(group.directory, "local.tss.config"),
+    `host 127.0.0.1:${group.ports[0]}\nhost 127.0.0.1:${port}\n`,
+  );
+  group.start(0);
+  const code = await until("it to end", () => (group.isRunning(0) ? undefined : "ended"));
+  expect(code).toBe("ended");
+  expect(group.rootLog(0)).toContain("holds the data of replica 0 of 1, not 0 of 2");
+});
+
+test("a planned stop of the primary costs no election timeout", async () => {
+  using group = await GroupProcesses.create();
+  group.startAll();
+  await group.allReady();
+  group.startClients(2);
+  await group.nextIssuedMs();
+  const primary = await group.primary();
+  const stopped = group.kill(primary, "SIGTERM");
+  const gapMs = await group.nextIssuedMs();
+  console.log(`gap after SIGTERM of the primary: ${gapMs.toFixed(0)} ms`);
+  expect(await stopped).toBe(0);
+  expect(await group.finish()).toEqual([]);
+});

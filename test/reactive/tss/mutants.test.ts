@@ -1,0 +1,38 @@
+/** What would break the promise of timestamps, and the scenario that notices. */
+import { testMutants } from "../../mutants.ts";
+
+const FILE = "test/reactive/tss/tss.test.ts";
+
+testMutants(
+  [
+    {
+      breaks: "prefetch: a client keeps timestamps for later",
+      file: "src/reactive/tss/client.ts",
+      from: "  next(): Promise<number> {\n",
+      to: `  #kept: number[] = [];
+  async next(): Promise<number> {
+    const kept = this.#kept.shift();
+    if (kept !== undefined) return kept;
+    const first = decodeTimestamp(await this.#group.command(encodeCount(4)));
+    this.#kept.push(first + 1, first + 2, first + 3);
+    return first;
+`,
+      noticedBy: [FILE, "timestamps begin with 1 and are unique"],
+    },
+    {
+      breaks: "a snapshot forgets the counter",
+      file: "src/reactive/tss/timestamps.ts",
+      from: "return { chunks: [encodeTimestamp(this.#last)]",
+      to: "return { chunks: [encodeTimestamp(0)]",
+      noticedBy: ["test/reactive/tss/snapshot.test.ts", "a restart from a snapshot"],
+    },
+    {
+      breaks: "several callers of one request get the same timestamp",
+      file: "src/reactive/tss/client.ts",
+      from: "caller.resolve(first + index)",
+      to: "caller.resolve(first)",
+      noticedBy: [FILE, "timestamps begin with 1 and are unique"],
+    },
+  ],
+  ["test/reactive", "test/mutants.ts"],
+);

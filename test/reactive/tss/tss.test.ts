@@ -1,0 +1,120 @@
+/** The tss role in simulated clusters: what clients get, whatever happens to the servers. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { checkTimestamps, type Issued } from "../checkers/timestamps.ts";
+import { Timestamps, decodeTimestamp, encodeCount } from "../../../src/reactive/tss/timestamps.ts";
+import { TssSimulation } from "./simulation.ts";
+
+setDefaultTimeout(60_000);
+
+/** A founded group with clients that ask; runs `life` and checks everything that was handed out. */
+function simulate(
+  seed: number,
+  life: (simulation: TssSimulation) => Promise<void>,
+  replicas = 3,
+): TssSimulation {
+  const simulation = new TssSimulation(seed, replicas);
+  simulation.run(async () => {
+    await simulation.prepareDisks();
+    simulation.startAll();
+    simulation.startClients(3);
+    await simulation.pause(1500);
+    expect(simulation.issued.length).toBeGreaterThan(0);
+    await life(simulation);
+    await simulation.finish();
+  });
+  return simulation;
+}
+
+test("timestamps begin with 1 and are unique and in the order in which they were asked for", () => {
+  const { issued } = simulate(1, (simulation) => simulation.pause(1000));
+  expect(issued.length).toBeGreaterThan(100);
+  expect(Math.min(...issued.map(({ timestamp }) => timestamp))).toBe(1);
+});
+
+test("one round serves all requests that wait", () => {
+  const counter = new Timestamps();
+  const command = (number: number, body: Uint8Array) => ({ session: 1, number, body });
+  const commands = [command(1, encodeCount(3)), command(2, new Uint8Array(0)), command(3, encodeCount(2))];
+  const replies = counter.apply({ op: 1, timeMs: 0, commands });
+  expect(replies.map(decodeTimestamp)).toEqual([1, 4, 5]);
+  expect(decodeTimestamp(counter.query())).toBe(6);
+});
+
+test("S19, tss: the primary is killed six times; each time others go on in less than three seconds", () => {
+  simulate(2, async (simulation) => {
+    for (let round = 0; round < 6; round++) {
+      const fromMs = simulation.timeMs;
+      const primary = await simulation.primary();
+      expect(primary).toBeGreaterThanOrEqual(0);
+      simulation.kill(primary);
+      await simulation.pause(2000);
+      expect(simulation.longestGapMs(fromMs, simulation.timeMs)).toBeLessThan(1500);
+      simulation.start(primary);
+      await simulation.pause(500);
+    }
+  });
+});
+
+test("S20, tss: after power loss of all servers timestamps go on above the old maximum", () => {
+  simulate(3, async (simulation) => {
+    for (let round = 0; round < 2; round++) {
+      const before = Math.max(...simulation.issued.map(({ timestamp }) => timestamp));
+      for (let index = 0; index < 3; index++) simulation.losePower(index);
+      const lostAt = simulation.timeMs;
+      await simulation.pause(300);
+      simulation.startAll();
+      await simulation.pause(4000);
+      const after = simulation.issued
+        .filter(({ askedAt }) => askedAt > lostAt)
+        .map(({ timestamp }) => timestamp);
+      expect(after.length).toBeGreaterThan(0);
+      expect(Math.min(...after)).toBeGreaterThan(before);
+    }
+  });
+});
+
+test("S21, tss: an isolated primary hands out nothing, the others go on, and it comes back", () => {
+  simulate(4, async (simulation) => {
+    const old = await simulation.primary();
+    simulation.isolate(old);
+    const fromMs = simulation.timeMs;
+    await simulation.pause(5000);
+    const lastOfOld = (await simulation.stats(old))?.last;
+    expect(simulation.longestGapMs(fromMs, simulation.timeMs)).toBeLessThan(3000);
+    await simulation.pause(2000);
+    expect((await simulation.stats(old))?.last).toBe(lastOfOld);
+    simulation.cluster.network.heal();
+    await simulation.pause(5000);
+    const lasts = await Promise.all([0, 1, 2].map((index) => simulation.stats(index)));
+    expect(lasts.map((stats) => stats?.phase)).toEqual(["normal", "normal", "normal"]);
+  });
+});
+
+test("a group of one keeps its promise alone", () => {
+  simulate(
+    5,
+    async (simulation) => {
+      for (let round = 0; round < 3; round++) {
+        simulation.losePower(0);
+        await simulation.pause(200);
+        simulation.start(0);
+        await simulation.pause(3000);
+      }
+    },
+    1,
+  );
+});
+
+test("the checker notices a timestamp that came twice, and one that was fetched ahead", () => {
+  const issued = (timestamp: number, askedAt: number, receivedAt: number): Issued => ({
+    client: `c${askedAt}`,
+    timestamp,
+    askedAt,
+    receivedAt,
+  });
+  expect(checkTimestamps([issued(1, 0, 5), issued(2, 1, 6), issued(3, 7, 8)])).toEqual([]);
+  expect(checkTimestamps([issued(1, 0, 5), issued(1, 1, 6)])[0]).toContain("went to");
+  expect(checkTimestamps([issued(9, 0, 5), issued(2, 6, 7)])[0]).toContain("had 9 at 5");
+  // Both were under way: either order is right.
+  expect(checkTimestamps([issued(9, 0, 5), issued(2, 4, 7)])).toEqual([]);
+});
