@@ -141,6 +141,11 @@ export async function convert(options: ConvertOptions): Promise<Converted> {
       await makeDurableDirectory(disk, directory);
       const target = layout === "segments" ? new SegmentsTarget(options, directory) : new BucketsTarget(options, directory);
       const total = await copyChannel(options, source, name, target);
+      if (total.records === 0) {
+        // It was removed, and the log remembers.
+        await disk.removeDirectory(directory);
+        continue;
+      }
       if (layout === "classic") await writeSizeInfo(disk, `${directory}/${SIZEINFO}`, total);
       channels.push({ name, ...total });
     }

@@ -70,7 +70,7 @@ export async function placeOf(disk: Disk, path: string): Promise<Place> {
 export async function dataDirectoryOf(disk: Disk, path: string): Promise<string | undefined> {
   // At most a bucket file: below a slot, a channel and the directory of channels.
   for (let at = path, depth = 0; depth < 5 && dirname(at) !== at; at = dirname(at), depth++)
-    if (await disk.exists(join(at, LOG_DIRECTORY))) return at;
+    if ((await entriesOf(disk, at))?.some(({ name }) => name === LOG_DIRECTORY) === true) return at;
   return undefined;
 }
 
