@@ -12,13 +12,16 @@ import { SmallDisk, whyNoSmallDisk } from "./small-disk.ts";
 setDefaultTimeout(60_000);
 const { net } = realWorld(() => {});
 
-test.each(["segments", "classic"] as const)("kill -9 under load loses nothing, with layout %s", async (layout) => {
-  const seed = 1 + Math.floor(Math.random() * 1e6);
-  const result = await runLogfilesKill9({ rounds: 4, seed, layout });
-  console.log(`seed ${seed}: ${JSON.stringify({ ...result, violations: result.violations.length })}`);
-  expect(result.violations).toEqual([]);
-  expect(result.acknowledged).toBeGreaterThan(100);
-});
+test.each(["segments", "classic"] as const)(
+  "kill -9 under load loses nothing, with layout %s",
+  async (layout) => {
+    const seed = 1 + Math.floor(Math.random() * 1e6);
+    const result = await runLogfilesKill9({ rounds: 4, seed, layout });
+    console.log(`seed ${seed}: ${JSON.stringify({ ...result, violations: result.violations.length })}`);
+    expect(result.violations).toEqual([]);
+    expect(result.acknowledged).toBeGreaterThan(100);
+  },
+);
 
 const noSmallDisk = whyNoSmallDisk();
 

@@ -70,7 +70,8 @@ class Writer {
     if (wrong >= 0) problems.push(`${this.channel}: record ${wrong} is ${found[wrong]?.slice(0, 40)}`);
     if (found.length < this.acknowledged)
       problems.push(`${this.channel}: ${found.length} records, ${this.acknowledged} acknowledged`);
-    if (found.length > this.sent) problems.push(`${this.channel}: ${found.length} records, ${this.sent} sent`);
+    if (found.length > this.sent)
+      problems.push(`${this.channel}: ${found.length} records, ${this.sent} sent`);
     this.sent = this.acknowledged = found.length;
     return problems;
   }
@@ -102,7 +103,8 @@ export async function runLogfilesKill9(options: LogfilesKillOptions): Promise<Lo
     const node = await directory.start();
     const problems = await verify(node, writers);
     // Without the log's sync a kill may take what was acknowledged last; nothing else may be wrong.
-    const counted = durability === "log" ? problems : problems.filter((problem) => !problem.includes("acknowledged"));
+    const counted =
+      durability === "log" ? problems : problems.filter((problem) => !problem.includes("acknowledged"));
     result.violations.push(...counted.map((problem) => `seed ${seed}, round ${round}: ${problem}`));
     report?.(`round ${round} of ${rounds}: ${problems.length} problems`);
     const load = writers.map((writer) => writer.run(node.ports["port"] as number));

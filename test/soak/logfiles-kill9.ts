@@ -11,7 +11,11 @@ export const soak: Soak = {
         const seed = 1 + Math.floor(Math.random() * 1e6);
         const result = await runLogfilesKill9({ rounds: Number(rounds), seed, layout, durability });
         if (result.violations.length > 0) throw new Error(result.violations.join("\n"));
-        figures[`${layout}, ${durability}`] = { seed, acknowledged: result.acknowledged, seals: result.seals };
+        figures[`${layout}, ${durability}`] = {
+          seed,
+          acknowledged: result.acknowledged,
+          seals: result.seals,
+        };
       }
     return figures;
   },

@@ -137,7 +137,11 @@ test("a flipped bit in a header of a bucket file ends that file there, and the n
 
 /** A stopped node's directory with 3000 records, a part of them in files. */
 async function stoppedNode(layout: LayoutName) {
-  const server = await TestServer.start({ layout, memory: { memtableBytes: 65_536 }, segments: { pageBytes: 16_384 } });
+  const server = await TestServer.start({
+    layout,
+    memory: { memtableBytes: 65_536 },
+    segments: { pageBytes: 16_384 },
+  });
   const client = await server.client();
   for (let at = 0; at < 3000; at += 500)
     await Promise.all(
