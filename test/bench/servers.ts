@@ -97,11 +97,26 @@ async function startNodeX(
   });
 }
 
+/** A node of any role; `port` is that of its key `port`. */
+export async function startNode(role: string, settings: Record<string, unknown>): Promise<BenchServer> {
+  const directory = newDirectory(`node-x-${role}`);
+  const file = join(directory, `bench.${role}0.json`);
+  writeFileSync(
+    file,
+    JSON.stringify({ port: 0, dataDir: join(directory, "data"), log: { console: "text" }, ...settings }),
+  );
+  const command = [executable, "run", role, "--config", file];
+  const ports = () =>
+    JSON.parse(readFileSync(join(directory, "data/ports.json"), "utf8")) as { port?: number };
+  return await serve(`node-x ${role}`, directory, command, () => ports().port, false);
+}
+
 async function serve(
   name: string,
   directory: string,
   command: string[],
   portOf: () => number | undefined,
+  speaksRedis = true,
 ): Promise<BenchServer> {
   const outputFile = join(directory, "output.txt");
   const output = Bun.file(outputFile);
@@ -117,7 +132,7 @@ async function serve(
     const port = await until(`${name} to serve`, () => {
       if (child.exitCode !== null)
         throw new Error(`${name} ended with ${child.exitCode}:\n${readFileSync(outputFile, "utf8")}`);
-      return answeringPort(portOf);
+      return answeringPort(portOf, speaksRedis);
     });
     const { pid } = child;
     return { name, port, pid, cpuTicks: () => cpuTicks(pid), rssBytes: () => rssBytes(pid), stop };
@@ -127,15 +142,18 @@ async function serve(
   }
 }
 
-/** The port, once a PING on it is answered. */
-async function answeringPort(portOf: () => number | undefined): Promise<number | undefined> {
+/** The port, once it is known and, where it speaks the Redis protocol, a PING on it is answered. */
+async function answeringPort(
+  portOf: () => number | undefined,
+  speaksRedis: boolean,
+): Promise<number | undefined> {
   let port: number | undefined;
   try {
     port = portOf();
   } catch {
     // ports.json is not written yet.
   }
-  if (port === undefined) return undefined;
+  if (port === undefined || !speaksRedis) return port;
   const ping = Bun.spawnSync(["redis-cli", "-h", "127.0.0.1", "-p", `${port}`, "PING"]);
   return ping.stdout.toString().trim() === "PONG" ? port : undefined;
 }

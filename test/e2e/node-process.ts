@@ -1,5 +1,5 @@
 /**
- * A dht node as an operator runs it: the compiled executable in a process of its own, with its configuration and data
+ * A node (of the dht, unless a test says otherwise) as an operator runs it: the compiled executable in a process of its own, with its configuration and data
  * in a temporary directory.
  *
  * Invariant: no process and no directory outlives the `NodeDirectory` that a test holds with `using`.
@@ -20,7 +20,7 @@ export interface NodeStats {
   state: string;
   ready: boolean;
   reasons: string[];
-  ports: { respPort: number };
+  ports: { respPort: number } & Record<string, number>;
   process: { rssBytes: number; openFiles: number };
   dht: {
     records: number;
@@ -51,14 +51,17 @@ export interface Ended {
 export class NodeDirectory implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), "node-x-e2e-"));
   readonly dataDir = join(this.path, "data");
-  readonly configFile = join(this.path, "dht.json");
+  readonly configFile: string;
+  readonly #role: string;
   readonly #children: Bun.Subprocess[] = [];
   /** Holds the data directory in a mount namespace of its own, when there is one. */
   disk: SmallDisk | undefined;
   /** Put before the executable's command line. */
   wrapper: string[] = [];
 
-  constructor() {
+  constructor(role = "dht") {
+    this.#role = role;
+    this.configFile = join(this.path, `${role}.json`);
     mkdirSync(this.dataDir, { mode: 0o700 });
   }
 
@@ -66,13 +69,18 @@ export class NodeDirectory implements Disposable {
   configure(settings: Settings = {}): void {
     writeFileSync(
       this.configFile,
-      JSON.stringify({ port: 0, respPort: 0, dataDir: this.dataDir, ...settings }),
+      JSON.stringify({
+        port: 0,
+        ...(this.#role === "dht" && { respPort: 0 }),
+        dataDir: this.dataDir,
+        ...settings,
+      }),
     );
   }
 
   /** Starts the executable without waiting for anything. */
   spawn(
-    args: string[] = ["run", "dht", "--config", this.configFile],
+    args: string[] = ["run", this.#role, "--config", this.configFile],
     environment: Record<string, string> = {},
   ) {
     const child = Bun.spawn([...(this.disk?.enter ?? []), ...this.wrapper, executable, ...args], {
@@ -99,6 +107,7 @@ export class NodeDirectory implements Disposable {
       const isServing = found?.pid === child.pid && found.state === "ready" && (found.ready || !isReady);
       return isServing ? found : undefined;
     });
+    node.ports = stats.ports;
     node.port = stats.ports.respPort;
     return node;
   }
@@ -132,7 +141,9 @@ export class NodeProcess {
   readonly #child: Bun.Subprocess;
   /** Everything it wrote to standard error; resolves when it has ended. */
   readonly stderr: Promise<string>;
+  /** Of the Redis protocol, if the role speaks it. */
   port = 0;
+  ports: Record<string, number> = {};
 
   constructor(directory: NodeDirectory, child: Bun.Subprocess, stderr: Promise<string>) {
     this.#directory = directory;

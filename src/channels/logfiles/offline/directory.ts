@@ -29,7 +29,8 @@ export interface Place {
 }
 
 const isSlot = ({ name, kind }: DirectoryEntry) => kind === "directory" && parseSlot(name) !== undefined;
-const isSegment = ({ name }: DirectoryEntry) => parseSegmentName(name.replace(/\.broken(\.\d+)?$/, "")) !== undefined;
+const isSegment = ({ name }: DirectoryEntry) =>
+  parseSegmentName(name.replace(/\.broken(\.\d+)?$/, "")) !== undefined;
 
 async function entriesOf(disk: Disk, path: string): Promise<DirectoryEntry[] | undefined> {
   try {
@@ -46,7 +47,12 @@ function layoutOf(entries: readonly DirectoryEntry[]): ChannelPlace["layout"] | 
 
 /** Throws NX_DATA_DIR_UNUSABLE when the path is nothing of a logfiles node. */
 export async function placeOf(disk: Disk, path: string): Promise<Place> {
-  const place: Place = { channelsDirectory: undefined, channels: [], logDirectory: undefined, bucket: undefined };
+  const place: Place = {
+    channelsDirectory: undefined,
+    channels: [],
+    logDirectory: undefined,
+    bucket: undefined,
+  };
   const entries = await entriesOf(disk, path);
   if (entries === undefined) {
     const slot = parseSlot(basename(dirname(path)));
@@ -70,7 +76,7 @@ export async function placeOf(disk: Disk, path: string): Promise<Place> {
 export async function dataDirectoryOf(disk: Disk, path: string): Promise<string | undefined> {
   // At most a bucket file: below a slot, a channel and the directory of channels.
   for (let at = path, depth = 0; depth < 5 && dirname(at) !== at; at = dirname(at), depth++)
-    if (await disk.exists(join(at, LOG_DIRECTORY))) return at;
+    if ((await entriesOf(disk, at))?.some(({ name }) => name === LOG_DIRECTORY) === true) return at;
   return undefined;
 }
 

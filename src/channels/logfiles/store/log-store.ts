@@ -119,7 +119,7 @@ export class LogStore implements Durability {
     };
     const listener = {
       onDurable: () => this.#onDurable(),
-      onDrain: () => this.#onDrain(),
+      onDrain: () => this.onRoom(),
       onGroup: (_bytes: number, durationMs: number) => this.#options.onGroup(durationMs),
       onState: (state: LogState, error: NxError | undefined) => this.#onLogState(state, error),
     };
@@ -370,10 +370,12 @@ export class LogStore implements Durability {
   onRefusalChanged(): void {
     this.#options.onRefusal();
     // Clients that wait for room may read meanwhile; their writes are refused.
-    this.#onDrain();
+    this.onRoom();
   }
 
-  #onDrain(): void {
+  /** There may be room for records again. */
+  onRoom(): void {
+    if (this.isCongested) return;
     this.#options.onDrain();
     const waiting = this.#roomWaiters;
     this.#roomWaiters = [];

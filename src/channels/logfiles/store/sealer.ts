@@ -106,22 +106,23 @@ export class Sealer {
 
   async #run(isEverything: boolean): Promise<void> {
     const wasRefusing = this.refusal !== undefined;
-    const wasBehind = this.isBehind;
     try {
       this.#lastSealMs = this.#options.world.clock.monotonicMs();
       await this.#seal(isEverything);
       await this.#rewriteLog();
-      this.#succeeded(wasRefusing || wasBehind);
+      this.#succeeded(wasRefusing);
       this.#tidyLater();
     } catch (error) {
       this.#failed(error as Error);
     }
   }
 
-  #succeeded(isWaitedFor: boolean): void {
+  #succeeded(wasRefusing: boolean): void {
     if (this.#failure !== undefined) this.#options.log.info("records are moved into files again");
     this.#failure = undefined;
-    if (isWaitedFor) this.#store.onRefusalChanged();
+    if (wasRefusing) this.#store.onRefusalChanged();
+    // Clients may have been held back at any moment since.
+    this.#store.onRoom();
   }
 
   #failed(error: Error): void {
@@ -166,6 +167,7 @@ export class Sealer {
       } finally {
         for (const { table } of alive) table.release();
       }
+      this.#store.onRoom();
       this.seals += 1;
     }
     this.#frozenBytes = 0;
