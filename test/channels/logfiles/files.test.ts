@@ -49,7 +49,9 @@ test("reads a legacy bucket", async () => {
 });
 
 test("reads a version-1 bucket", async () => {
-  await using server = await nodeWith({ "log1/0000000053/f0a": recorded("bucket-v1-log1-0000000053-f0a.bin") });
+  await using server = await nodeWith({
+    "log1/0000000053/f0a": recorded("bucket-v1-log1-0000000053-f0a.bin"),
+  });
   const client = await server.client();
   expect(texts(await client.getRange("log1", 0n, 2n ** 64n - 1n))).toEqual([
     "line one",
