@@ -25,11 +25,17 @@ const checkVerb = defineVerb({
   args: {
     dir: { type: "positional", required: true, description: "What to check" },
     fix: { type: "boolean", description: "Repair what is damaged" },
-    sizes: { type: "boolean", description: "Also compare the counts of bucket files with the files sizeinfo" },
+    sizes: {
+      type: "boolean",
+      description: "Also compare the counts of bucket files with the files sizeinfo",
+    },
     json,
   },
   examples: [
-    { command: "node-x logfiles check /var/lib/node-x/logfiles", shows: "Check everything that a stopped node keeps" },
+    {
+      command: "node-x logfiles check /var/lib/node-x/logfiles",
+      shows: "Check everything that a stopped node keeps",
+    },
     {
       command: "node-x logfiles check --fix /srv/dht/log-dht-1/data/users",
       shows: "Repair one channel of an original node",
@@ -47,7 +53,8 @@ const checkVerb = defineVerb({
         onProgress: (path) => show(`checking ${basename(path)}`),
       });
       const differing = reports.filter(differsFromSizeInfo);
-      if (call.args.json) printJson(call.stdout, { ok: reports.every(isWhole) && differing.length === 0, reports });
+      if (call.args.json)
+        printJson(call.stdout, { ok: reports.every(isWhole) && differing.length === 0, reports });
       else printReports(reports, sizes === true, call);
       if (!reports.every(isWhole)) return Exit.dataError;
       return differing.length === 0 ? Exit.ok : Exit.failed;
@@ -64,7 +71,11 @@ const convertVerb = defineVerb({
     "The source is only read: files and append log together, as the node would serve them. NEWDIR appears when everything in it is " +
     "synced. A node starts with it as its dataDir and that layout; with `--channels-dir .` an original node starts with it, too.",
   args: {
-    dir: { type: "positional", required: true, description: "Data directory, directory of channels, or one channel" },
+    dir: {
+      type: "positional",
+      required: true,
+      description: "Data directory, directory of channels, or one channel",
+    },
     to: { type: "string", required: true, valueHint: "NEWDIR", description: "Where to; it must not exist" },
     layout: { type: "enum", options: [...layouts], required: true, description: "Of the copy" },
     "channels-dir": {
@@ -77,7 +88,8 @@ const convertVerb = defineVerb({
   },
   examples: [
     {
-      command: "node-x logfiles convert /srv/dht/log-dht-1/data --to /var/lib/node-x/logfiles --layout segments",
+      command:
+        "node-x logfiles convert /srv/dht/log-dht-1/data --to /var/lib/node-x/logfiles --layout segments",
       shows: "Take the records of an original node over",
     },
     {
@@ -145,7 +157,11 @@ function differsFromSizeInfo({ sizeInfo, records, valueBytes, repairs }: CheckRe
   return sizeInfo.records !== records || sizeInfo.valueBytes !== valueBytes;
 }
 
-function printReports(reports: readonly CheckReport[], showsSizes: boolean, { stdout, environment }: Surroundings) {
+function printReports(
+  reports: readonly CheckReport[],
+  showsSizes: boolean,
+  { stdout, environment }: Surroundings,
+) {
   const colors = colorsFor(stdout, environment);
   for (const report of reports) {
     const { path, files, filesWithErrors, records, valueBytes, errors, repairs, sizeInfo } = report;
@@ -155,7 +171,9 @@ function printReports(reports: readonly CheckReport[], showsSizes: boolean, { st
     );
     if (showsSizes) stdout.write(`  records=${records} size=${valueBytes}\n`);
     if (sizeInfo !== undefined && differsFromSizeInfo(report))
-      stdout.write(`  ${colors.red("sizeinfo differs:")} records=${sizeInfo.records} size=${sizeInfo.valueBytes}\n`);
+      stdout.write(
+        `  ${colors.red("sizeinfo differs:")} records=${sizeInfo.records} size=${sizeInfo.valueBytes}\n`,
+      );
     for (const error of errors) stdout.write(`  ${colors.red("damaged:")} ${error}\n`);
     for (const repair of repairs) stdout.write(`  ${colors.yellow("repaired:")} ${repair}\n`);
   }

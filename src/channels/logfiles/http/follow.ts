@@ -102,7 +102,10 @@ export class Follower {
   }
 
   /** Sends what was taken first; false when there was nothing to send. */
-  async #sendNext(controller: ReadableStreamDefaultController<Uint8Array>, limit: LineLimit): Promise<boolean> {
+  async #sendNext(
+    controller: ReadableStreamDefaultController<Uint8Array>,
+    limit: LineLimit,
+  ): Promise<boolean> {
     this.#take();
     if (this.#behindBytes > BEHIND_BYTES_MAX) throw new Error("too far behind: what is written is not read");
     const next = this.#taken.shift();

@@ -16,7 +16,12 @@ import { NxError } from "../../../core/errors.ts";
 import type { Log } from "../../../core/logging/log.ts";
 import type { Clock } from "../../../core/seams/clock.ts";
 import type { TlsMaterial } from "../../../core/seams/net.ts";
-import { type HttpConnection, type HttpServer, keepOpen, serveHttp } from "../../../core/sockets/serve-http.ts";
+import {
+  type HttpConnection,
+  type HttpServer,
+  keepOpen,
+  serveHttp,
+} from "../../../core/sockets/serve-http.ts";
 import { isChannelName } from "../channel-name.ts";
 import type { Channel } from "../store/channels.ts";
 import type { LogStore } from "../store/log-store.ts";
@@ -41,7 +46,11 @@ type Asked = Context<Hosted>;
 
 const STOP_MS = 1000;
 const FOLLOWERS_MAX = 1000;
-const LINES = { "content-type": "application/x-ndjson", "cache-control": "no-store", "x-accel-buffering": "no" };
+const LINES = {
+  "content-type": "application/x-ndjson",
+  "cache-control": "no-store",
+  "x-accel-buffering": "no",
+};
 
 export class HttpSide {
   readonly #options: HttpSideOptions;
@@ -72,7 +81,9 @@ export class HttpSide {
       await next();
     });
     app.get("/channels", (context) => context.json(this.#options.store.channels().map(describe)));
-    app.get("/channels/:name", (context) => this.#withChannel(context, (channel) => context.json(describe(channel))));
+    app.get("/channels/:name", (context) =>
+      this.#withChannel(context, (channel) => context.json(describe(channel))),
+    );
     app.delete("/channels/:name", (context) => this.#withChannel(context, () => this.#remove(context)));
     app.post("/channels/:name/records", (context) => this.#ingest(context));
     app.get("/channels/:name/records", (context) =>

@@ -54,12 +54,15 @@ function parseLine(text: string, nowSeconds: bigint): Line {
   if (typeof fields !== "object" || fields === null) throw new IngestError(400, "not an object");
   const { time, value, base64, ...others } = fields;
   const [unknown] = Object.keys(others);
-  if (unknown !== undefined) throw new IngestError(400, `"${unknown}" is no field; fields are time, value, base64`);
+  if (unknown !== undefined)
+    throw new IngestError(400, `"${unknown}" is no field; fields are time, value, base64`);
   const key = time === undefined ? nowSeconds : parseTime(time);
   if (key === undefined) throw new IngestError(400, "time: wanted UNIX seconds or an RFC 3339 text");
-  const bytes = typeof value === "string" && base64 === undefined ? Buffer.from(value) : bytesOf(base64, value);
+  const bytes =
+    typeof value === "string" && base64 === undefined ? Buffer.from(value) : bytesOf(base64, value);
   if (bytes.byteLength === 0) throw new IngestError(400, "an empty value cannot be kept");
-  if (bytes.byteLength > VALUE_BYTES_MAX) throw new IngestError(400, `a value has at most ${VALUE_BYTES_MAX} bytes`);
+  if (bytes.byteLength > VALUE_BYTES_MAX)
+    throw new IngestError(400, `a value has at most ${VALUE_BYTES_MAX} bytes`);
   return { key, value: bytes };
 }
 

@@ -61,7 +61,9 @@ export interface Query {
 export function parseQuery(parameters: Record<string, string>): Query | string {
   const parsed = query.safeParse(parameters);
   if (!parsed.success)
-    return parsed.error.issues.map(({ path, message }) => `${path.join(".") || "query"}: ${message}`).join("; ");
+    return parsed.error.issues
+      .map(({ path, message }) => `${path.join(".") || "query"}: ${message}`)
+      .join("; ");
   const { from: low, to: high, contains, regex, ignoreCase, limit } = parsed.data;
   return { low, high, limit, filter: filterOf(contains, regex, ignoreCase === "true") };
 }

@@ -84,7 +84,9 @@ async function checkBucket(
   report.valueBytes += found.valueBytes;
   if (found.end === "whole") return;
   report.filesWithErrors += 1;
-  report.errors.push(`${path}, byte ${found.wholeBytes}: ${found.end}, ${found.fileBytes - found.wholeBytes} bytes`);
+  report.errors.push(
+    `${path}, byte ${found.wholeBytes}: ${found.end}, ${found.fileBytes - found.wholeBytes} bytes`,
+  );
   if (!isFixing) return;
   await repairBucket(disk, path, found);
   report.repairs.push(`${path}: kept ${found.records} records, the original is beside it as .broken`);
@@ -136,7 +138,9 @@ async function checkSegment({ disk }: CheckOptions, path: string, report: CheckR
     report.valueBytes += walked.valueBytes;
     if (walked.problems.length > 0) return walked.problems;
     const { isRebuilt } = await readSegmentInfo(disk, path);
-    return isRebuilt ? [new NxError("NX_DATA_CORRUPT", `${path}: the index is damaged, all blocks are whole`)] : [];
+    return isRebuilt
+      ? [new NxError("NX_DATA_CORRUPT", `${path}: the index is damaged, all blocks are whole`)]
+      : [];
   } catch (error) {
     if (!(error instanceof NxError)) throw error;
     return [error];

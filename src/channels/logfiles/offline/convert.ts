@@ -130,7 +130,9 @@ class BucketsTarget implements Target {
 export async function convert(options: ConvertOptions): Promise<Converted> {
   const { disk, random, from, to, layout, channelsDir } = options;
   if (await disk.exists(to))
-    throw new NxError("NX_FILE_EXISTS", `${to} exists already`, { hint: "name a directory that does not exist" });
+    throw new NxError("NX_FILE_EXISTS", `${to} exists already`, {
+      hint: "name a directory that does not exist",
+    });
   const place = await placeOf(disk, from);
   const source = await OfflineStore.open(disk, random, place);
   const unfinished = `${to}.unfinished`;
@@ -139,7 +141,10 @@ export async function convert(options: ConvertOptions): Promise<Converted> {
     for (const name of source.channels) {
       const directory = `${unfinished}/${channelsDir}/${name}`;
       await makeDurableDirectory(disk, directory);
-      const target = layout === "segments" ? new SegmentsTarget(options, directory) : new BucketsTarget(options, directory);
+      const target =
+        layout === "segments"
+          ? new SegmentsTarget(options, directory)
+          : new BucketsTarget(options, directory);
       const total = await copyChannel(options, source, name, target);
       if (layout === "classic") await writeSizeInfo(disk, `${directory}/${SIZEINFO}`, total);
       channels.push({ name, ...total });
@@ -153,7 +158,12 @@ export async function convert(options: ConvertOptions): Promise<Converted> {
   return { channels };
 }
 
-async function copyChannel({ onProgress }: ConvertOptions, source: OfflineStore, name: string, target: Target) {
+async function copyChannel(
+  { onProgress }: ConvertOptions,
+  source: OfflineStore,
+  name: string,
+  target: Target,
+) {
   const total = { records: 0, valueBytes: 0 };
   const page = new Page();
   const { scan, release } = source.scan(name, PAGE_BYTES);

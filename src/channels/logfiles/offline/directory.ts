@@ -29,7 +29,8 @@ export interface Place {
 }
 
 const isSlot = ({ name, kind }: DirectoryEntry) => kind === "directory" && parseSlot(name) !== undefined;
-const isSegment = ({ name }: DirectoryEntry) => parseSegmentName(name.replace(/\.broken(\.\d+)?$/, "")) !== undefined;
+const isSegment = ({ name }: DirectoryEntry) =>
+  parseSegmentName(name.replace(/\.broken(\.\d+)?$/, "")) !== undefined;
 
 async function entriesOf(disk: Disk, path: string): Promise<DirectoryEntry[] | undefined> {
   try {
@@ -46,7 +47,12 @@ function layoutOf(entries: readonly DirectoryEntry[]): ChannelPlace["layout"] | 
 
 /** Throws NX_DATA_DIR_UNUSABLE when the path is nothing of a logfiles node. */
 export async function placeOf(disk: Disk, path: string): Promise<Place> {
-  const place: Place = { channelsDirectory: undefined, channels: [], logDirectory: undefined, bucket: undefined };
+  const place: Place = {
+    channelsDirectory: undefined,
+    channels: [],
+    logDirectory: undefined,
+    bucket: undefined,
+  };
   const entries = await entriesOf(disk, path);
   if (entries === undefined) {
     const slot = parseSlot(basename(dirname(path)));
