@@ -289,6 +289,7 @@ bool nx_group_settle(nx_queue *queue, nx_group *group, nx_stream_id id) {
 static bool has_holes(const nx_queue *queue, nx_stream_id id) {
   const nx_stream *stream = queue->stream;
   if (stream->length == 0 || (stream->deleted_max.ms == 0 && stream->deleted_max.sequence == 0)) return false;
+  if (nx_id_compare(nx_stream_first_id(queue), stream->deleted_max) > 0) return false;
   return nx_id_compare(id, stream->deleted_max) <= 0;
 }
 
@@ -316,13 +317,14 @@ void nx_group_advance(nx_queue *queue, nx_group *group, nx_stream_id id) {
   group->last = id;
 }
 
-int64_t nx_group_lag(const nx_queue *queue, const nx_group *group) {
+bool nx_group_lag(const nx_queue *queue, const nx_group *group, int64_t *lag) {
   const nx_stream *stream = queue->stream;
-  if (stream->added == 0) return 0;
-  if (group->entries_read != NX_READ_UNKNOWN && !has_holes(queue, group->last))
-    return (int64_t)stream->added - group->entries_read;
-  int64_t read = count_up_to(queue, group->last);
-  return read == NX_READ_UNKNOWN ? NX_READ_UNKNOWN : (int64_t)stream->added - read;
+  *lag = 0;
+  if (stream->added == 0) return true;
+  int64_t read = group->entries_read;
+  if (read == NX_READ_UNKNOWN || has_holes(queue, group->last)) read = count_up_to(queue, group->last);
+  *lag = (int64_t)stream->added - read;
+  return read != NX_READ_UNKNOWN;
 }
 
 /* --- replay and export ---------------------------------------------------------------------------------- */

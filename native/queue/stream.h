@@ -95,8 +95,8 @@ nx_pending *nx_group_deliver(nx_queue *queue, nx_group *group, nx_consumer *cons
 bool nx_group_settle(nx_queue *queue, nx_group *group, nx_stream_id id);
 /* Entries up to this one were read by the group: XREADGROUP delivers it. */
 void nx_group_advance(nx_queue *queue, nx_group *group, nx_stream_id id);
-/* Entries that the group has not read, or NX_READ_UNKNOWN. */
-int64_t nx_group_lag(const nx_queue *queue, const nx_group *group);
+/* Entries that the group has not read; false when nobody knows. Below 0 after somebody set the counts so. */
+bool nx_group_lag(const nx_queue *queue, const nx_group *group, int64_t *lag);
 /* Records where the group is; after a run of nx_group_advance. */
 void nx_group_record(nx_queue *queue, const nx_group *group);
 

@@ -58,7 +58,9 @@ async function hostWorld(environment: Surroundings["environment"]) {
     import("../cluster/services/of-host.ts"),
     import("../core/own-command.ts"),
   ]);
-  return realHostWorld(ownCommand(), (directory, prefix) => servicesOfHost(directory, prefix, environment, runProgram));
+  return realHostWorld(ownCommand(), (directory, prefix) =>
+    servicesOfHost(directory, prefix, environment, runProgram),
+  );
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}

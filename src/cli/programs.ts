@@ -21,6 +21,8 @@ interface Program {
 const programs: Record<string, Program> = {
   dhtnode: { role: "dht", configFile: "etc/config.ini", summary: "Key/value node in memory" },
   logfilesnode: { role: "logfiles", configFile: "etc/config.ini", summary: "Log store by time" },
+  queuenode: { role: "queue", configFile: "etc/config.ini", summary: "Bounded queues in memory" },
+  dmqnode: { role: "queue", configFile: "etc/config.ini", summary: "Bounded queues in memory" },
   dlsnode: { role: "logfiles", configFile: "etc/config.ini", summary: "Log store by time" },
 };
 

@@ -2,6 +2,7 @@
  * The strict wrapper: every word on the line has exactly one meaning, or the call ends with 64 and a
  * suggestion.
  */
+import { roleNames } from "../../src/roles.ts";
 import { describe, expect, test } from "bun:test";
 import { resolveVerb, runVerb } from "../../src/cli/strict.ts";
 import { defineVerb } from "../../src/cli/verb.ts";
@@ -67,7 +68,7 @@ const refused: [claim: string, words: string[], error: string][] = [
   [
     "an unknown sample",
     ["init", "clster"],
-    'nothing is called "clster" (did you mean "cluster"?); wanted one of dht, hub, cluster',
+    `nothing is called "clster" (did you mean "cluster"?); wanted one of ${roleNames.join(", ")}, cluster`,
   ],
   ["health of nothing", ["health"], "give either --config or --socket"],
   ["health of two things", ["health", "--socket", "a", "-c", "b"], "give either --config or --socket"],

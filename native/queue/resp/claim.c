@@ -178,7 +178,6 @@ static void run_sweep(nx_resp *engine, nx_queue *queue, nx_group *group, const s
     }
     if (!nx_id_next(&id)) break;
   }
-  nx_consumer_see(queue, group, engine->argv[3], engine->now_ms);
   if (!engine->reply_too_large) nx_reply_array_close(engine, opened_at, claimed);
   nx_buffer claims = {0};
   nx_buffer_append(&claims, engine->replies.data + ids_at, engine->replies.length - ids_at);

@@ -30,6 +30,8 @@ bool nx_list_find(nx_resp *engine, nx_slice key, nx_queue **queue) {
   *queue = NULL;
   if (found == NULL) return true;
   if (found->kind != NX_QUEUE_LIST) {
+    /* Who waits for a list goes on waiting when something else takes its name. */
+    if (nx_is_again(engine)) return true;
     nx_reply_wrong_type(engine);
     return false;
   }

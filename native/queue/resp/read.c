@@ -107,7 +107,8 @@ static bool find_group(nx_resp *engine, const reading *read, nx_slice key, const
   if (*group != NULL) return true;
   /* A waiter is told that what it waited for is gone; a newcomer, that it was never there. */
   if (nx_is_again(engine)) {
-    nx_reply_error(engine, "NOGROUP the consumer group this client was blocked on no longer exists");
+    if (queue == NULL) nx_reply_error(engine, "UNBLOCKED the stream key no longer exists");
+    else nx_reply_error(engine, "NOGROUP the consumer group this client was blocked on no longer exists");
     return false;
   }
   nx_reply_error(engine, "NOGROUP No such key '%.*s' or consumer group '%.*s' in XREADGROUP with GROUP option",

@@ -99,7 +99,9 @@ static void describe_channels(nx_resp *engine) {
 static void observe(void *context, nx_queue *queue, nx_queue_change change) {
   nx_resp *engine = context;
   nx_watch_touch(engine, database, nx_queue_name(queue));
-  if (change == NX_QUEUE_GREW) nx_wait_signal(engine, nx_queue_name(queue));
+  /* Who waits for a stream that goes is told so. */
+  bool concerns_waiters = change == NX_QUEUE_GREW || (change == NX_QUEUE_GONE && queue->kind == NX_QUEUE_STREAM);
+  if (concerns_waiters) nx_wait_signal(engine, nx_queue_name(queue));
 }
 
 /* Nobody else can be served from a list that is empty again; a stream has something for everyone. */

@@ -8,9 +8,15 @@ static nx_queue *stream_of(nx_resp *engine) {
   return queue;
 }
 
-static void reply_count(nx_resp *engine, const nx_resp_connection *connection, int64_t value) {
-  if (value == NX_READ_UNKNOWN) nx_reply_null(engine, connection);
-  else nx_reply_integer(engine, value);
+static void reply_read_and_lag(nx_resp *engine, const nx_resp_connection *connection, const nx_queue *queue,
+                               const nx_group *group) {
+  int64_t lag;
+  nx_reply_word(engine, "entries-read");
+  if (group->entries_read == NX_READ_UNKNOWN) nx_reply_null(engine, connection);
+  else nx_reply_integer(engine, group->entries_read);
+  nx_reply_word(engine, "lag");
+  if (nx_group_lag(queue, group, &lag)) nx_reply_integer(engine, lag);
+  else nx_reply_null(engine, connection);
 }
 
 static int64_t idle_ms(const nx_resp *engine, int64_t since_ms) {
@@ -80,10 +86,7 @@ static void reply_group_full(nx_resp *engine, const nx_resp_connection *connecti
   nx_reply_bulk(engine, (nx_slice){group->name, group->name_length});
   nx_reply_word(engine, "last-delivered-id");
   nx_reply_id(engine, group->last);
-  nx_reply_word(engine, "entries-read");
-  reply_count(engine, connection, group->entries_read);
-  nx_reply_word(engine, "lag");
-  reply_count(engine, connection, nx_group_lag(queue, group));
+  reply_read_and_lag(engine, connection, queue, group);
   nx_reply_word(engine, "pel-count");
   nx_reply_integer(engine, (int64_t)group->pending.count);
   nx_reply_word(engine, "pending");
@@ -164,10 +167,7 @@ NX_QUEUE_COMMAND(xinfo_groups) {
     nx_reply_integer(engine, (int64_t)group->pending.count);
     nx_reply_word(engine, "last-delivered-id");
     nx_reply_id(engine, group->last);
-    nx_reply_word(engine, "entries-read");
-    reply_count(engine, connection, group->entries_read);
-    nx_reply_word(engine, "lag");
-    reply_count(engine, connection, nx_group_lag(queue, group));
+    reply_read_and_lag(engine, connection, queue, group);
   }
 }
 

@@ -14,12 +14,9 @@ import { DurableLog } from "../durable-log.ts";
 import type { PortState } from "../gated-port.ts";
 import type { Durability } from "../reply-gate.ts";
 import type { QueueConfig } from "./config.ts";
+import { QUEUE_EFFECTS_FORMAT, SNAPSHOT_SLICE_BYTES } from "./log-format.ts";
 import { loadQueues, saveQueues } from "./saved-queues.ts";
 
-/** Version of the effects that native/queue/effects.c writes. */
-export const QUEUE_EFFECTS_FORMAT = 101;
-/** One slice of a snapshot: bounds the time that requests wait for it. */
-const SNAPSHOT_SLICE_BYTES = 128 * 1024;
 const TICK_MS = 1000;
 
 export interface DurableQueuesOptions {
@@ -82,6 +79,11 @@ export class DurableQueues implements Durability, PortState {
       snapshotSliceBytes: SNAPSHOT_SLICE_BYTES,
       compaction: config.compaction,
     });
+    // The originals' files, once: the snapshot holds them whole or, after a crash before its end, they are read again.
+    if (this.#log.isNew) {
+      await loadQueues(this.#options, this.queues, false);
+      if (this.queues.channels().length > 0) await this.#log.compact();
+    }
     this.queues.setLogging(true);
   }
 

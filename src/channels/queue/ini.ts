@@ -1,7 +1,10 @@
 /** The INI file of `queuenode` and `dmqnode`: what each of its keys means for the queue role. */
-import type { IniDialect } from "../../core/config/ini/dialect.ts";
+import type { Converted, IniDialect } from "../../core/config/ini/dialect.ts";
 import { integer } from "../../core/config/ini/values.ts";
 import { logRules, serverRules, sharedDefaults } from "../ini-keys.ts";
+
+const sizeOfPrefix = (text: string): Converted =>
+  /^[A-Za-z0-9_-]+=[1-9]\d{1,11}$/.test(text) ? { value: text } : { wanted: "a number of bytes from 10 on" };
 
 export const queueDialect: IniDialect = {
   program: "queuenode",
@@ -11,6 +14,7 @@ export const queueDialect: IniDialect = {
     ...serverRules,
     { section: "Server", key: "size_limit", to: "channels.sizeBytesMax", convert: integer },
     { section: "Server", key: "channel_size_limit", to: "channels.ringBytes", convert: integer, required: "the bytes of one channel" },
+    { section: "ChannelSizeById", key: "*", to: "channels.ringBytesByPrefix", convert: sizeOfPrefix, gathers: true },
     { section: "Overflow", key: "write_index_ms", note: "a full channel refuses or drops, see channels.whenFull" },
     ...logRules,
   ],

@@ -16,7 +16,8 @@ import { writeFileAtomically } from "../../core/seams/durable-files.ts";
 import { crc32c } from "../../native/crc32c.ts";
 import { type Queues, StoreOutcome } from "../../native/queues.ts";
 import { replayFrame } from "../durable-log.ts";
-import { QUEUE_EFFECTS_FORMAT } from "./durable-queues.ts";
+import { QUEUE_EFFECTS_FORMAT } from "./log-format.ts";
+import { MalformedOverflow, readOverflowSet } from "./overflow-set.ts";
 
 export interface SavedOptions {
   world: World;
@@ -45,6 +46,7 @@ export async function loadQueues(options: SavedOptions, queues: Queues, removes:
     await loadFile(options, queues, channel, join(dataDir, name));
     loaded.push(name);
   }
+  await loadOverflow(options, queues);
   if (!removes || loaded.length === 0) return;
   for (const name of loaded) await world.disk.remove(join(dataDir, name));
   await world.disk.syncDirectory(dataDir);
@@ -57,12 +59,48 @@ async function loadFile(options: SavedOptions, queues: Queues, channel: string, 
     throw new NxError("NX_DATA_CORRUPT", `${path}: the lengths of its records do not add up`, {
       hint: "restore the file from a copy, or move it away to start without these records",
     });
-  if (outcome !== StoreOutcome.ok)
-    throw new NxError("NX_CONFIG_INVALID", `${path}: its records do not fit the channel's ring`, {
-      hint: "raise channels.ringBytes (or channels.sizeBytesMax), or move the file away",
-    });
+  if (outcome !== StoreOutcome.ok) throw doesNotFit(`${path}: its records`);
   progress(`  ${channel}: 100.00%`);
   log.info(`loaded channel ${channel}`, { path });
+}
+
+/** The originals' overflow, once: the files get other names, because the next save holds what was in them. */
+async function loadOverflow({ world, dataDir, log }: SavedOptions, queues: Queues): Promise<void> {
+  const [data, index] = ["overflow.dat", "ofchannels.csv"].map((name) => join(dataDir, name)) as [
+    string,
+    string,
+  ];
+  if (!(await world.disk.exists(data)) || !(await world.disk.exists(index))) return;
+  const text = Buffer.from(await readWhole(world.disk, index)).toString("latin1");
+  for (const { name, records } of overflowSet(data, await readWhole(world.disk, data), text)) {
+    const channel = name.replace("@", "\0");
+    if (channel !== name) queues.load(name, EMPTY_FILE);
+    for (const record of records)
+      if (queues.push(channel, record) !== StoreOutcome.ok) throw doesNotFit(`${data}: records of ${name}`);
+    log.info(`loaded the overflow of channel ${name}`, { records: records.length });
+  }
+  for (const path of [data, index]) await world.disk.rename(path, `${path}.imported`);
+  await world.disk.syncDirectory(dataDir);
+}
+
+/** A `.rq` file without records: loading it makes the subscriber's storage. */
+const EMPTY_FILE = new Uint8Array(12);
+
+function overflowSet(path: string, data: Uint8Array, index: string) {
+  try {
+    return readOverflowSet(data, index);
+  } catch (error) {
+    if (!(error instanceof MalformedOverflow)) throw error;
+    throw new NxError("NX_DATA_CORRUPT", `${path}: ${error.message}`, {
+      hint: "restore both files from a copy, or move them away to start without these records",
+    });
+  }
+}
+
+function doesNotFit(what: string): NxError {
+  return new NxError("NX_CONFIG_INVALID", `${what} do not fit the channel's ring`, {
+    hint: "raise channels.ringBytes (or channels.sizeBytesMax), or move the file away",
+  });
 }
 
 async function readWhole(disk: Disk, path: string): Promise<Uint8Array> {
@@ -105,23 +143,33 @@ async function loadOthers(options: SavedOptions, queues: Queues): Promise<void> 
 /** Saves everything. The lists are gone from memory afterwards: what is left goes into the snapshot. */
 export async function saveQueues(options: SavedOptions, queues: Queues): Promise<void> {
   const { world, dataDir, log, progress } = options;
-  const files = new Set((await world.disk.list(dataDir)).map(({ name }) => name));
-  const lists = queues.channels().filter(({ kind, name }) => kind === "list" && CHANNEL.test(name));
-  for (const { name, records, isStorage } of lists) {
-    if (!isStorage && name.includes("@")) continue;
+  const lists = queues
+    .channels()
+    .filter(
+      ({ kind, name, isStorage }) =>
+        kind === "list" && CHANNEL.test(name) && isStorage === name.includes("@"),
+    );
+  const written = new Set<string>();
+  for (const { name, records } of lists) {
+    if (records === 0) continue;
     const path = join(dataDir, `${name}${SUFFIX}`);
-    if (records > 0) {
-      await writeFileAtomically(world.disk, path, queues.save(name) as Uint8Array);
-      log.info(`saved channel ${name}`, { path, records });
-      progress(`  ${name}: 100.00%`);
-    } else if (files.has(`${name}${SUFFIX}`)) {
-      await world.disk.remove(path);
-    }
+    await writeFileAtomically(world.disk, path, queues.save(name) as Uint8Array);
+    written.add(`${name}${SUFFIX}`);
+    log.info(`saved channel ${name}`, { path, records });
+    progress(`  ${name}: 100.00%`);
   }
-  for (const { name, isStorage } of lists)
-    if (isStorage || !name.includes("@")) queues.remove(isStorage ? name.replace("@", "\0") : name);
-  await world.disk.syncDirectory(dataDir);
+  await removeOthers(world.disk, dataDir, written);
+  for (const { name, isStorage } of lists) queues.remove(isStorage ? name.replace("@", "\0") : name);
   await saveOthers(options, queues);
+}
+
+/** Files of channels that are empty or gone: every one was loaded at the start. */
+async function removeOthers(disk: Disk, dataDir: string, written: ReadonlySet<string>): Promise<void> {
+  for (const { name, kind } of await disk.list(dataDir)) {
+    const isOurs = kind === "file" && name.endsWith(SUFFIX) && CHANNEL.test(name.slice(0, -SUFFIX.length));
+    if (isOurs && !written.has(name)) await disk.remove(join(dataDir, name));
+  }
+  await disk.syncDirectory(dataDir);
 }
 
 async function saveOthers(options: SavedOptions, queues: Queues): Promise<void> {

@@ -2,10 +2,10 @@
  * The same command sequences against redis-server and against a queue node: the replies must be the same bytes.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { normalise } from "../wire/resp/normalise.ts";
 import { encode, RawClient } from "../wire/resp/raw.ts";
 import { type RedisServer, startRedis } from "../wire/resp/redis.ts";
 import { type Step, steps } from "../wire/resp/scripts.ts";
+import { normaliseQueue } from "./normalise.ts";
 import { queueScripts } from "./scripts.ts";
 import { startQueue, type TestServer } from "./server.ts";
 
@@ -18,19 +18,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await Promise.all([redis[Symbol.asyncDispose](), ours[Symbol.asyncDispose]()]);
 });
-
-/** The tree that Redis keeps a stream in has a shape; times of this moment differ by milliseconds. */
-export function normaliseQueue(words: string[], reply: Buffer): string {
-  const [name = "", sub = ""] = words.map((word) => word.toLowerCase());
-  const text = normalise(words, reply);
-  if (name === "xinfo" && sub === "stream")
-    return text.replace(/(radix-tree-(?:keys|nodes)\r\n):\d+/g, "$1:N").replace(/:\d{13}\r\n/g, ":T\r\n");
-  if (name === "xinfo" && sub === "consumers") return text.replace(/(idle\r\n):\d+/g, "$1:N");
-  // Idle time: of each line of an extended XPENDING.
-  if (name === "xpending" && words.length > 3)
-    return text.replace(/(\$\d+\r\n\w+\r\n):\d+\r\n:/g, "$1:N\r\n:");
-  return text;
-}
 
 async function play(port: number, script: Step[], protocol: 2 | 3): Promise<string[]> {
   const clients = new Map<number, RawClient>();

@@ -12,7 +12,14 @@ async function load(name: string, text: string, replica?: number, sets: string[]
   try {
     writeFileSync(join(directory, name), text);
     return await tryLoadConfig(
-      { file: name, role: "tss", environment: {}, sets, workingDirectory: directory, ...(replica !== undefined && { replica }) },
+      {
+        file: name,
+        role: "tss",
+        environment: {},
+        sets,
+        workingDirectory: directory,
+        ...(replica !== undefined && { replica }),
+      },
       schemaCatalog,
     );
   } finally {
@@ -26,12 +33,21 @@ test("a line is an instance: its address, its number, all the others", async () 
   const { config, problems } = await load("local.tss.config", three, 2);
   expect(problems).toEqual([]);
   expect(config?.instance).toBe("local.tss.2");
-  expect(config?.config).toMatchObject({ host: "::1", port: 3, replica: 2, replicas: ["a:1", "b:2", "[::1]:3"] });
+  expect(config?.config).toMatchObject({
+    host: "::1",
+    port: 3,
+    replica: 2,
+    replicas: ["a:1", "b:2", "[::1]:3"],
+  });
   expect(config?.dataDir).toEndWith("/local.tss.2");
 });
 
 test("the old dialect means the same", async () => {
-  const { config } = await load("local.tss.config", "f 1\r\nreplica a:1\r\nreplica b:2\r\nreplica c:3\r\n", 1);
+  const { config } = await load(
+    "local.tss.config",
+    "f 1\r\nreplica a:1\r\nreplica b:2\r\nreplica c:3\r\n",
+    1,
+  );
   expect(config?.config).toMatchObject({ host: "b", port: 2, replicas: ["a:1", "b:2", "c:3"] });
 });
 

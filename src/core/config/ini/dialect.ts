@@ -25,6 +25,8 @@ export interface SettingRule extends RuleName {
   convert(text: string, context: ConvertContext): Converted;
   /** Its value covers what an earlier rule asked for: nothing is lost, so nothing is told. */
   isWider?: true;
+  /** Every key of the section (`key` is `*`) adds one item to a list; `convert` gets `<key>=<value>`. */
+  gathers?: true;
   /** What a file without this key gets told; undefined when the key may be absent. */
   required?: string;
 }

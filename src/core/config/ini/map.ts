@@ -33,6 +33,10 @@ export function mapIni(
   reportOthers(ini, dialect, notices);
   const owners = new Map<string, { entry: IniEntry; value: unknown }>();
   for (const rule of dialect.rules.filter(isSetting)) {
+    if (rule.gathers === true) {
+      gather(ini, rule, context);
+      continue;
+    }
     const entry = ini.get(rule.section, rule.key);
     if (entry === undefined) {
       if (rule.required !== undefined) reportMissing(ini, rule);
@@ -64,6 +68,20 @@ export function mapIni(
   return notices.sort((one, other) => lineOf(one) - lineOf(other));
 }
 
+/** All entries of a section as one list. */
+function gather(ini: IniText, rule: SettingRule, context: ConvertContext): void {
+  const path = (targetsOf(rule)[0] ?? "").split(".");
+  const entries = ini.entries.filter(({ section, key }) => matches(rule, section, key));
+  const items = entries.flatMap((entry) => {
+    const converted = rule.convert(`${entry.key}=${entry.value}`, context);
+    if (converted === undefined) return [];
+    if ("value" in converted) return [converted.value];
+    ini.parsed.mistake(entry.valueOffset, path, converted.wanted, quoted(entry.value));
+    return [];
+  });
+  if (entries[0] !== undefined) set(ini, path, items, entries[0]);
+}
+
 /** Entries that set nothing: unknown, without meaning, or given twice. */
 function reportOthers(ini: IniText, dialect: IniDialect, notices: Notice[]): void {
   const { rules, program } = dialect;
@@ -91,7 +109,7 @@ function reportOthers(ini: IniText, dialect: IniDialect, notices: Notice[]): voi
       notices.push({ level: "warn", origin, text });
     } else if (!isSetting(rule)) {
       notices.push({ level: "info", origin, text: `${nameOf(entry)} has no effect: ${rule.note}` });
-    } else if (ini.get(entry.section, entry.key) !== entry) {
+    } else if (rule.gathers !== true && ini.get(entry.section, entry.key) !== entry) {
       notices.push({
         level: "warn",
         origin,
