@@ -1,10 +1,12 @@
 /** `bun run bench <family>`: the comparison of a family's roles with what people use today. */
 import { NxError } from "../../src/core/errors.ts";
+import { benchDeploy } from "./deploy.ts";
 import { benchDht } from "./dht.ts";
 import { benchLegacy } from "./legacy.ts";
 import { benchTcm } from "./tcm.ts";
 
 const families: Record<string, (argv: string[]) => Promise<number>> = {
+  deploy: benchDeploy,
   dht: benchDht,
   legacy: benchLegacy,
   tcm: benchTcm,
