@@ -3,12 +3,14 @@ import { NxError } from "../../src/core/errors.ts";
 import { benchDeploy } from "./deploy.ts";
 import { benchDht } from "./dht.ts";
 import { benchLegacy } from "./legacy.ts";
+import { benchStatus } from "./status.ts";
 import { benchTcm } from "./tcm.ts";
 
 const families: Record<string, (argv: string[]) => Promise<number>> = {
   deploy: benchDeploy,
   dht: benchDht,
   legacy: benchLegacy,
+  status: benchStatus,
   tcm: benchTcm,
 };
 

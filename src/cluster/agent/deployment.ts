@@ -44,6 +44,7 @@ export class Deployment {
   readonly audit: AuditLog;
   readonly services: HostServices;
   readonly world: HostWorld;
+  #installing: Promise<void> = Promise.resolve();
 
   private constructor(world: HostWorld, workingDirectory: string, prefix: string, services: HostServices) {
     const { disk, clock, run, ownExecutable } = world;
@@ -140,7 +141,14 @@ export class Deployment {
     return previous;
   }
 
-  async #install(): Promise<void> {
+  /** One after the other: what is installed last must be what the links say then, however many swap at the same time. */
+  #install(): Promise<void> {
+    const done = this.#installing.then(() => this.#installAll());
+    this.#installing = done.catch(() => undefined);
+    return done;
+  }
+
+  async #installAll(): Promise<void> {
     const specs: ServiceSpec[] = [];
     for (const name of await this.store.instances()) {
       const spec = await this.specOf(name);
