@@ -324,7 +324,8 @@ async function buildExecutable(outdir: string): Promise<string> {
 // The base name is embedded in the executable: it must not vary between builds.
 const executableName = "node-x";
 
-async function bundle(outdir: string): Promise<void> {
+/** Bundles into `outdir`/node-x. Tests add plugins, to build an executable with roles of their own. */
+export async function bundle(outdir: string, morePlugins: BunPlugin[] = []): Promise<void> {
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
   mkdirSync(outdir, { recursive: true });
   const threads = [...new Bun.Glob("src/**/*.thread.ts").scanSync({ cwd: root })].sort();
@@ -336,7 +337,7 @@ async function bundle(outdir: string): Promise<void> {
     bytecode: true,
     minify: true,
     sourcemap: "linked",
-    plugins: [zstdPlugin],
+    plugins: [zstdPlugin, ...morePlugins],
     define: {
       NODE_X_VERSION: JSON.stringify(version),
       NODE_X_COMMIT: JSON.stringify(await commit()),

@@ -25,6 +25,21 @@ export const runVerb = defineVerb({
       description:
         "Which replica of its group the instance is, from 0: the line of a group's file of addresses",
     },
+    base: {
+      type: "string",
+      alias: "b",
+      valueHint: "PREFIX",
+      description: "For a frontend's text file: the prefix of the groups' files, with its path",
+    },
+    shards: {
+      type: "string",
+      alias: "N",
+      valueHint: "N",
+      description: "For a frontend's text file: how many shards there are",
+    },
+    batch: { type: "string", alias: "B", valueHint: "N", description: "Sets the key batch" },
+    numkeys: { type: "string", alias: "k", valueHint: "N", description: "Sets the key preloadKeys" },
+    keys: { type: "string", alias: "f", valueHint: "FILE", description: "Sets the key preloadFile" },
     set: {
       type: "string",
       valueHint: "KEY=VALUE",
@@ -49,8 +64,10 @@ export const runVerb = defineVerb({
   ],
   async run(call) {
     const { args, environment, workingDirectory } = call;
-    const sets = call.all("set");
-    const replica = replicaOf(args.replica);
+    const sets = [...call.all("set"), ...originalSets(args)];
+    const replica = numberOf(args.replica, "--replica");
+    const shardCount = numberOf(args.shards, "--shards");
+    const { base } = args;
     return runConfigured({
       file: args.config,
       role: args.role,
@@ -58,14 +75,21 @@ export const runVerb = defineVerb({
       sets,
       workingDirectory,
       ...(replica !== undefined && { replica }),
+      groups: { ...(base !== undefined && { base }), ...(shardCount !== undefined && { shardCount }) },
     });
   },
 });
 
-function replicaOf(text: string | undefined): number | undefined {
+/** Keys that Diamond's servers have as flags. */
+function originalSets(args: { batch?: string; numkeys?: string; keys?: string }): string[] {
+  const pairs = { batch: args.batch, preloadKeys: args.numkeys, preloadFile: args.keys };
+  return Object.entries(pairs).flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${value}`]));
+}
+
+function numberOf(text: string | undefined, option: string): number | undefined {
   if (text === undefined) return undefined;
-  if (/^\d{1,3}$/.test(text)) return Number(text);
-  throw new NxError("NX_USAGE", `--replica wants a number from 0, not ${JSON.stringify(text)}`);
+  if (/^\d{1,5}$/.test(text)) return Number(text);
+  throw new NxError("NX_USAGE", `${option} wants a number from 0, not ${JSON.stringify(text)}`);
 }
 
 /** Runs the role of these sources until it has stopped; resolves with the exit code. */

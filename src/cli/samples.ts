@@ -91,10 +91,20 @@ function shortText(role: string, values: SampleValues): string {
   return `${body}\n`;
 }
 
+/** The schema of `prefix.cluster.json`. */
+async function clusterSchemaText(): Promise<string> {
+  const [{ clusterFileSchema }, { plainJsonSchema }] = await Promise.all([
+    import("../cluster/topology/cluster-file.ts"),
+    import("../core/config/json-schema.ts"),
+  ]);
+  return `${JSON.stringify(plainJsonSchema("node-x cluster file", clusterFileSchema), null, 2)}\n`;
+}
+
 /** Every file under configs/, for the generator and its freshness test. */
 export async function allSamples(): Promise<Files> {
   const files: Files = new Map();
   for (const role of roleNames) for (const [path, text] of await roleSample(role)) files.set(path, text);
   for (const [path, text] of await clusterSample("local")) files.set(path, text);
+  files.set("schema/cluster.json", await clusterSchemaText());
   return files;
 }

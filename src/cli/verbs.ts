@@ -22,6 +22,7 @@ export const verbs: VerbTable = {
   restart: async () => (await import("./cluster/stop.ts")).restartVerb,
   upgrade: async () => (await import("./cluster/deploy.ts")).upgradeVerb,
   rollback: async () => (await import("./cluster/rollback.ts")).rollbackVerb,
+  move: async () => (await import("./cluster/move.ts")).moveVerb,
   status: async () => (await import("./cluster/status.ts")).statusVerb,
   logs: async () => (await import("./cluster/logs.ts")).logsVerb,
   exec: async () => (await import("./cluster/exec.ts")).execVerb,

@@ -1,14 +1,18 @@
 /** `bun run bench <family>`: the comparison of a family's roles with what people use today. */
 import { NxError } from "../../src/core/errors.ts";
+import { benchDeploy } from "./deploy.ts";
 import { benchDht } from "./dht.ts";
 import { benchLegacy } from "./legacy.ts";
 import { benchLogfiles } from "./logfiles.ts";
+import { benchStatus } from "./status.ts";
 import { benchTcm } from "./tcm.ts";
 
 const families: Record<string, (argv: string[]) => Promise<number>> = {
+  deploy: benchDeploy,
   dht: benchDht,
   legacy: benchLegacy,
   logfiles: benchLogfiles,
+  status: benchStatus,
   tcm: benchTcm,
 };
 

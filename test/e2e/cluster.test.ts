@@ -78,6 +78,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await nodeX(["kill", "c/p"]);
   await nodeX(["kill", "c/q"]);
+  await nodeX(["kill", "c/m"]);
   rmSync(top, { recursive: true, force: true });
 });
 
@@ -270,6 +271,60 @@ describe("kill", () => {
       }
       await Bun.sleep(50);
     }
+  });
+});
+
+describe("move", () => {
+  const hosts = {
+    "127.0.0.2": { workingDirectory: join(top, "two") },
+    three: { address: { private: "127.0.0.3" }, workingDirectory: join(top, "three") },
+  };
+  const ask = async (host: string, ...words: string[]) => {
+    const directory = host === "127.0.0.2" ? "two" : "three";
+    const ports = JSON.parse(readFileSync(join(top, directory, "m.dht0/ports.json"), "utf8")) as {
+      respPort: number;
+    };
+    const client = new RedisClient(`redis://${host}:${ports.respPort}`);
+    const answer: unknown = await client.send(words[0] as string, words.slice(1));
+    client.close();
+    return answer;
+  };
+
+  test("takes an instance to another host with its data; comments in the files stay", async () => {
+    write("m.cluster.json", { ...quick, hosts });
+    writeFileSync(
+      join(files, "m.dht0.json"),
+      '{\n  // where it listens\n  "host": "127.0.0.2",\n  "port": 0,\n  "respPort": 0\n}\n',
+    );
+    expect((await nodeX(["start", "c/m"])).code).toBe(0);
+    await ask("127.0.0.2", "SET", "kept", "yes");
+    const { code, stdout, stderr } = await nodeX(["move", "c/m", "dht0", "--to", "three", "-y"]);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toContain("m.dht0 is on three");
+    expect(await ask("127.0.0.3", "GET", "kept")).toBe("yes");
+    expect(readFileSync(join(files, "m.dht0.json"), "utf8")).toContain(
+      '  // where it listens\n  "host": "127.0.0.3",',
+    );
+    expect(processesOf(deploymentPaths(join(top, "two"), "m").root)).toEqual([]);
+    expect((await nodeX(["deploy", "c/m", "--plan"])).stdout).toBe("m: nothing to do\n");
+  });
+
+  test("that fails leaves the instance where it was, running, and the files as they were", async () => {
+    const before = readFileSync(join(files, "m.dht0.json"), "utf8");
+    // The old copy of the data is still there: it is not overwritten.
+    const { code, stderr } = await nodeX(["move", "c/m", "dht0", "--to", "127.0.0.2", "-y"]);
+    expect([code, stderr]).toEqual([73, expect.stringContaining("exists and is not empty")]);
+    expect(readFileSync(join(files, "m.dht0.json"), "utf8")).toBe(before);
+    for (
+      let row = (await rows("c/m")).get("m.dht0");
+      row?.isReady !== true;
+      row = (await rows("c/m")).get("m.dht0")
+    )
+      await Bun.sleep(50);
+    expect(await ask("127.0.0.3", "GET", "kept")).toBe("yes");
+    expect((await nodeX(["move", "c/m", "dht0", "--to", "tree", "-y"])).stderr).toContain(
+      "m.cluster.json has no such host",
+    );
   });
 });
 

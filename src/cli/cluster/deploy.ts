@@ -104,7 +104,7 @@ export const upgradeVerb = defineVerb({
 
 type DeployCall = Call<typeof deployArgs>;
 
-async function bring(
+export async function bring(
   verb: "deploy" | "start" | "upgrade",
   intent: Intent,
   call: DeployCall,

@@ -38,8 +38,9 @@ export class RolloutView {
         else if (event.step.kind === "gate") this.#host(event.step, this.#colors.green("healthy"));
         return;
       case "progress":
-        // Elsewhere than on a terminal, every word of progress would be a line.
-        if (this.#output.isTty) this.#host(event.step, `${WORDS[event.step.kind]}: ${event.text}`);
+        // Elsewhere than on a terminal, every word of progress would be a line: only how much was sent is worth one.
+        if (this.#output.isTty || event.text.endsWith(" sent"))
+          this.#host(event.step, `${WORDS[event.step.kind]}: ${event.text}`);
         return;
       case "failed":
         this.#say(

@@ -13,7 +13,7 @@ import { AuditLog } from "../audit/chain.ts";
 import { HostLock } from "../lock/host-lock.ts";
 import { removeTree } from "../release/files.ts";
 import type { RunProgram } from "../release/incoming.ts";
-import { ReleaseStore } from "../release/store.ts";
+import { ReleaseStore, type KnownRelease } from "../release/store.ts";
 import { Guards } from "../rollout/guards.ts";
 import type { HostServices, ServiceSpec, ServiceStatus } from "../services/services.ts";
 import { deploymentPaths, type DeploymentPaths } from "../topology/layout.ts";
@@ -44,6 +44,7 @@ export class Deployment {
   readonly audit: AuditLog;
   readonly services: HostServices;
   readonly world: HostWorld;
+  #installing: Promise<void> = Promise.resolve();
 
   private constructor(world: HostWorld, workingDirectory: string, prefix: string, services: HostServices) {
     const { disk, clock, run, ownExecutable } = world;
@@ -93,7 +94,9 @@ export class Deployment {
     const known = await this.store.instances();
     const services = new Map((await this.services.status()).map((status) => [status.instance, status]));
     const wanted = names === undefined ? known : known.filter((name) => names.includes(name));
-    return Promise.all(wanted.map((name) => this.#state(name, services.get(name) ?? absent(name))));
+    // Read once: each instance looks into all of them.
+    const { releases } = await this.store.list();
+    return Promise.all(wanted.map((name) => this.#state(name, services.get(name) ?? absent(name), releases)));
   }
 
   async state(name: string): Promise<InstanceState> {
@@ -102,8 +105,12 @@ export class Deployment {
     throw new NxError("NX_NOT_RUNNING", `${name} is not deployed on this host`);
   }
 
-  async #state(name: string, service: ServiceStatus): Promise<InstanceState> {
-    const spec = await this.specOf(name);
+  async #state(
+    name: string,
+    service: ServiceStatus,
+    releases: readonly KnownRelease[],
+  ): Promise<InstanceState> {
+    const spec = await this.specOf(name, releases);
     const health =
       spec === undefined
         ? { isAlive: false, isReady: false, reasons: ["no release describes it"] }
@@ -122,9 +129,9 @@ export class Deployment {
   }
 
   /** As its release describes it; a release that somebody made by hand leaves that to the newest of ours. */
-  async specOf(instance: string): Promise<ServiceSpec | undefined> {
+  async specOf(instance: string, known?: readonly KnownRelease[]): Promise<ServiceSpec | undefined> {
     const active = await this.store.active(instance);
-    const { releases } = await this.store.list();
+    const releases = known ?? (await this.store.list()).releases;
     const ordered = releases.toSorted((a, b) => Number(b.id === active) - Number(a.id === active));
     for (const { services } of ordered) {
       const spec = services.find((candidate) => candidate.instance === instance);
@@ -140,10 +147,18 @@ export class Deployment {
     return previous;
   }
 
-  async #install(): Promise<void> {
+  /** One after the other: what is installed last must be what the links say then, however many swap at the same time. */
+  #install(): Promise<void> {
+    const done = this.#installing.then(() => this.#installAll());
+    this.#installing = done.catch(() => undefined);
+    return done;
+  }
+
+  async #installAll(): Promise<void> {
     const specs: ServiceSpec[] = [];
+    const { releases } = await this.store.list();
     for (const name of await this.store.instances()) {
-      const spec = await this.specOf(name);
+      const spec = await this.specOf(name, releases);
       if (spec !== undefined) specs.push(spec);
     }
     await this.services.install(specs);

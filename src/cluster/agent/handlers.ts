@@ -8,6 +8,7 @@ import { NxError } from "../../core/errors.ts";
 import { buildInfo } from "../../core/build-info.ts";
 import { Deployment, type HostWorld } from "./deployment.ts";
 import { gate } from "./health.ts";
+import { IncomingData } from "./incoming-data.ts";
 import { AGENT_PROTOCOL, type AuditAction, type Method, type Params } from "./messages.ts";
 import type { Handler, Handlers, Question } from "./server.ts";
 import { follow } from "./follow.ts";
@@ -186,6 +187,10 @@ export function createHandlers({ world, exec, pid }: AgentOptions): Handlers {
         ),
       );
     },
+    "put-data": fenced(async ({ paths }, { params, block }) => {
+      await new IncomingData(world.disk, world.run, paths.root).put(params, block);
+      return {};
+    }),
     destroy: fenced(async (deployment, { params }) => {
       // The log goes with the deployment; the operator's own keeps the trace.
       return { removed: await deployment.destroy(params.withData) };

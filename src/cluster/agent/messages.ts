@@ -286,6 +286,16 @@ export const methods = {
     result: z.object({ code: z.number().int().optional(), signal: z.string().optional() }),
     event: z.object({ stream: z.enum(["stdout", "stderr"]), base64: z.string() }),
   },
+  /** A piece of the tar archive of a data directory that moves here, in order; the last one brings the SHA-256 of all. */
+  "put-data": {
+    params: fenced.extend({
+      instance: plainName,
+      dataDir: absolutePath,
+      offset: count,
+      sha256: sha256Hex.optional(),
+    }),
+    result: nothing,
+  },
   /** Stops everything and removes the deployment; `withData` also the data directories of its instances. */
   destroy: {
     params: operation.extend({ withData: z.boolean() }),

@@ -3,7 +3,7 @@
  *
  * Invariant: a line that was changed, removed, inserted or moved breaks the chain at that place. That the end was cut off
  * shows only outside: both ends write down each other's head (`witnesses`), so `verifyChain` is given the hashes that others
- * have seen. A crash leaves at most half a last line, which was promised to nobody and is cut off by the next append.
+ * have seen. A crash leaves at most a part of a last line, which was promised to nobody and is cut off by the next append.
  */
 import { createHash } from "node:crypto";
 import { dirname } from "node:path";
@@ -93,33 +93,55 @@ export class AuditLog {
     }
   }
 
-  /** The head, and where the last whole line ends. */
+  /** The head, and where the last entry ends. */
   async #end(file: DiskFile): Promise<{ head: Head; endsAt: number }> {
     const size = await file.size();
     for (let tail = Math.min(size, TAIL_BYTES); ; tail = Math.min(size, 2 * tail)) {
       const bytes = new Uint8Array(tail);
       await file.read(bytes, size - tail);
-      const end = bytes.lastIndexOf(NEWLINE) + 1;
-      const start = end < 2 ? 0 : bytes.lastIndexOf(NEWLINE, end - 2) + 1;
-      if (start === 0 && tail < size) continue;
-      const endsAt = size - tail + end;
-      if (end === 0) return { head: emptyHead, endsAt };
-      const line = new TextDecoder().decode(bytes.subarray(start, end));
-      const { sequence, hash } = parseLine(line, this.path, undefined);
-      return { head: { sequence: sequence + 1, hash }, endsAt };
+      // The first line may have begun before.
+      const start = tail < size ? bytes.indexOf(NEWLINE) + 1 : 0;
+      const { lines, endsAt } = linesOf(bytes.subarray(start));
+      const last = lines.at(-1);
+      if (last === undefined && tail < size) continue;
+      const end = size - tail + start + endsAt;
+      if (last === undefined) return { head: emptyHead, endsAt: end };
+      const { sequence, hash } = parseLine(last, this.path, undefined);
+      return { head: { sequence: sequence + 1, hash }, endsAt: end };
     }
   }
 
-  /** Every whole entry, and how many bytes of an unfinished one follow. Throws NX_AUDIT_BROKEN for what is no entry. */
+  /** Every entry, and how many bytes of an unfinished one follow. Throws NX_AUDIT_BROKEN for what is no entry. */
   async read(): Promise<{ entries: AuditEntry[]; tornBytes: number }> {
     if (!(await this.#disk.exists(this.path))) return { entries: [], tornBytes: 0 };
     const bytes = await readWhole(this.#disk, this.path, LOG_BYTES_MAX);
-    const end = bytes.lastIndexOf(NEWLINE) + 1;
-    const lines = new TextDecoder().decode(bytes.subarray(0, end)).split("\n").slice(0, -1);
+    const { lines, endsAt } = linesOf(bytes);
     return {
       entries: lines.map((line, index) => parseLine(line, this.path, index)),
-      tornBytes: bytes.byteLength - end,
+      tornBytes: bytes.byteLength - endsAt,
     };
+  }
+}
+
+/**
+ * Lines, and where the last one ends. One at the end that is not JSON is what power loss left of an append: its parts may have
+ * reached the disk in any order, the line end before the rest.
+ */
+function linesOf(bytes: Uint8Array): { lines: string[]; endsAt: number } {
+  const end = bytes.lastIndexOf(NEWLINE) + 1;
+  const lines = new TextDecoder().decode(bytes.subarray(0, end)).split("\n").slice(0, -1);
+  const last = lines.at(-1);
+  if (last === undefined || isJson(last)) return { lines, endsAt: end };
+  const before = end < 2 ? 0 : bytes.lastIndexOf(NEWLINE, end - 2) + 1;
+  return { lines: lines.slice(0, -1), endsAt: before };
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 

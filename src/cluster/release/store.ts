@@ -6,7 +6,7 @@
  * the old release or the new one. Releases that a link points to are never removed.
  */
 import { createHash } from "node:crypto";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import type { LinkingDisk } from "../../core/seams/disk.ts";
 import { makeDurableDirectory, writeFileAtomically } from "../../core/seams/durable-files.ts";
@@ -51,10 +51,13 @@ export class ReleaseStore {
     });
   }
 
-  /** `releases`, or the `versions` that a deployment made by other means has instead. */
+  /**
+   * `releases`; or the `versions` with dated directories that a host has which was deployed by other means, such as
+   * /srv/dht/mem-dht-00/versions: then ours stand beside them.
+   */
   async directory(): Promise<string> {
-    const { disk, paths } = this.#options;
-    const versions = join(paths.root, "versions");
+    const { disk, paths, workingDirectory } = this.#options;
+    const versions = join(workingDirectory, "versions");
     return !(await disk.exists(paths.releases)) && (await disk.exists(versions)) ? versions : paths.releases;
   }
 
@@ -195,7 +198,7 @@ export class ReleaseStore {
   async linkCurrent(id: string): Promise<void> {
     await this.#assertEligible(id);
     const { disk, paths } = this.#options;
-    await replaceLink(disk, join(basename(await this.directory()), id), paths.current);
+    await replaceLink(disk, relative(paths.root, join(await this.directory(), id)), paths.current);
   }
 
   active(instance: string): Promise<string | undefined> {
@@ -215,7 +218,7 @@ export class ReleaseStore {
     const before = await this.active(instance);
     await makeDurableDirectory(disk, paths.active);
     await disk.setMode(paths.active, 0o755);
-    const target = join("..", basename(await this.directory()), id);
+    const target = relative(paths.active, join(await this.directory(), id));
     await replaceLink(disk, target, join(paths.active, instance));
     return before;
   }

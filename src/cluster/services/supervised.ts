@@ -13,6 +13,7 @@ import { sleep, type Clock } from "../../core/seams/clock.ts";
 import type { LinkingDisk } from "../../core/seams/disk.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import type { DeploymentPaths } from "../topology/layout.ts";
+import { lockSoon } from "../lock/host-lock.ts";
 import { socketOf } from "./daemon.ts";
 import { processesOf } from "./marks.ts";
 import { unlinkOutput } from "./output-link.ts";
@@ -40,15 +41,42 @@ const TAIL_BYTES_MAX = 1024 * 1024;
 export class SupervisedServices implements HostServices {
   readonly kind = "supervisor";
   readonly #options: SupervisedOptions;
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(options: SupervisedOptions) {
     this.#options = options;
   }
 
   async install(specs: readonly ServiceSpec[]): Promise<void> {
-    if (await this.#isRunning()) return await this.#post("/install", specs);
+    await this.#alone(() => this.#install(specs));
+  }
+
+  /** One change after the other, of whatever process: whether there is a supervisor must not change in between. */
+  #alone(work: () => Promise<void>): Promise<void> {
+    const done = this.#turn.then(async () => {
+      const { disk, paths, clock } = this.#options;
+      await makeDurableDirectory(disk, paths.run);
+      const lock = await lockSoon(disk, clock, join(paths.run, "change.lock"));
+      try {
+        await work();
+      } finally {
+        await lock.release();
+      }
+    });
+    this.#turn = done.catch(() => undefined);
+    return done;
+  }
+
+  async #install(specs: readonly ServiceSpec[]): Promise<void> {
+    if (await this.#isRunning()) {
+      try {
+        return await this.#post("/install", specs);
+      } catch (error) {
+        // It had nothing to do and went just then.
+        if ((error as NxError).code !== "NX_NOT_RUNNING") throw error;
+      }
+    }
     const { disk, paths } = this.#options;
-    await makeDurableDirectory(disk, paths.run);
     const before = await readProgramList(disk, paths).catch(() => []);
     const known = new Map(before.map(({ spec, isWanted }) => [spec.instance, isWanted]));
     const names = new Set(specs.map(({ instance }) => instance));
@@ -61,8 +89,10 @@ export class SupervisedServices implements HostServices {
   }
 
   async start(instance: string): Promise<void> {
-    await this.#ensureSupervisor();
-    await this.#post("/start", { instance });
+    await this.#alone(async () => {
+      await this.#ensureSupervisor();
+      await this.#post("/start", { instance });
+    });
   }
 
   async stop(instance: string): Promise<void> {

@@ -4,14 +4,18 @@
 import type { MemberName } from "./names.ts";
 import type { Instance } from "./types.ts";
 
-/** The original's words, which the roles take: `-c FILE -i REPLICA`, for a frontend `-b PREFIX -N SHARDS`. */
+/**
+ * The original's words, which `run` takes: `-c FILE -i REPLICA`, for a frontend `-b PREFIX -N SHARDS`. The instance is named,
+ * because `p10.config` alone does not say whose it is (names.ts).
+ */
 export function groupWords(
   { role, name }: MemberName,
+  instance: string,
   replica: number | undefined,
   prefix: string,
   all: readonly MemberName[],
 ): string[] {
-  const words = [role, "-c", `{configs}/${name}`];
+  const words = [role, "-c", `{configs}/${name}`, "--set", `instance=${instance}`];
   if (replica !== undefined) words.push("-i", String(replica));
   if (role === "frontend")
     words.push("-b", `{configs}/${prefix}`, "-N", String(all.filter((file) => file.role === "shard").length));

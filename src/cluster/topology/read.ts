@@ -205,7 +205,13 @@ class Reading {
       replica: isGroup ? replica : undefined,
       group: isGroup ? { size: group.members.length, quorum: group.quorum } : undefined,
       files: files.map(({ name }) => this.#fileOf(name)),
-      words: groupWords(member, isGroup ? replica : undefined, this.#prefix, all),
+      words: groupWords(
+        member,
+        `${this.#prefix}.${shortName}`,
+        isGroup ? replica : undefined,
+        this.#prefix,
+        all,
+      ),
       dataDir: `${this.#prefix}.${shortName}`,
       ports,
     });

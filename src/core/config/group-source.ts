@@ -60,7 +60,7 @@ function claimOf(file: string, role: string | undefined, replica: number): IniSo
   return role === undefined ? undefined : { role, instance: `${name}.${replica}` };
 }
 
-function addressText({ host, port }: GroupMember): string {
+export function addressText({ host, port }: GroupMember): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 

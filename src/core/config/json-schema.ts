@@ -12,21 +12,36 @@ const ownNotes = ["isReloadable", "fileKind", "peerOf", "wanted", "absent", "exa
 
 type JsonSchema = z.core.JSONSchema.JSONSchema;
 
-/** Draft 2020-12. */
-export function jsonSchemaOf(role: string, schema: z.ZodObject): JsonSchema {
-  const generated = z.toJSONSchema(schema, {
+const schemaKey = {
+  type: "string",
+  description: "Where editors find this schema. Not read otherwise.",
+} as const;
+
+function generate(schema: z.ZodObject): JsonSchema {
+  return z.toJSONSchema(schema, {
     io: "input",
     override: ({ jsonSchema }) => {
       for (const note of ownNotes) delete jsonSchema[note];
     },
   });
+}
+
+/** Of a file that is no role's. */
+export function plainJsonSchema(title: string, schema: z.ZodObject): JsonSchema {
+  const generated = generate(schema);
+  return { title, ...generated, properties: { $schema: schemaKey, ...generated.properties } };
+}
+
+/** Draft 2020-12. */
+export function jsonSchemaOf(role: string, schema: z.ZodObject): JsonSchema {
+  const generated = generate(schema);
   const required = (generated.required ?? []).filter((name) => !filledByLoader.includes(name));
   return {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     title: `node-x configuration of role ${role}`,
     ...generated,
     properties: {
-      $schema: { type: "string", description: "Where editors find this schema. Not read otherwise." },
+      $schema: schemaKey,
       ...generated.properties,
       role: { const: role, description: "The role. Taken from the file's name when absent." },
     },

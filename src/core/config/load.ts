@@ -15,6 +15,7 @@ import { resolve } from "node:path";
 import type { z } from "zod";
 import { errnoOf, NxError } from "../errors.ts";
 import { fileProblems } from "./files.ts";
+import { isFrontendFile, readFrontend } from "./frontend-source.ts";
 import { isGroupFile, readGroup } from "./group-source.ts";
 import type { IniDialect } from "./ini/dialect.ts";
 import { readIni, type IniSource } from "./ini/source.ts";
@@ -52,6 +53,8 @@ export interface ConfigSources {
   workingDirectory: string;
   /** Which line of a group's file of addresses this instance is, from 0. */
   replica?: number;
+  /** Of a frontend: the prefix of the groups' files (its own when missing), and how many shards there are (all). */
+  groups?: { base?: string; shardCount?: number };
   /** Absolute paths in the configuration are those of another host: the files they name are not looked at. */
   isForOtherHost?: boolean;
 }
@@ -170,6 +173,10 @@ async function readSource(
   const [first] = files;
   if (first !== undefined && isIni(first.file, first.bytes))
     return { ...(await readIni(files, sources, catalog)), isIni: true };
+  if (first !== undefined && isFrontendFile(first.file)) {
+    const read = (file: string) => readConfigFile(resolve(sources.workingDirectory, file));
+    return { ...readFrontend(first.file, first.bytes, sources.groups ?? {}, read), isIni: false };
+  }
   if (first !== undefined && isGroupFile(first.file))
     return { ...readGroup(first.file, first.bytes, sources.role, sources.replica), isIni: false };
   const parsed = parseBytes(sources.file, first?.bytes ?? new Uint8Array(0));

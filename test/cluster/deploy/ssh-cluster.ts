@@ -31,6 +31,9 @@ export interface SshClusterOptions {
   /** Put before each host's sshd. */
   wrappers?: readonly (readonly string[])[];
   instancesPerHost?: number;
+  unavailableMax?: string;
+  /** Hosts of loopback addresses without ssh. */
+  isLocal?: boolean;
   /** A directory on the hosts; one of the cluster's own when missing. */
   workingDirectories?: readonly string[];
 }
@@ -42,6 +45,9 @@ export class SshCluster implements Disposable {
   readonly workingDirectories: string[];
   readonly prefix = join(this.directory, "files/c");
   readonly #options: SshClusterOptions;
+  /** Put before the operator's command lines, and so before everything that hosts without ssh run. */
+  wrapper: readonly string[] = [];
+  #addresses: string[] = [];
   /** By instance, what is added to its configuration. */
   readonly settings: Record<string, Record<string, unknown>> = {};
 
@@ -55,12 +61,16 @@ export class SshCluster implements Disposable {
 
   static async start(hostCount: number, options: SshClusterOptions = {}): Promise<SshCluster> {
     const cluster = new SshCluster(hostCount, options);
-    for (let index = 0; index < hostCount; index++) {
+    cluster.#addresses = Array.from(
+      { length: hostCount },
+      (_, index) => options.addresses?.[index] ?? `127.0.0.${index + 2}`,
+    );
+    for (let index = 0; index < hostCount && options.isLocal !== true; index++) {
       const wrapper = options.wrappers?.[index];
       cluster.servers.push(
         await SshServer.start({
           client: cluster.client,
-          address: options.addresses?.[index] ?? `127.0.0.${index + 2}`,
+          address: cluster.#addresses[index] as string,
           ...(wrapper !== undefined && { wrapper }),
         }),
       );
@@ -71,7 +81,7 @@ export class SshCluster implements Disposable {
 
   get instances(): string[] {
     const perHost = this.#options.instancesPerHost ?? 1;
-    return this.servers.flatMap((_, host) =>
+    return this.#addresses.flatMap((_, host) =>
       Array.from({ length: perHost }, (__, index) => `dht${host * perHost + index}`),
     );
   }
@@ -82,24 +92,28 @@ export class SshCluster implements Disposable {
 
   /** Writes the prefix's files; ports are chosen once. */
   async writeFiles(): Promise<void> {
-    const hosts = this.servers.map((server, index) => [
-      `h${index}`,
-      {
-        ssh: { host: server.address, port: server.port },
-        workingDirectory: this.workingDirectories[index],
-        hostKeys: [server.fingerprint],
-      },
-    ]);
+    const hosts = this.#addresses.map((address, index) => {
+      const server = this.servers[index];
+      const reach =
+        server === undefined
+          ? { address: { private: address } }
+          : { ssh: { host: address, port: server.port }, hostKeys: [server.fingerprint] };
+      return [`h${index}`, { ...reach, workingDirectory: this.workingDirectories[index] }];
+    });
     const placement = this.instances.map((instance) => [instance, `h${this.hostOf(instance)}`]);
     const cluster = {
       hosts: Object.fromEntries(hosts),
       placement: Object.fromEntries(placement),
-      rollout: { healthyForMs: 200, readyTimeoutMs: 20_000, unavailableMax: 1 },
+      rollout: {
+        healthyForMs: 200,
+        readyTimeoutMs: 20_000,
+        unavailableMax: this.#options.unavailableMax ?? 1,
+      },
     };
     writeFileSync(`${this.prefix}.cluster.json`, JSON.stringify(cluster, null, 2));
     for (const instance of this.instances) {
       const own = (this.settings[instance] ??= {});
-      const { address } = this.servers[this.hostOf(instance)] as SshServer;
+      const address = this.#addresses[this.hostOf(instance)] as string;
       own.port ??= await freePort(this.#options.wrappers === undefined ? address : "127.0.0.1");
       own.respPort ??= await freePort(this.#options.wrappers === undefined ? address : "127.0.0.1");
       const config = { host: address, ...own };
@@ -117,7 +131,7 @@ export class SshCluster implements Disposable {
   }
 
   spawn(words: readonly string[], program = executable) {
-    return Bun.spawn([program, ...words], {
+    return Bun.spawn([...this.wrapper, program, ...words], {
       cwd: this.directory,
       env: this.environment,
       stdin: "ignore",
@@ -165,7 +179,7 @@ export class SshCluster implements Disposable {
   }
 
   /** Ends every process whose command line names one of the hosts' directories, by its id. */
-  #endAll(): void {
+  endAll(): void {
     for (const entry of readdirSync("/proc")) {
       if (!/^\d+$/.test(entry)) continue;
       try {
@@ -180,7 +194,7 @@ export class SshCluster implements Disposable {
 
   [Symbol.dispose](): void {
     for (const server of this.servers) server[Symbol.dispose]();
-    this.#endAll();
+    this.endAll();
     this.client[Symbol.dispose]();
     rmSync(this.directory, { recursive: true, force: true });
   }

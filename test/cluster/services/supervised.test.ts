@@ -184,6 +184,21 @@ describe("a deployment without systemd", () => {
     expect(existsSync(join(directory, "output.a.txt"))).toBe(false);
   });
 
+  test("many installs and starts at the same time, of several callers, lose nothing", async () => {
+    const names = ["a", "b", "c", "d", "e", "f"];
+    const { services, connect, specs, stateOf } = await deployment(
+      Object.fromEntries(names.map((name) => [name, POLITE])),
+    );
+    const other = connect();
+    await Promise.all(
+      names.flatMap((name, index) => [
+        (index % 2 === 0 ? services : other).install(specs),
+        (index % 2 === 0 ? other : services).start(name),
+      ]),
+    );
+    for (const name of names) expect((await stateOf(name))?.state).toBe("running");
+  });
+
   test("the supervisor goes when nothing is wanted", async () => {
     const { services, paths } = await deployment({ a: POLITE });
     await services.start("a");

@@ -30,19 +30,29 @@ describe("files become instances", () => {
       replica: 1,
       group: { size: 3, quorum: 2 },
       host: "b",
-      words: ["shard", "-c", "{configs}/p0.config", "-i", "1"],
+      words: ["shard", "-c", "{configs}/p0.config", "--set", "instance=p.shard0.1", "-i", "1"],
       dataDir: "/srv/diamond/p.shard0.1",
       ports: [{ key: "address", host: "b", port: 12345 }],
       outputFile: "output.backend.0.1.txt",
     });
     expect(byName.get("p.tss.2")).toMatchObject({
-      words: ["tss", "-c", "{configs}/p.tss.config", "-i", "2"],
+      words: ["tss", "-c", "{configs}/p.tss.config", "--set", "instance=p.tss.2", "-i", "2"],
       dataDir: "/srv/diamond/p.tss.2",
       outputFile: "output.tss.2.txt",
     });
     const frontend = byName.get("p.frontend1");
     expect(frontend).toMatchObject({
-      words: ["frontend", "-c", "{configs}/p.frontend1.config", "-b", "{configs}/p", "-N", "2"],
+      words: [
+        "frontend",
+        "-c",
+        "{configs}/p.frontend1.config",
+        "--set",
+        "instance=p.frontend1",
+        "-b",
+        "{configs}/p",
+        "-N",
+        "2",
+      ],
       replica: undefined,
       group: undefined,
       outputFile: "output.frontend.1.txt",
