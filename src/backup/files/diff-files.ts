@@ -120,6 +120,21 @@ export class DiffFiles {
     }
   }
 
+  /** Gives a diff of another directory a second name here, with its side file; durable when this resolves. */
+  async linkFrom(other: DiffFiles, diff: MetaDiff): Promise<void> {
+    const side = join(other.directory, sideName(diff));
+    const pairs: [string, string][] = [[other.pathOf(diff), this.pathOf(diff)]];
+    if (await this.#disk.exists(side)) pairs.unshift([side, join(this.directory, sideName(diff))]);
+    for (const [from, to] of pairs) {
+      // There already: an earlier life linked it, or the sender repeats what it was not sure of. Both hold the same.
+      if (!(await this.#disk.exists(to))) await this.#disk.link(from, to);
+    }
+    await this.#disk.syncDirectory(this.directory);
+    if (this.#diffs.some((each) => isSameDiff(each, diff))) return;
+    this.#diffs.push(diff);
+    this.#sort();
+  }
+
   async remove(diffs: readonly MetaDiff[]): Promise<void> {
     if (diffs.length === 0) return;
     for (const diff of diffs) {
