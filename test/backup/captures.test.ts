@@ -92,10 +92,11 @@ describe("an archive", () => {
     );
     // A later one was recorded when the volume had yet another uuid.
     await replayAll(archive, diffRefusals.slice(0, 4));
-    await replayAll(
-      archive,
-      about(errors, "|0|-->|1|", "|16|-->|17|", "'9999'", "nosuch-proto", "version 2"),
+    const others = about(errors, "|0|-->|1|", "|16|-->|17|", "'9999'", "nosuch-proto", "version 2").filter(
+      (steps) => !steps.some(({ comment }) => /SyncReady|syncing|wdiff-recv|"stopped"/.test(comment)),
     );
+    expect(others.length).toBeGreaterThan(4);
+    await replayAll(archive, others);
   });
 });
 
