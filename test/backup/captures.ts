@@ -61,7 +61,8 @@ export async function replay(world: World, port: number, steps: readonly Step[])
       const isRefusal = bytes.includes("\n<<<STACKTRACE>>>");
       // The opening's refusal comes behind the server's name.
       const name = isRefusal && comment.startsWith("server id") ? 1 + (bytes[0] as number) : 0;
-      if (name > 0 && !bytes.subarray(0, name).equals(await conversation.take(name))) throw new Error("another name");
+      if (name > 0 && !bytes.subarray(0, name).equals(await conversation.take(name)))
+        throw new Error("another name");
       const recorded = withoutStack(bytes.subarray(name));
       // A refusal of ours is as long as its first line: its length is in one byte or two.
       const got = isRefusal

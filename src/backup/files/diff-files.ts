@@ -112,6 +112,8 @@ export class DiffFiles {
 
   async #publish(temporary: string, diff: MetaDiff, sums: SideSums): Promise<MetaDiff> {
     await this.#writeSide(diff, sums);
+    // The side file's name must survive if the diff's does.
+    await this.#disk.syncDirectory(this.directory);
     await this.#disk.rename(temporary, this.pathOf(diff));
     await this.#disk.syncDirectory(this.directory);
     const added = { ...diff, dataBytes: sums.bytes };
