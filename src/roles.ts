@@ -57,6 +57,11 @@ export const roles: readonly RoleEntry[] = [
     about: async () => (await import("./hub/config.ts")).hubAbout,
     load: async () => (await import("./hub/role.ts")).hub,
   },
+  {
+    name: "proxy",
+    about: async () => (await import("./backup/proxy/config.ts")).proxyAbout,
+    load: async () => (await import("./backup/proxy/role.ts")).proxy,
+  },
 ];
 
 export const roleNames: readonly string[] = roles.map((role) => role.name);

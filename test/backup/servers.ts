@@ -2,6 +2,8 @@
 import type { z } from "zod";
 import type { archiveConfig } from "../../src/backup/archive/config.ts";
 import { archiveConfig as archiveSchema } from "../../src/backup/archive/config.ts";
+import { proxyConfig as proxySchema } from "../../src/backup/proxy/config.ts";
+import { proxy } from "../../src/backup/proxy/role.ts";
 import { archive } from "../../src/backup/archive/role.ts";
 import { Controller } from "../../src/backup/client/controller.ts";
 import { buildPack, type LogRecord } from "../../src/backup/formats/log-packs.ts";
@@ -81,6 +83,24 @@ export async function startArchive(world: World, options: StartOptions): Promise
   }) as ArchiveConfig;
   const { context, port } = contextFor(world, parsed, options);
   const role = await archive.start(context as never);
+  return running(world, role, host, port());
+}
+
+export async function startProxy(world: World, options: StartOptions): Promise<Running> {
+  const host = options.host ?? "127.0.0.1";
+  const instance = options.instance ?? "p0";
+  const keys = {
+    role: "proxy",
+    instance,
+    dataDir: options.dataDir,
+    port: 0,
+    host,
+    retryMinMs: 20,
+    retryMaxMs: 100,
+  };
+  const parsed = proxySchema.parse({ ...keys, ...options.config });
+  const { context, port } = contextFor(world, parsed, { ...options, instance });
+  const role = await proxy.start(context as never);
   return running(world, role, host, port());
 }
 

@@ -19,8 +19,8 @@ import { Refusal } from "../server/server.ts";
 import { Writer } from "../wire/serial.ts";
 import { decodeFile, readState, writeState } from "../wire/values.ts";
 import type { ImageBackEnd } from "./back-end.ts";
-import { DiffFiles } from "./diff-files.ts";
-import { VolumeFiles } from "./volume-files.ts";
+import { DiffFiles } from "../files/diff-files.ts";
+import { VolumeFiles } from "../files/volume-files.ts";
 
 export const actions = ["Merge", "Apply", "Restore", "ReplSyncAsClient", "Resize"] as const;
 export type Action = (typeof actions)[number];

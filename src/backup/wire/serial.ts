@@ -175,7 +175,8 @@ export class Reader {
   /** A u64 that counts something; refused above `limit`. */
   async count(limit: number, what: string): Promise<number> {
     const value = await this.u64();
-    if (value > BigInt(limit)) throw malformed(`${what} is ${value}, at most ${limit} are possible`);
+    if (value > BigInt(Math.floor(limit)))
+      throw malformed(`${what} is ${value}, at most ${limit} are possible`);
     return Number(value);
   }
 

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Disk, DiskFile } from "../../core/seams/disk.ts";
 import type { Random } from "../../core/seams/random.ts";
 import { diffName, parseDiffName, sideName } from "../algebra/diff-name.ts";
-import { isSameDiff, type MetaDiff } from "../algebra/snapshot.ts";
+import type { MetaDiff } from "../algebra/snapshot.ts";
 import { type ByteSink, fileSource } from "../formats/bytes.ts";
 import { type Diff, openDiff } from "../formats/diff-merge.ts";
 import { compareWithSide, type SideFinding, SideSums } from "../formats/side-file.ts";
@@ -19,6 +19,8 @@ export class DiffFiles {
   readonly #disk: Disk;
   readonly #random: Random;
   #diffs: MetaDiff[] = [];
+  /** Names change one after the other: what is listed and what is there would part otherwise. */
+  #changing: Promise<unknown> = Promise.resolve();
 
   private constructor(disk: Disk, random: Random, directory: string) {
     this.#disk = disk;
@@ -63,6 +65,12 @@ export class DiffFiles {
     }
   }
 
+  #alone<Result>(change: () => Promise<Result>): Promise<Result> {
+    const result = this.#changing.then(change);
+    this.#changing = result.catch(() => undefined);
+    return result;
+  }
+
   get all(): readonly MetaDiff[] {
     return this.#diffs;
   }
@@ -99,11 +107,17 @@ export class DiffFiles {
       throw error;
     }
     await file.close();
+    return await this.#alone(() => this.#publish(temporary, diff, sums));
+  }
+
+  async #publish(temporary: string, diff: MetaDiff, sums: SideSums): Promise<MetaDiff> {
     await this.#writeSide(diff, sums);
+    // The side file's name must survive if the diff's does.
+    await this.#disk.syncDirectory(this.directory);
     await this.#disk.rename(temporary, this.pathOf(diff));
     await this.#disk.syncDirectory(this.directory);
     const added = { ...diff, dataBytes: sums.bytes };
-    this.#diffs = this.#diffs.filter((each) => !isSameDiff(each, diff));
+    this.#diffs = this.#diffs.filter((each) => diffName(each) !== diffName(diff));
     this.#diffs.push(added);
     this.#sort();
     return added;
@@ -120,7 +134,30 @@ export class DiffFiles {
     }
   }
 
-  async remove(diffs: readonly MetaDiff[]): Promise<void> {
+  /** Gives a diff of another directory a second name here, with its side file; durable when this resolves. */
+  linkFrom(other: DiffFiles, diff: MetaDiff): Promise<void> {
+    return this.#alone(() => this.#link(other, diff));
+  }
+
+  async #link(other: DiffFiles, diff: MetaDiff): Promise<void> {
+    const side = join(other.directory, sideName(diff));
+    const pairs: [string, string][] = [[other.pathOf(diff), this.pathOf(diff)]];
+    if (await this.#disk.exists(side)) pairs.unshift([side, join(this.directory, sideName(diff))]);
+    for (const [from, to] of pairs) {
+      // There already: an earlier life linked it, or the sender repeats what it was not sure of. Both hold the same.
+      if (!(await this.#disk.exists(to))) await this.#disk.link(from, to);
+    }
+    await this.#disk.syncDirectory(this.directory);
+    if (this.#diffs.some((each) => diffName(each) === diffName(diff))) return;
+    this.#diffs.push(diff);
+    this.#sort();
+  }
+
+  remove(diffs: readonly MetaDiff[]): Promise<void> {
+    return this.#alone(() => this.#remove(diffs));
+  }
+
+  async #remove(diffs: readonly MetaDiff[]): Promise<void> {
     if (diffs.length === 0) return;
     for (const diff of diffs) {
       await this.#disk.remove(this.pathOf(diff));
@@ -132,7 +169,11 @@ export class DiffFiles {
   }
 
   /** Changes the mergeable flag of every diff that begins at `gid`; false when there is none. */
-  async setMergeable(gid: bigint, isMergeable: boolean): Promise<boolean> {
+  setMergeable(gid: bigint, isMergeable: boolean): Promise<boolean> {
+    return this.#alone(() => this.#setMergeable(gid, isMergeable));
+  }
+
+  async #setMergeable(gid: bigint, isMergeable: boolean): Promise<boolean> {
     const found = this.#diffs.filter(({ from }) => from.begin === gid);
     for (const diff of found) {
       if (diff.isMergeable === isMergeable) continue;

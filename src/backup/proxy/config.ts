@@ -1,0 +1,61 @@
+/** The configuration of the proxy role, and what it says of itself. Only declarations. */
+import { z } from "zod";
+import { reloadableKeys } from "../../core/config/keys.ts";
+import { integer, key, port, roleSchema } from "../../core/config/schema.ts";
+import type { RoleAbout } from "../../core/role.ts";
+
+export const proxyConfig = roleSchema({
+  port: port(13010, "Port of the WalB protocol: storages and the controller."),
+  nodeId: key(
+    z
+      .string()
+      .regex(/^[A-Za-z0-9._-]{1,64}$/)
+      .optional(),
+    "The name by which this proxy answers (-id).",
+    { absent: "the instance's name", example: "p0" },
+  ),
+  baseDir: key(
+    z.string().min(1).default("proxy"),
+    "The directory of the volumes and their queues (-b), relative to dataDir.",
+  ),
+  connectionsMax: key(
+    integer(10, { min: 1, max: 10_000 }),
+    "Connections at once (-maxconn); further ones are closed.",
+  ),
+  foregroundMax: key(
+    integer(2, { min: 1, max: 1000 }),
+    "Logs received at once (-fg). Further ones are refused.",
+  ),
+  backgroundMax: key(integer(1, { min: 1, max: 1000 }), "Diffs sent at once (-bg)."),
+  socketTimeoutMs: key(
+    integer(10_000, { min: 100, max: 3_600_000 }),
+    "A peer that is silent for this long in the middle of a protocol is cut (-to).",
+  ),
+  sendBytesMax: key(
+    integer(128 << 20, { min: 1 << 20 }),
+    "Diffs are joined for one send while together they are at most this long (-wd).",
+  ),
+  sendDiffsMax: key(integer(1000, { min: 1, max: 10_000 }), "Diffs joined for one send (-wn)."),
+  retryMinMs: key(
+    integer(1000, { min: 10, max: 3_600_000 }),
+    "First wait after a refusal (-delay); it doubles each time.",
+  ),
+  retryMaxMs: key(
+    integer(300_000, { min: 10, max: 86_400_000 }),
+    "Longest wait after a refusal (-maxdelay).",
+  ),
+  giveUpSeconds: key(
+    integer(1800, { min: 1 }),
+    "A refused send is given up when the storage sent nothing for this long (-rto); `kick` begins anew.",
+  ),
+  startsStopped: key(z.boolean().default(false), "Volumes are not started by themselves (-stop)."),
+});
+
+export const proxyAbout: RoleAbout<typeof proxyConfig> = {
+  name: "proxy",
+  summary:
+    "Block-volume backup: turns logs into diffs, queues them and forwards them to archives (replaces walb-proxy)",
+  durability: "A log is acknowledged when its diff is synced in the queue of every archive",
+  config: proxyConfig,
+  reloadable: reloadableKeys(proxyConfig),
+};
