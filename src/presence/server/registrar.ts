@@ -105,6 +105,11 @@ export class Registrar {
     return this.#building;
   }
 
+  /** Resolves when the databases that are being made now are published. */
+  whenBuilt(): Promise<void> {
+    return this.#builds;
+  }
+
   /** Why registrations or epochs do not go on as they should; undefined when all is well. */
   get trouble(): string | undefined {
     return this.#log.stats.state === "full" ? "the disk is full: registrations are refused" : this.#trouble;
@@ -118,10 +123,9 @@ export class Registrar {
     return this.#log.stats;
   }
 
-  /** The longest body that can be a registration. */
+  /** The longest body that is read. Versions 1 and 2 took any number of records; here some more than anybody needs. */
   get registrationBytesMax(): number {
-    // Version 1 took any number of records; ours takes some more than anybody needs.
-    return this.#scheme.version === 3 ? this.#exactBytes() : 4 * this.#exactBytes();
+    return 4 * this.#exactBytes();
   }
 
   #recordBytes(): number {
