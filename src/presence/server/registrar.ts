@@ -32,6 +32,7 @@ export interface RegistrarOptions {
   >;
   registrationsBytesMax: number;
   directory: string;
+  segmentBytesMin?: number;
   databases: Databases;
   signer: Signer;
   log: Log;
@@ -74,7 +75,7 @@ export class Registrar {
   }
 
   static async open(options: RegistrarOptions): Promise<Registrar> {
-    const { config, world, directory, onFatal, log } = options;
+    const { config, world, directory, segmentBytesMin, onFatal, log } = options;
     const { protocol, combined, payloadBytes } = config;
     // One byte each: format, protocol and mode; then the length of a status.
     const payloadFormat =
@@ -83,6 +84,7 @@ export class Registrar {
       world,
       directory,
       payloadFormat,
+      ...(segmentBytesMin !== undefined && { segmentBytesMin }),
       onState(state, error) {
         if (state === "failed") onFatal(error ?? new NxError("NX_DISK_FAILED", "the log failed"));
         else if (state === "full")
