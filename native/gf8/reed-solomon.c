@@ -9,8 +9,8 @@
 
 #include "gf8.h"
 
-/* Finds a vector that is not zero and that all rows map to zero; there are fewer rows than columns. */
-static void kernel_vector(uint8_t *matrix, uint32_t rows, uint32_t columns, uint8_t *vector) {
+/* Finds a vector that is not zero and that all rows map to zero; false when only zero does. */
+static bool kernel_vector(uint8_t *matrix, uint32_t rows, uint32_t columns, uint8_t *vector) {
   uint32_t pivots[256], rank = 0, free_column = columns;
   for (uint32_t column = 0; column < columns; column++) {
     uint32_t found = rank;
@@ -33,10 +33,11 @@ static void kernel_vector(uint8_t *matrix, uint32_t rows, uint32_t columns, uint
     }
     pivots[rank++] = column;
   }
-  NX_ASSERT(free_column < columns);
+  if (free_column == columns) return false;
   memset(vector, 0, columns);
   vector[free_column] = 1;
   for (uint32_t i = 0; i < rank; i++) vector[pivots[i]] = matrix[i * columns + free_column];
+  return true;
 }
 
 /* Divides in place: the quotient's coefficients stand in `quotient`. False when a remainder is left. */
@@ -81,9 +82,9 @@ bool nx_gf8_decode_byte(const uint8_t *points, const uint8_t *values, uint32_t c
     }
   }
   uint8_t solution[512], quotient[512];
-  kernel_vector(matrix, count, columns, solution);
+  bool is_found = kernel_vector(matrix, count, columns, solution);
   free(matrix);
-  if (!divide(solution + error_terms, q_terms, solution, error_terms, quotient)) return false;
+  if (!is_found || !divide(solution + error_terms, q_terms, solution, error_terms, quotient)) return false;
   for (uint32_t i = degree + 1; i < q_terms; i++) {
     if (quotient[i] != 0) return false;
   }

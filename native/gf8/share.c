@@ -30,6 +30,8 @@ int32_t nx_gf8_share(const uint8_t *points, uint32_t servers, uint32_t degree, u
 typedef struct {
   const uint8_t *points, *answers;
   uint32_t count, degree;
+  /* Answers that must agree at each byte. */
+  uint32_t agreeing_min;
   uint64_t length;
   uint8_t *out, *right;
   /* One byte per position: not zero where an answer disagrees with the base. */
@@ -49,13 +51,18 @@ static void base_weights(const decoding *d, uint8_t at, uint8_t *weights) {
   }
 }
 
-/* Fills out and misfits from position `from` on, interpolating from the first degree + 1 answers believed right. */
+/*
+ * Fills out and misfits from position `from` on, interpolating from the first degree + 1 answers believed right. Known
+ * liars are not heard any more as long as the others are enough.
+ */
 static void interpolate(decoding *d, uint64_t from) {
-  uint32_t found = 0;
+  uint32_t found = 0, believed = 0;
   for (uint32_t i = 0; i < d->count; i++) {
     d->in_base[i] = d->right[i] && found <= d->degree;
     found += d->in_base[i];
+    believed += d->right[i];
   }
+  bool are_liars_heard = believed < d->agreeing_min;
   const nx_gf8_kernel *kernel = nx_gf8_kernel_of(NX_GF8_AUTO);
   uint64_t rest = d->length - from;
   uint8_t weights[256];
@@ -65,7 +72,7 @@ static void interpolate(decoding *d, uint64_t from) {
   memset(d->misfits + from, 0, rest);
   uint8_t *residual = d->misfits + d->length;
   for (uint32_t s = 0; s < d->count; s++) {
-    if (d->in_base[s]) continue;
+    if (d->in_base[s] || (!d->right[s] && !are_liars_heard)) continue;
     memcpy(residual, d->answers + s * d->length + from, rest);
     base_weights(d, d->points[s], weights);
     kernel->single_sum(d->answers + from, d->count, rest, d->length, weights, residual);
@@ -81,17 +88,17 @@ static int32_t correct(decoding *d) {
     for (uint32_t s = 0; s < d->count; s++) values[s] = d->answers[s * d->length + at];
     if (!nx_gf8_decode_byte(d->points, values, d->count, d->degree, polynomial)) return -EBADMSG;
     d->out[at] = polynomial[0];
-    bool is_base_hurt = false;
+    bool is_news = false;
     uint32_t believed = 0;
     for (uint32_t s = 0; s < d->count; s++) {
       if (nx_gf8_evaluate(polynomial, d->degree + 1, d->points[s]) != values[s]) {
-        is_base_hurt |= d->in_base[s];
+        is_news |= d->right[s];
         d->right[s] = 0;
       }
       believed += d->right[s];
     }
-    /* With the liar out of the base, what follows fits at once. */
-    if (is_base_hurt && believed > d->degree) interpolate(d, at + 1);
+    /* Without the liar, what follows fits at once. */
+    if (is_news && believed > d->degree) interpolate(d, at + 1);
   }
   return 0;
 }
@@ -107,7 +114,8 @@ int32_t nx_gf8_decode(const uint8_t *points, uint32_t count, uint32_t degree, ui
   memset(right, 1, count);
   uint8_t *misfits = malloc(2 * length + 1);
   if (misfits == NULL) return -ENOMEM;
-  decoding d = {points, answers, count, degree, length, out, right, misfits, {false}};
+  uint32_t agreeing_min = (count + degree) / 2 + 1;
+  decoding d = {points, answers, count, degree, agreeing_min, length, out, right, misfits, {false}};
   int32_t result = correct(&d);
   free(misfits);
   return result;

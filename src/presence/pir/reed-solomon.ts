@@ -26,6 +26,7 @@ export function decodeByte(
     return row;
   });
   const solution = kernelVector(matrix, unknowns);
+  if (solution === undefined) return undefined;
   const quotient = divide(solution.slice(errorTerms), solution.slice(0, errorTerms));
   if (quotient === undefined || quotient.length > degree + 1) return undefined;
   const agreeing = points.filter((point, index) => evaluate(quotient, point) === values[index]).length;
@@ -36,8 +37,8 @@ export function evaluate(coefficients: readonly number[], point: number): number
   return coefficients.reduceRight((sum, coefficient) => multiply(sum, point) ^ coefficient, 0);
 }
 
-/** A vector that is not zero and that every row maps to zero; there are fewer rows than columns. */
-function kernelVector(matrix: number[][], columns: number): number[] {
+/** A vector that is not zero and that every row maps to zero; undefined when only zero is. */
+function kernelVector(matrix: number[][], columns: number): number[] | undefined {
   const pivots: number[] = [];
   let rank = 0;
   for (let column = 0; column < columns && rank < matrix.length; column++) {
@@ -59,7 +60,8 @@ function kernelVector(matrix: number[][], columns: number): number[] {
   }
   const free = Array.from({ length: columns }, (_, column) => column).find(
     (column) => !pivots.includes(column),
-  ) as number;
+  );
+  if (free === undefined) return undefined;
   const vector = new Array<number>(columns).fill(0);
   vector[free] = 1;
   pivots.forEach((column, index) => {

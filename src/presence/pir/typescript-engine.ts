@@ -65,44 +65,51 @@ class Correction {
   }
 
   run(): Decoded | undefined {
-    let { base, misfits } = this.#interpolate();
+    let misfits = this.#interpolate(0);
     for (let at = 0; at < this.#row.byteLength; at++) {
       if (misfits[at] === 0) continue;
       const values = this.#answers.map((answer) => answer[at] as number);
       const polynomial = decodeByte(this.#points, values, this.#degree);
       if (polynomial === undefined) return undefined;
       this.#row[at] = polynomial[0] ?? 0;
-      let isBaseHurt = false;
+      let isNews = false;
       values.forEach((value, server) => {
         if (evaluate(polynomial, this.#points[server] as number) === value) return;
-        isBaseHurt ||= base.includes(server);
+        isNews ||= this.#isRight[server] === true;
         this.#isRight[server] = false;
       });
-      // With the liar out of the base, the bytes behind this one fit at once; those before it stay as they are.
-      if (!isBaseHurt || this.#isRight.filter(Boolean).length <= this.#degree) continue;
-      const before = this.#row.slice(0, at + 1);
-      ({ base, misfits } = this.#interpolate());
-      this.#row.set(before);
+      // Without the liar, the bytes behind this one fit at once.
+      if (isNews && this.#believed().length > this.#degree) misfits = this.#interpolate(at + 1);
     }
     return { row: this.#row, isRight: this.#isRight };
   }
 
-  /** Fills the row from the first t + 1 answers believed right; marks bytes at which any other answer disagrees. */
-  #interpolate(): { base: number[]; misfits: Uint8Array } {
-    const believed = this.#isRight.flatMap((isRight, server) => (isRight ? [server] : []));
+  #believed(): number[] {
+    return this.#isRight.flatMap((isRight, server) => (isRight ? [server] : []));
+  }
+
+  /**
+   * Fills the row behind `from` from the first t + 1 answers believed right; marks bytes at which another one disagrees.
+   * Known liars are not heard any more as long as the others are enough.
+   */
+  #interpolate(from: number): Uint8Array {
+    const believed = this.#believed();
     const base = believed.slice(0, this.#degree + 1);
     const basePoints = base.map((server) => this.#points[server] as number);
-    this.#row.fill(0);
-    this.#addWeighted(this.#row, base, lagrangeWeights(basePoints, 0));
-    const misfits = new Uint8Array(this.#row.byteLength);
-    for (let server = 0; server < this.#answers.length; server++) {
+    const isEnough = believed.length >= Math.floor((this.#points.length + this.#degree) / 2) + 1;
+    const judged = isEnough ? believed : [...this.#answers.keys()];
+    const row = new Uint8Array(this.#row.byteLength);
+    this.#addWeighted(row, base, lagrangeWeights(basePoints, 0));
+    this.#row.set(row.subarray(from), from);
+    const misfits = new Uint8Array(row.byteLength);
+    for (const server of judged) {
       if (base.includes(server)) continue;
       const residual = (this.#answers[server] as Uint8Array).slice();
       this.#addWeighted(residual, base, lagrangeWeights(basePoints, this.#points[server] as number));
       for (let at = 0; at < misfits.byteLength; at++)
         misfits[at] = (misfits[at] as number) | (residual[at] as number);
     }
-    return { base, misfits };
+    return misfits;
   }
 
   #addWeighted(target: Uint8Array, base: readonly number[], weights: readonly number[]): void {

@@ -54,7 +54,8 @@ function blindingScalar(primitives: Primitives, epoch: number, publicKey: Uint8A
 /** P_E. Throws when `publicKey` is no point. Check it once with `isGroupKey` where it comes from. */
 export function blindPublicKey(primitives: Primitives, publicKey: Uint8Array, epoch: number): Uint8Array {
   const point = Point.fromBytes(publicKey);
-  return point.multiply(blindingScalar(primitives, epoch, publicKey)).toBytes();
+  // In variable time: point and scalar are known to every friend, and only a friend's own machine works on them.
+  return point.multiplyUnsafe(blindingScalar(primitives, epoch, publicKey)).toBytes();
 }
 
 /** A public or blinded key to accept: a canonical point of the prime-order group, and not its identity. */

@@ -20,7 +20,9 @@ export function viewOf(bytes: Uint8Array): DataView {
 }
 
 export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
+  let length = 0;
+  for (const part of parts) length += part.byteLength;
+  const whole = new Uint8Array(length);
   let offset = 0;
   for (const part of parts) {
     whole.set(part, offset);
@@ -48,8 +50,12 @@ export function compareBytes(one: Uint8Array, other: Uint8Array): number {
   return one.byteLength - other.byteLength;
 }
 
+const hexPairs = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
 export function toHex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  let text = "";
+  for (let index = 0; index < bytes.byteLength; index++) text += hexPairs[bytes[index] as number];
+  return text;
 }
 
 /** The bytes of an even number of hex digits; undefined for any other text. */

@@ -32,6 +32,7 @@ export interface RegistrarOptions {
   >;
   registrationsBytesMax: number;
   directory: string;
+  segmentBytesMin?: number;
   databases: Databases;
   signer: Signer;
   log: Log;
@@ -74,7 +75,7 @@ export class Registrar {
   }
 
   static async open(options: RegistrarOptions): Promise<Registrar> {
-    const { config, world, directory, onFatal, log } = options;
+    const { config, world, directory, segmentBytesMin, onFatal, log } = options;
     const { protocol, combined, payloadBytes } = config;
     // One byte each: format, protocol and mode; then the length of a status.
     const payloadFormat =
@@ -83,6 +84,7 @@ export class Registrar {
       world,
       directory,
       payloadFormat,
+      ...(segmentBytesMin !== undefined && { segmentBytesMin }),
       onState(state, error) {
         if (state === "failed") onFatal(error ?? new NxError("NX_DISK_FAILED", "the log failed"));
         else if (state === "full")
@@ -105,6 +107,11 @@ export class Registrar {
     return this.#building;
   }
 
+  /** Resolves when the databases that are being made now are published. */
+  whenBuilt(): Promise<void> {
+    return this.#builds;
+  }
+
   /** Why registrations or epochs do not go on as they should; undefined when all is well. */
   get trouble(): string | undefined {
     return this.#log.stats.state === "full" ? "the disk is full: registrations are refused" : this.#trouble;
@@ -118,10 +125,9 @@ export class Registrar {
     return this.#log.stats;
   }
 
-  /** The longest body that can be a registration. */
+  /** The longest body that is read. Versions 1 and 2 took any number of records; here some more than anybody needs. */
   get registrationBytesMax(): number {
-    // Version 1 took any number of records; ours takes some more than anybody needs.
-    return this.#scheme.version === 3 ? this.#exactBytes() : 4 * this.#exactBytes();
+    return 4 * this.#exactBytes();
   }
 
   #recordBytes(): number {

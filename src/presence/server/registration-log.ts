@@ -60,6 +60,8 @@ export interface RegistrationLogOptions {
   directory: string;
   /** Differs between record formats, so that a log is never read as another one. */
   payloadFormat: number;
+  /** The log's first segment; its default when absent. */
+  segmentBytesMin?: number;
   onState(state: LogState, error: NxError | undefined): void;
 }
 
@@ -76,11 +78,12 @@ export class RegistrationLog {
   }
 
   static async open(options: RegistrationLogOptions): Promise<RegistrationLog> {
-    const { world, directory, payloadFormat, onState } = options;
+    const { world, directory, payloadFormat, segmentBytesMin, onState } = options;
     const reader = new EntryReader(directory);
     const log = await LogFile.open(
       {
         ...{ disk: world.disk, clock: world.clock, random: world.random, crc32c, directory, payloadFormat },
+        ...(segmentBytesMin !== undefined && { segmentBytesMin }),
         listener: { onDurable: () => {}, onState },
       },
       { onSnapshot: (payload) => reader.read(payload), onFrame: (payload) => reader.read(payload) },

@@ -111,9 +111,11 @@ class PresenceServer implements RunningRole<PresenceConfig> {
   }
 
   notReady(): string[] {
-    const reasons = [this.#registrar?.trouble, this.#upstream?.trouble].filter((text) => text !== undefined);
+    const { trouble } = this.#registrar ?? {};
+    if (trouble !== undefined) return [trouble];
     // A lookup server that has a database serves it, whatever the registration server does.
-    return this.#upstream !== undefined && this.#databases.newest !== undefined ? [] : reasons;
+    if (this.#databases.newest !== undefined) return [];
+    return [this.#upstream?.trouble ?? "there is no database yet"];
   }
 
   throughput() {

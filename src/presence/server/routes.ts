@@ -60,6 +60,8 @@ export interface RouteFigures {
 
 /** Queries that versions 1 and 2 may send: the seed's client sends one or one hundred. */
 const LEGACY_QUERIES_MAX = 1000;
+/** Of a body that is refused anyway, so much is read. */
+const UNWANTED_BYTES_MAX = 1 << 20;
 /** Data files are sent in pieces of this length. */
 const PIECE_BYTES = 1 << 20;
 const BINARY = { "content-type": "application/octet-stream" };
@@ -114,10 +116,11 @@ class Routes {
 
   async register(context: Request): Promise<Response> {
     const { registrar } = this.#options;
+    // Read before anything is refused: a connection whose request was not read cannot be used again.
+    const body = await this.#body(context, registrar?.registrationBytesMax ?? UNWANTED_BYTES_MAX);
     if (registrar === undefined || epochOf(context) !== registrar.epoch)
       return this.#refuse(context, 403, "epoch");
     if (this.#isStrict && context.req.method !== "POST") return this.#refuse(context, 405, "method");
-    const body = await readBody(context.req.raw, registrar.registrationBytesMax).catch(() => undefined);
     if (body === undefined) return this.#refuse(context, 413, "length");
     try {
       const { error, nextEpoch } = await registrar.register(body);
@@ -129,14 +132,21 @@ class Routes {
     }
   }
 
+  /** Undefined when it is longer than `bytesMax`, or its sender went away. */
+  #body(context: Request, bytesMax: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    return readBody(context.req.raw, bytesMax).catch(() => undefined);
+  }
+
   async lookup(context: Request): Promise<Response> {
     const { config, figures } = this.#options;
     const epoch = epochOf(context);
-    if (!config.isLookupServer || epoch === undefined) return this.#refuse(context, 403, "epoch");
+    const isWanted = config.isLookupServer && epoch !== undefined;
+    const database = isWanted ? await this.#database(epoch) : undefined;
+    const bytesMax = database === undefined ? UNWANTED_BYTES_MAX : this.#lookupBytesMax(database);
+    const body = await this.#body(context, bytesMax);
+    if (!isWanted) return this.#refuse(context, 403, "epoch");
     if (this.#isStrict && context.req.method !== "POST") return this.#refuse(context, 405, "method");
-    const database = await this.#database(epoch);
     if (database === undefined) return this.#noDatabase(context, epoch);
-    const body = await readBody(context.req.raw, this.#lookupBytesMax(database)).catch(() => undefined);
     if (body === undefined) return this.#refuse(context, 413, "length");
     figures.lookups += 1;
     const request = decodeLookup(body);
@@ -182,12 +192,13 @@ class Routes {
     }
   }
 
-  /** The database of an epoch, fetched when it is not here yet but can be had. */
+  /** The database of an epoch, waited for when it is being made, fetched when it can be had. */
   async #database(epoch: number): Promise<Database | undefined> {
-    const { databases, upstream } = this.#options;
+    const { databases, upstream, registrar } = this.#options;
     const known = databases.get(epoch);
-    if (known !== undefined || upstream === undefined) return known;
-    await upstream.want(epoch);
+    if (known !== undefined) return known;
+    if (registrar?.building === epoch) await registrar.whenBuilt();
+    await upstream?.want(epoch);
     return databases.get(epoch);
   }
 

@@ -50,6 +50,8 @@ const STATUS_DEADLINE_MS = 5000;
 const DOWNLOAD_DEADLINE_MS = 10 * 60_000;
 /** Pause between two questions for the registration server's epoch, however many clients name later ones. */
 const STATUS_PAUSE_MS = 100;
+/** How long a client's lookup waits for a database that is being made. */
+const PATIENCE_MS = 3000;
 const PAUSE_MS_MIN = 200;
 const PAUSE_MS_MAX = 10_000;
 
@@ -105,7 +107,17 @@ export class Upstream {
   /** Fetches the database of an epoch that a client asked for, if there can be one. Never throws. */
   async want(epoch: number): Promise<void> {
     if (this.#epoch === undefined || epoch > this.#epoch) await this.#askAgain().catch(() => undefined);
-    if (this.#isFetchable(epoch)) await this.#fetchOnce(epoch).catch(() => undefined);
+    // Right behind a boundary the registration server is still at work on it.
+    const { clock } = this.#options.world;
+    const untilMs = clock.monotonicMs() + PATIENCE_MS;
+    while (this.#isFetchable(epoch) && !this.#isClosed) {
+      const isThere = await this.#fetchOnce(epoch).then(
+        () => true,
+        () => false,
+      );
+      if (isThere || clock.monotonicMs() > untilMs) return;
+      await sleep(clock, STATUS_PAUSE_MS);
+    }
   }
 
   /** A question that begins behind this call, shared by all who wait for one. */
