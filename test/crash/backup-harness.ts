@@ -290,6 +290,7 @@ function bound(disk: Disk): Omit<Disk, "open"> {
     rename: (from, to) => disk.rename(from, to),
     link: (from, to) => disk.link(from, to),
     remove: (path) => disk.remove(path),
+    removeDirectory: (path) => disk.removeDirectory(path),
     syncDirectory: (path) => disk.syncDirectory(path),
     space: (path) => disk.space(path),
     lock: (path) => disk.lock(path),
