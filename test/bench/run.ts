@@ -2,11 +2,13 @@
 import { NxError } from "../../src/core/errors.ts";
 import { benchDht } from "./dht.ts";
 import { benchLegacy } from "./legacy.ts";
+import { benchReactive } from "./reactive.ts";
 import { benchTcm } from "./tcm.ts";
 
 const families: Record<string, (argv: string[]) => Promise<number>> = {
   dht: benchDht,
   legacy: benchLegacy,
+  reactive: benchReactive,
   tcm: benchTcm,
 };
 
