@@ -5,6 +5,7 @@ import { benchDht } from "./dht.ts";
 import { benchLegacy } from "./legacy.ts";
 import { benchLogfiles } from "./logfiles.ts";
 import { benchStatus } from "./status.ts";
+import { benchReactive } from "./reactive.ts";
 import { benchTcm } from "./tcm.ts";
 
 const families: Record<string, (argv: string[]) => Promise<number>> = {
@@ -13,6 +14,7 @@ const families: Record<string, (argv: string[]) => Promise<number>> = {
   legacy: benchLegacy,
   logfiles: benchLogfiles,
   status: benchStatus,
+  reactive: benchReactive,
   tcm: benchTcm,
 };
 

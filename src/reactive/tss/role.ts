@@ -104,6 +104,7 @@ function addMetrics({ metrics }: RoleContext<TssConfig>, timestamps: Timestamps,
 
 export const tss = defineRole({
   ...tssAbout,
+  bench: () => import("./bench.ts"),
   async start(context) {
     let { limits } = context.config;
     const timestamps = new Timestamps();

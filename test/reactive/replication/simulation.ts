@@ -50,6 +50,7 @@ export const expectedFaults = [
   "one-way partition",
   "primary isolated",
   "sync failed with EIO",
+  "disk full",
   "view change",
   "recovered as a new incarnation",
   "snapshot transferred",
@@ -155,10 +156,10 @@ class Node {
     faults.count("process started");
   }
 
-  /** A failed disk ends the process; whatever else stops a replica is a defect. */
+  /** A failed disk ends the process, and so does a full one where nothing can be postponed; all else is a defect. */
   #onFatal(process: SimProcess, error: Error): void {
     if (this.process !== process) return;
-    if (error instanceof NxError && error.code === "NX_DISK_FAILED") {
+    if (error instanceof NxError && (error.code === "NX_DISK_FAILED" || error.code === "NX_DISK_FULL")) {
       this.#simulation.scheduler.trace(`${this.name} stops: ${error.message}`);
       this.kill();
     } else this.#simulation.fail(`${this.name} stopped: ${error.stack}`);
@@ -220,6 +221,10 @@ class Node {
     const { faults } = this.#simulation;
     faults.count("snapshot transferred", this.driver?.figures.snapshotsFetched ?? 0);
     faults.count("journal compacted", this.driver?.figures.compactions ?? 0);
+  }
+
+  freeDisk(): void {
+    this.disk.capacityBytes = NEVER;
   }
 
   #down(): void {
@@ -447,6 +452,7 @@ class Simulation {
     else if (dice < 79) this.bus.configure({ loss: 0, duplication: 0, clog: 0 });
     else if (dice < 83) this.#breakDisk();
     else if (dice < 86) this.#resign();
+    else if (dice < 90) this.#fillDisk();
     for (const node of this.#nodes) if (!node.isUp && this.random.integer(3) === 0) node.start();
     this.scheduler.after(50 + this.random.integer(350), () => this.#strike());
   }
@@ -514,6 +520,14 @@ class Simulation {
     });
   }
 
+  /** A disk runs full for a while, then somebody makes room. */
+  #fillDisk(): void {
+    const node = this.#anyNode();
+    if (node === undefined) return;
+    node.disk.capacityBytes = node.disk.usedBytes() + this.random.integer(6000);
+    this.scheduler.after(100 + this.random.integer(1500), () => node.freeDisk());
+  }
+
   #resign(): void {
     const primary = this.#primary();
     if (primary === undefined) return;
@@ -530,6 +544,7 @@ class Simulation {
     this.bus.heal();
     this.bus.configure({ loss: 0, duplication: 0, clog: 0 });
     for (const node of this.#nodes) node.disk.failLater(undefined);
+    for (const node of this.#nodes) node.freeDisk();
     for (const node of this.#nodes) if (!node.isUp) node.start();
     for (const client of this.#clients) client.isDone = true;
     for (let waitedMs = 0; !this.#isSettled; waitedMs += 100) {
