@@ -48,9 +48,19 @@ export const roles: readonly RoleEntry[] = [
     load: async () => (await import("./channels/queue/role.ts")).queue,
   },
   {
+    name: "shard",
+    about: async () => (await import("./reactive/shard/config.ts")).shardAbout,
+    load: async () => (await import("./reactive/shard/role.ts")).shard,
+  },
+  {
     name: "tss",
     about: async () => (await import("./reactive/tss/config.ts")).tssAbout,
     load: async () => (await import("./reactive/tss/role.ts")).tss,
+  },
+  {
+    name: "frontend",
+    about: async () => (await import("./reactive/frontend/config.ts")).frontendAbout,
+    load: async () => (await import("./reactive/frontend/role.ts")).frontend,
   },
   {
     name: "hub",

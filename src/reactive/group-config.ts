@@ -3,7 +3,7 @@
  */
 import { z } from "zod";
 import { parseAddress } from "../core/config/group-file.ts";
-import { filePath, integer, key } from "../core/config/schema.ts";
+import { crossCheck, filePath, integer, key } from "../core/config/schema.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const MINUTE_MS = 60_000;
@@ -56,4 +56,24 @@ export const groupKeys = {
 /** The lease that backups give to the primary: shorter than the shortest wait for another one. */
 export function leaseMsOf(electionMsMin: number): number {
   return Math.floor((electionMsMin * 5) / 6);
+}
+
+/** What must hold between the keys of a replicated role. */
+export function crossCheckGroup<Schema extends z.ZodObject>(schema: Schema): Schema {
+  const placed = crossCheck(schema, {
+    path: ["replica"],
+    wanted: "a position in `replicas`, from 0",
+    holds: (value) => {
+      const { replica, replicas } = value as unknown as { replica: number; replicas: string[] };
+      return replica < replicas.length;
+    },
+  });
+  return crossCheck(placed, {
+    path: ["electionMsMin"],
+    wanted: "at least three heartbeats, and no more than electionMsMax",
+    holds: (value) => {
+      const { heartbeatMs, electionMsMin, electionMsMax } = value as unknown as Record<string, number>;
+      return 3 * (heartbeatMs ?? 0) <= (electionMsMin ?? 0) && (electionMsMin ?? 0) <= (electionMsMax ?? 0);
+    },
+  });
 }

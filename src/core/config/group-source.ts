@@ -43,7 +43,14 @@ export function readGroup(
   }
   const offset = offsetOfLine(parsed.text, own.origin.line);
   const place = { keyOffset: offset, valueOffset: offset, valueLength: 0 };
-  const value = { replicas: members.map(addressText), replica: replica ?? 0, host: own.host, port: own.port };
+  const shard = shardOf(file);
+  const value = {
+    replicas: members.map(addressText),
+    replica: replica ?? 0,
+    host: own.host,
+    port: own.port,
+    ...(source.claim?.role === "shard" && shard !== undefined && { shard }),
+  };
   for (const key of Object.keys(value)) parsed.place([key], place);
   parsed.value = value;
   return source;
@@ -58,6 +65,12 @@ function claimOf(file: string, role: string | undefined, replica: number): IniSo
     return { role: "shard", instance: `${prefix}.shard${index}.${replica}` };
   }
   return role === undefined ? undefined : { role, instance: `${name}.${replica}` };
+}
+
+/** The number of the shard that a file is of. */
+function shardOf(file: string): number | undefined {
+  const digits = /(\d+)\.config$/.exec(basename(file))?.[1];
+  return digits === undefined ? undefined : Number(digits);
 }
 
 export function addressText({ host, port }: GroupMember): string {

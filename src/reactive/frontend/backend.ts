@@ -1,0 +1,118 @@
+/**
+ * The groups behind a frontend: timestamp servers and shards, and what it asks of several of them at once.
+ *
+ * Invariant: a read without a timestamp takes a fresh one, so it sees everything that was acknowledged before it began, over
+ * all shards, and never half a transaction. A read at a given timestamp is repeatable until the shards' horizon passes it.
+ */
+import type { GroupClient } from "../replication/group-client.ts";
+import {
+  decodeReadReply,
+  decodeScanReply,
+  encodeQuery,
+  type ReadVersion,
+  type ScanEntry,
+} from "../shard/commands.ts";
+import { compareBytes } from "../shard/operations.ts";
+import type { TimestampClient } from "../tss/client.ts";
+import { Coordinator } from "./coordinator.ts";
+import { shardOf } from "./placement.ts";
+
+/** Reads at a timestamp whose versions are no longer kept. */
+export class TooOldError extends Error {
+  constructor(timestamp: number, horizon: number) {
+    super(
+      `timestamp ${timestamp} is older than what is kept, which begins at ${horizon}: read again without one`,
+    );
+    this.name = "TooOldError";
+  }
+}
+
+export interface Snapshot {
+  timestamp: number;
+  versions: ReadVersion[];
+}
+
+export class Backend {
+  readonly coordinator: Coordinator;
+  readonly #shards: readonly GroupClient[];
+  readonly #timestamps: TimestampClient;
+  /** The largest timestamp that it knows was issued. */
+  #known = 0;
+
+  constructor(shards: readonly GroupClient[], timestamps: TimestampClient) {
+    this.#shards = shards;
+    this.#timestamps = timestamps;
+    this.coordinator = new Coordinator({ shards, nextTimestamp: () => this.nextTimestamp() });
+  }
+
+  get shards(): readonly GroupClient[] {
+    return this.#shards;
+  }
+
+  get known(): number {
+    return this.#known;
+  }
+
+  async nextTimestamp(): Promise<number> {
+    const timestamp = await this.#timestamps.next();
+    this.#known = Math.max(this.#known, timestamp);
+    return timestamp;
+  }
+
+  /** All keys as of one timestamp. Throws TooOldError. */
+  async read(keys: readonly Uint8Array[], at: number | undefined): Promise<Snapshot> {
+    const timestamp = at ?? (await this.nextTimestamp());
+    return { timestamp, versions: await this.#readAt(keys, timestamp) };
+  }
+
+  /** The newest committed version of each key, each as of its own moment: for transactions, which are validated. */
+  readNewest(keys: readonly Uint8Array[]): Promise<ReadVersion[]> {
+    return this.#readAt(keys, 0);
+  }
+
+  async #readAt(keys: readonly Uint8Array[], timestamp: number): Promise<ReadVersion[]> {
+    const known = this.#known;
+    const versions: ReadVersion[] = [];
+    const places = Map.groupBy(keys.keys(), (place) =>
+      shardOf(keys[place] as Uint8Array, this.#shards.length),
+    );
+    await Promise.all(
+      [...places].map(async ([shard, own]) => {
+        const wanted = own.map((place) => keys[place] as Uint8Array);
+        const body = encodeQuery({ kind: "read", timestamp, known, keys: wanted });
+        const reply = decodeReadReply(await (this.#shards[shard] as GroupClient).query(body));
+        if (reply.versions.length < own.length) throw new TooOldError(timestamp, reply.horizon);
+        for (const [index, place] of own.entries()) versions[place] = reply.versions[index] as ReadVersion;
+      }),
+    );
+    return versions;
+  }
+
+  /** Keys from `from` (not itself when `after`) up to `to` (empty: no end), ascending, as of one timestamp. */
+  async scan(
+    range: { from: Uint8Array; after: boolean; to: Uint8Array },
+    countMax: number,
+    at: number | undefined,
+  ): Promise<{ timestamp: number; entries: ScanEntry[]; isMore: boolean }> {
+    const timestamp = at ?? (await this.nextTimestamp());
+    const parts = await Promise.all(
+      this.#shards.map(async (shard) =>
+        decodeScanReply(await shard.query(encodeQuery({ kind: "scan", timestamp, ...range, countMax }))),
+      ),
+    );
+    const horizon = Math.max(...parts.map((part) => part.horizon));
+    if (timestamp < horizon) throw new TooOldError(timestamp, horizon);
+    // A shard that stopped early may have keys below the last one of another: nothing beyond its own last key is sure.
+    const ends = parts.filter(({ isMore }) => isMore).map(({ entries }) => entries.at(-1)?.key ?? range.from);
+    const end = ends.toSorted(compareBytes)[0];
+    const sure = parts
+      .flatMap(({ entries }) => entries)
+      .filter(({ key }) => end === undefined || compareBytes(key, end) <= 0)
+      .sort((a, b) => compareBytes(a.key, b.key));
+    return {
+      timestamp,
+      entries: sure.slice(0, countMax),
+      isMore: end !== undefined || sure.length > countMax,
+    };
+  }
+}

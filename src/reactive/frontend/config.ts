@@ -1,0 +1,92 @@
+/**
+ * The configuration of the frontend role, and what it says of itself. Only declarations.
+ */
+import { z } from "zod";
+import { parseAddress } from "../../core/config/group-file.ts";
+import { reloadableKeys } from "../../core/config/keys.ts";
+import {
+  crossCheck,
+  filePath,
+  integer,
+  isLoopback,
+  key,
+  limits,
+  port,
+  roleSchema,
+} from "../../core/config/schema.ts";
+import type { RoleAbout } from "../../core/role.ts";
+
+const MEBIBYTE = 1024 * 1024;
+
+const address = z
+  .string()
+  .refine((text) => typeof parseAddress(text) !== "string")
+  .meta({ wanted: "an address and a port, such as host0:12345" });
+
+export const frontendConfig = crossCheck(
+  roleSchema({
+    httpPort: port(12355, "Port for clients: HTTP and JSON."),
+    tss: key(
+      z.array(address).min(1).max(255).default(["127.0.0.1:12348"]),
+      "Addresses of the replicas of the timestamp server, in the order of its own configuration.",
+    ),
+    shards: key(
+      z
+        .array(z.array(address).min(1).max(255))
+        .min(1)
+        .max(4096)
+        .default([["127.0.0.1:12345"]]),
+      "For each shard, in order, the addresses of its replicas in the order of its own configuration. The same at all frontends, for the life of the data: keys are placed by a hash over all shards.",
+    ),
+    peerCa: key(
+      filePath().optional(),
+      "PEM file with the authorities that sign the certificates of timestamp servers and shards. With it they are called with TLS, showing the pair of `tls`.",
+      { fileKind: "caBundle", absent: "they are called without TLS", example: "tls/ca.crt" },
+    ),
+    tokenFile: key(
+      filePath().optional(),
+      "File with the token that timestamp servers and shards want to be shown. Must not be readable by other users.",
+      { fileKind: "secret", absent: "no token is shown", example: "group.token" },
+    ),
+    clientTokenFile: key(
+      filePath().optional(),
+      "File with the token that clients must show (`Authorization: Bearer …`). Must not be readable by other users.",
+      {
+        fileKind: "secret",
+        absent: "every client that can connect may read and write",
+        example: "client.token",
+      },
+    ),
+    requestTimeoutMs: key(
+      integer(30_000, { min: 100, max: 600_000 }),
+      "A request that a group did not answer for this long is given up; the client is told that the outcome is unknown.",
+    ),
+    settleAfterMs: key(
+      integer(2000, { min: 100, max: 600_000 }),
+      "A transaction that a shard holds for this long, because its frontend is gone, is settled by another one.",
+    ),
+    limits: limits({
+      requestBytesMax: key(
+        integer(16 * MEBIBYTE, { min: 1024, max: 64 * MEBIBYTE }),
+        "The longest request of a client. A longer one is refused.",
+      ),
+    }),
+  }),
+  {
+    path: ["host"],
+    wanted: "a loopback address, or clientTokenFile beside it",
+    holds: (value) => {
+      const { host, clientTokenFile } = value as { host?: string; clientTokenFile?: string };
+      return isLoopback(host ?? "127.0.0.1") || clientTokenFile !== undefined;
+    },
+  },
+);
+
+export const frontendAbout: RoleAbout<typeof frontendConfig> = {
+  name: "frontend",
+  summary: "Frontend of a transactional store: transactions over all shards, by HTTP",
+  durability: "keeps nothing; it acknowledges a commit when the shards have made it durable",
+  config: frontendConfig,
+  reloadable: reloadableKeys(frontendConfig),
+  reach: { httpPort: "curl http://{host}:{port}/v1/keys/greeting -T -" },
+};

@@ -1,0 +1,210 @@
+/**
+ * The frontend's HTTP interface: keys, snapshots, ranges and transactions as JSON, so that curl is a client.
+ *
+ *   GET    /v1/keys/KEY[?at=TIMESTAMP]     the value, its version and the timestamp of the read; 404 when absent
+ *   PUT    /v1/keys/KEY                    the body becomes the value
+ *   DELETE /v1/keys/KEY
+ *   POST   /v1/read                        { keys, at? }: all as of one timestamp
+ *   GET    /v1/scan?prefix=&after=&limit=&at=
+ *   POST   /v1/transactions                transactionSchema of json.ts; 409 with the reason when it is refused
+ *
+ * Invariant: 2xx for a write means that it is committed and durable. 503 with `"outcome": "unknown"` means that nobody knows:
+ * send the same id again.
+ */
+import { Hono, type Context } from "hono";
+import { bearerAuth } from "hono/bearer-auth";
+import { HTTPException } from "hono/http-exception";
+import type { Random } from "../../core/seams/random.ts";
+import { OutcomeUnknownError, RefusedError } from "../replication/group-client.ts";
+import type { ReadVersion } from "../shard/commands.ts";
+import { decodeValue } from "../shard/operations.ts";
+import type { TransactionId } from "../shard/transaction.ts";
+import { type Backend, TooOldError } from "./backend.ts";
+import type { CommitResult } from "./coordinator.ts";
+import { toJson, toJsonBytes, transactionOf, transactionSchema, type JsonTransaction } from "./json.ts";
+
+const SCAN_COUNT_MAX = 1000;
+const KEYS_MAX = 10_000;
+
+export interface HttpFigures {
+  requests: number;
+  committed: number;
+  refused: Record<string, number>;
+}
+
+/** Names the transactions of clients that name none themselves. */
+class Names {
+  readonly #client: number;
+  #number = 0;
+  /** Those under way, in order. */
+  readonly #open = new Set<number>();
+
+  constructor(random: Random) {
+    const bytes = random.bytes(8);
+    this.#client = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0) >> 11n);
+  }
+
+  open(): { client: number; number: number } {
+    this.#number += 1;
+    this.#open.add(this.#number);
+    return { client: this.#client, number: this.#number };
+  }
+
+  close({ number }: { number: number }): void {
+    this.#open.delete(number);
+  }
+
+  /** Nobody asks again for what is below. */
+  get floor(): number {
+    const [oldest] = this.#open;
+    return oldest ?? this.#number;
+  }
+}
+
+function timestampOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const timestamp = Number(text);
+  if (!Number.isSafeInteger(timestamp) || timestamp < 1)
+    throw new HTTPException(400, { message: `at: wanted a timestamp, got "${text}"` });
+  return timestamp;
+}
+
+function versionJson({ start, end, type, value }: ReadVersion) {
+  return { version: start, validUntil: end, value: toJson(decodeValue(type, value)) };
+}
+
+async function jsonBody(context: Context): Promise<unknown> {
+  try {
+    return await context.req.json();
+  } catch {
+    throw new HTTPException(400, { message: "the body is not JSON" });
+  }
+}
+
+export function frontendApp(
+  backend: Backend,
+  random: Random,
+  token: string | undefined,
+  figures: HttpFigures,
+): Hono {
+  const app = new Hono();
+  const names = new Names(random);
+  if (token !== undefined) app.use("/v1/*", bearerAuth({ token }));
+  app.use("/v1/*", async (_context, next) => {
+    figures.requests += 1;
+    try {
+      await next();
+    } catch (error) {
+      throw asHttp(error);
+    }
+  });
+  const keyOf = (context: Context) =>
+    new Uint8Array(Buffer.from(decodeURIComponent(context.req.path.slice("/v1/keys/".length))));
+
+  const commit = async (context: Context, json: JsonTransaction) => {
+    const id = names.open();
+    try {
+      const whole = transactionOf(json, id);
+      // What a client does not name itself it cannot ask for again.
+      const floor = json.id === undefined ? names.floor : whole.floor;
+      return answer(context, whole.id, await backend.coordinator.commit({ ...whole, floor }));
+    } finally {
+      names.close(id);
+    }
+  };
+  const answer = (context: Context, id: TransactionId, result: CommitResult) => {
+    if (result.kind === "committed") {
+      figures.committed += 1;
+      return context.json({ outcome: "committed", timestamp: result.timestamp, id });
+    }
+    const reason = result.kind === "refused" ? result.reason : result.kind;
+    figures.refused[reason] = (figures.refused[reason] ?? 0) + 1;
+    const key = result.kind === "refused" ? toJsonBytes(result.key) : undefined;
+    return context.json({ outcome: "aborted", reason, key, id }, 409);
+  };
+  const write = (context: Context, operation: JsonTransaction["operations"][number]) =>
+    commit(context, { level: "strict", reads: [], operations: [operation] });
+
+  app.get("/v1/keys/*", async (context) => {
+    const { timestamp, versions } = await backend.read(
+      [keyOf(context)],
+      timestampOf(context.req.query("at")),
+    );
+    const found = versionJson(versions[0] as ReadVersion);
+    return context.json({ timestamp, ...found }, versions[0]?.type === 0 ? 404 : 200);
+  });
+  app.put("/v1/keys/*", async (context) => {
+    const base64 = Buffer.from(await context.req.arrayBuffer()).toString("base64");
+    const key = Buffer.from(keyOf(context)).toString();
+    return write(context, { op: "put", key, value: { type: "bytes", base64 } });
+  });
+  app.delete("/v1/keys/*", (context) =>
+    write(context, { op: "delete", key: Buffer.from(keyOf(context)).toString() }),
+  );
+  app.post("/v1/read", async (context) => {
+    const body = (await jsonBody(context)) as { keys?: unknown; at?: unknown } | null;
+    const keys = body?.keys;
+    if (
+      !Array.isArray(keys) ||
+      keys.length > KEYS_MAX ||
+      !keys.every((key) => typeof key === "string" && key !== "")
+    )
+      throw new HTTPException(400, { message: `keys: wanted a list of at most ${KEYS_MAX} texts` });
+    const at = body?.at === undefined ? undefined : timestampOf(String(body.at));
+    const { timestamp, versions } = await backend.read(
+      keys.map((key: string) => new Uint8Array(Buffer.from(key))),
+      at,
+    );
+    return context.json({
+      timestamp,
+      values: versions.map((version, place) => ({ key: keys[place] as string, ...versionJson(version) })),
+    });
+  });
+  app.get("/v1/scan", async (context) => {
+    const { prefix = "", after, limit = "100", at } = context.req.query();
+    const count = Number(limit);
+    if (!Number.isSafeInteger(count) || count < 1 || count > SCAN_COUNT_MAX)
+      throw new HTTPException(400, { message: `limit: wanted 1 to ${SCAN_COUNT_MAX}, got "${limit}"` });
+    const start = new Uint8Array(Buffer.from(prefix));
+    const from = after === undefined ? start : new Uint8Array(Buffer.from(after));
+    const range = { from, after: after !== undefined, to: endOfPrefix(start) };
+    const { timestamp, entries, isMore } = await backend.scan(range, count, timestampOf(at));
+    return context.json({
+      timestamp,
+      isMore,
+      values: entries.map(({ key, start: version, type, value }) => ({
+        key: toJsonBytes(key),
+        version,
+        value: toJson(decodeValue(type, value)),
+      })),
+    });
+  });
+  app.post("/v1/transactions", async (context) => {
+    const parsed = transactionSchema.safeParse(await jsonBody(context));
+    if (parsed.success) return commit(context, parsed.data);
+    const [issue] = parsed.error.issues;
+    throw new HTTPException(400, { message: `${issue?.path.join(".") ?? ""}: ${issue?.message ?? ""}` });
+  });
+  return app;
+}
+
+/** The first key behind all that begin with the prefix; empty: there is none. */
+export function endOfPrefix(prefix: Uint8Array): Uint8Array {
+  const end = prefix.slice();
+  for (let length = end.byteLength; length > 0; length--) {
+    const last = end[length - 1] as number;
+    if (last === 255) continue;
+    end[length - 1] = last + 1;
+    return end.slice(0, length);
+  }
+  return new Uint8Array(0);
+}
+
+function asHttp(error: unknown): unknown {
+  const answer = (status: 410 | 503, body: object) =>
+    new HTTPException(status, { res: Response.json(body, { status }) });
+  if (error instanceof TooOldError) return answer(410, { error: error.message });
+  if (error instanceof OutcomeUnknownError) return answer(503, { outcome: "unknown", error: error.message });
+  if (error instanceof RefusedError) return answer(503, { outcome: "none", error: error.message });
+  return error;
+}

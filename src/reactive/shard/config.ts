@@ -1,0 +1,44 @@
+/**
+ * The configuration of the shard role, and what it says of itself. Only declarations.
+ */
+import { reloadableKeys } from "../../core/config/keys.ts";
+import { integer, key, limits, port, roleSchema } from "../../core/config/schema.ts";
+import type { RoleAbout } from "../../core/role.ts";
+import { crossCheckGroup, groupKeys, replicasKey } from "../group-config.ts";
+
+const MEBIBYTE = 1024 * 1024;
+
+export const shardConfig = crossCheckGroup(
+  roleSchema({
+    port: port(12345, "Port for frontends and for the other replicas."),
+    shard: key(
+      integer(0, { min: 0, max: 4095 }),
+      "Which shard of the cluster this is, from 0: the same at all replicas. Keys are placed by a hash over all shards.",
+    ),
+    replicas: replicasKey("shard"),
+    ...groupKeys,
+    retentionMs: key(
+      integer(30_000, { min: 1000, max: 86_400_000 }),
+      "Old versions are kept this long for readers at earlier timestamps. The same at all replicas.",
+    ),
+    outcomeRetentionMs: key(
+      integer(600_000, { min: 60_000, max: 86_400_000 }),
+      "What became of a transaction is remembered this long for a client that is silent. The same at all replicas.",
+    ),
+    limits: limits({
+      requestBytesMax: key(
+        integer(16 * MEBIBYTE, { min: 1024, max: 64 * MEBIBYTE }),
+        "The longest request of a frontend. A longer one closes the connection.",
+        { isReloadable: true },
+      ),
+    }),
+  }),
+);
+
+export const shardAbout: RoleAbout<typeof shardConfig> = {
+  name: "shard",
+  summary: "Shard of a transactional store: versions of keys, kept by a replicated group",
+  durability: "a committed transaction survives the end of all processes and power loss of all hosts",
+  config: shardConfig,
+  reloadable: reloadableKeys(shardConfig),
+};

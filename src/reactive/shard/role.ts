@@ -1,0 +1,78 @@
+/**
+ * The shard role: one replica of a group that keeps the versions of its keys (service.ts). Frontends talk to it; clients do not.
+ */
+import type { z } from "zod";
+import { defineRole, type RunningRole } from "../../core/role.ts";
+import { addGroupMetrics, openGroupNode } from "../group-role.ts";
+import type { GroupNode } from "../replication/group-node.ts";
+import { shardAbout, type shardConfig } from "./config.ts";
+import { ShardService, shardDefaults } from "./service.ts";
+
+type ShardConfig = z.output<typeof shardConfig>;
+
+/** The name of a shard's group on the wire. */
+export const shardGroup = (shard: number) => `shard${shard}`;
+
+class ShardServer implements RunningRole<ShardConfig> {
+  readonly #service: ShardService;
+  readonly #node: GroupNode;
+  readonly #setLimits: (config: ShardConfig) => void;
+
+  constructor(service: ShardService, node: GroupNode, setLimits: (config: ShardConfig) => void) {
+    this.#service = service;
+    this.#node = node;
+    this.#setLimits = setLimits;
+  }
+
+  notReady = () => this.#node.notReady();
+  stats = () => ({ shard: this.#service.stats, ...this.#node.stats() });
+  keyFigure = () => `${this.#service.versions.stats().keys.toLocaleString("en")} keys`;
+  throughput = () => ({ total: this.#service.figures.commits, unit: "commits" });
+
+  statsLine(): string {
+    const { view, commit, isPrimary } = this.#node.driver.status;
+    const { keys, versions, commits, prepared } = this.#service.stats;
+    return (
+      `keys:${keys} versions:${versions} commits:${commits} prepared:${prepared} ` +
+      `view:${view} commit:${commit} is_primary:${isPrimary ? 1 : 0}`
+    );
+  }
+
+  reload(config: ShardConfig): void {
+    this.#setLimits(config);
+  }
+
+  async drain(): Promise<void> {
+    this.#node.drain();
+  }
+
+  async stop(): Promise<void> {
+    await this.#node.stop();
+    this.#service.close();
+  }
+}
+
+export const shard = defineRole({
+  ...shardAbout,
+  async start(context) {
+    let { limits } = context.config;
+    const { shard: number, retentionMs, outcomeRetentionMs } = context.config;
+    const service = new ShardService({ ...shardDefaults, retentionMs, outcomeRetentionMs });
+    const node = await openGroupNode(context, "shard", {
+      machine: service,
+      group: shardGroup(number),
+      limits: () => limits,
+    });
+    const { metrics } = context;
+    addGroupMetrics(metrics, "shard", node);
+    const gauge = (name: string, help: string, read: () => number) =>
+      metrics.gauge(`node_x_shard_${name}`, help, read);
+    gauge("keys", "Keys with a version.", () => service.versions.stats().keys);
+    gauge("versions", "Versions of all keys.", () => service.versions.stats().versions);
+    gauge("memory_bytes", "Memory of keys and versions.", () => service.versions.stats().memoryBytes);
+    gauge("prepared", "Transactions that are voted for and not decided.", () => service.state.prepared.size);
+    return new ShardServer(service, node, (config) => {
+      limits = config.limits;
+    });
+  },
+});

@@ -1,0 +1,116 @@
+/**
+ * A whole transactional store as an operator runs it: the compiled executable, one process per instance, files of a prefix in
+ * a directory of its own.
+ *
+ * Invariant: no process and no directory outlives the `StoreProcesses` that a test holds with `using`.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ensureExecutable } from "../../build.ts";
+import { until } from "./executable.ts";
+import { freePorts } from "./group-processes.ts";
+import { executable } from "./node-process.ts";
+
+interface Instance {
+  words: string[];
+  dataDir: string;
+  child?: Bun.Subprocess;
+}
+
+export interface StoreLayout {
+  tss: number;
+  shards: number;
+  replicas: number;
+  frontends: number;
+  /** Further keys of the frontends. */
+  frontendConfig?: object;
+}
+
+export class StoreProcesses implements Disposable {
+  readonly directory = mkdtempSync(join(tmpdir(), "node-x-store-"));
+  readonly frontendPorts: number[];
+  readonly #instances = new Map<string, Instance>();
+
+  static async create(layout: StoreLayout): Promise<StoreProcesses> {
+    await ensureExecutable();
+    const count = layout.tss + layout.shards * layout.replicas + layout.frontends;
+    return new StoreProcesses(layout, await freePorts(count));
+  }
+
+  private constructor({ tss, shards, replicas, frontends, frontendConfig }: StoreLayout, ports: number[]) {
+    const take = (count: number) => ports.splice(0, count).map((port) => `127.0.0.1:${port}`);
+    const group = (file: string, name: string, role: string, addresses: string[]) => {
+      writeFileSync(join(this.directory, file), addresses.map((address) => `host ${address}\n`).join(""));
+      for (const index of addresses.keys())
+        this.#add(`${name}.${index}`, [role, "-c", file, "-i", String(index)]);
+    };
+    const tssAddresses = take(tss);
+    group("c.tss.config", "c.tss", "tss", tssAddresses);
+    const shardAddresses = Array.from({ length: shards }, () => take(replicas));
+    for (const [shard, addresses] of shardAddresses.entries())
+      group(`c${shard}.config`, `c.shard${shard}`, "shard", addresses);
+    this.frontendPorts = ports.splice(0, frontends);
+    for (const [index, httpPort] of this.frontendPorts.entries()) {
+      const config = { httpPort, tss: tssAddresses, shards: shardAddresses, ...frontendConfig };
+      writeFileSync(join(this.directory, `c.frontend${index}.json`), JSON.stringify(config));
+      this.#add(`c.frontend${index}`, ["frontend", "-c", `c.frontend${index}.json`]);
+    }
+  }
+
+  #add(name: string, words: string[]): void {
+    this.#instances.set(name, { words, dataDir: join(this.directory, name) });
+  }
+
+  get names(): string[] {
+    return [...this.#instances.keys()];
+  }
+
+  start(name: string): void {
+    const instance = this.#instances.get(name) as Instance;
+    instance.child = Bun.spawn([executable, "run", ...instance.words, "--set", "log.console=off"], {
+      cwd: this.directory,
+      env: {},
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "ignore",
+    });
+  }
+
+  async startAll(): Promise<void> {
+    for (const name of this.names) this.start(name);
+    await Promise.all(this.names.map((name) => this.ready(name)));
+  }
+
+  async kill(...names: string[]): Promise<void> {
+    const children = names.map((name) => this.#instances.get(name)?.child);
+    for (const child of children) child?.kill("SIGKILL");
+    await Promise.all(children.map((child) => child?.exited));
+  }
+
+  async ready(name: string): Promise<void> {
+    const unix = join((this.#instances.get(name) as Instance).dataDir, "admin.sock");
+    await until(`${name} to be ready`, async () => {
+      try {
+        return (await fetch("http://node/readyz", { unix } as RequestInit)).ok || undefined;
+      } catch {
+        return undefined;
+      }
+    });
+  }
+
+  /** A request to a frontend. */
+  async ask(frontend: number, path: string, init?: RequestInit): Promise<{ status: number; body: any }> {
+    const response = await fetch(`http://127.0.0.1:${this.frontendPorts[frontend]}/v1/${path}`, init);
+    return { status: response.status, body: await response.json() };
+  }
+
+  commit(frontend: number, transaction: object): Promise<{ status: number; body: any }> {
+    return this.ask(frontend, "transactions", { method: "POST", body: JSON.stringify(transaction) });
+  }
+
+  [Symbol.dispose](): void {
+    for (const { child } of this.#instances.values()) child?.kill("SIGKILL");
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
