@@ -24,6 +24,7 @@ NX_API void nx_ffi_logs_put(nx_logs *logs, nx_log_channel *channel, uint64_t key
                             uint64_t length);
 NX_API void nx_ffi_logs_remove(nx_logs *logs, nx_log_channel *channel);
 NX_API void nx_ffi_logs_read(const nx_logs *logs, double *figures);
+NX_API uint64_t nx_ffi_logs_memtable_bytes(const nx_logs *logs);
 NX_API int64_t nx_ffi_logs_replay(nx_logs *logs, const uint8_t *bytes, uint64_t length);
 NX_API void nx_ffi_channel_read(const nx_log_channel *channel, double *figures);
 NX_API uint32_t nx_ffi_channel_name(const nx_log_channel *channel, uint8_t *name);
@@ -73,6 +74,8 @@ void nx_ffi_logs_read(const nx_logs *logs, double *figures) {
   figures[2] = (double)logs->memtable_bytes;
   figures[3] = (double)logs->written;
 }
+
+uint64_t nx_ffi_logs_memtable_bytes(const nx_logs *logs) { return logs->memtable_bytes; }
 
 int64_t nx_ffi_logs_replay(nx_logs *logs, const uint8_t *bytes, uint64_t length) {
   return nx_logs_replay(logs, bytes, length);

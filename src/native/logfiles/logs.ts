@@ -106,6 +106,11 @@ export class Logs {
     return { records, valueBytes, nextNumber, removedAt, isRemoved: isRemoved !== 0, memtableBytes };
   }
 
+  /** Memory of the memtables that take what is written; asked for after each call of a client, so without garbage. */
+  get memtableBytes(): number {
+    return Number(this.#library.nx_ffi_logs_memtable_bytes(this.pointer));
+  }
+
   get figures() {
     this.#library.nx_ffi_logs_read(this.pointer, this.#figures);
     const [records = 0, valueBytes = 0, memtableBytes = 0, written = 0] = this.#figures;

@@ -16,6 +16,7 @@ const symbols = {
   nx_ffi_logs_put: { args: ["ptr", "ptr", "u64", "ptr", "u64"], returns: "void" },
   nx_ffi_logs_remove: { args: ["ptr", "ptr"], returns: "void" },
   nx_ffi_logs_read: { args: ["ptr", "ptr"], returns: "void" },
+  nx_ffi_logs_memtable_bytes: { args: ["ptr"], returns: FFIType.u64_fast },
   nx_ffi_logs_replay: { args: ["ptr", "ptr", "u64"], returns: FFIType.i64_fast },
   nx_ffi_channel_read: { args: ["ptr", "ptr"], returns: "void" },
   nx_ffi_channel_name: { args: ["ptr", "ptr"], returns: "u32" },

@@ -115,7 +115,7 @@ export class HttpSide {
     const { store, clock, channelsMax } = this.#options;
     const name = context.req.param("name") ?? "";
     if (!isChannelName(name))
-      return context.json({ error: "a channel is called by 1 to 255 letters, digits, _ or -" }, 400);
+      return context.json({ error: "a channel is called by 1 to 240 letters, digits, _ or -" }, 400);
     if (store.channel(name) === undefined && store.channels().length >= channelsMax)
       return context.json({ error: `there are ${channelsMax} channels, and no more are allowed` }, 507);
     keepOpen(context.env, context.req.raw);

@@ -201,7 +201,7 @@ export class LogStore implements Durability {
     if (effects.length === 0 || this.#log === undefined || this.#log.state !== "open") return;
     this.#log.append(effects.view());
     this.logs.effectsTaken();
-    if (this.logs.figures.memtableBytes >= this.#options.sealing.memtableBytes) this.#sealer.check();
+    if (this.logs.memtableBytes >= this.#options.sealing.memtableBytes) this.#sealer.check();
   }
 
   /** Channels were removed since the last call: their memory and, once the removal is durable, their files go. */

@@ -61,7 +61,7 @@ export class Sealer {
   }
 
   get #memoryBytes(): number {
-    return this.#store.logs.figures.memtableBytes + this.#frozenBytes;
+    return this.#store.logs.memtableBytes + this.#frozenBytes;
   }
 
   get #isOverfull(): boolean {
