@@ -66,7 +66,20 @@ static void client_open(client *c, uint8_t options) {
   c->swarm = nx_legacy_connect(c->legacy);
 }
 
+/* A consumer that leaves while its channel stays must not be told of anything any more. */
+static void leave_while_consuming(client *c) {
+  static const uint8_t request[] = {6, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 'l', 'e', 'f', 't'};
+  nx_legacy_connection *consumer = nx_legacy_connect(c->legacy);
+  uint32_t flags = nx_legacy_feed(c->legacy, consumer, request, sizeof request, NOW_MS);
+  nx_legacy_disconnect(c->legacy, consumer);
+  nx_queue *queue = nx_queue_find(c->queues, (nx_slice){request + 12, 4});
+  if ((flags & NX_LEGACY_LISTENING) == 0 || queue == NULL) return;
+  nx_queue_push(queue, (nx_slice){request, 1}, NX_BACK);
+  nx_queue_remove(queue);
+}
+
 static void client_close(client *c) {
+  leave_while_consuming(c);
   nx_resp_disconnect(c->resp, c->redis);
   nx_legacy_disconnect(c->legacy, c->swarm);
   nx_resp_read_statistics(c->resp);
