@@ -12,6 +12,22 @@
 
 static bool has_zero(nx_slice name) { return name.length > 0 && memchr(name.data, 0, name.length) != NULL; }
 
+/* The channel of a storage. */
+static nx_slice base_name(nx_slice name) {
+  const uint8_t *zero = memchr(name.data, 0, name.length);
+  return (nx_slice){zero + 1, name.length - (uint64_t)(zero + 1 - name.data)};
+}
+
+/* Only a storage has a zero byte in its name, and one; it is a list, and so is its channel. */
+static bool fits_its_name(nx_queues *queues, const nx_queue_effect *effect) {
+  if (!has_zero(effect->name)) return effect->operation != NX_Q_SUBSCRIBE;
+  if (effect->operation == NX_Q_CREATE || effect->kind == NX_QUEUE_STREAM) return false;
+  nx_slice name = base_name(effect->name);
+  if (has_zero(name)) return false;
+  const nx_queue *base = nx_queue_find(queues, name);
+  return base == NULL || base->kind == NX_QUEUE_LIST;
+}
+
 static nx_queue *make(nx_queues *queues, const nx_queue_effect *effect) {
   nx_queue *queue = nx_queue_find(queues, effect->name);
   bool is_storage = has_zero(effect->name) && effect->kind == NX_QUEUE_LIST;
@@ -81,7 +97,6 @@ static bool apply_to_set(nx_queues *queues, nx_queue *queue, const nx_queue_effe
       if (queue != NULL) nx_queue_delete(queue);
       return true;
     case NX_Q_SUBSCRIBE: {
-      if (!has_zero(effect->name)) return false;
       nx_queue *storage = nx_queue_add_storage(queues, effect->name);
       storage->version = storage->base->version = effect->number;
       return true;
@@ -94,14 +109,13 @@ static bool apply_to_set(nx_queues *queues, nx_queue *queue, const nx_queue_effe
 static bool is_known(nx_queues *queues, const nx_queue *queue, const nx_queue_effect *effect) {
   if (effect->number == 0) return false;
   if (queue != NULL) return effect->number <= queue->version;
-  if (effect->operation != NX_Q_SUBSCRIBE || !has_zero(effect->name)) return false;
-  const uint8_t *zero = memchr(effect->name.data, 0, effect->name.length);
-  nx_slice base_name = {zero + 1, effect->name.length - (uint64_t)(zero + 1 - effect->name.data)};
-  const nx_queue *base = nx_queue_find(queues, base_name);
+  if (effect->operation != NX_Q_SUBSCRIBE) return false;
+  const nx_queue *base = nx_queue_find(queues, base_name(effect->name));
   return base != NULL && effect->number <= base->version;
 }
 
 static bool replay_one(nx_queues *queues, const nx_queue_effect *effect) {
+  if (!fits_its_name(queues, effect)) return false;
   if (effect->number > queues->number) queues->number = effect->number;
   nx_queue *queue = nx_queue_find(queues, effect->name);
   if (is_known(queues, queue, effect)) return true;

@@ -11,8 +11,8 @@ export type Files = Map<string, string>;
 const localDirectory = ".node-x/local";
 
 /**
- * The cluster that `node-x up` starts: two key/value nodes that share the hash space, and the page that shows
- * them.
+ * The cluster that `node-x up` starts: two key/value nodes that share the hash space, a queue node, and the page that
+ * shows them.
  */
 const localCluster: { role: string; name: string; values: SampleValues }[] = [
   {
@@ -38,12 +38,17 @@ const localCluster: { role: string; name: string; values: SampleValues }[] = [
     },
   },
   {
+    role: "queue",
+    name: "queue0",
+    values: { dataDir: `${localDirectory}/queue0`, port: 10020, respPort: 10220 },
+  },
+  {
     role: "hub",
     name: "hub0",
     values: {
       dataDir: `${localDirectory}/hub0`,
       port: 4000,
-      instances: [`${localDirectory}/dht0`, `${localDirectory}/dht1`],
+      instances: [`${localDirectory}/dht0`, `${localDirectory}/dht1`, `${localDirectory}/queue0`],
     },
   },
 ];

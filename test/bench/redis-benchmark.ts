@@ -2,7 +2,7 @@
 import { CPU_TICKS_PER_SECOND, type BenchServer } from "./servers.ts";
 
 export interface Load {
-  operation: "set" | "get";
+  operation: "set" | "get" | "lpush" | "rpop";
   valueBytes: number;
   pipeline: number;
 }

@@ -6,6 +6,7 @@ import { benchLegacy } from "./legacy.ts";
 import { benchLogfiles } from "./logfiles.ts";
 import { benchStatus } from "./status.ts";
 import { benchReactive } from "./reactive.ts";
+import { benchQueue } from "./queue.ts";
 import { benchTcm } from "./tcm.ts";
 
 const families: Record<string, (argv: string[]) => Promise<number>> = {
@@ -15,6 +16,7 @@ const families: Record<string, (argv: string[]) => Promise<number>> = {
   logfiles: benchLogfiles,
   status: benchStatus,
   reactive: benchReactive,
+  queue: benchQueue,
   tcm: benchTcm,
 };
 

@@ -32,6 +32,7 @@ export type Durability = "memory" | "log";
 export type StartServer = (
   durability: Durability,
   settings?: Record<string, unknown>,
+  role?: "dht" | "queue",
 ) => Promise<BenchServer>;
 
 export const startServers: Record<"redis" | "node-x", StartServer> = {
@@ -79,9 +80,10 @@ async function startRedis(durability: Durability): Promise<BenchServer> {
 async function startNodeX(
   durability: Durability,
   settings: Record<string, unknown> = {},
+  role: "dht" | "queue" = "dht",
 ): Promise<BenchServer> {
   const directory = newDirectory("node-x");
-  const file = join(directory, "bench.dht0.json");
+  const file = join(directory, `bench.${role}0.json`);
   const config = {
     port: 0,
     respPort: 0,
@@ -91,7 +93,7 @@ async function startNodeX(
     ...settings,
   };
   writeFileSync(file, JSON.stringify(config));
-  return await serve(`node-x ${durability}`, directory, [executable, "run", "dht", "--config", file], () => {
+  return await serve(`node-x ${durability}`, directory, [executable, "run", role, "--config", file], () => {
     const ports: unknown = JSON.parse(readFileSync(join(directory, "data/ports.json"), "utf8"));
     return (ports as { respPort?: number }).respPort;
   });
@@ -108,7 +110,27 @@ export async function startNode(role: string, settings: Record<string, unknown>)
   const command = [executable, "run", role, "--config", file];
   const ports = () =>
     JSON.parse(readFileSync(join(directory, "data/ports.json"), "utf8")) as { port?: number };
-  return await serve(`node-x ${role}`, directory, command, () => ports().port, false);
+  return await serve(`node-x ${role}`, directory, command, () => ports().port, isListening);
+}
+
+/** Debian's beanstalkd, which syncs its log before it answers each put; undefined when it is not installed. */
+export async function startBeanstalkd(): Promise<BenchServer | undefined> {
+  const program = Bun.which("beanstalkd");
+  if (program === null) return undefined;
+  const directory = newDirectory("beanstalkd");
+  const port = await freePort();
+  const command = [program, "-l", "127.0.0.1", "-p", `${port}`, "-b", directory, "-f", "0", "-z", "1000000"];
+  return serve("beanstalkd", directory, command, () => port, isListening);
+}
+
+async function isListening(port: number): Promise<boolean> {
+  try {
+    const socket = await Bun.connect({ hostname: "127.0.0.1", port, socket: { data: () => {} } });
+    socket.end();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function serve(
@@ -116,7 +138,7 @@ async function serve(
   directory: string,
   command: string[],
   portOf: () => number | undefined,
-  speaksRedis = true,
+  answers = answersPing,
 ): Promise<BenchServer> {
   const outputFile = join(directory, "output.txt");
   const output = Bun.file(outputFile);
@@ -132,7 +154,7 @@ async function serve(
     const port = await until(`${name} to serve`, () => {
       if (child.exitCode !== null)
         throw new Error(`${name} ended with ${child.exitCode}:\n${readFileSync(outputFile, "utf8")}`);
-      return answeringPort(portOf, speaksRedis);
+      return answeringPort(portOf, answers);
     });
     const { pid } = child;
     return { name, port, pid, cpuTicks: () => cpuTicks(pid), rssBytes: () => rssBytes(pid), stop };
@@ -142,10 +164,15 @@ async function serve(
   }
 }
 
-/** The port, once it is known and, where it speaks the Redis protocol, a PING on it is answered. */
+async function answersPing(port: number): Promise<boolean> {
+  const ping = Bun.spawnSync(["redis-cli", "-h", "127.0.0.1", "-p", `${port}`, "PING"]);
+  return ping.stdout.toString().trim() === "PONG";
+}
+
+/** The port, once a server answers on it. */
 async function answeringPort(
   portOf: () => number | undefined,
-  speaksRedis: boolean,
+  answers: (port: number) => Promise<boolean>,
 ): Promise<number | undefined> {
   let port: number | undefined;
   try {
@@ -153,9 +180,8 @@ async function answeringPort(
   } catch {
     // ports.json is not written yet.
   }
-  if (port === undefined || !speaksRedis) return port;
-  const ping = Bun.spawnSync(["redis-cli", "-h", "127.0.0.1", "-p", `${port}`, "PING"]);
-  return ping.stdout.toString().trim() === "PONG" ? port : undefined;
+  if (port === undefined) return undefined;
+  return (await answers(port)) ? port : undefined;
 }
 
 function cpuTicks(pid: number): number {

@@ -12,7 +12,12 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
   const own = {
     "local.dht0.json": { dataDir: "data/dht0", port: 0, respPort: 0 },
     "local.dht1.json": { dataDir: "data/dht1", port: 0, respPort: 0 },
-    "local.hub0.json": { dataDir: "data/hub0", port: 0, instances: ["data/dht0", "data/dht1"] },
+    "local.queue0.json": { dataDir: "data/queue0", port: 0, respPort: 0 },
+    "local.hub0.json": {
+      dataDir: "data/hub0",
+      port: 0,
+      instances: ["data/dht0", "data/dht1", "data/queue0"],
+    },
   };
   for (const [name, config] of Object.entries(own))
     writeFileSync(join(configs, name), JSON.stringify(config));
@@ -28,10 +33,10 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
       return undefined;
     }
   });
-  await until("both nodes to be ready on the page", async () => {
+  await until("all nodes to be ready on the page", async () => {
     const response = await fetch(`http://127.0.0.1:${ports.port}/api/instances`).catch(() => undefined);
     const instances = ((await response?.json()) ?? []) as { condition: string }[];
-    return instances.filter(({ condition }) => condition === "ready").length === 2 ? true : undefined;
+    return instances.filter(({ condition }) => condition === "ready").length === 3 ? true : undefined;
   });
   const html = await (await fetch(`http://127.0.0.1:${ports.port}/`)).text();
   const script = /src="(\/page-[0-9a-f]+\.js)"/.exec(html)?.[1];
@@ -43,6 +48,7 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
     "local.dht0.json",
     "local.dht1.json",
     "local.hub0.json",
+    "local.queue0.json",
     "schema",
   ]);
   expect(JSON.parse(readFileSync(join(configs, "local.dht0.json"), "utf8"))).toEqual(own["local.dht0.json"]);

@@ -259,7 +259,9 @@ describe("on the command line", () => {
       ]);
       const run = await cli(["run", "hub", "--config", "x.ini"], { cwd: directory.path });
       expect(run.code).toBe(78);
-      expect(run.stderr).toContain("x.ini:1:1: wanted JSON with comments: only the files of dht, logfiles, queue may be INI");
+      expect(run.stderr).toContain(
+        "x.ini:1:1: wanted JSON with comments: only the files of dht, logfiles, queue may be INI",
+      );
     } finally {
       directory.remove();
     }

@@ -1,0 +1,171 @@
+/**
+ * `bun run bench queue`: the queue node beside redis-server (LPUSH and RPOP of one list, by redis-benchmark) and, where it
+ * is installed, beside beanstalkd with every put synced.
+ *
+ * Rounds of both servers alternate; medians are compared. Each round pushes and then pops the same number, so lists begin
+ * and end empty. Exit code 1 when a floor is not held; without beanstalkd its line is not measured, and said so.
+ */
+import { z } from "zod";
+import { ensureExecutable } from "../../build.ts";
+import {
+  asksForHelp,
+  defaultFlag,
+  flagHelp,
+  integerFlag,
+  numberFlag,
+  parseFlags,
+} from "../../src/core/load/flags.ts";
+import { median } from "./compare.ts";
+import { judge, verdictText, type Limit } from "./goals.ts";
+import { redisBenchmark, type Sample } from "./redis-benchmark.ts";
+import { type BenchServer, startBeanstalkd, startServers } from "./servers.ts";
+
+const flags = z.object({
+  rounds: defaultFlag(integerFlag(1, 100), "N", "Interleaved rounds", "5"),
+  requests: defaultFlag(integerFlag(100, 1e9), "N", "Pushes of a round, and as many pops", "300000"),
+  seconds: defaultFlag(numberFlag(0.1, 600), "S", "Length of one durable measurement", "3"),
+});
+
+const VALUE_BYTES = 64;
+const CONNECTIONS = 50;
+const OPERATIONS = ["lpush", "rpop"] as const;
+
+const throughputLimit: Limit = { name: "throughput to redis", better: "higher", floor: 1.2, goal: 1.5 };
+const cpuLimit: Limit = { name: "CPU per operation to redis", better: "lower", floor: 1, goal: 0.75 };
+const durableLimit: Limit = { name: "durable puts to beanstalkd", better: "higher", floor: 2 };
+
+type Report = (limit: Limit, line: string, value: number, text: string) => void;
+
+async function compareMemory(rounds: number, requests: number, report: Report): Promise<void> {
+  const servers = [
+    await startServers["node-x"]("memory", { channels: { ringBytes: 4 * 2 ** 30 } }, "queue"),
+    await startServers.redis("memory"),
+  ];
+  try {
+    for (const pipeline of [1, 16]) {
+      const samples = servers.map(() => ({ lpush: [] as Sample[], rpop: [] as Sample[] }));
+      for (let round = 0; round < rounds; round++) {
+        // Turns change, so that neither is always the one behind a pause.
+        const turns = [...servers.entries()];
+        if (round % 2 === 1) turns.reverse();
+        for (const [index, server] of turns)
+          for (const operation of OPERATIONS)
+            samples[index]?.[operation].push(
+              await redisBenchmark(server, { operation, valueBytes: VALUE_BYTES, pipeline }, requests),
+            );
+      }
+      for (const operation of OPERATIONS) {
+        const [ours, theirs] = samples.map((of) => ({
+          rate: median(of[operation].map(({ requestsPerSecond }) => requestsPerSecond)),
+          cpu: median(of[operation].map((each) => each.cpuMicrosecondsPerRequest)),
+        }));
+        if (ours === undefined || theirs === undefined) continue;
+        const line = `${operation.toUpperCase()} 64 B P${pipeline}`;
+        const text = `${Math.round(ours.rate / 1000)} to ${Math.round(theirs.rate / 1000)} k/s, ${ours.cpu.toFixed(2)} to ${theirs.cpu.toFixed(2)} us CPU`;
+        if (pipeline === 16) report(throughputLimit, line, ours.rate / theirs.rate, text);
+        else report(cpuLimit, line, ours.cpu / theirs.cpu, text);
+      }
+    }
+  } finally {
+    for (const server of servers) await server.stop();
+  }
+}
+
+/** Pushes from many connections, `pipeline` at a time; every answer is one line. Returns answers per second. */
+async function measurePuts(
+  server: BenchServer,
+  request: Uint8Array,
+  isAnswer: (line: string) => boolean,
+  pipeline: number,
+  seconds: number,
+): Promise<number> {
+  const block = Buffer.concat(Array.from({ length: pipeline }, () => request));
+  let answers = 0;
+  let isStopped = false;
+  const sockets = await Promise.all(
+    Array.from({ length: CONNECTIONS }, () => {
+      let [missing, rest] = [pipeline, ""];
+      let unsent: Uint8Array = new Uint8Array(0);
+      const sendBlock = (socket: Bun.Socket<undefined>) => {
+        missing = pipeline;
+        unsent = block.subarray(socket.write(block));
+      };
+      return Bun.connect<undefined>({
+        hostname: "127.0.0.1",
+        port: server.port,
+        socket: {
+          open: sendBlock,
+          drain(socket) {
+            if (unsent.byteLength > 0) unsent = unsent.subarray(socket.write(unsent));
+          },
+          data(socket, chunk) {
+            const lines = (rest + chunk.toString("latin1")).split("\r\n");
+            rest = lines.pop() ?? "";
+            for (const line of lines)
+              if (!isAnswer(line)) throw new Error(`${server.name} answered ${JSON.stringify(line)}`);
+            missing -= lines.length;
+            if (missing > 0) return;
+            answers += pipeline;
+            if (!isStopped) sendBlock(socket);
+          },
+        },
+      });
+    }),
+  );
+  const startMs = performance.now();
+  await Bun.sleep(seconds * 1000);
+  const perSecond = (answers * 1000) / (performance.now() - startMs);
+  isStopped = true;
+  for (const socket of sockets) socket.end();
+  return perSecond;
+}
+
+const value = "v".repeat(VALUE_BYTES);
+const rpush = Buffer.from(`*3\r\n$5\r\nRPUSH\r\n$1\r\nq\r\n$${VALUE_BYTES}\r\n${value}\r\n`);
+const put = Buffer.from(`put 0 0 60 ${VALUE_BYTES}\r\n${value}\r\n`);
+
+async function compareDurable(rounds: number, seconds: number, report: Report): Promise<void> {
+  const beanstalkd = await startBeanstalkd();
+  if (beanstalkd === undefined) {
+    console.log(
+      "durable puts: not measured, beanstalkd is not installed (Debian: apt-get install beanstalkd)",
+    );
+    return;
+  }
+  const ours = await startServers["node-x"]("log", { channels: { ringBytes: 8 * 2 ** 30 } }, "queue");
+  try {
+    for (const pipeline of [1, 16]) {
+      const rates: [number[], number[]] = [[], []];
+      for (let round = 0; round < rounds; round++) {
+        rates[0].push(await measurePuts(ours, rpush, (line) => line.startsWith(":"), pipeline, seconds));
+        rates[1].push(
+          await measurePuts(beanstalkd, put, (line) => line.startsWith("INSERTED"), pipeline, seconds),
+        );
+      }
+      const [left, right] = rates.map(median) as [number, number];
+      const text = `${(left / 1000).toFixed(1)} to ${(right / 1000).toFixed(1)} k/s`;
+      report(durableLimit, `durable put 64 B P${pipeline}`, left / right, text);
+    }
+  } finally {
+    await ours.stop();
+    await beanstalkd.stop();
+  }
+}
+
+export async function benchQueue(argv: string[]): Promise<number> {
+  if (asksForHelp(argv)) {
+    console.log(["Compare the queue node with Redis", "", "Options", ...flagHelp(flags)].join("\n"));
+    return 0;
+  }
+  const { rounds, requests, seconds } = parseFlags(flags, argv, "bun run bench queue");
+  await ensureExecutable();
+  let hasFailed = false;
+  const report: Report = (limit, line, ratio, text) => {
+    const verdict = judge(limit, ratio);
+    hasFailed ||= verdict.outcome === "FLOOR FAILED";
+    console.log(`${line.padEnd(24)} ${ratio.toFixed(2)} x (${text})  ${verdictText(verdict)}`);
+  };
+  await compareMemory(rounds, requests, report);
+  await compareDurable(rounds, seconds, report);
+  return hasFailed ? 1 : 0;
+}
