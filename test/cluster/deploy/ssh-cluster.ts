@@ -121,8 +121,12 @@ export class SshCluster implements Disposable {
     }
   }
 
+  /** Added to the operator's environment. */
+  readonly variables: Record<string, string> = {};
+
   get environment(): Record<string, string> {
     return {
+      ...this.variables,
       PATH: process.env.PATH ?? "",
       HOME: this.directory,
       XDG_STATE_HOME: join(this.directory, "s"),
