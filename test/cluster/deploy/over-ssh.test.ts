@@ -1,6 +1,6 @@
 /** The compiled executable deploys itself to hosts behind real ssh servers, and keeps what it promises when things break. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { ensureExecutable } from "../../../build.ts";
@@ -12,7 +12,8 @@ let first = "";
 
 beforeAll(async () => {
   await ensureExecutable();
-  cluster = await SshCluster.start(2);
+  // A name that no shell would like: none sees it.
+  cluster = await SshCluster.start(2, { directoryName: "a 'b' $(touch x) `c` \"d\" " });
 }, 120_000);
 
 afterAll(() => cluster[Symbol.dispose]());
@@ -34,6 +35,7 @@ test("a first deploy brings the executable, starts the instances and waits until
   const running = cluster.running();
   first = running.dht0 as string;
   expect(running).toEqual({ dht0: first, dht1: first });
+  expect(existsSync(join(cluster.directory, "x"))).toBe(false);
 }, 120_000);
 
 test("the same deploy again has nothing to do", async () => {

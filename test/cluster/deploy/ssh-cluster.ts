@@ -34,6 +34,8 @@ export interface SshClusterOptions {
   unavailableMax?: string;
   /** Hosts of loopback addresses without ssh. */
   isLocal?: boolean;
+  /** The hosts' directories are named so, with the host's number. */
+  directoryName?: string;
   /** A directory on the hosts; one of the cluster's own when missing. */
   workingDirectories?: readonly string[];
 }
@@ -56,7 +58,9 @@ export class SshCluster implements Disposable {
     mkdirSync(join(this.directory, "files"));
     this.workingDirectories =
       options.workingDirectories?.slice() ??
-      Array.from({ length: hostCount }, (_, index) => join(this.directory, `host${index}`));
+      Array.from({ length: hostCount }, (_, index) =>
+        join(this.directory, `${options.directoryName ?? "host"}${index}`),
+      );
   }
 
   static async start(hostCount: number, options: SshClusterOptions = {}): Promise<SshCluster> {

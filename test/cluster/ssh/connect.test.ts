@@ -1,14 +1,6 @@
 /** Reaching a host over the system's OpenSSH: keys, first contact, the bootstrap, and what is said when it fails. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import {
-  appendFileSync,
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Executable } from "../../../src/cluster/release/executable.ts";
@@ -124,21 +116,6 @@ test("a host that is down is told apart from one that refuses", async () => {
   const refused = await connectAgent(host, optionsOf({ executable })).catch((error: Error) => error);
   expect(refused).toMatchObject({ code: "NX_HOST_UNREACHABLE" });
   expect((refused as Error).message).toContain("Connection refused");
-});
-
-test("the executable comes with the first contact only, into a place whose name no shell would like", async () => {
-  const directory = join(workingDirectory(), "a 'b' $(touch x) `c` \"d\"");
-  const host = server.host("one", directory);
-  const told: string[] = [];
-  const options = optionsOf({ executable, onProgress: (_, text) => told.push(text) });
-  const first = await connectAgent(host, options);
-  const { result } = await first.call("inventory", {});
-  expect(result.facts.machine).toBe(executable.platform.machine);
-  expect(result.releases).toEqual([]);
-  first.close();
-  (await connectAgent(host, options)).close();
-  expect(told).toHaveLength(1);
-  expect(statSync(join(directory, ".node-x/.bin/node-x")).size).toBe(executable.bytes.byteLength);
 });
 
 test("an executable for another processor or C library is refused before it is sent, with the reason", async () => {
