@@ -13,11 +13,11 @@ import type { Disk, DiskFile } from "../../core/seams/disk.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import { auditEntry, type AuditAction, type AuditEntry } from "../agent/messages.ts";
 import { lockSoon } from "../lock/host-lock.ts";
+import { linesOf, NEWLINE } from "../json-lines.ts";
 import { readWhole } from "../release/files.ts";
 
 const LOG_BYTES_MAX = 256 << 20;
 const TAIL_BYTES = 128 << 10;
-const NEWLINE = 0x0a;
 const ORIGIN = "0".repeat(64);
 
 export interface Head {
@@ -120,28 +120,6 @@ export class AuditLog {
       entries: lines.map((line, index) => parseLine(line, this.path, index)),
       tornBytes: bytes.byteLength - endsAt,
     };
-  }
-}
-
-/**
- * Lines, and where the last one ends. One at the end that is not JSON is what power loss left of an append: its parts may have
- * reached the disk in any order, the line end before the rest.
- */
-function linesOf(bytes: Uint8Array): { lines: string[]; endsAt: number } {
-  const end = bytes.lastIndexOf(NEWLINE) + 1;
-  const lines = new TextDecoder().decode(bytes.subarray(0, end)).split("\n").slice(0, -1);
-  const last = lines.at(-1);
-  if (last === undefined || isJson(last)) return { lines, endsAt: end };
-  const before = end < 2 ? 0 : bytes.lastIndexOf(NEWLINE, end - 2) + 1;
-  return { lines: lines.slice(0, -1), endsAt: before };
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
   }
 }
 

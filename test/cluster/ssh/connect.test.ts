@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Executable } from "../../../src/cluster/release/executable.ts";
 import { connectAgent, type ConnectOptions } from "../../../src/cluster/ssh/connect.ts";
+import type { Host } from "../../../src/cluster/topology/types.ts";
 import { realRandom } from "../../../src/core/seams/random.ts";
 import { RealDisk } from "../../../src/core/seams/disk-real.ts";
 import { lockFile } from "../../../src/native/system.ts";
@@ -100,6 +101,25 @@ test("a host whose key changed is refused, also with a person who would agree", 
   const refused = connectAgent(host, optionsOf({ executable, confirmKeys: async () => true }));
   expect(await refused.catch((error: Error) => error)).toMatchObject({ code: "NX_HOST_KEY_CHANGED" });
 });
+
+test("a host behind another is reached through it, and both keys are checked", async () => {
+  using inner = await SshServer.start({ client });
+  const through = (jump: string): Host => {
+    const { access, ...host } = inner.host("inner", workingDirectory(), [inner.fingerprint]);
+    return { ...host, access: { ...access, jump } as Host["access"] };
+  };
+  const met = await connectAgent(through(`${server.address}:${server.port}`), optionsOf()).catch(
+    (error: Error) => error,
+  );
+  expect(met).toMatchObject({ code: "NX_NOT_RUNNING" });
+  using unknown = await SshServer.start({ client });
+  const refused = await connectAgent(
+    through(`${unknown.address}:${unknown.port}`),
+    optionsOf({ directory: workingDirectory() }),
+  ).catch((error: Error) => error);
+  expect(refused).not.toMatchObject({ code: "NX_NOT_RUNNING" });
+  expect(refused).toBeInstanceOf(Error);
+}, 30_000);
 
 test("a user whose key is not let in is told so", async () => {
   using stranger = new SshClient();
