@@ -9,6 +9,7 @@ import { errnoOf, NxError } from "../../core/errors.ts";
 import { AgentClient } from "../agent/client.ts";
 import { AGENT_PROTOCOL } from "../agent/messages.ts";
 import type { Host } from "../topology/types.ts";
+import { absentAgent } from "./absent-agent.ts";
 import { bootAnswer, bootInput, REMOTE_COMMAND, type BootAnswer } from "./bootstrap.ts";
 import { spawnStream, type ChildStream } from "./child.ts";
 import { sshCommand, type SshAccess } from "./command.ts";
@@ -30,6 +31,8 @@ export interface ConnectOptions extends HostKeyOptions {
   localAgent: readonly string[];
   /** Given to hosts that have no agent; without it they are refused with NX_NOT_RUNNING. */
   executable?: AgentExecutable;
+  /** Nothing is brought anywhere: a host without agent counts as an empty one. */
+  isReadOnly?: boolean;
   confirmKeys?: ConfirmKeys;
   /** One sentence about what takes long. */
   onProgress?(host: string, text: string): void;
@@ -54,6 +57,13 @@ export async function connectAgent(host: Host, options: ConnectOptions): Promise
       const obstacle = obstacleOf(host, error);
       if (obstacle === undefined || removed.has(obstacle.kind)) throw error;
       removed.add(obstacle.kind);
+      if (
+        obstacle.kind === "no-agent" &&
+        options.isReadOnly === true &&
+        obstacle.answer?.kind === "missing"
+      ) {
+        return absentAgent(host, obstacle.answer);
+      }
       if (obstacle.kind === "key-unknown") await introduce(host, host.access, options, options.confirmKeys);
       else await install(host, door, obstacle.answer, options);
     }

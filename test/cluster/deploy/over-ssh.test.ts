@@ -28,6 +28,13 @@ function otherProgram(): string {
   return path;
 }
 
+test("a plan for hosts that have nothing brings nothing there", async () => {
+  const { code, stdout } = await cluster.run(["deploy", cluster.prefix, "--plan"]);
+  expect(stdout).toContain("executable");
+  expect(code).toBe(2);
+  for (const directory of cluster.workingDirectories) expect(existsSync(directory)).toBe(false);
+}, 60_000);
+
 test("a first deploy brings the executable, starts the instances and waits until they are ready", async () => {
   const { code, stderr } = await cluster.run(["deploy", cluster.prefix, "-y"]);
   expect(stderr).toContain("sending the executable for the first time");
