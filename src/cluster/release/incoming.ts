@@ -67,9 +67,10 @@ export class Incoming {
       return { missing: 0, missingBytes: 0, isComplete: true, bitmap: encodeBitmap(blocks.length, []) };
     }
     await makeDurableDirectory(disk, directory);
-    await this.#assertSpace(bytes);
+    await this.#sweep(sha256);
     const part = await disk.open(`${this.pathOf(sha256)}.part`, "create");
     try {
+      await this.#assertSpace(bytes - (await part.size()));
       const sources = await this.#sources();
       const absent = await copyPresent(disk, part, blocks, sources);
       const missing = await stillMissing(part, blocks, absent);
@@ -79,6 +80,14 @@ export class Incoming {
       return { missing: missing.length, missingBytes, isComplete: false, bitmap };
     } finally {
       await part.close();
+    }
+  }
+
+  /** What another attempt left: under the lock nobody else is at it, and it would take space for ever. */
+  async #sweep(sha256: string): Promise<void> {
+    const { disk, directory } = this.#options;
+    for (const { name } of await disk.list(directory)) {
+      if (!name.startsWith(sha256)) await removeIfAny(disk, join(directory, name));
     }
   }
 

@@ -114,6 +114,16 @@ describe("an executable", () => {
     });
   });
 
+  test("whose upload was given up for another takes no space any more", () => {
+    const host = new TestHost();
+    host.run(async () => {
+      const given = programBytes(10);
+      await host.put(given, await host.announce(given));
+      await host.deploy("new", programBytes(11));
+      expect(await host.disk.list(`${paths.root}/incoming`)).toEqual([]);
+    });
+  });
+
   test("with a block that arrived damaged is refused, as is one that unpacks to more than announced", () => {
     const host = new TestHost();
     host.run(async () => {
