@@ -1,10 +1,13 @@
-/** Files of JSON lines that are only appended to, each line synced before anybody relies on it: what of them counts after a crash. */
+/**
+ * Files of JSON lines that are only appended to, each line synced before anybody relies on it: what of them
+ * counts after a crash.
+ */
 
 export const NEWLINE = 0x0a;
 
 /**
- * Lines, and where the last one ends. One at the end that is not JSON is what power loss left of an append: its parts may have
- * reached the disk in any order, the line end before the rest.
+ * Lines, and where the last one ends. One at the end that is not JSON is what power loss left of an append:
+ * its parts may have reached the disk in any order, the line end before the rest.
  */
 export function linesOf(bytes: Uint8Array): { lines: string[]; endsAt: number } {
   const end = bytes.lastIndexOf(NEWLINE) + 1;

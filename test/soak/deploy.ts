@@ -1,9 +1,11 @@
 /**
- * `bun run soak deploy [rounds]`: rollouts over ssh to hosts with addresses of their own, cut at every line of their progress.
+ * `bun run soak deploy [rounds]`: rollouts over ssh to hosts with addresses of their own, cut at every line
+ * of their progress.
  *
- * In turn the operator's process is killed, or the plug of a host is pulled so that nobody is told. Then, in turn, the hosts are
- * left alone until no guard is left, or the same command is given at once. Every instance must run the old release or the new one whenever
- * the hosts were left alone, and the same command must end what was begun.
+ * In turn the operator's process is killed, or the plug of a host is pulled so that nobody is told. Then, in
+ * turn, the hosts are left alone until no guard is left, or the same command is given at once. Every instance
+ * must run the old release or the new one whenever the hosts were left alone, and the same command must end
+ * what was begun.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,9 +1,10 @@
 /**
  * The audit log: one JSON line for each action, each with the hash of the line before.
  *
- * Invariant: a line that was changed, removed, inserted or moved breaks the chain at that place. That the end was cut off
- * shows only outside: both ends write down each other's head (`witnesses`), so `verifyChain` is given the hashes that others
- * have seen. A crash leaves at most a part of a last line, which was promised to nobody and is cut off by the next append.
+ * Invariant: a line that was changed, removed, inserted or moved breaks the chain at that place. That the end
+ * was cut off shows only outside: both ends write down each other's head (`witnesses`), so `verifyChain` is
+ * given the hashes that others have seen. A crash leaves at most a part of a last line, which was promised to
+ * nobody and is cut off by the next append.
  */
 import { createHash } from "node:crypto";
 import { dirname } from "node:path";
@@ -111,7 +112,9 @@ export class AuditLog {
     }
   }
 
-  /** Every entry, and how many bytes of an unfinished one follow. Throws NX_AUDIT_BROKEN for what is no entry. */
+  /**
+   * Every entry, and how many bytes of an unfinished one follow. Throws NX_AUDIT_BROKEN for what is no entry.
+   */
   async read(): Promise<{ entries: AuditEntry[]; tornBytes: number }> {
     if (!(await this.#disk.exists(this.path))) return { entries: [], tornBytes: 0 };
     const bytes = await readWhole(this.#disk, this.path, LOG_BYTES_MAX);
@@ -133,8 +136,8 @@ function parseLine(line: string, path: string, index: number | undefined): Audit
 }
 
 /**
- * Throws NX_AUDIT_BROKEN at the first entry that does not fit. `witnessed` are hashes of this log that other logs wrote
- * down: each must be there.
+ * Throws NX_AUDIT_BROKEN at the first entry that does not fit. `witnessed` are hashes of this log that other
+ * logs wrote down: each must be there.
  */
 export function verifyChain(
   name: string,

@@ -1,9 +1,10 @@
 /**
  * An executable on its way to a host: put together from blocks that are here and blocks that are sent.
  *
- * Invariant: the file under its final name has the SHA-256 that the name says, was synced, and passed its self-test on this
- * host. Until then it is `<sha256>.part`; a crash or a lost connection leaves that, and the next attempt finds in it the blocks
- * that had arrived. Files here are of no release yet: nothing runs from them.
+ * Invariant: the file under its final name has the SHA-256 that the name says, was synced, and passed its
+ * self-test on this host. Until then it is `<sha256>.part`; a crash or a lost connection leaves that, and the
+ * next attempt finds in it the blocks that had arrived. Files here are of no release yet: nothing runs from
+ * them.
  */
 import { constants as zlib, zstdDecompressSync } from "node:zlib";
 import { basename, dirname, join } from "node:path";

@@ -1,9 +1,10 @@
 /**
  * The journal of a rollout: its plan, then a line when a step begins, is done or fails.
  *
- * Invariant: a step is performed only after its `begun` was synced, and counted as done only after its `done` was, so whoever
- * reads the journal after a crash knows which steps are certain and which one may have happened. Half a last line counts as not
- * written. The journal only saves work: what is true is what the hosts say, and a new plan made from that leads to the same end.
+ * Invariant: a step is performed only after its `begun` was synced, and counted as done only after its `done`
+ * was, so whoever reads the journal after a crash knows which steps are certain and which one may have
+ * happened. Half a last line counts as not written. The journal only saves work: what is true is what the
+ * hosts say, and a new plan made from that leads to the same end.
  */
 import { dirname } from "node:path";
 import { NxError } from "../../core/errors.ts";

@@ -1,7 +1,9 @@
 /**
- * Stands in for the agent of a host that has none yet, so that a plan can be made without bringing anything there.
+ * Stands in for the agent of a host that has none yet, so that a plan can be made without bringing anything
+ * there.
  *
- * Invariant: it knows only what the boot script said of the host, answers `inventory` with an empty host, and refuses all else.
+ * Invariant: it knows only what the boot script said of the host, answers `inventory` with an empty host, and
+ * refuses all else.
  */
 import { NxError } from "../../core/errors.ts";
 import { streamPair } from "../agent/byte-stream.ts";

@@ -1,9 +1,10 @@
 /**
- * A conversation with the agent of a host: a child of this process for the operator's own machine, ssh for all others.
+ * A conversation with the agent of a host: a child of this process for the operator's own machine, ssh for
+ * all others.
  *
- * Invariant: whoever gets an `AgentClient` talks to an agent of the same protocol, in the wanted deployment, on a host whose
- * key was checked. A host without an agent, or with one of another protocol, is given this executable first, if the caller
- * allows it and the executable can run there.
+ * Invariant: whoever gets an `AgentClient` talks to an agent of the same protocol, in the wanted deployment,
+ * on a host whose key was checked. A host without an agent, or with one of another protocol, is given this
+ * executable first, if the caller allows it and the executable can run there.
  */
 import { errnoOf, NxError } from "../../core/errors.ts";
 import { AgentClient } from "../agent/client.ts";
@@ -38,7 +39,10 @@ export interface ConnectOptions extends HostKeyOptions {
   onProgress?(host: string, text: string): void;
 }
 
-/** Throws NX_HOST_UNREACHABLE, NX_HOST_KEY_UNKNOWN, NX_HOST_KEY_CHANGED, NX_HOST_DENIED, NX_EXECUTABLE_UNFIT and others. */
+/**
+ * Throws NX_HOST_UNREACHABLE, NX_HOST_KEY_UNKNOWN, NX_HOST_KEY_CHANGED, NX_HOST_DENIED, NX_EXECUTABLE_UNFIT
+ * and others.
+ */
 export async function connectAgent(host: Host, options: ConnectOptions): Promise<AgentClient> {
   if (host.access.kind === "local") {
     const client = clientOf(host.name, spawnStream(options.localAgent, options.environment));
@@ -83,7 +87,9 @@ async function openDoor(host: Host, access: SshAccess, options: ConnectOptions):
   return { run: () => spawnStream(command, options.environment) };
 }
 
-/** Ended without an agent having answered: the script's words, or undefined for an agent of another protocol. */
+/**
+ * Ended without an agent having answered: the script's words, or undefined for an agent of another protocol.
+ */
 class NoAgent extends Error {
   readonly answer: BootAnswer | undefined;
 

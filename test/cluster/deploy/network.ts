@@ -1,7 +1,9 @@
 /**
- * Several hosts on one machine: network namespaces with addresses of their own on a bridge, and one for the operator.
+ * Several hosts on one machine: network namespaces with addresses of their own on a bridge, and one for the
+ * operator.
  *
- * Invariant: nothing of the machine's own network is touched; the namespaces, and with them every link, go with `dispose`.
+ * Invariant: nothing of the machine's own network is touched; the namespaces, and with them every link, go
+ * with `dispose`.
  */
 export class Network implements Disposable {
   readonly addresses: string[];

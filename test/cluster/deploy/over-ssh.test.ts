@@ -1,4 +1,7 @@
-/** The compiled executable deploys itself to hosts behind real ssh servers, and keeps what it promises when things break. */
+/**
+ * The compiled executable deploys itself to hosts behind real ssh servers, and keeps what it promises when
+ * things break.
+ */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
@@ -18,7 +21,10 @@ beforeAll(async () => {
 
 afterAll(() => cluster[Symbol.dispose]());
 
-/** The same program with other words in its help: what a change of one source line makes of it, as far as a host can see. */
+/**
+ * The same program with other words in its help: what a change of one source line makes of it, as far as a
+ * host can see.
+ */
 function otherProgram(): string {
   const bytes = readFileSync(executable);
   const words = Buffer.from("Check that this executable works on this host");

@@ -1,8 +1,9 @@
 /**
- * A cluster as an operator has it: a prefix of files, hosts behind ssh servers of their own addresses, the compiled executable
- * as the only tool.
+ * A cluster as an operator has it: a prefix of files, hosts behind ssh servers of their own addresses, the
+ * compiled executable as the only tool.
  *
- * Invariant: no instance, supervisor, agent or ssh server outlives the `SshCluster` that a test holds with `using`.
+ * Invariant: no instance, supervisor, agent or ssh server outlives the `SshCluster` that a test holds with
+ * `using`.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -165,7 +166,10 @@ export class SshCluster implements Disposable {
     return parsed.instances;
   }
 
-  /** The release of each process that runs, by instance, as the kernel says; nothing for those that do not run. */
+  /**
+   * The release of each process that runs, by instance, as the kernel says; nothing for those that do not
+   * run.
+   */
   running(): Record<string, string> {
     const found: Record<string, string> = {};
     for (const entry of readdirSync("/proc")) {

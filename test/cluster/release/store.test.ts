@@ -1,4 +1,7 @@
-/** Releases on a host: only what is missing is taken, only what is whole and works is kept, nothing in use is removed. */
+/**
+ * Releases on a host: only what is missing is taken, only what is whole and works is kept, nothing in use is
+ * removed.
+ */
 import { createHash } from "node:crypto";
 import { zstdCompressSync } from "node:zlib";
 import { describe, expect, test } from "bun:test";

@@ -1,4 +1,7 @@
-/** Reaching a host over the system's OpenSSH: keys, first contact, the bootstrap, and what is said when it fails. */
+/**
+ * Reaching a host over the system's OpenSSH: keys, first contact, the bootstrap, and what is said when it
+ * fails.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
