@@ -14,6 +14,7 @@ const testPrograms = [
   { program: "openssl", package: "openssl" },
   { program: "ssh", package: "openssh-client" },
   { program: "sshd", package: "openssh-server" },
+  { program: "busybox", package: "busybox-static" },
   { program: "systemd-analyze", package: "systemd" },
   { program: "chromium", package: "chromium" },
 ];

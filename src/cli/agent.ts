@@ -1,6 +1,6 @@
 /**
- * `node-x agent`: the host's end of deploy, start, status and their kin. Operators do not type it; their node-x does,
- * through ssh.
+ * `node-x agent`: the host's end of deploy, start, status and their kin. Operators do not type it; their
+ * node-x does, through ssh.
  */
 import { Exit } from "../core/errors.ts";
 import { usageError } from "./strict.ts";

@@ -1,10 +1,12 @@
 /**
- * `bun run bench deploy [HOSTS]`: how many bytes a redeploy sends when one line of code changed, and how long deploys take.
+ * `bun run bench deploy [HOSTS]`: how many bytes a redeploy sends when one line of code changed, and how long
+ * deploys take.
  *
- * Two real executables are built from copies of this tree that differ in one source line. The bytes are those handed to the
- * connection: blocks, their table, files, every message. The times are those of `node-x deploy -y` as an operator runs it, with a dht
- * instance on each loopback host, from the call to its end: connections, uploads, self-tests, swaps, gates. Writes
- * dist/bench/deploy.json. Exit code 1 when a floor is not held.
+ * Two real executables are built from copies of this tree that differ in one source line. The bytes are those
+ * handed to the connection: blocks, their table, files, every message. The times are those of `node-x deploy
+ * -y` as an operator runs it, with a dht instance on each loopback host, from the call to its end:
+ * connections, uploads, self-tests, swaps, gates. Writes dist/bench/deploy.json. Exit code 1 when a floor is
+ * not held.
  */
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,7 +34,9 @@ const CHANGED = {
 };
 const disk = new RealDisk(lockFile);
 
-/** Builds from a copy of the tree, with one line changed or not; both know no commit, so nothing else differs. */
+/**
+ * Builds from a copy of the tree, with one line changed or not; both know no commit, so nothing else differs.
+ */
 function buildFrom(place: string, isChanged: boolean): string {
   mkdirSync(place, { recursive: true });
   for (const path of [

@@ -1,6 +1,7 @@
 /**
- * Power loss while a host gets a release: every moment of an upload, a swap and a prune, times the states of the disk that it
- * can leave. Whatever an instance's link points to must be a whole release, the old one or the new one.
+ * Power loss while a host gets a release: every moment of an upload, a swap and a prune, times the states of
+ * the disk that it can leave. Whatever an instance's link points to must be a whole release, the old one or
+ * the new one.
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";

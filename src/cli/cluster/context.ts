@@ -143,15 +143,18 @@ export function hostsOf(cluster: Cluster, instances: readonly Instance[]): Host[
 
 export type Agents = ReadonlyMap<string, AgentClient>;
 
-/** Connects to these hosts at once, works, closes. With an executable, hosts that have no agent are given it. */
+/** What happens with hosts that have no agent: they are given this executable, they count as empty, or they are refused. */
+export type WithoutAgent = Executable | "counts as empty" | undefined;
+
+/** Connects to these hosts at once, works, closes. */
 export async function withAgents<Result>(
   { cluster, place }: Pick<ClusterContext, "cluster" | "place">,
   hosts: readonly Host[],
   surroundings: Surroundings,
-  executable: Executable | undefined,
+  withoutAgent: WithoutAgent,
   work: (agents: Agents) => Promise<Result>,
 ): Promise<Result> {
-  const session = await connectTo(cluster, place, hosts, surroundings, executable);
+  const session = await connectTo(cluster, place, hosts, surroundings, withoutAgent);
   try {
     return await work(session.agents);
   } finally {
@@ -164,7 +167,7 @@ export async function connectTo(
   place: OperatorPlace,
   hosts: readonly Host[],
   surroundings: Surroundings,
-  executable: Executable | undefined,
+  withoutAgent: WithoutAgent,
 ) {
   const [{ connectAgent }, { connectAll }, { realRandom }, { sshSettings, stateDirectory }] =
     await Promise.all([
@@ -185,7 +188,8 @@ export async function connectTo(
     directory: stateDirectory(place),
     prefix: cluster.prefix,
     localAgent: [...ownCommand(), "agent", "--stdio"],
-    ...(executable !== undefined && { executable }),
+    ...(withoutAgent === "counts as empty" && { isReadOnly: true }),
+    ...(typeof withoutAgent === "object" && { executable: withoutAgent }),
     confirmKeys: async (host: string, keys: readonly { type: string; fingerprint: string }[]) => {
       stderr.write(`${host} is not known. It shows\n`);
       for (const { type, fingerprint } of keys) stderr.write(`  ${fingerprint} (${type})\n`);

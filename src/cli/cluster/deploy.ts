@@ -121,7 +121,8 @@ export async function bring(
     await executablePath(context.place, args.executable),
   );
   const hosts = context.isWhole ? context.cluster.hosts : hostsOf(context.cluster, context.selected);
-  return await withAgents(context, hosts, call, executable, async (agents) => {
+  const withoutAgent = args.plan === true ? "counts as empty" : executable;
+  return await withAgents(context, hosts, call, withoutAgent, async (agents) => {
     const nowMs = context.place.clock.nowMs();
     const makePlan = () => planFor(context, agents, executable, intent, nowMs);
     if (verb === "upgrade") refuseOtherChanges(await makePlan());

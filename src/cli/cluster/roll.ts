@@ -5,6 +5,7 @@ import type { DeployPlan } from "../../cluster/plan/deploy-plan.ts";
 import type { HostRelease } from "../../cluster/rollout/executor.ts";
 import type { RolloutPlan } from "../../cluster/rollout/steps.ts";
 import { colorsFor, printJson } from "../print.ts";
+import { usageError } from "../strict.ts";
 import type { Surroundings } from "../verb.ts";
 import { confirm } from "./confirm.ts";
 import { onInterrupt, type Agents, type ClusterContext } from "./context.ts";
@@ -31,8 +32,19 @@ export interface RollOptions {
   done: string;
 }
 
-/** How long a host waits for a sign of life of the operator before it undoes what was under way. */
+/**
+ * How long a host waits for a sign of life of the operator before it undoes what was under way: NODE_X_DEPLOY_SILENCE_MS,
+ * for networks where that is too long or too short. Signs come every 5 s.
+ */
 const SILENCE_MS = 30_000;
+const SILENCE_MS_MIN = 12_000;
+
+function silenceMs({ environment }: Surroundings): number {
+  const text = environment.NODE_X_DEPLOY_SILENCE_MS;
+  if (text === undefined) return SILENCE_MS;
+  if (/^\d{1,9}$/.test(text) && Number(text) >= SILENCE_MS_MIN) return Number(text);
+  throw usageError(`NODE_X_DEPLOY_SILENCE_MS: wanted at least ${SILENCE_MS_MIN}, got "${text}"`, ["deploy"]);
+}
 
 /** Returns the exit code. */
 export async function roll(options: RollOptions, surroundings: Surroundings): Promise<number> {
@@ -102,7 +114,7 @@ async function performUnderLock(
           plan: planned.plan,
           ...(planned.releases !== undefined && { releases: planned.releases }),
           ...(executable !== undefined && { executable }),
-          silenceMs: SILENCE_MS,
+          silenceMs: silenceMs(surroundings),
           interrupted: interrupt.signal,
           onEvent: (event) => view.show(event),
         },

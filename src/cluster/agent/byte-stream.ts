@@ -1,4 +1,7 @@
-/** A two-way stream of bytes to the other end, whatever carries it: pipes of a child, of ssh, or of this process. */
+/**
+ * A two-way stream of bytes to the other end, whatever carries it: pipes of a child, of ssh, or of this
+ * process.
+ */
 export interface ByteStream {
   /** Ends when the other end closed or died. */
   incoming: AsyncIterable<Uint8Array>;

@@ -1,8 +1,9 @@
 /**
  * The operator's end of a conversation with an agent: questions out, answers, events and errors in.
  *
- * Invariant: every question settles. It is answered, fails with the agent's error, or fails with the reason why the
- * connection ended; what it was asked to do may then have happened or not, and only a new connection can tell.
+ * Invariant: every question settles. It is answered, fails with the agent's error, or fails with the reason
+ * why the connection ended; what it was asked to do may then have happened or not, and only a new connection
+ * can tell.
  */
 import { NxError } from "../../core/errors.ts";
 import type { ByteStream } from "./byte-stream.ts";

@@ -1,9 +1,9 @@
 /**
  * One deployment on a host, with everything that belongs to it: releases, services, lock, guards, audit log.
  *
- * Invariant: what it does to instances it does through `HostServices`, which touches no other deployment, and every step may be
- * repeated: it looks at what is before it changes anything. A crash between two steps leaves a state from which the same
- * request goes on.
+ * Invariant: what it does to instances it does through `HostServices`, which touches no other deployment, and
+ * every step may be repeated: it looks at what is before it changes anything. A crash between two steps
+ * leaves a state from which the same request goes on.
  */
 import { join } from "node:path";
 import { NxError } from "../../core/errors.ts";
@@ -147,7 +147,10 @@ export class Deployment {
     return previous;
   }
 
-  /** One after the other: what is installed last must be what the links say then, however many swap at the same time. */
+  /**
+   * One after the other: what is installed last must be what the links say then, however many swap at the
+   * same time.
+   */
   #install(): Promise<void> {
     const done = this.#installing.then(() => this.#installAll());
     this.#installing = done.catch(() => undefined);

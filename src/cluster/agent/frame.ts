@@ -1,9 +1,10 @@
 /**
  * The envelope of a message between operator and agent: a checked header, JSON, and a block of bytes.
  *
- * Invariant: nothing of a frame is used before its length was found to be within bounds and its checksum to fit, so a
- * stream that was cut, mixed with the words of a talkative login shell, or comes from something else is told from a
- * message. Before the first frame a reader skips what is none, as shells like to greet; later it does not.
+ * Invariant: nothing of a frame is used before its length was found to be within bounds and its checksum to
+ * fit, so a stream that was cut, mixed with the words of a talkative login shell, or comes from something
+ * else is told from a message. Before the first frame a reader skips what is none, as shells like to greet;
+ * later it does not.
  *
  * All integers are little-endian.
  *

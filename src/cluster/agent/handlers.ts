@@ -1,8 +1,8 @@
 /**
  * The methods of messages.ts, each as a call of the deployment's rooms.
  *
- * Invariant: whatever changes the host checks the lock's generation first and leaves an entry in the audit log, also when it
- * fails. `kill` alone asks for no lock: it must work when everything else hangs.
+ * Invariant: whatever changes the host checks the lock's generation first and leaves an entry in the audit
+ * log, also when it fails. `kill` alone asks for no lock: it must work when everything else hangs.
  */
 import { NxError } from "../../core/errors.ts";
 import { buildInfo } from "../../core/build-info.ts";

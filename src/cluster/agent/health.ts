@@ -1,8 +1,8 @@
 /**
  * How an instance is, by its own words and by the kernel's: its admin socket, its process.
  *
- * Invariant: an instance counts as healthy only when one and the same process said `ready` at every look for the whole time;
- * a restart in between starts the time anew, and one that keeps restarting never gets there.
+ * Invariant: an instance counts as healthy only when one and the same process said `ready` at every look for
+ * the whole time; a restart in between starts the time anew, and one that keeps restarting never gets there.
  */
 import { basename, dirname, join } from "node:path";
 import { adminGet } from "../../core/admin-client.ts";

@@ -15,7 +15,10 @@ import type { HostFacts } from "./messages.ts";
 const OUTPUT_LENGTH_MAX = 64 << 10;
 const CPUINFO_BYTES_MAX = 1 << 20;
 
-/** A program gets no variables of ours: neither those of the operator's session nor what would change Bun's ways. */
+/**
+ * A program gets no variables of ours: neither those of the operator's session nor what would change Bun's
+ * ways.
+ */
 function cleanEnvironment(): Record<string, string> {
   return { PATH: process.env.PATH ?? "/usr/bin:/bin", HOME: process.env.HOME ?? "/", LANG: "C.UTF-8" };
 }

@@ -1,9 +1,10 @@
 /**
- * The data directory of an instance that moves here: a tar archive that arrives in pieces, is checked and unpacked.
+ * The data directory of an instance that moves here: a tar archive that arrives in pieces, is checked and
+ * unpacked.
  *
- * Invariant: the directory has its name only when all of it is there, checked against the SHA-256 of what was sent, and
- * synced. One that exists with something in it is never replaced. A crash leaves an archive or a `.moving` directory, which the next attempt
- * throws away.
+ * Invariant: the directory has its name only when all of it is there, checked against the SHA-256 of what was
+ * sent, and synced. One that exists with something in it is never replaced. A crash leaves an archive or a
+ * `.moving` directory, which the next attempt throws away.
  */
 import { dirname, join } from "node:path";
 import { NxError } from "../../core/errors.ts";
@@ -31,7 +32,10 @@ export class IncomingData {
     this.#directory = join(root, "incoming-data");
   }
 
-  /** Throws NX_FILE_EXISTS when the directory has contents, NX_UPLOAD_DAMAGED when what arrived is not what was sent. */
+  /**
+   * Throws NX_FILE_EXISTS when the directory has contents, NX_UPLOAD_DAMAGED when what arrived is not what
+   * was sent.
+   */
   async put({ instance, dataDir, offset, sha256 }: DataPiece, bytes: Uint8Array): Promise<void> {
     if ((await listIfAny(this.#disk, dataDir)).length > 0)
       throw new NxError("NX_FILE_EXISTS", `${dataDir} exists and is not empty`, {

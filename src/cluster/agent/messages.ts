@@ -1,11 +1,12 @@
 /**
- * What an operator's side and a host's agent say to each other: one table of methods, each with the shape of its
- * question, its answer and, where it talks for a while, its events.
+ * What an operator's side and a host's agent say to each other: one table of methods, each with the shape of
+ * its question, its answer and, where it talks for a while, its events.
  *
- * Invariant: both ends read this one table and check what they receive against it, so neither acts on a message that it
- * does not understand. Everything is plain JSON beside one block of bytes (frame.ts draws the envelope); nothing ever
- * passes a shell. Methods that change a host carry the generation of the cluster lock, and a host refuses generations
- * that are not those of its lock: an operator whose lock was taken over can do no more harm.
+ * Invariant: both ends read this one table and check what they receive against it, so neither acts on a
+ * message that it does not understand. Everything is plain JSON beside one block of bytes (frame.ts draws the
+ * envelope); nothing ever passes a shell. Methods that change a host carry the generation of the cluster
+ * lock, and a host refuses generations that are not those of its lock: an operator whose lock was taken over
+ * can do no more harm.
  */
 import { z } from "zod";
 import { errorKinds, type ErrorCode } from "../../core/errors.ts";
@@ -213,7 +214,10 @@ export const methods = {
   "lock-release": { params: fenced, result: lockState },
 
   // --- a release
-  /** Takes the table of the executable's blocks (release/blocks.ts), gives a bitmap of those that are missing here. */
+  /**
+   * Takes the table of the executable's blocks (release/blocks.ts), gives a bitmap of those that are missing
+   * here.
+   */
   "have-blocks": {
     params: fenced.extend({ sha256: sha256Hex, bytes: count }),
     result: z.object({ missing: count, missingBytes: count, isComplete: z.boolean() }),
@@ -228,7 +232,10 @@ export const methods = {
     params: fenced.extend({ sha256: sha256Hex }),
     result: z.object({ selftest: z.array(z.string()) }),
   },
-  /** Takes the files, one after the other in the order of the manifest. Makes the release eligible, all or nothing. */
+  /**
+   * Takes the files, one after the other in the order of the manifest. Makes the release eligible, all or
+   * nothing.
+   */
   "write-release": { params: operation.extend({ manifest: releaseManifest }), result: nothing },
   "link-current": { params: operation.extend({ release: plainName }), result: nothing },
   "mark-bad": {
@@ -239,12 +246,17 @@ export const methods = {
   prune: { params: operation.extend({ keep: count }), result: z.object({ removed: z.array(z.string()) }) },
 
   // --- instances
-  /** Points the instance at a release and installs its service as that release describes it. Starts nothing. */
+  /**
+   * Points the instance at a release and installs its service as that release describes it. Starts nothing.
+   */
   swap: {
     params: operation.extend({ instance: plainName, release: plainName }),
     result: z.object({ previous: plainName.optional() }),
   },
-  /** Forgets instances that have moved away or are gone from the prefix: stopped, service and link removed, data kept. */
+  /**
+   * Forgets instances that have moved away or are gone from the prefix: stopped, service and link removed,
+   * data kept.
+   */
   forget: { params: operation.extend({ instances: z.array(plainName) }), result: nothing },
   start: { params: operation.extend({ instances: z.array(plainName) }), result: nothing },
   stop: { params: operation.extend({ instances: z.array(plainName) }), result: nothing },
@@ -261,7 +273,10 @@ export const methods = {
     params: z.object({ instances: z.array(plainName).optional() }),
     result: z.object({ instances: z.array(instanceState) }),
   },
-  /** Waits until the instance is ready and stayed so, in one process, for `healthyForMs`; events tell how far it is. */
+  /**
+   * Waits until the instance is ready and stayed so, in one process, for `healthyForMs`; events tell how far
+   * it is.
+   */
   gate: {
     params: z.object({ instance: plainName, healthyForMs: milliseconds, readyTimeoutMs: milliseconds }),
     result: z.object({ isHealthy: z.boolean(), reason: z.string() }),
@@ -286,7 +301,10 @@ export const methods = {
     result: z.object({ code: z.number().int().optional(), signal: z.string().optional() }),
     event: z.object({ stream: z.enum(["stdout", "stderr"]), base64: z.string() }),
   },
-  /** A piece of the tar archive of a data directory that moves here, in order; the last one brings the SHA-256 of all. */
+  /**
+   * A piece of the tar archive of a data directory that moves here, in order; the last one brings the SHA-256
+   * of all.
+   */
   "put-data": {
     params: fenced.extend({
       instance: plainName,

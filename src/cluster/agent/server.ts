@@ -1,9 +1,9 @@
 /**
  * The host's end of a conversation: reads questions, lets handlers answer them, several at a time.
  *
- * Invariant: no question goes without an answer or an error while the connection lasts, and when the operator is gone
- * (end of input) every running handler is told through its signal. A question that does not fit the table of methods is
- * refused before any handler sees it.
+ * Invariant: no question goes without an answer or an error while the connection lasts, and when the operator
+ * is gone (end of input) every running handler is told through its signal. A question that does not fit the
+ * table of methods is refused before any handler sees it.
  */
 import { errnoOf, NxError } from "../../core/errors.ts";
 import type { ByteStream } from "./byte-stream.ts";

@@ -1,9 +1,10 @@
 /**
  * The audit log: one JSON line for each action, each with the hash of the line before.
  *
- * Invariant: a line that was changed, removed, inserted or moved breaks the chain at that place. That the end was cut off
- * shows only outside: both ends write down each other's head (`witnesses`), so `verifyChain` is given the hashes that others
- * have seen. A crash leaves at most a part of a last line, which was promised to nobody and is cut off by the next append.
+ * Invariant: a line that was changed, removed, inserted or moved breaks the chain at that place. That the end
+ * was cut off shows only outside: both ends write down each other's head (`witnesses`), so `verifyChain` is
+ * given the hashes that others have seen. A crash leaves at most a part of a last line, which was promised to
+ * nobody and is cut off by the next append.
  */
 import { createHash } from "node:crypto";
 import { dirname } from "node:path";
@@ -13,11 +14,11 @@ import type { Disk, DiskFile } from "../../core/seams/disk.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import { auditEntry, type AuditAction, type AuditEntry } from "../agent/messages.ts";
 import { lockSoon } from "../lock/host-lock.ts";
+import { linesOf, NEWLINE } from "../json-lines.ts";
 import { readWhole } from "../release/files.ts";
 
 const LOG_BYTES_MAX = 256 << 20;
 const TAIL_BYTES = 128 << 10;
-const NEWLINE = 0x0a;
 const ORIGIN = "0".repeat(64);
 
 export interface Head {
@@ -111,7 +112,9 @@ export class AuditLog {
     }
   }
 
-  /** Every entry, and how many bytes of an unfinished one follow. Throws NX_AUDIT_BROKEN for what is no entry. */
+  /**
+   * Every entry, and how many bytes of an unfinished one follow. Throws NX_AUDIT_BROKEN for what is no entry.
+   */
   async read(): Promise<{ entries: AuditEntry[]; tornBytes: number }> {
     if (!(await this.#disk.exists(this.path))) return { entries: [], tornBytes: 0 };
     const bytes = await readWhole(this.#disk, this.path, LOG_BYTES_MAX);
@@ -120,28 +123,6 @@ export class AuditLog {
       entries: lines.map((line, index) => parseLine(line, this.path, index)),
       tornBytes: bytes.byteLength - endsAt,
     };
-  }
-}
-
-/**
- * Lines, and where the last one ends. One at the end that is not JSON is what power loss left of an append: its parts may have
- * reached the disk in any order, the line end before the rest.
- */
-function linesOf(bytes: Uint8Array): { lines: string[]; endsAt: number } {
-  const end = bytes.lastIndexOf(NEWLINE) + 1;
-  const lines = new TextDecoder().decode(bytes.subarray(0, end)).split("\n").slice(0, -1);
-  const last = lines.at(-1);
-  if (last === undefined || isJson(last)) return { lines, endsAt: end };
-  const before = end < 2 ? 0 : bytes.lastIndexOf(NEWLINE, end - 2) + 1;
-  return { lines: lines.slice(0, -1), endsAt: before };
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
   }
 }
 
@@ -155,8 +136,8 @@ function parseLine(line: string, path: string, index: number | undefined): Audit
 }
 
 /**
- * Throws NX_AUDIT_BROKEN at the first entry that does not fit. `witnessed` are hashes of this log that other logs wrote
- * down: each must be there.
+ * Throws NX_AUDIT_BROKEN at the first entry that does not fit. `witnessed` are hashes of this log that other
+ * logs wrote down: each must be there.
  */
 export function verifyChain(
   name: string,

@@ -1,9 +1,11 @@
 /**
- * The cluster lock as one host keeps it: who may change the deployment, until when, and a generation that only grows.
+ * The cluster lock as one host keeps it: who may change the deployment, until when, and a generation that
+ * only grows.
  *
- * Invariant: a generation is given to one holder at most, also across crashes, because the new state is synced before
- * anybody is told. What a holder asks carries its generation; once a later one exists, the earlier holder is refused, so an operator
- * who slept through the expiry cannot undo another's work. Read-change-write is guarded by a file lock against other agents of this host.
+ * Invariant: a generation is given to one holder at most, also across crashes, because the new state is
+ * synced before anybody is told. What a holder asks carries its generation; once a later one exists, the
+ * earlier holder is refused, so an operator who slept through the expiry cannot undo another's work.
+ * Read-change-write is guarded by a file lock against other agents of this host.
  */
 import { join } from "node:path";
 import { NxError } from "../../core/errors.ts";
@@ -49,7 +51,10 @@ export class HostLock {
     return { generation, holder, isExpired: this.#clock.nowMs() >= holder.expiresAtMs };
   }
 
-  /** Throws NX_LOCK_HELD while another holds it, and NX_LOCK_LOST for a generation that is not above all others. */
+  /**
+   * Throws NX_LOCK_HELD while another holds it, and NX_LOCK_LOST for a generation that is not above all
+   * others.
+   */
   acquire({ generation, owner, why, ttlMs, isForced }: LockClaim): Promise<LockState> {
     return this.#exclusively(async () => {
       const state = await this.state();

@@ -1,13 +1,15 @@
 /**
- * Cuts an executable into blocks whose borders depend on the content around them, so that code which moved by some
- * bytes still consists of the same blocks, and names each by its digest.
+ * Cuts an executable into blocks whose borders depend on the content around them, so that code which moved by
+ * some bytes still consists of the same blocks, and names each by its digest.
  *
- * Invariant: the borders are a function of the bytes and of the constants here alone, so both ends cut alike (AGENT_PROTOCOL
- * is raised with any change). A digest only says where bytes may be taken from; the SHA-256 of the whole decides.
+ * Invariant: the borders are a function of the bytes and of the constants here alone, so both ends cut alike
+ * (AGENT_PROTOCOL is raised with any change). A digest only says where bytes may be taken from; the SHA-256
+ * of the whole decides.
  *
- * Chosen by measurement: two executables of 118 MB built from sources that differ in one word have 5.4 MB of different 64 KiB
- * blocks at fixed places (2.35 MB with zstd 3), 2.9 MB of different content-defined blocks of 16 KiB (1.36 MB), 2.4 MB of those
- * of 4 KiB (1.14 MB). With 20 bytes of table per block 16 KiB sends the least: 1.47 MB in all.
+ * Chosen by measurement: two executables of 118 MB built from sources that differ in one word have 5.4 MB of
+ * different 64 KiB blocks at fixed places (2.35 MB with zstd 3), 2.9 MB of different content-defined blocks
+ * of 16 KiB (1.36 MB), 2.4 MB of those of 4 KiB (1.14 MB). With 20 bytes of table per block 16 KiB sends the
+ * least: 1.47 MB in all.
  *
  * The table, 20 bytes for each block in order:
  *

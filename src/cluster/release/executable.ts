@@ -1,7 +1,9 @@
 /**
- * The executable that is deployed, as its operator's side sees it: its digest, its blocks, what it needs of a host.
+ * The executable that is deployed, as its operator's side sees it: its digest, its blocks, what it needs of a
+ * host.
  *
- * Invariant: it is read once, so that all hosts of one deployment get the same bytes even if a build replaces the file meanwhile.
+ * Invariant: it is read once, so that all hosts of one deployment get the same bytes even if a build replaces
+ * the file meanwhile.
  */
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";

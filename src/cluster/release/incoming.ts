@@ -1,9 +1,10 @@
 /**
  * An executable on its way to a host: put together from blocks that are here and blocks that are sent.
  *
- * Invariant: the file under its final name has the SHA-256 that the name says, was synced, and passed its self-test on this
- * host. Until then it is `<sha256>.part`; a crash or a lost connection leaves that, and the next attempt finds in it the blocks
- * that had arrived. Files here are of no release yet: nothing runs from them.
+ * Invariant: the file under its final name has the SHA-256 that the name says, was synced, and passed its
+ * self-test on this host. Until then it is `<sha256>.part`; a crash or a lost connection leaves that, and the
+ * next attempt finds in it the blocks that had arrived. Files here are of no release yet: nothing runs from
+ * them.
  */
 import { constants as zlib, zstdDecompressSync } from "node:zlib";
 import { basename, dirname, join } from "node:path";
@@ -67,9 +68,10 @@ export class Incoming {
       return { missing: 0, missingBytes: 0, isComplete: true, bitmap: encodeBitmap(blocks.length, []) };
     }
     await makeDurableDirectory(disk, directory);
-    await this.#assertSpace(bytes);
+    await this.#sweep(sha256);
     const part = await disk.open(`${this.pathOf(sha256)}.part`, "create");
     try {
+      await this.#assertSpace(bytes - (await part.size()));
       const sources = await this.#sources();
       const absent = await copyPresent(disk, part, blocks, sources);
       const missing = await stillMissing(part, blocks, absent);
@@ -79,6 +81,14 @@ export class Incoming {
       return { missing: missing.length, missingBytes, isComplete: false, bitmap };
     } finally {
       await part.close();
+    }
+  }
+
+  /** What another attempt left: under the lock nobody else is at it, and it would take space for ever. */
+  async #sweep(sha256: string): Promise<void> {
+    const { disk, directory } = this.#options;
+    for (const { name } of await disk.list(directory)) {
+      if (!name.startsWith(sha256)) await removeIfAny(disk, join(directory, name));
     }
   }
 

@@ -1,9 +1,10 @@
 /**
  * A cluster and an executable → one release, with what each host gets of it.
  *
- * Invariant: the digest covers everything that can make instances behave differently, and nothing else, so the same files and the
- * same executable are the same release whoever makes it and whenever. Contents are read once and checked against what the topology
- * was read from: a file that changes meanwhile stops the command.
+ * Invariant: the digest covers everything that can make instances behave differently, and nothing else, so
+ * the same files and the same executable are the same release whoever makes it and whenever. Contents are
+ * read once and checked against what the topology was read from: a file that changes meanwhile stops the
+ * command.
  */
 import { createHash } from "node:crypto";
 import { NxError } from "../../core/errors.ts";

@@ -1,9 +1,10 @@
 /**
  * The releases of one deployment on a host, and the links that say which of them runs.
  *
- * Invariant: a release has its name only when all of it is there, synced and checked, and nothing in it changes afterwards. A
- * link always points to a whole release: it is replaced by a rename. So power loss at any moment leaves every instance with
- * the old release or the new one. Releases that a link points to are never removed.
+ * Invariant: a release has its name only when all of it is there, synced and checked, and nothing in it
+ * changes afterwards. A link always points to a whole release: it is replaced by a rename. So power loss at
+ * any moment leaves every instance with the old release or the new one. Releases that a link points to are
+ * never removed.
  */
 import { createHash } from "node:crypto";
 import { basename, dirname, join, relative } from "node:path";
@@ -52,8 +53,8 @@ export class ReleaseStore {
   }
 
   /**
-   * `releases`; or the `versions` with dated directories that a host has which was deployed by other means, such as
-   * /srv/dht/mem-dht-00/versions: then ours stand beside them.
+   * `releases`; or the `versions` with dated directories that a host has which was deployed by other means,
+   * such as /srv/dht/mem-dht-00/versions: then ours stand beside them.
    */
   async directory(): Promise<string> {
     const { disk, paths, workingDirectory } = this.#options;
@@ -61,7 +62,10 @@ export class ReleaseStore {
     return !(await disk.exists(paths.releases)) && (await disk.exists(versions)) ? versions : paths.releases;
   }
 
-  /** Newest first. Directories without a manifest of ours are `foreign`; they are kept, and can be linked to by name. */
+  /**
+   * Newest first. Directories without a manifest of ours are `foreign`; they are kept, and can be linked to
+   * by name.
+   */
   async list(): Promise<{ releases: KnownRelease[]; foreign: string[] }> {
     const { disk } = this.#options;
     const directory = await this.directory();

@@ -1,8 +1,9 @@
 /**
  * Brings a release to a host: only the blocks of the executable that are not there, then the files.
  *
- * Invariant: when it resolves, the release is on the host whole, synced, with the SHA-256 that the manifest says, and its
- * executable has passed its self-test there. It may be repeated at any time; what has arrived is not sent again.
+ * Invariant: when it resolves, the release is on the host whole, synced, with the SHA-256 that the manifest
+ * says, and its executable has passed its self-test there. It may be repeated at any time; what has arrived
+ * is not sent again.
  */
 import { constants as zlib, zstdCompressSync } from "node:zlib";
 import { NxError } from "../../core/errors.ts";

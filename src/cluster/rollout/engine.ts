@@ -1,9 +1,10 @@
 /**
  * Performs a plan: stage after stage, lanes side by side, each step journaled before and after.
  *
- * Invariant: after the first failure no step of another lane begins; lanes of the same stage end the step they are in and stop
- * there. The lane that failed is undone, as are those that were stopped between `arm` and `disarm`, so that every instance ends with
- * its old release or the new one, running. When even undoing fails, or this process dies, the host's own guard does it.
+ * Invariant: after the first failure no step of another lane begins; lanes of the same stage end the step
+ * they are in and stop there. The lane that failed is undone, as are those that were stopped between `arm`
+ * and `disarm`, so that every instance ends with its old release or the new one, running. When even undoing
+ * fails, or this process dies, the host's own guard does it.
  */
 import { NxError } from "../../core/errors.ts";
 import { doneSteps, type Journal, type JournalWriter } from "./journal.ts";

@@ -1,10 +1,11 @@
 /**
  * The dead man's guard: a host undoes swaps by itself when the operator who made them falls silent.
  *
- * Invariant: a guard is written and synced before the swap it belongs to, and goes either by `disarm` (the operator saw the
- * instance healthy) or by `fire`, never by both: both hold one file lock. Silence is measured on the watcher's own monotonic clock, as
- * signs of life that stop coming, so no clock of another machine matters. After a reboot guards are still there; the next
- * agent that is started on the host starts a watcher for them.
+ * Invariant: a guard is written and synced before the swap it belongs to, and goes either by `disarm` (the
+ * operator saw the instance healthy) or by `fire`, never by both: both hold one file lock. Silence is
+ * measured on the watcher's own monotonic clock, as signs of life that stop coming, so no clock of another
+ * machine matters. After a reboot guards are still there; the next agent that is started on the host starts a
+ * watcher for them.
  */
 import { join } from "node:path";
 import { NxError } from "../../core/errors.ts";
@@ -76,8 +77,8 @@ export class Guards {
   }
 
   /**
-   * Takes the guard of an instance away, if there is one and it is not of `operation`: somebody else decides about the instance
-   * by now.
+   * Takes the guard of an instance away, if there is one and it is not of `operation`: somebody else decides
+   * about the instance by now.
    */
   async drop(instance: string, operation?: string): Promise<void> {
     const isForeign = (guard: GuardState) => guard.instance === instance && guard.operation !== operation;
@@ -88,7 +89,8 @@ export class Guards {
   }
 
   /**
-   * Watches until no guard is left; `undo` puts one instance back. Returns at once when another watcher is at work.
+   * Watches until no guard is left; `undo` puts one instance back. Returns at once when another watcher is at
+   * work.
    */
   async watch(undo: (guard: GuardState) => Promise<void>): Promise<void> {
     await makeDurableDirectory(this.#disk, this.#directory);

@@ -1,16 +1,18 @@
 /**
  * The journal of a rollout: its plan, then a line when a step begins, is done or fails.
  *
- * Invariant: a step is performed only after its `begun` was synced, and counted as done only after its `done` was, so whoever
- * reads the journal after a crash knows which steps are certain and which one may have happened. Half a last line counts as not
- * written. The journal only saves work: what is true is what the hosts say, and a new plan made from that leads to the same end.
+ * Invariant: a step is performed only after its `begun` was synced, and counted as done only after its `done`
+ * was, so whoever reads the journal after a crash knows which steps are certain and which one may have
+ * happened. Half a last line counts as not written. The journal only saves work: what is true is what the
+ * hosts say, and a new plan made from that leads to the same end.
  */
 import { dirname } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { Disk, DiskFile } from "../../core/seams/disk.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
-import { readTextIfAny } from "../release/files.ts";
+import { linesOf } from "../json-lines.ts";
+import { readWhole } from "../release/files.ts";
 import type { RolloutPlan } from "./steps.ts";
 
 const JOURNAL_BYTES_MAX = 64 << 20;
@@ -46,10 +48,8 @@ export class JournalWriter {
   /** Begins a journal, or goes on with the one of this plan. */
   static async open(disk: Disk, clock: Clock, path: string, plan: RolloutPlan): Promise<JournalWriter> {
     await makeDurableDirectory(disk, dirname(path));
-    const known = await readTextIfAny(disk, path, JOURNAL_BYTES_MAX);
-    const whole = known === undefined ? "" : known.slice(0, known.lastIndexOf("\n") + 1);
+    const size = (await linesIfAny(disk, path)).endsAt;
     const file = await disk.open(path, "create");
-    const size = new TextEncoder().encode(whole).byteLength;
     await file.truncate(size);
     const writer = new JournalWriter(file, clock, size);
     if (size === 0) {
@@ -82,12 +82,7 @@ export class JournalWriter {
 
 /** Undefined when there is none, or only the beginning of one that did nothing yet. */
 export async function readJournal(disk: Disk, path: string): Promise<Journal | undefined> {
-  const text = await readTextIfAny(disk, path, JOURNAL_BYTES_MAX);
-  const lines =
-    text
-      ?.slice(0, text.lastIndexOf("\n") + 1)
-      .split("\n")
-      .slice(0, -1) ?? [];
+  const { lines } = await linesIfAny(disk, path);
   if (lines.length === 0) return undefined;
   try {
     const [first, ...rest] = lines.map((line) => JSON.parse(line) as unknown);
@@ -98,6 +93,12 @@ export async function readJournal(disk: Disk, path: string): Promise<Journal | u
       cause: error,
     });
   }
+}
+
+async function linesIfAny(disk: Disk, path: string) {
+  return linesOf(
+    (await disk.exists(path)) ? await readWhole(disk, path, JOURNAL_BYTES_MAX) : new Uint8Array(0),
+  );
 }
 
 /** Steps that are done for certain. */

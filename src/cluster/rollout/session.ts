@@ -1,9 +1,10 @@
 /**
  * A command's conversation with all hosts of a cluster: connected, locked, kept alive, written down.
  *
- * Invariant: a host is changed only while every host's lock is held with one generation, which is above all that any of them
- * has seen. Hosts are locked in the order of their names, so of two operators one gets all locks and the other none. When a lock
- * is lost or a host falls silent, `lost` is aborted and nothing more begins.
+ * Invariant: a host is changed only while every host's lock is held with one generation, which is above all
+ * that any of them has seen. Hosts are locked in the order of their names, so of two operators one gets all
+ * locks and the other none. When a lock is lost or a host falls silent, `lost` is aborted and nothing more
+ * begins.
  */
 import type { Clock, Timer } from "../../core/seams/clock.ts";
 import { NxError } from "../../core/errors.ts";
@@ -30,7 +31,10 @@ export interface ClusterSession {
   close(): void;
 }
 
-/** Connects to all hosts at once. Throws the first failure, with how many others failed, and keeps no connection then. */
+/**
+ * Connects to all hosts at once. Throws the first failure, with how many others failed, and keeps no
+ * connection then.
+ */
 export async function connectAll<Host extends { name: string }>(
   hosts: readonly Host[],
   connect: (host: Host) => Promise<AgentClient>,
@@ -136,8 +140,8 @@ function keepAlive(agents: readonly AgentClient[], { clock, generation, ttlMs, l
 }
 
 /**
- * Ends a command in the audit logs of both ends: each host's log gets the operator's head, the operator's log gets the heads
- * of all hosts, so that neither can be cut short unnoticed.
+ * Ends a command in the audit logs of both ends: each host's log gets the operator's head, the operator's log
+ * gets the heads of all hosts, so that neither can be cut short unnoticed.
  */
 export async function witnessEachOther(
   agents: ReadonlyMap<string, AgentClient>,

@@ -1,10 +1,11 @@
 /**
  * A rollout as an explicit list of steps: what happens on which host, to which instance, in which order.
  *
- * Invariant: the list is plain data, made before anything is touched, and every step may be repeated. Stages follow each other;
- * within a stage lanes run beside each other; the steps of a lane follow each other. Each lane replaces at most one instance, and
- * between `arm` and `disarm` the host itself would put that instance back if nobody went on. So after any beginning of the list each
- * instance has its old release or the new one.
+ * Invariant: the list is plain data, made before anything is touched, and every step may be repeated. Stages
+ * follow each other; within a stage lanes run beside each other; the steps of a lane follow each other. Each
+ * lane replaces at most one instance, and between `arm` and `disarm` the host itself would put that instance
+ * back if nobody went on. So after any beginning of the list each instance has its old release or the new
+ * one.
  */
 import type { Instance } from "../topology/types.ts";
 
@@ -134,9 +135,9 @@ export function planSteps(input: PlanInput): RolloutPlan {
 }
 
 /**
- * Which instances go at the same time. Those that stop go first, backwards, then starts and replacements forwards, role by
- * role. What is down already harms nobody by going at once; what is up goes in waves: one alone as the canary, then
- * `unavailableMax` at a time, never two replicas of one group, leaders last.
+ * Which instances go at the same time. Those that stop go first, backwards, then starts and replacements
+ * forwards, role by role. What is down already harms nobody by going at once; what is up goes in waves: one
+ * alone as the canary, then `unavailableMax` at a time, never two replicas of one group, leaders last.
  */
 export function wavesOf(instances: readonly PlannedInstance[]): PlannedInstance[][] {
   const leaving = instances.filter(({ action }) => action === "stop" || action === "forget");

@@ -1,19 +1,26 @@
 /**
- * How the far end comes to run `node-x agent --stdio`: a small POSIX-sh script that asks for nothing but sh, dd, gzip and
- * sha256sum there.
+ * How the far end comes to run `node-x agent --stdio`: a small POSIX-sh script that asks for nothing but sh,
+ * dd, gzip and sha256sum there.
  *
- * Invariant: the remote command is always the same text; it reads the script by its length from standard input and runs
- * it. The script in turn reads what varies (paths, digests) as lines, so no shell ever interprets a word of ours. An executable
- * takes its name only when it is complete, has the right digest and has passed its self-test there.
+ * Invariant: the remote command is always the same text; it reads the script by its length from standard
+ * input and runs it. The script in turn reads what varies (paths, digests) as lines, so no shell ever
+ * interprets a word of ours. An executable takes its name only when it is complete, has the right digest and
+ * has passed its self-test there.
  */
 
-/** Quoted once, for sh, csh and fish alike. `dd` by single bytes, so that nothing of what follows the script is swallowed. */
+/**
+ * Quoted once, for sh, csh and fish alike. `dd` by single bytes, so that nothing of what follows the script
+ * is swallowed.
+ */
 export const REMOTE_COMMAND = `exec sh -c 'IFS= read -r n && eval "$(dd bs=1 count="$n" 2>/dev/null)"'`;
 
 /** What the script says when there is no agent to run; a line of its own. */
 export const BOOT_MARK = "NXBOOT";
 
-/** Lines on standard input: working directory, task, then for `install`: SHA-256, and the gzip stream until its end. */
+/**
+ * Lines on standard input: working directory, task, then for `install`: SHA-256, and the gzip stream until
+ * its end.
+ */
 const script = `
 set -u
 umask 022

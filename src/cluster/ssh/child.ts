@@ -1,8 +1,9 @@
 /**
  * A child process as a stream of bytes, with the last it said on standard error.
  *
- * Invariant: memory stays bounded whatever the child says. Its end is its exit, not the end of its standard error: an ssh
- * that leaves a control master behind leaves that open. The child gets its own session, so it cannot ask on the terminal.
+ * Invariant: memory stays bounded whatever the child says. Its end is its exit, not the end of its standard
+ * error: an ssh that leaves a control master behind leaves that open. The child gets its own session, so it
+ * cannot ask on the terminal.
  */
 import type { ByteStream } from "../agent/byte-stream.ts";
 

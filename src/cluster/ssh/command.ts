@@ -1,9 +1,10 @@
 /**
  * The command line of the system's OpenSSH for a host.
  *
- * Invariant: host keys are always checked strictly, nothing is ever asked (BatchMode), and no secret is in it: keys are
- * named by file. What the operator has in ~/.ssh/config holds: agents, certificates, jumps, aliases, known_hosts. The remote
- * command is one constant text (bootstrap.ts); everything that varies goes through standard input.
+ * Invariant: host keys are always checked strictly, nothing is ever asked (BatchMode), and no secret is in
+ * it: keys are named by file. What the operator has in ~/.ssh/config holds: agents, certificates, jumps,
+ * aliases, known_hosts. The remote command is one constant text (bootstrap.ts); everything that varies goes
+ * through standard input.
  */
 import type { Access } from "../topology/types.ts";
 
@@ -14,7 +15,9 @@ export interface SshSettings {
   program: string;
   /** Instead of ~/.ssh/config; from NODE_X_SSH_CONFIG. */
   configFile?: string;
-  /** A directory that only this user can enter, for control sockets; without one each connection is its own. */
+  /**
+   * A directory that only this user can enter, for control sockets; without one each connection is its own.
+   */
   controlDirectory?: string;
   connectTimeoutSeconds: number;
 }

@@ -1,14 +1,16 @@
 /**
- * A conversation with the agent of a host: a child of this process for the operator's own machine, ssh for all others.
+ * A conversation with the agent of a host: a child of this process for the operator's own machine, ssh for
+ * all others.
  *
- * Invariant: whoever gets an `AgentClient` talks to an agent of the same protocol, in the wanted deployment, on a host whose
- * key was checked. A host without an agent, or with one of another protocol, is given this executable first, if the caller
- * allows it and the executable can run there.
+ * Invariant: whoever gets an `AgentClient` talks to an agent of the same protocol, in the wanted deployment,
+ * on a host whose key was checked. A host without an agent, or with one of another protocol, is given this
+ * executable first, if the caller allows it and the executable can run there.
  */
 import { errnoOf, NxError } from "../../core/errors.ts";
 import { AgentClient } from "../agent/client.ts";
 import { AGENT_PROTOCOL } from "../agent/messages.ts";
 import type { Host } from "../topology/types.ts";
+import { absentAgent } from "./absent-agent.ts";
 import { bootAnswer, bootInput, REMOTE_COMMAND, type BootAnswer } from "./bootstrap.ts";
 import { spawnStream, type ChildStream } from "./child.ts";
 import { sshCommand, type SshAccess } from "./command.ts";
@@ -30,12 +32,17 @@ export interface ConnectOptions extends HostKeyOptions {
   localAgent: readonly string[];
   /** Given to hosts that have no agent; without it they are refused with NX_NOT_RUNNING. */
   executable?: AgentExecutable;
+  /** Nothing is brought anywhere: a host without agent counts as an empty one. */
+  isReadOnly?: boolean;
   confirmKeys?: ConfirmKeys;
   /** One sentence about what takes long. */
   onProgress?(host: string, text: string): void;
 }
 
-/** Throws NX_HOST_UNREACHABLE, NX_HOST_KEY_UNKNOWN, NX_HOST_KEY_CHANGED, NX_HOST_DENIED, NX_EXECUTABLE_UNFIT and others. */
+/**
+ * Throws NX_HOST_UNREACHABLE, NX_HOST_KEY_UNKNOWN, NX_HOST_KEY_CHANGED, NX_HOST_DENIED, NX_EXECUTABLE_UNFIT
+ * and others.
+ */
 export async function connectAgent(host: Host, options: ConnectOptions): Promise<AgentClient> {
   if (host.access.kind === "local") {
     const client = clientOf(host.name, spawnStream(options.localAgent, options.environment));
@@ -54,6 +61,13 @@ export async function connectAgent(host: Host, options: ConnectOptions): Promise
       const obstacle = obstacleOf(host, error);
       if (obstacle === undefined || removed.has(obstacle.kind)) throw error;
       removed.add(obstacle.kind);
+      if (
+        obstacle.kind === "no-agent" &&
+        options.isReadOnly === true &&
+        obstacle.answer?.kind === "missing"
+      ) {
+        return absentAgent(host, obstacle.answer);
+      }
       if (obstacle.kind === "key-unknown") await introduce(host, host.access, options, options.confirmKeys);
       else await install(host, door, obstacle.answer, options);
     }
@@ -73,7 +87,9 @@ async function openDoor(host: Host, access: SshAccess, options: ConnectOptions):
   return { run: () => spawnStream(command, options.environment) };
 }
 
-/** Ended without an agent having answered: the script's words, or undefined for an agent of another protocol. */
+/**
+ * Ended without an agent having answered: the script's words, or undefined for an agent of another protocol.
+ */
 class NoAgent extends Error {
   readonly answer: BootAnswer | undefined;
 

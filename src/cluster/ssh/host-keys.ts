@@ -1,9 +1,10 @@
 /**
  * Whose host it is: pinned keys, known hosts, and the first meeting.
  *
- * Invariant: nothing is sent to a host before ssh itself has checked its key strictly against a file. For pinned hosts that
- * is a file of ours that holds only keys with a pinned fingerprint; for others it is known_hosts. A key that nobody knows is only
- * looked at, by a connection that offers no way to log in and runs nothing, and is written down after a person agreed.
+ * Invariant: nothing is sent to a host before ssh itself has checked its key strictly against a file. For
+ * pinned hosts that is a file of ours that holds only keys with a pinned fingerprint; for others it is
+ * known_hosts. A key that nobody knows is only looked at, by a connection that offers no way to log in and
+ * runs nothing, and is written down after a person agreed.
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
@@ -61,7 +62,8 @@ export async function lookAtKeys(host: Host, access: SshAccess, options: HostKey
   const file = join(directory, `seen-${name}`);
   const { controlDirectory: _, ...alone } = settings;
   const command = sshCommand(access, alone, "true", {
-    // The first value of an option holds: this one connection may write down a new key, into a file that is thrown away.
+    // The first value of an option holds: this one connection may write down a new key, into a file that is
+    // thrown away.
     more: ["StrictHostKeyChecking=accept-new", "PreferredAuthentications=none", "HashKnownHosts=no"],
     knownHostsFile: file,
   });
@@ -77,8 +79,8 @@ export async function lookAtKeys(host: Host, access: SshAccess, options: HostKey
 }
 
 /**
- * A file of known hosts for a pinned host, with the keys that it shows and that are pinned. Throws NX_HOST_KEY_CHANGED when
- * it shows none of them.
+ * A file of known hosts for a pinned host, with the keys that it shows and that are pinned. Throws
+ * NX_HOST_KEY_CHANGED when it shows none of them.
  */
 export async function pinnedHostsFile(
   host: Host,

@@ -8,7 +8,8 @@
 import { createHash } from "node:crypto";
 import { basename, dirname, join, resolve } from "node:path";
 import { listConfigDirectory } from "../../core/config/config-directory.ts";
-import { parseGroupFile, type GroupFile } from "../../core/config/group-file.ts";
+import { fileProblems } from "../../core/config/files.ts";
+import { parseGroupFile, quorumOf, type GroupFile } from "../../core/config/group-file.ts";
 import { configKeys, isPortKey } from "../../core/config/keys.ts";
 import {
   readConfigFile,
@@ -243,16 +244,19 @@ class Reading {
       );
     const address = String(config.config.host);
     this.#shutdownTimeouts.set(config.instance, Number(config.config.shutdownTimeoutMs));
-    this.#add(nameless, address, "host", originOf, {
+    const host = this.#add(nameless, address, "host", originOf, {
       role: config.role,
       index,
       replica: undefined,
-      group: undefined,
+      group: groupOfJson(config),
       files: [this.#fileOf(member.name)],
       words: [role, "--config", `{configs}/${member.name}`],
       dataDir: config.dataDirAsWritten,
       ports: portsOf(config),
     }, peersOf(config)); // prettier-ignore
+    // Secrets and certificates of this machine can be looked at; those of others are looked at when the instance starts.
+    if (host?.access.kind === "local")
+      this.#problems.push(...fileProblems({ ...config, workingDirectory: host.workingDirectory }));
   }
 
   #add(
@@ -262,11 +266,11 @@ class Reading {
     originOf: Member["originOf"],
     about: Omit<PlacedInstance, "name" | "host" | "outputFile" | "environment">,
     peers: Member["peers"] = [],
-  ): void {
+  ): Host | undefined {
     const host = this.#hosts.hostOf(shortName, address);
     if ("wanted" in host) {
       if (!host.isPlacement) this.#problem(originOf(addressKey), host.wanted, address, addressKey);
-      return;
+      return undefined;
     }
     const instance: PlacedInstance = {
       ...about,
@@ -277,6 +281,7 @@ class Reading {
       outputFile: outputFileOf(about),
     };
     this.#members.push({ instance, host, originOf, peers });
+    return host;
   }
 
   /** Placements of instances that are not there, or on hosts that are not. */
@@ -358,6 +363,13 @@ function withRollout(
     }),
   );
   return instances.map((instance, index) => ({ ...instance, rollout: policies[index] as RolloutPolicy }));
+}
+
+/** A replica with a file of its own: the key `replicas` lists its whole group. */
+function groupOfJson({ config: { replicas } }: LoadedConfig): Instance["group"] {
+  return Array.isArray(replicas) && replicas.length > 1
+    ? { size: replicas.length, quorum: quorumOf(replicas.length) }
+    : undefined;
 }
 
 function portsOf(config: LoadedConfig): PortUse[] {

@@ -73,9 +73,9 @@ export interface Instance {
   role: string;
   /** n of `<role><n>`; 0 when the file name has no number. */
   index: number;
-  /** Position in its group; undefined when the role is not a replicated group. */
+  /** Its line in a group's text file; undefined when it has a file of its own. */
   replica: number | undefined;
-  /** Size of its group and how many of it decide: floor(n/2)+1. Undefined when `replica` is. */
+  /** Size of its group and how many of it decide: floor(n/2)+1. Undefined when it is no replica. */
   group: { size: number; quorum: number } | undefined;
   /** Name of its host. */
   host: string;

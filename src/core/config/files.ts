@@ -6,7 +6,7 @@
  * connection.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { isAbsolute, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { z } from "zod";
 import { realClock } from "../seams/clock.ts";
 import { NxError } from "../errors.ts";
@@ -14,7 +14,6 @@ import { readBounded, readPrivateFile, readSecretFile } from "../secret-file.ts"
 import { loadTls, type TlsFiles } from "../sockets/tls.ts";
 import { configKeys } from "./keys.ts";
 import type { Origins } from "./origin.ts";
-import type { ParsedText } from "./parse.ts";
 import type { Problem } from "./problem.ts";
 import type { FileKind } from "./schema.ts";
 import { valueAt } from "./validate.ts";
@@ -24,11 +23,8 @@ const PEM_BYTES_MAX = 1024 * 1024;
 export interface FileCheck {
   config: Record<string, unknown>;
   schema: z.ZodObject;
-  parsed: ParsedText;
   origins: Origins;
   workingDirectory: string;
-  /** Files at absolute paths are on another host. */
-  areAbsoluteSkipped: boolean;
 }
 
 /** Reads every file that the configuration names and returns what is wrong with them. */
@@ -37,7 +33,6 @@ export function fileProblems(check: FileCheck): Problem[] {
   for (const key of configKeys(check.schema)) {
     const path = valueAt(check.config, key.path);
     if (key.fileKind === undefined || typeof path !== "string") continue;
-    if (check.areAbsoluteSkipped && isAbsolute(path)) continue;
     const fault = fileFault(resolve(check.workingDirectory, path), key.fileKind);
     if (fault !== undefined)
       problems.push({
@@ -78,7 +73,6 @@ function fileFault(path: string, kind: FileKind): string | undefined {
 function pairProblems(check: FileCheck): Problem[] {
   const tls = check.config.tls as TlsFiles | undefined;
   if (tls === undefined) return [];
-  if (check.areAbsoluteSkipped && (isAbsolute(tls.cert) || isAbsolute(tls.key))) return [];
   const at = (path: string) => resolve(check.workingDirectory, path);
   try {
     loadTls({ cert: at(tls.cert), key: at(tls.key) }, realClock.nowMs());

@@ -55,7 +55,7 @@ export interface ConfigSources {
   replica?: number;
   /** Of a frontend: the prefix of the groups' files (its own when missing), and how many shards there are (all). */
   groups?: { base?: string; shardCount?: number };
-  /** Absolute paths in the configuration are those of another host: the files they name are not looked at. */
+  /** It will run on another host: the files that it names (secrets, certificates) are there and not looked at here. */
   isForOtherHost?: boolean;
 }
 
@@ -128,15 +128,13 @@ export async function tryLoadConfig(sources: ConfigSources, catalog: SchemaCatal
       ? undefined
       : parsed.originAt(parsed.firstMisreadOffset);
   problems.push(...draft.problems.filter((problem) => cut === undefined || isBefore(problem.origin, cut)));
-  if (config !== undefined)
+  if (config !== undefined && sources.isForOtherHost !== true)
     problems.push(
       ...fileProblems({
         config,
         schema,
-        parsed,
         origins: draft.origins,
         workingDirectory: sources.workingDirectory,
-        areAbsoluteSkipped: sources.isForOtherHost ?? false,
       }),
     );
   if (config === undefined || problems.length > 0)

@@ -1,4 +1,7 @@
-/** The audit log: whatever is done to it afterwards is found out; a crash leaves at most half a line, which nobody was promised. */
+/**
+ * The audit log: whatever is done to it afterwards is found out; a crash leaves at most half a line, which
+ * nobody was promised.
+ */
 import { expect, test } from "bun:test";
 import { AuditLog, verifyChain } from "../../../src/cluster/audit/chain.ts";
 import type { AuditEntry } from "../../../src/cluster/agent/messages.ts";

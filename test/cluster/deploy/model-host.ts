@@ -1,8 +1,9 @@
 /**
- * A host for tests of rollouts: the real agent, its real files on the real disk, and processes that are only modelled, so that
- * a rollout takes milliseconds and can be cut at every step.
+ * A host for tests of rollouts: the real agent, its real files on the real disk, and processes that are only
+ * modelled, so that a rollout takes milliseconds and can be cut at every step.
  *
- * Invariant: what survives the end of an agent is what survives on a real host: files, processes, the watcher of guards.
+ * Invariant: what survives the end of an agent is what survives on a real host: files, processes, the watcher
+ * of guards.
  */
 import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,6 +1,9 @@
-/** The compiled executable deploys itself to hosts behind real ssh servers, and keeps what it promises when things break. */
+/**
+ * The compiled executable deploys itself to hosts behind real ssh servers, and keeps what it promises when
+ * things break.
+ */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { ensureExecutable } from "../../../build.ts";
@@ -12,12 +15,16 @@ let first = "";
 
 beforeAll(async () => {
   await ensureExecutable();
-  cluster = await SshCluster.start(2);
+  // A name that no shell would like: none sees it.
+  cluster = await SshCluster.start(2, { directoryName: "a 'b' $(touch x) `c` \"d\" " });
 }, 120_000);
 
 afterAll(() => cluster[Symbol.dispose]());
 
-/** The same program with other words in its help: what a change of one source line makes of it, as far as a host can see. */
+/**
+ * The same program with other words in its help: what a change of one source line makes of it, as far as a
+ * host can see.
+ */
 function otherProgram(): string {
   const bytes = readFileSync(executable);
   const words = Buffer.from("Check that this executable works on this host");
@@ -27,6 +34,13 @@ function otherProgram(): string {
   return path;
 }
 
+test("a plan for hosts that have nothing brings nothing there", async () => {
+  const { code, stdout } = await cluster.run(["deploy", cluster.prefix, "--plan"]);
+  expect(stdout).toContain("executable");
+  expect(code).toBe(2);
+  for (const directory of cluster.workingDirectories) expect(existsSync(directory)).toBe(false);
+}, 60_000);
+
 test("a first deploy brings the executable, starts the instances and waits until they are ready", async () => {
   const { code, stderr } = await cluster.run(["deploy", cluster.prefix, "-y"]);
   expect(stderr).toContain("sending the executable for the first time");
@@ -34,6 +48,7 @@ test("a first deploy brings the executable, starts the instances and waits until
   const running = cluster.running();
   first = running.dht0 as string;
   expect(running).toEqual({ dht0: first, dht1: first });
+  expect(existsSync(join(cluster.directory, "x"))).toBe(false);
 }, 120_000);
 
 test("the same deploy again has nothing to do", async () => {

@@ -1,4 +1,7 @@
-/** Rollouts over real agents and real files, with modelled processes: waves, failures, cuts at every step, two operators. */
+/**
+ * Rollouts over real agents and real files, with modelled processes: waves, failures, cuts at every step, two
+ * operators.
+ */
 import { describe, expect, test } from "bun:test";
 import { StepFailed, type StepExecutor } from "../../../src/cluster/rollout/engine.ts";
 import { lockAll } from "../../../src/cluster/rollout/session.ts";

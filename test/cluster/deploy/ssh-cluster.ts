@@ -1,8 +1,9 @@
 /**
- * A cluster as an operator has it: a prefix of files, hosts behind ssh servers of their own addresses, the compiled executable
- * as the only tool.
+ * A cluster as an operator has it: a prefix of files, hosts behind ssh servers of their own addresses, the
+ * compiled executable as the only tool.
  *
- * Invariant: no instance, supervisor, agent or ssh server outlives the `SshCluster` that a test holds with `using`.
+ * Invariant: no instance, supervisor, agent or ssh server outlives the `SshCluster` that a test holds with
+ * `using`.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -34,6 +35,8 @@ export interface SshClusterOptions {
   unavailableMax?: string;
   /** Hosts of loopback addresses without ssh. */
   isLocal?: boolean;
+  /** The hosts' directories are named so, with the host's number. */
+  directoryName?: string;
   /** A directory on the hosts; one of the cluster's own when missing. */
   workingDirectories?: readonly string[];
 }
@@ -56,7 +59,9 @@ export class SshCluster implements Disposable {
     mkdirSync(join(this.directory, "files"));
     this.workingDirectories =
       options.workingDirectories?.slice() ??
-      Array.from({ length: hostCount }, (_, index) => join(this.directory, `host${index}`));
+      Array.from({ length: hostCount }, (_, index) =>
+        join(this.directory, `${options.directoryName ?? "host"}${index}`),
+      );
   }
 
   static async start(hostCount: number, options: SshClusterOptions = {}): Promise<SshCluster> {
@@ -121,8 +126,12 @@ export class SshCluster implements Disposable {
     }
   }
 
+  /** Added to the operator's environment. */
+  readonly variables: Record<string, string> = {};
+
   get environment(): Record<string, string> {
     return {
+      ...this.variables,
       PATH: process.env.PATH ?? "",
       HOME: this.directory,
       XDG_STATE_HOME: join(this.directory, "s"),
@@ -157,7 +166,10 @@ export class SshCluster implements Disposable {
     return parsed.instances;
   }
 
-  /** The release of each process that runs, by instance, as the kernel says; nothing for those that do not run. */
+  /**
+   * The release of each process that runs, by instance, as the kernel says; nothing for those that do not
+   * run.
+   */
   running(): Record<string, string> {
     const found: Record<string, string> = {};
     for (const entry of readdirSync("/proc")) {

@@ -1,4 +1,7 @@
-/** Releases on a host: only what is missing is taken, only what is whole and works is kept, nothing in use is removed. */
+/**
+ * Releases on a host: only what is missing is taken, only what is whole and works is kept, nothing in use is
+ * removed.
+ */
 import { createHash } from "node:crypto";
 import { zstdCompressSync } from "node:zlib";
 import { describe, expect, test } from "bun:test";
@@ -111,6 +114,16 @@ describe("an executable", () => {
       expect(await host.announce(executable)).toEqual(wanted.slice(3));
       await host.put(executable, wanted.slice(3));
       expect(await host.store.incoming.finish(sha256(executable))).toEqual(["ok"]);
+    });
+  });
+
+  test("whose upload was given up for another takes no space any more", () => {
+    const host = new TestHost();
+    host.run(async () => {
+      const given = programBytes(10);
+      await host.put(given, await host.announce(given));
+      await host.deploy("new", programBytes(11));
+      expect(await host.disk.list(`${paths.root}/incoming`)).toEqual([]);
     });
   });
 

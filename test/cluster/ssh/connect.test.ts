@@ -1,18 +1,14 @@
-/** Reaching a host over the system's OpenSSH: keys, first contact, the bootstrap, and what is said when it fails. */
+/**
+ * Reaching a host over the system's OpenSSH: keys, first contact, the bootstrap, and what is said when it
+ * fails.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import {
-  appendFileSync,
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Executable } from "../../../src/cluster/release/executable.ts";
 import { connectAgent, type ConnectOptions } from "../../../src/cluster/ssh/connect.ts";
+import type { Host } from "../../../src/cluster/topology/types.ts";
 import { realRandom } from "../../../src/core/seams/random.ts";
 import { RealDisk } from "../../../src/core/seams/disk-real.ts";
 import { lockFile } from "../../../src/native/system.ts";
@@ -109,6 +105,25 @@ test("a host whose key changed is refused, also with a person who would agree", 
   expect(await refused.catch((error: Error) => error)).toMatchObject({ code: "NX_HOST_KEY_CHANGED" });
 });
 
+test("a host behind another is reached through it, and both keys are checked", async () => {
+  using inner = await SshServer.start({ client });
+  const through = (jump: string): Host => {
+    const { access, ...host } = inner.host("inner", workingDirectory(), [inner.fingerprint]);
+    return { ...host, access: { ...access, jump } as Host["access"] };
+  };
+  const met = await connectAgent(through(`${server.address}:${server.port}`), optionsOf()).catch(
+    (error: Error) => error,
+  );
+  expect(met).toMatchObject({ code: "NX_NOT_RUNNING" });
+  using unknown = await SshServer.start({ client });
+  const refused = await connectAgent(
+    through(`${unknown.address}:${unknown.port}`),
+    optionsOf({ directory: workingDirectory() }),
+  ).catch((error: Error) => error);
+  expect(refused).not.toMatchObject({ code: "NX_NOT_RUNNING" });
+  expect(refused).toBeInstanceOf(Error);
+}, 30_000);
+
 test("a user whose key is not let in is told so", async () => {
   using stranger = new SshClient();
   writeFileSync(stranger.knownHosts, server.knownHostsLine);
@@ -124,21 +139,6 @@ test("a host that is down is told apart from one that refuses", async () => {
   const refused = await connectAgent(host, optionsOf({ executable })).catch((error: Error) => error);
   expect(refused).toMatchObject({ code: "NX_HOST_UNREACHABLE" });
   expect((refused as Error).message).toContain("Connection refused");
-});
-
-test("the executable comes with the first contact only, into a place whose name no shell would like", async () => {
-  const directory = join(workingDirectory(), "a 'b' $(touch x) `c` \"d\"");
-  const host = server.host("one", directory);
-  const told: string[] = [];
-  const options = optionsOf({ executable, onProgress: (_, text) => told.push(text) });
-  const first = await connectAgent(host, options);
-  const { result } = await first.call("inventory", {});
-  expect(result.facts.machine).toBe(executable.platform.machine);
-  expect(result.releases).toEqual([]);
-  first.close();
-  (await connectAgent(host, options)).close();
-  expect(told).toHaveLength(1);
-  expect(statSync(join(directory, ".node-x/.bin/node-x")).size).toBe(executable.bytes.byteLength);
 });
 
 test("an executable for another processor or C library is refused before it is sent, with the reason", async () => {

@@ -1,8 +1,8 @@
 /**
  * Debian's OpenSSH server, started by a test with keys and a configuration of its own on a free port.
  *
- * Invariant: nothing of the machine's own ssh is read or written: host key, authorized keys, known_hosts and the client's
- * configuration live in a temporary directory that goes with the server.
+ * Invariant: nothing of the machine's own ssh is read or written: host key, authorized keys, known_hosts and
+ * the client's configuration live in a temporary directory that goes with the server.
  */
 import {
   existsSync,

@@ -138,6 +138,27 @@ describe("rollout", () => {
     expect(instances.find(({ role }) => role === "shard")?.rollout.unavailableMax).toBe(down);
   }); // prettier-ignore
 
+  test("nor has one whose replicas have a JSON file each", async () => {
+    const replicas = ["a:1", "b:1", "c:1"];
+    const files = Object.fromEntries(
+      ["a", "b", "c"].map((host, index) => [
+        `p.tss${index}.json`,
+        { host, port: 1, replicas, replica: index },
+      ]),
+    );
+    const { instances } = await clusterOf({
+      ...files,
+      "p0.config": "host s:1",
+      "p.frontend0.config": "host f:1",
+      "p.cluster.json": { rollout: { unavailableMax: 3 } },
+    });
+    expect(
+      instances
+        .filter(({ role }) => role === "tss")
+        .map(({ group, rollout }) => [group, rollout.unavailableMax]),
+    ).toEqual(Array(3).fill([{ size: 3, quorum: 2 }, 1]));
+  });
+
   test("a quarter of ten is three", async () => {
     const files = Object.fromEntries(
       Array.from({ length: 10 }, (_, n) => [`p.dht${n}.json`, { host: `h${n}` }]),

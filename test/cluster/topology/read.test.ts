@@ -150,6 +150,22 @@ describe("mistakes of the whole are found before any host is touched", () => {
     });
   }); // prettier-ignore
 
+  test("secrets of this machine are looked at where its instances look; those of other hosts are there", async () => {
+    await inDirectory(
+      {
+        "p.dht0.json": { ...free, adminTokenFile: "t" },
+        "p.dht1.json": { ...free, host: "b", adminTokenFile: "/t" },
+      },
+      async (directory) => {
+        const [problem, ...others] = await directory.problems("p");
+        expect(problem).toContain(
+          `p.dht0.json:1:41: adminTokenFile: wanted a file with one secret, private to its owner, got ${directory.path}/t, which does not exist`,
+        );
+        expect(others).toEqual([]);
+      },
+    );
+  });
+
   test("a file with a mistake makes no gap", async () => {
     expect(await problemsOf({ "p.dht0.json": { port: -1 }, "p.dht1.json": free })).toEqual([
       "p.dht0.json:1:9: port: wanted an integer from 0 to 65535, got -1",

@@ -1,0 +1,79 @@
+/** The boot script by itself, under every POSIX shell that is here: what it says, what it leaves, what it never does. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { bootAnswer, bootInput, REMOTE_COMMAND, type BootTask } from "../../../src/cluster/ssh/bootstrap.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "node-x-boot-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+const shells = [["sh"], ["bash"], ["dash"], ["busybox", "sh"]].filter(
+  ([program = ""]) => Bun.which(program) !== null,
+);
+let count = 0;
+const fresh = () => join(directory, `a 'b' $(touch ${directory}/touched) ${count++}`);
+const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
+
+/** As ssh would have the login shell run it. */
+async function boot(shell: string[], root: string, task: BootTask, rest: Uint8Array = new Uint8Array(0)) {
+  const child = Bun.spawn([...shell, "-c", REMOTE_COMMAND], {
+    stdin: Buffer.concat([bootInput(root, task), rest]),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const said = await new Response(child.stdout).text();
+  await child.exited;
+  return bootAnswer(said);
+}
+
+describe.each(shells)("under %s", (...shell) => {
+  const words = shell.filter((word): word is string => typeof word === "string");
+  const good = '#!/bin/sh\n[ "$1" = selftest ] || echo "agent in $PWD: $*"; [ "$1" = selftest ] || cat\n';
+
+  test("a host without agent says what it is", async () => {
+    const root = fresh();
+    const answer = await boot(words, root, { task: "agent" });
+    expect(answer).toMatchObject({ kind: "missing", system: "Linux", libc: "glibc" });
+    expect(existsSync(root)).toBe(false);
+  });
+
+  test("an executable takes its name when it is whole and works", async () => {
+    const root = fresh();
+    const gzip = Bun.gzipSync(Buffer.from(good));
+    expect(await boot(words, root, { task: "install", sha256: sha256(good) }, gzip)).toEqual({
+      kind: "installed",
+    });
+    const path = join(root, ".node-x/.bin/node-x");
+    expect(readFileSync(path, "utf8")).toBe(good);
+    expect(statSync(path).mode & 0o777).toBe(0o755);
+    expect(existsSync(join(directory, "touched"))).toBe(false);
+    // What follows the script belongs to the agent, every byte of it.
+    const child = Bun.spawn([...words, "-c", REMOTE_COMMAND], {
+      stdin: Buffer.concat([bootInput(root, { task: "agent" }), Buffer.from("for the agent\n")]),
+      stdout: "pipe",
+    });
+    expect(await new Response(child.stdout).text()).toEndWith(": agent --stdio\nfor the agent\n");
+  });
+
+  test.each([
+    ["arrives damaged", good, "0".repeat(64), "damaged"],
+    ["does not pass its self-test", "#!/bin/sh\necho no AVX2; exit 3\n", undefined, "unfit"],
+  ])("one that %s leaves nothing", async (_, program, digest, kind) => {
+    const root = fresh();
+    const task = { task: "install", sha256: digest ?? sha256(program) } as const;
+    expect(await boot(words, root, task, Bun.gzipSync(Buffer.from(program)))).toMatchObject({ kind });
+    expect(readdirSync(join(root, ".node-x/.bin"))).toEqual([]);
+  });
+
+  test("a stream that is cut leaves nothing, and what was there stays", async () => {
+    const root = fresh();
+    mkdirSync(root, { recursive: true });
+    const gzip = Bun.gzipSync(Buffer.from(good.repeat(1000)));
+    const task = { task: "install", sha256: sha256(good.repeat(1000)) } as const;
+    const answer = await boot(words, root, task, gzip.subarray(0, gzip.byteLength / 2));
+    expect(answer?.kind === "failed" || answer?.kind === "damaged").toBe(true);
+    expect(readdirSync(join(root, ".node-x/.bin"))).toEqual([]);
+  });
+});
