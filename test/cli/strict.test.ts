@@ -3,6 +3,7 @@
  * suggestion.
  */
 import { describe, expect, test } from "bun:test";
+import { roleNames } from "../../src/roles.ts";
 import { resolveVerb, runVerb } from "../../src/cli/strict.ts";
 import { defineVerb } from "../../src/cli/verb.ts";
 import { cli } from "./helpers.ts";
@@ -67,7 +68,7 @@ const refused: [claim: string, words: string[], error: string][] = [
   [
     "an unknown sample",
     ["init", "clster"],
-    'nothing is called "clster" (did you mean "cluster"?); wanted one of dht, hub, cluster',
+    `nothing is called "clster" (did you mean "cluster"?); wanted one of ${[...roleNames, "cluster"].join(", ")}`,
   ],
   ["health of nothing", ["health"], "give either --config or --socket"],
   ["health of two things", ["health", "--socket", "a", "-c", "b"], "give either --config or --socket"],

@@ -81,7 +81,7 @@ export function simulateClient(seed: number): ClientSimulation {
           cluster.network.resetOne();
           continue;
       }
-      await wait(random.float() * 100);
+      await wait(random.float() * 700);
       await startDht(host, settings[index]);
     }
   }

@@ -1,5 +1,6 @@
 /** Every kind of mistake in a configuration, with the exact line that an operator reads. */
 import { afterAll, describe, expect, test } from "bun:test";
+import { roleNames } from "../../../src/roles.ts";
 import { ConfigDirectory } from "./helpers.ts";
 
 const directory = new ConfigDirectory();
@@ -160,7 +161,7 @@ const cases: Case[] = [
     claim: "an unknown role, with the nearest",
     text: '{ "role": "dth" }',
     lines: [
-      'dht.json:1:11: role: wanted one of "dht", "regserver", "lookup", "hub", got "dth" (did you mean "dht"?)',
+      `dht.json:1:11: role: wanted one of ${roleNames.map((name) => `"${name}"`).join(", ")}, got "dth" (did you mean "dht"?)`,
     ],
   },
   {
