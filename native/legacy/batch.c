@@ -13,13 +13,7 @@
 #define CONTENT_BYTES_MAX (16u << 20)
 
 void nx_batch_append(nx_legacy *engine, nx_buffer *to) {
-  nx_buffer *content = &engine->content;
-  uint8_t *at = nx_reserve(to, 16 + nx_lzo_bound(content->length));
-  uint64_t stream = nx_lzo_encode(content->data, content->length, at + 16, &engine->table);
-  nx_store64(at, 8 + stream);
-  nx_store64(at + 8, content->length);
-  to->length += 16 + stream;
-  content->length = 0;
+  nx_append_batch(to, &engine->content, &engine->table);
 }
 
 bool nx_batch_decode(nx_legacy *engine, nx_slice array) {

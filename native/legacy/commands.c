@@ -49,12 +49,7 @@ uint64_t nx_accounted_bytes(const nx_channel *channel) {
 }
 
 bool nx_is_size_exceeded(const nx_legacy *engine, uint64_t bytes) {
-  uint64_t bytes_max = engine->settings[NX_LEGACY_SIZE_BYTES_MAX];
-  if (bytes_max == 0) return false;
-  return (uint64_t)NX_ACCOUNTED_CHANNEL_BYTES * nx_store_channel_count(engine->store) +
-             NX_ACCOUNTED_RECORD_BYTES * nx_store_swarm_records(engine->store) +
-             nx_store_swarm_value_bytes(engine->store) + bytes >
-         bytes_max;
+  return nx_is_swarm_size_exceeded(engine->store, engine->settings[NX_LEGACY_SIZE_BYTES_MAX], bytes);
 }
 
 /* Channels that only other protocols use do not count; one that is empty may be one of ours. */

@@ -1,10 +1,11 @@
 /** The configuration of the dhtdump role, what it says of itself, and the INI file of the original. */
+import { resolve } from "node:path";
 import { z } from "zod";
 import type { IniDialect } from "../../core/config/ini/dialect.ts";
 import { absolutePath, integer as integerText, text } from "../../core/config/ini/values.ts";
 import { group, integer, key, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
-import { logRules } from "../ini-keys.ts";
+import { logRules, sharedDefaults } from "../ini-keys.ts";
 
 const WEEK_SECONDS = 7 * 24 * 3600;
 
@@ -61,20 +62,13 @@ export const dhtdumpDialect: IniDialect = {
   ownSections: ["Dht", "Dump"],
   rules,
   // The original keeps nothing but dumps; what an instance of ours keeps besides has a directory of its own.
-  defaults: ({ workingDirectory }) => ({
+  defaults: (context) => ({
+    ...sharedDefaults(context),
     dataDir: "dhtdump-state",
-    dumpDir: absolute("data", workingDirectory),
-    "log.file": absolute("log/root.log", workingDirectory),
-    "log.statsFile": absolute("log/stats.log", workingDirectory),
-    "log.versionFile": absolute("log/version.log", workingDirectory),
+    dumpDir: resolve(context.workingDirectory, "data"),
     "log.console": "text",
   }),
 };
-
-function absolute(path: string, workingDirectory: string): unknown {
-  const converted = absolutePath(path, { workingDirectory });
-  return converted !== undefined && "value" in converted ? converted.value : path;
-}
 
 export const dhtdumpAbout: RoleAbout<typeof dhtdumpConfig> = {
   name: "dhtdump",
