@@ -20,18 +20,6 @@ typedef struct {
   const nx_neo_dht *dht;
 } hash_range;
 
-nx_neo_outcome nx_neo_hash_range_begin(nx_neo *engine, nx_neo_connection *connection, uint64_t id) {
-  const nx_neo_dht *dht = nx_neo_context(engine);
-  hash_range *kept = calloc(1, sizeof *kept);
-  NX_ASSERT(kept != NULL);
-  kept->dht = dht;
-  uint64_t place = nx_neo_open(engine, id);
-  nx_append_u64(nx_neo_replies(engine), dht->range_min);
-  nx_append_u64(nx_neo_replies(engine), dht->range_max);
-  nx_neo_close(engine, place);
-  return nx_neo_keep(engine, connection, &kept->request, id, NX_NEO_GET_HASH_RANGE);
-}
-
 static void tell(nx_neo *engine, uint64_t id, const nx_neo_range_event *event) {
   enum { OTHER_NODE = 1, OWN_RANGE = 2 };
   uint64_t place = nx_neo_open(engine, id);
@@ -47,6 +35,24 @@ static void tell(nx_neo *engine, uint64_t id, const nx_neo_range_event *event) {
   nx_append_u64(to, event->min);
   nx_append_u64(to, event->max);
   nx_neo_close(engine, place);
+}
+
+nx_neo_outcome nx_neo_hash_range_begin(nx_neo *engine, nx_neo_connection *connection, uint64_t id) {
+  const nx_neo_dht *dht = nx_neo_context(engine);
+  hash_range *kept = calloc(1, sizeof *kept);
+  NX_ASSERT(kept != NULL);
+  kept->dht = dht;
+  uint64_t place = nx_neo_open(engine, id);
+  nx_append_u64(nx_neo_replies(engine), dht->range_min);
+  nx_append_u64(nx_neo_replies(engine), dht->range_max);
+  nx_neo_close(engine, place);
+  /* Of what was before, other nodes are still worth telling; the node's own range is above. */
+  for (; kept->told < dht->range_events.length; kept->told += sizeof(nx_neo_range_event)) {
+    nx_neo_range_event event;
+    memcpy(&event, dht->range_events.data + kept->told, sizeof event);
+    if (event.address != 0) tell(engine, id, &event);
+  }
+  return nx_neo_keep(engine, connection, &kept->request, id, NX_NEO_GET_HASH_RANGE);
 }
 
 nx_neo_outcome nx_neo_hash_range_pump(nx_neo *engine, nx_neo_request *request) {

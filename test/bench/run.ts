@@ -2,11 +2,13 @@
 import { NxError } from "../../src/core/errors.ts";
 import { benchDht } from "./dht.ts";
 import { benchLegacy } from "./legacy.ts";
+import { benchNeo } from "./neo.ts";
 import { benchTcm } from "./tcm.ts";
 
 const families: Record<string, (argv: string[]) => Promise<number>> = {
   dht: benchDht,
   legacy: benchLegacy,
+  neo: benchNeo,
   tcm: benchTcm,
 };
 

@@ -24,6 +24,7 @@ import {
   thousands,
   type DhtFigures,
 } from "./figures.ts";
+import { loadHashSeed } from "./hash-seed.ts";
 import { loadHashRange, toText } from "./hash-range.ts";
 import type { DhtConfig, DhtLimits } from "./limits.ts";
 import { NeoSide } from "./neo-side.ts";
@@ -237,6 +238,9 @@ export const dht = defineRole({
       log: log.child("store"),
       dataDir: context.dataDir,
       mode: config.durability,
+      ...(config.durability !== "memory" && {
+        hashSeed: await loadHashSeed(context.disk, context.dataDir, context.random),
+      }),
       memoryBytesMax: config.limits.memoryBytesMax,
       compaction: config.compaction,
       dump: {

@@ -74,6 +74,11 @@ export class NeoWire {
     return this.#error !== undefined;
   }
 
+  /** Reads nothing more: tests of clients that do not. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
   close(): void {
     this.#socket.terminate();
     this.#fail(new NxError("NX_CONNECT_FAILED", "the connection was closed here"));

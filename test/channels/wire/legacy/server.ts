@@ -6,6 +6,7 @@ import { dht } from "../../../../src/channels/dht/role.ts";
 import type { Role } from "../../../../src/core/role.ts";
 import { LegacyClient, LegacyNode } from "../../../../src/channels/wire/legacy/client.ts";
 import { NeoNode } from "../../../../src/channels/wire/neo/client.ts";
+import { adminGet, adminPost } from "../../../../src/core/admin-client.ts";
 import { loadConfig } from "../../../../src/core/config/load.ts";
 import { Instance } from "../../../../src/core/kernel/instance.ts";
 import { formatText, logOutput } from "../../../../src/core/logging/log.ts";
@@ -79,6 +80,13 @@ export class TestServer implements AsyncDisposable {
 
   get neoPort(): number {
     return this.instance.ports["neoPort"] as number;
+  }
+
+  /** Status and JSON of an answer of the admin endpoint. */
+  async admin(method: "GET" | "POST", path: string): Promise<[number, unknown]> {
+    const ask = method === "GET" ? adminGet : adminPost;
+    const { status, body } = await ask(join(this.#directory, "data/admin.sock"), path, 5000);
+    return [status, JSON.parse(body)];
   }
 
   /** A connection of the neo protocol that is closed with the server. */
