@@ -53,6 +53,35 @@ static inline bool nx_is_swarm_size_exceeded(const nx_store *store, uint64_t byt
          bytes_max;
 }
 
+/*
+ * Records on their way from another node: this one owns their keys already and takes writes, while older values still
+ * arrive. What lies outside `settled` is such a key. A value that is here is newer than one that arrives, and a record that
+ * is removed here leaves a mark, an empty value that expires, so that it does not come back.
+ */
+typedef struct {
+  uint64_t settled_min, settled_max;
+  bool is_arriving; /* else all that the node owns is settled */
+} nx_arrival;
+
+#define NX_REMOVAL_MARK_MS (INT64_C(7) * 24 * 3600 * 1000)
+
+static inline bool nx_may_arrive(const nx_arrival *arrival, uint64_t number) {
+  return arrival->is_arriving && !nx_is_in_range(number, arrival->settled_min, arrival->settled_max);
+}
+
+/* Removes a record of a channel, which is NULL when there is none of that name. */
+static inline void nx_swarm_remove(nx_store *store, const nx_arrival *arrival, nx_slice name, nx_channel *channel,
+                                   uint64_t number, int64_t now_ms) {
+  uint8_t text[NX_HEX_KEY_BYTES];
+  nx_hex_text(number, text);
+  nx_slice key = {text, sizeof text};
+  if (nx_may_arrive(arrival, number)) {
+    if (channel == NULL) channel = nx_store_channel(store, name, true);
+    if (channel != NULL && nx_channel_put(channel, key, (nx_slice){text, 0}, now_ms + NX_REMOVAL_MARK_MS) == 0) return;
+  }
+  if (channel != NULL) nx_channel_remove(channel, key, now_ms);
+}
+
 static inline uint8_t *nx_reserve(nx_buffer *buffer, uint64_t length) {
   if (__builtin_expect(buffer->capacity - buffer->length < length, 0)) nx_buffer_reserve(buffer, length);
   return buffer->data + buffer->length;

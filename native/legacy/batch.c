@@ -71,6 +71,8 @@ static uint32_t store(nx_legacy *engine, nx_slice name) {
   uint64_t number, at = 0;
   while (nx_batch_field(&engine->content, &at, &key) && nx_batch_field(&engine->content, &at, &value)) {
     NX_ASSERT(nx_key_read(&key, scratch, &number));
+    nx_record newer;
+    if (nx_may_arrive(&engine->arrival, number) && nx_channel_get(channel, key, engine->now_ms, &newer)) continue;
     if (nx_is_size_exceeded(engine, value.length) || nx_channel_put(channel, key, value, 0) != 0)
       return NX_STATUS_OUT_OF_MEMORY;
     nx_figures_action(&engine->figures, NX_ACTION_WRITTEN, value.length);

@@ -87,6 +87,7 @@ struct nx_legacy {
   uint64_t settings[NX_LEGACY_SETTINGS];
   int64_t now_ms;
   uint64_t range_min, range_max;
+  nx_arrival arrival;
   uint8_t address[64];
   uint32_t address_length;
   uint16_t port;

@@ -44,17 +44,17 @@ static nx_neo_outcome put(nx_neo *engine, uint64_t id, nx_slice payload) {
 
 /* What Get, Exists and Remove begin with; *channel is NULL when there is none of that name. */
 typedef struct {
+  nx_slice name;
   nx_channel *channel;
   uint64_t key;
   uint8_t refusal; /* 0: none, else the answer */
 } one_key;
 
 static bool read_one_key(nx_neo *engine, nx_slice payload, one_key *out, uint8_t wrong_node, uint8_t error) {
-  nx_slice name;
-  if (!nx_neo_take_array(&payload, &name) || !nx_neo_take_u64(&payload, &out->key)) return false;
-  out->channel = nx_store_channel(nx_neo_store(engine), name, false);
+  if (!nx_neo_take_array(&payload, &out->name) || !nx_neo_take_u64(&payload, &out->key)) return false;
+  out->channel = nx_store_channel(nx_neo_store(engine), out->name, false);
   out->refusal = 0;
-  if (out->channel == NULL && !nx_channel_name_valid(name)) out->refusal = error;
+  if (out->channel == NULL && !nx_channel_name_valid(out->name)) out->refusal = error;
   else if (!nx_neo_owns(engine, out->key)) out->refusal = wrong_node;
   return true;
 }
@@ -93,15 +93,15 @@ static nx_neo_outcome remove_record(nx_neo *engine, uint64_t id, nx_slice payloa
   nx_record record;
   if (!read_one_key(engine, payload, &of, WRONG_NODE, ERROR)) return NX_NEO_BROKEN;
   if (of.refusal == 0 && dht->is_refusing) of.refusal = ERROR;
-  if (of.refusal != 0) nx_neo_error(engine, id, of.refusal);
-  else if (!nx_neo_find_record(engine, of.channel, of.key, &record)) nx_neo_byte(engine, id, NO_RECORD);
-  else {
-    nx_figures_action(nx_neo_figures(engine), NX_ACTION_DELETED, record.value.length);
-    uint8_t text[NX_HEX_KEY_BYTES];
-    nx_hex_text(of.key, text);
-    nx_channel_remove(of.channel, (nx_slice){text, sizeof text}, nx_neo_now_ms(engine));
-    nx_neo_byte(engine, id, REMOVED);
+  if (of.refusal != 0) {
+    nx_neo_error(engine, id, of.refusal);
+    return NX_NEO_DONE;
   }
+  bool is_there = nx_neo_find_record(engine, of.channel, of.key, &record);
+  if (is_there) nx_figures_action(nx_neo_figures(engine), NX_ACTION_DELETED, record.value.length);
+  if (is_there || nx_may_arrive(&dht->arrival, of.key))
+    nx_swarm_remove(nx_neo_store(engine), &dht->arrival, of.name, of.channel, of.key, nx_neo_now_ms(engine));
+  nx_neo_byte(engine, id, is_there ? REMOVED : NO_RECORD);
   return NX_NEO_DONE;
 }
 
@@ -222,6 +222,11 @@ nx_neo *nx_neo_new(nx_store *store, const uint64_t *settings) {
   }
   nx_store_observe(store, nx_neo_mirror_observe, engine);
   return engine;
+}
+
+void nx_neo_set_settled(nx_neo *engine, uint64_t min, uint64_t max, uint32_t is_arriving) {
+  nx_neo_dht *dht = nx_neo_context(engine);
+  dht->arrival = (nx_arrival){min, max, is_arriving != 0};
 }
 
 void nx_neo_refuse_writes(nx_neo *engine, uint32_t is_refusing) {

@@ -42,6 +42,7 @@ typedef struct {
 
 typedef struct {
   uint64_t range_min, range_max;
+  nx_arrival arrival;
   bool is_refusing;
   nx_buffer range_events; /* of nx_neo_range_event */
   nx_buffer content;      /* of the batch being made */

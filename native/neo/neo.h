@@ -84,6 +84,8 @@ NX_API uint32_t nx_neo_waits(const nx_neo_connection *connection, double now_ms)
 
 /* The range of hashes that this node owns; clients that asked are told. min > max: none. */
 NX_API void nx_neo_set_range(nx_neo *engine, uint64_t min, uint64_t max);
+/* Records that may still arrive from other nodes: all outside this part of the range. */
+NX_API void nx_neo_set_settled(nx_neo *engine, uint64_t min, uint64_t max, uint32_t is_arriving);
 /* Tells clients of another node. `address`: an IPv4 address, first byte first. */
 NX_API void nx_neo_tell_node(nx_neo *engine, uint32_t address, uint32_t port, uint64_t min, uint64_t max);
 /* 1: writes are answered with an error until it is called with 0. */

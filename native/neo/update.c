@@ -96,9 +96,7 @@ nx_neo_outcome nx_neo_update_message(nx_neo *engine, nx_neo_request *request, nx
         return NX_NEO_DONE;
       }
       nx_channel *channel = nx_store_channel(nx_neo_store(engine), name, false);
-      uint8_t text[NX_HEX_KEY_BYTES];
-      nx_hex_text(kept->key, text);
-      if (channel != NULL) nx_channel_remove(channel, (nx_slice){text, sizeof text}, nx_neo_now_ms(engine));
+      nx_swarm_remove(nx_neo_store(engine), &dht->arrival, name, channel, kept->key, nx_neo_now_ms(engine));
       nx_neo_byte(engine, request->id, DONE);
       return NX_NEO_DONE;
     }

@@ -26,6 +26,7 @@ const symbols = {
   nx_neo_pump: { args: ["ptr", "ptr", "f64"], returns: "u32" },
   nx_neo_waits: { args: ["ptr", "f64"], returns: "u32" },
   nx_neo_set_range: { args: ["ptr", "u64", "u64"], returns: "void" },
+  nx_neo_set_settled: { args: ["ptr", "u64", "u64", "u32"], returns: "void" },
   nx_neo_tell_node: { args: ["ptr", "u32", "u32", "u64", "u64"], returns: "void" },
   nx_neo_refuse_writes: { args: ["ptr", "u32"], returns: "void" },
 } as const;
@@ -141,6 +142,12 @@ export class NeoEngine {
   /** The hashes that this node owns, compared with bit-reversed keys; clients that asked are told. min > max: none. */
   setRange({ min, max }: { min: bigint; max: bigint }): void {
     this.#native.nx_neo_set_range(this.#engine, min, max);
+  }
+
+  /** The part of the range whose records are all here; undefined: all of it. */
+  setSettled(settled: { min: bigint; max: bigint } | undefined): void {
+    const { min, max } = settled ?? { min: 0n, max: 0n };
+    this.#native.nx_neo_set_settled(this.#engine, min, max, settled === undefined ? 0 : 1);
   }
 
   /** Tells clients of another node. Only IPv4 addresses can be told; others are left out. */

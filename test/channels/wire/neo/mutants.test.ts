@@ -7,7 +7,6 @@ const link = "src/channels/client/node-link.ts";
 const hostile = "test/channels/wire/neo/hostile.test.ts";
 const vectors = "test/channels/wire/neo/vectors.test.ts";
 const simulation = "test/channels/client/client-simulation.test.ts";
-const dhtClient = "test/channels/client/dht-client.test.ts";
 const dhtdump = "test/channels/dhtdump/dhtdump.test.ts";
 
 const mutants: Mutant[] = [
@@ -17,7 +16,6 @@ const mutants: Mutant[] = [
   { breaks: "the right of the administrator alone", file: port, from: "handshake.name === ADMINISTRATOR", to: "handshake.name !== ADMINISTRATOR.repeat(2)", noticedBy: [hostile, "a channel may be removed by the administrator alone"] },
   { breaks: "the whole or not at all of credentials", file: credentials, from: "if (credentials.has(name)) throw mistake(`${name} is given twice`);", to: "", noticedBy: [hostile, "a name twice"] },
   { breaks: "the distrust of a connection that owes an answer", file: link, from: "else this.#drop(used);", to: "", noticedBy: [simulation, "what the client was told is kept"] },
-  { breaks: "the patience with a node that restarts", file: link, from: "this.#pause = undefined;\n      this.#pump();", to: "this.#pause = undefined;", noticedBy: [dhtClient, "a client survives restarts of a node"] },
   { breaks: "the leaving out of records without value", file: "src/channels/dhtdump/dump-channel.ts", from: "if (at > start) runs.push([start, at]);\n      start = valueAt;", to: "", noticedBy: [dhtdump, "is written in runs that leave records without value out"] },
   { breaks: "the watch over a node that falls silent", file: "src/channels/dhtdump/cycle.ts", from: "await Promise.race([answer, late.promise, this.#stopped.promise])", to: "await Promise.race([answer, this.#stopped.promise])", noticedBy: [dhtdump, "a node that falls silent in the middle"] },
 ]; // prettier-ignore
