@@ -351,6 +351,8 @@ uint64_t nx_channel_swarm_records(const nx_channel *channel) { return channel->s
 uint64_t nx_channel_swarm_value_bytes(const nx_channel *channel) { return channel->swarm_value_bytes; }
 void **nx_channel_attachment(nx_channel *channel) { return &channel->attachment; }
 
+void **nx_channel_mirrors(nx_channel *channel) { return &channel->mirrors; }
+
 uint64_t nx_channel_record_bytes(nx_channel *channel, nx_slice text, int64_t now_ms) {
   nx_key key;
   nx_rec *rec = key_make(channel, text, &key) ? find_live(channel, &key, now_ms) : NULL;
@@ -389,6 +391,14 @@ uint64_t nx_channel_scan(nx_channel *channel, uint64_t cursor, int64_t now_ms, n
   }
   return cursor;
 }
+
+uint64_t nx_channel_scan_order(const nx_channel *channel, nx_slice text) {
+  nx_key key;
+  nx_key_make(&key, text, channel->store->seed);
+  return nx_table_order(key.hash);
+}
+
+uint64_t nx_scan_cursor_behind(uint64_t order) { return order == UINT64_MAX ? 0 : nx_table_order(order + 1); }
 
 bool nx_channel_random(nx_channel *channel, uint64_t seed, int64_t now_ms, nx_visit_fn visit, void *context) {
   uint8_t bytes[8];

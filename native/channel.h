@@ -21,6 +21,7 @@ struct nx_channel {
   uint64_t swarm_records;
   uint64_t swarm_value_bytes;
   void *attachment; /* of a protocol engine */
+  void *mirrors;    /* of the neo protocol's */
   nx_channel *next_removed;
   nx_channel *next_expiring, *previous_expiring; /* ring of the channels that have expiring records */
   uint32_t name_length;

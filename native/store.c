@@ -165,7 +165,7 @@ static uint32_t index_from_id(const nx_store *store, uint64_t id) {
 
 void nx_store_channel_remove(nx_store *store, nx_channel *channel) {
   nx_store_tell(store, channel, NX_CHANGE_CHANNEL, (nx_slice){NULL, 0});
-  NX_ASSERT(channel->attachment == NULL);
+  NX_ASSERT(channel->attachment == NULL && channel->mirrors == NULL);
   nx_effect effect = {.operation = NX_EFFECT_CHANNEL_REMOVE, .name = nx_channel_name(channel)};
   nx_store_log(store, &effect);
   if (channel->expiry.count != 0) nx_store_ring_remove(channel);

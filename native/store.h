@@ -116,6 +116,8 @@ uint64_t nx_store_swarm_value_bytes(const nx_store *store);
 /* A place for what one protocol engine keeps about a channel; NULL at first. The engine clears it when it is
  * told that the channel goes. */
 void **nx_channel_attachment(nx_channel *channel);
+/* Another such place, for the neo protocol's engine. */
+void **nx_channel_mirrors(nx_channel *channel);
 
 /* Visits a few records and returns the next cursor; 0 starts and 0 returned ends. A record present during the
  * whole iteration is visited exactly once, whatever is written or resized meanwhile; one that is removed and
@@ -124,6 +126,12 @@ void **nx_channel_attachment(nx_channel *channel);
 typedef void (*nx_visit_fn)(void *context, nx_slice key, const nx_record *record);
 uint64_t nx_channel_scan(nx_channel *channel, uint64_t cursor, int64_t now_ms, nx_visit_fn visit,
                          void *context);
+/* The place of a key in the order in which scans visit records, the same for as long as the store lives, whatever is
+ * written meanwhile. A scan from nx_scan_cursor_behind(order) meets the records behind that place. */
+uint64_t nx_channel_scan_order(const nx_channel *channel, nx_slice key);
+/* 0 when there is nothing behind it. */
+uint64_t nx_scan_cursor_behind(uint64_t order);
+
 /* A record chosen uniformly enough for RANDOMKEY. False when empty. */
 bool nx_channel_random(nx_channel *channel, uint64_t seed, int64_t now_ms, nx_visit_fn visit, void *context);
 

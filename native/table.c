@@ -242,6 +242,8 @@ static uint64_t reverse64(uint64_t value) {
   return __builtin_bswap64(value);
 }
 
+uint64_t nx_table_order(uint64_t hash) { return reverse64(hash); }
+
 uint64_t nx_table_scan(const nx_table *table, uint64_t cursor, nx_table_visit_fn visit, void *context) {
   uint64_t index = index_of(table, cursor);
   visit_chain(bucket_at(table, index), visit, context);

@@ -79,6 +79,8 @@ uint64_t nx_table_scan(const nx_table *table, uint64_t cursor, nx_table_visit_fn
 /* The same for a cursor that a scan returned, without the records that scan has met: after a merge a bucket
  * holds records from before the cursor. */
 uint64_t nx_table_scan_unseen(const nx_table *table, uint64_t cursor, nx_table_visit_fn visit, void *context);
+/* Scans visit records in ascending order of this; it is its own inverse: the cursor of an order is nx_table_order of it. */
+uint64_t nx_table_order(uint64_t hash);
 /* Empties the last bucket, handing each record over, and drops it unless it is the only one. Returns its
  * records. */
 uint32_t nx_table_drain(nx_table *table, nx_table_visit_fn visit, void *context);

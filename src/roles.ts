@@ -63,6 +63,11 @@ export const roles: readonly RoleEntry[] = [
     load: async () => (await import("./reactive/frontend/role.ts")).frontend,
   },
   {
+    name: "dhtdump",
+    about: async () => (await import("./channels/dhtdump/config.ts")).dhtdumpAbout,
+    load: async () => (await import("./channels/dhtdump/role.ts")).dhtdump,
+  },
+  {
     name: "hub",
     about: async () => (await import("./hub/config.ts")).hubAbout,
     load: async () => (await import("./hub/role.ts")).hub,

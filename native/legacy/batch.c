@@ -13,13 +13,7 @@
 #define CONTENT_BYTES_MAX (16u << 20)
 
 void nx_batch_append(nx_legacy *engine, nx_buffer *to) {
-  nx_buffer *content = &engine->content;
-  uint8_t *at = nx_reserve(to, 16 + nx_lzo_bound(content->length));
-  uint64_t stream = nx_lzo_encode(content->data, content->length, at + 16, &engine->table);
-  nx_store64(at, 8 + stream);
-  nx_store64(at + 8, content->length);
-  to->length += 16 + stream;
-  content->length = 0;
+  nx_append_batch(to, &engine->content, &engine->table);
 }
 
 bool nx_batch_decode(nx_legacy *engine, nx_slice array) {
@@ -77,6 +71,8 @@ static uint32_t store(nx_legacy *engine, nx_slice name) {
   uint64_t number, at = 0;
   while (nx_batch_field(&engine->content, &at, &key) && nx_batch_field(&engine->content, &at, &value)) {
     NX_ASSERT(nx_key_read(&key, scratch, &number));
+    nx_record newer;
+    if (nx_may_arrive(&engine->arrival, number) && nx_channel_get(channel, key, engine->now_ms, &newer)) continue;
     if (nx_is_size_exceeded(engine, value.length) || nx_channel_put(channel, key, value, 0) != 0)
       return NX_STATUS_OUT_OF_MEMORY;
     nx_figures_action(&engine->figures, NX_ACTION_WRITTEN, value.length);

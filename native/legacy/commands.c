@@ -49,12 +49,7 @@ uint64_t nx_accounted_bytes(const nx_channel *channel) {
 }
 
 bool nx_is_size_exceeded(const nx_legacy *engine, uint64_t bytes) {
-  uint64_t bytes_max = engine->settings[NX_LEGACY_SIZE_BYTES_MAX];
-  if (bytes_max == 0) return false;
-  return (uint64_t)NX_ACCOUNTED_CHANNEL_BYTES * nx_store_channel_count(engine->store) +
-             NX_ACCOUNTED_RECORD_BYTES * nx_store_swarm_records(engine->store) +
-             nx_store_swarm_value_bytes(engine->store) + bytes >
-         bytes_max;
+  return nx_is_swarm_size_exceeded(engine->store, engine->settings[NX_LEGACY_SIZE_BYTES_MAX], bytes);
 }
 
 /* Channels that only other protocols use do not count; one that is empty may be one of ours. */
@@ -170,9 +165,11 @@ static void remove_record(nx_legacy *engine, nx_legacy_connection *connection,
   uint32_t status = NX_STATUS_OK;
   if (!nx_owns(engine, number)) status = NX_STATUS_WRONG_NODE;
   else if (engine->is_refusing) status = NX_STATUS_OUT_OF_MEMORY;
-  else if (find_record(engine, channel, key, &record)) {
-    nx_figures_action(&engine->figures, NX_ACTION_DELETED, record.value.length);
-    nx_channel_remove(channel, key, engine->now_ms);
+  else {
+    bool is_there = find_record(engine, channel, key, &record);
+    if (is_there) nx_figures_action(&engine->figures, NX_ACTION_DELETED, record.value.length);
+    if (is_there || nx_may_arrive(&engine->arrival, number))
+      nx_swarm_remove(engine->store, &engine->arrival, request->channel, channel, number, engine->now_ms);
   }
   nx_status(engine, status);
 }
@@ -239,6 +236,33 @@ static bool nodes_have_ranges(nx_slice nodes) {
   }
 }
 
+static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
+static uint64_t smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+/*
+ * What the node gains with a new range is still on its way. A request that changes nothing and names no other node
+ * says that all of it has arrived.
+ */
+static void note_arrival(nx_legacy *engine, const nx_legacy_request *request) {
+  nx_arrival *arrival = &engine->arrival;
+  bool is_same = request->min == engine->range_min && request->max == engine->range_max;
+  if (is_same && request->nodes.length == 8) {
+    arrival->is_arriving = false;
+    return;
+  }
+  if (is_same) return;
+  uint64_t old_min = arrival->is_arriving ? arrival->settled_min : engine->range_min;
+  uint64_t old_max = arrival->is_arriving ? arrival->settled_max : engine->range_max;
+  arrival->settled_min = larger(old_min, request->min);
+  arrival->settled_max = smaller(old_max, request->max);
+  if (arrival->settled_min > arrival->settled_max) { /* nothing of it was the node's before */
+    arrival->settled_min = UINT64_MAX;
+    arrival->settled_max = 0;
+  }
+  arrival->is_arriving = request->min <= request->max &&
+                         (request->min != arrival->settled_min || request->max != arrival->settled_max);
+}
+
 /* The new range holds at once, the answer is sent at once; moving the records is the caller's task. */
 static void redistribute(nx_legacy *engine, const nx_legacy_request *request) {
   bool has_ranges = is_range(request->min, request->max) && nodes_have_ranges(request->nodes);
@@ -255,6 +279,7 @@ static void redistribute(nx_legacy *engine, const nx_legacy_request *request) {
   nx_append_u64(&engine->task, request->min);
   nx_append_u64(&engine->task, request->max);
   nx_buffer_append(&engine->task, request->nodes.data, request->nodes.length);
+  note_arrival(engine, request);
   nx_legacy_set_range(engine, request->min, request->max);
   engine->stop |= NX_LEGACY_REDISTRIBUTE;
   nx_status(engine, NX_STATUS_OK);

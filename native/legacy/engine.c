@@ -55,6 +55,16 @@ void nx_legacy_get_range(const nx_legacy *engine, uint64_t *min_max) {
   min_max[1] = engine->range_max;
 }
 
+void nx_legacy_set_settled(nx_legacy *engine, uint64_t min, uint64_t max, uint32_t is_arriving) {
+  engine->arrival = (nx_arrival){min, max, is_arriving != 0};
+}
+
+void nx_legacy_get_settled(const nx_legacy *engine, uint64_t *min_max_arriving) {
+  min_max_arriving[0] = engine->arrival.settled_min;
+  min_max_arriving[1] = engine->arrival.settled_max;
+  min_max_arriving[2] = engine->arrival.is_arriving;
+}
+
 void nx_legacy_set_address(nx_legacy *engine, const uint8_t *address, uint64_t length, uint32_t port) {
   engine->address_length = (uint32_t)(length < sizeof engine->address ? length : sizeof engine->address);
   memcpy(engine->address, address, engine->address_length);

@@ -9,12 +9,10 @@
 #define NX_LEGACY_ENGINE_H
 #include <stdbool.h>
 #include "buffer.h"
-#include "bytes.h"
 #include "legacy.h"
-#include "lzo.h"
-#include "record.h"
 #include "request-figures.h"
 #include "request.h"
+#include "swarm.h"
 
 /* Statuses. */
 enum {
@@ -89,6 +87,7 @@ struct nx_legacy {
   uint64_t settings[NX_LEGACY_SETTINGS];
   int64_t now_ms;
   uint64_t range_min, range_max;
+  nx_arrival arrival;
   uint8_t address[64];
   uint32_t address_length;
   uint16_t port;
@@ -115,64 +114,17 @@ struct nx_legacy {
   double block[NX_LEGACY_BLOCK];
 };
 
-/* What 5.2 of the protocol's description calls bytes: the footprint that the original reports. */
-#define NX_ACCOUNTED_CHANNEL_BYTES 525376u
-#define NX_ACCOUNTED_RECORD_BYTES 56u
 uint64_t nx_accounted_bytes(const nx_channel *channel);
 /* Whether `bytes` more would pass the limit on all of them. */
 bool nx_is_size_exceeded(const nx_legacy *engine, uint64_t bytes);
-
-static inline uint64_t nx_reverse64(uint64_t value) {
-  value = (value >> 1 & UINT64_C(0x5555555555555555)) | (value & UINT64_C(0x5555555555555555)) << 1;
-  value = (value >> 2 & UINT64_C(0x3333333333333333)) | (value & UINT64_C(0x3333333333333333)) << 2;
-  value = (value >> 4 & UINT64_C(0x0f0f0f0f0f0f0f0f)) | (value & UINT64_C(0x0f0f0f0f0f0f0f0f)) << 4;
-  return __builtin_bswap64(value);
-}
-
-static inline bool nx_is_in_range(uint64_t number, uint64_t min, uint64_t max) {
-  uint64_t place = nx_reverse64(number);
-  return min <= place && place <= max;
-}
 
 static inline bool nx_owns(const nx_legacy *engine, uint64_t number) {
   return engine->settings[NX_LEGACY_OWNERSHIP_CHECKED] == 0 ||
          nx_is_in_range(number, engine->range_min, engine->range_max);
 }
 
-/* The number that 16 lower-case hex digits mean. */
-static inline bool nx_hex_number(nx_slice text, uint64_t *number) {
-  uint32_t high, low;
-  if (text.length != NX_HEX_KEY_BYTES || !nx_hex8(nx_load64(text.data), &high) ||
-      !nx_hex8(nx_load64(text.data + 8), &low))
-    return false;
-  *number = (uint64_t)high << 32 | low;
-  return true;
-}
-
-static inline void nx_hex_text(uint64_t number, uint8_t text[NX_HEX_KEY_BYTES]) {
-  for (uint32_t i = 0; i < NX_HEX_KEY_BYTES; i++)
-    text[i] = (uint8_t)"0123456789abcdef"[number >> (60 - 4 * i) & 15];
-}
-
 /* A key from the wire: digits of either case; *key is then the lower-case text, in `scratch` if need be. */
 bool nx_key_read(nx_slice *key, uint8_t scratch[NX_HEX_KEY_BYTES], uint64_t *number);
-
-static inline uint8_t *nx_reserve(nx_buffer *buffer, uint64_t length) {
-  if (__builtin_expect(buffer->capacity - buffer->length < length, 0)) nx_buffer_reserve(buffer, length);
-  return buffer->data + buffer->length;
-}
-
-static inline void nx_append_u64(nx_buffer *to, uint64_t value) {
-  nx_store64(nx_reserve(to, 8), value);
-  to->length += 8;
-}
-
-static inline void nx_append_array(nx_buffer *to, nx_slice array) {
-  uint8_t *at = nx_reserve(to, 8 + array.length);
-  nx_store64(at, array.length);
-  nx_copy(at + 8, array.data, array.length);
-  to->length += 8 + array.length;
-}
 
 static inline void nx_status(nx_legacy *engine, uint32_t status) {
   nx_store32(nx_reserve(&engine->replies, 4), status);

@@ -79,6 +79,9 @@ NX_API const double *nx_legacy_block(const nx_legacy *engine);
 /* The range of hashes that this node owns, compared with the bit-reversed key. min > max: none. */
 NX_API void nx_legacy_set_range(nx_legacy *engine, uint64_t min, uint64_t max);
 NX_API void nx_legacy_get_range(const nx_legacy *engine, uint64_t *min_max);
+/* Records that may still arrive from other nodes: all outside this part of the range; u64 min, max, 1 or 0: whether any. */
+NX_API void nx_legacy_set_settled(nx_legacy *engine, uint64_t min, uint64_t max, uint32_t is_arriving);
+NX_API void nx_legacy_get_settled(const nx_legacy *engine, uint64_t *min_max_arriving);
 /* What size answers name: at most 64 bytes of address text. */
 NX_API void nx_legacy_set_address(nx_legacy *engine, const uint8_t *address, uint64_t length, uint32_t port);
 /* 1: writes are answered 407 until it is called with 0. */

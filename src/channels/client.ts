@@ -21,7 +21,10 @@ export {
   type DhtConnection,
   type DhtRecord,
   type Key,
+  neo,
 } from "./client/dht-client.ts";
 export { parseAddress, parseNodesFile } from "./client/nodes-file.ts";
+export { type Credential, readOwnCredential } from "./wire/neo/credentials.ts";
+export { type MirrorEvent, NeoNode } from "./wire/neo/client.ts";
 export { type NodeAddress, StatusError } from "./wire/legacy/client.ts";
 export { keyText, type Range, Status } from "./wire/legacy/protocol.ts";

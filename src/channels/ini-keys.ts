@@ -16,7 +16,7 @@ export const serverRules: readonly IniRule[] = [
   { section: "Server", key: "connection_limit", to: "limits.connections", convert: integer },
   { section: "Server", key: "backlog", to: "swarm.backlog", convert: integer },
   { section: "Server", key: "unix_socket_path", note: "the admin endpoint is the socket admin.sock in the data directory" },
-  { section: "Server", key: "neoport", note: "the neo protocol is not spoken" },
+  { section: "Server", key: "neoport", to: "neoPort", convert: integer },
   { section: "Server", key: "cpu", note: "pin the process from outside: taskset, or CPUAffinity= of its unit" },
   { section: "Performance", key: "write_flush_ms", to: "swarm.writeFlushMs", convert: atLeastOne },
   { section: "Performance", key: "no_delay", note: "TCP_NODELAY is always set" },
@@ -78,4 +78,10 @@ export function sharedDefaults({ workingDirectory }: ConvertContext): Record<str
     "log.statsFile": resolve(workingDirectory, "log/stats.log"),
     "log.versionFile": resolve(workingDirectory, VERSION_LOG),
   };
+}
+
+/** The neo protocol's credentials, where the originals look for them; without that file it is not spoken. */
+export function neoDefaults({ workingDirectory, hasFile }: ConvertContext): Record<string, unknown> {
+  const path = resolve(workingDirectory, "etc/credentials");
+  return hasFile(path) ? { "neo.credentialsFile": path } : {};
 }

@@ -16,6 +16,8 @@ interface Program {
   configFile: string;
   /** What it is, for `--help`. */
   summary: string;
+  /** Switches of its own: what each sets. */
+  switches?: Record<string, { alias?: string; description: string; set: string }>;
 }
 
 const programs: Record<string, Program> = {
@@ -24,6 +26,18 @@ const programs: Record<string, Program> = {
   queuenode: { role: "queue", configFile: "etc/config.ini", summary: "Bounded queues in memory" },
   dmqnode: { role: "queue", configFile: "etc/config.ini", summary: "Bounded queues in memory" },
   dlsnode: { role: "logfiles", configFile: "etc/config.ini", summary: "Log store by time" },
+  dhtdump: {
+    role: "dhtdump",
+    configFile: "etc/config.ini",
+    summary: "Writes the records of a dht node to dump files, again and again",
+    switches: {
+      oneshot: {
+        alias: "o",
+        description: "Dump once, repeated until it succeeds, then end",
+        set: "isOneshot=true",
+      },
+    },
+  },
 };
 
 /** Names that mean something, for tests and docs. */
@@ -57,6 +71,7 @@ export async function runProgram(
 }
 
 function programVerb(name: string, program: Program): Verb {
+  const switches = Object.entries(program.switches ?? {});
   return defineVerb({
     name,
     summary: `${program.summary} (this is node-x under the name ${name})`,
@@ -70,6 +85,12 @@ function programVerb(name: string, program: Program): Verb {
         valueHint: "FILE",
         description: `The configuration (${program.configFile} when none is given); of several files a later one wins`,
       },
+      ...Object.fromEntries(
+        switches.map(([word, { alias, description }]) => [
+          word,
+          { type: "boolean" as const, description, ...(alias !== undefined && { alias }) },
+        ]),
+      ),
       version: { type: "boolean", description: "Show the version" },
       "build-info": { type: "boolean", description: "Show version, commit, formats and protocols" },
     },
@@ -92,7 +113,9 @@ function programVerb(name: string, program: Program): Verb {
         furtherFiles,
         role: program.role,
         environment,
-        sets: [],
+        sets: switches
+          .filter(([word]) => (args as Record<string, unknown>)[word] === true)
+          .map(([, { set }]) => set),
         workingDirectory,
       });
     },

@@ -40,6 +40,8 @@ export interface RoleContext<Config> extends World {
   progress(text: string): void;
   /** Tell the kernel that a listener is up: it goes to `ports.json`, `/stats` and the log. */
   announcePort(key: string, port: number): void;
+  /** The role has done what it was started for: the kernel shuts the instance down, exit code 0. */
+  done?(): void;
   /**
    * Report a fatal failure from outside `start` (a failed sync, say): the kernel writes last words and
    * stops the process with the error's exit code.

@@ -22,6 +22,8 @@ const symbols = {
   nx_legacy_block: { args: ["ptr"], returns: "ptr" },
   nx_legacy_set_range: { args: ["ptr", "u64", "u64"], returns: "void" },
   nx_legacy_get_range: { args: ["ptr", "ptr"], returns: "void" },
+  nx_legacy_set_settled: { args: ["ptr", "u64", "u64", "u32"], returns: "void" },
+  nx_legacy_get_settled: { args: ["ptr", "ptr"], returns: "void" },
   nx_legacy_set_address: { args: ["ptr", "ptr", "usize", "u32"], returns: "void" },
   nx_legacy_refuse_writes: { args: ["ptr", "u32"], returns: "void" },
   nx_legacy_clear_events: { args: ["ptr"], returns: "void" },
@@ -177,6 +179,18 @@ export class LegacyEngine {
 
   set range({ min, max }: HashRange) {
     this.#native.nx_legacy_set_range(this.#engine, min, max);
+  }
+
+  /** The part of the range whose records are all here; undefined: all of it, none may still arrive. */
+  get settled(): HashRange | undefined {
+    const out = new BigUint64Array(new ArrayBuffer(24));
+    this.#native.nx_legacy_get_settled(this.#engine, out);
+    return out[2] === 0n ? undefined : { min: out[0] as bigint, max: out[1] as bigint };
+  }
+
+  set settled(settled: HashRange | undefined) {
+    const { min, max } = settled ?? { min: 0n, max: 0n };
+    this.#native.nx_legacy_set_settled(this.#engine, min, max, settled === undefined ? 0 : 1);
   }
 
   /** What answers about sizes name. */

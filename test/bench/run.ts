@@ -7,6 +7,7 @@ import { benchLogfiles } from "./logfiles.ts";
 import { benchStatus } from "./status.ts";
 import { benchReactive } from "./reactive.ts";
 import { benchQueue } from "./queue.ts";
+import { benchNeo } from "./neo.ts";
 import { benchTcm } from "./tcm.ts";
 
 const families: Record<string, (argv: string[]) => Promise<number>> = {
@@ -17,6 +18,7 @@ const families: Record<string, (argv: string[]) => Promise<number>> = {
   status: benchStatus,
   reactive: benchReactive,
   queue: benchQueue,
+  neo: benchNeo,
   tcm: benchTcm,
 };
 

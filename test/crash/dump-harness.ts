@@ -2,19 +2,20 @@
  * Power loss under a dump: every moment of a history times every state of the disk that it can leave, each loaded as a
  * start would load it. What is found must be one of the contents that the history allows there, whole.
  */
+import { dumpChannel } from "../../src/channels/dhtdump/dump-channel.ts";
 import { DumpFiles } from "../../src/channels/tcm/dump-files.ts";
 import { NxError } from "../../src/core/errors.ts";
 import type { Disk, DiskFile } from "../../src/core/seams/disk.ts";
 import { crashStates } from "../../src/core/sim/disk-crash.ts";
 import type { DirectoryNode } from "../../src/core/sim/disk-state.ts";
-import { contentOf, DIRECTORY, DumpWorld, fill } from "../channels/tcm/harness.ts";
+import { contentOf, DIRECTORY, DumpWorld, fill, record as recordBytes } from "../channels/tcm/harness.ts";
 import { keyOf, models } from "./log-harness.ts";
 
 export type Content = Record<string, string>;
 export const VALUE_BYTES_MAX = 1024;
 
-/** What a history does with the channel `ch`. */
-export type Step = { do: "dump"; content: Content } | { do: "remove" };
+/** What a history does with the channel `ch`. "stream": dhtdump writes it, as a node sends it. */
+export type Step = { do: "dump" | "stream"; content: Content } | { do: "remove" };
 
 export interface Subject {
   wrapDisk(disk: Disk): Disk;
@@ -57,7 +58,7 @@ function record(
   };
   for (const step of steps) {
     const before = allowed.at(-1) as Content;
-    const after = step.do === "dump" ? step.content : {};
+    const after = step.do === "remove" ? {} : step.content;
     allowed = [before, after];
     const store = world.store();
     store.openChannel("ch");
@@ -65,6 +66,7 @@ function record(
     const options = { world: { disk, clock: world.clock, random: world.random }, directory: DIRECTORY };
     const files = new DumpFiles({ ...options, store, valueBytesMax: VALUE_BYTES_MAX });
     world.run(async () => {
+      if (step.do === "stream") return void (await dumpChannel(disk, DIRECTORY, "ch", batchesOf(after)));
       if (step.do === "remove") return await files.setAside("ch", "deleted");
       const written = await files.write("ch");
       if (written !== undefined) await files.commit(written);
@@ -74,6 +76,11 @@ function record(
   }
   world.close();
   return points;
+}
+
+/** Each record in a batch of its own. */
+async function* batchesOf(content: Content): AsyncGenerator<Uint8Array> {
+  for (const [path, value] of Object.entries(content)) yield recordBytes(path.slice("ch/".length), value);
 }
 
 /** What a start finds, or why it refuses. */

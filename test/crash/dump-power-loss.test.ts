@@ -37,6 +37,11 @@ const histories: Record<string, readonly Step[]> = {
     { do: "dump", content: { [key(1)]: "x", "ch/name": "b" } },
     { do: "dump", content: { [key(1)]: "x" } },
   ],
+  "dumps that dhtdump writes, the last one empty": [
+    { do: "stream", content: plain("a") },
+    { do: "stream", content: plain("b") },
+    { do: "stream", content: {} },
+  ],
   "a channel that is emptied": [
     { do: "dump", content: mixed("a") },
     { do: "dump", content: {} },
@@ -71,6 +76,14 @@ describe.each(Object.entries(histories))("%s", (_, steps) => {
     expect(states).toBeGreaterThan(1000);
   });
 });
+
+test.each(Object.entries(mutants).filter(([name]) => !name.includes(".nxs")))(
+  "a dump of dhtdump in which %s is found out",
+  (_, mutant) => {
+    const steps = histories["dumps that dhtdump writes, the last one empty"] as readonly Step[];
+    expect(explore(steps, mutant, undefined, 300).violations).not.toEqual([]);
+  },
+);
 
 test.each(Object.entries(mutants))("a dump in which %s is found out", (_, mutant) => {
   const violations = Object.values(histories).flatMap(

@@ -12,6 +12,7 @@ import {
 import { join } from "node:path";
 import { LegacyNode } from "../../src/channels/wire/legacy/client.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
+import { TestServer } from "../channels/wire/legacy/server.ts";
 import { LoneExecutable, until } from "./executable.ts";
 
 const ini = `[Server]
@@ -76,6 +77,64 @@ async function serve(alone: LoneExecutable, program: string) {
   };
   return { client, stop };
 }
+
+describe("as dhtdump", () => {
+  const dumpIni = (port: number, more = "") =>
+    `[Dht]\naddress = 127.0.0.1\nport = ${port}\n[Dump]\ndata_dir = data\n${more}[LOG.Root]\nconsole = true\n`;
+
+  /** A node with some records, and a directory with the program beside its etc/ and data/. */
+  async function setUp() {
+    const server = await TestServer.start();
+    const node = await server.node();
+    for (let index = 0; index < 500; index++)
+      await node.put("users", index.toString(16).padStart(16, "0"), `value ${index}`);
+    const alone = await LoneExecutable.copy();
+    const program = join(alone.directory, "dhtdump");
+    symlinkSync("node-x", program);
+    for (const name of ["etc", "data"]) mkdirSync(join(alone.directory, name));
+    return { server, alone, program, file: (name: string) => join(alone.directory, name) };
+  }
+
+  test("one shot ends with 0 and leaves dumps, logs where the original has them", async () => {
+    const { server, alone, program, file } = await setUp();
+    await using _server = server;
+    using _alone = alone;
+    writeFileSync(file("etc/config.ini"), dumpIni(server.port));
+    const { code, stderr } = await run(alone, program, ["-o"]).ended;
+    expect([code, stderr]).toEqual([0, expect.stringContaining("dumped channel 'users' records=500")]);
+    expect(readdirSync(file("data"))).toEqual(["users.tcm"]);
+    expect(readFileSync(file("log/root.log"), "utf8")).toContain("the work is done: stopping");
+    const listed = await alone.run(["tcm", "dump", "data/users.tcm"]);
+    expect(listed.stdout.trim().split("\n")).toHaveLength(500);
+  }, 60_000);
+
+  test("killed again and again it leaves whole dumps only", async () => {
+    const { server, alone, program, file } = await setUp();
+    await using _server = server;
+    using _alone = alone;
+    writeFileSync(file("etc/config.ini"), dumpIni(server.port, "period_s = 1\nmin_wait_s = 0\n"));
+    for (let life = 0; life < 8; life++) {
+      rmSync(file("data/users.tcm.backup"), { force: true });
+      const { child, ended } = run(alone, program, []);
+      await until("a moment to die at", () => {
+        if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode}`);
+        const names = readdirSync(file("data"));
+        // Once a dump is there, in the middle of a further one; or when its backup shows that one has just ended.
+        const isUnderWay =
+          names.some((name) => name.endsWith(".dumping")) || names.includes("users.tcm.backup");
+        return (life === 0 ? names.includes("users.tcm") : isUnderWay) ? true : undefined;
+      });
+      child.kill("SIGKILL");
+      await ended;
+      const checked = await alone.run(["tcm", "check", "--json", "data/users.tcm"]);
+      expect({ life, ...JSON.parse(checked.stdout) }).toMatchObject({
+        life,
+        ok: true,
+        files: [{ counts: { records: 500 } }],
+      });
+    }
+  }, 120_000);
+});
 
 describe("as dhtnode", () => {
   test.each(["link", "copy"])(

@@ -13,6 +13,8 @@ import type { Net } from "../../core/seams/net.ts";
 import type { Random } from "../../core/seams/random.ts";
 import { LegacyNode, type NodeAddress, StatusError } from "../wire/legacy/client.ts";
 import { doTile, isInRange, keyText, PROTOCOL_VERSION, type Range, Status } from "../wire/legacy/protocol.ts";
+import { NeoNode } from "../wire/neo/client.ts";
+import type { Credential } from "../wire/neo/credentials.ts";
 import { type NodeConnection, NodeLink } from "./node-link.ts";
 
 /** 16 hex digits, or the number that they mean. */
@@ -42,6 +44,11 @@ export interface DhtConnection extends NodeConnection {
   getAll(channel: string, filter?: string): AsyncGenerator<DhtRecord[]>;
   getAllKeys(channel: string): AsyncGenerator<string[]>;
   changes(channel: string): AsyncGenerator<Change>;
+  /** GetAll that goes on behind a key, where the protocol can: a lost connection is then no end. */
+  getAllFrom?(
+    channel: string,
+    options: { after?: string; filter?: string; keysOnly?: boolean },
+  ): AsyncGenerator<DhtRecord[]>;
 }
 
 export interface ClientSeams {
@@ -115,6 +122,17 @@ export async function openLegacy(net: Net, address: NodeAddress): Promise<DhtCon
     node.close();
     throw error;
   }
+}
+
+/**
+ * Options for nodes that are spoken to by the neo protocol: their addresses are then those of their neo ports.
+ *
+ *   DhtClient.connect(world, { nodes, ...neo(world, readOwnCredential("etc/credentials")) })
+ */
+export function neo({ net, clock }: ClientSeams, credential: Credential) {
+  const open = (address: NodeAddress): Promise<DhtConnection> =>
+    NeoNode.connect(net, clock, address, credential);
+  return { open, requestsPerConnection: 64, connections: 1 };
 }
 
 export class DhtClient {
@@ -348,14 +366,53 @@ export class DhtClient {
 
   /**
    * All records of a channel, batch by batch, node after node; only as fast as the caller takes them. No snapshot: what
-   * changes meanwhile may be in it or not. Rejects with NX_CONNECT_FAILED when a node is lost in the middle.
+   * changes meanwhile may be in it or not. A node that is lost in the middle is gone on with where the protocol can
+   * (neo), within `timeoutMs`; else it rejects with NX_CONNECT_FAILED.
    */
   async *getAll(channel: string, filter?: string): AsyncGenerator<DhtRecord[]> {
-    for (const link of this.#links) yield* streamOf(link, (node) => node.getAll(channel, filter));
+    const options = filter === undefined ? {} : { filter };
+    for (const link of this.#links)
+      yield* this.#resumed(link, channel, options, (node) => node.getAll(channel, filter));
   }
 
   async *getAllKeys(channel: string): AsyncGenerator<string[]> {
-    for (const link of this.#links) yield* streamOf(link, (node) => node.getAllKeys(channel));
+    const toRecords = async function* (node: DhtConnection) {
+      for await (const keys of node.getAllKeys(channel))
+        yield keys.map((key): DhtRecord => ({ key, value: new Uint8Array(0) }));
+    };
+    for (const link of this.#links)
+      for await (const records of this.#resumed(link, channel, { keysOnly: true }, toRecords))
+        yield records.map(({ key }) => key);
+  }
+
+  async *#resumed(
+    link: NodeLink<DhtConnection>,
+    channel: string,
+    options: { filter?: string; keysOnly?: boolean },
+    whole: (node: DhtConnection) => AsyncGenerator<DhtRecord[]>,
+  ): AsyncGenerator<DhtRecord[]> {
+    let after: string | undefined;
+    for (let deadlineMs = this.#deadline(); ;) {
+      let node: DhtConnection | undefined;
+      try {
+        node = await link.dedicated();
+        const stream =
+          node.getAllFrom?.(channel, { ...options, ...(after !== undefined && { after }) }) ?? whole(node);
+        for await (const records of stream) {
+          yield records;
+          after = records.at(-1)?.key ?? after;
+          deadlineMs = this.#deadline();
+        }
+        return;
+      } catch (error) {
+        // What was handed out already must not come again.
+        const isLost = after !== undefined && node !== undefined && node.getAllFrom === undefined;
+        if (isLost || !isRepeatable(error) || this.#clock.monotonicMs() >= deadlineMs) throw error;
+        await sleep(this.#clock, REPEAT_MS);
+      } finally {
+        node?.close();
+      }
+    }
   }
 
   /**
@@ -403,18 +460,6 @@ export class DhtClient {
 function isRepeatable(error: unknown): boolean {
   if (error instanceof StatusError) return error.status === Status.WrongNode;
   return error instanceof NxError && (error.code === "NX_CONNECT_FAILED" || error.code === "NX_TIMEOUT");
-}
-
-async function* streamOf<Item>(
-  link: NodeLink<DhtConnection>,
-  begin: (node: DhtConnection) => AsyncGenerator<Item>,
-): AsyncGenerator<Item> {
-  const node = await link.dedicated();
-  try {
-    yield* begin(node);
-  } finally {
-    node.close();
-  }
 }
 
 /** Items of several sources, handed on one by one; a source waits until its item was taken. */

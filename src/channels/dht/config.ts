@@ -51,6 +51,10 @@ function hashBound() {
 
 export const dhtConfig = roleSchema({
   port: port(10000, "Port of the legacy swarm protocol."),
+  neoPort: key(
+    z.int().min(0).max(65535).nullable().default(null),
+    "Port of the neo swarm protocol, opened where neo.credentialsFile is set. 0 takes a free port; <dataDir>/ports.json tells which. null: a hundred above port.",
+  ),
   respPort: respPort(10200),
   passwordFile,
   durability: durability(
@@ -113,6 +117,21 @@ export const dhtConfig = roleSchema({
       ),
     }),
     "The swarm protocol's own settings.",
+  ),
+  neo: key(
+    group({
+      credentialsFile: key(
+        filePath().optional(),
+        "File with a line name:hex for each client of the neo protocol, 256 hex digits of its secret. Read again on SIGHUP. Must not be readable by other users.",
+        {
+          fileKind: "secrets",
+          absent: "the neo protocol is not spoken",
+          example: "etc/credentials",
+          isReloadable: true,
+        },
+      ),
+    }),
+    "The neo protocol's own settings.",
   ),
   limits: limits({
     keyBytesMax: key(

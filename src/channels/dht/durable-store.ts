@@ -27,6 +27,8 @@ export interface DurableStoreOptions {
   log: Log;
   dataDir: string;
   mode: "log" | "dump" | "memory";
+  /** Keys the hash function; random when missing. */
+  hashSeed?: Uint8Array;
   dump: DumpSettings;
   memoryBytesMax: number;
   compaction: { logBytesMin: number; growthPercent: number };
@@ -57,7 +59,7 @@ export class DurableStore implements Durability {
     this.#options = options;
     this.store = new Store({
       memoryBytesMax: 0,
-      seed: options.world.random.bytes(16),
+      seed: options.hashSeed ?? options.world.random.bytes(16),
     });
     this.#effects = this.store.effects;
   }

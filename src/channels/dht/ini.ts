@@ -3,7 +3,7 @@ import type { IniDialect } from "../../core/config/ini/dialect.ts";
 import { boolean, factorAsPercent, hash, integer, oneOf } from "../../core/config/ini/values.ts";
 import { rewriteDigitsInFile } from "../../core/config/ini/rewrite.ts";
 import type { Disk } from "../../core/seams/disk.ts";
-import { logRules, serverRules, sharedDefaults } from "../ini-keys.ts";
+import { logRules, neoDefaults, serverRules, sharedDefaults } from "../ini-keys.ts";
 
 /** The first generation said true or false, the second says what happens. */
 const outOfRange = oneOf({ load: "load", fatal: "fatal", ignore: "ignore", true: "load", false: "fatal" });
@@ -29,7 +29,7 @@ export const dhtDialect: IniDialect = {
     ...logRules,
   ],
   // The original spoke its own protocol only; what nobody asked for is not opened.
-  defaults: (context) => ({ ...sharedDefaults(context), durability: "dump", respPort: null, shutdownTimeoutMs: 86_400_000 }),
+  defaults: (context) => ({ ...sharedDefaults(context), ...neoDefaults(context), durability: "dump", respPort: null, shutdownTimeoutMs: 86_400_000 }),
 }; // prettier-ignore
 
 /** Writes the range into the INI file that gave it: nothing but the digits changes. Resolves when it is synced. */

@@ -23,6 +23,8 @@ export interface RedistributionOptions {
   durable: DurableStore;
   /** Resolves when the range would survive power loss. */
   saveRange(range: HashRange): Promise<void>;
+  /** It could not be saved: the previous range holds again. */
+  onReverted(range: HashRange): void;
 }
 
 /** The request behind its code, which the engine has checked: u64 min, u64 max, {address, u16 port, u64 min, u64 max}… */
@@ -95,6 +97,7 @@ export class Redistribution {
     } catch (error) {
       // After a restart the node would own what it has given away: better not to begin.
       engine.range = previous;
+      this.#options.onReverted(previous);
       throw error;
     }
     this.#movedRecords = 0;

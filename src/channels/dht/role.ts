@@ -5,6 +5,7 @@
  * and a side for each protocol (swarm-side.ts, redis-side.ts). Everything runs on one event loop; only writing and
  * syncing files happens beside it.
  */
+import type { Hono } from "hono";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import type { HashRange } from "../../native/legacy.ts";
 import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
@@ -23,9 +24,10 @@ import {
   thousands,
   type DhtFigures,
 } from "./figures.ts";
+import { loadHashSeed } from "./hash-seed.ts";
 import { loadHashRange, toText } from "./hash-range.ts";
 import type { DhtConfig, DhtLimits } from "./limits.ts";
-
+import { NeoSide } from "./neo-side.ts";
 import { SwarmSide } from "./swarm-side.ts";
 
 class DhtNode implements RunningRole<DhtConfig> {
@@ -33,6 +35,7 @@ class DhtNode implements RunningRole<DhtConfig> {
   readonly #durable: DurableStore;
   readonly #swarm: SwarmSide;
   readonly #redis: RedisSide;
+  readonly #neo: NeoSide;
   readonly #sides: readonly Side[];
   readonly #statsLine: StatsLine;
   readonly #rate: SlidingRate;
@@ -46,11 +49,13 @@ class DhtNode implements RunningRole<DhtConfig> {
     this.#durable = durable;
     this.#rate = new SlidingRate(context.clock);
     const shared = { context, durable, gate, config: () => this.#config };
-    const besides = (other: () => Side) => () => limitsBeside(this.#limits, other().figures.connections);
-    this.#swarm = new SwarmSide({ ...shared, limits: besides(() => this.#redis) }, range);
+    const beside = (own: () => Side) => () => limitsBeside(this.#limits, this.#connectionsBeside(own()));
+    this.#neo = new NeoSide({ ...shared, limits: beside(() => this.#neo) }, range);
+    const onRange: NeoSide["onRange"] = (next, others) => this.#neo.onRange(next, others);
+    this.#swarm = new SwarmSide({ ...shared, limits: beside(() => this.#swarm) }, range, onRange);
     this.#redis = new RedisSide({
       ...shared,
-      limits: besides(() => this.#swarm),
+      limits: beside(() => this.#redis),
       state: durable.store,
       databases: 16,
       memory: () => {
@@ -60,8 +65,8 @@ class DhtNode implements RunningRole<DhtConfig> {
       expired: () => durable.store.stats().expired,
       persistence: () => durable.figures,
     });
-    this.#sides = [this.#swarm, this.#redis];
-    this.#statsLine = new StatsLine([this.#swarm.requestFigures]);
+    this.#sides = [this.#swarm, this.#redis, this.#neo];
+    this.#statsLine = new StatsLine([this.#swarm.requestFigures, this.#neo.requestFigures]);
     this.#addMetrics();
   }
 
@@ -82,6 +87,13 @@ class DhtNode implements RunningRole<DhtConfig> {
   }
 
   // --- what it says of itself ------------------------------------------------------------------------------------
+
+  #connectionsBeside(own: Side): number {
+    return sumOf(
+      this.#sides.filter((side) => side !== own),
+      "connections",
+    );
+  }
 
   /** The sum of one figure over all sides. */
   #sum(figure: keyof Side["figures"]): number {
@@ -123,6 +135,7 @@ class DhtNode implements RunningRole<DhtConfig> {
       ...this.#redis.statistics,
       ...this.#redis.portFigures,
       swarm: this.#swarm.stats,
+      neo: this.#neo.stats,
       durability: this.#config.durability,
       hashRange: { ...toText(this.#swarm.range) },
       channels: this.#durable.channels().map((channel) => ({ ...channel })),
@@ -172,10 +185,29 @@ class DhtNode implements RunningRole<DhtConfig> {
   // --- life ------------------------------------------------------------------------------------------------------
 
   reload(config: DhtConfig): void {
+    const before = this.#config;
+    this.#config = config;
+    try {
+      this.#neo.reload();
+    } catch (error) {
+      this.#config = before;
+      throw error;
+    }
     this.#redis.reload(config);
     this.#durable.setMemoryLimit(config.limits.memoryBytesMax);
-    this.#config = config;
     this.#limits = effectiveLimits(config.limits, this.#context.log);
+  }
+
+  admin(app: Hono): void {
+    app.get("/credentials", (context) => context.json({ users: this.#neo.users }));
+    app.post("/credentials/reload", (context) => {
+      try {
+        this.#neo.reload();
+        return context.json({ users: this.#neo.users });
+      } catch (error) {
+        return context.json({ error: (error as Error).message }, 409);
+      }
+    });
   }
 
   async drain(): Promise<void> {
@@ -206,6 +238,9 @@ export const dht = defineRole({
       log: log.child("store"),
       dataDir: context.dataDir,
       mode: config.durability,
+      ...(config.durability !== "memory" && {
+        hashSeed: await loadHashSeed(context.disk, context.dataDir, context.random),
+      }),
       memoryBytesMax: config.limits.memoryBytesMax,
       compaction: config.compaction,
       dump: {

@@ -1,10 +1,11 @@
 /** The node's legacy swarm half: engine, listener, and the redistribution that a swarm client may ask for. */
 import { type HashRange, type LegacyConnection, LegacyEngine, legacyDefaults } from "../../native/legacy.ts";
 import type { RequestSource } from "../request-figures.ts";
+import type { RangedNode } from "../wire/legacy/client.ts";
 import { Command } from "../wire/legacy/protocol.ts";
 import { keepHashRange } from "./hash-range.ts";
 import { LegacyPort } from "../legacy-port.ts";
-import { Redistribution } from "./redistribute.ts";
+import { readRedistribution, Redistribution } from "./redistribute.ts";
 import type { Side, SideFigures } from "../side.ts";
 import type { SideOptions } from "./side.ts";
 
@@ -16,7 +17,12 @@ export class SwarmSide implements Side {
   /** As it was before the last redistribution. */
   #range: HashRange;
 
-  constructor(options: SideOptions, range: HashRange) {
+  /** `onRange` is told of the new range and the nodes of a redistribution. */
+  constructor(
+    options: SideOptions,
+    range: HashRange,
+    onRange: (range: HashRange, others: readonly RangedNode[]) => void,
+  ) {
     this.#options = options;
     this.#range = range;
     const { context, durable, gate, config, limits } = options;
@@ -37,6 +43,10 @@ export class SwarmSide implements Side {
       log: log.child("redistribution"),
       engine: this.#engine,
       durable,
+      onReverted: (previous) => {
+        this.#range = previous;
+        onRange(previous, []);
+      },
       saveRange: (next) => keepHashRange(context, config().hashRange, next),
     });
     this.#port = new LegacyPort({
@@ -53,8 +63,10 @@ export class SwarmSide implements Side {
       writeFlushMs: swarm.writeFlushMs,
       limits,
       onTask: () => {
-        this.#redistribution.start(this.#engine.takeTask(), this.#range);
+        const request = this.#engine.takeTask();
+        this.#redistribution.start(request, this.#range);
         this.#range = this.#engine.range;
+        onRange(this.#range, readRedistribution(request).nodes);
       },
     });
   }

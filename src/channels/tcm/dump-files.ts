@@ -30,9 +30,13 @@ const SLICE_BYTES = 128 * 1024;
 /** Written between two syncs, so that the last one is short. */
 const SYNC_STEP_BYTES = 32 << 20;
 
-export interface DumpOptions {
-  world: Pick<World, "disk" | "clock" | "random">;
+export interface DumpDirectoryOptions {
+  world: Pick<World, "disk">;
   directory: string;
+}
+
+export interface DumpOptions extends DumpDirectoryOptions {
+  world: Pick<World, "disk" | "clock" | "random">;
   store: Store;
   /** Longer values go to the `.nxs`. */
   valueBytesMax: number;
@@ -50,13 +54,91 @@ export interface WrittenDump {
   tcm: TcmIdentity;
 }
 
-/** The files of one dump directory. Calls for one channel must not overlap. */
-export class DumpFiles {
-  readonly #options: DumpOptions;
+/** Puts dumps of one directory in place, whoever wrote them. Calls for one channel must not overlap. */
+export class DumpDirectory {
+  readonly #place: DumpDirectoryOptions;
   /** Channels whose last commit failed in its second half: which `.nxs` is current must be found out first. */
   readonly #unsettled = new Set<string>();
 
+  constructor(place: DumpDirectoryOptions) {
+    this.#place = place;
+  }
+
+  /** Puts a written dump in place. When it fails, the old dump or the new one is in place. */
+  async commit(dump: WrittenDump): Promise<void> {
+    const { world, directory } = this.#place;
+    const { disk } = world;
+    const { channel, temporary, sideTemporary } = dump;
+    const at = (name: string) => join(directory, name);
+    if (this.#unsettled.has(channel)) await this.#settle(channel);
+    if (sideTemporary !== undefined) {
+      await disk.rename(sideTemporary, at(nextSideName(channel)));
+      await disk.syncDirectory(directory);
+    }
+    await keepBackup(disk, at(tcmName(channel)));
+    this.#unsettled.add(channel);
+    await disk.rename(temporary, at(tcmName(channel)));
+    await disk.syncDirectory(directory);
+    if (sideTemporary !== undefined) {
+      await keepBackup(disk, at(sideName(channel)));
+      await disk.rename(at(nextSideName(channel)), at(sideName(channel)));
+      await disk.syncDirectory(directory);
+      if (dump.sideRecords === 0) await disk.remove(at(sideName(channel)));
+    } else {
+      await removeIfThere(disk, at(`${sideName(channel)}.backup`));
+    }
+    this.#unsettled.delete(channel);
+  }
+
+  /** Finds out whether the `.nxs.new` of a commit that failed belongs to the `.tcm` that is there. */
+  async #settle(channel: string): Promise<void> {
+    const { world, directory } = this.#place;
+    const { disk } = world;
+    await disk.syncDirectory(directory);
+    const next = join(directory, nextSideName(channel));
+    if (await disk.exists(next)) {
+      const reader = await SideReader.open(disk, next);
+      await reader.close();
+      if (reader.belongsTo(await identityOf(disk, join(directory, tcmName(channel))))) {
+        await disk.rename(next, join(directory, sideName(channel)));
+        await disk.syncDirectory(directory);
+      }
+    }
+    this.#unsettled.delete(channel);
+  }
+
+  /** Removes the temporary files of a dump that is not wanted any more. */
+  async discard(dump: WrittenDump): Promise<void> {
+    const { disk } = this.#place.world;
+    await discardFile(disk, dump.temporary);
+    if (dump.sideTemporary !== undefined) await discardFile(disk, dump.sideTemporary);
+  }
+
+  /**
+   * Moves the files of a channel away, so that no start loads them: the `.tcm` first, since a `.nxs` alone is not
+   * loaded. With "deleted" the backups go along.
+   */
+  async setAside(channel: string, reason: "deleted" | "imported" | "superseded"): Promise<void> {
+    const { world, directory } = this.#place;
+    await moveAside(world.disk, directory, tcmName(channel), reason);
+    await world.disk.syncDirectory(directory);
+    await removeIfThere(world.disk, join(directory, nextSideName(channel)));
+    await moveAside(world.disk, directory, sideName(channel), reason);
+    if (reason === "deleted") {
+      await moveAside(world.disk, directory, `${tcmName(channel)}.backup`, reason);
+      await moveAside(world.disk, directory, `${sideName(channel)}.backup`, reason);
+    }
+    await world.disk.syncDirectory(directory);
+    this.#unsettled.delete(channel);
+  }
+}
+
+/** Dumps of the channels of a store. Calls for one channel must not overlap. */
+export class DumpFiles extends DumpDirectory {
+  readonly #options: DumpOptions;
+
   constructor(options: DumpOptions) {
+    super(options);
     this.#options = options;
   }
 
@@ -110,74 +192,6 @@ export class DumpFiles {
       (await disk.exists(join(directory, sideName(channel)))) ||
       (await disk.exists(join(directory, nextSideName(channel))))
     );
-  }
-
-  /** Puts a written dump in place. When it fails, the old dump or the new one is in place. */
-  async commit(dump: WrittenDump): Promise<void> {
-    const { world, directory } = this.#options;
-    const { disk } = world;
-    const { channel, temporary, sideTemporary } = dump;
-    const at = (name: string) => join(directory, name);
-    if (this.#unsettled.has(channel)) await this.#settle(channel);
-    if (sideTemporary !== undefined) {
-      await disk.rename(sideTemporary, at(nextSideName(channel)));
-      await disk.syncDirectory(directory);
-    }
-    await keepBackup(disk, at(tcmName(channel)));
-    this.#unsettled.add(channel);
-    await disk.rename(temporary, at(tcmName(channel)));
-    await disk.syncDirectory(directory);
-    if (sideTemporary !== undefined) {
-      await keepBackup(disk, at(sideName(channel)));
-      await disk.rename(at(nextSideName(channel)), at(sideName(channel)));
-      await disk.syncDirectory(directory);
-      if (dump.sideRecords === 0) await disk.remove(at(sideName(channel)));
-    } else {
-      await removeIfThere(disk, at(`${sideName(channel)}.backup`));
-    }
-    this.#unsettled.delete(channel);
-  }
-
-  /** Finds out whether the `.nxs.new` of a commit that failed belongs to the `.tcm` that is there. */
-  async #settle(channel: string): Promise<void> {
-    const { world, directory } = this.#options;
-    const { disk } = world;
-    await disk.syncDirectory(directory);
-    const next = join(directory, nextSideName(channel));
-    if (await disk.exists(next)) {
-      const reader = await SideReader.open(disk, next);
-      await reader.close();
-      if (reader.belongsTo(await identityOf(disk, join(directory, tcmName(channel))))) {
-        await disk.rename(next, join(directory, sideName(channel)));
-        await disk.syncDirectory(directory);
-      }
-    }
-    this.#unsettled.delete(channel);
-  }
-
-  /** Removes the temporary files of a dump that is not wanted any more. */
-  async discard(dump: WrittenDump): Promise<void> {
-    const { disk } = this.#options.world;
-    await discardFile(disk, dump.temporary);
-    if (dump.sideTemporary !== undefined) await discardFile(disk, dump.sideTemporary);
-  }
-
-  /**
-   * Moves the files of a channel away, so that no start loads them: the `.tcm` first, since a `.nxs` alone is not
-   * loaded. With "deleted" the backups go along.
-   */
-  async setAside(channel: string, reason: "deleted" | "imported" | "superseded"): Promise<void> {
-    const { world, directory } = this.#options;
-    await moveAside(world.disk, directory, tcmName(channel), reason);
-    await world.disk.syncDirectory(directory);
-    await removeIfThere(world.disk, join(directory, nextSideName(channel)));
-    await moveAside(world.disk, directory, sideName(channel), reason);
-    if (reason === "deleted") {
-      await moveAside(world.disk, directory, `${tcmName(channel)}.backup`, reason);
-      await moveAside(world.disk, directory, `${sideName(channel)}.backup`, reason);
-    }
-    await world.disk.syncDirectory(directory);
-    this.#unsettled.delete(channel);
   }
 }
 

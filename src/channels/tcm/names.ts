@@ -29,6 +29,13 @@ export function temporaryName(
   return `${channel.slice(0, NAME_BYTES_MAX - SUFFIX_BYTES_MAX)}.${suffix}.dumping${letters}`;
 }
 
+/** The unfinished file of dhtdump; the next attempt takes the same one, so none is left behind for ever. */
+export const dhtdumpTemporaryName = (channel: string) =>
+  `${channel.slice(0, NAME_BYTES_MAX - ".tcm.nodexd.dumping".length)}.tcm.nodexd.dumping`;
+
+/** dhtdump holds it while it writes to a directory. */
+export const DHTDUMP_LOCK = "dhtdump.lock";
+
 /** Where a file goes that is set aside; undefined when no file system takes that name. */
 export function asideName(name: string, reason: "deleted" | "imported" | "superseded"): string | undefined {
   const aside = `${name}.${reason}`;
@@ -49,7 +56,7 @@ export type DumpFileKind =
   | "foreign";
 
 const OWN =
-  /^(lock|(ports|hash-range)\.json(\.tmp)?|admin\.sock|log|store(\.imported-\d+)?|crash-.*\.json|(root|stats|version)\.log.*)$/;
+  /^(lock|dhtdump\.lock|(ports|hash-range)\.json(\.tmp)?|hash-seed(\.tmp)?|admin\.sock|log|store(\.imported-\d+)?|crash-.*\.json|(root|stats|version)\.log.*)$/;
 const CHANNEL = /^[A-Za-z0-9_-]{1,240}$/;
 
 export interface DumpFile {

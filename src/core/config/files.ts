@@ -19,6 +19,7 @@ import type { FileKind } from "./schema.ts";
 import { valueAt } from "./validate.ts";
 
 const PEM_BYTES_MAX = 1024 * 1024;
+const SECRETS_BYTES_MAX = 10_000_000;
 
 export interface FileCheck {
   config: Record<string, unknown>;
@@ -48,6 +49,7 @@ export function fileProblems(check: FileCheck): Problem[] {
 
 const fileWanted: Record<FileKind, string> = {
   secret: "a file with one secret, private to its owner",
+  secrets: "a file with secrets, private to its owner",
   privateKey: "a PEM private key, private to its owner",
   certificate: "a PEM certificate",
   caBundle: "PEM certificates of authorities",
@@ -57,6 +59,7 @@ const fileWanted: Record<FileKind, string> = {
 function fileFault(path: string, kind: FileKind): string | undefined {
   try {
     if (kind === "secret") readSecretFile(path);
+    else if (kind === "secrets") readPrivateFile(path, SECRETS_BYTES_MAX);
     else if (kind === "privateKey") createPrivateKey(readPrivateFile(path, PEM_BYTES_MAX));
     else for (const pem of pemBlocks(readBounded(path, PEM_BYTES_MAX))) new X509Certificate(pem);
     return undefined;

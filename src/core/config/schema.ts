@@ -28,10 +28,10 @@ export interface KeyNotes {
 }
 
 /**
- * `secret`: one line, private to its owner. `privateKey`: PEM, private to its owner. `certificate`: PEM, may hold the
+ * `secret`: one line, private to its owner. `secrets`: several. `privateKey`: PEM, private to its owner. `certificate`: PEM, may hold the
  * chain. `caBundle`: one or more PEM certificates.
  */
-export type FileKind = "secret" | "privateKey" | "certificate" | "caBundle";
+export type FileKind = "secret" | "secrets" | "privateKey" | "certificate" | "caBundle";
 
 declare module "zod" {
   interface GlobalMeta extends KeyNotes {

@@ -44,6 +44,8 @@ export interface InstanceOptions {
   logOutput: LogOutput;
   /** Told when the role cannot go on (a failed sync, say): whoever runs the instance must not let it continue. */
   onFatal(error: Error): void;
+  /** Told when the role has done what it was started for. */
+  onDone?(): void;
   /** Told of what starting does and of the state. */
   onStatus?(text: string): void;
 }
@@ -130,6 +132,7 @@ export class Instance {
         this.ports[key] = port;
         this.log.info(`listening`, { key, port });
       },
+      done: () => this.#options.onDone?.(),
       fatal: (error) => this.#options.onFatal(error),
     });
     this.#closers.push({ what: "role", close: () => this.#stopRole(metrics) });

@@ -166,6 +166,7 @@ class Run {
       world: this.#world,
       logOutput: this.#logOutput,
       onFatal: (error) => this.#die(error),
+      onDone: () => void this.#stop("the work is done"),
       onStatus: (text) => this.#tellStatus(text),
     });
     this.#instance = instance;

@@ -2,8 +2,9 @@
  * A client and two durable nodes in one simulated world: processes die, power goes, links are cut and connections reset
  * while the client writes and reads. What was acknowledged must be there, and every call must end.
  */
-import { DhtClient, keyText } from "../../../src/channels/client.ts";
+import { DhtClient, keyText, neo } from "../../../src/channels/client.ts";
 import { SimCluster } from "../../../src/core/sim/world.ts";
+import { SECRET } from "../wire/legacy/server.ts";
 import { SIM_PORTS, startDht } from "./sim-nodes.ts";
 
 export interface ClientSimulation {
@@ -17,13 +18,15 @@ export interface ClientSimulation {
 const KEYS = 12;
 const TIMEOUT_MS = 400;
 
-export function simulateClient(seed: number): ClientSimulation {
+/** `credentials`: a file that exists, for nodes and a client that speak neo. */
+export function simulateClient(seed: number, credentials?: string): ClientSimulation {
   const cluster = new SimCluster(seed, { disk: { latencyMinMs: 0.05, latencyMeanMs: 0.2 } });
   const random = cluster.scheduler.fork();
   const hosts = ["10.0.0.1", "10.0.0.2"].map((address) => cluster.host(address));
+  const neoSettings = credentials === undefined ? {} : { neo: { credentialsFile: credentials } };
   const settings = [
-    { hashRange: { min: "0000000000000000", max: "7fffffffffffffff" } },
-    { hashRange: { min: "8000000000000000", max: "ffffffffffffffff" } },
+    { ...neoSettings, hashRange: { min: "0000000000000000", max: "7fffffffffffffff" } },
+    { ...neoSettings, hashRange: { min: "8000000000000000", max: "ffffffffffffffff" } },
   ];
   const violations: string[] = [];
   const settled = new Map<string, string>();
@@ -81,7 +84,7 @@ export function simulateClient(seed: number): ClientSimulation {
           cluster.network.resetOne();
           continue;
       }
-      await wait(random.float() * 100);
+      await wait(random.float() * 700);
       await startDht(host, settings[index]);
     }
   }
@@ -90,12 +93,15 @@ export function simulateClient(seed: number): ClientSimulation {
     async () => {
       for (const [index, host] of hosts.entries()) await startDht(host, settings[index]);
       const { world } = cluster.host("10.0.0.9").start();
-      const nodes = hosts.map(({ address }) => ({ host: address, port: SIM_PORTS.port }));
+      const port = credentials === undefined ? SIM_PORTS.port : SIM_PORTS.neoPort;
+      const nodes = hosts.map(({ address }) => ({ host: address, port }));
+      const protocol =
+        credentials === undefined ? { connections: 2 } : neo(world, { name: "admin", secret: SECRET });
       const options = {
         nodes,
         timeoutMs: TIMEOUT_MS,
         attemptTimeoutMs: 100,
-        connections: 2,
+        ...protocol,
         backoffMaxMs: 50,
       };
       const client = await DhtClient.connect(world, options);

@@ -4,6 +4,7 @@ import { dht } from "../../../src/channels/dht/role.ts";
 import { createLog, formatText, logOutput } from "../../../src/core/logging/log.ts";
 import { createMetrics } from "../../../src/core/metrics.ts";
 import type { Role, RunningRole } from "../../../src/core/role.ts";
+import { makeDurableDirectory } from "../../../src/core/seams/durable-files.ts";
 import type { SimHost } from "../../../src/core/sim/world.ts";
 import type { z } from "zod";
 
@@ -25,7 +26,7 @@ export async function startOn(
   const lines: string[] = [];
   const config = schema.parse({ role: role.name, instance: "sim", dataDir: "/data", ...settings });
   const output = logOutput("trace", [{ sink: { write: (line) => lines.push(line) }, format: formatText }]);
-  await world.disk.makeDirectory("/data");
+  await makeDurableDirectory(world.disk, "/data");
   const running = await role.start({
     ...world,
     instance: "sim",

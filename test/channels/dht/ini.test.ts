@@ -251,17 +251,13 @@ describe("on the command line", () => {
     try {
       writeFileSync(join(directory.path, "x.ini"), "[What]\nk = v\n");
       const checked = await cli(["check", "x.ini"], { cwd: directory.path });
-      expect([checked.code, checked.stdout]).toEqual([
-        78,
-        expect.stringMatching(
-          /^x\.ini:1:1: role: wanted a section that tells the role: \[Options_Memory\] \(dht\), .*got none of them\n1 mistake in 1 file\n$/,
-        ),
-      ]);
+      expect(checked.code).toBe(78);
+      const wanted = "x.ini:1:1: role: wanted a section that tells the role: [Options_Memory] (dht), [Dht] (dhtdump), ";
+      expect(checked.stdout).toStartWith(wanted);
+      expect(checked.stdout).toEndWith(", got none of them\n1 mistake in 1 file\n");
       const run = await cli(["run", "hub", "--config", "x.ini"], { cwd: directory.path });
       expect(run.code).toBe(78);
-      expect(run.stderr).toContain(
-        "x.ini:1:1: wanted JSON with comments: only the files of dht, logfiles, queue may be INI",
-      );
+      expect(run.stderr).toContain("x.ini:1:1: wanted JSON with comments: only the files of dht, dhtdump");
     } finally {
       directory.remove();
     }

@@ -16,12 +16,17 @@ export interface LegacyRecord {
 /** Content longer than this is not decoded: no node makes such batches. */
 const CONTENT_BYTES_MAX = 64 * 1024 * 1024;
 
-/** The fields of a batch as an array carries it; undefined when it cannot be decoded. Views into one copy. */
-export function decodeBatch(array: Uint8Array): Uint8Array[] | undefined {
+/** The content of a batch as an array carries it; undefined when it cannot be decoded. */
+export function decodeContent(array: Uint8Array): Uint8Array | undefined {
   if (array.byteLength < 8) return undefined;
   const byteLength = Number(new DataView(array.buffer, array.byteOffset).getBigUint64(0, true));
   if (byteLength > CONTENT_BYTES_MAX) return undefined;
-  const content = lzoDecode(array.subarray(8), byteLength);
+  return lzoDecode(array.subarray(8), byteLength);
+}
+
+/** The fields of a batch as an array carries it; undefined when it cannot be decoded. Views into one copy. */
+export function decodeBatch(array: Uint8Array): Uint8Array[] | undefined {
+  const content = decodeContent(array);
   return content === undefined ? undefined : fieldsOf(content);
 }
 

@@ -8,7 +8,7 @@
  */
 import { NxError } from "../../../core/errors.ts";
 import type { Net, Socket } from "../../../core/seams/net.ts";
-import { decodeBatch, encodeBatch, type LegacyRecord } from "./batch.ts";
+import { decodeBatch, decodeContent, encodeBatch, type LegacyRecord } from "./batch.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { Command, doTile, isInRange, keyText, PROTOCOL_VERSION, type Range, Status } from "./protocol.ts";
 
@@ -273,19 +273,31 @@ export class LegacyNode {
     }
   }
 
+  /** Contents of the batches of GetAll as they are: { u64 16, key, u64 length, value }…, unchecked. */
+  getAllContents(channel: string): AsyncGenerator<Uint8Array> {
+    return this.#batches(requestBytes(Command.GetAll, channel), decodeContent);
+  }
+
   async *getAllKeys(channel: string): AsyncGenerator<string[]> {
     for await (const fields of this.#bulk(requestBytes(Command.GetAllKeys, channel)))
       yield fields.map(textOf);
   }
 
-  async *#bulk(request: Uint8Array): AsyncGenerator<Uint8Array[]> {
+  #bulk(request: Uint8Array): AsyncGenerator<Uint8Array[]> {
+    return this.#batches(request, decodeBatch);
+  }
+
+  async *#batches<Batch>(
+    request: Uint8Array,
+    decode: (array: Uint8Array) => Batch | undefined,
+  ): AsyncGenerator<Batch> {
     yield* this.#stream(request, async () => {
       const array = await this.#array();
       if (array.byteLength === 0) return undefined;
-      const fields = decodeBatch(array);
-      if (fields === undefined)
+      const batch = decode(array);
+      if (batch === undefined)
         throw new NxError("NX_CONNECT_FAILED", "the node sent a batch that cannot be decoded");
-      return fields;
+      return batch;
     });
   }
 

@@ -11,6 +11,8 @@ export type Converted = { value: unknown } | { wanted: string } | undefined;
 export interface ConvertContext {
   /** Absolute: relative paths of the originals start here. */
   workingDirectory: string;
+  /** Whether there is such a file: some keys of the originals had a file by default, if it was there. */
+  hasFile(path: string): boolean;
 }
 
 interface RuleName {

@@ -4,6 +4,7 @@
  * The role is the one that the command line asks for, else the one whose own sections the file has. The originals have no
  * instance names: an instance is called after the working directory (`/srv/dht/mem-dht-1` is `mem-dht-1`), else after its role.
  */
+import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import type { ConfigSources, SchemaCatalog } from "../load.ts";
 import type { ParsedText } from "../parse.ts";
@@ -46,7 +47,7 @@ export async function readIni(
     parsed.misreading(0, `JSON with comments: only the files of ${known} may be INI`, "an INI file");
     return { ...nothing, claim: { role, instance: role } };
   }
-  const context = { workingDirectory: sources.workingDirectory };
+  const context = { workingDirectory: sources.workingDirectory, hasFile: existsSync };
   const notices = mapIni(ini, dialect, await catalog.schemaOf(role), context);
   const claim = { role, instance: instanceOf(sources.workingDirectory) ?? role };
   return { parsed, claim, notices, defaults: dialect.defaults(context) };

@@ -1,10 +1,12 @@
 /** Starts nodes in this process, as `node-x run` would, on free ports of loopback: dht nodes unless told otherwise. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dht } from "../../../../src/channels/dht/role.ts";
 import type { Role } from "../../../../src/core/role.ts";
 import { LegacyClient, LegacyNode } from "../../../../src/channels/wire/legacy/client.ts";
+import { NeoNode } from "../../../../src/channels/wire/neo/client.ts";
+import { adminGet, adminPost } from "../../../../src/core/admin-client.ts";
 import { loadConfig } from "../../../../src/core/config/load.ts";
 import { Instance } from "../../../../src/core/kernel/instance.ts";
 import { formatText, logOutput } from "../../../../src/core/logging/log.ts";
@@ -14,6 +16,12 @@ import { schemaCatalog } from "../../../../src/roles.ts";
 export const world = realWorld((error) => {
   throw error;
 });
+
+/** Of the recordings: the bytes 00 to 7f. */
+export const SECRET = Uint8Array.from({ length: 128 }, (_, index) => index);
+const CREDENTIALS = ["admin", "user"]
+  .map((name) => `${name}:${Buffer.from(SECRET).toString("hex")}\n`)
+  .join("");
 
 export class TestServer implements AsyncDisposable {
   readonly instance: Instance;
@@ -33,10 +41,14 @@ export class TestServer implements AsyncDisposable {
     role: Role = dht,
   ): Promise<TestServer> {
     const file = join(directory, `${role.name}.json`);
+    const credentialsFile = join(directory, "credentials");
+    if (!existsSync(credentialsFile)) writeFileSync(credentialsFile, CREDENTIALS, { mode: 0o600 });
     const settings = {
       dataDir: join(directory, "data"),
       port: 0,
       respPort: 0,
+      // The other kinds of nodes do not speak neo.
+      ...(role === dht && { neoPort: 0, neo: { credentialsFile } }),
       durability: "memory",
       ...config,
     };
@@ -64,6 +76,25 @@ export class TestServer implements AsyncDisposable {
 
   get respPort(): number {
     return this.instance.ports["respPort"] as number;
+  }
+
+  get neoPort(): number {
+    return this.instance.ports["neoPort"] as number;
+  }
+
+  /** Status and JSON of an answer of the admin endpoint. */
+  async admin(method: "GET" | "POST", path: string): Promise<[number, unknown]> {
+    const ask = method === "GET" ? adminGet : adminPost;
+    const { status, body } = await ask(join(this.#directory, "data/admin.sock"), path, 5000);
+    return [status, JSON.parse(body)];
+  }
+
+  /** A connection of the neo protocol that is closed with the server. */
+  async neo(name: "admin" | "user" = "admin"): Promise<NeoNode> {
+    const address = { host: "127.0.0.1", port: this.neoPort };
+    const node = await NeoNode.connect(world.net, world.clock, address, { name, secret: SECRET });
+    this.#open.push(node);
+    return node;
   }
 
   /** A connection that is closed with the server. */

@@ -1,0 +1,60 @@
+/**
+ * Codes of the dht node's neo requests, and of what is said in them. All are of version 0.
+ *
+ * The answer to a request's first message is one byte (`Support`); what follows is the request's own.
+ */
+export const Code = {
+  GetHashRange: 1,
+  Put: 2,
+  Get: 3,
+  Mirror: 4,
+  GetAll: 5,
+  GetChannels: 6,
+  Exists: 7,
+  Remove: 8,
+  RemoveChannel: 9,
+  Update: 10,
+} as const;
+
+export const VERSION = 0;
+
+export const Support = { supported: 0xfd, versionNotSupported: 0xfe, codeNotSupported: 0xff } as const;
+
+/** The longest value that a client may send: 65536 less key and length. */
+export const VALUE_BYTES_MAX = 65_512;
+
+/** What clients of GetAll and Mirror send to control them. */
+export const Control = { suspend: 1, resume: 2, stop: 3, ack: 4 } as const;
+
+export const GetAllMessage = { ack: 4, started: 5, error: 6, batch: 7, finished: 8 } as const;
+
+export const MirrorMessage = {
+  ack: 4,
+  started: 5,
+  error: 6,
+  changed: 7,
+  deleted: 8,
+  refresh: 9,
+  channelRemoved: 10,
+  overflow: 11,
+} as const;
+
+export const UpdateMessage = {
+  getRecord: 1,
+  updateRecord: 2,
+  removeRecord: 3,
+  leaveRecord: 4,
+  record: 5,
+  done: 6,
+  noRecord: 7,
+  conflict: 8,
+  wrongNode: 9,
+  error: 10,
+} as const;
+
+/** FNV-1a, 64 bits: how Update names the value that a client has seen. */
+export function fnv1a64(bytes: Uint8Array): bigint {
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of bytes) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
+  return hash;
+}
