@@ -145,6 +145,10 @@ export class ReplicaDriver {
     return this.#replica.takesRequests;
   }
 
+  get isOverloaded(): boolean {
+    return this.#replica.isOverloaded;
+  }
+
   get hasLease(): boolean {
     return this.#replica.hasLease;
   }

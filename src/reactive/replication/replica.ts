@@ -90,6 +90,10 @@ export class Replica {
     return this.#normal.takesRequests;
   }
 
+  get isOverloaded(): boolean {
+    return this.#normal.isOverloaded;
+  }
+
   get status(): ReplicaStatus {
     const { phase, view, primary, isPrimary, log, commit, durableOp } = this.#state;
     return { phase, view, primary, isPrimary, op: log.op, commit, durableOp, trouble: this.#trouble };

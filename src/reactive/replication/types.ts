@@ -281,6 +281,8 @@ export interface ReplicaSettings {
   pipelineMax: number;
   /** Payload of one entry. */
   entryBytesMax: number;
+  /** Requests that wait for an entry; further ones are refused. */
+  waitingBytesMax: number;
   /** Payload of one message that carries entries. */
   transferBytesMax: number;
   /** Entries kept in memory behind the snapshot for replicas that missed them. */

@@ -2,43 +2,25 @@
  * The configuration of the tss role, and what it says of itself. Only declarations.
  */
 import { reloadableKeys } from "../../core/config/keys.ts";
-import { crossCheck, integer, key, limits, port, roleSchema } from "../../core/config/schema.ts";
+import { integer, key, limits, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
-import { groupKeys, replicasKey } from "../group-config.ts";
+import { groupChecks, groupKeys, replicasKey } from "../group-config.ts";
 
 const MEBIBYTE = 1024 * 1024;
 
-export const tssConfig = crossCheck(
-  crossCheck(
-    roleSchema({
-      port: port(12348, "Port for clients and for the other replicas."),
-      replicas: replicasKey("tss"),
-      ...groupKeys,
-      limits: limits({
-        requestBytesMax: key(
-          integer(MEBIBYTE, { min: 1024, max: 64 * MEBIBYTE }),
-          "The longest request of a client. A longer one closes the connection.",
-          { isReloadable: true },
-        ),
-      }),
+export const tssConfig = groupChecks(
+  roleSchema({
+    port: port(12348, "Port for clients and for the other replicas."),
+    replicas: replicasKey("tss"),
+    ...groupKeys,
+    limits: limits({
+      requestBytesMax: key(
+        integer(MEBIBYTE, { min: 1024, max: 64 * MEBIBYTE }),
+        "The longest request of a client. A longer one closes the connection.",
+        { isReloadable: true },
+      ),
     }),
-    {
-      path: ["replica"],
-      wanted: "a position in `replicas`, from 0",
-      holds: (value) => {
-        const { replica, replicas } = value as { replica: number; replicas: string[] };
-        return replica < replicas.length;
-      },
-    },
-  ),
-  {
-    path: ["electionMsMin"],
-    wanted: "at least three heartbeats, and no more than electionMsMax",
-    holds: (value) => {
-      const { heartbeatMs, electionMsMin, electionMsMax } = value as Record<string, number>;
-      return 3 * (heartbeatMs ?? 0) <= (electionMsMin ?? 0) && (electionMsMin ?? 0) <= (electionMsMax ?? 0);
-    },
-  },
+  }),
 );
 
 export const tssAbout: RoleAbout<typeof tssConfig> = {
