@@ -161,8 +161,9 @@ export class GroupNode {
   #frame(visitor: Visitor, type: number, payload: Uint8Array): void {
     const { link, hello } = visitor;
     const { service } = this.#options;
-    if (type === FrameType.peer && hello.peer !== undefined) this.driver.receive(payload);
-    else if (type === FrameType.command && hello.peer === undefined) this.#command(link, payload);
+    if (type === FrameType.peer && hello.peer !== undefined) {
+      this.driver.receive(payload, hello.peer.replica);
+    } else if (type === FrameType.command && hello.peer === undefined) this.#command(link, payload);
     else if (type === FrameType.query && hello.peer === undefined) this.#query(link, payload);
     else if (type >= FrameType.service && service !== undefined && hello.peer === undefined) {
       service.onFrame(visitor, type, payload);

@@ -99,7 +99,7 @@ export class Normal {
   }
 
   #nextEntry(op: number): Entry {
-    const { settings, view, wallMs, log } = this.#state;
+    const { settings, view, wallMs } = this.#state;
     let bytes = 0;
     let count = 0;
     for (const request of this.#waiting) {
@@ -109,8 +109,7 @@ export class Normal {
     }
     this.#waitingBytes -= bytes;
     const requests = this.#waiting.splice(0, count);
-    const timeMs = Math.max(Math.floor(wallMs), log.last?.timeMs ?? 0);
-    return { op, view, timeMs, payload: encodeRequests(requests) };
+    return { op, view, timeMs: Math.max(0, Math.floor(wallMs)), payload: encodeRequests(requests) };
   }
 
   #heartbeat(): void {
