@@ -3,7 +3,7 @@
  */
 import { z } from "zod";
 import { parseAddress } from "../core/config/group-file.ts";
-import { crossCheck, filePath, integer, key } from "../core/config/schema.ts";
+import { crossCheck, filePath, integer, key, type CrossCheck } from "../core/config/schema.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const MINUTE_MS = 60_000;
@@ -58,22 +58,36 @@ export function leaseMsOf(electionMsMin: number): number {
   return Math.floor((electionMsMin * 5) / 6);
 }
 
-/** What must hold between the keys of a replicated role. */
-export function crossCheckGroup<Schema extends z.ZodObject>(schema: Schema): Schema {
-  const placed = crossCheck(schema, {
+interface GroupValues {
+  replica: number;
+  replicas: string[];
+  heartbeatMs: number;
+  electionMsMin: number;
+  electionMsMax: number;
+  tls?: unknown;
+  peerCa?: string;
+}
+
+const checks: { path: string[]; wanted: string; holds(value: GroupValues): boolean }[] = [
+  {
     path: ["replica"],
     wanted: "a position in `replicas`, from 0",
-    holds: (value) => {
-      const { replica, replicas } = value as unknown as { replica: number; replicas: string[] };
-      return replica < replicas.length;
-    },
-  });
-  return crossCheck(placed, {
+    holds: ({ replica, replicas }) => replica < replicas.length,
+  },
+  {
     path: ["electionMsMin"],
     wanted: "at least three heartbeats, and no more than electionMsMax",
-    holds: (value) => {
-      const { heartbeatMs, electionMsMin, electionMsMax } = value as unknown as Record<string, number>;
-      return 3 * (heartbeatMs ?? 0) <= (electionMsMin ?? 0) && (electionMsMin ?? 0) <= (electionMsMax ?? 0);
-    },
-  });
+    holds: ({ heartbeatMs, electionMsMin, electionMsMax }) =>
+      3 * heartbeatMs <= electionMsMin && electionMsMin <= electionMsMax,
+  },
+  {
+    path: ["peerCa"],
+    wanted: "the authority of the other replicas, because with `tls` they are called with TLS",
+    holds: ({ tls, peerCa, replicas }) => tls === undefined || peerCa !== undefined || replicas.length === 1,
+  },
+];
+
+/** Adds the conditions between the keys of a group to a role's schema. */
+export function groupChecks<Schema extends z.ZodType>(schema: Schema): Schema {
+  return checks.reduce((checked, check) => crossCheck(checked, check as CrossCheck), schema);
 }

@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureExecutable } from "../../build.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
-import { GroupClient } from "../../src/reactive/replication/group-client.ts";
+import { GroupClient, type GroupClientOptions } from "../../src/reactive/replication/group-client.ts";
 import { TimestampClient } from "../../src/reactive/tss/client.ts";
 import { checkTimestamps, type Issued } from "../reactive/checkers/timestamps.ts";
 import { until } from "./executable.ts";
@@ -169,12 +169,13 @@ export class GroupProcesses implements Disposable {
     });
   }
 
-  connect(token?: string): TimestampClient {
+  connect(token?: string, more: Partial<GroupClientOptions> = {}): TimestampClient {
     const group = new GroupClient({
       world: realWorld(),
       replicas: this.ports.map((port) => ({ host: "127.0.0.1", port })),
       group: "tss",
       ...(token !== undefined && { token }),
+      ...more,
     });
     this.#clients.push(group);
     return new TimestampClient(group);

@@ -1,8 +1,9 @@
 /** Timestamp servers as processes: the scenarios that concern them, by their names. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePorts, GroupProcesses } from "./group-processes.ts";
+import { executable } from "./node-process.ts";
 import { Partition } from "./partition.ts";
 import { until } from "./executable.ts";
 
@@ -144,6 +145,37 @@ test("S23, tss: garbage, other versions, oversize frames and wrong tokens cost n
   expect(await group.connect("right").next()).toBe(1);
   expect(group.isRunning(0)).toBe(true);
   expect((await group.stats(0))?.tss.garbled).toBe(3);
+});
+
+test("with TLS, client certificates and a token, replicas and clients that have all of them meet, others get nothing", async () => {
+  const settings = ["tls.cert=ours/server.crt", "tls.key=ours/server.key", "tls.clientCa=ours/ca.crt", "peerCa=ours/ca.crt", "tokenFile=group.token"]; // prettier-ignore
+  using group = await GroupProcesses.create({ settings });
+  const path = (name: string) => join(group.directory, name);
+  const issue = (...words: string[]) =>
+    Bun.spawnSync([executable, "tls", ...words], { cwd: group.directory, env: {} }).exitCode;
+  for (const authority of ["ours", "foreign"]) {
+    expect(issue("ca", authority)).toBe(0);
+    expect(issue("issue", "server", authority, "--host=127.0.0.1")).toBe(0);
+  }
+  writeFileSync(path("group.token"), "right\n", { mode: 0o600 });
+  const pair = (authority: string) => ({
+    ca: readFileSync(path("ours/ca.crt"), "utf8"),
+    cert: readFileSync(path(`${authority}/server.crt`), "utf8"),
+    key: readFileSync(path(`${authority}/server.key`), "utf8"),
+  });
+  group.startAll();
+  await group.allReady();
+  expect(await group.connect("right", { tls: pair("ours") }).next()).toBe(1);
+  const refused = await Promise.allSettled(
+    [
+      group.connect("right", { timeoutMs: 1500 }),
+      group.connect("right", { timeoutMs: 1500, tls: { ca: pair("ours").ca } }),
+      group.connect("right", { timeoutMs: 1500, tls: pair("foreign") }),
+      group.connect("wrong", { timeoutMs: 1500, tls: pair("ours") }),
+    ].map((client) => client.next()),
+  );
+  expect(refused.map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected", "rejected"]);
+  expect(await group.connect("right", { tls: pair("ours") }).next()).toBe(2);
 });
 
 test("a replica with another replica's data, and a group of another size, are refused", async () => {

@@ -11,7 +11,7 @@ import type { Log } from "../../core/logging/log.ts";
 import type { World } from "../../core/role.ts";
 import type { Timer } from "../../core/seams/clock.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
-import { ByteWriter } from "../wire/bytes.ts";
+import { ByteWriter, WireError } from "../wire/bytes.ts";
 import { readEnvelope, writeEnvelope } from "./codec.ts";
 import { eraseJournal, Journal, type JournalOptions } from "./journal.ts";
 import { Replica } from "./replica.ts";
@@ -145,6 +145,10 @@ export class ReplicaDriver {
     return this.#replica.takesRequests;
   }
 
+  get isOverloaded(): boolean {
+    return this.#replica.isOverloaded;
+  }
+
   get hasLease(): boolean {
     return this.#replica.hasLease;
   }
@@ -218,10 +222,11 @@ export class ReplicaDriver {
 
   // --- for the other replicas ------------------------------------------------------------------------------------
 
-  /** Takes the payload of a peer frame. Throws WireError for bytes that are none. */
-  receive(bytes: Uint8Array): void {
+  /** Takes the payload of a peer frame from replica `sender`. Throws WireError for bytes that are none of its. */
+  receive(bytes: Uint8Array, sender: number): void {
     if (this.#isStopped) return;
     const envelope = readEnvelope(bytes);
+    if (envelope.from !== sender) throw new WireError(`replica ${sender} speaks as replica ${envelope.from}`);
     const { from, message } = envelope;
     if (message.type === "getSnapshot") this.#onGetSnapshot(envelope);
     else if (message.type === "snapshotChunk") this.#receiver.onChunk(from, message);

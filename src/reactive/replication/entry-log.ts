@@ -34,10 +34,6 @@ export class EntryLog {
     return this.#entries.length - this.#head;
   }
 
-  get last(): Entry | undefined {
-    return this.length === 0 ? undefined : this.#entries.at(-1);
-  }
-
   append(entry: Entry): void {
     assert(entry.op === this.op + 1, `entry ${entry.op} follows entry ${this.op}`);
     this.#entries.push(entry);

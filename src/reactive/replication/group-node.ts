@@ -37,6 +37,12 @@ export interface GroupNodeOptions {
   limits(): ListenerLimits;
   timing: Pick<ReplicaSettings, "heartbeatMs" | "electionMinMs" | "electionMaxMs" | "leaseMs">;
   journalBytesMin: number;
+  /** Frames of the role's own types (`FrameType.service` and above), from clients. */
+  service?: {
+    /** The payload is only valid during the call. May throw WireError. */
+    onFrame(visitor: Visitor, type: number, payload: Uint8Array): void;
+    onClose?(visitor: Visitor): void;
+  };
   /** Writing and syncing one group of the journal took so long. */
   onGroup?(durationMs: number): void;
 }
@@ -101,6 +107,7 @@ export class GroupNode {
       refusalOf: (hello) => this.#refusalOf(hello),
       payloadBytesMaxOf: ({ peer }) => (peer === undefined ? undefined : PEER_PAYLOAD_BYTES_MAX),
       onFrame: (visitor, type, payload) => this.#frame(visitor, type, payload),
+      onClose: (visitor) => options.service?.onClose?.(visitor),
     });
   }
 
@@ -151,11 +158,16 @@ export class GroupNode {
     return isOther ? undefined : `the caller cannot be replica ${peer.replica} here`;
   }
 
-  #frame({ link, hello }: Visitor, type: number, payload: Uint8Array): void {
-    if (type === FrameType.peer && hello.peer !== undefined) this.driver.receive(payload);
-    else if (type === FrameType.command && hello.peer === undefined) this.#command(link, payload);
+  #frame(visitor: Visitor, type: number, payload: Uint8Array): void {
+    const { link, hello } = visitor;
+    const { service } = this.#options;
+    if (type === FrameType.peer && hello.peer !== undefined) {
+      this.driver.receive(payload, hello.peer.replica);
+    } else if (type === FrameType.command && hello.peer === undefined) this.#command(link, payload);
     else if (type === FrameType.query && hello.peer === undefined) this.#query(link, payload);
-    else throw new WireError(`frames of type ${type} are not for this port`);
+    else if (type >= FrameType.service && service !== undefined && hello.peer === undefined) {
+      service.onFrame(visitor, type, payload);
+    } else throw new WireError(`frames of type ${type} are not for this port`);
   }
 
   #command(link: Link, payload: Uint8Array): void {
@@ -164,6 +176,11 @@ export class GroupNode {
     this.#commands++;
     const refuse = () =>
       this.#reply(link, { session, number, status: ResultStatus.notPrimary, body: NOTHING });
+    if (this.driver.isOverloaded) {
+      const body = encoder.encode("too many requests wait here: try again later");
+      this.#reply(link, { session, number, status: ResultStatus.refused, body });
+      return;
+    }
     const isTaken = this.driver.submit({ ...request, body: copyOf(request.body) }, (outcome) => {
       if (outcome === undefined) refuse();
       else this.#reply(link, outcome);

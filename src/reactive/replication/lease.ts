@@ -4,7 +4,8 @@
  * Invariant: a read is answered only when no other replica can have become primary before the read arrived, and when
  * everything that was acknowledged before has been applied. A backup that received a heartbeat helps nobody else to
  * become primary for `leaseMs` on its own clock; so from a quorum's answers the primary knows until when it is alone,
- * counted from when the heartbeat was *sent*, less a margin for clocks that run differently. Without a lease the read
+ * counted from when the heartbeat was *sent*, less a margin for clocks that run differently. A host that was suspended has
+ * a monotonic clock that stood still; its wall clock then jumps, and the lease is given up. Without a lease the read
  * waits for a quorum's answers to a heartbeat that was sent after it arrived.
  */
 import type { ReplicaState } from "./state.ts";
@@ -53,6 +54,11 @@ export class Lease {
 
   forget(replica: number): void {
     this.#answeredMs[replica] = Number.NEGATIVE_INFINITY;
+  }
+
+  /** This host stood still, its clock with it: what others promised meanwhile may be over. */
+  distrust(): void {
+    this.#answeredMs.fill(Number.NEGATIVE_INFINITY);
   }
 
   read(id: number): void {

@@ -17,6 +17,7 @@ export class Normal {
   readonly lease: Lease;
   /** Requests that no entry holds yet. */
   #waiting: Request[] = [];
+  #waitingBytes = 0;
   /** What each replica has durably in this view, as far as it said. */
   #acknowledged: number[] = [];
   #heartbeatAtMs = Number.POSITIVE_INFINITY;
@@ -45,6 +46,11 @@ export class Normal {
     return quorum > 1 && nowMs - this.#quorumHeardMs > settings.electionMaxMs;
   }
 
+  /** So much waits already that no more is taken. */
+  get isOverloaded(): boolean {
+    return this.#waitingBytes > this.#state.settings.waitingBytesMax;
+  }
+
   get takesRequests(): boolean {
     return this.#state.isPrimary && this.#state.isWritable && !this.isIsolated;
   }
@@ -53,7 +59,7 @@ export class Normal {
 
   beginAsPrimary(): void {
     const { settings, nowMs } = this.#state;
-    this.#waiting = [];
+    this.#clear();
     this.#acknowledged = Array.from({ length: settings.replicas }, () => 0);
     this.#heardMs = Array.from({ length: settings.replicas }, () => nowMs);
     this.#quorumHeardMs = nowMs;
@@ -62,14 +68,20 @@ export class Normal {
     this.#countDurable();
   }
 
-  onDeposed(): void {
+  #clear(): void {
     this.#waiting = [];
+    this.#waitingBytes = 0;
+  }
+
+  onDeposed(): void {
+    this.#clear();
     this.#state.actions.push({ kind: "dropRequests" });
     this.lease.refuseAll();
   }
 
   request(request: Request): void {
     this.#waiting.push(request);
+    this.#waitingBytes += requestBytes(request);
   }
 
   /** Makes entries of what waits, as far as the pipeline has room. */
@@ -87,17 +99,17 @@ export class Normal {
   }
 
   #nextEntry(op: number): Entry {
-    const { settings, view, wallMs, log } = this.#state;
+    const { settings, view, wallMs } = this.#state;
     let bytes = 0;
     let count = 0;
     for (const request of this.#waiting) {
+      if (count > 0 && bytes + requestBytes(request) > settings.entryBytesMax) break;
       bytes += requestBytes(request);
-      if (count > 0 && bytes > settings.entryBytesMax) break;
       count++;
     }
+    this.#waitingBytes -= bytes;
     const requests = this.#waiting.splice(0, count);
-    const timeMs = Math.max(Math.floor(wallMs), log.last?.timeMs ?? 0);
-    return { op, view, timeMs, payload: encodeRequests(requests) };
+    return { op, view, timeMs: Math.max(0, Math.floor(wallMs)), payload: encodeRequests(requests) };
   }
 
   #heartbeat(): void {

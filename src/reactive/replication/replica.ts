@@ -90,6 +90,10 @@ export class Replica {
     return this.#normal.takesRequests;
   }
 
+  get isOverloaded(): boolean {
+    return this.#normal.isOverloaded;
+  }
+
   get status(): ReplicaStatus {
     const { phase, view, primary, isPrimary, log, commit, durableOp } = this.#state;
     return { phase, view, primary, isPrimary, op: log.op, commit, durableOp, trouble: this.#trouble };
@@ -126,6 +130,8 @@ export class Replica {
 
   #acting(moment: Moment, act: () => void): ReplicaAction[] {
     const state = this.#state;
+    const jumpMs = moment.wallMs - state.wallMs - (moment.monotonicMs - state.nowMs);
+    if (state.wallMs > 0 && jumpMs > state.settings.heartbeatMs) this.#normal.lease.distrust();
     state.nowMs = Math.max(state.nowMs, moment.monotonicMs);
     state.wallMs = moment.wallMs;
     act();

@@ -39,6 +39,8 @@ const encoder = new TextEncoder();
 
 export class SessionTable {
   #next = 1;
+  /** Of the latest entry. */
+  #timeMs = 0;
   /** The one unused for longest comes first. */
   #sessions = new Map<number, Session>();
 
@@ -61,7 +63,9 @@ export class SessionTable {
       if (verdict === "new") commands.push(request);
       return typeof verdict === "string" ? undefined : verdict;
     });
-    const replies = service.apply({ op: entry.op, timeMs: entry.timeMs, commands });
+    // Primaries have clocks of their own, and a new one may be behind.
+    this.#timeMs = Math.max(this.#timeMs, entry.timeMs);
+    const replies = service.apply({ op: entry.op, timeMs: this.#timeMs, commands });
     assert(replies.length === commands.length, "the service answers every command");
     for (const [index, { session, number }] of commands.entries()) {
       this.#sessions.get(session)?.replies.set(number, copyOf(replies[index] as Uint8Array));
@@ -106,11 +110,11 @@ export class SessionTable {
     return { session: 0, number: coin, status: ResultStatus.ok, body: new ByteWriter(8).u64(id).done() };
   }
 
-  // --- as bytes: u64 next, then chunks of u32 count and sessions ----------------------------------------------------
+  // --- as bytes: u64 next, u64 timeMs, then chunks of u32 count and sessions ----------------------------------------------------
 
   /** A copy of the table, in chunks. */
   encode(): Uint8Array[] {
-    const chunks = [new ByteWriter().u64(this.#next).done()];
+    const chunks = [new ByteWriter().u64(this.#next).u64(this.#timeMs).done()];
     const sessions = [...this.#sessions];
     for (let at = 0; at < sessions.length; at += CHUNK_SESSIONS) {
       const part = sessions.slice(at, at + CHUNK_SESSIONS);
@@ -127,8 +131,10 @@ export class SessionTable {
   /** To be called with the chunks of `encode`, in order, on an empty table. Throws WireError. */
   decode(chunk: Uint8Array, isFirst: boolean): void {
     const reader = new ByteReader(chunk);
-    if (isFirst) this.#next = reader.u64();
-    else {
+    if (isFirst) {
+      this.#next = reader.u64();
+      this.#timeMs = reader.u64();
+    } else {
       for (let count = reader.count(20); count > 0; count--) {
         const id = reader.u64();
         const session: Session = { floor: reader.u64(), replies: new Map() };

@@ -24,7 +24,7 @@ export interface Command {
 export interface Batch {
   /** Position in the log, one more than the entry's before it. */
   op: number;
-  /** The primary's wall clock when it made the entry, milliseconds since 1970; never less than in an earlier entry. */
+  /** Wall clock of the primary that made the entry, milliseconds since 1970; never less than in an earlier one. */
   timeMs: number;
   /** May be empty: sessions are managed in entries too. */
   commands: readonly Command[];
@@ -89,6 +89,7 @@ export interface Entry {
   op: number;
   /** In which it was made; views that adopt it keep this number. */
   view: number;
+  /** Wall clock of the primary that made it. The service sees the greatest so far. */
   timeMs: number;
   /** The requests, encoded (codec.ts); not looked into before they are applied. */
   payload: Uint8Array;
@@ -281,6 +282,8 @@ export interface ReplicaSettings {
   pipelineMax: number;
   /** Payload of one entry. */
   entryBytesMax: number;
+  /** Requests that wait for an entry; further ones are refused. */
+  waitingBytesMax: number;
   /** Payload of one message that carries entries. */
   transferBytesMax: number;
   /** Entries kept in memory behind the snapshot for replicas that missed them. */

@@ -4,11 +4,11 @@
 import { reloadableKeys } from "../../core/config/keys.ts";
 import { integer, key, limits, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
-import { crossCheckGroup, groupKeys, replicasKey } from "../group-config.ts";
+import { groupChecks, groupKeys, replicasKey } from "../group-config.ts";
 
 const MEBIBYTE = 1024 * 1024;
 
-export const shardConfig = crossCheckGroup(
+export const shardConfig = groupChecks(
   roleSchema({
     port: port(12345, "Port for frontends and for the other replicas."),
     shard: key(

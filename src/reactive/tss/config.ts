@@ -4,11 +4,11 @@
 import { reloadableKeys } from "../../core/config/keys.ts";
 import { integer, key, limits, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
-import { crossCheckGroup, groupKeys, replicasKey } from "../group-config.ts";
+import { groupChecks, groupKeys, replicasKey } from "../group-config.ts";
 
 const MEBIBYTE = 1024 * 1024;
 
-export const tssConfig = crossCheckGroup(
+export const tssConfig = groupChecks(
   roleSchema({
     port: port(12348, "Port for clients and for the other replicas."),
     replicas: replicasKey("tss"),

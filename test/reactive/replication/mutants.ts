@@ -110,6 +110,13 @@ export const replicationMutants: readonly Mutant[] = [
     noticedBy: schedule("a backup with a bad link disturbs nobody"),
   },
   {
+    breaks: "a host that was suspended believes in its lease",
+    file: `${FOLDER}/lease.ts`,
+    from: "this.#answeredMs.fill(Number.NEGATIVE_INFINITY);",
+    to: "",
+    noticedBy: schedule("are not answered by a lease after the host was suspended"),
+  },
+  {
     breaks: "snapshots leave the sessions out",
     file: `${FOLDER}/service.ts`,
     from: "        this.#sessions = sessions;\n",

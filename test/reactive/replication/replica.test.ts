@@ -260,6 +260,17 @@ describe("reads", () => {
     expect(table.seat(0).reads).toEqual([{ kind: "readReady", id: 1 }]);
   });
 
+  test("are not answered by a lease after the host was suspended", () => {
+    const table = Table.founded(3);
+    table.lose();
+    table.suspendedMs += 5000;
+    table.seat(0).step({ kind: "read", id: 1 });
+    table.seat(0).step({ kind: "turnEnd" });
+    expect(table.seat(0).reads).toEqual([]);
+    table.run(60);
+    expect(table.seat(0).reads).toEqual([{ kind: "readReady", id: 1 }]);
+  });
+
   test("are refused by a primary that has been replaced, and by backups", () => {
     const table = Table.founded(3);
     table.lose();

@@ -166,7 +166,7 @@ class Node {
   }
 
   #receive(driver: ReplicaDriver, from: string, { kind, bytes }: Wire): void {
-    if (kind === "peer") return driver.receive(bytes);
+    if (kind === "peer") return driver.receive(bytes, Number(from.slice(1)));
     const reply = (result: Omit<Result, "view">) => {
       const writer = new ByteWriter();
       writeResult(writer, { ...result, view: driver.status.view });

@@ -49,7 +49,7 @@ export class Seat {
     const settings = { ...replicaDefaults, replica: this.index, replicas };
     this.replica = new Replica(settings, restored, seededRandom(++this.#table.lives));
     this.applied = [];
-    this.#take(this.replica.start({ monotonicMs: nowMs, wallMs: 0 }));
+    this.#take(this.replica.start({ monotonicMs: nowMs, wallMs: this.#table.wallMs }));
     return this.replica;
   }
 
@@ -61,7 +61,7 @@ export class Seat {
   }
 
   step(event: ReplicaEvent): void {
-    this.#take(this.replica.step({ monotonicMs: this.#table.nowMs, wallMs: 0 }, event));
+    this.#take(this.replica.step({ monotonicMs: this.#table.nowMs, wallMs: this.#table.wallMs }, event));
   }
 
   #take(actions: ReplicaAction[]): void {
@@ -110,11 +110,17 @@ export class Table {
   readonly replicas: number;
   readonly seats: Seat[] = [];
   nowMs = 1000;
+  /** How much the wall clock has jumped ahead of the monotonic one. */
+  suspendedMs = 0;
   lives = 0;
 
   constructor(replicas: number) {
     this.replicas = replicas;
     for (let index = 0; index < replicas; index++) this.seats.push(new Seat(this, index));
+  }
+
+  get wallMs(): number {
+    return 1_767_225_600_000 + this.nowMs + this.suspendedMs;
   }
 
   seat(index: number): Seat {
