@@ -11,8 +11,8 @@ export type Files = Map<string, string>;
 const localDirectory = ".node-x/local";
 
 /**
- * The cluster that `node-x up` starts: two key/value nodes that share the hash space, and the page that shows
- * them.
+ * The cluster that `node-x up` starts: two key/value nodes that share the hash space, a private presence service with
+ * three lookup servers, and the page that shows them.
  */
 const localCluster: { role: string; name: string; values: SampleValues }[] = [
   {
@@ -38,12 +38,31 @@ const localCluster: { role: string; name: string; values: SampleValues }[] = [
     },
   },
   {
+    role: "regserver",
+    name: "regserver0",
+    // Short epochs, and the command that begins one at once: made for looking at.
+    values: { dataDir: `${localDirectory}/regserver0`, port: 8443, epochSeconds: 300, debug: true },
+  },
+  ...[0, 1, 2].map((index) => ({
+    role: "lookup",
+    name: `lookup${index}`,
+    values: {
+      dataDir: `${localDirectory}/lookup${index}`,
+      port: 8444 + index,
+      regServer: "http://127.0.0.1:8443",
+      epochSeconds: 300,
+      pirThreads: 1,
+    },
+  })),
+  {
     role: "hub",
     name: "hub0",
     values: {
       dataDir: `${localDirectory}/hub0`,
       port: 4000,
-      instances: [`${localDirectory}/dht0`, `${localDirectory}/dht1`],
+      instances: ["dht0", "dht1", "regserver0", "lookup0", "lookup1", "lookup2"].map(
+        (name) => `${localDirectory}/${name}`,
+      ),
     },
   },
 ];
