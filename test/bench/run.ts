@@ -5,12 +5,14 @@ import { benchDht } from "./dht.ts";
 import { benchLegacy } from "./legacy.ts";
 import { benchLogfiles } from "./logfiles.ts";
 import { benchStatus } from "./status.ts";
+import { benchPresence } from "./presence.ts";
 import { benchTcm } from "./tcm.ts";
 
 const families: Record<string, (argv: string[]) => Promise<number>> = {
   deploy: benchDeploy,
   dht: benchDht,
   legacy: benchLegacy,
+  presence: benchPresence,
   logfiles: benchLogfiles,
   status: benchStatus,
   tcm: benchTcm,
