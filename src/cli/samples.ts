@@ -11,10 +11,11 @@ export type Files = Map<string, string>;
 const localDirectory = ".node-x/local";
 
 /**
- * The cluster that `node-x up` starts: two key/value nodes that share the hash space, a queue node, and the page that
- * shows them.
+ * The cluster that `node-x up` starts: two key/value nodes that share the hash space, a queue node, a log store, a
+ * transactional store of one shard, a private presence service with three lookup servers; the page that shows them all
+ * comes last.
  */
-const localCluster: { role: string; name: string; values: SampleValues }[] = [
+const localServers: { role: string; name: string; values: SampleValues }[] = [
   {
     role: "dht",
     name: "dht0",
@@ -43,12 +44,45 @@ const localCluster: { role: string; name: string; values: SampleValues }[] = [
     values: { dataDir: `${localDirectory}/queue0`, port: 10020, respPort: 10220 },
   },
   {
+    role: "logfiles",
+    name: "logfiles0",
+    values: { dataDir: `${localDirectory}/logfiles0`, port: 10010, httpPort: 10310 },
+  },
+  { role: "tss", name: "tss0", values: { dataDir: `${localDirectory}/tss0`, port: 12348 } },
+  {
+    role: "shard",
+    name: "shard0",
+    values: { dataDir: `${localDirectory}/shard0`, port: 12345, replicas: ["127.0.0.1:12345"] },
+  },
+  { role: "frontend", name: "frontend0", values: { dataDir: `${localDirectory}/frontend0`, httpPort: 12355 } },
+  {
+    role: "regserver",
+    name: "regserver0",
+    // Short epochs, and the command that begins one at once: made for looking at.
+    values: { dataDir: `${localDirectory}/regserver0`, port: 8443, epochSeconds: 300, debug: true },
+  },
+  ...[0, 1, 2].map((index) => ({
+    role: "lookup",
+    name: `lookup${index}`,
+    values: {
+      dataDir: `${localDirectory}/lookup${index}`,
+      port: 8444 + index,
+      regServer: "http://127.0.0.1:8443",
+      epochSeconds: 300,
+      pirThreads: 1,
+    },
+  })),
+];
+
+const localCluster = [
+  ...localServers,
+  {
     role: "hub",
     name: "hub0",
     values: {
       dataDir: `${localDirectory}/hub0`,
       port: 4000,
-      instances: [`${localDirectory}/dht0`, `${localDirectory}/dht1`, `${localDirectory}/queue0`],
+      instances: localServers.map(({ name }) => `${localDirectory}/${name}`),
     },
   },
 ];

@@ -8,12 +8,14 @@ import { benchStatus } from "./status.ts";
 import { benchReactive } from "./reactive.ts";
 import { benchQueue } from "./queue.ts";
 import { benchNeo } from "./neo.ts";
+import { benchPresence } from "./presence.ts";
 import { benchTcm } from "./tcm.ts";
 
 const families: Record<string, (argv: string[]) => Promise<number>> = {
   deploy: benchDeploy,
   dht: benchDht,
   legacy: benchLegacy,
+  presence: benchPresence,
   logfiles: benchLogfiles,
   status: benchStatus,
   reactive: benchReactive,

@@ -9,6 +9,8 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
   const configs = join(alone.directory, ".node-x/configs");
   mkdirSync(configs, { recursive: true });
   // The sample's ports may be taken on the machine that runs this test; files that exist are the operator's.
+  const port = freePort();
+  const regServer = `http://127.0.0.1:${port}`;
   const own = {
     "local.dht0.json": { dataDir: "data/dht0", port: 0, respPort: 0 },
     "local.dht1.json": { dataDir: "data/dht1", port: 0, respPort: 0 },
@@ -18,6 +20,10 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
       port: 0,
       instances: ["data/dht0", "data/dht1", "data/queue0"],
     },
+    "local.lookup0.json": { dataDir: "data/lookup0", port: 0, regServer },
+    "local.lookup1.json": { dataDir: "data/lookup1", port: 0, regServer },
+    "local.lookup2.json": { dataDir: "data/lookup2", port: 0, regServer },
+    "local.regserver0.json": { dataDir: "data/regserver0", port },
   };
   for (const [name, config] of Object.entries(own))
     writeFileSync(join(configs, name), JSON.stringify(config));
@@ -49,7 +55,18 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
     "local.dht1.json",
     "local.hub0.json",
     "local.queue0.json",
+    "local.lookup0.json",
+    "local.lookup1.json",
+    "local.lookup2.json",
+    "local.regserver0.json",
     "schema",
   ]);
   expect(JSON.parse(readFileSync(join(configs, "local.dht0.json"), "utf8"))).toEqual(own["local.dht0.json"]);
 }, 60_000);
+
+/** A port that was free a moment ago, for servers that others must find. */
+function freePort(): number {
+  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
+  void server.stop(true);
+  return server.port ?? 0;
+}
