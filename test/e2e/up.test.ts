@@ -11,20 +11,31 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
   // The sample's ports may be taken on the machine that runs this test; files that exist are the operator's.
   const port = freePort();
   const regServer = `http://127.0.0.1:${port}`;
-  const own = {
-    "local.dht0.json": { dataDir: "data/dht0", port: 0, respPort: 0 },
-    "local.dht1.json": { dataDir: "data/dht1", port: 0, respPort: 0 },
-    "local.queue0.json": { dataDir: "data/queue0", port: 0, respPort: 0 },
-    "local.hub0.json": {
-      dataDir: "data/hub0",
-      port: 0,
-      instances: ["data/dht0", "data/dht1", "data/queue0"],
-    },
-    "local.lookup0.json": { dataDir: "data/lookup0", port: 0, regServer },
-    "local.lookup1.json": { dataDir: "data/lookup1", port: 0, regServer },
-    "local.lookup2.json": { dataDir: "data/lookup2", port: 0, regServer },
-    "local.regserver0.json": { dataDir: "data/regserver0", port },
+  const [tss, shard] = [`127.0.0.1:${freePort()}`, `127.0.0.1:${freePort()}`];
+  const portOf = (address: string) => Number(address.split(":")[1]);
+  const servers: Record<string, { port: number; [key: string]: unknown }> = {
+    dht0: { port: 0, respPort: 0 },
+    dht1: { port: 0, respPort: 0 },
+    queue0: { port: 0, respPort: 0 },
+    logfiles0: { port: 0, httpPort: 0 },
+    tss0: { port: portOf(tss), replicas: [tss] },
+    shard0: { port: portOf(shard), replicas: [shard] },
+    lookup0: { port: 0, regServer },
+    lookup1: { port: 0, regServer },
+    lookup2: { port: 0, regServer },
+    regserver0: { port },
   };
+  const all: Record<string, object> = {
+    ...servers,
+    frontend0: { httpPort: 0, tss: [tss], shards: [[shard]] },
+  };
+  const instances = Object.keys(all).map((name) => `data/${name}`);
+  const own = Object.fromEntries(
+    Object.entries({ ...all, hub0: { port: 0, instances } }).map(([name, config]) => [
+      `local.${name}.json`,
+      { dataDir: `data/${name}`, ...config },
+    ]),
+  );
   for (const [name, config] of Object.entries(own))
     writeFileSync(join(configs, name), JSON.stringify(config));
   const child = alone.start(["up"]);
@@ -42,7 +53,7 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
   await until("all nodes to be ready on the page", async () => {
     const response = await fetch(`http://127.0.0.1:${ports.port}/api/instances`).catch(() => undefined);
     const instances = ((await response?.json()) ?? []) as { condition: string }[];
-    return instances.filter(({ condition }) => condition === "ready").length === 3 ? true : undefined;
+    return instances.filter(({ condition }) => condition === "ready").length === instances.length + 1 ? true : undefined;
   });
   const html = await (await fetch(`http://127.0.0.1:${ports.port}/`)).text();
   const script = /src="(\/page-[0-9a-f]+\.js)"/.exec(html)?.[1];
@@ -50,17 +61,7 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
   child.kill("SIGTERM");
   expect(await child.exited).toBe(0);
   expect(await stderr).toContain("using the sample cluster in .node-x/configs");
-  expect(readdirSync(configs).sort()).toEqual([
-    "local.dht0.json",
-    "local.dht1.json",
-    "local.hub0.json",
-    "local.queue0.json",
-    "local.lookup0.json",
-    "local.lookup1.json",
-    "local.lookup2.json",
-    "local.regserver0.json",
-    "schema",
-  ]);
+  expect(readdirSync(configs).sort()).toEqual([...Object.keys(own), "schema"].sort());
   expect(JSON.parse(readFileSync(join(configs, "local.dht0.json"), "utf8"))).toEqual(own["local.dht0.json"]);
 }, 60_000);
 

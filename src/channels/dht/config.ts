@@ -8,6 +8,7 @@ import { reloadableKeys } from "../../core/config/keys.ts";
 import {
   crossCheck,
   durability,
+  filePath,
   group,
   integer,
   key,

@@ -84,8 +84,10 @@ export class TestServer implements AsyncDisposable {
 
   /** Status and JSON of an answer of the admin endpoint. */
   async admin(method: "GET" | "POST", path: string): Promise<[number, unknown]> {
-    const ask = method === "GET" ? adminGet : adminPost;
-    const { status, body } = await ask(join(this.#directory, "data/admin.sock"), path, 5000);
+    const socket = join(this.#directory, "data/admin.sock");
+    const { status, body } = await (method === "GET"
+      ? adminGet(socket, path, 5000)
+      : adminPost(socket, path, undefined, 5000));
     return [status, JSON.parse(body)];
   }
 
