@@ -3,23 +3,23 @@ import { expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LoneExecutable, until } from "./executable.ts";
+import { freePorts } from "./group-processes.ts";
 
 test("uses the sample cluster, writes what of it is missing and leaves alone what is there", async () => {
   using alone = await LoneExecutable.copy();
   const configs = join(alone.directory, ".node-x/configs");
   mkdirSync(configs, { recursive: true });
   // The sample's ports may be taken on the machine that runs this test; files that exist are the operator's.
-  const port = freePort();
+  const [port, tssPort, shardPort] = (await freePorts(3)) as [number, number, number];
   const regServer = `http://127.0.0.1:${port}`;
-  const [tss, shard] = [`127.0.0.1:${freePort()}`, `127.0.0.1:${freePort()}`];
-  const portOf = (address: string) => Number(address.split(":")[1]);
+  const [tss, shard] = [`127.0.0.1:${tssPort}`, `127.0.0.1:${shardPort}`];
   const servers: Record<string, { port: number; [key: string]: unknown }> = {
     dht0: { port: 0, respPort: 0 },
     dht1: { port: 0, respPort: 0 },
     queue0: { port: 0, respPort: 0 },
     logfiles0: { port: 0, httpPort: 0 },
-    tss0: { port: portOf(tss), replicas: [tss] },
-    shard0: { port: portOf(shard), replicas: [shard] },
+    tss0: { port: tssPort, replicas: [tss] },
+    shard0: { port: shardPort, replicas: [shard] },
     lookup0: { port: 0, regServer },
     lookup1: { port: 0, regServer },
     lookup2: { port: 0, regServer },
@@ -64,10 +64,3 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
   expect(readdirSync(configs).sort()).toEqual([...Object.keys(own), "schema"].sort());
   expect(JSON.parse(readFileSync(join(configs, "local.dht0.json"), "utf8"))).toEqual(own["local.dht0.json"]);
 }, 60_000);
-
-/** A port that was free a moment ago, for servers that others must find. */
-function freePort(): number {
-  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
-  void server.stop(true);
-  return server.port ?? 0;
-}
