@@ -89,7 +89,9 @@ static bool apply_to_set(nx_queues *queues, nx_queue *queue, const nx_queue_effe
       if (nx_load64(effect->value.data) > queues->number) queues->number = nx_load64(effect->value.data);
       return true;
     case NX_Q_BEGIN:
-      if (queue != NULL && queue->kind == NX_QUEUE_LIST) nx_queue_forget(queue, NX_BACK, queue->ring.count);
+      /* One of this name may be there: it went while the snapshot was taken, and another came. */
+      if (queue != NULL && queue->kind == NX_QUEUE_STREAM) nx_queue_delete(queue);
+      else if (queue != NULL) nx_queue_forget(queue, NX_BACK, queue->ring.count);
       make(queues, effect)->version = 0;
       return true;
     case NX_Q_CREATE: make(queues, effect)->version = effect->number; return true;

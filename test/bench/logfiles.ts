@@ -47,7 +47,12 @@ const flags = z.object({
     "Records of the channel for range reads",
     "1000000",
   ),
-  corpusMebibytes: defaultFlag(integerFlag(1, 4096), "N", "Size of the corpus for search and compression", "128"),
+  corpusMebibytes: defaultFlag(
+    integerFlag(1, 4096),
+    "N",
+    "Size of the corpus for search and compression",
+    "128",
+  ),
 });
 
 const CONNECTIONS = 50;

@@ -15,7 +15,6 @@ import { SimClock } from "../../src/core/sim/clock.ts";
 import { SimDisk } from "../../src/core/sim/disk.ts";
 import type { FaultCounts } from "../../src/core/sim/faults.ts";
 import { Scheduler } from "../../src/core/sim/scheduler.ts";
-import type { TestClient } from "../channels/dht/node-harness.ts";
 import { SimNode } from "../channels/queue/sim-node.ts";
 
 export interface SimulationOptions {
@@ -31,6 +30,11 @@ export interface SimulationResult {
   popped: number;
   settled: number;
   faults: FaultCounts;
+}
+
+/** A client that gets one reply for each call. */
+export interface Caller {
+  call(...words: string[]): Promise<string>;
 }
 
 const PRODUCERS = 3;
@@ -54,14 +58,14 @@ function bulks(reply: string): string[] {
 }
 
 /** What clients know of the list `q`: records are numbered per producer. */
-class ListKnowledge {
+export class ListKnowledge {
   readonly pushed = new Set<string>();
   readonly pushing = new Set<string>();
   readonly popped = new Set<string>();
   poppers = 0; /* pops in flight */
   #next = 0;
 
-  async push(client: TestClient, producer: number, random: Random): Promise<void> {
+  async push(client: Caller, producer: number, random: Random): Promise<void> {
     const records = Array.from(
       { length: 1 + random.integer(3) },
       () => `${producer}.${String(++this.#next).padStart(6, "0")}.${"x".repeat(random.integer(300))}`,
@@ -75,7 +79,7 @@ class ListKnowledge {
     }
   }
 
-  async pop(client: TestClient, random: Random): Promise<void> {
+  async pop(client: Caller, random: Random): Promise<void> {
     this.poppers++;
     const reply = await client.call("LPOP", "q", String(1 + random.integer(2)));
     this.poppers--;
@@ -108,20 +112,20 @@ class ListKnowledge {
 }
 
 /** What clients know of the stream `s` and its group `g`. */
-class StreamKnowledge {
+export class StreamKnowledge {
   readonly added = new Set<string>();
   readonly settled = new Set<string>();
   readonly settling = new Set<string>();
   adding = 0;
 
-  async add(client: TestClient, random: Random): Promise<void> {
+  async add(client: Caller, random: Random): Promise<void> {
     this.adding++;
     const [id = ""] = bulks(await client.call("XADD", "s", "*", "f", "x".repeat(random.integer(200))));
     this.adding--;
     this.added.add(id);
   }
 
-  async consume(client: TestClient, random: Random): Promise<void> {
+  async consume(client: Caller, random: Random): Promise<void> {
     const isAgain = random.integer(3) === 0;
     const reply = isAgain
       ? await client.call("XAUTOCLAIM", "s", "g", "other", "0", "0", "COUNT", "1")
@@ -157,6 +161,18 @@ class StreamKnowledge {
     this.adding = 0;
     return problems;
   }
+}
+
+/** Asks a node that has started again what is there; returns what is wrong with it. */
+export async function check(reader: Caller, list: ListKnowledge, stream: StreamKnowledge): Promise<string[]> {
+  const isId = (text: string) => /^\d+-\d+$/.test(text);
+  const found = bulks(await reader.call("LRANGE", "q", "0", "-1"));
+  const entries = bulks(await reader.call("XRANGE", "s", "-", "+")).filter(isId);
+  const pending = bulks(await reader.call("XPENDING", "s", "g", "-", "+", "1000000")).filter(isId);
+  const group = bulks(await reader.call("XINFO", "GROUPS", "s"));
+  const at = group.indexOf("last-delivered-id");
+  const delivered = at >= 0 ? (group[at + 1] ?? "0-0") : "0-0";
+  return [...list.check(found), ...stream.check(entries, pending, delivered)];
 }
 
 /** Repeats until the node's life ends: its promises then never settle. */
@@ -203,18 +219,9 @@ export function runQueueSimulation({ seed, crashes = 3, believe }: SimulationOpt
     violations.push(
       ...scheduler.run(async () => {
         const again = await SimNode.open({ ...world, clock: new SimClock(scheduler) });
-        const reader = again.connect();
-        const found = bulks(await reader.call("LRANGE", "q", "0", "-1"));
-        const entries = bulks(await reader.call("XRANGE", "s", "-", "+")).filter((text) =>
-          /^\d+-\d+$/.test(text),
-        );
-        const pending = bulks(await reader.call("XPENDING", "s", "g", "-", "+", "100000"));
-        const named = bulks(await reader.call("XINFO", "GROUPS", "s"));
-        const at = named.indexOf("last-delivered-id");
+        const problems = await check(again.connect(), list, stream);
         await again.close();
-        const delivered = at >= 0 ? (named[at + 1] ?? "0-0") : "0-0";
-        const ids = pending.filter((text) => /^\d+-\d+$/.test(text));
-        return [...list.check(found), ...stream.check(entries, ids, delivered)];
+        return problems;
       }),
     );
   }

@@ -78,6 +78,20 @@ test("a snapshot taken meanwhile, and what was recorded since, yield the state",
   );
 });
 
+test("a stream that goes while it is exported, and another of its name, leave nothing of the first", () => {
+  using node = new MemoryNode({}, true);
+  const before = [
+    ["XADD", "t", "1-0", "f", "v"],
+    ["XGROUP", "CREATE", "t", "g", "0"],
+    ["RPUSH", "a", "x"],
+  ];
+  const during = [["PING"], ["DEL", "t"], ["XADD", "t", "2-0", "f", "w"]];
+  const { snapshot, effects } = snapshotDuring(node, before, during, 1);
+  using again = new MemoryNode();
+  for (const bytes of [...snapshot, ...effects]) again.queues.replay(bytes);
+  expect(again.show()).toBe(node.show());
+});
+
 test("smaller rings load what was acknowledged under larger ones", () => {
   using node = new MemoryNode({ channelBytes: 4096 }, true);
   for (let index = 0; index < 30; index++) node.run(["RPUSH", "a", "x".repeat(100)]);
