@@ -295,7 +295,8 @@ void nx_logs_export(const nx_log_channel *channel, const nx_memtable *memtable, 
   for (uint64_t i = 0; i < *at; i++) next_record(&p);
   uint64_t run = to->length;
   append_entry(to, ENTRY_RUN, channel, memtable->first_number + *at);
-  while (*at < count && to->length < bytes_target) {
+  /* One record at least, whatever the target. */
+  do {
     if (!may_join(to, run)) {
       run = to->length;
       append_entry(to, ENTRY_RUN, channel, memtable->first_number + *at);
@@ -303,5 +304,5 @@ void nx_logs_export(const nx_log_channel *channel, const nx_memtable *memtable, 
     const uint8_t *record = next_record(&p);
     append_record(to, run, nx_load64(record), record + NX_MEMTABLE_HEADER_BYTES, nx_load32(record + 8));
     *at += 1;
-  }
+  } while (*at < count && to->length < bytes_target);
 }

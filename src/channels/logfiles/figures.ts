@@ -6,7 +6,7 @@ export interface MetricSources {
   store(): {
     records: number;
     valueBytes: number;
-    memtableBytes: number;
+    memoryBytes: number;
     written: number;
     channels: number;
     fileBytes: number;
@@ -27,7 +27,7 @@ export function addMetrics(metrics: Metrics, { store, port, requests, ...sources
     ["records", "Records in all channels.", () => store().records],
     ["value_bytes", "Payload of all records.", () => store().valueBytes],
     ["channels", "Channels.", () => store().channels],
-    ["memory_bytes", "Memory of records that are in no file yet.", () => store().memtableBytes],
+    ["memory_bytes", "Memory of records that are in no file yet.", () => store().memoryBytes],
     ["file_bytes", "Bytes of all files with records.", () => store().fileBytes],
     ["files", "Files with records.", () => store().files],
     ["log_bytes", "Log behind its newest snapshot.", () => store().log?.logBytes ?? 0],

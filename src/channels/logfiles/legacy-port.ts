@@ -160,7 +160,8 @@ export class LogfilesPort extends GatedPort<LogfilesConnection> {
   async #sendRecords(client: Client, task: LogfilesTask, onBegin: () => void): Promise<void> {
     const { durable, log, batchBytes } = this.#options;
     const request = { ...scanOf(task), batchBytes };
-    const pieces = durable.scan(task.channel, request) ?? durable.scanNothing(request);
+    const onAborted = () => client.socket.terminate();
+    const pieces = durable.scan(task.channel, request, onAborted) ?? durable.scanNothing(request);
     try {
       for (let count = 0; ; count++) {
         const piece = await pieces.next();

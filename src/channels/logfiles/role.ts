@@ -159,12 +159,11 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
 
   consoleLine(): string {
     const { connections, recordsHandled, records, bytes } = this.#figures();
-    const { memtableBytes } = this.#store.logs.figures;
     return consoleLine({
       storage: "LogFiles",
       hashRange: this.#config.hashRange,
       memoryBytesMax: PROCESS_MEMORY_UNKNOWN,
-      memoryBytes: memtableBytes,
+      memoryBytes: this.#store.figures.memoryBytes,
       connections,
       recordsPerSecond: this.#rate.perSecond(recordsHandled),
       records,
@@ -255,7 +254,7 @@ export const logfiles = defineRole({
       await node.listen();
       return node;
     } catch (error) {
-      if (node === undefined) work.close();
+      await (node?.stop() ?? work.close());
       throw error;
     }
   },

@@ -25,6 +25,7 @@ import type { Pieces } from "../scan/scan.ts";
 import type { FileWork } from "../work/work.ts";
 import { Channel } from "./channels.ts";
 import type { Layout } from "./layout.ts";
+import { HeldScan } from "./held-scan.ts";
 import type { Memtable } from "./memtables.ts";
 import { Retention, type RetentionSettings } from "./retention.ts";
 import { Sealer, type SealSettings } from "./sealer.ts";
@@ -56,6 +57,9 @@ export const LOG_DIRECTORY = ".log";
 /** Version of the payload that native/logfiles/logs.h draws. */
 export const LOGS_FORMAT = 1;
 
+/** Memory of records that are in files and that slow readers still need, as a multiple of what makes a seal due. */
+const PINNED_FACTOR = 8;
+
 export class LogStore implements Durability {
   readonly logs: Logs;
   readonly #options: LogStoreOptions;
@@ -69,7 +73,8 @@ export class LogStore implements Durability {
   #removing: Promise<void> | undefined;
   #timers: Timer[] = [];
   #roomWaiters: (() => void)[] = [];
-  #scans = 0;
+  /** Under way, oldest first. */
+  readonly #scans = new Set<HeldScan>();
   #onScansEnded: (() => void) | undefined;
 
   private constructor(options: LogStoreOptions) {
@@ -258,54 +263,77 @@ export class LogStore implements Durability {
 
   // --- reading ---------------------------------------------------------------------------------------------------
 
-  /** A scan of a channel as it is now; undefined when there is none. Close it. */
-  scan(name: string, request: Omit<ScanRequest, "sources">, fromNumber = 0): Pieces | undefined {
+  /**
+   * A scan of a channel as it is now; undefined when there is none. Close it. `onAborted`: it was ended, because its reader
+   * is so slow that memory runs out for it.
+   */
+  scan(
+    name: string,
+    request: Omit<ScanRequest, "sources">,
+    onAborted: () => void = () => {},
+  ): Pieces | undefined {
     const channel = this.channel(name);
     if (channel === undefined) return undefined;
-    const memory = channel.holdMemtables(fromNumber);
+    const memory = channel.holdMemtables();
     const pointers = memory.memtables.map(({ pointer }) => pointer);
     const files = this.#options.layout.sources(name, pointers);
-    const wantsFiles = fromNumber === 0;
-    const sources = wantsFiles ? [...files.specs, ...memory.specs] : memory.specs;
-    return this.#scan({ ...request, sources }, () => {
+    const release = () => {
       memory.release();
       files.release();
-    });
+    };
+    return this.#scan(
+      { ...request, sources: [...files.specs, ...memory.specs] },
+      memory.memtables,
+      release,
+      onAborted,
+    );
   }
 
   /** A scan of memtables that the caller holds. Close it. */
   scanSources(request: ScanRequest): Pieces {
-    return this.#scan(request, () => {});
+    return this.#scan(request, [], () => {});
   }
 
-  #scan(request: ScanRequest, release: () => void): Pieces {
-    const pieces = this.#options.work.scan(request);
-    this.#scans += 1;
-    return {
-      next: () => pieces.next(),
-      get figures() {
-        return pieces.figures;
-      },
-      close: async () => {
-        try {
-          await pieces.close();
-        } finally {
-          this.#scans -= 1;
-          release();
-          if (this.#scans === 0) this.#onScansEnded?.();
-        }
-      },
+  #scan(
+    request: ScanRequest,
+    memtables: readonly Memtable[],
+    release: () => void,
+    onAborted: () => void = () => {},
+  ): Pieces {
+    const ended = () => {
+      this.#scans.delete(scan);
+      release();
+      if (this.#scans.size === 0) this.#onScansEnded?.();
     };
+    const scan = new HeldScan(this.#options.work.scan(request), memtables, ended, onAborted);
+    this.#scans.add(scan);
+    return scan;
+  }
+
+  /** Records that are in files by now stay in memory for readers that are slow: up to a limit. */
+  boundPinned(): void {
+    const bytesMax = PINNED_FACTOR * this.#options.sealing.memtableBytes;
+    for (const scan of this.#scans) {
+      const pinned = new Set(
+        [...this.#scans].flatMap(({ memtables }) => memtables.filter(({ isPinned }) => isPinned)),
+      );
+      const bytes = [...pinned].reduce((sum, { figures }) => sum + figures.memoryBytes, 0);
+      if (bytes <= bytesMax) return;
+      // The oldest first: it has had its time.
+      if (!scan.memtables.some(({ isPinned }) => isPinned)) continue;
+      this.#options.log.warn("ended a request for records whose reader is too slow", { pinnedBytes: bytes });
+      scan.abort();
+    }
   }
 
   /** Resolves when no scan is under way. */
   async #settleScans(): Promise<void> {
-    if (this.#scans > 0) await new Promise<void>((resolve) => (this.#onScansEnded = resolve));
+    if (this.#scans.size > 0) await new Promise<void>((resolve) => (this.#onScansEnded = resolve));
   }
 
   /** The scan of a channel that is not there. */
   scanNothing(request: Omit<ScanRequest, "sources">): Pieces {
-    return this.#scan({ ...request, sources: [] }, () => {});
+    return this.#scan({ ...request, sources: [] }, [], () => {});
   }
 
   // --- durability ------------------------------------------------------------------------------------------------
@@ -407,7 +435,8 @@ export class LogStore implements Durability {
       channels: this.channels().length,
       fileBytes: layout.fileBytes,
       files: layout.fileCount,
-      scans: this.#scans,
+      scans: this.#scans.size,
+      memoryBytes: this.#sealer.memoryBytes,
       seals: this.#sealer.seals,
       expiredRecords: this.#retention.expiredRecords,
       log: this.#log?.stats,

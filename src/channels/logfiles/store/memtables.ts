@@ -23,6 +23,11 @@ export class Memtable {
     return readMemtable(this.pointer);
   }
 
+  /** Out of use, and in memory for its readers alone. */
+  get isPinned(): boolean {
+    return this.#isRetired && this.#readers > 0;
+  }
+
   retain(): void {
     this.#readers += 1;
   }

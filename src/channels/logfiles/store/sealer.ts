@@ -60,12 +60,13 @@ export class Sealer {
     this.#lastSealMs = options.world.clock.monotonicMs();
   }
 
-  get #memoryBytes(): number {
+  /** Of records that are in no file yet. */
+  get memoryBytes(): number {
     return this.#store.logs.memtableBytes + this.#frozenBytes;
   }
 
   get #isOverfull(): boolean {
-    return this.#memoryBytes > BEHIND_FACTOR * this.#options.sealing.memtableBytes;
+    return this.memoryBytes > BEHIND_FACTOR * this.#options.sealing.memtableBytes;
   }
 
   /** Clients must wait: more is written than is sealed. */
@@ -93,7 +94,7 @@ export class Sealer {
     const { world, sealing, layout } = this.#options;
     const nowMs = world.clock.monotonicMs();
     if (nowMs < this.#retryAtMs) return false;
-    if (this.#memoryBytes >= sealing.memtableBytes) return true;
+    if (this.memoryBytes >= sealing.memtableBytes) return true;
     return layout.sealsTogether && nowMs - this.#lastSealMs >= sealing.periodMs;
   }
 
@@ -167,6 +168,7 @@ export class Sealer {
       } finally {
         for (const { table } of alive) table.release();
       }
+      this.#store.boundPinned();
       this.#store.onRoom();
       this.seals += 1;
     }
