@@ -111,7 +111,7 @@ export async function tryLoadConfig(sources: ConfigSources, catalog: SchemaCatal
   if (role === undefined) return { config: undefined, problems, notices, role };
 
   const schema = await catalog.schemaOf(role);
-  if (sources.replica !== undefined && parsed.value.replica === undefined)
+  if (sources.replica !== undefined && parsed.value.replica === undefined && problems.length === 0)
     parsed.value.replica = sources.replica;
   const draft: Draft = { role, schema, value: parsed.value, origins: new Origins(), problems: [] };
   draft.origins.setAll([], parsed.value, (path) => parsed.originAt(parsed.valueOffset(path)));

@@ -3,6 +3,9 @@
  *
  * Invariant: a frame goes out whole and in order or the connection ends; what arrives is handed out only whole and
  * checked. Bytes that wait for a slow peer are bounded by the outbox.
+ *
+ * Frames that are sent in one go of the event loop leave with one system call: that call is the dearest part of a short
+ * answer, and a frontend has many under way on one connection.
  */
 import { crc32c } from "../../native/crc32c.ts";
 import type { Socket } from "../../core/seams/net.ts";
@@ -16,6 +19,8 @@ export class Link {
   readonly outbox: Outbox;
   readonly #reader: FrameReader;
   isClosed = false;
+  /** Frames that leave when the present handler has returned. */
+  #gathered: Uint8Array[] = [];
 
   constructor(socket: Socket, payloadBytesMax: () => number, options: OutboxOptions) {
     this.socket = socket;
@@ -25,7 +30,16 @@ export class Link {
 
   /** A frame whose payload was written behind `newFrame()`'s free space. */
   sendFrame(type: number, frame: Uint8Array): void {
-    if (!this.isClosed) this.outbox.send(sealFrame(frame, type, crc32c));
+    if (this.isClosed) return;
+    this.#gathered.push(sealFrame(frame, type, crc32c));
+    if (this.#gathered.length === 1) queueMicrotask(() => this.#flush());
+  }
+
+  #flush(): void {
+    const frames = this.#gathered;
+    if (frames.length === 0) return;
+    this.#gathered = [];
+    this.outbox.send(frames.length === 1 ? (frames[0] as Uint8Array) : Buffer.concat(frames));
   }
 
   send(type: number, write: (writer: ByteWriter) => void): void {
@@ -60,11 +74,13 @@ export class Link {
   /** Sends what waits, then closes. */
   close(): void {
     this.isClosed = true;
+    this.#flush();
     this.outbox.end();
   }
 
   terminate(): void {
     this.isClosed = true;
+    this.#gathered = [];
     this.outbox.close();
     this.socket.terminate();
   }
