@@ -100,14 +100,17 @@ static bool fits(uint64_t key_len, uint64_t id_len, uint64_t rows, uint64_t part
          partitions <= COUNT_MAX / rows;
 }
 
-static uint32_t fullest(const uint8_t *records, uint64_t record_len, uint64_t id_len, const uint32_t *order,
-                        uint64_t count, const uint8_t *key, uint64_t key_len, uint64_t rows, uint64_t partitions,
-                        uint32_t *loads) {
+/*
+ * Counts the records of each bucket under one key and returns the most; `ids` are the ids behind each other. Ends early
+ * when a bucket reaches `enough`.
+ */
+static uint32_t fullest(const uint8_t *ids, uint64_t id_len, uint64_t count, const uint8_t *key, uint64_t key_len,
+                        uint64_t rows, uint64_t partitions, uint32_t enough, uint32_t *loads) {
   uint32_t most = 0;
   memset(loads, 0, partitions * rows * sizeof *loads);
-  for (uint64_t i = 0; i < count; i++) {
+  for (uint64_t i = 0; i < count && most < enough; i++) {
     uint64_t buckets[NX_PRESENCE_CHOICES];
-    uint32_t copies = places(key, key_len, records + order[i] * record_len, id_len, rows, partitions, buckets);
+    uint32_t copies = places(key, key_len, ids + i * id_len, id_len, rows, partitions, buckets);
     for (uint32_t copy = 0; copy < copies; copy++) {
       uint32_t load = ++loads[buckets[copy]];
       if (load > most) most = load;
@@ -120,15 +123,20 @@ int64_t nx_presence_flattest(const uint8_t *records, uint64_t record_len, uint64
                              uint64_t count, const uint8_t *keys, uint64_t key_count, uint64_t key_len,
                              uint64_t rows, uint64_t partitions, uint32_t *bucket_size, uint32_t *loads) {
   if (!fits(key_len, id_len, rows, partitions) || key_count == 0) return -EINVAL;
+  /* Read once for each key: side by side, not spread over the records. */
+  uint8_t *ids = malloc(count * id_len + 1);
+  if (ids == NULL) return -ENOMEM;
+  for (uint64_t i = 0; i < count; i++) memcpy(ids + i * id_len, records + order[i] * record_len, id_len);
   uint64_t best = 0;
   uint32_t least = UINT32_MAX;
   for (uint64_t i = 0; i < key_count; i++) {
-    uint32_t most = fullest(records, record_len, id_len, order, count, keys + i * key_len, key_len, rows, partitions, loads);
+    uint32_t most = fullest(ids, id_len, count, keys + i * key_len, key_len, rows, partitions, least, loads);
     if (most >= least) continue;
     least = most;
     best = i;
   }
-  *bucket_size = fullest(records, record_len, id_len, order, count, keys + best * key_len, key_len, rows, partitions, loads);
+  *bucket_size = fullest(ids, id_len, count, keys + best * key_len, key_len, rows, partitions, UINT32_MAX, loads);
+  free(ids);
   return (int64_t)best;
 }
 

@@ -155,7 +155,17 @@ static void cancelling_stops(void) {
   CHECK(nx_gf8_answer(bytes, 4, 4, 4, bytes, 4, bytes + 32, NX_GF8_AUTO, &cancel) == -ECANCELED);
 }
 
+static void print_kernels(void) {
+  static const char *const names[NX_GF8_KERNELS] = {"auto", "gfni512", "gfni256", "avx2", "neon", "portable"};
+  printf("# kernels:");
+  for (uint32_t kernel = 1; kernel < NX_GF8_KERNELS; kernel++) {
+    if (nx_gf8_kernel_of(kernel) != NULL) printf(" %s", names[kernel]);
+  }
+  puts("");
+}
+
 int main(void) {
+  print_kernels();
   TEST("the field is that of AES", field_is_that_of_aes);
   TEST("the portable kernel follows the definition", definition_holds);
   TEST("all kernels of this CPU agree on random shapes", kernels_agree);

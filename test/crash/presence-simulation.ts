@@ -6,9 +6,7 @@
  * what is listed as a database has the bytes that its metadata says. The result is a function of the seed alone.
  */
 import { silentLog } from "../../src/core/logging/log.ts";
-import { SimClock } from "../../src/core/sim/clock.ts";
-import { SimDisk } from "../../src/core/sim/disk.ts";
-import { Scheduler } from "../../src/core/sim/scheduler.ts";
+import { SimCluster } from "../../src/core/sim/world.ts";
 import { concat, epochBytes, toHex } from "../../src/presence/protocol/bytes.ts";
 import { nodePrimitives } from "../../src/presence/protocol/primitives-node.ts";
 import { schemeOf } from "../../src/presence/protocol/scheme.ts";
@@ -107,15 +105,17 @@ async function check(
 
 export function runPresenceSimulation(options: PresenceSimulation): PresenceSimulationResult {
   const { seed, crashes = 3, isHasty = false } = options;
-  const scheduler = new Scheduler(seed);
+  const disk = { sectorBytes: 512, latencyMinMs: 0.05, latencyMeanMs: 2 };
+  const cluster = new SimCluster(seed, { disk });
+  const { scheduler } = cluster;
   const random = scheduler.fork();
-  const disk = new SimDisk(scheduler, { sectorBytes: 512, latencyMinMs: 0.05, latencyMeanMs: 2 });
+  const host = cluster.host("10.0.0.1");
   const acknowledged: Acknowledged = new Map();
   const violations: string[] = [];
   let epochBefore = 0;
   for (let life = 0; life < crashes; life++) {
-    const clock = new SimClock(scheduler);
-    const world = { clock, disk, random: scheduler.fork() };
+    const { world } = host.start();
+    const { clock } = world;
     scheduler.run(async () => {
       const { registrar } = await open(world);
       const wait = (ms: number) => new Promise<void>((resolve) => clock.after(ms, resolve));
@@ -132,18 +132,17 @@ export function runPresenceSimulation(options: PresenceSimulation): PresenceSimu
       await new Promise<void>((resolve) => scheduler.after(lifeMs, resolve));
       epochBefore = registrar.epoch;
     });
-    clock.kill();
-    disk.crash({ names: random.integer(2) === 0 ? "any" : "ordered", isTearing: true });
+    host.losePower({ names: random.integer(2) === 0 ? "any" : "ordered", isTearing: true });
+    const { world: recovered } = host.start();
     scheduler.run(async () => {
-      const recovered = { ...world, clock: new SimClock(scheduler) };
       const { registrar, databases } = await open(recovered);
       if (registrar.epoch + 1 < Math.max(...acknowledged.keys(), 0)) violations.push("the epoch went back");
       while ([...acknowledged.keys()].some((epoch) => epoch > registrar.epoch)) await registrar.fastForward();
       for (const [epoch, ids] of acknowledged)
         violations.push(...(await check(recovered, databases.get(epoch), epoch, ids)));
       await registrar.close();
-      recovered.clock.kill();
     });
+    host.losePower({ names: "ordered", isTearing: false });
   }
   const total = [...acknowledged.values()].reduce((sum, ids) => sum + ids.size / 2, 0);
   return { violations, acknowledged: total, epochs: epochBefore };

@@ -69,9 +69,11 @@ const BINARY = { "content-type": "application/octet-stream" };
 export function presenceRoutes(options: RoutesOptions): Hono<Hosted> {
   const routes = new Routes(options);
   const app = new Hono<Hosted>({ strict: false });
-  app.use("*", async (_context, next) => {
+  app.use("*", async (context, next) => {
     options.figures.requests += 1;
     await next();
+    // What is served is public and asked for without credentials, so pages of any origin may run a client.
+    if (context.req.path !== "/debugfastforward") context.header("access-control-allow-origin", "*");
   });
   app.get("/", (context) => routes.status(context));
   app.get("/healthz", (context) => context.text("ok\n"));
