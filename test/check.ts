@@ -54,7 +54,14 @@ try {
   if (types.code === 0) passed += 1;
   else failed += 1;
 
-  const tests = await stream([process.execPath, "test", "--timeout", "60000", ...process.argv.slice(2)]);
+  const tests = await stream([
+    process.execPath,
+    "test",
+    "--timeout",
+    "60000",
+    "--parallel",
+    ...process.argv.slice(2),
+  ]);
   passed += countOf(tests.output, "pass");
   const failures = countOf(tests.output, "fail");
   // A crash or an error outside a test fails the run even when no test is counted as failed.
