@@ -59,10 +59,12 @@ nx_stream_id nx_stream_first_id(const nx_queue *queue) {
   return queue->ring.count == 0 ? (nx_stream_id){0, 0} : id_of(nx_ring_at(&queue->ring, 0));
 }
 
-/* Deleted entries at the front have nothing to wait for. */
+/* Deleted entries at an end have nothing to wait for; and the last id may be set back (XSETID) to that of the last
+ * entry that is left. */
 static void shed(nx_queue *queue) {
-  while (queue->ring.count > 0 && is_deleted(nx_ring_at(&queue->ring, 0)))
-    nx_queue_forget(queue, NX_FRONT, 1);
+  const nx_ring *ring = &queue->ring;
+  while (ring->count > 0 && is_deleted(nx_ring_at(ring, 0))) nx_queue_forget(queue, NX_FRONT, 1);
+  while (ring->count > 0 && is_deleted(nx_ring_at(ring, ring->count - 1))) nx_queue_forget(queue, NX_BACK, 1);
 }
 
 /* Moves what is left together when deleted entries fill the ring; false when there are none. */

@@ -11,8 +11,8 @@
  *       24      …  each string: u32 length, bytes
  *
  * What was delivered to a consumer and not acknowledged is pending: in a tree of the group and in a tree of the
- * consumer, both by id. Invariant: every pending entry is in exactly these two trees; the first record of the
- * ring is never deleted.
+ * consumer, both by id. Invariant: every pending entry is in exactly these two trees; neither the first nor the
+ * last record of the ring is deleted.
  */
 #ifndef NX_QUEUE_STREAM_H
 #define NX_QUEUE_STREAM_H

@@ -161,14 +161,8 @@ static bool find_streams(nx_resp *engine, reading *read) {
   return true;
 }
 
-/* The id of the last entry that is not deleted. */
-static nx_stream_id last_valid(const nx_queue *queue) {
-  uint64_t index = queue->ring.count;
-  while (index > 0) {
-    nx_entry entry = nx_stream_at(queue, --index);
-    if (!entry.is_deleted) return entry.id;
-  }
-  return (nx_stream_id){0, 0};
+static nx_stream_id last_entry_id(const nx_queue *queue) {
+  return nx_stream_at(queue, queue->ring.count - 1).id;
 }
 
 static bool is_history(const reading *read, uint32_t index) {
@@ -182,7 +176,7 @@ static bool has_entries(const reading *read, uint32_t index) {
   if (is_history(read, index)) return true;
   if (queue->stream->length == 0) return false;
   nx_stream_id behind = read->is_group ? read->groups[index]->last : read->ids[index];
-  return nx_id_compare(last_valid(queue), behind) > 0;
+  return nx_id_compare(last_entry_id(queue), behind) > 0;
 }
 
 /* What is pending for the consumer already, behind the id: delivered once more. */

@@ -254,9 +254,7 @@ NX_QUEUE_COMMAND(xsetid) {
   }
   const nx_stream *stream = queue->stream;
   if (stream->length > 0) {
-    uint64_t last = queue->ring.count;
-    while (nx_stream_at(queue, last - 1).is_deleted) last -= 1;
-    if (nx_id_compare(id, nx_stream_at(queue, last - 1).id) < 0) {
+    if (nx_id_compare(id, nx_stream_at(queue, queue->ring.count - 1).id) < 0) {
       nx_reply_error(engine, "ERR The ID specified in XSETID is smaller than the target stream top item");
       return;
     }

@@ -49,13 +49,11 @@ static void reply_head(nx_resp *engine, const nx_queue *queue) {
 
 static void reply_end_entry(nx_resp *engine, const nx_resp_connection *connection, const nx_queue *queue,
                             bool is_last) {
-  uint64_t index = is_last ? queue->ring.count : 0;
-  while (is_last && index > 0 && nx_stream_at(queue, index - 1).is_deleted) index -= 1;
   if (queue->stream->length == 0) {
     nx_reply_null(engine, connection);
     return;
   }
-  nx_entry entry = nx_stream_at(queue, is_last ? index - 1 : 0);
+  nx_entry entry = nx_stream_at(queue, is_last ? queue->ring.count - 1 : 0);
   nx_reply_entry(engine, &entry);
 }
 

@@ -92,6 +92,16 @@ test("a stream that goes while it is exported, and another of its name, leave no
   expect(again.show()).toBe(node.show());
 });
 
+test("a last id that is set back to that of the last entry left does not confuse the order", () => {
+  using node = new MemoryNode({}, true);
+  node.run(["XADD", "t", "1-0", "f", "v"], ["XADD", "t", "9-2", "f", "v"], ["XDEL", "t", "9-2"]);
+  node.run(["XSETID", "t", "1-0"], ["XADD", "t", "1-1", "f", "w"], ["XADD", "t", "9-2", "f", "x"]);
+  expect(node.run(["XRANGE", "t", "1-1", "9-2"])).toStartWith("*2\r\n");
+  using again = new MemoryNode();
+  again.queues.replay(node.takeEffects());
+  expect(again.show()).toBe(node.show());
+});
+
 test("smaller rings load what was acknowledged under larger ones", () => {
   using node = new MemoryNode({ channelBytes: 4096 }, true);
   for (let index = 0; index < 30; index++) node.run(["RPUSH", "a", "x".repeat(100)]);
