@@ -173,6 +173,8 @@ export function explore(steps: readonly Step[], subject: Subject, limit: number)
   for (const point of record(steps, subject)) {
     result.points += 1;
     for (const model of models) {
+      // One is enough to know; the others take long.
+      if (result.violations.length > 0) return result;
       crashStates(point.disk, model, limit, (state) => {
         result.states += 1;
         const key = keyOf(state);
