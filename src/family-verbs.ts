@@ -6,6 +6,7 @@
 import type { VerbTable } from "./core/verb.ts";
 
 export const familyVerbs: VerbTable = {
+  channels: async () => (await import("./channels/cli/channels.ts")).channelsVerb,
   logfiles: async () => (await import("./channels/cli/logfiles.ts")).logfilesVerb,
   store: async () => (await import("./channels/cli/store.ts")).storeVerb,
   tcm: async () => (await import("./channels/cli/tcm.ts")).tcmVerb,

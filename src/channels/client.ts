@@ -13,16 +13,15 @@
  * docs/client.md is its manual. Everything it does goes through the seams that it is given, so a program can be
  * simulated together with its nodes.
  */
+export { DhtClient, type DhtClientOptions } from "./client/dht-client.ts";
 export {
   type Change,
   type ClientSeams,
-  DhtClient,
-  type DhtClientOptions,
   type DhtConnection,
   type DhtRecord,
   type Key,
   neo,
-} from "./client/dht-client.ts";
+} from "./client/dht-connection.ts";
 export { parseAddress, parseNodesFile } from "./client/nodes-file.ts";
 export { type Credential, readOwnCredential } from "./wire/neo/credentials.ts";
 export { type MirrorEvent, NeoNode } from "./wire/neo/client.ts";

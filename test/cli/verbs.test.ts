@@ -79,7 +79,8 @@ describe("init", () => {
       .map((line) => /: ([\w.]+): wanted/.exec(line)?.[1]);
     expect({ code, keys }).toEqual({
       code: 78,
-      keys: ["passwordFile", "adminTokenFile", "tls.cert", "tls.key", "tls.clientCa"],
+      keys: ["passwordFile",
+        "neo.credentialsFile", "adminTokenFile", "tls.cert", "tls.key", "tls.clientCa"],
     });
   });
 

@@ -9,53 +9,18 @@
 import { NxError } from "../../core/errors.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import { sleep } from "../../core/seams/clock.ts";
-import type { Net } from "../../core/seams/net.ts";
-import type { Random } from "../../core/seams/random.ts";
-import { LegacyNode, type NodeAddress, StatusError } from "../wire/legacy/client.ts";
-import { doTile, isInRange, keyText, PROTOCOL_VERSION, type Range, Status } from "../wire/legacy/protocol.ts";
-import { NeoNode } from "../wire/neo/client.ts";
-import type { Credential } from "../wire/neo/credentials.ts";
-import { type NodeConnection, NodeLink } from "./node-link.ts";
-
-/** 16 hex digits, or the number that they mean. */
-export type Key = string | bigint;
-
-export interface DhtRecord {
-  /** 16 lower-case hex digits. */
-  key: string;
-  value: Uint8Array;
-}
-
-/** What happened to a record. Undefined: it was removed (or, of the legacy protocol, is gone by the time it is looked at). */
-export interface Change {
-  key: string;
-  value: Uint8Array | undefined;
-}
-
-/** One connection to one node, whatever its protocol. */
-export interface DhtConnection extends NodeConnection {
-  put(channel: string, key: string, value: Uint8Array | string): Promise<void>;
-  get(channel: string, key: string): Promise<Buffer | undefined>;
-  exists(channel: string, key: string): Promise<boolean>;
-  remove(channel: string, key: string): Promise<void>;
-  getChannels(): Promise<string[]>;
-  removeChannel(channel: string): Promise<void>;
-  getResponsibleRange(): Promise<Range>;
-  getAll(channel: string, filter?: string): AsyncGenerator<DhtRecord[]>;
-  getAllKeys(channel: string): AsyncGenerator<string[]>;
-  changes(channel: string): AsyncGenerator<Change>;
-  /** GetAll that goes on behind a key, where the protocol can: a lost connection is then no end. */
-  getAllFrom?(
-    channel: string,
-    options: { after?: string; filter?: string; keysOnly?: boolean },
-  ): AsyncGenerator<DhtRecord[]>;
-}
-
-export interface ClientSeams {
-  net: Net;
-  clock: Clock;
-  random: Random;
-}
+import { type NodeAddress, StatusError } from "../wire/legacy/client.ts";
+import { doTile, isInRange, keyText, type Range, Status } from "../wire/legacy/protocol.ts";
+import {
+  type Change,
+  type ClientSeams,
+  type DhtConnection,
+  type DhtRecord,
+  type Key,
+  openLegacy,
+} from "./dht-connection.ts";
+import { Feed } from "./feed.ts";
+import { NodeLink } from "./node-link.ts";
 
 export interface DhtClientOptions {
   nodes: readonly NodeAddress[];
@@ -74,6 +39,11 @@ export interface DhtClientOptions {
   /** Pause before a lost connection is opened again: doubles up to the maximum. */
   backoffMinMs?: number;
   backoffMaxMs?: number;
+  /**
+   * Before a record counts as missing the nodes are asked whether they still own what they did, once for all that miss at
+   * the moment. Needed where nodes answer reads of keys that they own no more, as legacy nodes do.
+   */
+  verifiesMisses?: boolean;
   /** After a change of ranges a missing record is looked for at its previous owner for this long. */
   settlingMs?: number;
 }
@@ -87,8 +57,11 @@ const defaults = {
   backoffMinMs: 20,
   backoffMaxMs: 2000,
   settlingMs: 600_000,
+  verifiesMisses: true,
 };
 
+/** Changes of ranges that are remembered. */
+const HISTORY_MAX = 8;
 /** Pause before a request that found no owner is repeated. */
 const REPEAT_MS = 20;
 /** Requests of one batch that are sent without waiting. */
@@ -101,49 +74,16 @@ const textOf = (key: Key): string => {
   return text;
 };
 
-/** What a connection of the legacy protocol does beside what it has. */
-function legacyConnection(node: LegacyNode): DhtConnection {
-  return Object.assign(node, {
-    async *changes(channel: string): AsyncGenerator<Change> {
-      for await (const { key, value } of node.listen(channel))
-        yield { key, value: value.byteLength === 0 ? undefined : value };
-    },
-  });
-}
-
-/** Opens a connection of the legacy protocol and makes sure that both sides speak the same version of it. */
-export async function openLegacy(net: Net, address: NodeAddress): Promise<DhtConnection> {
-  const node = await LegacyNode.connect(net, address);
-  try {
-    const version = await node.getVersion();
-    if (version === PROTOCOL_VERSION) return legacyConnection(node);
-    throw new NxError("NX_CONNECT_FAILED", `${address.host}:${address.port} speaks version ${version}`);
-  } catch (error) {
-    node.close();
-    throw error;
-  }
-}
-
-/**
- * Options for nodes that are spoken to by the neo protocol: their addresses are then those of their neo ports.
- *
- *   DhtClient.connect(world, { nodes, ...neo(world, readOwnCredential("etc/credentials")) })
- */
-export function neo({ net, clock }: ClientSeams, credential: Credential) {
-  const open = (address: NodeAddress): Promise<DhtConnection> =>
-    NeoNode.connect(net, clock, address, credential);
-  return { open, requestsPerConnection: 64, connections: 1 };
-}
-
 export class DhtClient {
   readonly #clock: Clock;
   readonly #settings: typeof defaults;
   readonly #links: NodeLink<DhtConnection>[];
   #ranges: Range[] = [];
-  /** As they were before the last change. */
-  #previous: Range[] = [];
-  #settledAtMs = 0;
+  /** As they were before the last changes, the last one first. */
+  #history: { ranges: Range[]; untilMs: number }[] = [];
   #refreshing: Promise<void> | undefined;
+  /** The refresh after that one. */
+  #nextRefresh: Promise<void> | undefined;
 
   private constructor({ net, clock, random }: ClientSeams, options: DhtClientOptions) {
     this.#clock = clock;
@@ -209,14 +149,22 @@ export class DhtClient {
         ({ min, max }, index) => min === before[index]?.min && max === before[index]?.max,
       );
       if (isSame) return;
-      // Of several changes in a row the first one knew where the records were.
-      if (this.#clock.monotonicMs() > this.#settledAtMs) this.#previous = before;
+      const untilMs = this.#clock.monotonicMs() + this.#settings.settlingMs;
+      this.#history = [{ ranges: before, untilMs }, ...this.#history].slice(0, HISTORY_MAX);
       this.#ranges = now;
-      this.#settledAtMs = this.#clock.monotonicMs() + this.#settings.settlingMs;
     })().finally(() => {
       this.#refreshing = undefined;
     });
     return this.#refreshing;
+  }
+
+  /** A refresh that has not begun yet: what it finds is newer than everything that was seen before. */
+  #refreshAnew(): Promise<void> {
+    this.#nextRefresh ??= (this.#refreshing ?? Promise.resolve()).then(() => {
+      this.#nextRefresh = undefined;
+      return this.#refresh();
+    });
+    return this.#nextRefresh;
   }
 
   #deadline(): number {
@@ -270,13 +218,30 @@ export class DhtClient {
     work: (node: DhtConnection) => Promise<Answer>,
     isMissing: (answer: Answer) => boolean,
   ): Promise<Answer> {
-    const answer = await this.#routed(key, work, 0);
-    if (!isMissing(answer) || this.#clock.monotonicMs() > this.#settledAtMs) return answer;
-    const before = this.#ownerIn(this.#previous, key);
-    const link = this.#links[before];
-    if (link === undefined || before === this.#ownerIn(this.#ranges, key)) return answer;
-    const old = await link.run(work, 0, this.#settings.attemptTimeoutMs).catch(() => answer);
-    return isMissing(old) ? this.#routed(key, work, 0) : old;
+    const owner = this.#ownerIn(this.#ranges, key);
+    let answer = await this.#routed(key, work, 0);
+    if (!isMissing(answer)) return answer;
+    if (this.#settings.verifiesMisses) {
+      await this.#refreshAnew();
+      if (this.#ownerIn(this.#ranges, key) !== owner) answer = await this.#routed(key, work, 0);
+    }
+    if (!isMissing(answer)) return answer;
+    const previous = this.#previousOwners(key);
+    for (const link of previous) {
+      const old = await link.run(work, 0, this.#settings.attemptTimeoutMs).catch(() => answer);
+      if (!isMissing(old)) return old;
+    }
+    return previous.length === 0 ? answer : this.#routed(key, work, 0);
+  }
+
+  /** Who owned a key before those who do, the last one first, for as long as records may be on their way from there. */
+  #previousOwners(key: string): NodeLink<DhtConnection>[] {
+    const nowMs = this.#clock.monotonicMs();
+    this.#history = this.#history.filter(({ untilMs }) => untilMs > nowMs);
+    const owner = this.#ownerIn(this.#ranges, key);
+    const indexes = new Set(this.#history.map(({ ranges }) => this.#ownerIn(ranges, key)));
+    indexes.delete(owner);
+    return [...indexes].flatMap((index) => this.#links[index] ?? []);
   }
 
   /** Throws StatusError for what the node refuses: an empty value, one that is too long, a bad channel name, no memory. */
@@ -460,51 +425,4 @@ export class DhtClient {
 function isRepeatable(error: unknown): boolean {
   if (error instanceof StatusError) return error.status === Status.WrongNode;
   return error instanceof NxError && (error.code === "NX_CONNECT_FAILED" || error.code === "NX_TIMEOUT");
-}
-
-/** Items of several sources, handed on one by one; a source waits until its item was taken. */
-class Feed<Item> {
-  isEnded = false;
-  #sources: number;
-  #items: { item: Item; taken(): void }[] = [];
-  #error: Error | undefined;
-  #wake: () => void = () => {};
-
-  constructor(sources: number) {
-    this.#sources = sources;
-  }
-
-  push(item: Item): Promise<void> {
-    return new Promise((taken) => {
-      this.#items.push({ item, taken });
-      this.#wake();
-    });
-  }
-
-  finished(): void {
-    this.#sources--;
-    this.#wake();
-  }
-
-  fail(error: Error): void {
-    this.#error ??= error;
-    this.#wake();
-  }
-
-  end(): void {
-    this.isEnded = true;
-    for (const { taken } of this.#items.splice(0)) taken();
-  }
-
-  async *items(): AsyncGenerator<Item> {
-    while (!this.isEnded) {
-      const next = this.#items.shift();
-      if (next !== undefined) {
-        yield next.item;
-        next.taken();
-      } else if (this.#error !== undefined) throw this.#error;
-      else if (this.#sources === 0) return;
-      else await new Promise<void>((resolve) => (this.#wake = resolve));
-    }
-  }
 }

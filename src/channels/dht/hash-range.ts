@@ -23,7 +23,14 @@ export interface HashRangeText {
 
 const digits = z.string().regex(/^[0-9a-f]{16}$/);
 const rangeText = z.strictObject({ min: digits, max: digits });
-const savedRange = z.strictObject({ configured: rangeText, range: rangeText });
+const savedRange = z.strictObject({ configured: rangeText, range: rangeText, settled: rangeText.optional() });
+
+/** What a node owns, and which part of it has all its records: the rest may still arrive from other nodes. */
+export interface OwnedRange {
+  range: HashRange;
+  /** Undefined: all of it. */
+  settled?: HashRange | undefined;
+}
 
 /** Longer than this is no file of ours. */
 const FILE_BYTES_MAX = 4096;
@@ -48,19 +55,20 @@ export async function loadHashRange(
   dataDir: string,
   configured: HashRangeText,
   log: Log,
-): Promise<HashRange> {
+): Promise<OwnedRange> {
   const path = pathOf(dataDir);
-  if (!(await disk.exists(path))) return toRange(configured);
+  if (!(await disk.exists(path))) return { range: toRange(configured) };
   const saved = await read(disk, path);
-  if (isSame(saved.range, configured)) return toRange(configured);
+  const settled = saved.settled === undefined ? undefined : toRange(saved.settled);
+  if (isSame(saved.range, configured)) return { range: toRange(configured), settled };
   if (!isSame(saved.configured, configured)) {
     log.warn("the configured hash range has changed: the one from the last redistribution no longer counts", {
       path,
     });
-    return toRange(configured);
+    return { range: toRange(configured) };
   }
   log.info("the hash range is that of the last redistribution", { path, ...saved.range });
-  return toRange(saved.range);
+  return { range: toRange(saved.range), settled };
 }
 
 async function read(disk: Disk, path: string): Promise<z.output<typeof savedRange>> {
@@ -84,9 +92,13 @@ export function saveHashRange(
   disk: Disk,
   dataDir: string,
   configured: HashRangeText,
-  range: HashRange,
+  { range, settled }: OwnedRange,
 ): Promise<void> {
-  const content = { configured, range: toText(range) };
+  const content = {
+    configured,
+    range: toText(range),
+    ...(settled !== undefined && { settled: toText(settled) }),
+  };
   return writeFileAtomically(disk, pathOf(dataDir), `${JSON.stringify(content, null, 2)}\n`);
 }
 
@@ -98,9 +110,10 @@ export function saveHashRange(
 export async function keepHashRange(
   { disk, dataDir, log, iniFileOf }: Pick<RoleContext<unknown>, "disk" | "dataDir" | "log" | "iniFileOf">,
   configured: HashRangeText,
-  range: HashRange,
+  owned: OwnedRange,
 ): Promise<void> {
-  await saveHashRange(disk, dataDir, configured, range);
+  const { range } = owned;
+  await saveHashRange(disk, dataDir, configured, owned);
   const file = iniFileOf?.("hashRange.min");
   if (file === undefined) return;
   try {

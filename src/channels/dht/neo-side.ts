@@ -1,6 +1,6 @@
 /** The node's neo half: engine, listener, credentials. Without a file of credentials the protocol is not spoken. */
 import { NxError } from "../../core/errors.ts";
-import type { HashRange } from "../../native/legacy.ts";
+import type { OwnedRange } from "./hash-range.ts";
 import { NeoEngine, neoDefaults } from "../../native/neo.ts";
 import { NeoPort } from "../neo-port.ts";
 import type { RequestSource } from "../request-figures.ts";
@@ -19,7 +19,7 @@ export class NeoSide implements Side {
   readonly #port: NeoPort;
   #credentials: ReadonlyMap<string, Uint8Array> = new Map();
 
-  constructor(options: SideOptions, range: HashRange) {
+  constructor(options: SideOptions, { range, settled }: OwnedRange) {
     this.#options = options;
     const { context, durable, gate, config, limits } = options;
     const { net, clock, random, log, tls } = context;
@@ -31,6 +31,7 @@ export class NeoSide implements Side {
       sizeBytesMax: swarm.sizeBytesMax,
     });
     this.#engine.setRange(range);
+    this.#engine.setSettled(settled);
     this.#port = new NeoPort({
       net,
       clock,
@@ -98,8 +99,9 @@ export class NeoSide implements Side {
   }
 
   /** The range has changed: clients that asked are told, of the other nodes too. */
-  onRange(range: HashRange, others: readonly RangedNode[]): void {
+  onRange({ range, settled }: OwnedRange, others: readonly RangedNode[]): void {
     this.#engine.setRange(range);
+    this.#engine.setSettled(settled);
     // They are told of where neo clients would connect: by the originals' rule a hundred ports further.
     for (const { host, port, range: theirs } of others)
       this.#engine.tellNode(host, port + NEO_PORT_DISTANCE, theirs);

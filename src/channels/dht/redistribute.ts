@@ -11,6 +11,7 @@ import type { Log } from "../../core/logging/log.ts";
 import type { Net } from "../../core/seams/net.ts";
 import { type HashRange, type LegacyEngine, MigrateStep } from "../../native/legacy.ts";
 import { LegacyNode, type RangedNode } from "../wire/legacy/client.ts";
+import type { OwnedRange } from "./hash-range.ts";
 import type { DurableStore } from "./durable-store.ts";
 
 const RETRY_MS = 2000;
@@ -21,10 +22,10 @@ export interface RedistributionOptions {
   log: Log;
   engine: LegacyEngine;
   durable: DurableStore;
-  /** Resolves when the range would survive power loss. */
-  saveRange(range: HashRange): Promise<void>;
-  /** It could not be saved: the previous range holds again. */
-  onReverted(range: HashRange): void;
+  /** Resolves when what the node owns now would survive power loss. */
+  save(): Promise<void>;
+  /** It could not be saved: what the node owned before holds again. */
+  revert(previous: OwnedRange): void;
 }
 
 /** The request behind its code, which the engine has checked: u64 min, u64 max, {address, u16 port, u64 min, u64 max}… */
@@ -58,7 +59,7 @@ export class Redistribution {
   }
 
   /** Starts the work; at most one at a time, which the engine sees to. */
-  start(request: Buffer, previous: HashRange): void {
+  start(request: Buffer, previous: OwnedRange): void {
     const { engine, log } = this.#options;
     this.running = this.#run(request, previous)
       .catch((error: Error) => log.error(`the redistribution failed: ${error.message}`))
@@ -89,15 +90,14 @@ export class Redistribution {
     await this.running;
   }
 
-  async #run(request: Buffer, previous: HashRange): Promise<void> {
-    const { engine, log, clock } = this.#options;
-    const { range, nodes } = readRedistribution(request);
+  async #run(request: Buffer, previous: OwnedRange): Promise<void> {
+    const { log, clock } = this.#options;
+    const { nodes } = readRedistribution(request);
     try {
-      await this.#options.saveRange(range);
+      await this.#options.save();
     } catch (error) {
       // After a restart the node would own what it has given away: better not to begin.
-      engine.range = previous;
-      this.#options.onReverted(previous);
+      this.#options.revert(previous);
       throw error;
     }
     this.#movedRecords = 0;

@@ -7,7 +7,6 @@
  */
 import type { Hono } from "hono";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
-import type { HashRange } from "../../native/legacy.ts";
 import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
 import { RedisSide } from "../redis-side.ts";
 import { ReplyGate } from "../reply-gate.ts";
@@ -25,7 +24,7 @@ import {
   type DhtFigures,
 } from "./figures.ts";
 import { loadHashSeed } from "./hash-seed.ts";
-import { loadHashRange, toText } from "./hash-range.ts";
+import { loadHashRange, type OwnedRange, toText } from "./hash-range.ts";
 import type { DhtConfig, DhtLimits } from "./limits.ts";
 import { NeoSide } from "./neo-side.ts";
 import { SwarmSide } from "./swarm-side.ts";
@@ -42,7 +41,7 @@ class DhtNode implements RunningRole<DhtConfig> {
   #config: DhtConfig;
   #limits: DhtLimits;
 
-  constructor(context: RoleContext<DhtConfig>, durable: DurableStore, gate: ReplyGate, range: HashRange) {
+  constructor(context: RoleContext<DhtConfig>, durable: DurableStore, gate: ReplyGate, owned: OwnedRange) {
     this.#context = context;
     this.#config = context.config;
     this.#limits = effectiveLimits(context.config.limits, context.log);
@@ -50,9 +49,9 @@ class DhtNode implements RunningRole<DhtConfig> {
     this.#rate = new SlidingRate(context.clock);
     const shared = { context, durable, gate, config: () => this.#config };
     const beside = (own: () => Side) => () => limitsBeside(this.#limits, this.#connectionsBeside(own()));
-    this.#neo = new NeoSide({ ...shared, limits: beside(() => this.#neo) }, range);
+    this.#neo = new NeoSide({ ...shared, limits: beside(() => this.#neo) }, owned);
     const onRange: NeoSide["onRange"] = (next, others) => this.#neo.onRange(next, others);
-    this.#swarm = new SwarmSide({ ...shared, limits: beside(() => this.#swarm) }, range, onRange);
+    this.#swarm = new SwarmSide({ ...shared, limits: beside(() => this.#swarm) }, owned, onRange);
     this.#redis = new RedisSide({
       ...shared,
       limits: beside(() => this.#redis),
@@ -232,7 +231,7 @@ export const dht = defineRole({
     let node: DhtNode | undefined;
     let gate: ReplyGate | undefined;
     const syncs = context.metrics.histogram("node_x_dht_sync_seconds", "Writing and syncing one group.");
-    const range = await loadHashRange(context.disk, context.dataDir, config.hashRange, log);
+    const owned = await loadHashRange(context.disk, context.dataDir, config.hashRange, log);
     const durable = await DurableStore.open({
       world: context,
       log: log.child("store"),
@@ -245,7 +244,7 @@ export const dht = defineRole({
       compaction: config.compaction,
       dump: {
         ...config.dump,
-        hashRange: toText(range),
+        hashRange: toText(owned.range),
         shutdownTimeoutMs: config.shutdownTimeoutMs,
       },
       onDurable: () => gate?.onProgress(),
@@ -264,7 +263,7 @@ export const dht = defineRole({
     if (config.durability === "memory")
       log.warn('durability is "memory": every record is gone when this process ends');
     gate = new ReplyGate(durable);
-    node = new DhtNode(context, durable, gate, range);
+    node = new DhtNode(context, durable, gate, owned);
     if (durable.refusal !== undefined) node.refuseWrites(REFUSAL);
     await node.listen();
     return node;

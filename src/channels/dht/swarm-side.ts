@@ -3,7 +3,7 @@ import { type HashRange, type LegacyConnection, LegacyEngine, legacyDefaults } f
 import type { RequestSource } from "../request-figures.ts";
 import type { RangedNode } from "../wire/legacy/client.ts";
 import { Command } from "../wire/legacy/protocol.ts";
-import { keepHashRange } from "./hash-range.ts";
+import { keepHashRange, type OwnedRange } from "./hash-range.ts";
 import { LegacyPort } from "../legacy-port.ts";
 import { readRedistribution, Redistribution } from "./redistribute.ts";
 import type { Side, SideFigures } from "../side.ts";
@@ -15,16 +15,16 @@ export class SwarmSide implements Side {
   readonly #port: LegacyPort<LegacyConnection>;
   readonly #redistribution: Redistribution;
   /** As it was before the last redistribution. */
-  #range: HashRange;
+  #owned: OwnedRange;
 
   /** `onRange` is told of the new range and the nodes of a redistribution. */
   constructor(
     options: SideOptions,
-    range: HashRange,
-    onRange: (range: HashRange, others: readonly RangedNode[]) => void,
+    owned: OwnedRange,
+    onRange: (owned: OwnedRange, others: readonly RangedNode[]) => void,
   ) {
     this.#options = options;
-    this.#range = range;
+    this.#owned = owned;
     const { context, durable, gate, config, limits } = options;
     const { net, clock, log, tls } = context;
     const { host, port, swarm } = config();
@@ -36,18 +36,21 @@ export class SwarmSide implements Side {
       redistributePercent: swarm.redistributePercent,
       sizeBytesMax: swarm.sizeBytesMax,
     });
-    this.#engine.range = range;
+    this.#engine.range = owned.range;
+    this.#engine.settled = owned.settled;
     this.#redistribution = new Redistribution({
       net,
       clock,
       log: log.child("redistribution"),
       engine: this.#engine,
       durable,
-      onReverted: (previous) => {
-        this.#range = previous;
+      revert: (previous) => {
+        this.#owned = previous;
+        this.#engine.range = previous.range;
+        this.#engine.settled = previous.settled;
         onRange(previous, []);
       },
-      saveRange: (next) => keepHashRange(context, config().hashRange, next),
+      save: () => keepHashRange(context, config().hashRange, this.#owned),
     });
     this.#port = new LegacyPort({
       net,
@@ -64,9 +67,10 @@ export class SwarmSide implements Side {
       limits,
       onTask: () => {
         const request = this.#engine.takeTask();
-        this.#redistribution.start(request, this.#range);
-        this.#range = this.#engine.range;
-        onRange(this.#range, readRedistribution(request).nodes);
+        const previous = this.#owned;
+        this.#owned = { range: this.#engine.range, settled: this.#engine.settled };
+        this.#redistribution.start(request, previous);
+        onRange(this.#owned, readRedistribution(request).nodes);
       },
     });
   }

@@ -252,12 +252,14 @@ describe("on the command line", () => {
       writeFileSync(join(directory.path, "x.ini"), "[What]\nk = v\n");
       const checked = await cli(["check", "x.ini"], { cwd: directory.path });
       expect(checked.code).toBe(78);
-      const wanted = "x.ini:1:1: role: wanted a section that tells the role: [Options_Memory] (dht), [Dht] (dhtdump), ";
-      expect(checked.stdout).toStartWith(wanted);
+      expect(checked.stdout).toStartWith(
+        "x.ini:1:1: role: wanted a section that tells the role: [Options_Memory] (dht), ",
+      );
+      expect(checked.stdout).toContain("[Dht] (dhtdump), [Dump] (dhtdump)");
       expect(checked.stdout).toEndWith(", got none of them\n1 mistake in 1 file\n");
       const run = await cli(["run", "hub", "--config", "x.ini"], { cwd: directory.path });
       expect(run.code).toBe(78);
-      expect(run.stderr).toContain("x.ini:1:1: wanted JSON with comments: only the files of dht, dhtdump");
+      expect(run.stderr).toContain("x.ini:1:1: wanted JSON with comments: only the files of dht, ");
     } finally {
       directory.remove();
     }

@@ -1,0 +1,110 @@
+/** `node-x channels`: what concerns a whole system of nodes. */
+import { resolve } from "node:path";
+import { Exit, NxError } from "../../core/errors.ts";
+import { colorsFor, printJson, printTable } from "../../core/print.ts";
+import { defineVerb } from "../../core/verb.ts";
+
+const json = { type: "boolean", description: "Print JSON" } as const;
+const digits = (value: bigint) => value.toString(16).padStart(16, "0");
+
+const redistributeVerb = defineVerb({
+  name: "redistribute",
+  summary: "Divide the hash space anew among dht nodes, while they serve",
+  description:
+    "Each node of the file gets an equal part, in the order of the file; a node that leaves gives everything away. Records move while " +
+    "clients read and write; clients that know neo or this program's library notice nothing. It may be interrupted: run it again.",
+  args: {
+    nodes: {
+      type: "string",
+      valueHint: "FILE",
+      required: true,
+      description: "Nodes file: one address:port of the legacy protocol per line",
+    },
+    leaving: {
+      type: "string",
+      valueHint: "ADDRESS:PORT",
+      description: "A node that shall own nothing; may be repeated",
+    },
+    "dry-run": { type: "boolean", description: "Show the ranges as they are and as they would be" },
+    json,
+  },
+  repeatable: ["leaving"],
+  examples: [
+    { command: "node-x channels redistribute --nodes etc/dht.nodes --dry-run", shows: "Look first" },
+    { command: "node-x channels redistribute --nodes etc/dht.nodes", shows: "Take new nodes of the file in" },
+    {
+      command: "node-x channels redistribute --nodes etc/dht.nodes --leaving 10.0.0.4:10000",
+      shows: "Empty a node",
+    },
+  ],
+  async run(call) {
+    const { args, workingDirectory, stdout, stderr, environment } = call;
+    const [
+      { parseAddress, parseNodesFile },
+      { equalParts },
+      { readNodes, redistributeSystem },
+      { realWorld },
+      { readBounded },
+    ] = await Promise.all([
+      import("../client/nodes-file.ts"),
+      import("../redistribute/plan.ts"),
+      import("../redistribute/run.ts"),
+      import("../../core/seams/world-real.ts"),
+      import("../../core/secret-file.ts"),
+    ]);
+    const path = resolve(workingDirectory, args.nodes);
+    const leaving = call.all("leaving").map((text) => parseAddress(text, "--leaving"));
+    const isLeaving = ({ host, port }: { host: string; port: number }) =>
+      leaving.some((other) => other.host === host && other.port === port);
+    const staying = parseNodesFile(readBounded(path, 1 << 20), args.nodes).filter((node) => !isLeaving(node));
+    if (staying.length === 0) throw new NxError("NX_USAGE", "no node would be left");
+    const nodes = equalParts(staying, leaving);
+    const { net, clock } = realWorld();
+    const show = async (wanted: boolean) => {
+      const states = await readNodes(net, nodes);
+      const rows = states.map(({ host, port, range, target, records }) => ({
+        node: `${host}:${port}`,
+        min: digits(range.min),
+        max: digits(range.max),
+        targetMin: digits(target.min),
+        targetMax: digits(target.max),
+        records,
+      }));
+      if (args.json) return rows;
+      const header = ["NODE", "RANGE", wanted ? "WANTED" : "", "RECORDS"].filter((name) => name !== "");
+      const lines = rows.map(({ node, min, max, targetMin, targetMax, records }) => [
+        node,
+        `${min}-${max}`,
+        ...(wanted ? [`${targetMin}-${targetMax}`] : []),
+        String(records),
+      ]);
+      printTable(stdout, header, lines, colorsFor(stdout, environment));
+      return rows;
+    };
+    if (args["dry-run"]) {
+      const rows = await show(true);
+      if (args.json) printJson(stdout, { ok: true, nodes: rows });
+      return Exit.ok;
+    }
+    await redistributeSystem({
+      net,
+      clock,
+      nodes,
+      onPhase: (phase) => stderr.write(`${phase}\n`),
+      onProgress: (records) =>
+        stderr.write(`  ${records.map((each) => `${each.node}: ${each.records}`).join("  ")}\n`),
+    });
+    const rows = await show(false);
+    if (args.json) printJson(stdout, { ok: true, nodes: rows });
+    return Exit.ok;
+  },
+});
+
+export const channelsVerb = defineVerb({
+  name: "channels",
+  summary: "Do something with a whole system of nodes: divide the hash space anew",
+  examples: [
+    { command: "node-x channels redistribute --nodes etc/dht.nodes", shows: "Give each node an equal part" },
+  ],
+  subVerbs: { redistribute: async () => redistributeVerb },
+});
