@@ -20,6 +20,7 @@ export interface TssStats {
   pid: number;
   ready: boolean;
   reasons: string[];
+  process: { rssBytes: number };
   tss: {
     last: number;
     phase: string;

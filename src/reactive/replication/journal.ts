@@ -25,7 +25,7 @@ import type { Crc32c } from "../../core/crc32c.ts";
 import { NxError } from "../../core/errors.ts";
 import type { World } from "../../core/role.ts";
 import type { Disk } from "../../core/seams/disk.ts";
-import { ByteReader, ByteWriter, WireError } from "../wire/bytes.ts";
+import { ByteReader, ByteWriter, putU32, WireError } from "../wire/bytes.ts";
 import { readEntries, writeEntries } from "./codec.ts";
 import type { Service, ServiceRestorer } from "./service.ts";
 import type { Entry, JournalRecord } from "./types.ts";
@@ -169,7 +169,7 @@ const beginRecord = () => new ByteWriter(256, RECORD_HEADER_BYTES);
 function endRecord(writer: ByteWriter, kind: number): Uint8Array {
   const record = writer.done();
   record[0] = kind;
-  new DataView(record.buffer).setUint32(1, record.byteLength - RECORD_HEADER_BYTES, true);
+  putU32(record, 1, record.byteLength - RECORD_HEADER_BYTES);
   return record;
 }
 

@@ -24,16 +24,39 @@ export function copyOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return copy;
 }
 
+/*
+ * Integers are put together byte by byte and not through a DataView: the runtime keeps the bytes of a short array beside
+ * the object until somebody asks for its buffer, and a message is made for every request.
+ */
+
+export function putU16(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >>> 8;
+}
+
+export function putU32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >>> 8;
+  bytes[at + 2] = value >>> 16;
+  bytes[at + 3] = value >>> 24;
+}
+
+export function getU16(bytes: Uint8Array, at: number): number {
+  return (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
+}
+
+export function getU32(bytes: Uint8Array, at: number): number {
+  return (getU16(bytes, at) | (getU16(bytes, at + 2) << 16)) >>> 0;
+}
+
 /** Writes one field after the other into a buffer that grows. */
 export class ByteWriter {
   #bytes: Uint8Array<ArrayBuffer>;
-  #view: DataView;
   #length: number;
 
   /** `reserve`: bytes left free in front, for a header that is written last. */
   constructor(capacity = 64, reserve = 0) {
-    this.#bytes = new Uint8Array(new ArrayBuffer(Math.max(capacity + reserve, 16)));
-    this.#view = new DataView(this.#bytes.buffer);
+    this.#bytes = new Uint8Array(capacity + reserve);
     this.#length = reserve;
   }
 
@@ -43,29 +66,29 @@ export class ByteWriter {
 
   u8(value: number): this {
     this.#room(1);
-    this.#view.setUint8(this.#length, value);
+    this.#bytes[this.#length] = value;
     this.#length += 1;
     return this;
   }
 
   u16(value: number): this {
     this.#room(2);
-    this.#view.setUint16(this.#length, value, true);
+    putU16(this.#bytes, this.#length, value);
     this.#length += 2;
     return this;
   }
 
   u32(value: number): this {
     this.#room(4);
-    this.#view.setUint32(this.#length, value, true);
+    putU32(this.#bytes, this.#length, value);
     this.#length += 4;
     return this;
   }
 
   u64(value: number): this {
     this.#room(8);
-    this.#view.setUint32(this.#length, value >>> 0, true);
-    this.#view.setUint32(this.#length + 4, Math.floor(value / TWO_32), true);
+    putU32(this.#bytes, this.#length, value >>> 0);
+    putU32(this.#bytes, this.#length + 4, Math.floor(value / TWO_32));
     this.#length += 8;
     return this;
   }
@@ -73,14 +96,14 @@ export class ByteWriter {
   /** Signed; wraps at 64 bits. */
   i64(value: bigint): this {
     this.#room(8);
-    this.#view.setBigInt64(this.#length, value, true);
+    new DataView(this.#bytes.buffer).setBigInt64(this.#length, value, true);
     this.#length += 8;
     return this;
   }
 
   f64(value: number): this {
     this.#room(8);
-    this.#view.setFloat64(this.#length, value, true);
+    new DataView(this.#bytes.buffer).setFloat64(this.#length, value, true);
     this.#length += 8;
     return this;
   }
@@ -111,28 +134,25 @@ export class ByteWriter {
 
   /** What was written. The writer is used up. */
   done(): Uint8Array<ArrayBuffer> {
-    return this.#bytes.subarray(0, this.#length);
+    return this.#length === this.#bytes.byteLength ? this.#bytes : this.#bytes.subarray(0, this.#length);
   }
 
   #room(bytes: number): void {
     const needed = this.#length + bytes;
     if (needed <= this.#bytes.byteLength) return;
-    const larger = new Uint8Array(new ArrayBuffer(Math.max(needed, 2 * this.#bytes.byteLength)));
+    const larger = new Uint8Array(Math.max(needed, 2 * this.#bytes.byteLength));
     larger.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = larger;
-    this.#view = new DataView(larger.buffer);
   }
 }
 
 /** Reads one field after the other. */
 export class ByteReader {
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
   #at = 0;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   get remaining(): number {
@@ -140,30 +160,32 @@ export class ByteReader {
   }
 
   u8(): number {
-    return this.#view.getUint8(this.#take(1));
+    return this.#bytes[this.#take(1)] as number;
   }
 
   u16(): number {
-    return this.#view.getUint16(this.#take(2), true);
+    return getU16(this.#bytes, this.#take(2));
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#take(4), true);
+    return getU32(this.#bytes, this.#take(4));
   }
 
   u64(): number {
     const at = this.#take(8);
-    const value = this.#view.getUint32(at + 4, true) * TWO_32 + this.#view.getUint32(at, true);
+    const value = getU32(this.#bytes, at + 4) * TWO_32 + getU32(this.#bytes, at);
     if (!Number.isSafeInteger(value)) throw new WireError("a number is beyond 2^53");
     return value;
   }
 
   i64(): bigint {
-    return this.#view.getBigInt64(this.#take(8), true);
+    const at = this.#take(8);
+    return new DataView(this.#bytes.buffer, this.#bytes.byteOffset + at, 8).getBigInt64(0, true);
   }
 
   f64(): number {
-    return this.#view.getFloat64(this.#take(8), true);
+    const at = this.#take(8);
+    return new DataView(this.#bytes.buffer, this.#bytes.byteOffset + at, 8).getFloat64(0, true);
   }
 
   /** The next `length` bytes, not copied: valid as long as what is read from. */

@@ -28,7 +28,7 @@
  *     48… service          of the role that listens: shard, frontend
  */
 import type { Crc32c } from "../../core/crc32c.ts";
-import { WireError } from "./bytes.ts";
+import { getU16, getU32, putU16, putU32, WireError } from "./bytes.ts";
 
 export const PROTOCOL_VERSION = 1;
 export const FRAME_HEADER_BYTES = 12;
@@ -51,13 +51,11 @@ export const FrameType = {
 
 /** Completes a frame in place: its payload already stands behind `FRAME_HEADER_BYTES` of free space. */
 export function sealFrame(frame: Uint8Array, type: number, crc32c: Crc32c): Uint8Array {
-  const view = new DataView(frame.buffer, frame.byteOffset, FRAME_HEADER_BYTES);
-  view.setUint16(0, MAGIC, true);
-  view.setUint8(2, PROTOCOL_VERSION);
-  view.setUint8(3, type);
-  view.setUint32(4, frame.byteLength - FRAME_HEADER_BYTES, true);
-  const crc = crc32c(frame.subarray(FRAME_HEADER_BYTES), crc32c(frame.subarray(0, 8), 0));
-  view.setUint32(8, crc, true);
+  putU16(frame, 0, MAGIC);
+  frame[2] = PROTOCOL_VERSION;
+  frame[3] = type;
+  putU32(frame, 4, frame.byteLength - FRAME_HEADER_BYTES);
+  putU32(frame, 8, crc32c(frame.subarray(FRAME_HEADER_BYTES), crc32c(frame.subarray(0, 8), 0)));
   return frame;
 }
 
@@ -92,15 +90,15 @@ export class FrameReader {
     }
     let at = 0;
     while (bytes.byteLength - at >= FRAME_HEADER_BYTES) {
-      const view = new DataView(bytes.buffer, bytes.byteOffset + at, FRAME_HEADER_BYTES);
-      const length = this.#checkHeader(view);
+      const length = this.#checkHeader(bytes, at);
       const end = at + FRAME_HEADER_BYTES + length;
       if (end > bytes.byteLength) break;
       const payload = bytes.subarray(at + FRAME_HEADER_BYTES, end);
       const crc = this.#crc32c(payload, this.#crc32c(bytes.subarray(at, at + 8), 0));
-      if (crc !== view.getUint32(8, true)) throw new WireError("a frame fails its checksum");
+      if (crc !== getU32(bytes, at + 8)) throw new WireError("a frame fails its checksum");
+      const type = bytes[at + 3] as number;
       at = end;
-      if (onFrame(view.getUint8(3), payload) === false) {
+      if (onFrame(type, payload) === false) {
         this.#keptLength = 0;
         return;
       }
@@ -108,13 +106,13 @@ export class FrameReader {
     this.#keepRest(bytes, at);
   }
 
-  #checkHeader(view: DataView): number {
-    if (view.getUint16(0, true) !== MAGIC) throw new WireError("this is not a frame of this protocol");
-    const version = view.getUint8(2);
+  #checkHeader(bytes: Uint8Array, at: number): number {
+    if (getU16(bytes, at) !== MAGIC) throw new WireError("this is not a frame of this protocol");
+    const version = bytes[at + 2];
     if (version !== PROTOCOL_VERSION) {
       throw new WireError(`protocol version ${version} is spoken, this program speaks ${PROTOCOL_VERSION}`);
     }
-    const length = view.getUint32(4, true);
+    const length = getU32(bytes, at + 4);
     const limit = this.#payloadBytesMax();
     if (length > limit) throw new WireError(`a frame of ${length} bytes is announced, ${limit} are allowed`);
     return length;

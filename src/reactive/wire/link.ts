@@ -86,6 +86,6 @@ export class Link {
   }
 }
 
-export function newFrame(capacity = 128): ByteWriter {
+export function newFrame(capacity = 48): ByteWriter {
   return new ByteWriter(capacity, FRAME_HEADER_BYTES);
 }
