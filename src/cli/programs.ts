@@ -9,6 +9,16 @@ import { asNxError, colorsFor, printError } from "./print.ts";
 import { resolveVerb, runVerb } from "./strict.ts";
 import { defineVerb, type Surroundings, type Verb } from "./verb.ts";
 
+/** A program whose command line is not of our kind: its words are taken by the family that replaces it. */
+const ownCommandLines: Record<
+  string,
+  () => Promise<(words: readonly string[], call: Surroundings) => Promise<number>>
+> = {
+  walbc: async () => (await import("../backup/cli/original-programs.ts")).runWalbc,
+  "walb-archive": async () => (await import("../backup/cli/original-programs.ts")).runWalbArchive,
+  "walb-proxy": async () => (await import("../backup/cli/original-programs.ts")).runWalbProxy,
+};
+
 interface Program {
   /** The role that it runs in the foreground. */
   role: string;
@@ -41,10 +51,10 @@ const programs: Record<string, Program> = {
 };
 
 /** Names that mean something, for tests and docs. */
-export const programNames: readonly string[] = Object.keys(programs);
+export const programNames: readonly string[] = [...Object.keys(programs), ...Object.keys(ownCommandLines)];
 
 export function isProgram(name: string): boolean {
-  return Object.hasOwn(programs, name);
+  return Object.hasOwn(programs, name) || Object.hasOwn(ownCommandLines, name);
 }
 
 /** Runs the words of one command line as the program `name`. Never throws; errors are printed. */
@@ -53,9 +63,11 @@ export async function runProgram(
   words: readonly string[],
   surroundings: Surroundings,
 ): Promise<number> {
-  const verb = programVerb(name, programs[name] as Program);
   const { stdout, environment } = surroundings;
   try {
+    const own = Object.hasOwn(ownCommandLines, name) ? ownCommandLines[name] : undefined;
+    if (own !== undefined) return await (await own())(words, surroundings);
+    const verb = programVerb(name, programs[name] as Program);
     const resolved = await resolveVerb(verb, words);
     if (!resolved.wantsHelp) return await runVerb(resolved, surroundings);
     const { helpText } = await import("./help.ts");

@@ -4,7 +4,7 @@
  * Everything it tells a peer to rely on is on disk first. After a crash the volumes are read again; transfers that were
  * under way are repeated by who sent them.
  */
-import { join } from "node:path";
+import { resolve } from "node:path";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { controlProtocols, volumeOf } from "../server/control.ts";
@@ -29,7 +29,7 @@ class Archive implements RunningRole<Config> {
   constructor(context: RoleContext<Config>) {
     this.#context = context;
     const { disk, random, clock, net, log, config, instance } = context;
-    this.#directory = join(context.dataDir, config.baseDir);
+    this.#directory = resolve(context.dataDir, config.baseDir);
     this.#world = { disk, random, clock, images: new FileBackEnd(disk, this.#directory) };
     const nodeId = config.nodeId ?? instance;
     const server = () => this.#server;

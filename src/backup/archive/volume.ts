@@ -7,7 +7,7 @@
  * temporary state or an action count that excludes what must not run beside it. A process that dies leaves the previous
  * steady state; what it had begun is removed or repeated at the next start.
  */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import { type Clock, sleep } from "../../core/seams/clock.ts";
 import type { Disk } from "../../core/seams/disk.ts";
@@ -240,7 +240,8 @@ export class ArchiveVolume {
     await images.removeAll(this.name);
     for (const { name, kind } of await disk.list(this.directory))
       if (kind === "file") await disk.remove(join(this.directory, name));
-    await disk.syncDirectory(this.directory);
+    await disk.removeDirectory(this.directory);
+    await disk.syncDirectory(dirname(this.directory));
   }
 
   /** Removes diffs that are not on the chain from the base. */

@@ -1,5 +1,6 @@
 /** `node-x walb`: everything for WalB's files and servers that is not a server. */
 import { defineVerb } from "../../core/verb.ts";
+import { controllerVerbs } from "./controller.ts";
 
 export const walbVerb = defineVerb({
   name: "walb",
@@ -16,6 +17,8 @@ export const walbVerb = defineVerb({
     wdiff: async () => (await import("./wdiff.ts")).wdiffVerb,
     bdiff: async () => (await import("./image-tools.ts")).bdiffVerb,
     "virt-full": async () => (await import("./image-tools.ts")).virtFullVerb,
+    verify: async () => (await import("./verify.ts")).verifyVerb,
+    ...controllerVerbs,
     ldev: async () => (await import("./image-tools.ts")).ldevVerb,
   },
 });

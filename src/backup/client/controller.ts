@@ -78,8 +78,13 @@ export class Controller {
   }
 
   status(volume?: string): Promise<string[]> {
-    return this.#run("status", async (conversation) => {
-      await conversation.send(new Writer().texts(volume === undefined ? [] : [volume]));
+    return this.lines("status", volume === undefined ? [] : [volume]);
+  }
+
+  /** A command that takes words and answers lines. */
+  lines(protocol: string, words: readonly string[]): Promise<string[]> {
+    return this.#run(protocol, async (conversation) => {
+      await conversation.send(new Writer().texts(words));
       await this.#expect(conversation, "ok");
       const lines = await conversation.reader.texts();
       await readAck(conversation.reader);

@@ -3,7 +3,7 @@
  *
  * Each archive has a queue and a sender of its own, so one that is down only makes its own queue longer.
  */
-import { join } from "node:path";
+import { resolve } from "node:path";
 import type { z } from "zod";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
@@ -39,7 +39,7 @@ class Proxy implements RunningRole<Config> {
   constructor(context: RoleContext<Config>) {
     this.#context = context;
     const { disk, random, clock, net, log, config } = context;
-    this.#directory = join(context.dataDir, config.baseDir);
+    this.#directory = resolve(context.dataDir, config.baseDir);
     this.#world = { disk, random, clock };
     this.#nodeId = config.nodeId ?? context.instance;
     const server = () => this.#server;

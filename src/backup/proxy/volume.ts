@@ -8,7 +8,7 @@
  * it. A queue loses a diff only when its archive has acknowledged it, or says that it needs it no more. After a crash
  * what is in `received/` is put into the queues again.
  */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { Disk } from "../../core/seams/disk.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
@@ -153,6 +153,7 @@ export class ProxyVolume {
     await disk.syncDirectory(this.directory);
     this.queues.delete(name);
     await diffs.remove([...diffs.all]);
+    await disk.removeDirectory(this.#queueDirectory(name));
     if (this.queues.size === 0) await this.#clear();
   }
 
@@ -164,7 +165,8 @@ export class ProxyVolume {
     const { disk } = this.#world;
     for (const { name, kind } of await disk.list(this.directory))
       if (kind === "file") await disk.remove(join(this.directory, name));
-    await disk.syncDirectory(this.directory);
+    for (const path of ["received", "sendto", ""]) await disk.removeDirectory(join(this.directory, path));
+    await disk.syncDirectory(dirname(this.directory));
     this.blocks = 0;
     this.state = "Clear";
   }

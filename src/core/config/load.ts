@@ -42,6 +42,8 @@ export interface SchemaCatalog {
 
 export interface ConfigSources {
   file: string;
+  /** What the file would hold, for a command line that is the whole configuration; `file` is then only a name. */
+  text?: string;
   /** INI files that are laid over the first one. */
   furtherFiles?: readonly string[];
   /** The role that the command line asks for; a file of another role is then a mistake. */
@@ -165,7 +167,9 @@ async function readSource(
   sources: ConfigSources,
   catalog: SchemaCatalog,
 ): Promise<IniSource & { isIni: boolean }> {
-  const files = [sources.file, ...(sources.furtherFiles ?? [])].map((file) => {
+  const { text } = sources;
+  const files = [sources.file, ...(sources.furtherFiles ?? [])].map((file, index) => {
+    if (text !== undefined && index === 0) return { file, bytes: new TextEncoder().encode(text) };
     return { file, bytes: readConfigFile(resolve(sources.workingDirectory, file)) };
   });
   const [first] = files;

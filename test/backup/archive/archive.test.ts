@@ -247,7 +247,7 @@ test("clear-vol removes images, diffs and metadata; init-vol begins anew", async
   while ((await archive.controller.get("state", VOLUME)) !== "Stopped") await Bun.sleep(2);
   await archive.controller.command("clear-vol", [VOLUME], "ok");
   expect(await archive.controller.get("state", VOLUME)).toBe("Clear");
-  expect(readdirSync(join(directory, "archive", VOLUME))).toEqual([]);
+  expect(readdirSync(join(directory, "archive"))).toEqual([]);
   await archive.controller.command("init-vol", [VOLUME], "ok");
   expect(await archive.controller.get("state", VOLUME)).toBe("SyncReady");
 });

@@ -1,0 +1,187 @@
+/**
+ * The controller's subcommands: `node-x walb <subcommand> -a HOST -p PORT …`, and the same under the name `walbc`.
+ *
+ * Output is the original's: a number, a text or lines on standard output, nothing for a command that did what it should.
+ * Its JSON form is the same value.
+ */
+import { hostname } from "node:os";
+import { NxError } from "../../core/errors.ts";
+import { printJson } from "../../core/print.ts";
+import { defineVerb, type Surroundings, type Verb, type VerbTable } from "../../core/verb.ts";
+import { Controller } from "../client/controller.ts";
+import { compressionText, parseCompression } from "../formats/compression.ts";
+import { parseSize, uuidText } from "../formats/units.ts";
+import type { Forwarding } from "../wire/values.ts";
+import { type Options, parseOptions, wanted } from "./options.ts";
+
+/** What a subcommand prints. */
+type Value = bigint | string | string[] | undefined;
+
+interface Subcommand {
+  /** Words behind the name. */
+  usage: string;
+  summary: string;
+  run(controller: Controller, words: string[], call: Surroundings): Promise<Value>;
+}
+
+const words = (
+  name: string,
+  usage: string,
+  summary: string,
+  answer: "ok" | "accept",
+): [string, Subcommand] => [
+  name,
+  { usage, summary, run: async (controller, given) => void (await controller.command(name, given, answer)) },
+];
+
+function needs(given: readonly string[], count: number, usage: string): void {
+  if (given.length < count) throw new NxError("NX_USAGE", `too few words: wanted ${usage}`);
+}
+
+/** `ADDR:PORT [CMPR] [DELAY]`. */
+function forwardingOf([address = "", compression = "snappy:0:1", delay = "0"]: string[]): Forwarding {
+  const match = /^([^:]+):(\d{1,5})$/.exec(address);
+  const parsed = parseCompression(compression);
+  if (match === null) throw wanted("the address", "HOST:PORT", address);
+  if (parsed === undefined) throw wanted("the compression", "TYPE:LEVEL:THREADS", compression);
+  if (!/^\d{1,9}$/.test(delay)) throw wanted("the delay", "seconds", delay);
+  return {
+    archive: { host: match[1] as string, port: Number(match[2]) },
+    compression: parsed,
+    delaySeconds: Number(delay),
+  };
+}
+
+async function archiveInfo(controller: Controller, given: string[]): Promise<Value> {
+  needs(given, 2, "list|get|add|update|delete VOL …");
+  const [verb, volume, name = "", ...rest] = given as [string, string, ...string[]];
+  if (verb === "list") return await controller.archiveNames(volume);
+  if (name === "") throw new NxError("NX_USAGE", "the archive's name is missing");
+  if (verb === "get") {
+    const { archive, compression, delaySeconds } = await controller.forwarding(volume, name);
+    return `${archive.host}:${archive.port} ${compressionText(compression)} ${delaySeconds}`;
+  }
+  if (verb === "delete") await controller.changeForwarding("delete", volume, name);
+  else if (verb === "add" || verb === "update")
+    await controller.changeForwarding(verb, volume, name, forwardingOf(rest));
+  else throw wanted("archive-info", "list, get, add, update or delete", verb);
+  return undefined;
+}
+
+/** Streams the image at a gid to standard output, or into a file or device. */
+async function virtualFullScan(controller: Controller, given: string[], call: Surroundings): Promise<Value> {
+  needs(given, 3, "DEV|stdout VOL GID [BULK] [SIZE] [SLEEPPCT]");
+  const [target = "", ...rest] = given;
+  const bulkBytes = rest[2] === undefined ? 256 << 10 : parseSize(rest[2]);
+  if (bulkBytes === undefined) throw wanted("BULK", "a size", rest[2] ?? "");
+  const { withFiles } = await import("./files.ts");
+  await withFiles(call, (files) =>
+    files.writeTo(target === "stdout" ? "-" : target, (sink) =>
+      controller.scan(rest, bulkBytes, (bulk) => sink.append(bulk)),
+    ),
+  );
+  return undefined;
+}
+
+export const subcommands: Record<string, Subcommand> = Object.fromEntries([
+  ["status", { usage: "[VOL]", summary: "Print what a server says of itself or of a volume", run: (controller, [volume]) => controller.status(volume) }],
+  words("init-vol", "VOL [WDEV]", "Make a volume", "ok"),
+  words("clear-vol", "VOL", "Remove a volume; on an archive with all its images and diffs", "ok"),
+  words("reset-vol", "VOL [GID]", "Begin a volume anew", "ok"),
+  words("full-bkp", "VOL [BULK]", "Copy a volume in full, then ship its log", "accept"),
+  words("hash-bkp", "VOL [BULK]", "Compare a volume by hashes, then ship its log", "accept"),
+  words("restore", "VOL GID", "Make an image of a point in time", "accept"),
+  words("del-restored", "VOL GID", "Remove a restored image", "ok"),
+  words("del-cold", "VOL GID", "Remove a cold snapshot", "ok"),
+  words("start", "VOL [target|standby]", "Start a volume", "ok"),
+  words("stop", "VOL [graceful|force|empty]", "Stop a volume", "accept"),
+  ["archive-info", { usage: "list VOL | get VOL NAME | add|update VOL NAME ADDR:PORT [CMPR] [DELAY] | delete VOL NAME", summary: "Where a proxy forwards a volume", run: archiveInfo }],
+  ["snapshot", { usage: "VOL", summary: "Take a snapshot; prints its gid", run: async (controller, given) => { needs(given, 1, "VOL"); return await controller.snapshot(given[0] as string); } }],
+  words("disable-snapshot", "VOL GID…", "Let points be merged away", "ok"),
+  words("enable-snapshot", "VOL GID…", "Keep points", "ok"),
+  words("replicate", "VOL gid GID|size MB ADDR:PORT [RESYNC] [DONTMERGE] [CMPR] [MAXMERGE] [BULK]", "Bring a volume to another archive", "accept"),
+  words("apply", "VOL GID", "Write diffs up to a point into the base image", "accept"),
+  words("merge", "VOL GIDB gid GIDE|size MB", "Merge diffs", "accept"),
+  words("resize", "VOL SIZE [zeroclear]", "Grow a volume", "ok"),
+  words("kick", "[VOL [ARCHIVE]]", "Run waiting jobs at once", "ok"),
+  words("set-full-scan-bps", "SIZE", "Limit the reading of a full copy", "ok"),
+  ["bhash", { usage: "VOL GID [BULK] [SIZE]", summary: "Print the hash of the image at a point", run: async (controller, given) => uuidText(await controller.blockHash(given)) }],
+  ["virt-full-scan", { usage: "DEV|stdout VOL GID [BULK] [SIZE] [SLEEPPCT]", summary: "Write the image at a point to a file, a device or standard output", run: virtualFullScan }],
+  ["get", { usage: "TARGET [ARG…]", summary: "Ask one thing: state, diff, restorable, uuid, base …", run: async (controller, [target, ...args]) => { if (target === undefined) throw new NxError("NX_USAGE", "which target?"); return await controller.get(target, ...args); } }],
+  ["exec", { usage: "COMMAND [ARG…]", summary: "Run a command on the server's host, where that is allowed", run: (controller, given) => controller.lines("exec", given) }],
+  ["shutdown", { usage: "[graceful|force]", summary: "End a server", run: async (controller, [mode = "graceful"]) => void (await controller.shutdown(mode.startsWith("f"))) }],
+  ["sleep", { usage: "SECONDS", summary: "Wait on the server, for tests", run: async (controller, [seconds = "0"]) => void (await controller.sleep(Number(seconds))) }],
+  ["version", { usage: "", summary: "Print a server's version", run: (controller) => controller.version() }],
+  words("gc-diff", "VOL", "Remove diffs that are not on the chain", "ok"),
+  words("dbg-reload-metadata", "VOL", "Read a volume's metadata again", "ok"),
+  words("dbg-set-uuid", "VOL UUID", "Set a volume's uuid", "ok"),
+  words("dbg-set-state", "VOL STATE", "Set a volume's state", "ok"),
+  words("dbg-set-base", "VOL STATE", "Set what a base image is taken for", "ok"),
+  words("dbg-dump-logpack-header", "VOL LSID", "Save a pack header of the log", "ok"),
+] as [string, Subcommand][]); // prettier-ignore
+
+const globalOptions = {
+  a: "value",
+  p: "value",
+  to: "value",
+  id: "value",
+  retry: "value",
+  allow: "flag",
+} as const;
+
+function controllerOf(options: Options, world: { net: never; clock: never } | undefined): Controller {
+  const [host, port] = [options.text("a"), options.number("p", 0)];
+  if (host === undefined || port < 1 || port > 65535)
+    throw new NxError("NX_USAGE", "-a HOST and -p PORT are needed: which server?");
+  const clientId = options.text("id", hostname());
+  const timeoutMs = options.number("to", 10) * 1000;
+  return new Controller({ ...(world as { net: never; clock: never }), host, port, clientId, timeoutMs });
+}
+
+function print(value: Value, call: Surroundings, isJson: boolean): void {
+  const { stdout } = call;
+  if (isJson) {
+    if (value !== undefined) printJson(stdout, typeof value === "bigint" ? Number(value) : value);
+    return;
+  }
+  if (Array.isArray(value)) stdout.write(value.map((line) => `${line}\n`).join(""));
+  else if (value !== undefined) stdout.write(`${value}\n`);
+}
+
+/** Runs one subcommand; `get` and `status` are tried again where the server does not answer. */
+export async function runSubcommand(
+  name: string,
+  given: readonly string[],
+  call: Surroundings,
+): Promise<number> {
+  const options = parseOptions(given, globalOptions);
+  const subcommand = subcommands[name] as Subcommand;
+  const { realWorld } = await import("../../core/seams/world-real.ts");
+  const controller = controllerOf(options, realWorld() as never);
+  const tries = name === "get" || name === "status" ? 1 + options.number("retry", 2) : 1;
+  for (let left = tries; ; left--) {
+    try {
+      print(await subcommand.run(controller, options.words, call), call, options.has("json"));
+      return 0;
+    } catch (error) {
+      const isTransient = error instanceof NxError && error.code === "NX_CONNECT_FAILED";
+      if (!isTransient || left <= 1) throw error;
+    }
+  }
+}
+
+/** A verb for each subcommand. */
+export const controllerVerbs: VerbTable = Object.fromEntries(
+  Object.entries(subcommands).map(([name, { usage, summary }]) => [
+    name,
+    async (): Promise<Verb> =>
+      defineVerb({
+        name,
+        summary,
+        description: `-a HOST -p PORT ${usage}; -to SECONDS of silence (10), -id NAME, -retry N for get and status (2), -json.`,
+        passesOptions: true,
+        examples: [{ command: `node-x walb ${name} -a 127.0.0.1 -p 13020 ${usage}`.trim(), shows: summary }],
+        run: (call) => runSubcommand(name, call.rest, call),
+      }),
+  ]),
+);
