@@ -34,9 +34,13 @@ const schemas: Record<string, z.ZodObject> = {
     proxies: peers(["proxy"]),
   }),
   tss: roleSchema({ port: port(12348, "Port."), ...group }),
-  shard: roleSchema({ port: port(12345, "Port."), ...group }),
+  shard: roleSchema({
+    port: port(12345, "Port."),
+    shard: key(z.int().default(0), "Which shard this is."),
+    ...group,
+  }),
   frontend: roleSchema({
-    port: port(12354, "Port."),
+    httpPort: port(12355, "Port."),
     timestampServers: key(z.array(z.string()).default([]), "The timestamp servers."),
     shards: key(lists, "The shards' groups."),
   }),
@@ -57,12 +61,12 @@ function testRole(name: string): Role {
     config: schemas[name] as z.ZodObject,
     reloadable: [],
     async start({ instance, config, dataDir, net, announcePort }) {
-      const own = config as { host: string; port: number; replica?: number };
+      const own = config as { host: string; port?: number; httpPort?: number; replica?: number };
       const write = (word: string) =>
         appendFileSync(join(dirname(dataDir), "order"), `${word} ${instance}\n`);
       const handlers = { open: () => undefined, data() {}, drain() {}, close() {} };
-      const listener = await net.listen({ host: own.host, port: own.port, handlers });
-      announcePort("port", listener.port);
+      const listener = await net.listen({ host: own.host, port: own.port ?? own.httpPort ?? 0, handlers });
+      announcePort(own.port === undefined ? "httpPort" : "port", listener.port);
       write("start");
       return {
         notReady: () => [],

@@ -52,7 +52,7 @@ export class StoreProcesses implements Disposable {
       group(`c${shard}.config`, `c.shard${shard}`, "shard", addresses);
     this.frontendPorts = ports.splice(0, frontends);
     for (const [index, httpPort] of this.frontendPorts.entries()) {
-      const config = { httpPort, tss: tssAddresses, shards: shardAddresses, ...frontendConfig };
+      const config = { httpPort, timestampServers: tssAddresses, shards: shardAddresses, ...frontendConfig };
       writeFileSync(join(this.directory, `c.frontend${index}.json`), JSON.stringify(config));
       this.#add(`c.frontend${index}`, ["frontend", "-c", `c.frontend${index}.json`]);
     }

@@ -27,7 +27,7 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
   };
   const all: Record<string, object> = {
     ...servers,
-    frontend0: { httpPort: 0, tss: [tss], shards: [[shard]] },
+    frontend0: { httpPort: 0, timestampServers: [tss], shards: [[shard]] },
   };
   const instances = Object.keys(all).map((name) => `data/${name}`);
   const own = Object.fromEntries(

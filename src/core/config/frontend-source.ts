@@ -1,7 +1,7 @@
 /**
  * A frontend's text file (`prefix.frontend<n>.config`, one address) and the groups' files beside it as one configuration.
  *
- *   host, port          the file's own address
+ *   host, httpPort      the file's own address
  *   timestampServers    the addresses of prefix.tss.config
  *   shards              those of prefix0.config, prefix1.config, … one list each
  *
@@ -34,7 +34,7 @@ export function readFrontend(
   parsed.problems.push(...[own, ...groups].flatMap(({ problems }) => problems));
   const [timestampServers, ...shards] = groups.map(({ members }) => members.map(addressText));
   const [address] = own.members;
-  parsed.value = { host: address?.host, port: address?.port, timestampServers, shards };
+  parsed.value = { host: address?.host, httpPort: address?.port, timestampServers, shards };
   const claim = { role: "frontend", instance: `${prefix}.frontend${index}` };
   return { parsed, claim, notices: own.notices, defaults: {} };
 }

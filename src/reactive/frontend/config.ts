@@ -26,9 +26,10 @@ const address = z
 export const frontendConfig = crossCheck(
   roleSchema({
     httpPort: port(12355, "Port for clients: HTTP and JSON."),
-    tss: key(
+    timestampServers: key(
       z.array(address).min(1).max(255).default(["127.0.0.1:12348"]),
       "Addresses of the replicas of the timestamp server, in the order of its own configuration.",
+      { peerOf: ["tss"] },
     ),
     shards: key(
       z

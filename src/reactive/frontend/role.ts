@@ -48,7 +48,7 @@ class Frontend implements RunningRole<FrontendConfig> {
         ...(token !== undefined && { token }),
         ...(tls !== undefined && { tls }),
       });
-    const tss = client(TSS_GROUP, config.tss);
+    const tss = client(TSS_GROUP, config.timestampServers);
     const shards = config.shards.map((addresses, shard) => client(shardGroup(shard), addresses));
     this.#context = context;
     this.#groups = [tss, ...shards];

@@ -32,7 +32,7 @@ describe("a frontend's file", () => {
   test("a frontend reads the groups beside it: all there are, or the first N of another prefix", async () => {
     const all = (await load("frontend", "p.frontend0.config")).config?.config;
     expect(all).toMatchObject({
-      port: 5,
+      httpPort: 5,
       timestampServers: ["t:1"],
       shards: [["a:1", "[::1]:2", "c:3"], ["d:4"]],
     });
