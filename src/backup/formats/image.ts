@@ -34,15 +34,25 @@ export function beyondEnd(address: number, blocks: number, imageBlocks: number):
   );
 }
 
-/** Writes all runs; resolves when each was taken by the file. Throws NX_DATA_CORRUPT for one beyond the end. */
+/**
+ * Writes all runs; resolves when each was taken by the file. Throws NX_DATA_CORRUPT for one beyond the end, before anything is
+ * written. However it ends, no write is under way any more: the file may be closed, and its descriptor be another's.
+ */
 export async function writeRuns(
   { file, blocks }: ImageTarget,
   { runs, data }: Runs,
   rule: DiscardRule,
 ): Promise<void> {
+  const beyond = runs.find((run) => run.address + run.blocks > blocks);
+  if (beyond !== undefined) throw beyondEnd(beyond.address, beyond.blocks, blocks);
   let pending: Promise<void>[] = [];
+  const settle = async () => {
+    const results = await Promise.allSettled(pending);
+    pending = [];
+    const failed = results.find(({ status }) => status === "rejected");
+    if (failed?.status === "rejected") throw failed.reason;
+  };
   for (const run of runs) {
-    if (run.address + run.blocks > blocks) throw beyondEnd(run.address, run.blocks, blocks);
     if (run.kind === "discard" && rule === "ignore") continue;
     const [offset, bytes] = [run.address * BLOCK_BYTES, run.blocks * BLOCK_BYTES];
     pending.push(
@@ -50,9 +60,7 @@ export async function writeRuns(
         ? file.write(data.subarray(run.data, run.data + bytes), offset)
         : writeZeros(file, offset, bytes),
     );
-    if (pending.length < WRITES_MAX) continue;
-    await Promise.all(pending);
-    pending = [];
+    if (pending.length >= WRITES_MAX) await settle();
   }
-  await Promise.all(pending);
+  await settle();
 }
