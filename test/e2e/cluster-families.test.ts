@@ -122,7 +122,7 @@ describe("Diamond's files and words", () => {
     expect(readFileSync(String(shard?.preloadFile), "utf8")).toBe("k1\nk2\n");
     const frontend = (await statsOf("d.frontend1")).frontend?.config;
     expect(frontend).toMatchObject({
-      port: p6,
+      httpPort: p6,
       timestampServers: [`localhost:${p0}`],
       shards: [[p1, p2, p3].map((port) => `localhost:${port}`), [`localhost:${p4}`]],
     });
