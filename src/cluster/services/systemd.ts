@@ -34,7 +34,7 @@ export interface SystemdOptions {
 
 const UNIT_BYTES_MAX = 256 * 1024;
 const GONE_MS = 5000;
-const PROPERTIES = "Id,ActiveState,SubState,MainPID,NRestarts,ExecMainCode,ExecMainStatus";
+const PROPERTIES = "Id,Job,ActiveState,SubState,MainPID,NRestarts,ExecMainCode,ExecMainStatus";
 /** CLD_KILLED and CLD_DUMPED of waitid(2), as ExecMainCode has them. */
 const KILLED = ["2", "3"];
 
@@ -185,6 +185,7 @@ export class SystemdServices implements HostServices {
     const users = join(sysusersDirectory, `node-x-${role}.conf`);
     if (!(await disk.exists(users))) {
       await disk.makeDirectory(sysusersDirectory);
+      await disk.setMode(sysusersDirectory, 0o755);
       await this.#write(users, sysusersLine(role));
       const { status, output } = await run(["systemd-sysusers", users]);
       if (status !== 0) throw this.#failed("systemd-sysusers", output);
@@ -242,8 +243,10 @@ function statusOf(instance: string, show: Record<string, string>): ServiceStatus
   };
 }
 
-function stateOf({ ActiveState, SubState }: Record<string, string>): ServiceState {
+function stateOf({ ActiveState, SubState, Job = "0" }: Record<string, string>): ServiceState {
   if (SubState === "auto-restart") return "restarting";
+  // Its start is queued behind something else, the network for instance.
+  if (ActiveState === "inactive" && Job !== "0" && Job !== "") return "restarting";
   return ActiveState === "inactive" || ActiveState === "failed" || ActiveState === undefined
     ? "stopped"
     : "running";

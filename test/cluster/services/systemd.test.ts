@@ -1,6 +1,6 @@
 /**
- * Services of a host with systemd. There is no systemd here to talk to: what it would be told is recorded by a stand-in for
- * `systemctl` that keeps the states which these words lead to. The units themselves are judged by systemd's own tools (units/unit.test.ts).
+ * Services of a host with systemd. There is no systemd here to talk to: what it would be told is recorded.
+ * The units are judged by systemd's own tools (units/unit.test.ts), and `bun run soak systemd` does all of it under a real one.
  */
 import { afterAll, describe, expect, test } from "bun:test";
 import {
@@ -164,6 +164,11 @@ describe("status", () => {
       "between restarts",
       "ActiveState=activating\nSubState=auto-restart\nMainPID=0\nNRestarts=1\nExecMainCode=2\nExecMainStatus=9",
       { state: "restarting", pid: undefined, lastEnd: "SIGKILL" },
+    ],
+    [
+      "queued behind the network",
+      "Job=7\nActiveState=inactive\nSubState=dead\nMainPID=0\nNRestarts=0\nExecMainCode=0\nExecMainStatus=0",
+      { state: "restarting", pid: undefined },
     ],
     [
       "failed",
