@@ -3,8 +3,8 @@
  *
  * Both sides run 1 or 3 members as processes on this host, both sync before they answer, both are asked by the same
  * callers in this process, in turns. A command carries 64 bytes and is one log entry's worth on both sides; a read is
- * linearizable on both. etcd is asked through its JSON gateway, our group through its own protocol: the generator's CPU is
- * shown, because on a small host it is a part of what is measured.
+ * linearizable on both. etcd is asked over gRPC, our group through its own protocol: the generator's CPU is shown, because on
+ * a small host it is a part of what is measured.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -25,6 +25,7 @@ import { GroupClient } from "../../src/reactive/replication/group-client.ts";
 import { until } from "../e2e/executable.ts";
 import { freePorts } from "../e2e/group-processes.ts";
 import { median } from "./compare.ts";
+import { EtcdClient } from "./etcd-client.ts";
 import { describeMachine, isNoisy } from "./machine.ts";
 import { benchDirectory } from "./servers.ts";
 
@@ -111,23 +112,19 @@ async function startEtcd(members: number): Promise<Contender> {
       },
     ),
   );
-  const post = async (index: number, path: string, body: unknown): Promise<unknown> => {
-    const response = await fetch(`${clientUrl(index)}/v3/${path}`, {
-      method: "POST",
-      body: JSON.stringify(body),
-    });
-    if (!response.ok) throw new Error(`etcd answers ${response.status}: ${await response.text()}`);
-    return response.json();
-  };
-  const base64 = (text: string) => Buffer.from(text).toString("base64");
-  const value = Buffer.from(BODY).toString("base64");
-  const put = (caller: number) => post(0, "kv/put", { key: base64(`bench${caller}`), value });
-  await until("etcd to serve", () => put(0).then(() => true, () => undefined)); // prettier-ignore
+  const client = await until("etcd to serve", async () => {
+    const candidate = new EtcdClient(clientUrl(0));
+    const isServing = await Promise.race([candidate.put("bench0", BODY).then(() => true, () => false), Bun.sleep(2000)]); // prettier-ignore
+    if (isServing === true) return candidate;
+    candidate.close();
+    return undefined;
+  });
   return {
     name: `etcd, ${members}`,
-    command: async (caller) => void (await put(caller)),
-    read: async (caller) => void (await post(0, "kv/range", { key: base64(`bench${caller}`) })),
+    command: (caller) => client.put(`bench${caller}`, BODY),
+    read: async (caller) => void (await client.get(`bench${caller}`)),
     async stop() {
+      client.close();
       for (const child of children) child.kill("SIGKILL");
       await Promise.all(children.map((child) => child.exited));
       rmSync(directory, { recursive: true, force: true });
