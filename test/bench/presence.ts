@@ -294,7 +294,8 @@ async function lookups(results: Results, users: number): Promise<void> {
       prfKeys,
     };
     const { metadata, data } = await pool.build({ spec, chunks: [chunk] });
-    const path = join(directory, `${version}-${isBatched}.dat`);
+    // Files that are mapped are never written again: each measurement has its own.
+    const path = join(directory, `${version}-${isBatched}-${concurrency}.dat`);
     writeFileSync(path, data);
     const queries = queryCount(metadata, 100);
     const body = nodePrimitives.random(queries * metadata.rows);
