@@ -98,7 +98,8 @@ export async function runHarness(options: HarnessOptions): Promise<HarnessReport
     const result = await client.lookup(identity, own, epoch + 1);
     traffic.sent += result.traffic.sent;
     traffic.received += result.traffic.received;
-    judge(report, result, (position) => {
+    noteServers(report, result);
+    judge(report, result.friends, (position) => {
       const buddy = buddies[position] as number;
       const isOnline =
         isAnnouncing(buddy) && (isCombined || (users[buddy] as TestUser).buddies.includes(index));
@@ -133,25 +134,29 @@ async function inOneEpoch(
 }
 
 /** Counts what a user saw; `truthOf` is the status that the friend at a position has set, if it is visible. */
-function judge(
+export function judge(
   report: HarnessReport,
-  result: LookupResult,
+  friends: readonly FoundFriend[],
   truthOf: (position: number) => Uint8Array | undefined,
 ): void {
-  for (const [position, found] of result.friends.entries()) {
+  for (const [position, found] of friends.entries()) {
     report.states += 1;
     if (found.state === "online") report.online += 1;
     if (found.state === "deferred") report.deferred += 1;
     else if (!isTrue(found, truthOf(position))) report.wrong += 1;
   }
-  if (result.isDownload) report.downloads += 1;
-  for (const { server } of result.dropped) report.dropped[server] = (report.dropped[server] ?? 0) + 1;
-  for (const liar of result.liars) if (!report.liars.includes(liar)) report.liars.push(liar);
 }
 
 function isTrue({ state, payload }: FoundFriend, truth: Uint8Array | undefined): boolean {
   if (truth === undefined) return state === "offline";
   return state === "online" && payload !== undefined && toHex(payload) === toHex(truth);
+}
+
+/** What a lookup says of the servers. */
+function noteServers(report: HarnessReport, { isDownload, dropped, liars }: LookupResult): void {
+  if (isDownload) report.downloads += 1;
+  for (const { server } of dropped) report.dropped[server] = (report.dropped[server] ?? 0) + 1;
+  for (const liar of liars) if (!report.liars.includes(liar)) report.liars.push(liar);
 }
 
 /** A status that all friends read. */
@@ -172,9 +177,14 @@ function statusOf(
   return utf8(`${" ".repeat(left)}${text}`.padEnd(width).slice(0, width));
 }
 
-/** Runs `work` for 0 … total - 1, so many at once as the options say. */
-async function phase(
-  { clock, concurrency, onProgress, signal }: HarnessOptions,
+/** Runs `work` for 0 … total - 1, so many at once as the options say, and reports what it took. */
+export async function phase(
+  {
+    clock,
+    concurrency,
+    onProgress,
+    signal,
+  }: Pick<HarnessOptions, "clock" | "concurrency" | "onProgress" | "signal">,
   name: "registering" | "looking up",
   total: number,
   work: (index: number, traffic: Traffic) => Promise<void>,
@@ -183,14 +193,14 @@ async function phase(
   const startMs = clock.monotonicMs();
   let next = 0;
   let done = 0;
-  const worker = async () => {
+  const lane = async () => {
     while (next < total) {
       signal?.throwIfAborted();
       await work(next++, traffic);
       onProgress(name, ++done, total);
     }
   };
-  await Promise.all(Array.from({ length: concurrency }, worker));
+  await Promise.all(Array.from({ length: concurrency }, lane));
   const seconds = (clock.monotonicMs() - startMs) / 1000;
   return { users: total, seconds, msPerUser: (seconds * 1000) / Math.max(1, total), traffic };
 }

@@ -4,17 +4,9 @@
  *
  * Both services begin epochs when asked; the short-term service is brought to the first short epoch of the new long one.
  */
-import type { ClientOptions, FoundFriend } from "./client.ts";
-import { PresenceClient, type Traffic } from "./client.ts";
-import {
-  askForEpoch,
-  statusText,
-  type HarnessOptions,
-  type HarnessReport,
-  type PhaseReport,
-} from "./harness.ts";
+import { PresenceClient, type ClientOptions, type Traffic } from "./client.ts";
+import { askForEpoch, judge, phase, statusText, type HarnessOptions, type HarnessReport } from "./harness.ts";
 import { Server } from "./client/servers.ts";
-import { toHex } from "./protocol/bytes.ts";
 import { TwoDatabaseUser, type TwoDatabaseOptions } from "./two-databases.ts";
 import { friendOf } from "./users.ts";
 
@@ -39,62 +31,38 @@ export async function runTwoDatabases(options: TwoDatabaseHarness): Promise<Harn
     (users[index]?.buddies ?? []).map((buddy) => friends[buddy] as (typeof friends)[number]);
   const person = (index: number) => people[index] as TwoDatabaseUser;
   const longEpoch = (await new PresenceClient(standard).status()).epoch;
-  const startMs = options.clock.monotonicMs();
 
-  await each(options, "registering", (index) => person(index).announce(ownFriends(index), longEpoch));
+  const announcing = await phase(options, "registering", users.length, (index) =>
+    person(index).announce(ownFriends(index), longEpoch),
+  );
   let fastForward = await askForEpoch(standard);
   // The last short epoch before the new long one: statuses set in it are seen in the new one.
   const firstShort = Math.ceil(((longEpoch + 1) * services.longEpochSeconds) / services.shortEpochSeconds);
   let shortEpoch = (await new PresenceClient(combined).status()).epoch;
   for (; shortEpoch < firstShort - 1; shortEpoch++) await askForEpoch(combined);
-  await each(options, "registering", (index) =>
+  const setting = await phase(options, "registering", users.length, (index) =>
     person(index).setStatus(statusText(users, index, combined), shortEpoch),
   );
   fastForward = `${fastForward}, ${await askForEpoch(combined)}`;
-  const register = reportOf(options, startMs, takeTraffic(people));
+  const seconds = announcing.seconds + setting.seconds;
+  const msPerUser = announcing.msPerUser + setting.msPerUser;
+  const register = { users: users.length, seconds, msPerUser, traffic: takeTraffic(people) };
 
-  const lookupStartMs = options.clock.monotonicMs();
   const report: HarnessReport = {
     ...{ epoch: shortEpoch + 1, fastForward, register, lookup: register },
     ...{ states: 0, online: 0, wrong: 0, deferred: 0, downloads: 0, dropped: {}, liars: [] },
   };
-  await each(options, "looking up", async (index) => {
+  report.lookup = await phase(options, "looking up", users.length, async (index) => {
     await person(index).fetchKeys(ownFriends(index), longEpoch + 1);
     const seen = await person(index).lookUp(ownFriends(index), shortEpoch + 1);
-    seen.forEach((found, position) => {
+    judge(report, seen, (position) => {
       const buddy = users[index]?.buddies[position] as number;
       const isOnline = users[buddy]?.buddies.includes(index) === true;
-      judge(report, found, isOnline ? statusText(users, buddy, combined) : undefined);
+      return isOnline ? statusText(users, buddy, combined) : undefined;
     });
   });
-  report.lookup = reportOf(options, lookupStartMs, takeTraffic(people));
+  report.lookup.traffic = takeTraffic(people);
   return report;
-}
-
-function judge(report: HarnessReport, { state, payload }: FoundFriend, truth: Uint8Array | undefined): void {
-  report.states += 1;
-  if (state === "online") report.online += 1;
-  const isRight =
-    truth === undefined ? state === "offline" : payload !== undefined && toHex(payload) === toHex(truth);
-  if (state === "deferred") report.deferred += 1;
-  else if (!isRight) report.wrong += 1;
-}
-
-async function each(
-  { users, concurrency, onProgress, signal }: TwoDatabaseHarness,
-  phase: "registering" | "looking up",
-  work: (index: number) => Promise<void>,
-): Promise<void> {
-  let next = 0;
-  let done = 0;
-  const worker = async () => {
-    while (next < users.length) {
-      signal?.throwIfAborted();
-      await work(next++);
-      onProgress(phase, ++done, users.length);
-    }
-  };
-  await Promise.all(Array.from({ length: concurrency }, worker));
 }
 
 function takeTraffic(people: readonly TwoDatabaseUser[]): Traffic {
@@ -106,11 +74,6 @@ function takeTraffic(people: readonly TwoDatabaseUser[]): Traffic {
     traffic.received = 0;
   }
   return sum;
-}
-
-function reportOf({ clock, users }: TwoDatabaseHarness, startMs: number, traffic: Traffic): PhaseReport {
-  const seconds = (clock.monotonicMs() - startMs) / 1000;
-  return { users: users.length, seconds, msPerUser: (seconds * 1000) / Math.max(1, users.length), traffic };
 }
 
 async function epochSecondsOf(options: ClientOptions): Promise<number> {

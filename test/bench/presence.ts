@@ -17,7 +17,7 @@ import { typescriptEngine } from "../../src/presence/pir/typescript-engine.ts";
 import { registerCombined, verifyCombined } from "../../src/presence/protocol/blinding.ts";
 import { concat, epochBytes } from "../../src/presence/protocol/bytes.ts";
 import { queryCount, rowBytes } from "../../src/presence/protocol/layout.ts";
-import type { Metadata } from "../../src/presence/protocol/metadata.ts";
+import { decodeMetadata, type Metadata } from "../../src/presence/protocol/metadata.ts";
 import { nodePrimitives } from "../../src/presence/protocol/primitives-node.ts";
 import { schemeOf } from "../../src/presence/protocol/scheme.ts";
 import { PRF_KEY_CANDIDATES } from "../../src/presence/server/build-database.ts";
@@ -86,6 +86,15 @@ async function harness(results: Results, scale: number): Promise<void> {
       const seconds = (performance.now() - startMs) / 1000;
       if (report.wrong > 0) throw new Error(`${report.wrong} states were wrong`);
       results.add(most(`G1 harness of ${users.length} users, ${name}, s`, floor, goal), seconds);
+      if (isTls) return;
+      const { protocol = 3 } = settings as { protocol?: 1 | 3 };
+      const meta = await fetch(`${service.regserver.url}/download/${report.epoch}/meta`);
+      const metadata = decodeMetadata(await meta.bytes(), protocol, report.epoch) as Metadata;
+      const formula =
+        service.lookups.length * queryCount(metadata, 100) * (metadata.rows + rowBytes(metadata));
+      const { sent, received } = report.lookup.traffic;
+      const part = (sent + received) / report.lookup.users / formula;
+      results.add(most(`G7 traffic of a lookup, ${name}, times the formula`, 1.02), part);
     } finally {
       rmSync(directory, { recursive: true });
     }
@@ -285,7 +294,8 @@ async function lookups(results: Results, users: number): Promise<void> {
       prfKeys,
     };
     const { metadata, data } = await pool.build({ spec, chunks: [chunk] });
-    const path = join(directory, `${version}-${isBatched}.dat`);
+    // Files that are mapped are never written again: each measurement has its own.
+    const path = join(directory, `${version}-${isBatched}-${concurrency}.dat`);
     writeFileSync(path, data);
     const queries = queryCount(metadata, 100);
     const body = nodePrimitives.random(queries * metadata.rows);

@@ -4,17 +4,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureExecutable } from "../../build.ts";
+import { freePorts } from "./group-processes.ts";
 import { executable } from "./presence-service.ts";
-
-/** Ports that were free a moment ago, for servers that others must find. */
-function freePorts(count: number): number[] {
-  const servers = Array.from({ length: count }, () =>
-    Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() }),
-  );
-  const ports = servers.map(({ port }) => port ?? 0);
-  for (const server of servers) void server.stop(true);
-  return ports;
-}
 
 test("a prefix of presence files is deployed, serves, and is stopped", async () => {
   await ensureExecutable();
@@ -34,7 +25,7 @@ test("a prefix of presence files is deployed, serves, and is stopped", async () 
     return { code: await child.exited, stdout, stderr };
   };
   try {
-    const [port, ...lookups] = freePorts(4);
+    const [port, ...lookups] = await freePorts(4);
     mkdirSync(join(directory, "configs"));
     const write = (name: string, config: object) =>
       writeFileSync(join(directory, "configs", `p.${name}.json`), JSON.stringify(config));
