@@ -327,7 +327,10 @@ static uint32_t end_call(nx_neo *engine, const nx_neo_connection *connection) {
   block[NX_NEO_REPLY_LENGTH] = (double)engine->replies.length;
   block[NX_NEO_REPLY_CAPACITY] = (double)engine->replies.capacity;
   block[NX_NEO_REPLY_GENERATION] = (double)engine->replies.generation;
-  block[NX_NEO_EFFECTS_LENGTH] = engine->store == NULL ? 0 : (double)nx_store_effects(engine->store)->length;
+  const nx_buffer *effects = NULL;
+  if (engine->service->effects != NULL) effects = engine->service->effects(engine);
+  else if (engine->store != NULL) effects = nx_store_effects(engine->store);
+  block[NX_NEO_EFFECTS_LENGTH] = effects == NULL ? 0 : (double)effects->length;
   if (connection->is_closing) return NX_NEO_CLOSE;
   uint32_t flags = connection->is_waiting ? NX_NEO_MORE | NX_NEO_STOPPED : 0;
   if (connection->requests == NULL) return flags;

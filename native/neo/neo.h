@@ -91,4 +91,12 @@ NX_API void nx_neo_tell_node(nx_neo *engine, uint32_t address, uint32_t port, ui
 /* 1: writes are answered with an error until it is called with 0. */
 NX_API void nx_neo_refuse_writes(nx_neo *engine, uint32_t is_refusing);
 
+/* --- of the queues' service (native/queue/neo.c) ---------------------------------------------------------- */
+
+struct nx_queues;
+/* The engine of a queue node; it becomes an observer of the queues. NULL for settings out of range. */
+NX_API nx_neo *nx_neo_queue_new(struct nx_queues *queues, const uint64_t *settings);
+/* As nx_neo_refuse_writes. */
+NX_API void nx_neo_queue_refuse_writes(nx_neo *engine, uint32_t is_refusing);
+
 #endif

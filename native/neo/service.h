@@ -47,6 +47,8 @@ typedef struct {
   bool (*waits)(const nx_neo_request *request, int64_t now_ms);
   /* The request goes, whoever ended it; frees it. */
   void (*drop)(nx_neo *engine, nx_neo_request *request);
+  /* Where changes are recorded; NULL: in the store, if there is one. */
+  const nx_buffer *(*effects)(nx_neo *engine);
   /* Of the service itself. */
   void (*free)(nx_neo *engine);
 } nx_neo_service;

@@ -34,3 +34,19 @@ export const compaction = key(
   }),
   "When the append log is rewritten as a snapshot. Service goes on meanwhile.",
 );
+
+export const neo = key(
+  group({
+    credentialsFile: key(
+      filePath().optional(),
+      "File with a line name:hex for each client of the neo protocol, 256 hex digits of its secret. Read again on SIGHUP. Must not be readable by other users.",
+      {
+        fileKind: "secrets",
+        absent: "the neo protocol is not spoken",
+        example: "etc/credentials",
+        isReloadable: true,
+      },
+    ),
+  }),
+  "The neo protocol's own settings.",
+);

@@ -54,7 +54,11 @@ const localServers: { role: string; name: string; values: SampleValues }[] = [
     name: "shard0",
     values: { dataDir: `${localDirectory}/shard0`, port: 12345, replicas: ["127.0.0.1:12345"] },
   },
-  { role: "frontend", name: "frontend0", values: { dataDir: `${localDirectory}/frontend0`, httpPort: 12355 } },
+  {
+    role: "frontend",
+    name: "frontend0",
+    values: { dataDir: `${localDirectory}/frontend0`, httpPort: 12355 },
+  },
   {
     role: "regserver",
     name: "regserver0",

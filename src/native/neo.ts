@@ -16,6 +16,8 @@ import { FiguresView } from "./request-figures.ts";
 
 const symbols = {
   nx_neo_new: { args: ["ptr", "ptr"], returns: "ptr" },
+  nx_neo_queue_new: { args: ["ptr", "ptr"], returns: "ptr" },
+  nx_neo_queue_refuse_writes: { args: ["ptr", "u32"], returns: "void" },
   nx_neo_free: { args: ["ptr"], returns: "void" },
   nx_neo_block: { args: ["ptr"], returns: "ptr" },
   nx_neo_clear_events: { args: ["ptr"], returns: "void" },
@@ -112,8 +114,17 @@ export class NeoEngine {
   #replies: Uint8Array = nothing;
   #repliesGeneration = -1;
 
-  /** Becomes an observer of the store. Throws NX_CONFIG_INVALID for settings out of range. */
-  constructor(store: { readonly pointer: Pointer }, settings: NeoSettings = neoDefaults) {
+  readonly #hasQueues: boolean;
+
+  /**
+   * Becomes an observer of what it serves: the record store of a dht node, or the queues of a queue node. Throws
+   * NX_CONFIG_INVALID for settings out of range.
+   */
+  constructor(
+    state: { readonly pointer: Pointer; readonly hasQueues?: boolean },
+    settings: NeoSettings = neoDefaults,
+  ) {
+    this.#hasQueues = state.hasQueues === true;
     const array = BigUint64Array.of(
       BigInt(settings.messageBytesMax),
       BigInt(settings.inputBytesMax),
@@ -124,7 +135,9 @@ export class NeoEngine {
       settings.isOwnershipChecked ? 1n : 0n,
       BigInt(settings.sizeBytesMax),
     );
-    const engine = this.#native.nx_neo_new(store.pointer, array) as Pointer | null;
+    const { nx_neo_new, nx_neo_queue_new } = this.#native;
+    const create = this.#hasQueues ? nx_neo_queue_new : nx_neo_new;
+    const engine = create(state.pointer, array) as Pointer | null;
     if (engine === null)
       throw new NxError("NX_CONFIG_INVALID", "a limit of the neo protocol is out of range");
     this.#engine = engine;
@@ -160,7 +173,9 @@ export class NeoEngine {
 
   /** Answers every write with an error until it is called with false. */
   refuseWrites(isRefusing: boolean): void {
-    this.#native.nx_neo_refuse_writes(this.#engine, isRefusing ? 1 : 0);
+    const { nx_neo_refuse_writes, nx_neo_queue_refuse_writes } = this.#native;
+    const refuse = this.#hasQueues ? nx_neo_queue_refuse_writes : nx_neo_refuse_writes;
+    refuse(this.#engine, isRefusing ? 1 : 0);
   }
 
   /** `mayAdministrate`: the client may remove channels. */

@@ -53,7 +53,9 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
   await until("all nodes to be ready on the page", async () => {
     const response = await fetch(`http://127.0.0.1:${ports.port}/api/instances`).catch(() => undefined);
     const shown = ((await response?.json()) ?? []) as { condition: string }[];
-    return shown.filter(({ condition }) => condition === "ready").length === instances.length ? true : undefined;
+    return shown.filter(({ condition }) => condition === "ready").length === instances.length
+      ? true
+      : undefined;
   });
   const html = await (await fetch(`http://127.0.0.1:${ports.port}/`)).text();
   const script = /src="(\/page-[0-9a-f]+\.js)"/.exec(html)?.[1];

@@ -8,7 +8,6 @@ import { reloadableKeys } from "../../core/config/keys.ts";
 import {
   crossCheck,
   durability,
-  filePath,
   group,
   integer,
   key,
@@ -17,7 +16,7 @@ import {
   roleSchema,
 } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
-import { compaction, passwordFile, respPort } from "../config-keys.ts";
+import { compaction, neo, passwordFile, respPort } from "../config-keys.ts";
 import { dhtDialect } from "./ini.ts";
 import type { OutOfRange } from "../../native/tcm.ts";
 
@@ -119,21 +118,7 @@ export const dhtConfig = roleSchema({
     }),
     "The swarm protocol's own settings.",
   ),
-  neo: key(
-    group({
-      credentialsFile: key(
-        filePath().optional(),
-        "File with a line name:hex for each client of the neo protocol, 256 hex digits of its secret. Read again on SIGHUP. Must not be readable by other users.",
-        {
-          fileKind: "secrets",
-          absent: "the neo protocol is not spoken",
-          example: "etc/credentials",
-          isReloadable: true,
-        },
-      ),
-    }),
-    "The neo protocol's own settings.",
-  ),
+  neo,
   limits: limits({
     keyBytesMax: key(
       integer(512 * KIBIBYTE, { min: 1, max: 512 * KIBIBYTE }),

@@ -7,13 +7,14 @@ import { z } from "zod";
 import { reloadableKeys } from "../../core/config/keys.ts";
 import { durability, group, integer, key, limits, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
-import { compaction, passwordFile, respPort } from "../config-keys.ts";
+import { compaction, neo, passwordFile, respPort } from "../config-keys.ts";
 import { queueDialect } from "./ini.ts";
 
 const MEBIBYTE = 1024 * 1024;
 
 export const queueConfig = roleSchema({
   port: port(10020, "Port of the legacy swarm protocol."),
+  neoPort: port(10120, "Port of the neo swarm protocol, opened where neo.credentialsFile is set."),
   respPort: respPort(10220),
   passwordFile,
   durability: durability(
@@ -85,6 +86,7 @@ export const queueConfig = roleSchema({
     }),
     "The swarm protocol's own settings.",
   ),
+  neo,
   limits: limits({
     keyBytesMax: key(
       integer(1024, { min: 1, max: 32_768 }),

@@ -10,9 +10,12 @@ import { defineRole, type RoleContext, type RunningRole } from "../../core/role.
 import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
 import { SlidingRate, thousands } from "../dht/figures.ts";
 import { REFUSAL } from "../durable-log.ts";
+import { NeoEngine } from "../../native/neo.ts";
+import { NeoSide } from "../neo-side.ts";
 import { RedisSide } from "../redis-side.ts";
 import { ReplyGate } from "../reply-gate.ts";
 import { type Side, sumOf } from "../side.ts";
+import { QueueCode } from "../wire/neo/protocol.ts";
 import { queueAbout, type QueueConfig } from "./config.ts";
 import { DurableQueues, queuesSettings } from "./durable-queues.ts";
 import { addMetrics, consoleLine, type NodeFigures, StatsLine } from "./figures.ts";
@@ -23,6 +26,7 @@ class QueueNode implements RunningRole<QueueConfig> {
   readonly #durable: DurableQueues;
   readonly #swarm: SwarmSide;
   readonly #redis: RedisSide;
+  readonly #neo: NeoSide;
   readonly #sides: readonly Side[];
   readonly #statsLine: StatsLine;
   readonly #rate: SlidingRate;
@@ -36,12 +40,15 @@ class QueueNode implements RunningRole<QueueConfig> {
     this.#limits = effectiveLimits(context.config.limits, context.log);
     this.#durable = durable;
     this.#rate = new SlidingRate(context.clock);
-    const besides = (other: () => Side) => () => limitsBeside(this.#limits, other().figures.connections);
+    const beside = (own: () => Side) => () => {
+      const others = sumOf(this.#sides, "connections") - own().figures.connections;
+      return limitsBeside(this.#limits, others);
+    };
     this.#swarm = new SwarmSide({
       context,
       durable,
       gate,
-      limits: besides(() => this.#redis),
+      limits: beside(() => this.#swarm),
       onCall: () => this.#redis.onChange(),
     });
     this.#redis = new RedisSide({
@@ -50,15 +57,27 @@ class QueueNode implements RunningRole<QueueConfig> {
       gate,
       state: durable.queues,
       config: () => this.#redisConfig(),
-      limits: besides(() => this.#swarm),
+      limits: beside(() => this.#redis),
       databases: 1,
       memory: () => this.#memory(),
       expired: () => 0,
       persistence: () => durable.figures,
       onCall: () => this.#swarm.onChange(),
     });
-    this.#sides = [this.#swarm, this.#redis];
-    this.#statsLine = new StatsLine([this.#swarm.requestFigures]);
+    this.#neo = new NeoSide(
+      {
+        context,
+        durable,
+        gate,
+        config: () => this.#config,
+        port: context.config.neoPort,
+        limits: beside(() => this.#neo),
+        codes: QueueCode,
+      },
+      new NeoEngine(durable.queues),
+    );
+    this.#sides = [this.#swarm, this.#redis, this.#neo];
+    this.#statsLine = new StatsLine([this.#swarm.requestFigures, this.#neo.requestFigures]);
     this.#addMetrics();
   }
 
@@ -122,6 +141,7 @@ class QueueNode implements RunningRole<QueueConfig> {
       ...this.#figures(),
       redis: { ...this.#redis.statistics, ...this.#redis.portFigures },
       swarm: this.#swarm.stats,
+      neo: this.#neo.stats,
       durability: this.#config.durability,
       channels: this.#durable.queues.channels().map((channel) => ({ ...channel })),
       log: log === undefined ? null : { ...log },
@@ -159,6 +179,7 @@ class QueueNode implements RunningRole<QueueConfig> {
     this.#limits = effectiveLimits(config.limits, this.#context.log);
     this.#durable.queues.configure(queuesSettings(config.channels));
     this.#redis.reload(this.#redisConfig());
+    this.#neo.reload();
   }
 
   async drain(): Promise<void> {

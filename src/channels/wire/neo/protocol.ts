@@ -16,6 +16,10 @@ export const Code = {
   Update: 10,
 } as const;
 
+/** Codes and versions of the queue node's requests. */
+export const QueueCode = { Push: 1, Pop: 2, Consume: 6 } as const;
+export const queueVersions = { Push: 3, Pop: 1, Consume: 4 } as const;
+
 export const VERSION = 0;
 
 export const Support = { supported: 0xfd, versionNotSupported: 0xfe, codeNotSupported: 0xff } as const;

@@ -41,7 +41,9 @@ export function iniReference(abouts: readonly RoleAbout[]): string {
 
 function sectionOf(about: RoleAbout, dialect: IniDialect): string {
   const rows = dialect.rules.map((rule) => `| \`${rule.section}.${rule.key}\` | ${meaningOf(rule, about)} |`);
-  const defaults = Object.entries(dialect.defaults({ hasFile: () => true, workingDirectory: "/working-directory" }))
+  const defaults = Object.entries(
+    dialect.defaults({ hasFile: () => true, workingDirectory: "/working-directory" }),
+  )
     .filter(([name, value]) => schemaAt(about.config, name.split("."))?.safeParse(value).success === true)
     .map(
       ([name, value]) =>

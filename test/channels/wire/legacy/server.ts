@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dht } from "../../../../src/channels/dht/role.ts";
+import { queue } from "../../../../src/channels/queue/role.ts";
 import type { Role } from "../../../../src/core/role.ts";
 import { LegacyClient, LegacyNode } from "../../../../src/channels/wire/legacy/client.ts";
 import { NeoNode } from "../../../../src/channels/wire/neo/client.ts";
@@ -47,8 +48,8 @@ export class TestServer implements AsyncDisposable {
       dataDir: join(directory, "data"),
       port: 0,
       respPort: 0,
-      // The other kinds of nodes do not speak neo.
-      ...(role === dht && { neoPort: 0, neo: { credentialsFile } }),
+      // Of the nodes here, only these speak neo.
+      ...((role === dht || role === queue) && { neoPort: 0, neo: { credentialsFile } }),
       durability: "memory",
       ...config,
     };
