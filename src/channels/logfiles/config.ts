@@ -5,7 +5,16 @@
  */
 import { z } from "zod";
 import { reloadableKeys } from "../../core/config/keys.ts";
-import { durability, group, integer, key, limits, port, roleSchema } from "../../core/config/schema.ts";
+import {
+  durability,
+  filePath,
+  group,
+  integer,
+  key,
+  limits,
+  port,
+  roleSchema,
+} from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
 import { logfilesDialect } from "./ini.ts";
 
@@ -20,6 +29,7 @@ const hash = () =>
 
 export const logfilesConfig = roleSchema({
   port: port(10010, "Port of the legacy swarm protocol."),
+  neoPort: port(10110, "Port of the neo swarm protocol, opened where neo.credentialsFile is set."),
   httpPort: key(
     z.int().min(0).max(65535).nullable().default(10310),
     "Port of HTTP: writing, searching and following records. 0 takes a free port; <dataDir>/ports.json tells which. null: none.",
@@ -104,6 +114,21 @@ export const logfilesConfig = roleSchema({
     }),
     "The swarm protocol's own settings.",
   ),
+  neo: key(
+    group({
+      credentialsFile: key(
+        filePath().optional(),
+        "File with a line name:hex for each client of the neo protocol, 256 hex digits of its secret. Read again on SIGHUP. Must not be readable by other users.",
+        {
+          fileKind: "secrets",
+          absent: "the neo protocol is not spoken",
+          example: "etc/credentials",
+          isReloadable: true,
+        },
+      ),
+    }),
+    "The neo protocol's own settings.",
+  ),
   limits: limits({
     channelsMax: key(
       integer(10_000, { min: 1, max: 1_000_000 }),
@@ -121,3 +146,5 @@ export const logfilesAbout: RoleAbout<typeof logfilesConfig> = {
   reach: { httpPort: "curl http://{host}:{port}/channels" },
   ini: logfilesDialect,
 };
+
+export type LogfilesConfig = z.output<typeof logfilesConfig>;

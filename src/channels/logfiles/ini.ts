@@ -1,7 +1,7 @@
 /** The INI file of `logfilesnode` and its successor `dlsnode`: what each of its keys means for the logfiles role. */
 import type { IniDialect } from "../../core/config/ini/dialect.ts";
 import { hash, integer } from "../../core/config/ini/values.ts";
-import { logRules, serverRules, sharedDefaults } from "../ini-keys.ts";
+import { logRules, neoDefaults, serverRules, sharedDefaults } from "../ini-keys.ts";
 
 export const logfilesDialect: IniDialect = {
   program: "logfilesnode",
@@ -18,5 +18,5 @@ export const logfilesDialect: IniDialect = {
     ...logRules,
   ],
   // The files of the original are where it keeps them; it spoke its own protocol only.
-  defaults: (context) => ({ ...sharedDefaults(context), layout: "classic", channelsDir: ".", httpPort: null, shutdownTimeoutMs: 86_400_000 }),
+  defaults: (context) => ({ ...sharedDefaults(context), ...neoDefaults(context), layout: "classic", channelsDir: ".", httpPort: null, shutdownTimeoutMs: 86_400_000 }),
 }; // prettier-ignore

@@ -6,17 +6,17 @@
  * beside it.
  */
 import { join } from "node:path";
-import type { z } from "zod";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { LogfilesCommand, LogfilesEngine } from "../../native/logfiles/engine.ts";
 import { consoleLine, SlidingRate, StatsLine, thousands, type DhtFigures } from "../dht/figures.ts";
-import { effectiveLimits } from "../connection-limits.ts";
+import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
 import { ReplyGate } from "../reply-gate.ts";
 import { SWARM_KEEP_ALIVE } from "../wire/legacy/protocol.ts";
-import { logfilesAbout, type logfilesConfig } from "./config.ts";
+import { logfilesAbout, type LogfilesConfig } from "./config.ts";
 import { ClassicLayout } from "./classic/classic-layout.ts";
 import { addMetrics } from "./figures.ts";
 import { HttpSide } from "./http/http-side.ts";
+import { LogfilesNeoSide } from "./neo-side.ts";
 import { LogfilesPort } from "./legacy-port.ts";
 import { SegmentLayout } from "./segments/segment-layout.ts";
 import type { Layout } from "./store/layout.ts";
@@ -25,7 +25,6 @@ import type { RetentionSettings } from "./store/retention.ts";
 import { ThreadWork } from "./work/thread-work.ts";
 import type { FileWork } from "./work/work.ts";
 
-export type LogfilesConfig = z.output<typeof logfilesConfig>;
 type Context = RoleContext<LogfilesConfig>;
 
 /** The longest array of a request; a longer one ends the connection. */
@@ -41,6 +40,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
   readonly #store: LogStore;
   readonly #engine: LogfilesEngine;
   readonly #port: LogfilesPort;
+  readonly #neo: LogfilesNeoSide;
   readonly #http: HttpSide | undefined;
   readonly #statsLine: StatsLine;
   readonly #rate: SlidingRate;
@@ -74,8 +74,11 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
       gate,
       engine: this.#engine,
       batchBytes: swarm.batchBytes,
-      limits: () => ({ ...this.#limits, valueBytesMax: VALUE_BYTES_MAX }),
+      limits: () => this.#limitsBeside(this.#neo.figures.connections),
     });
+    this.#neo = new LogfilesNeoSide(context, store, gate, () =>
+      this.#limitsBeside(this.#port.figures.connections),
+    );
     if (config.httpPort !== null)
       this.#http = new HttpSide({
         clock,
@@ -90,9 +93,15 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
     this.#addMetrics();
   }
 
+  /** All protocols share the connections. */
+  #limitsBeside(others: number) {
+    return { ...limitsBeside(this.#limits, others), valueBytesMax: VALUE_BYTES_MAX };
+  }
+
   async listen(): Promise<void> {
     this.onRefusal();
     this.#context.announcePort("port", await this.#port.listen());
+    await this.#neo.listen();
     if (this.#http !== undefined) this.#context.announcePort("httpPort", this.#http.listen());
   }
 
@@ -102,6 +111,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
 
   onDrain(): void {
     this.#port.onLogDrain();
+    this.#neo.onLogDrain();
   }
 
   // --- what it says of itself ------------------------------------------------------------------------------------
@@ -146,6 +156,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
       ...figures,
       durability: this.#config.durability,
       layout: this.#config.layout,
+      neo: { ...this.#neo.figures },
       http: { requests: this.#http?.requests ?? 0, followers: this.#http?.followers ?? 0 },
       swarm: { ...this.#engine.statistics(), ...this.#port.figures },
       channelSizes: this.#figures().channels.map((channel) => ({ ...channel })),
@@ -185,6 +196,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
   // --- life ------------------------------------------------------------------------------------------------------
 
   reload(config: LogfilesConfig): void {
+    this.#neo.reload(config);
     this.#config = config;
     this.#limits = effectiveLimits(config.limits, this.#context.log);
     this.#store.setRetention(retentionOf(config));
@@ -192,11 +204,13 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
 
   async drain(): Promise<void> {
     this.#port.stopListening();
+    this.#neo.stopListening();
   }
 
   async stop(): Promise<void> {
     await this.drain();
     this.#port.closeAll();
+    this.#neo.closeConnections();
     await this.#port.settled();
     await this.#http?.stop();
     await this.#store.close(() => this.#engine.close());

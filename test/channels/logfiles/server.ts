@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { logfiles } from "../../../src/channels/logfiles/role.ts";
+import { NeoWire } from "../../../src/channels/wire/neo/connection.ts";
 import { loadConfig } from "../../../src/core/config/load.ts";
 import { Instance } from "../../../src/core/kernel/instance.ts";
 import { formatText, logOutput } from "../../../src/core/logging/log.ts";
@@ -14,11 +15,14 @@ export const world = realWorld((error) => {
   throw error;
 });
 
+/** The secret of the neo client `admin`: bytes 0 to 127, as in the recordings. */
+export const SECRET = Uint8Array.from({ length: 128 }, (_, index) => index);
+
 export class TestServer implements AsyncDisposable {
   readonly instance: Instance;
   readonly lines: string[];
   readonly directory: string;
-  readonly #open: LogfilesClient[] = [];
+  readonly #open: { close(): void }[] = [];
 
   private constructor(instance: Instance, directory: string, lines: string[]) {
     this.instance = instance;
@@ -31,7 +35,10 @@ export class TestServer implements AsyncDisposable {
     directory = mkdtempSync(join(tmpdir(), "node-x-logfiles-")),
   ): Promise<TestServer> {
     const file = join(directory, "logfiles.json");
-    const settings = { dataDir: join(directory, "data"), port: 0, httpPort: 0, ...config };
+    const credentialsFile = join(directory, "credentials");
+    writeFileSync(credentialsFile, `admin:${Buffer.from(SECRET).toString("hex")}\n`, { mode: 0o600 });
+    const ports = { port: 0, httpPort: 0, neoPort: 0 };
+    const settings = { dataDir: join(directory, "data"), neo: { credentialsFile }, ...ports, ...config };
     writeFileSync(file, JSON.stringify(settings));
     const source = { file, environment: {}, sets: [], workingDirectory: directory };
     const loaded = await loadConfig(source, schemaCatalog);
@@ -61,6 +68,14 @@ export class TestServer implements AsyncDisposable {
     const client = await LogfilesClient.connect(world.net, this.port);
     this.#open.push(client);
     return client;
+  }
+
+  /** An authenticated connection of the neo protocol. */
+  async neo(): Promise<NeoWire> {
+    const address = { host: "127.0.0.1", port: this.instance.ports["neoPort"] as number };
+    const wire = await NeoWire.connect(world.net, world.clock, address, { name: "admin", secret: SECRET });
+    this.#open.push(wire);
+    return wire;
   }
 
   /** Stops the node; its directory stays. */

@@ -1,0 +1,71 @@
+/** The node's neo half: engine, listener, credentials. Without a file of credentials the protocol is not spoken. */
+import type { RoleContext } from "../../core/role.ts";
+import { NeoPort } from "../neo-port.ts";
+import type { ReplyGate } from "../reply-gate.ts";
+import { readCredentials } from "../wire/neo/credentials.ts";
+import type { LogfilesConfig } from "./config.ts";
+import { LogfilesNeoEngine } from "./neo-engine.ts";
+import type { LogStore } from "./store/log-store.ts";
+
+export class LogfilesNeoSide {
+  readonly #context: RoleContext<LogfilesConfig>;
+  readonly #engine: LogfilesNeoEngine;
+  readonly #port: NeoPort;
+  #credentials: ReadonlyMap<string, Uint8Array> = new Map();
+
+  constructor(
+    context: RoleContext<LogfilesConfig>,
+    store: LogStore,
+    gate: ReplyGate,
+    limits: () => LogfilesConfig["limits"] & { valueBytesMax: number },
+  ) {
+    const { config, net, clock, random, log, tls } = context;
+    this.#context = context;
+    this.#engine = new LogfilesNeoEngine(store, config.limits.channelsMax);
+    this.#port = new NeoPort({
+      net,
+      clock,
+      random,
+      log: log.child("neo"),
+      tls,
+      host: config.host,
+      port: config.neoPort,
+      backlog: config.swarm.backlog,
+      durable: store,
+      gate,
+      engine: this.#engine,
+      credentials: () => this.#credentials,
+      limits,
+    });
+  }
+
+  get figures() {
+    const { requestsTotal, errorsTotal } = this.#engine;
+    return { ...this.#port.figures, requestsTotal, errorsTotal, users: this.#credentials.size };
+  }
+
+  async listen(): Promise<void> {
+    if (this.#context.config.neo.credentialsFile === undefined) return;
+    this.reload(this.#context.config);
+    this.#context.announcePort("neoPort", await this.#port.listen());
+  }
+
+  /** Reads the credentials again, whole or not at all. Throws NX_SECRET_UNUSABLE. Open connections stay. */
+  reload({ neo: { credentialsFile } }: LogfilesConfig): void {
+    if (credentialsFile === undefined) return;
+    this.#credentials = readCredentials(credentialsFile);
+    this.#context.log.info("read the credentials of the neo protocol", { users: this.#credentials.size });
+  }
+
+  onLogDrain(): void {
+    this.#port.onLogDrain();
+  }
+
+  stopListening(): void {
+    this.#port.stopListening();
+  }
+
+  closeConnections(): void {
+    this.#port.closeAll();
+  }
+}
