@@ -22,7 +22,7 @@ import { encodeRequests } from "../../src/reactive/replication/codec.ts";
 import { encodeCommand, ListMachine } from "../reactive/replication/list-machine.ts";
 import { keyOf, makeDataDirectory, models } from "./log-harness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(600_000);
 
 // --- superblocks -----------------------------------------------------------------------------------------------
 

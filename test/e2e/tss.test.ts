@@ -7,7 +7,7 @@ import { executable } from "./node-process.ts";
 import { Partition } from "./partition.ts";
 import { until } from "./executable.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(600_000);
 
 const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] as number;
 

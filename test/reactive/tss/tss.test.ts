@@ -4,7 +4,7 @@ import { checkTimestamps, type Issued } from "../checkers/timestamps.ts";
 import { Timestamps, decodeTimestamp, encodeCount } from "../../../src/reactive/tss/timestamps.ts";
 import { TssSimulation } from "./simulation.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(600_000);
 
 /** A founded group with clients that ask; runs `life` and checks everything that was handed out. */
 function simulate(
