@@ -1,5 +1,6 @@
 /** `bun run bench <family>`: the comparison of a family's roles with what people use today. */
 import { NxError } from "../../src/core/errors.ts";
+import { benchBackup } from "./backup.ts";
 import { benchDeploy } from "./deploy.ts";
 import { benchDht } from "./dht.ts";
 import { benchLegacy } from "./legacy.ts";
@@ -12,6 +13,7 @@ import { benchPresence } from "./presence.ts";
 import { benchTcm } from "./tcm.ts";
 
 const families: Record<string, (argv: string[]) => Promise<number>> = {
+  backup: benchBackup,
   deploy: benchDeploy,
   dht: benchDht,
   legacy: benchLegacy,

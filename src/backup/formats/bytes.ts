@@ -96,7 +96,7 @@ export class FileSink implements ByteSink {
 }
 
 /** In memory up to this, then in a file. */
-const SPOOL_MEMORY_BYTES = 48 << 20;
+const SPOOL_MEMORY_BYTES = 32 << 20;
 
 /** Bytes that are written once and then read by position: in memory while they are few, then in a nameless file. */
 export class Spool implements ByteSink {
@@ -132,16 +132,47 @@ export class Spool implements ByteSink {
 
   source(name: string): ByteSource {
     if (this.#file !== undefined) return fileSource(name, this.#file, this.#bytes);
-    const whole =
-      this.#parts.length === 1 ? (this.#parts[0] as Uint8Array) : Buffer.concat(this.#parts.splice(0));
-    this.#parts = [whole];
-    return memorySource(name, whole);
+    return partsSource(name, this.#parts, this.#bytes);
   }
 
   async close(): Promise<void> {
     this.#parts = [];
     await this.#file?.close();
   }
+}
+
+/** Parts that follow each other, as one source, without a copy of all of them. */
+function partsSource(name: string, parts: readonly Uint8Array[], bytes: number): ByteSource {
+  const starts: number[] = [];
+  let start = 0;
+  for (const part of parts) {
+    starts.push(start);
+    start += part.byteLength;
+  }
+  /** The last part that begins at `offset` or before. */
+  const indexOf = (offset: number) => {
+    let [low, high] = [0, starts.length];
+    while (high - low > 1) {
+      const middle = (low + high) >>> 1;
+      if ((starts[middle] as number) <= offset) low = middle;
+      else high = middle;
+    }
+    return low;
+  };
+  return {
+    name,
+    bytes,
+    async read(target, offset) {
+      let done = 0;
+      for (let index = indexOf(offset); done < target.byteLength && index < parts.length; index++) {
+        const within = offset + done - (starts[index] as number);
+        const part = (parts[index] as Uint8Array).subarray(within, within + target.byteLength - done);
+        target.set(part, done);
+        done += part.byteLength;
+      }
+      return done;
+    },
+  };
 }
 
 export function memorySource(name: string, content: Uint8Array): ByteSource {

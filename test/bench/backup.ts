@@ -1,0 +1,178 @@
+/**
+ * `bun run bench backup [MIB]`: how fast logs and diffs are converted, merged, applied and restored, in one run with `dd`
+ * and `cp` on the same bytes. The tools run as processes of the built executable, as an operator runs them.
+ *
+ * MIB is the size of the image (1024 when absent; the log is a fifth of it, each diff 0.15 of it). Figures of the original,
+ * measured elsewhere on two shared cores, stand beside ours. Writes dist/bench/backup.json. Exit code 1 when a floor is
+ * not held; floors of a smaller run than the default are shown and not judged.
+ */
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ensureExecutable } from "../../build.ts";
+import { seededRandom } from "../../src/core/seams/random.ts";
+import { NxError } from "../../src/core/errors.ts";
+
+const DEFAULT_MIB = 1024;
+const ROUNDS = 3;
+const MEMORY_MIB_MAX = 150;
+
+interface Line {
+  what: string;
+  /** Bytes or nothing for a line in seconds. */
+  bytes?: number;
+  command: string[];
+  stdin?: string;
+  original: string;
+  /** Megabytes a second (at least) or seconds (at most). */
+  floor?: number;
+  goal?: number;
+}
+
+interface Measured {
+  what: string;
+  seconds: number;
+  megabytesPerSecond: number | undefined;
+  memoryMiB: number;
+  original: string;
+  floor: number | undefined;
+  goal: number | undefined;
+}
+
+async function timed(command: string[]): Promise<{ seconds: number; memoryMiB: number }> {
+  const startMs = performance.now();
+  const child = Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+  const errors = await new Response(child.stderr).text();
+  if ((await child.exited) !== 0) throw new Error(`${command.join(" ")} failed: ${errors}`);
+  const memoryMiB = (child.resourceUsage()?.maxRSS ?? 0) / 2 ** 20;
+  return { seconds: (performance.now() - startMs) / 1000, memoryMiB };
+}
+
+/** An image of half zeros, half random blocks. */
+async function makeImage(path: string, mib: number): Promise<void> {
+  const random = seededRandom(3);
+  const file = Bun.file(path).writer();
+  const filled = random.bytes(1 << 20);
+  for (let index = 0; index < mib; index++) {
+    const part = index % 2 === 0 ? new Uint8Array(1 << 20) : Uint8Array.from(filled);
+    new DataView(part.buffer).setUint32(0, index % 2 === 0 ? 0 : index, true);
+    file.write(part);
+    await file.flush();
+  }
+  await file.end();
+}
+
+export async function benchBackup(argv: string[]): Promise<number> {
+  const mib = argv[0] === undefined ? DEFAULT_MIB : Number(argv[0]);
+  if (argv.length > 1 || !Number.isSafeInteger(mib) || mib < 16)
+    throw new NxError("NX_USAGE", "wanted: bench backup [MIB]");
+  await ensureExecutable();
+  const output = join(import.meta.dir, "../../dist/bench");
+  mkdirSync(output, { recursive: true });
+  const directory = mkdtempSync(join(output, "backup-"));
+  const at = (name: string) => join(directory, name);
+  const walb = (...words: string[]) => [join(import.meta.dir, "../../dist/node-x"), "walb", ...words];
+  try {
+    const size = `${mib}M`;
+    await makeImage(at("base.img"), mib);
+    await timed(["cp", "--sparse=never", at("base.img"), at("target.img")]);
+    const log = ["-s", size, "-nodiscard", "-nopadding", "-minIoSize", "4K", "-maxIoSize", "32K", "-rand"];
+    for (const [name, part] of [
+      ["log", 0.2],
+      ["a", 0.15],
+      ["b", 0.15],
+    ] as const)
+      await timed(
+        walb("wlog", "gen", ...log, "-z", `${Math.ceil(mib * part * 1024)}K`, "-o", at(`${name}.wlog`)),
+      );
+    for (const name of ["a", "b"])
+      await timed(walb("wlog", "to-wdiff", "-i", at(`${name}.wlog`), "-o", at(`${name}.wdiff`)));
+    const logBytes = statSync(at("log.wlog")).size;
+    const lines: Line[] = [
+      { what: "cp of the log", bytes: logBytes, command: ["cp", at("log.wlog"), at("copy")], original: "" },
+      { what: "dd of the image", bytes: mib << 20, command: ["dd", `if=${at("base.img")}`, `of=${at("copy.img")}`, "bs=1M", "status=none"], original: "" },
+      { what: "log to sorted diff", bytes: logBytes, command: walb("wlog", "to-wdiff", "-i", at("log.wlog"), "-o", at("log.wdiff")), original: "580 MB/s", floor: 400, goal: 600 },
+      { what: "log to indexed diff", bytes: logBytes, command: walb("wlog", "to-wdiff", "-indexed", "-i", at("log.wlog"), "-o", at("log.indexed")), original: "655 MB/s", floor: 400, goal: 600 },
+      { what: "merge of two diffs, snappy", command: walb("wdiff", "merge", "-i", at("a.wdiff"), at("b.wdiff"), "-o", at("merged.wdiff")), original: "0.33 s", floor: 0.5, goal: 0.35 },
+      { what: "log replay", bytes: logBytes, command: walb("wlog", "redo", at("target.img"), "-z", "-i", at("log.wlog")), original: "102 MB/s", floor: 800 },
+      { what: "diff replay", bytes: logBytes, command: walb("wdiff", "redo", at("target.img"), "-z", "-i", at("merged.wdiff")), original: "1025 MB/s", floor: 800 },
+      { what: "virtual full image + 2 diffs", command: walb("virt-full", "-i", at("base.img"), "-d", at("a.wdiff"), at("b.wdiff"), "-o", at("virtual.img")), original: "28 s", floor: 3, goal: 1.5 },
+    ]; // prettier-ignore
+    const measured: Measured[] = [];
+    for (const line of lines) {
+      let best = { seconds: Number.POSITIVE_INFINITY, memoryMiB: 0 };
+      for (let round = 0; round < ROUNDS; round++) {
+        const each = await timed(line.command);
+        best = {
+          seconds: Math.min(best.seconds, each.seconds),
+          memoryMiB: Math.max(best.memoryMiB, each.memoryMiB),
+        };
+      }
+      const { what, original, floor, goal, bytes } = line;
+      const megabytesPerSecond = bytes === undefined ? undefined : bytes / best.seconds / 1e6;
+      measured.push({ what, ...best, megabytesPerSecond, original, floor, goal });
+    }
+    measured.push(await restoreLine(directory, mib, at));
+    return report(measured, mib, output);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** Restore on an archive inside this process, beside `cp --sparse`. The floor is 0.7 of its speed. */
+async function restoreLine(directory: string, mib: number, at: (name: string) => string): Promise<Measured> {
+  const { startArchive, TestStorage, VOLUME } = await import("../backup/servers.ts");
+  const { realWorld } = await import("../../src/core/seams/world-real.ts");
+  const world = realWorld();
+  await using archive = await startArchive(world, { dataDir: at("a0") });
+  const storage = new TestStorage(world, mib * 2048);
+  const source = Buffer.from(await Bun.file(at("base.img")).arrayBuffer());
+  storage.image.set(source);
+  await archive.controller.command("init-vol", [VOLUME], "ok");
+  await storage.fullSync({ host: "127.0.0.1", port: archive.port }, { bulkBlocks: 512 });
+  await storage.shipAsProxy({ host: "127.0.0.1", port: archive.port }, storage.snapshot());
+  const startMs = performance.now();
+  await archive.controller.command("restore", [VOLUME, "1"], "accept");
+  while ((await archive.controller.get("num-action", VOLUME, "Restore")) !== 0n) await Bun.sleep(1);
+  const seconds = (performance.now() - startMs) / 1000;
+  const base = join(directory, "a0/archive", VOLUME, `wb_${VOLUME}`);
+  await timed(["sh", "-c", `cp --sparse=always ${base} ${at("sparse.img")} && sync ${at("sparse.img")}`]);
+  const copy = await timed([
+    "sh",
+    "-c",
+    `cp --sparse=always ${base} ${at("sparse.img")} && sync ${at("sparse.img")}`,
+  ]);
+  const floor = copy.seconds / 0.7;
+  return {
+    what: "restore (floor: cp --sparse and sync / 0.7)",
+    seconds,
+    megabytesPerSecond: (mib << 20) / seconds / 1e6,
+    memoryMiB: 0,
+    original: "",
+    floor,
+    goal: copy.seconds,
+  };
+}
+
+function report(measured: Measured[], mib: number, output: string): number {
+  const isJudged = mib >= DEFAULT_MIB;
+  let failed = 0;
+  for (const { what, seconds, megabytesPerSecond, memoryMiB, original, floor, goal } of measured) {
+    const isRate = megabytesPerSecond !== undefined && !what.startsWith("restore");
+    const value = isRate ? megabytesPerSecond : seconds;
+    const holds = floor === undefined || (isRate ? value >= floor : value <= floor);
+    const isSmall = memoryMiB <= MEMORY_MIB_MAX;
+    if (!holds || (floor !== undefined && !isSmall)) failed += 1;
+    const figure = isRate ? `${megabytesPerSecond.toFixed(0)} MB/s` : `${seconds.toFixed(2)} s`;
+    const limits =
+      floor === undefined
+        ? ""
+        : `floor ${isRate ? floor.toFixed(0) : floor.toFixed(2)}${goal === undefined ? "" : `, goal ${isRate ? goal : goal.toFixed(2)}`}`;
+    const verdict = floor === undefined ? "" : holds && isSmall ? "held" : "NOT HELD";
+    console.log(
+      `${what.padEnd(46)} ${figure.padStart(10)}  ${memoryMiB.toFixed(0).padStart(4)} MiB  ${limits.padEnd(24)} ${original.padEnd(10)} ${verdict}`,
+    );
+  }
+  writeFileSync(join(output, "backup.json"), `${JSON.stringify({ mib, measured }, null, 2)}\n`);
+  if (!isJudged) console.log(`floors are judged from ${DEFAULT_MIB} MiB on`);
+  return isJudged && failed > 0 ? 1 : 0;
+}

@@ -1,0 +1,127 @@
+/**
+ * kill -9 of an archive and a proxy under a storage that ships: both run as the executable under the names of the
+ * original programs. Everything that the proxy acknowledged is restorable in the end, and the image is the storage's.
+ */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ensureExecutable } from "../../build.ts";
+import { snappy } from "../../src/backup/formats/compression.ts";
+import { seededRandom } from "../../src/core/seams/random.ts";
+import { realWorld } from "../../src/core/seams/world-real.ts";
+import { controllerOf, TestStorage, VOLUME } from "../backup/servers.ts";
+import { imageHash } from "../backup/hash.ts";
+import { until } from "./executable.ts";
+
+const BLOCKS = 4096;
+
+class Server {
+  readonly base: string;
+  readonly #program: string;
+  #child: Bun.Subprocess | undefined;
+  port = 0;
+
+  constructor(directory: string, program: string) {
+    this.#program = join(directory, program);
+    this.base = join(directory, `${program}-data`);
+    symlinkSync(join(import.meta.dir, "../../dist/node-x"), this.#program);
+    mkdirSync(this.base);
+  }
+
+  async start(): Promise<void> {
+    const ports = join(`${this.base}.node-x`, "ports.json");
+    rmSync(ports, { force: true });
+    const words = ["-p", String(this.port), "-b", this.base, "-id", "n0", "-maxconn", "50", "-fg", "10"];
+    const own = this.#program.endsWith("walb-archive")
+      ? ["-discard", "zero"]
+      : ["-delay", "1", "-maxdelay", "1"];
+    const environment = { NODE_X_WALB_HOST: "127.0.0.1" };
+    this.#child = Bun.spawn([this.#program, ...words, ...own], {
+      env: environment,
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "ignore",
+    });
+    this.port = await until(`the port of ${this.#program}`, () => {
+      try {
+        return (JSON.parse(readFileSync(ports, "utf8")) as { port: number }).port;
+      } catch {
+        return undefined;
+      }
+    });
+  }
+
+  async kill(): Promise<void> {
+    this.#child?.kill("SIGKILL");
+    await this.#child?.exited;
+  }
+
+  get address() {
+    return { host: "127.0.0.1", port: this.port };
+  }
+}
+
+export async function runBackupKill9(
+  kills: number,
+  seed: number,
+): Promise<{ kills: number; shipped: number; retries: number }> {
+  await ensureExecutable();
+  const directory = mkdtempSync(join(tmpdir(), "node-x-backup-kill9-"));
+  const random = seededRandom(seed);
+  const world = { ...realWorld(), random };
+  const [archive, proxy] = [new Server(directory, "walb-archive"), new Server(directory, "walb-proxy")];
+  let retries = 0;
+  let shipped = 0;
+  try {
+    await archive.start();
+    await proxy.start();
+    const archiveControl = controllerOf(world, "127.0.0.1", archive.port);
+    const proxyControl = controllerOf(world, "127.0.0.1", proxy.port);
+    await archiveControl.command("init-vol", [VOLUME], "ok");
+    await proxyControl.changeForwarding("add", VOLUME, "a0", {
+      archive: archive.address,
+      compression: snappy,
+      delaySeconds: 0,
+    });
+    await proxyControl.command("start", [VOLUME], "ok");
+    const storage = new TestStorage(world, BLOCKS);
+    storage.write(30);
+    await storage.fullSync(archive.address);
+    for (let done = 0; done < kills; done++) {
+      storage.write(6);
+      const shipment = storage.snapshot(random.integer(2) === 0);
+      const victim = random.integer(2) === 0 ? archive : proxy;
+      const killed = (async () => {
+        await Bun.sleep(random.integer(25));
+        await victim.kill();
+        await victim.start();
+      })();
+      // A storage ships again until it is acknowledged.
+      for (let isAcknowledged = false; !isAcknowledged;) {
+        isAcknowledged = await storage.ship(proxy.address, shipment).then(
+          () => true,
+          () => false,
+        );
+        if (!isAcknowledged) {
+          retries += 1;
+          await Bun.sleep(10);
+        }
+      }
+      shipped += 1;
+      await killed;
+    }
+    const last = storage.gid;
+    await until(`gid ${last} at the archive`, async () => {
+      const newest = await archiveControl.get("meta-snap", VOLUME).catch(() => undefined);
+      return newest === `|${last}|` ? true : undefined;
+    });
+    const hash = Buffer.from(await archiveControl.blockHash([VOLUME, String(last), "64K"])).toString("hex");
+    if (hash !== imageHash(storage.image, 65536))
+      throw new Error(`seed ${seed}: the image at ${last} is not the storage's`);
+    return { kills, shipped, retries };
+  } finally {
+    await archive.kill();
+    await proxy.kill();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
