@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../bytes.h"
 #include "gf8.h"
 
 /* Bytes of the table that are worked on for all queries before the next ones are touched. */
@@ -109,4 +110,14 @@ int32_t nx_gf8_answer_bits(const uint8_t *table, uint64_t rows, uint64_t row_len
   int32_t result = nx_gf8_answer(table, rows, row_len, stride, bytes, count, out, kernel, cancel);
   free(bytes);
   return result;
+}
+
+uint64_t nx_gf8_read(const uint8_t *bytes, uint64_t length) {
+  uint64_t sums[8] = {0}, at = 0;
+  for (; at + 64 <= length; at += 64) {
+    for (int i = 0; i < 8; i++) sums[i] += nx_load64(bytes + at + 8 * i);
+  }
+  for (; at < length; at++) sums[0] += bytes[at];
+  for (int i = 1; i < 8; i++) sums[0] += sums[i];
+  return sums[0];
 }

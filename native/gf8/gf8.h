@@ -80,6 +80,9 @@ NX_API int32_t nx_gf8_share(const uint8_t *points, uint32_t servers, uint32_t de
 NX_API int32_t nx_gf8_decode(const uint8_t *points, uint32_t count, uint32_t degree, uint64_t length,
                              const uint8_t *answers, uint8_t *out, uint8_t *right);
 
+/* Reads all bytes once and returns a value that depends on each: what a benchmark compares a scan with. */
+NX_API uint64_t nx_gf8_read(const uint8_t *bytes, uint64_t length);
+
 /* Bit k is set when kernel k (as numbered above) runs on this CPU. */
 NX_API uint32_t nx_gf8_kernels(void);
 

@@ -17,6 +17,7 @@ const symbols = {
   nx_gf8_answer_bits: product,
   nx_gf8_share: { args: ["ptr", "u32", "u32", "u64", "ptr", "u32", "ptr", "ptr"], returns: "i32" },
   nx_gf8_decode: { args: ["ptr", "u32", "u32", "u64", "ptr", "ptr", "ptr"], returns: "i32" },
+  nx_gf8_read: { args: ["ptr", "u64"], returns: FFIType.u64 },
   nx_gf8_kernels: { args: [], returns: FFIType.u32 },
 } as const;
 
@@ -41,6 +42,11 @@ export function hasKernel(kernel: Gf8Kernel): boolean {
 /** The kernel that `auto` stands for here. */
 export function bestKernel(): Gf8Kernel {
   return gf8Kernels.find((kernel) => kernel !== "auto" && hasKernel(kernel)) as Gf8Kernel;
+}
+
+/** Reads all bytes once: what the memory gives, for a benchmark to compare a scan with. */
+export function readAll(bytes: Uint8Array): bigint {
+  return library().nx_gf8_read(addressable(bytes), bytes.byteLength);
 }
 
 export interface Product {
