@@ -10,6 +10,7 @@ import {
   durability,
   filePath,
   group,
+  optionalPort,
   integer,
   key,
   limits,
@@ -133,6 +134,40 @@ export const dhtConfig = roleSchema({
       ),
     }),
     "The neo protocol's own settings.",
+  ),
+  mirror: key(
+    group({
+      port: optionalPort(
+        "Port for mirrors of this node; who may connect says neo.credentialsFile.",
+        "nobody can mirror this node",
+      ),
+      isSync: key(
+        z.boolean().default(false),
+        "A write is acknowledged only when a mirror has it on disk, too; while there is no mirror, clients wait.",
+      ),
+      of: key(
+        z
+          .string()
+          .regex(/^\[?[0-9A-Za-z._:%-]+\]?:\d{1,5}$/)
+          .optional()
+          .meta({ wanted: "address:port" }),
+        "The node that this one mirrors: its mirror.port. Writes are refused until this one is promoted.",
+        {
+          absent: "this node mirrors nobody",
+          example: "127.0.0.1:10400",
+        },
+      ),
+      credentialsFile: key(
+        filePath().optional(),
+        "File with the one line name:hex that this mirror shows the node. Must not be readable by other users.",
+        {
+          fileKind: "secrets",
+          absent: "needed with mirror.of",
+          example: "etc/mirror.credentials",
+        },
+      ),
+    }),
+    'Another node with the same records, ready to take over. Needs durability "log" on both.',
   ),
   limits: limits({
     keyBytesMax: key(
