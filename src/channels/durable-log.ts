@@ -45,6 +45,8 @@ export interface DurableLogOptions {
   onFatal(error: Error): void;
   /** One group was synced. */
   onGroup(payloadBytes: number, durationMs: number): void;
+  /** Told of all effects, in order; valid during the call. `position` is behind them. */
+  onAppend?(effects: Uint8Array, position: number): void;
   progress(text: string): void;
 }
 
@@ -166,12 +168,18 @@ export class DurableLog implements Durability {
     return { log: this.#log.stats, compactions: this.#compactions, loadedEffects: this.#loadedEffects };
   }
 
+  /** Adds effects to the log's gathering group. */
+  append(effects: Uint8Array): void {
+    this.#log.append(effects);
+    this.#options.onAppend?.(effects, this.#log.position);
+  }
+
   /** Moves the effects of what was just executed into the log's gathering group. */
   commit(): void {
     const { effects } = this.#options.state;
     // While the log is not open only what happens by itself still has effects; they wait in memory.
     if (effects.length === 0 || this.#log.state !== "open") return;
-    this.#log.append(effects.view());
+    this.append(effects.view());
     effects.clear();
   }
 

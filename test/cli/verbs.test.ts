@@ -80,7 +80,8 @@ describe("init", () => {
     expect({ code, keys }).toEqual({
       code: 78,
       keys: ["passwordFile",
-        "neo.credentialsFile", "adminTokenFile", "tls.cert", "tls.key", "tls.clientCa"],
+        "neo.credentialsFile",
+        "mirror.credentialsFile", "adminTokenFile", "tls.cert", "tls.key", "tls.clientCa"],
     });
   });
 

@@ -100,11 +100,59 @@ const redistributeVerb = defineVerb({
   },
 });
 
+const promoteVerb = defineVerb({
+  name: "promote",
+  summary: "Let a mirror take the place of the node that it mirrors",
+  description:
+    "The mirror stops following and takes writes, also after a restart. What it may lack is printed: with mirror.isSync nothing that " +
+    "was acknowledged. Make sure that the other node is down and stays down.",
+  args: {
+    dir: { type: "positional", required: true, description: "The data directory of the mirror, which runs" },
+    force: { type: "boolean", description: "Even if it never had a full copy" },
+    json,
+  },
+  examples: [
+    {
+      command: "node-x channels promote /srv/dht/mirror/data",
+      shows: "The node is gone: go on with the mirror",
+    },
+  ],
+  async run({ args, workingDirectory, stdout }) {
+    const { adminPost } = await import("../../core/admin-client.ts");
+    const socket = resolve(workingDirectory, args.dir, "admin.sock");
+    const { status, body } = await adminPost(
+      socket,
+      args.force ? "/promote?force=1" : "/promote",
+      undefined,
+      10_000,
+    );
+    const answer = JSON.parse(body) as {
+      error?: string;
+      hint?: string;
+      missingBytes: number;
+      silentMs: number;
+    };
+    if (status !== 200)
+      throw new NxError(
+        "NX_NOT_READY",
+        answer.error ?? body,
+        answer.hint === undefined ? {} : { hint: answer.hint },
+      );
+    if (args.json) printJson(stdout, { ok: true, ...answer });
+    else
+      stdout.write(
+        `promoted. Announced by the other node and not here: ${answer.missingBytes} bytes of changes; ` +
+          `it was heard last ${answer.silentMs} ms ago, and what it did since is not here either\n`,
+      );
+    return Exit.ok;
+  },
+});
+
 export const channelsVerb = defineVerb({
   name: "channels",
-  summary: "Do something with a whole system of nodes: divide the hash space anew",
+  summary: "Do something with a whole system of nodes: divide the hash space anew, promote a mirror",
   examples: [
     { command: "node-x channels redistribute --nodes etc/dht.nodes", shows: "Give each node an equal part" },
   ],
-  subVerbs: { redistribute: async () => redistributeVerb },
+  subVerbs: { redistribute: async () => redistributeVerb, promote: async () => promoteVerb },
 });

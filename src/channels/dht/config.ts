@@ -8,10 +8,12 @@ import { reloadableKeys } from "../../core/config/keys.ts";
 import {
   crossCheck,
   durability,
+  filePath,
   group,
   integer,
   key,
   limits,
+  optionalPort,
   port,
   roleSchema,
 } from "../../core/config/schema.ts";
@@ -119,6 +121,40 @@ export const dhtConfig = roleSchema({
     "The swarm protocol's own settings.",
   ),
   neo,
+  mirror: key(
+    group({
+      port: optionalPort(
+        "Port for mirrors of this node; who may connect says neo.credentialsFile.",
+        "nobody can mirror this node",
+      ),
+      isSync: key(
+        z.boolean().default(false),
+        "A write is acknowledged only when a mirror has it on disk, too; while there is no mirror, clients wait.",
+      ),
+      of: key(
+        z
+          .string()
+          .regex(/^\[?[0-9A-Za-z._:%-]+\]?:\d{1,5}$/)
+          .optional()
+          .meta({ wanted: "address:port" }),
+        "The node that this one mirrors: its mirror.port. Writes are refused until this one is promoted.",
+        {
+          absent: "this node mirrors nobody",
+          example: "127.0.0.1:10400",
+        },
+      ),
+      credentialsFile: key(
+        filePath().optional(),
+        "File with the one line name:hex that this mirror shows the node. Must not be readable by other users.",
+        {
+          fileKind: "secrets",
+          absent: "needed with mirror.of",
+          example: "etc/mirror.credentials",
+        },
+      ),
+    }),
+    'Another node with the same records, ready to take over. Needs durability "log" on both.',
+  ),
   limits: limits({
     keyBytesMax: key(
       integer(512 * KIBIBYTE, { min: 1, max: 512 * KIBIBYTE }),

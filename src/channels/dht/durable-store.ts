@@ -40,6 +40,8 @@ export interface DurableStoreOptions {
   onFatal(error: Error): void;
   /** One group was synced. */
   onGroup(payloadBytes: number, durationMs: number): void;
+  /** Told of all effects of a log, in order; valid during the call. `position` is behind them. */
+  onAppend?(effects: Uint8Array, position: number): void;
   progress(text: string): void;
 }
 
@@ -162,6 +164,21 @@ export class DurableStore implements Durability {
   commit(): void {
     if (this.#dumps !== undefined) this.#commitRemovals(this.#dumps);
     else this.#log?.commit();
+  }
+
+  /** Applies effects that come from another node, and logs them. With a log only. */
+  apply(effects: Uint8Array): void {
+    this.commit();
+    this.store.setLogging(false);
+    this.store.replay(effects);
+    this.store.setLogging(true);
+    this.#log?.append(effects);
+  }
+
+  /** Removes everything, and logs that. */
+  clear(): void {
+    for (const name of this.store.channelNames()) this.store.removeChannel(name);
+    this.commit();
   }
 
   /** Without a log the only effects are removed channels, whose dumps go. */

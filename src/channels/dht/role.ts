@@ -6,6 +6,7 @@
  * syncing files happens beside it.
  */
 import type { Hono } from "hono";
+import type { NxError } from "../../core/errors.ts";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
 import { RedisSide } from "../redis-side.ts";
@@ -26,6 +27,7 @@ import {
 import { loadHashSeed } from "./hash-seed.ts";
 import { loadHashRange, type OwnedRange, toText } from "./hash-range.ts";
 import type { DhtConfig, DhtLimits } from "./limits.ts";
+import { MirrorSide } from "./mirror-side.ts";
 import { NeoSide } from "./neo-side.ts";
 import { SwarmSide } from "./swarm-side.ts";
 
@@ -35,14 +37,22 @@ class DhtNode implements RunningRole<DhtConfig> {
   readonly #swarm: SwarmSide;
   readonly #redis: RedisSide;
   readonly #neo: NeoSide;
+  readonly #mirror: MirrorSide;
   readonly #sides: readonly Side[];
   readonly #statsLine: StatsLine;
   readonly #rate: SlidingRate;
   #config: DhtConfig;
   #limits: DhtLimits;
 
-  constructor(context: RoleContext<DhtConfig>, durable: DurableStore, gate: ReplyGate, owned: OwnedRange) {
+  constructor(
+    context: RoleContext<DhtConfig>,
+    durable: DurableStore,
+    gate: ReplyGate,
+    owned: OwnedRange,
+    mirror: MirrorSide,
+  ) {
     this.#context = context;
+    this.#mirror = mirror;
     this.#config = context.config;
     this.#limits = effectiveLimits(context.config.limits, context.log);
     this.#durable = durable;
@@ -70,10 +80,14 @@ class DhtNode implements RunningRole<DhtConfig> {
   }
 
   async listen(): Promise<void> {
+    await this.#mirror.start();
+    this.refuseWrites();
     for (const side of this.#sides) await side.listen();
   }
 
-  refuseWrites(text: string | undefined): void {
+  /** Tells all sides whether writes are welcome: not while the disk is full, nor at a mirror. */
+  refuseWrites(): void {
+    const text = this.#durable.refusal === undefined ? this.#mirror.refusal : REFUSAL;
     for (const side of this.#sides) side.refuseWrites(text);
   }
 
@@ -115,7 +129,7 @@ class DhtNode implements RunningRole<DhtConfig> {
 
   notReady(): string[] {
     const { trouble } = this.#durable;
-    return trouble === undefined ? [] : [trouble];
+    return [...(trouble === undefined ? [] : [trouble]), ...this.#mirror.notReady()];
   }
 
   throughput() {
@@ -135,6 +149,7 @@ class DhtNode implements RunningRole<DhtConfig> {
       ...this.#redis.portFigures,
       swarm: this.#swarm.stats,
       neo: this.#neo.stats,
+      mirror: this.#mirror.stats,
       durability: this.#config.durability,
       hashRange: { ...toText(this.#swarm.range) },
       channels: this.#durable.channels().map((channel) => ({ ...channel })),
@@ -199,6 +214,13 @@ class DhtNode implements RunningRole<DhtConfig> {
 
   admin(app: Hono): void {
     app.get("/credentials", (context) => context.json({ users: this.#neo.users }));
+    app.post("/promote", async (context) => {
+      try {
+        return context.json({ ...(await this.#promote(context.req.query("force") === "1")) });
+      } catch (error) {
+        return context.json({ error: (error as Error).message, hint: (error as NxError).hint }, 409);
+      }
+    });
     app.post("/credentials/reload", (context) => {
       try {
         this.#neo.reload();
@@ -209,6 +231,12 @@ class DhtNode implements RunningRole<DhtConfig> {
     });
   }
 
+  async #promote(isForced: boolean) {
+    const promotion = await this.#mirror.promote(isForced);
+    this.refuseWrites();
+    return promotion;
+  }
+
   async drain(): Promise<void> {
     for (const side of this.#sides) side.stopListening();
   }
@@ -216,6 +244,7 @@ class DhtNode implements RunningRole<DhtConfig> {
   async stop(): Promise<void> {
     await this.drain();
     await this.#swarm.stopRedistribution();
+    await this.#mirror.stop();
     for (const side of this.#sides) side.closeConnections();
     await this.#durable.close(() => {
       for (const side of this.#sides) side.close();
@@ -230,6 +259,7 @@ export const dht = defineRole({
     const { config, log, fatal, progress } = context;
     let node: DhtNode | undefined;
     let gate: ReplyGate | undefined;
+    let mirror: MirrorSide | undefined;
     const syncs = context.metrics.histogram("node_x_dht_sync_seconds", "Writing and syncing one group.");
     const owned = await loadHashRange(context.disk, context.dataDir, config.hashRange, log);
     const durable = await DurableStore.open({
@@ -247,10 +277,14 @@ export const dht = defineRole({
         hashRange: toText(owned.range),
         shutdownTimeoutMs: config.shutdownTimeoutMs,
       },
-      onDurable: () => gate?.onProgress(),
+      onDurable: () => {
+        gate?.onProgress();
+        mirror?.onDurable();
+      },
+      onAppend: (effects, position) => mirror?.source?.onChange(effects, position),
       onDrain: () => node?.onLogDrain(),
-      onRefusal: (text) => {
-        node?.refuseWrites(text);
+      onRefusal: () => {
+        node?.refuseWrites();
         gate?.onProgress();
       },
       onGroup: (_bytes, durationMs) => {
@@ -262,9 +296,9 @@ export const dht = defineRole({
     });
     if (config.durability === "memory")
       log.warn('durability is "memory": every record is gone when this process ends');
-    gate = new ReplyGate(durable);
-    node = new DhtNode(context, durable, gate, owned);
-    if (durable.refusal !== undefined) node.refuseWrites(REFUSAL);
+    mirror = new MirrorSide(context, durable, () => gate?.onProgress());
+    gate = new ReplyGate(mirror.source ?? durable);
+    node = new DhtNode(context, durable, gate, owned, mirror);
     await node.listen();
     return node;
   },

@@ -56,7 +56,7 @@ export type DumpFileKind =
   | "foreign";
 
 const OWN =
-  /^(lock|dhtdump\.lock|(ports|hash-range)\.json(\.tmp)?|hash-seed(\.tmp)?|admin\.sock|log|store(\.imported-\d+)?|crash-.*\.json|(root|stats|version)\.log.*)$/;
+  /^(lock|dhtdump\.lock|(ports|hash-range)\.json(\.tmp)?|(hash-seed|promoted)(\.tmp)?|admin\.sock|log|store(\.imported-\d+)?|crash-.*\.json|(root|stats|version)\.log.*)$/;
 const CHANNEL = /^[A-Za-z0-9_-]{1,240}$/;
 
 export interface DumpFile {
