@@ -2,10 +2,8 @@
  * a list that grows by appends touches only its end. */
 #include "fold.h"
 
-#include <string.h>
-
-#include "../bytes.h"
 #include "../nx.h"
+#include "cursor.h"
 
 /* One operation, taken apart. */
 typedef struct {
@@ -16,56 +14,28 @@ typedef struct {
   nx_bytes second; /* value of a field */
 } operation;
 
-static bool take(nx_bytes *from, uint64_t length, nx_bytes *out) {
-  if (from->length < length) return false;
-  *out = (nx_bytes){from->data, length};
-  from->data += length;
-  from->length -= length;
-  return true;
-}
-
-static bool take32(nx_bytes *from, uint32_t *out) {
-  nx_bytes field;
-  if (!take(from, 4, &field)) return false;
-  *out = nx_load32(field.data);
-  return true;
-}
-
-/* A u32 length and as many bytes. */
-static bool take_bytes(nx_bytes *from, nx_bytes *out) {
-  uint32_t length;
-  return take32(from, &length) && take(from, length, out);
-}
-
 static bool next_operation(nx_bytes *ops, operation *op) {
   nx_bytes field;
-  if (!take(ops, 1, &field)) return false;
+  if (!nx_take(ops, 1, &field)) return false;
   *op = (operation){.kind = field.data[0]};
   switch (op->kind) {
     case NX_OP_PUT:
-      if (!take(ops, 1, &field)) return false;
+      if (!nx_take(ops, 1, &field)) return false;
       op->type = field.data[0];
-      return take_bytes(ops, &op->first);
+      return nx_take_bytes(ops, &op->first);
     case NX_OP_DELETE: return true;
     case NX_OP_ADD:
-      if (!take(ops, 8, &field)) return false;
+      if (!nx_take(ops, 8, &field)) return false;
       memcpy(&op->amount, field.data, 8);
       return true;
-    case NX_OP_SET_INDEX: return take32(ops, &op->index) && take_bytes(ops, &op->first);
+    case NX_OP_SET_INDEX: return nx_take32(ops, &op->index) && nx_take_bytes(ops, &op->first);
     case NX_OP_APPEND:
     case NX_OP_INSERT:
     case NX_OP_REMOVE:
-    case NX_OP_MAP_DELETE: return take_bytes(ops, &op->first);
-    case NX_OP_MAP_SET: return take_bytes(ops, &op->first) && take_bytes(ops, &op->second);
+    case NX_OP_MAP_DELETE: return nx_take_bytes(ops, &op->first);
+    case NX_OP_MAP_SET: return nx_take_bytes(ops, &op->first) && nx_take_bytes(ops, &op->second);
     default: return false;
   }
-}
-
-static int compare(nx_bytes a, nx_bytes b) {
-  uint64_t common = a.length < b.length ? a.length : b.length;
-  int order = common == 0 ? 0 : memcmp(a.data, b.data, common);
-  if (order != 0) return order;
-  return a.length < b.length ? -1 : a.length > b.length;
 }
 
 bool nx_value_valid(uint8_t type, nx_bytes value) {
@@ -74,12 +44,12 @@ bool nx_value_valid(uint8_t type, nx_bytes value) {
   if (type == NX_TYPE_COUNTER) return value.length == 8;
   if (type > NX_TYPE_MAP) return false;
   uint32_t count;
-  if (!take32(&value, &count)) return false;
+  if (!nx_take32(&value, &count)) return false;
   nx_bytes previous = {NULL, 0}, item, ignored;
   for (uint32_t n = 0; n < count; n++) {
-    if (!take_bytes(&value, &item)) return false;
-    if (type == NX_TYPE_MAP && !take_bytes(&value, &ignored)) return false;
-    if (type != NX_TYPE_LIST && n > 0 && compare(previous, item) >= 0) return false;
+    if (!nx_take_bytes(&value, &item)) return false;
+    if (type == NX_TYPE_MAP && !nx_take_bytes(&value, &ignored)) return false;
+    if (type != NX_TYPE_LIST && n > 0 && nx_bytes_compare(previous, item) >= 0) return false;
     previous = item;
   }
   return value.length == 0;
@@ -103,9 +73,9 @@ static bool touches(const operation *op, nx_part part) {
     case NX_OP_SET_INDEX: return part.kind != NX_PART_INDEX || op->index == nx_load32(part.data.data);
     case NX_OP_APPEND: return part.kind != NX_PART_INDEX;
     case NX_OP_INSERT:
-    case NX_OP_REMOVE: return part.kind != NX_PART_ELEMENT || compare(op->first, part.data) == 0;
+    case NX_OP_REMOVE: return part.kind != NX_PART_ELEMENT || nx_bytes_compare(op->first, part.data) == 0;
     case NX_OP_MAP_SET:
-    case NX_OP_MAP_DELETE: return part.kind != NX_PART_FIELD || compare(op->first, part.data) == 0;
+    case NX_OP_MAP_DELETE: return part.kind != NX_PART_FIELD || nx_bytes_compare(op->first, part.data) == 0;
     default: return true; /* another type altogether */
   }
 }
@@ -165,7 +135,7 @@ static uint64_t locate(const nx_buffer *value, nx_bytes name, uint32_t step, uin
     nx_bytes item = {value->data + at + 4, nx_load32(value->data + at)};
     uint64_t bytes = 4 + item.length;
     if (step == 2) bytes += 4 + nx_load32(value->data + at + bytes);
-    int order = compare(item, name);
+    int order = nx_bytes_compare(item, name);
     if (order == 0) *size = bytes;
     if (order >= 0) return at;
     at += bytes;

@@ -2,17 +2,9 @@
 #include "keys.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "../bytes.h"
 #include "../nx.h"
-
-int nx_key_compare(nx_bytes a, nx_bytes b) {
-  uint64_t common = a.length < b.length ? a.length : b.length;
-  int order = common == 0 ? 0 : memcmp(a.data, b.data, common);
-  if (order != 0) return order;
-  return a.length < b.length ? -1 : a.length > b.length;
-}
+#include "cursor.h"
 
 /* xorshift64 (Marsaglia 2003). The shape of the list decides speed only, so replicas may differ in it. */
 static uint8_t random_levels(nx_keys *keys) {
@@ -46,7 +38,7 @@ static void locate(const nx_keys *keys, nx_bytes key, bool after, nx_key_node **
   for (uint32_t level = NX_LEVELS; level-- > 0;) {
     for (;;) {
       nx_key_node *node = row[level];
-      if (node == NULL || nx_key_compare(nx_key_of(node), key) >= (after ? 1 : 0)) break;
+      if (node == NULL || nx_bytes_compare(nx_key_of(node), key) >= (after ? 1 : 0)) break;
       row = node->next;
     }
     links[level] = &row[level];
@@ -61,14 +53,14 @@ nx_key_node *nx_keys_from(const nx_keys *keys, nx_bytes key, bool after) {
 
 nx_key_node *nx_keys_find(const nx_keys *keys, nx_bytes key) {
   nx_key_node *node = nx_keys_from(keys, key, false);
-  return node != NULL && nx_key_compare(nx_key_of(node), key) == 0 ? node : NULL;
+  return node != NULL && nx_bytes_compare(nx_key_of(node), key) == 0 ? node : NULL;
 }
 
 nx_key_node *nx_keys_add(nx_keys *keys, nx_bytes key) {
   nx_key_node **links[NX_LEVELS];
   locate(keys, key, false, links);
   nx_key_node *node = *links[0];
-  if (node != NULL && nx_key_compare(nx_key_of(node), key) == 0) return node;
+  if (node != NULL && nx_bytes_compare(nx_key_of(node), key) == 0) return node;
   uint8_t levels = random_levels(keys);
   uint64_t bytes = node_bytes(levels, key.length);
   node = malloc(bytes);
@@ -88,7 +80,7 @@ void nx_keys_remove(nx_keys *keys, nx_bytes key) {
   nx_key_node **links[NX_LEVELS];
   locate(keys, key, false, links);
   nx_key_node *node = *links[0];
-  NX_ASSERT(node != NULL && nx_key_compare(nx_key_of(node), key) == 0);
+  NX_ASSERT(node != NULL && nx_bytes_compare(nx_key_of(node), key) == 0);
   for (uint32_t level = 0; level < node->levels; level++) *links[level] = node->next[level];
   keys->count -= 1;
   keys->bytes -= node_bytes(node->levels, node->length);

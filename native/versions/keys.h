@@ -39,6 +39,5 @@ nx_key_node *nx_keys_from(const nx_keys *keys, nx_bytes key, bool after);
 /* Finds or makes the node; a new one has no version yet. */
 nx_key_node *nx_keys_add(nx_keys *keys, nx_bytes key);
 void nx_keys_remove(nx_keys *keys, nx_bytes key);
-int nx_key_compare(nx_bytes a, nx_bytes b);
 
 #endif

@@ -10,9 +10,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "../bytes.h"
 #include "../nx.h"
 #include "chain.h"
+#include "cursor.h"
 #include "fold.h"
 
 struct nx_versions {
@@ -98,7 +98,7 @@ bool nx_versions_scan(nx_versions *versions, nx_bytes from, bool after, nx_bytes
   nx_key_node *node = nx_keys_from(&versions->keys, from, after);
   for (uint32_t count = 0; node != NULL; node = node->next[0]) {
     nx_bytes key = nx_key_of(node);
-    if (to.length > 0 && nx_key_compare(key, to) >= 0) return false;
+    if (to.length > 0 && nx_bytes_compare(key, to) >= 0) return false;
     nx_version *above, *version = nx_chain_find(node, timestamp, &above);
     if (version == NULL) continue;
     nx_version_view view;
@@ -191,28 +191,15 @@ void nx_versions_dump_end(nx_versions *versions) {
   versions->dump_from.length = 0;
 }
 
-static bool take(nx_bytes *from, uint64_t length, nx_bytes *out) {
-  if (from->length < length) return false;
-  *out = (nx_bytes){from->data, length};
-  from->data += length;
-  from->length -= length;
-  return true;
-}
-
-static bool take_bytes(nx_bytes *from, nx_bytes *out) {
-  nx_bytes field;
-  return take(from, 4, &field) && take(from, nx_load32(field.data), out);
-}
-
 static bool load_version(nx_versions *versions, nx_key_node *node, nx_bytes *bytes, bool is_first) {
   nx_bytes head, type, content;
-  if (!take(bytes, 17, &head)) return false;
+  if (!nx_take(bytes, 17, &head)) return false;
   uint64_t timestamp = nx_load64(head.data), position = nx_load64(head.data + 8);
   if (head.data[16] == 0) {
-    if (!take_bytes(bytes, &content) || timestamp == 0 || !nx_ops_valid(content)) return false;
+    if (!nx_take_bytes(bytes, &content) || timestamp == 0 || !nx_ops_valid(content)) return false;
     return nx_chain_insert(&versions->chains, node, timestamp, position, content) == 0;
   }
-  if (head.data[16] != 1 || !is_first || !take(bytes, 1, &type) || !take_bytes(bytes, &content)) return false;
+  if (head.data[16] != 1 || !is_first || !nx_take(bytes, 1, &type) || !nx_take_bytes(bytes, &content)) return false;
   if (!nx_value_valid(type.data[0], content)) return false;
   nx_chain_add_base(&versions->chains, node, timestamp, position, type.data[0], content);
   return true;
@@ -221,7 +208,7 @@ static bool load_version(nx_versions *versions, nx_key_node *node, nx_bytes *byt
 int nx_versions_load(nx_versions *versions, nx_bytes bytes) {
   while (bytes.length > 0) {
     nx_bytes key, field;
-    if (!take_bytes(&bytes, &key) || key.length > NX_VERSION_KEY_BYTES_MAX || !take(&bytes, 4, &field)) return -EINVAL;
+    if (!nx_take_bytes(&bytes, &key) || key.length > NX_VERSION_KEY_BYTES_MAX || !nx_take(&bytes, 4, &field)) return -EINVAL;
     uint32_t count = nx_load32(field.data);
     if (count == 0 || nx_keys_find(&versions->keys, key) != NULL) return -EINVAL;
     nx_key_node *node = nx_keys_add(&versions->keys, key);

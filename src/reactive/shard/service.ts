@@ -11,7 +11,7 @@
  * takes everything; the group's journal and snapshot bring it back.
  */
 import { assert } from "../../core/errors.ts";
-import { ValueType, Versions } from "../../native/versions.ts";
+import { Versions } from "../../native/versions.ts";
 import type { Batch, StateMachine, StateRestorer, StateStream } from "../replication/types.ts";
 import { ByteReader, ByteWriter, WireError } from "../wire/bytes.ts";
 import {
@@ -131,7 +131,7 @@ export class ShardService implements StateMachine {
     state.timeMs = batch.timeMs;
     const replies = batch.commands.map(({ body }) => this.#applyOne(body));
     this.#age();
-    this.waiting.changed(state.position);
+    this.waiting.applied();
     return replies;
   }
 
@@ -336,9 +336,6 @@ export class ShardService implements StateMachine {
     };
   }
 }
-
-/** Whether a value is there. */
-export const isPresent = (type: number) => type !== ValueType.absent;
 
 /**
  *   position u64, time u64, largest u64, horizon u64,

@@ -43,7 +43,7 @@ export class Waiting {
   }
 
   /** An entry was applied. */
-  changed(_position: number): void {
+  applied(): void {
     const followers = this.#followers;
     if (followers.length === 0) return;
     this.#followers = [];
