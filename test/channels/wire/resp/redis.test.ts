@@ -3,9 +3,9 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { normalise } from "./normalise.ts";
-import { encode, RawClient } from "./raw.ts";
+import { play } from "./play.ts";
 import { type RedisServer, startRedis } from "./redis.ts";
-import { scripts, type Step, steps } from "./scripts.ts";
+import { scripts, steps } from "./scripts.ts";
 import { startTestServer, type TestServer } from "./server.ts";
 
 let redis: RedisServer;
@@ -18,36 +18,13 @@ afterAll(async () => {
   await Promise.all([redis[Symbol.asyncDispose](), ours[Symbol.asyncDispose]()]);
 });
 
-async function play(port: number, script: Step[], protocol: 2 | 3): Promise<string[]> {
-  const clients = new Map<number, RawClient>();
-  const lines: string[] = [];
-  try {
-    for (const { connection, words } of script) {
-      let client = clients.get(connection);
-      if (client === undefined) {
-        client = await RawClient.connect(port);
-        if (clients.size === 0) await client.command("FLUSHALL");
-        clients.set(connection, client);
-        if (protocol === 3) await client.command("HELLO", "3");
-      }
-      client.send(encode(words));
-      const [reply] = await client.replies(1);
-      const answer = reply === undefined ? "(closed)" : normalise(words, reply);
-      lines.push(`${words.map((word) => JSON.stringify(word)).join(" ")} -> ${JSON.stringify(answer)}`);
-    }
-  } finally {
-    for (const client of clients.values()) await client[Symbol.asyncDispose]();
-  }
-  return lines;
-}
-
 for (const protocol of [2, 3] as const) {
   describe(`RESP${protocol}: answers like redis-server`, () => {
     for (const [title, script] of Object.entries(scripts)) {
       test(title, async () => {
         const parsed = steps(script);
-        const expected = await play(redis.port, parsed, protocol);
-        expect(await play(ours.port, parsed, protocol)).toEqual(expected);
+        const expected = await play(redis.port, parsed, protocol, normalise);
+        expect(await play(ours.port, parsed, protocol, normalise)).toEqual(expected);
       });
     }
   });
@@ -55,5 +32,7 @@ for (const protocol of [2, 3] as const) {
 
 test("the comparison can fail: the two protocol versions are told apart", async () => {
   const parsed = steps(scripts["MSET MSETNX MGET"] ?? "");
-  expect(await play(ours.port, parsed, 3)).not.toEqual(await play(redis.port, parsed, 2));
+  expect(await play(ours.port, parsed, 3, normalise)).not.toEqual(
+    await play(redis.port, parsed, 2, normalise),
+  );
 });
