@@ -8,12 +8,12 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
+
+#include "event-lines.h"
 
 #define REPLY_BYTES_KEPT (4u << 20)
 #define CONTENT_BYTES_KEPT (256u << 10)
-#define EVENTS_BYTES_MAX 16384u
 
 static bool settings_valid(const uint64_t *settings) {
   uint64_t updates = settings[NX_LEGACY_LISTEN_UPDATES_MAX];
@@ -83,17 +83,11 @@ static void show_events(nx_legacy *engine) {
 }
 
 void nx_event(nx_legacy *engine, const char *format, ...) {
-  if (engine->events.length > EVENTS_BYTES_MAX) return;
-  char line[512];
   va_list arguments;
   va_start(arguments, format);
-  int length = vsnprintf(line, sizeof line - 1, format, arguments);
+  bool is_new = nx_events_append(&engine->events, format, arguments);
   va_end(arguments);
-  NX_ASSERT(length >= 0);
-  if ((size_t)length > sizeof line - 2) length = sizeof line - 2;
-  line[length] = '\n';
-  nx_buffer_append(&engine->events, line, (uint64_t)length + 1);
-  show_events(engine);
+  if (is_new) show_events(engine);
 }
 
 void nx_legacy_clear_events(nx_legacy *engine) {

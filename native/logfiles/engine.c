@@ -7,16 +7,15 @@
 #include "engine.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bytes.h"
+#include "event-lines.h"
 
 #define REPLY_BYTES_KEPT (1u << 20)
 #define CONTENT_BYTES_KEPT (256u << 10)
 #define REPLY_SOFT_BYTES_MAX (1u << 20)
-#define EVENTS_BYTES_MAX 16384u
 /* Unfinished input of all connections together. */
 #define INPUT_BYTES_MAX (UINT64_C(1) << 30)
 
@@ -63,17 +62,11 @@ static void show_events(nx_logfiles *engine) {
 }
 
 void nx_logfiles_event(nx_logfiles *engine, const char *format, ...) {
-  if (engine->events.length > EVENTS_BYTES_MAX) return;
-  char line[512];
   va_list arguments;
   va_start(arguments, format);
-  int length = vsnprintf(line, sizeof line - 1, format, arguments);
+  bool is_new = nx_events_append(&engine->events, format, arguments);
   va_end(arguments);
-  NX_ASSERT(length >= 0);
-  if ((size_t)length > sizeof line - 2) length = sizeof line - 2;
-  line[length] = '\n';
-  nx_buffer_append(&engine->events, line, (uint64_t)length + 1);
-  show_events(engine);
+  if (is_new) show_events(engine);
 }
 
 void nx_logfiles_clear_events(nx_logfiles *engine) {

@@ -6,9 +6,9 @@
  * can make the engine hold is counted in `input_bytes` and bounded.
  */
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
+#include "event-lines.h"
 #include "service.h"
 
 #define HEADER_BYTES 10u
@@ -17,7 +17,6 @@
 #define VERSION_NOT_SUPPORTED 0xfeu
 #define CODE_NOT_SUPPORTED 0xffu
 #define REPLY_BYTES_KEPT (4u << 20)
-#define EVENTS_BYTES_MAX 16384u
 #define SLOTS 64u
 
 struct nx_neo_connection {
@@ -96,17 +95,11 @@ static void show_events(nx_neo *engine) {
 }
 
 void nx_neo_event(nx_neo *engine, const char *format, ...) {
-  if (engine->events.length > EVENTS_BYTES_MAX) return;
-  char line[512];
   va_list arguments;
   va_start(arguments, format);
-  int length = vsnprintf(line, sizeof line - 1, format, arguments);
+  bool is_new = nx_events_append(&engine->events, format, arguments);
   va_end(arguments);
-  NX_ASSERT(length >= 0);
-  if ((size_t)length > sizeof line - 2) length = sizeof line - 2;
-  line[length] = '\n';
-  nx_buffer_append(&engine->events, line, (uint64_t)length + 1);
-  show_events(engine);
+  if (is_new) show_events(engine);
 }
 
 void nx_neo_clear_events(nx_neo *engine) {
