@@ -62,7 +62,7 @@ const EPOCH_POLL_MS = 200;
 const ATTEMPTS_MAX = 3;
 
 export async function runHarness(options: HarnessOptions): Promise<HarnessReport> {
-  const { users, clock, client: clientOptions, signal } = options;
+  const { users, client: clientOptions } = options;
   const client = new PresenceClient(clientOptions);
   const isCombined = clientOptions.combined ?? false;
   const isAnnouncing = options.isAnnouncing ?? (() => true);
@@ -83,9 +83,7 @@ export async function runHarness(options: HarnessOptions): Promise<HarnessReport
       }
     }),
   );
-  const fastForward = options.isWaiting
-    ? await waitForEpoch(client, epoch + 1, clock, signal)
-    : await askForEpoch(clientOptions);
+  const fastForward = await nextEpoch(options, clientOptions, epoch + 1);
 
   const report: HarnessReport = {
     ...{ epoch: epoch + 1, fastForward, register: registering, lookup: registering },
@@ -111,7 +109,7 @@ export async function runHarness(options: HarnessOptions): Promise<HarnessReport
 }
 
 /** Registers within one epoch: when it passes meanwhile, all over again in the next one. */
-async function inOneEpoch(
+export async function inOneEpoch(
   client: PresenceClient,
   register: (epoch: number) => Promise<PhaseReport>,
 ): Promise<{ epoch: number; report: PhaseReport }> {
@@ -203,6 +201,15 @@ export async function phase(
   await Promise.all(Array.from({ length: concurrency }, lane));
   const seconds = (clock.monotonicMs() - startMs) / 1000;
   return { users: total, seconds, msPerUser: (seconds * 1000) / Math.max(1, total), traffic };
+}
+
+/** Goes on to `epoch`, the one after the current: waits for the clock or asks the registration server, as the options say. */
+export function nextEpoch(
+  { isWaiting, clock, signal }: Pick<HarnessOptions, "isWaiting" | "clock" | "signal">,
+  service: ClientOptions,
+  epoch: number,
+): Promise<string> {
+  return isWaiting ? waitForEpoch(new PresenceClient(service), epoch, clock, signal) : askForEpoch(service);
 }
 
 /** Begins the next epoch on the registration server; returns what it said. */

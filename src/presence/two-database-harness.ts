@@ -2,10 +2,21 @@
  * The harness for the two-database system: one long epoch of keys, then one short epoch of statuses, judged as the
  * plain harness does (harness.ts).
  *
- * Both services begin epochs when asked; the short-term service is brought to the first short epoch of the new long one.
+ * Invariant: statuses are set for a short epoch that lies in the long one that the keys are for. Services that begin epochs
+ * when asked are brought to the first such epoch; who waits for the clock takes the next one after the long one has begun,
+ * so a long epoch has to be three short ones long.
  */
 import { PresenceClient, type ClientOptions, type Traffic } from "./client.ts";
-import { askForEpoch, judge, phase, statusText, type HarnessOptions, type HarnessReport } from "./harness.ts";
+import {
+  askForEpoch,
+  inOneEpoch,
+  judge,
+  nextEpoch,
+  phase,
+  statusText,
+  type HarnessOptions,
+  type HarnessReport,
+} from "./harness.ts";
 import { Server } from "./client/servers.ts";
 import { TwoDatabaseUser, type TwoDatabaseOptions } from "./two-databases.ts";
 import { friendOf } from "./users.ts";
@@ -30,20 +41,24 @@ export async function runTwoDatabases(options: TwoDatabaseHarness): Promise<Harn
   const ownFriends = (index: number) =>
     (users[index]?.buddies ?? []).map((buddy) => friends[buddy] as (typeof friends)[number]);
   const person = (index: number) => people[index] as TwoDatabaseUser;
-  const longEpoch = (await new PresenceClient(standard).status()).epoch;
+  const longClient = new PresenceClient(standard);
+  const shortClient = new PresenceClient(combined);
 
-  const announcing = await phase(options, "registering", users.length, (index) =>
-    person(index).announce(ownFriends(index), longEpoch),
+  const { epoch: longEpoch, report: announcing } = await inOneEpoch(longClient, (epoch) =>
+    phase(options, "registering", users.length, (index) => person(index).announce(ownFriends(index), epoch)),
   );
-  let fastForward = await askForEpoch(standard);
-  // The last short epoch before the new long one: statuses set in it are seen in the new one.
+  const longForward = await nextEpoch(options, standard, longEpoch + 1);
   const firstShort = Math.ceil(((longEpoch + 1) * services.longEpochSeconds) / services.shortEpochSeconds);
-  let shortEpoch = (await new PresenceClient(combined).status()).epoch;
-  for (; shortEpoch < firstShort - 1; shortEpoch++) await askForEpoch(combined);
-  const setting = await phase(options, "registering", users.length, (index) =>
-    person(index).setStatus(statusText(users, index, combined), shortEpoch),
+  if (options.isWaiting) await nextEpoch(options, combined, firstShort);
+  else
+    for (let { epoch } = await shortClient.status(); epoch < firstShort - 1; epoch++)
+      await askForEpoch(combined);
+  const { epoch: shortEpoch, report: setting } = await inOneEpoch(shortClient, (epoch) =>
+    phase(options, "registering", users.length, (index) =>
+      person(index).setStatus(statusText(users, index, combined), epoch),
+    ),
   );
-  fastForward = `${fastForward}, ${await askForEpoch(combined)}`;
+  const fastForward = `${longForward}, ${await nextEpoch(options, combined, shortEpoch + 1)}`;
   const seconds = announcing.seconds + setting.seconds;
   const msPerUser = announcing.msPerUser + setting.msPerUser;
   const register = { users: users.length, seconds, msPerUser, traffic: takeTraffic(people) };

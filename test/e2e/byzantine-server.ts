@@ -88,6 +88,16 @@ if (import.meta.main) {
   console.log(server.port);
 }
 
+/** A server that resets the connection in the middle of the TLS handshake, gone when the test ends. */
+export function resettingServer(): Disposable & { url: string } {
+  const listener = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: { data: (socket) => void socket.terminate() },
+  });
+  return { url: `https://127.0.0.1:${listener.port}`, [Symbol.dispose]: () => listener.stop(true) };
+}
+
 /** A liar in front of `upstream`, gone when the test ends. */
 export class ByzantineServer implements Disposable {
   readonly #child: Bun.Subprocess<"ignore", "pipe", "inherit">;

@@ -9,6 +9,7 @@ import { runHarness } from "../../src/presence/harness.ts";
 import { realClock } from "../../src/core/seams/clock.ts";
 import { friendOf, type TestUser } from "../../src/presence/users.ts";
 import { until } from "./executable.ts";
+import { connectIdle, loadAcrossEpochs } from "./presence-load.ts";
 import { executable, PresenceService, statesOf, status, testUsers } from "./presence-service.ts";
 
 const users = testUsers(40, 3);
@@ -68,52 +69,11 @@ test("scenario 8: epochs of one second under load: what was acknowledged is visi
     lookups: 2,
     settings: { epochSeconds: 1, retainEpochs: 3 },
   });
-  const client = service.client();
-  const acknowledged = new Map<number, Set<number>>();
-  const latencies: number[] = [];
-  let isOver = false;
-  const registering = (async () => {
-    for (let index = 0; !isOver; index = (index + 2) % users.length) {
-      const startMs = performance.now();
-      try {
-        const { epoch } = await client.status();
-        const payload = status(`in ${epoch + 1}`);
-        const { visibleIn } = await client.register(
-          user(index).identity,
-          [{ friend: friend(index + 1), payload }],
-          epoch,
-        );
-        acknowledged.set(visibleIn, (acknowledged.get(visibleIn) ?? new Set()).add(index));
-      } catch (error) {
-        // The epoch passed between the question and the registration: said so, and not acknowledged.
-        if ((error as { code?: string }).code !== "NX_REGISTRATION_REFUSED") throw error;
-      }
-      latencies.push(performance.now() - startMs);
-    }
-  })();
-  const first = await service.epoch();
-  let judged = 0;
-  try {
-    for (let epoch = first + 2; epoch < first + 5; epoch++) {
-      await until(`epoch ${epoch}`, async () => ((await service.epoch()) >= epoch ? true : undefined));
-      for (let index = 0; index < 16; index += 2) {
-        const { friends } = await client.lookup(user(index + 1).identity, [friend(index)], epoch);
-        const [found] = friends;
-        // By now every acknowledgement for this epoch has arrived: it began before the lookup.
-        if (acknowledged.get(epoch)?.has(index) === true)
-          expect(found).toMatchObject({ state: "online", payload: status(`in ${epoch}`) });
-        else expect(found?.state).toBe("offline");
-        judged += 1;
-      }
-    }
-  } finally {
-    isOver = true;
-    await registering;
-  }
+  const { latenciesMs, judged } = await loadAcrossEpochs(service, 3);
   expect(judged).toBe(24);
-  expect(latencies.length).toBeGreaterThan(20);
-  // Said of the slowest: nobody waits for a database to be made. A machine under load may take its time.
-  console.log(`registration, slowest of ${latencies.length}: ${Math.max(...latencies).toFixed(0)} ms`);
+  expect(latenciesMs.length).toBeGreaterThan(20);
+  // The bound of 200 ms for the p99 is judged by `bun run soak presence`, on a machine that does nothing else.
+  console.log(`registration, slowest of ${latenciesMs.length}: ${latenciesMs.at(-1)?.toFixed(0)} ms`);
 }, 60_000);
 
 test("scenario 10: a registration server that is killed has every acknowledged registration afterwards", async () => {
@@ -180,18 +140,7 @@ test("scenario 11: a lookup server goes on with what it has, recovers by itself,
 test("scenario 23: two thousand idle connections stall nobody", async () => {
   await using service = await PresenceService.start({ lookups: 3 });
   const [first] = service.lookups;
-  const idle = await Promise.all(
-    Array.from({ length: 2000 }, () =>
-      Bun.connect({
-        hostname: "127.0.0.1",
-        port: first?.port ?? 0,
-        socket: {
-          data() {},
-          open: (socket) => void socket.write("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"),
-        },
-      }),
-    ),
-  );
+  using _idle = await connectIdle(first?.port ?? 0, 2000);
   const report = await runHarness({
     client: service.clientOptions({ deadlineMs: 10_000 }),
     users: testUsers(30, 20),
@@ -203,5 +152,4 @@ test("scenario 23: two thousand idle connections stall nobody", async () => {
   expect(report).toMatchObject({ states: 600, wrong: 0, dropped: {} });
   const open = (await first?.stats())?.process.openFiles ?? 0;
   expect(open).toBeGreaterThan(2000);
-  for (const socket of idle) socket.end();
 }, 60_000);

@@ -6,7 +6,7 @@ import { runHarness } from "../../src/presence/harness.ts";
 import { realClock } from "../../src/core/seams/clock.ts";
 import { PresenceClient, type ClientOptions, type LookupResult } from "../../src/presence/client.ts";
 import { friendOf, type TestUser } from "../../src/presence/users.ts";
-import { ByzantineServer } from "./byzantine-server.ts";
+import { ByzantineServer, resettingServer } from "./byzantine-server.ts";
 import { PresenceService, statesOf, status, testUsers } from "./presence-service.ts";
 
 const SERVERS = 5;
@@ -128,6 +128,14 @@ describe.each([1, 3] as const)("protocol %i", (protocol) => {
       });
     },
   );
+
+  test("scenario 6: a server that resets the TLS handshake is left out", async () => {
+    using resetting = resettingServer();
+    const four = options([...urls.slice(0, 3), resetting.url], 1);
+    const { dropped, liars } = await lookUp(four, populated);
+    expect(new Set(dropped.map(({ server }) => server))).toEqual(new Set([resetting.url]));
+    expect(liars).toEqual([]);
+  });
 
   test("scenario 6: the database of the previous epoch is not taken for the current one", async () => {
     const next = await service.fastForward();

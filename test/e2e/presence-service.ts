@@ -13,6 +13,7 @@ import { nativeEngine } from "../../src/presence/pir/native-engine.ts";
 import { nodePrimitives } from "../../src/presence/protocol/primitives-node.ts";
 import { makeUsers, parseUsers, type TestUser } from "../../src/presence/users.ts";
 import { until } from "./executable.ts";
+import type { SmallDisk } from "./small-disk.ts";
 
 export const executable = join(import.meta.dir, "../../dist/node-x");
 
@@ -44,6 +45,8 @@ export class PresenceProcess {
   readonly name: string;
   readonly dataDir: string;
   port = 0;
+  /** Where its data lies; the machine's disk when absent. */
+  disk: SmallDisk | undefined;
   #child: Bun.Subprocess | undefined;
   readonly #directory: string;
   readonly #settings: Settings;
@@ -74,7 +77,8 @@ export class PresenceProcess {
     mkdirSync(this.dataDir, { recursive: true, mode: 0o700 });
     const own = { role: this.role, instance: this.name, dataDir: this.dataDir, port: this.port };
     writeFileSync(file, JSON.stringify({ ...own, log: { console: "off" }, ...this.#settings, ...settings }));
-    const child = Bun.spawn([executable, "run", this.role, "--config", file], {
+    const command = [...(this.disk?.enter ?? []), executable, "run", this.role, "--config", file];
+    const child = Bun.spawn(command, {
       cwd: this.#directory,
       env: {},
       stdin: "ignore",
@@ -96,7 +100,8 @@ export class PresenceProcess {
   }
 
   async stats(): Promise<PresenceStats> {
-    const unix = join(this.dataDir, "admin.sock");
+    const socket = join(this.dataDir, "admin.sock");
+    const unix = this.disk?.outside(socket) ?? socket;
     const answer = await fetch("http://node/stats", { unix, signal: AbortSignal.timeout(5000) });
     return (await answer.json()) as PresenceStats;
   }
@@ -202,6 +207,7 @@ export class PresenceService implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([this.regserver, ...this.lookups].map((server) => server.end("SIGKILL")));
+    this.regserver.disk?.[Symbol.dispose]();
     rmSync(this.directory, { recursive: true, force: true });
   }
 }

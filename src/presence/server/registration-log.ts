@@ -68,11 +68,14 @@ export interface RegistrationLogOptions {
 export class RegistrationLog {
   readonly #log: LogFile;
   readonly #arrivals: Map<number, Arrivals>;
+  /** Refuses each append that is not durable yet. */
+  readonly #waiting: Set<(error: NxError) => void>;
   #begun: number | undefined;
   #compacting: Promise<void> | undefined;
 
-  private constructor(log: LogFile, reader: EntryReader) {
+  private constructor(log: LogFile, reader: EntryReader, waiting: Set<(error: NxError) => void>) {
     this.#log = log;
+    this.#waiting = waiting;
     this.#arrivals = reader.arrivals;
     this.#begun = reader.begun;
   }
@@ -80,15 +83,22 @@ export class RegistrationLog {
   static async open(options: RegistrationLogOptions): Promise<RegistrationLog> {
     const { world, directory, payloadFormat, segmentBytesMin, onState } = options;
     const reader = new EntryReader(directory);
+    const waiting = new Set<(error: NxError) => void>();
     const log = await LogFile.open(
       {
         ...{ disk: world.disk, clock: world.clock, random: world.random, crc32c, directory, payloadFormat },
         ...(segmentBytesMin !== undefined && { segmentBytesMin }),
-        listener: { onDurable: () => {}, onState },
+        listener: {
+          onDurable: () => {},
+          onState(state, error) {
+            if (state === "full" && error !== undefined) for (const refuse of waiting) refuse(error);
+            onState(state, error);
+          },
+        },
       },
       { onSnapshot: (payload) => reader.read(payload), onFrame: (payload) => reader.read(payload) },
     );
-    return new RegistrationLog(log, reader);
+    return new RegistrationLog(log, reader, waiting);
   }
 
   /** The latest epoch that has begun, as far as the log tells. */
@@ -108,11 +118,20 @@ export class RegistrationLog {
     return [...this.#arrivals.keys()];
   }
 
-  /** Resolves when the records are durable. Throws NX_DISK_FULL at once when none can be taken. */
+  /**
+   * Resolves when the records are durable. Throws NX_DISK_FULL at once when none can be taken, and rejects with it when the
+   * disk fills up meanwhile: they are not acknowledged then, but may become durable when there is space.
+   */
   append(epoch: number, records: Uint8Array): Promise<void> {
     this.#log.append(entry(epoch, records));
     arrivalsOf(this.#arrivals, epoch).add(records);
-    return this.#log.flush();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#waiting.add(reject);
+    void this.#log
+      .flush()
+      .then(resolve, reject)
+      .finally(() => this.#waiting.delete(reject));
+    return promise;
   }
 
   /** Resolves when it is durable that this epoch has begun. */
