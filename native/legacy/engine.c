@@ -118,8 +118,7 @@ nx_legacy_connection *nx_legacy_connect(nx_legacy *engine) {
 void nx_legacy_disconnect(nx_legacy *engine, nx_legacy_connection *connection) {
   if (connection->bulk != NULL) nx_bulk_drop(engine, connection);
   engine->backend->leave(engine, connection);
-  engine->input_bytes -= connection->bytes_counted;
-  nx_buffer_free(&connection->input);
+  nx_kept_free(&connection->input, &engine->input_bytes);
   free(connection);
   engine->connections -= 1;
 }
@@ -196,35 +195,22 @@ static uint64_t serve(nx_legacy *engine, nx_legacy_connection *connection, const
 }
 
 static void count_input(nx_legacy *engine, nx_legacy_connection *connection) {
-  uint64_t bytes = connection->input.capacity;
-  if (connection->bulk != NULL) bytes += nx_bulk_bytes(connection->bulk);
-  engine->input_bytes += bytes - connection->bytes_counted;
-  connection->bytes_counted = bytes;
+  uint64_t others = connection->bulk == NULL ? 0 : nx_bulk_bytes(connection->bulk);
+  nx_kept_count(&connection->input, others, &engine->input_bytes);
   if (engine->input_bytes <= engine->settings[NX_LEGACY_INPUT_BYTES_MAX] || connection->is_closing) return;
   nx_event(engine, "too much unfinished input on this node");
   connection->is_closing = true;
 }
 
-/* Lets go of input that was consumed. */
 static void settle(nx_legacy *engine, nx_legacy_connection *connection, uint64_t consumed) {
-  nx_buffer *input = &connection->input;
-  connection->start += consumed;
-  if (connection->start == input->length || connection->is_closing) {
-    nx_buffer_free(input);
-    connection->start = 0;
-  } else if (connection->start > input->length / 2) {
-    memmove(input->data, input->data + connection->start, input->length - connection->start);
-    input->length -= connection->start;
-    connection->start = 0;
-  }
+  nx_kept_consume(&connection->input, consumed, connection->is_closing);
   count_input(engine, connection);
 }
 
 static void serve_kept(nx_legacy *engine, nx_legacy_connection *connection) {
   connection->is_waiting = false;
-  const nx_buffer *input = &connection->input;
-  uint64_t length = input->length - connection->start, consumed = 0;
-  if (length > 0) consumed = serve(engine, connection, input->data + connection->start, length);
+  uint64_t length = nx_kept_length(&connection->input), consumed = 0;
+  if (length > 0) consumed = serve(engine, connection, nx_kept_bytes(&connection->input), length);
   settle(engine, connection, consumed);
 }
 
@@ -269,22 +255,21 @@ uint32_t nx_legacy_feed(nx_legacy *engine, nx_legacy_connection *connection, con
   nx_legacy_begin_call(engine, now_ms);
   if (connection->is_closing) return nx_legacy_end_call(engine, connection);
   if (is_stopped(connection)) {
-    nx_buffer_append(&connection->input, chunk, length);
-    if (connection->input.length - connection->start > engine->settings[NX_LEGACY_ARRAY_BYTES_MAX]) {
+    nx_buffer_append(&connection->input.bytes, chunk, length);
+    if (nx_kept_length(&connection->input) > engine->settings[NX_LEGACY_ARRAY_BYTES_MAX]) {
       nx_event(engine, "more than %llu bytes sent behind a request that is not finished",
                (unsigned long long)engine->settings[NX_LEGACY_ARRAY_BYTES_MAX]);
       connection->is_closing = true;
     }
     settle(engine, connection, 0);
-  } else if (connection->input.length == connection->start) {
+  } else if (nx_kept_length(&connection->input) == 0) {
     /* In place, without a copy of the bytes that complete requests. */
     uint64_t consumed = serve(engine, connection, chunk, length);
     if (consumed < length && !connection->is_closing)
-      nx_buffer_append(&connection->input, chunk + consumed, length - consumed);
-    if (connection->input.capacity != 0 || connection->bulk != NULL || connection->bytes_counted != 0)
-      settle(engine, connection, 0);
+      nx_buffer_append(&connection->input.bytes, chunk + consumed, length - consumed);
+    if (nx_kept_any(&connection->input) || connection->bulk != NULL) settle(engine, connection, 0);
   } else {
-    nx_buffer_append(&connection->input, chunk, length);
+    nx_buffer_append(&connection->input.bytes, chunk, length);
     serve_kept(engine, connection);
   }
   return nx_legacy_end_call(engine, connection);

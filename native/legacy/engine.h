@@ -9,6 +9,7 @@
 #define NX_LEGACY_ENGINE_H
 #include <stdbool.h>
 #include "buffer.h"
+#include "kept-input.h"
 #include "legacy.h"
 #include "request-figures.h"
 #include "request.h"
@@ -65,9 +66,7 @@ typedef struct {
 
 struct nx_legacy_connection {
   nx_legacy *engine;
-  nx_buffer input; /* an unfinished request, or what waits behind a stop */
-  uint64_t start;  /* of the next request in it */
-  uint64_t bytes_counted;
+  nx_kept_input input;
   uint64_t skip; /* bytes to be thrown away */
   nx_bulk *bulk;
   nx_listener *listener;

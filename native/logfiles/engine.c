@@ -91,8 +91,7 @@ nx_logfiles_connection *nx_logfiles_connect(nx_logfiles *engine) {
 
 void nx_logfiles_disconnect(nx_logfiles *engine, nx_logfiles_connection *connection) {
   if (connection->has_task) nx_figures_active(&engine->figures, connection->task_code, -1);
-  engine->input_bytes -= connection->bytes_counted;
-  nx_buffer_free(&connection->input);
+  nx_kept_free(&connection->input, &engine->input_bytes);
   free(connection);
   engine->connections -= 1;
 }
@@ -152,34 +151,21 @@ static uint64_t serve(nx_logfiles *engine, nx_logfiles_connection *connection, c
 }
 
 static void count_input(nx_logfiles *engine, nx_logfiles_connection *connection) {
-  uint64_t bytes = connection->input.capacity;
-  engine->input_bytes += bytes - connection->bytes_counted;
-  connection->bytes_counted = bytes;
+  nx_kept_count(&connection->input, 0, &engine->input_bytes);
   if (engine->input_bytes <= INPUT_BYTES_MAX || connection->is_closing) return;
   nx_logfiles_event(engine, "too much unfinished input on this node");
   connection->is_closing = true;
 }
 
-/* Lets go of input that was consumed. */
 static void settle(nx_logfiles *engine, nx_logfiles_connection *connection, uint64_t consumed) {
-  nx_buffer *input = &connection->input;
-  connection->start += consumed;
-  if (connection->start == input->length || connection->is_closing) {
-    nx_buffer_free(input);
-    connection->start = 0;
-  } else if (connection->start > input->length / 2) {
-    memmove(input->data, input->data + connection->start, input->length - connection->start);
-    input->length -= connection->start;
-    connection->start = 0;
-  }
+  nx_kept_consume(&connection->input, consumed, connection->is_closing);
   count_input(engine, connection);
 }
 
 static void serve_kept(nx_logfiles *engine, nx_logfiles_connection *connection) {
   connection->is_waiting = false;
-  const nx_buffer *input = &connection->input;
-  uint64_t length = input->length - connection->start, consumed = 0;
-  if (length > 0) consumed = serve(engine, connection, input->data + connection->start, length);
+  uint64_t length = nx_kept_length(&connection->input), consumed = 0;
+  if (length > 0) consumed = serve(engine, connection, nx_kept_bytes(&connection->input), length);
   settle(engine, connection, consumed);
 }
 
@@ -217,8 +203,8 @@ uint32_t nx_logfiles_feed(nx_logfiles *engine, nx_logfiles_connection *connectio
   begin_call(engine);
   if (connection->is_closing) return end_call(engine, connection);
   if (connection->has_task || connection->is_waiting) {
-    nx_buffer_append(&connection->input, chunk, length);
-    if (connection->input.length - connection->start > engine->array_bytes_max) {
+    nx_buffer_append(&connection->input.bytes, chunk, length);
+    if (nx_kept_length(&connection->input) > engine->array_bytes_max) {
       nx_logfiles_event(engine, "more than %llu bytes sent behind a request that is not finished",
                         (unsigned long long)engine->array_bytes_max);
       connection->is_closing = true;
@@ -228,14 +214,14 @@ uint32_t nx_logfiles_feed(nx_logfiles *engine, nx_logfiles_connection *connectio
     /* A task is told of once, by the call that took it. */
     return connection->is_closing ? NX_LOGFILES_CLOSE : flags & ~(uint32_t)NX_LOGFILES_TASK;
   }
-  if (connection->input.length == connection->start) {
+  if (nx_kept_length(&connection->input) == 0) {
     /* In place, without a copy of the bytes that complete requests. */
     uint64_t consumed = serve(engine, connection, chunk, length);
     if (consumed < length && !connection->is_closing)
-      nx_buffer_append(&connection->input, chunk + consumed, length - consumed);
-    if (connection->input.capacity != 0 || connection->bytes_counted != 0) settle(engine, connection, 0);
+      nx_buffer_append(&connection->input.bytes, chunk + consumed, length - consumed);
+    if (nx_kept_any(&connection->input)) settle(engine, connection, 0);
   } else {
-    nx_buffer_append(&connection->input, chunk, length);
+    nx_buffer_append(&connection->input.bytes, chunk, length);
     serve_kept(engine, connection);
   }
   return end_call(engine, connection);

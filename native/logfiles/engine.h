@@ -8,6 +8,7 @@
  */
 #ifndef NX_LOGFILES_ENGINE_H
 #define NX_LOGFILES_ENGINE_H
+#include "kept-input.h"
 #include "logs.h"
 #include "lzo.h"
 #include "request-figures.h"
@@ -74,9 +75,7 @@ NX_API uint32_t nx_logfiles_resume(nx_logfiles *engine, nx_logfiles_connection *
 
 /* What the files of the engine share. */
 struct nx_logfiles_connection {
-  nx_buffer input; /* an unfinished request, or what waits behind a stop */
-  uint64_t start;  /* of the next request in it */
-  uint64_t bytes_counted;
+  nx_kept_input input;
   uint64_t skip; /* bytes to be thrown away before it is closed */
   bool has_task;
   uint32_t task_code; /* of the request that a task was made of */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "event-lines.h"
+#include "kept-input.h"
 #include "service.h"
 
 #define HEADER_BYTES 10u
@@ -20,9 +21,7 @@
 #define SLOTS 64u
 
 struct nx_neo_connection {
-  nx_buffer input; /* an unfinished message, or what waits behind a stop */
-  uint64_t start;  /* of the next message in it */
-  uint64_t bytes_counted;
+  nx_kept_input input;
   nx_neo_request *requests, **last; /* in the order in which they began */
   nx_neo_request *slots[SLOTS];     /* by id */
   nx_neo_request *turn;             /* whose turn it is to speak */
@@ -264,34 +263,21 @@ static uint64_t serve(nx_neo *engine, nx_neo_connection *connection, const uint8
 }
 
 static void count_input(nx_neo *engine, nx_neo_connection *connection) {
-  uint64_t bytes = connection->input.capacity;
-  engine->input_bytes += bytes - connection->bytes_counted;
-  connection->bytes_counted = bytes;
+  nx_kept_count(&connection->input, 0, &engine->input_bytes);
   if (engine->input_bytes <= engine->settings[NX_NEO_INPUT_BYTES_MAX] || connection->is_closing) return;
   nx_neo_event(engine, "too much unfinished input on this node");
   connection->is_closing = true;
 }
 
-/* Lets go of input that was consumed. */
 static void settle(nx_neo *engine, nx_neo_connection *connection, uint64_t consumed) {
-  nx_buffer *input = &connection->input;
-  connection->start += consumed;
-  if (connection->start == input->length || connection->is_closing) {
-    nx_buffer_free(input);
-    connection->start = 0;
-  } else if (connection->start > input->length / 2) {
-    memmove(input->data, input->data + connection->start, input->length - connection->start);
-    input->length -= connection->start;
-    connection->start = 0;
-  }
+  nx_kept_consume(&connection->input, consumed, connection->is_closing);
   count_input(engine, connection);
 }
 
 static void serve_kept(nx_neo *engine, nx_neo_connection *connection) {
   connection->is_waiting = false;
-  const nx_buffer *input = &connection->input;
-  uint64_t length = input->length - connection->start, consumed = 0;
-  if (length > 0) consumed = serve(engine, connection, input->data + connection->start, length);
+  uint64_t length = nx_kept_length(&connection->input), consumed = 0;
+  if (length > 0) consumed = serve(engine, connection, nx_kept_bytes(&connection->input), length);
   settle(engine, connection, consumed);
 }
 
@@ -343,8 +329,7 @@ nx_neo_connection *nx_neo_connect(nx_neo *engine, uint32_t may_administrate) {
 
 void nx_neo_disconnect(nx_neo *engine, nx_neo_connection *connection) {
   while (connection->requests != NULL) forget(engine, connection->requests);
-  engine->input_bytes -= connection->bytes_counted;
-  nx_buffer_free(&connection->input);
+  nx_kept_free(&connection->input, &engine->input_bytes);
   free(connection);
   engine->connections -= 1;
 }
@@ -354,20 +339,20 @@ uint32_t nx_neo_feed(nx_neo *engine, nx_neo_connection *connection, const uint8_
   begin_call(engine, now_ms);
   if (connection->is_closing) return end_call(engine, connection);
   if (connection->is_waiting) {
-    nx_buffer_append(&connection->input, chunk, length);
-    if (connection->input.length - connection->start > engine->settings[NX_NEO_MESSAGE_BYTES_MAX] + (64u << 10)) {
+    nx_buffer_append(&connection->input.bytes, chunk, length);
+    if (nx_kept_length(&connection->input) > engine->settings[NX_NEO_MESSAGE_BYTES_MAX] + (64u << 10)) {
       nx_neo_event(engine, "too much sent without reading the answers");
       connection->is_closing = true;
     }
     settle(engine, connection, 0);
-  } else if (connection->input.length == connection->start) {
+  } else if (nx_kept_length(&connection->input) == 0) {
     /* In place, without a copy of the bytes that complete messages. */
     uint64_t consumed = serve(engine, connection, chunk, length);
     if (consumed < length && !connection->is_closing)
-      nx_buffer_append(&connection->input, chunk + consumed, length - consumed);
-    if (connection->input.capacity != 0 || connection->bytes_counted != 0) settle(engine, connection, 0);
+      nx_buffer_append(&connection->input.bytes, chunk + consumed, length - consumed);
+    if (nx_kept_any(&connection->input)) settle(engine, connection, 0);
   } else {
-    nx_buffer_append(&connection->input, chunk, length);
+    nx_buffer_append(&connection->input.bytes, chunk, length);
     serve_kept(engine, connection);
   }
   return end_call(engine, connection);
