@@ -3,10 +3,11 @@ import { describe, expect, test } from "bun:test";
 import { compactionVerdict, CompactionWatch, memoryVerdict, type CompactionResult } from "./capacity.ts";
 import { contender, lineName, median, verdictsOf, type Line } from "./compare.ts";
 import { comparedLines } from "./dht.ts";
-import { judge, ratioGoals, verdictText } from "./goals.ts";
+import { ratioGoals } from "./goals.ts";
 import { parseCsv, redisBenchmark, type Sample } from "./redis-benchmark.ts";
 import { allVerdicts, markdown, type BenchReport } from "./report.ts";
 import { startServers } from "./servers.ts";
+import { judge, verdictText } from "./verdict.ts";
 
 function sample(requestsPerSecond: number, cpuMicrosecondsPerRequest = 1, p99Ms = 1): Sample {
   return {

@@ -7,9 +7,10 @@ import { LatencyHistogram, type LatencySummary } from "../../src/core/load/histo
 import { realNet } from "../../src/core/seams/net-real.ts";
 import { seededRandom } from "../../src/core/seams/random.ts";
 import { RespLoad, type LoadOptions } from "../../src/channels/dht/load/run.ts";
-import { compactionGoal, judge, memoryGoal, type Verdict } from "./goals.ts";
+import { compactionGoal, memoryGoal } from "./goals.ts";
 import { KEY_PREFIX } from "./redis-benchmark.ts";
 import type { BenchServer } from "./servers.ts";
+import { judge, type Verdict } from "./verdict.ts";
 
 async function connect(server: BenchServer, options: Partial<LoadOptions>): Promise<RespLoad> {
   return await RespLoad.connect(

@@ -4,9 +4,10 @@
  * In every round each server is measured once and the order turns, so that a slow moment of the machine hits all of
  * them. What counts is the median over the rounds of candidate / reference of the same round.
  */
-import { judge, ratioGoals, type Figure, type RatioGoal, type Verdict } from "./goals.ts";
+import { ratioGoals, type Figure, type RatioGoal } from "./goals.ts";
 import { redisBenchmark, type Load, type Sample } from "./redis-benchmark.ts";
 import type { BenchServer } from "./servers.ts";
+import { judge, type Verdict } from "./verdict.ts";
 
 export interface Line extends Load {
   kind: RatioGoal["kind"];

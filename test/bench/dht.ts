@@ -19,11 +19,11 @@ import {
 import { defaultFlag, valueFlag } from "../../src/core/load/flags.ts";
 import * as capacity from "./capacity.ts";
 import { compare, lineName, type Field, type Line } from "./compare.ts";
-import { verdictText } from "./goals.ts";
 import { describeMachine, isNoisy } from "./machine.ts";
 import { KEYS } from "./redis-benchmark.ts";
 import { allVerdicts, markdown, type BenchReport } from "./report.ts";
 import { benchDirectory, startServers, versions, type BenchServer, type Durability } from "./servers.ts";
+import { verdictText } from "./verdict.ts";
 
 const candidates = z.enum(["node-x", "redis"], { error: "node-x or redis" });
 

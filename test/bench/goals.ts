@@ -1,19 +1,10 @@
 /**
- * The floors and goals of the dht node in one table, and the verdict of a figure.
- *
- * A floor that is not held fails the run; a goal that is not reached is marked. Ratios are node-x to redis-server under
- * the same load.
+ * The floors and goals of the dht node in one table. Ratios are node-x to redis-server under the same load.
  */
 import type { Load } from "./redis-benchmark.ts";
+import type { Limit } from "./verdict.ts";
 
 export type Figure = "throughput" | "cpu" | "p99";
-
-export interface Limit {
-  name: string;
-  better: "higher" | "lower";
-  floor: number;
-  goal?: number;
-}
 
 export interface RatioGoal extends Limit {
   figure: Figure;
@@ -92,32 +83,3 @@ export const compactionGoal: Limit = {
   better: "lower",
   floor: 20,
 };
-
-export interface Verdict {
-  name: string;
-  value: number;
-  floor: number;
-  goal?: number;
-  outcome: "goal reached" | "floor held" | "FLOOR FAILED";
-}
-
-export function judge(limit: Limit, value: number): Verdict {
-  const { name, better, floor, goal } = limit;
-  // NaN, a figure that could not be measured, holds nothing.
-  const holds = (bound: number) => (better === "higher" ? value >= bound : value <= bound);
-  const outcome = !holds(floor)
-    ? "FLOOR FAILED"
-    : goal === undefined || holds(goal)
-      ? "goal reached"
-      : "floor held";
-  return { name, value, floor, ...(goal !== undefined && { goal }), outcome };
-}
-
-export function verdictText(verdict: Verdict): string {
-  const { name, value, floor, goal, outcome } = verdict;
-  if (outcome === "goal reached") return `${name}: ok`;
-  const figure = value.toFixed(3);
-  return outcome === "FLOOR FAILED"
-    ? `**${name}: FLOOR FAILED** (${figure}, floor ${floor})`
-    : `${name}: goal missed (${figure}, goal ${goal})`;
-}

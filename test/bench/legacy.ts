@@ -4,23 +4,16 @@
  * Puts and gets of 64 bytes run from the same generator over the same keys, in turns; what is compared is the server's CPU
  * time for each request. Then a channel of a million records is read with GetAll. Exit code 1 when a floor is not held.
  */
-import { createServer, type AddressInfo } from "node:net";
 import { z } from "zod";
-import { ensureExecutable } from "../../build.ts";
 import { encodeBatch } from "../../src/channels/wire/legacy/batch.ts";
 import { LegacyNode, requestBytes } from "../../src/channels/wire/legacy/client.ts";
 import { Command, keyText } from "../../src/channels/wire/legacy/protocol.ts";
-import {
-  asksForHelp,
-  defaultFlag,
-  flagHelp,
-  integerFlag,
-  numberFlag,
-  parseFlags,
-} from "../../src/core/load/flags.ts";
+import { defaultFlag, integerFlag, numberFlag } from "../../src/core/load/flags.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
-import { judge, verdictText, type Limit } from "./goals.ts";
-import { CPU_TICKS_PER_SECOND, startServers, type BenchServer } from "./servers.ts";
+import { benchCommand, type Report } from "./command.ts";
+import { median } from "./compare.ts";
+import { CPU_TICKS_PER_SECOND, freePort, startServers, type BenchServer } from "./servers.ts";
+import type { Limit } from "./verdict.ts";
 
 const flags = z.object({
   rounds: defaultFlag(integerFlag(1, 100), "N", "Interleaved rounds", "5"),
@@ -138,9 +131,6 @@ async function measure(
   };
 }
 
-const median = (values: number[]) =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-
 async function fillChannel(node: LegacyNode, records: number): Promise<void> {
   for (let at = 0; at < records; at += 10_000) {
     const part = Array.from({ length: Math.min(10_000, records - at) }, (_, index) => ({
@@ -178,30 +168,9 @@ async function measureGetAll(server: BenchServer, node: LegacyNode, port: number
   return { perSecond: records / seconds, cpuMicros: (cpuSeconds / records) * 1e6, bytes };
 }
 
-function freePort(): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  const probe = createServer().listen(0, "127.0.0.1", () => {
-    const { port } = probe.address() as AddressInfo;
-    probe.close(() => resolve(port));
-  });
-  return promise;
-}
-
-export async function benchLegacy(argv: string[]): Promise<number> {
-  if (asksForHelp(argv)) {
-    console.log(["Compare the legacy protocol with ours", "", "Options", ...flagHelp(flags)].join("\n"));
-    return 0;
-  }
-  const options = parseFlags(flags, argv, "bun run bench legacy");
-  await ensureExecutable();
+async function compare(options: z.output<typeof flags>, report: Report): Promise<void> {
   const port = await freePort();
   const server = await startServers["node-x"]("memory", { port });
-  let hasFailed = false;
-  const report = (limit: Limit, line: string, value: number, text: string) => {
-    const verdict = judge(limit, value);
-    hasFailed ||= verdict.outcome === "FLOOR FAILED";
-    console.log(`${line.padEnd(28)} ${text}  ${verdictText(verdict)}`);
-  };
   try {
     const keys = Array.from({ length: KEYS }, (_, index) => keyText(BigInt(index)));
     const compared = protocols(port, server.port);
@@ -256,5 +225,11 @@ export async function benchLegacy(argv: string[]): Promise<number> {
   } finally {
     await server.stop();
   }
-  return hasFailed ? 1 : 0;
 }
+
+export const benchLegacy = benchCommand({
+  name: "legacy",
+  summary: "Compare the legacy protocol with ours",
+  flags,
+  run: compare,
+});

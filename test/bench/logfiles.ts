@@ -9,7 +9,6 @@
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { ensureExecutable } from "../../build.ts";
 import { readPieces, Scan } from "../../src/channels/logfiles/scan/scan.ts";
 import { everything } from "../../src/channels/logfiles/scan/request.ts";
 import { BucketAppends } from "../../src/channels/logfiles/classic/source.ts";
@@ -17,18 +16,11 @@ import { LogfilesClient } from "../../src/channels/logfiles/client.ts";
 import { seal } from "../../src/channels/logfiles/segments/seal.ts";
 import { requestBytes } from "../../src/channels/wire/legacy/client.ts";
 import { keyText } from "../../src/channels/wire/legacy/protocol.ts";
-import {
-  asksForHelp,
-  defaultFlag,
-  flagHelp,
-  integerFlag,
-  numberFlag,
-  parseFlags,
-} from "../../src/core/load/flags.ts";
+import { defaultFlag, integerFlag, numberFlag } from "../../src/core/load/flags.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
 import { LogfilesCommand } from "../../src/native/logfiles/engine.ts";
 import { Logs } from "../../src/native/logfiles/logs.ts";
-import { judge, type Limit, verdictText } from "./goals.ts";
+import { benchCommand, type Report } from "./command.ts";
 import { corpus, type CorpusLine } from "./log-corpus.ts";
 import {
   benchDirectory,
@@ -37,6 +29,7 @@ import {
   startServers,
   type BenchServer,
 } from "./servers.ts";
+import type { Limit } from "./verdict.ts";
 
 const flags = z.object({
   rounds: defaultFlag(integerFlag(1, 100), "N", "Interleaved rounds", "3"),
@@ -160,8 +153,6 @@ async function measure(server: BenchServer, traffic: () => Traffic, seconds: num
 const median = (values: number[]) =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
-type Report = (limit: Limit, value: number, text: string) => void;
-
 async function comparePuts(options: z.output<typeof flags>, durability: "log" | "buffered", report: Report) {
   const node = await startNode("logfiles", { durability, httpPort: null });
   const redis = await startServers.redis(durability === "log" ? "log" : "memory");
@@ -180,7 +171,7 @@ async function comparePuts(options: z.output<typeof flags>, durability: "log" | 
     const cpu = (all: Measured[]) => median(all.map(({ cpuMicros }) => cpuMicros));
     const text = `${kilo(rate(results.node))} to ${kilo(rate(results.redis))} per second, CPU ${cpu(results.node).toFixed(2)} to ${cpu(results.redis).toFixed(2)} us each`;
     const limit = durability === "log" ? limits.durable : limits.buffered;
-    report(limit, rate(results.node) / rate(results.redis), text);
+    report(limit, limit.name, rate(results.node) / rate(results.redis), text);
   } finally {
     await node.stop();
     await redis.stop();
@@ -204,7 +195,12 @@ async function measureRangeRead(records: number, report: Report): Promise<void> 
     client.close();
     const rates: number[] = [];
     for (let round = 0; round < 3; round++) rates.push(records / (await timeGetAll(node.port)));
-    report(limits.range, median(rates), `${kilo(median(rates))} records of 256 bytes per second`);
+    report(
+      limits.range,
+      limits.range.name,
+      median(rates),
+      `${kilo(median(rates))} records of 256 bytes per second`,
+    );
   } finally {
     await node.stop();
   }
@@ -268,6 +264,7 @@ async function measureCorpus(corpusMebibytes: number, report: Report): Promise<v
     const factor = statSync(text).size / info.fileBytes;
     report(
       limits.compression,
+      limits.compression.name,
       ratio,
       `${info.fileBytes} to ${theirs} bytes, ${factor.toFixed(1)} x smaller than the text`,
     );
@@ -291,6 +288,7 @@ async function measureCorpus(corpusMebibytes: number, report: Report): Promise<v
     }
     report(
       limits.regex,
+      limits.regex.name,
       median(rates),
       `${Math.round(median(rates))} MB per second of CPU, ${found} of ${lines.length} lines`,
     );
@@ -299,22 +297,14 @@ async function measureCorpus(corpusMebibytes: number, report: Report): Promise<v
   }
 }
 
-export async function benchLogfiles(argv: string[]): Promise<number> {
-  if (asksForHelp(argv)) {
-    console.log(["Measure a logfiles node", "", "Options", ...flagHelp(flags)].join("\n"));
-    return 0;
-  }
-  const options = parseFlags(flags, argv, "bun run bench logfiles");
-  await ensureExecutable();
-  let hasFailed = false;
-  const report: Report = (limit, value, text) => {
-    const verdict = judge(limit, value);
-    hasFailed ||= verdict.outcome === "FLOOR FAILED";
-    console.log(`${limit.name.padEnd(46)} ${text}  ${verdictText(verdict)}`);
-  };
-  await measureCorpus(options.corpusMebibytes, report);
-  await measureRangeRead(options.records, report);
-  await comparePuts(options, "log", report);
-  await comparePuts(options, "buffered", report);
-  return hasFailed ? 1 : 0;
-}
+export const benchLogfiles = benchCommand({
+  name: "logfiles",
+  summary: "Measure a logfiles node",
+  flags,
+  async run(options, report) {
+    await measureCorpus(options.corpusMebibytes, report);
+    await measureRangeRead(options.records, report);
+    await comparePuts(options, "log", report);
+    await comparePuts(options, "buffered", report);
+  },
+});

@@ -5,24 +5,17 @@
  * when the floor is not held.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
-import { ensureExecutable } from "../../build.ts";
 import { codeOf } from "../../src/channels/wire/neo/credentials.ts";
 import { array, HEADER_BYTES, message, MessageType, u64 } from "../../src/channels/wire/neo/messages.ts";
 import { Code } from "../../src/channels/wire/neo/protocol.ts";
-import {
-  asksForHelp,
-  defaultFlag,
-  flagHelp,
-  integerFlag,
-  numberFlag,
-  parseFlags,
-} from "../../src/core/load/flags.ts";
-import { judge, verdictText, type Limit } from "./goals.ts";
-import { CPU_TICKS_PER_SECOND, startServers, type BenchServer } from "./servers.ts";
+import { defaultFlag, integerFlag, numberFlag } from "../../src/core/load/flags.ts";
+import { benchCommand, type Report } from "./command.ts";
+import { median } from "./compare.ts";
+import { CPU_TICKS_PER_SECOND, freePort, startServers, type BenchServer } from "./servers.ts";
+import type { Limit } from "./verdict.ts";
 
 const flags = z.object({
   rounds: defaultFlag(integerFlag(1, 100), "N", "Rounds", "5"),
@@ -58,15 +51,6 @@ const operations = {
   put: { code: Code.Put, more: [array(VALUE)], replyBytes: 2 * STATUS_BYTES },
   get: { code: Code.Get, more: [], replyBytes: 2 * STATUS_BYTES + HEADER_BYTES + 16 + VALUE.byteLength },
 } as const;
-
-function freePort(): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  const probe = createServer().listen(0, "127.0.0.1", () => {
-    const { port } = probe.address() as AddressInfo;
-    probe.close(() => resolve(port));
-  });
-  return promise;
-}
 
 /** One authenticated connection that sends block after block. */
 function client(
@@ -183,24 +167,12 @@ async function fill(port: number): Promise<void> {
   socket.end();
 }
 
-const median = (values: number[]) =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-
-export async function benchNeo(argv: string[]): Promise<number> {
-  if (asksForHelp(argv)) {
-    console.log(
-      ["Measure pipelined requests of the neo protocol", "", "Options", ...flagHelp(flags)].join("\n"),
-    );
-    return 0;
-  }
-  const options = parseFlags(flags, argv, "bun run bench neo");
-  await ensureExecutable();
+async function run(options: z.output<typeof flags>, report: Report): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "node-x-bench-neo-"));
   const credentialsFile = join(directory, "credentials");
   writeFileSync(credentialsFile, `bench:${SECRET.toString("hex")}\n`, { mode: 0o600 });
   const neoPort = await freePort();
   const server = await startServers["node-x"]("memory", { neoPort, neo: { credentialsFile } });
-  let hasFailed = false;
   try {
     await fill(neoPort);
     for (const operation of ["put", "get"] as const) {
@@ -209,16 +181,19 @@ export async function benchNeo(argv: string[]): Promise<number> {
         results.push(await measure(server, neoPort, operation, options));
       const perSecond = median(results.map((result) => result.perSecond));
       const cpuMicros = median(results.map((result) => result.cpuMicros));
-      const verdict = judge(limit(operation), perSecond);
-      hasFailed ||= verdict.outcome === "FLOOR FAILED";
-      console.log(
-        `${operation}, ${options.connections} connections x ${options.pipeline} pipelined: ` +
-          `${Math.round(perSecond).toLocaleString("en-US")}/s, ${cpuMicros.toFixed(2)} us CPU a request  ${verdictText(verdict)}`,
-      );
+      const line = `${operation}, ${options.connections} connections x ${options.pipeline} pipelined`;
+      const text = `${Math.round(perSecond).toLocaleString("en-US")}/s, ${cpuMicros.toFixed(2)} us CPU a request`;
+      report(limit(operation), line, perSecond, text);
     }
   } finally {
     await server.stop();
     rmSync(directory, { recursive: true });
   }
-  return hasFailed ? 1 : 0;
 }
+
+export const benchNeo = benchCommand({
+  name: "neo",
+  summary: "Measure pipelined requests of the neo protocol",
+  flags,
+  run,
+});

@@ -33,8 +33,8 @@ import { Registrar } from "../../src/presence/server/registrar.ts";
 import { ScanPool } from "../../src/presence/server/scan-pool.ts";
 import { Signer } from "../../src/presence/server/signer.ts";
 import { executable, PresenceService, testUsers } from "../e2e/presence-service.ts";
-import { judge, verdictText, type Limit, type Verdict } from "./goals.ts";
 import { describeMachine, isNoisy } from "./machine.ts";
+import { judge, verdictText, type Limit, type Verdict } from "./verdict.ts";
 
 const output = join(import.meta.dir, "../../dist/bench");
 

@@ -6,19 +6,12 @@
  * and end empty. Exit code 1 when a floor is not held; without beanstalkd its line is not measured, and said so.
  */
 import { z } from "zod";
-import { ensureExecutable } from "../../build.ts";
-import {
-  asksForHelp,
-  defaultFlag,
-  flagHelp,
-  integerFlag,
-  numberFlag,
-  parseFlags,
-} from "../../src/core/load/flags.ts";
+import { defaultFlag, integerFlag, numberFlag } from "../../src/core/load/flags.ts";
+import { benchCommand, type Report } from "./command.ts";
 import { median } from "./compare.ts";
-import { judge, verdictText, type Limit } from "./goals.ts";
 import { redisBenchmark, type Sample } from "./redis-benchmark.ts";
 import { type BenchServer, startBeanstalkd, startServers } from "./servers.ts";
+import type { Limit } from "./verdict.ts";
 
 const flags = z.object({
   rounds: defaultFlag(integerFlag(1, 100), "N", "Interleaved rounds", "5"),
@@ -33,8 +26,6 @@ const OPERATIONS = ["lpush", "rpop"] as const;
 const throughputLimit: Limit = { name: "throughput to redis", better: "higher", floor: 1.2, goal: 1.5 };
 const cpuLimit: Limit = { name: "CPU per operation to redis", better: "lower", floor: 1, goal: 0.75 };
 const durableLimit: Limit = { name: "durable puts to beanstalkd", better: "higher", floor: 2 };
-
-type Report = (limit: Limit, line: string, value: number, text: string) => void;
 
 async function compareMemory(rounds: number, requests: number, report: Report): Promise<void> {
   const servers = [
@@ -152,20 +143,12 @@ async function compareDurable(rounds: number, seconds: number, report: Report): 
   }
 }
 
-export async function benchQueue(argv: string[]): Promise<number> {
-  if (asksForHelp(argv)) {
-    console.log(["Compare the queue node with Redis", "", "Options", ...flagHelp(flags)].join("\n"));
-    return 0;
-  }
-  const { rounds, requests, seconds } = parseFlags(flags, argv, "bun run bench queue");
-  await ensureExecutable();
-  let hasFailed = false;
-  const report: Report = (limit, line, ratio, text) => {
-    const verdict = judge(limit, ratio);
-    hasFailed ||= verdict.outcome === "FLOOR FAILED";
-    console.log(`${line.padEnd(24)} ${ratio.toFixed(2)} x (${text})  ${verdictText(verdict)}`);
-  };
-  await compareMemory(rounds, requests, report);
-  await compareDurable(rounds, seconds, report);
-  return hasFailed ? 1 : 0;
-}
+export const benchQueue = benchCommand({
+  name: "queue",
+  summary: "Compare the queue node with Redis and beanstalkd",
+  flags,
+  async run({ rounds, requests, seconds }, report) {
+    await compareMemory(rounds, requests, report);
+    await compareDurable(rounds, seconds, report);
+  },
+});

@@ -2,8 +2,8 @@
 import { thousands } from "../../src/core/load/table.ts";
 import type { CompactionResult, MemoryResult } from "./capacity.ts";
 import type { Contender, LineResult } from "./compare.ts";
-import { verdictText, type Verdict } from "./goals.ts";
 import { isNoisy, type Machine } from "./machine.ts";
+import { verdictText, type Verdict } from "./verdict.ts";
 
 export interface Judged<Result> {
   result: Result;

@@ -45,7 +45,7 @@ function newDirectory(name: string): string {
   return mkdtempSync(join(benchDirectory, `${name}-`));
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
     probe.once("error", reject);
