@@ -23,6 +23,9 @@ export interface Bench<Shape extends z.ZodRawShape> {
 /** Where figures begin, so that they stand below each other. */
 const LINE_WIDTH = 44;
 
+const figure = (value: number): string =>
+  value >= 1000 ? Math.round(value).toLocaleString("en-US") : value.toFixed(2);
+
 export function benchCommand<Shape extends z.ZodRawShape>(bench: Bench<Shape>) {
   return async (argv: string[]): Promise<number> => {
     if (asksForHelp(argv)) {
@@ -35,7 +38,9 @@ export function benchCommand<Shape extends z.ZodRawShape>(bench: Bench<Shape>) {
     await bench.run(options, (limit, line, value, text) => {
       const verdict = judge(limit, value);
       isHeld &&= verdict.outcome !== "FLOOR FAILED";
-      console.log(`${line.padEnd(LINE_WIDTH)} ${text}  ${verdictText(verdict)}`);
+      console.log(
+        `${line.padEnd(LINE_WIDTH)} ${figure(value).padStart(10)}  (${text})  ${verdictText(verdict)}`,
+      );
     });
     return isHeld ? 0 : 1;
   };
