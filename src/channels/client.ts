@@ -10,20 +10,20 @@
  *   for await (const records of client.getAll("users")) …
  *   client.close();
  *
+ * `QueueClient` and `LogfilesClient` do the same for queue and logfiles nodes; `…Node` is one connection to one node.
+ *
  * docs/client.md is its manual. Everything it does goes through the seams that it is given, so a program can be
  * simulated together with its nodes.
  */
 export { DhtClient, type DhtClientOptions } from "./client/dht-client.ts";
-export {
-  type Change,
-  type ClientSeams,
-  type DhtConnection,
-  type DhtRecord,
-  type Key,
-  neo,
-} from "./client/dht-connection.ts";
+export { type Change, type DhtConnection, type DhtRecord, type Key, neo } from "./client/dht-connection.ts";
+export { LogfilesClient } from "./client/logfiles-client.ts";
+export type { ClientSeams, SystemOptions } from "./client/node-links.ts";
+export { QueueClient } from "./client/queue-client.ts";
 export { parseAddress, parseNodesFile } from "./client/nodes-file.ts";
 export { type Credential, readOwnCredential } from "./wire/neo/credentials.ts";
 export { type MirrorEvent, NeoNode } from "./wire/neo/client.ts";
-export { type NodeAddress, StatusError } from "./wire/legacy/client.ts";
+export { LegacyNode, type NodeAddress, StatusError } from "./wire/legacy/client.ts";
+export { LogfilesNode, type LogQuery, type LogRecord } from "./wire/legacy/logfiles-client.ts";
+export { QueueNode } from "./wire/legacy/queue-client.ts";
 export { keyText, type Range, Status } from "./wire/legacy/protocol.ts";

@@ -2,7 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { LogfilesClient } from "../../src/channels/logfiles/client.ts";
+import { LogfilesNode } from "../../src/channels/wire/legacy/logfiles-client.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
 import { until } from "./executable.ts";
 import { runLogfilesKill9 } from "./logfiles.ts";
@@ -33,14 +33,14 @@ test.skipIf(noSmallDisk !== undefined)(
     directory.disk = await SmallDisk.mount(directory.dataDir, 40);
     directory.disk.fill(8 << 20);
     const node = await directory.start();
-    const client = await LogfilesClient.connect(net, node.ports["port"] as number);
+    const client = await LogfilesNode.connect(net, { host: "127.0.0.1", port: node.ports["port"] as number });
     const port = node.ports["port"] as number;
     const value = crypto.getRandomValues(Buffer.alloc(20_000));
     let acknowledged = 0;
     let isWanted = true;
     // The record that meets the full disk is answered when there is space again; further ones are refused.
     const filling = (async () => {
-      const filler = await LogfilesClient.connect(net, port);
+      const filler = await LogfilesNode.connect(net, { host: "127.0.0.1", port });
       while (isWanted) {
         crypto.getRandomValues(value);
         const puts = Array.from({ length: 16 }, (_, index) => filler.put("full", BigInt(index), value));
@@ -55,7 +55,7 @@ test.skipIf(noSmallDisk !== undefined)(
     // A file that was just finished may free some space once more, and a record that meets the full disk itself waits.
     const refusals: unknown[] = [];
     await until("a write to be refused", async () => {
-      const other = await LogfilesClient.connect(net, port);
+      const other = await LogfilesNode.connect(net, { host: "127.0.0.1", port });
       other.put("other", 1n, "x").catch((error: { status?: number }) => refusals.push(error.status));
       await node.readiness();
       return refusals.length > 0 ? true : undefined;
@@ -73,8 +73,11 @@ test.skipIf(noSmallDisk !== undefined)(
     await filling;
     await node.end("SIGKILL");
     const again = await directory.start();
-    const reader = await LogfilesClient.connect(net, again.ports["port"] as number);
-    expect((await reader.getAll("full")).length).toBeGreaterThanOrEqual(acknowledged);
+    const reader = await LogfilesNode.connect(net, {
+      host: "127.0.0.1",
+      port: again.ports["port"] as number,
+    });
+    expect((await reader.read("full")).length).toBeGreaterThanOrEqual(acknowledged);
     await again.end("SIGTERM");
   },
 );
@@ -95,7 +98,7 @@ test("the original's INI file runs it, and leaves the original's files behind", 
     const file = Bun.file(join(directory.path, "data/ports.json"));
     return (await file.exists()) ? ((await file.json()) as Record<string, unknown>) : undefined;
   });
-  const client = await LogfilesClient.connect(net, Number(ports["port"]));
+  const client = await LogfilesNode.connect(net, { host: "127.0.0.1", port: Number(ports["port"]) });
   await client.put("log1", 0x53f0a1b2n, "line one");
   child.kill("SIGTERM");
   expect(await child.exited).toBe(0);

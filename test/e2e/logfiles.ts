@@ -5,7 +5,7 @@
  * Each writer has a channel of its own, so what must be found is exact: its records in order, none twice, none that was
  * never written, and every acknowledged one.
  */
-import { LogfilesClient } from "../../src/channels/logfiles/client.ts";
+import { LogfilesNode } from "../../src/channels/wire/legacy/logfiles-client.ts";
 import { seededRandom } from "../../src/core/seams/random.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
 import { NodeDirectory, type NodeProcess } from "./node-process.ts";
@@ -47,7 +47,7 @@ class Writer {
 
   /** Writes until the connection is lost. */
   async run(port: number): Promise<void> {
-    const client = await LogfilesClient.connect(net, port).catch(() => undefined);
+    const client = await LogfilesNode.connect(net, { host: "127.0.0.1", port }).catch(() => undefined);
     for (; client !== undefined;) {
       const batch = Array.from({ length: PIPELINE }, () => {
         const number = this.sent++;
@@ -63,8 +63,8 @@ class Writer {
   }
 
   /** Takes what a restart found for the truth from now on; returns what is wrong with it. */
-  async verify(client: LogfilesClient): Promise<string[]> {
-    const found = (await client.getAll(this.channel)).map(({ value }) => value.toString());
+  async verify(client: LogfilesNode): Promise<string[]> {
+    const found = (await client.read(this.channel)).map(({ value }) => value.toString());
     const problems: string[] = [];
     const wrong = found.findIndex((value, number) => value !== this.valueOf(number));
     if (wrong >= 0) problems.push(`${this.channel}: record ${wrong} is ${found[wrong]?.slice(0, 40)}`);
@@ -78,7 +78,7 @@ class Writer {
 }
 
 async function verify(node: NodeProcess, writers: readonly Writer[]): Promise<string[]> {
-  const client = await LogfilesClient.connect(net, node.ports["port"] as number);
+  const client = await LogfilesNode.connect(net, { host: "127.0.0.1", port: node.ports["port"] as number });
   const problems = (await Promise.all(writers.map((writer) => writer.verify(client)))).flat();
   client.close();
   return problems;

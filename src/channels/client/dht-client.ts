@@ -9,36 +9,23 @@
 import { NxError } from "../../core/errors.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import { sleep } from "../../core/seams/clock.ts";
-import { type NodeAddress, StatusError } from "../wire/legacy/client.ts";
-import { doTile, isInRange, keyText, type Range, Status } from "../wire/legacy/protocol.ts";
+import type { NodeAddress } from "../wire/legacy/client.ts";
+import { doTile, isInRange, keyText, type Range } from "../wire/legacy/protocol.ts";
+import { type Change, type DhtConnection, type DhtRecord, type Key, openLegacy } from "./dht-connection.ts";
+import { followAll } from "./feed.ts";
+import type { NodeLink } from "./node-link.ts";
 import {
-  type Change,
   type ClientSeams,
-  type DhtConnection,
-  type DhtRecord,
-  type Key,
-  openLegacy,
-} from "./dht-connection.ts";
-import { Feed } from "./feed.ts";
-import { NodeLink } from "./node-link.ts";
+  isRepeatable,
+  openLinks,
+  settingsOf,
+  type SystemOptions,
+  type SystemSettings,
+} from "./node-links.ts";
 
-export interface DhtClientOptions {
-  nodes: readonly NodeAddress[];
+export interface DhtClientOptions extends SystemOptions {
   /** Opens a connection of another protocol than the legacy one. */
   open?(address: NodeAddress): Promise<DhtConnection>;
-  /** Requests under way on one connection; more than 1 where the protocol can. */
-  requestsPerConnection?: number;
-  /** Connections to each node. */
-  connections?: number;
-  /** From a call to its answer, all repetitions included. */
-  timeoutMs?: number;
-  /** One attempt: a connection whose peer is silent for this long is given up, and the request repeated on another. */
-  attemptTimeoutMs?: number;
-  /** Bytes of requests that wait for one node. */
-  queueBytesMax?: number;
-  /** Pause before a lost connection is opened again: doubles up to the maximum. */
-  backoffMinMs?: number;
-  backoffMaxMs?: number;
   /**
    * Before a record counts as missing the nodes are asked whether they still own what they did, once for all that miss at
    * the moment. Needed where nodes answer reads of keys that they own no more, as legacy nodes do.
@@ -48,17 +35,7 @@ export interface DhtClientOptions {
   settlingMs?: number;
 }
 
-const defaults = {
-  requestsPerConnection: 1,
-  connections: 5,
-  timeoutMs: 5000,
-  attemptTimeoutMs: 2000,
-  queueBytesMax: 256 * 1024,
-  backoffMinMs: 20,
-  backoffMaxMs: 2000,
-  settlingMs: 600_000,
-  verifiesMisses: true,
-};
+const ownDefaults = { verifiesMisses: true, settlingMs: 600_000 };
 
 /** Changes of ranges that are remembered. */
 const HISTORY_MAX = 8;
@@ -76,7 +53,7 @@ const textOf = (key: Key): string => {
 
 export class DhtClient {
   readonly #clock: Clock;
-  readonly #settings: typeof defaults;
+  readonly #settings: SystemSettings & typeof ownDefaults;
   readonly #links: NodeLink<DhtConnection>[];
   #ranges: Range[] = [];
   /** As they were before the last changes, the last one first. */
@@ -85,22 +62,11 @@ export class DhtClient {
   /** The refresh after that one. */
   #nextRefresh: Promise<void> | undefined;
 
-  private constructor({ net, clock, random }: ClientSeams, options: DhtClientOptions) {
-    this.#clock = clock;
-    const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-    this.#settings = { ...defaults, ...given };
-    const open = options.open ?? ((address: NodeAddress) => openLegacy(net, address));
-    this.#links = options.nodes.map(
-      (address) =>
-        new NodeLink({
-          ...this.#settings,
-          openTimeoutMs: this.#settings.attemptTimeoutMs,
-          clock,
-          random,
-          name: `${address.host}:${address.port}`,
-          open: () => open(address),
-        }),
-    );
+  private constructor(seams: ClientSeams, options: DhtClientOptions) {
+    this.#clock = seams.clock;
+    this.#settings = settingsOf(options, ownDefaults);
+    const open = options.open ?? ((address: NodeAddress) => openLegacy(seams.net, address));
+    this.#links = openLinks(seams, options.nodes, this.#settings, open);
   }
 
   /**
@@ -384,45 +350,17 @@ export class DhtClient {
    * Changes of a channel on all nodes, until it is removed everywhere or the caller leaves. A node that is lost is
    * listened to again; `onGap` is told then, because what changed meanwhile is not repeated.
    */
-  async *listen(channel: string, onGap: (node: string) => void = () => {}): AsyncGenerator<Change> {
-    const feed = new Feed<Change>(this.#links.length);
-    const open = new Set<DhtConnection>();
-    const follow = async (link: NodeLink<DhtConnection>) => {
-      while (!feed.isEnded) {
-        try {
-          const node = await link.dedicated();
-          open.add(node);
-          try {
-            for await (const change of node.changes(channel)) await feed.push(change);
-            return feed.finished();
-          } finally {
-            open.delete(node);
-            node.close();
-          }
-        } catch (error) {
-          if (feed.isEnded) return;
-          if (!isRepeatable(error)) return feed.fail(error as Error);
-          onGap(link.name);
-          await sleep(this.#clock, this.#settings.backoffMaxMs / 4);
-        }
-      }
-    };
-    for (const link of this.#links) void follow(link);
-    try {
-      yield* feed.items();
-    } finally {
-      feed.end();
-      for (const node of open) node.close();
-    }
+  listen(channel: string, onGap: (node: string) => void = () => {}): AsyncGenerator<Change> {
+    return followAll({
+      clock: this.#clock,
+      links: this.#links,
+      pauseMs: this.#settings.backoffMaxMs / 4,
+      stream: (node) => node.changes(channel),
+      onGap,
+    });
   }
 
   close(): void {
     for (const link of this.#links) link.close();
   }
-}
-
-/** Another attempt may go better: the node is gone, slow or owns the key no more. */
-function isRepeatable(error: unknown): boolean {
-  if (error instanceof StatusError) return error.status === Status.WrongNode;
-  return error instanceof NxError && (error.code === "NX_CONNECT_FAILED" || error.code === "NX_TIMEOUT");
 }

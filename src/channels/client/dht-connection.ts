@@ -2,14 +2,13 @@
  * A connection to one dht node as the client sees it, whatever its protocol, and how each protocol opens one.
  */
 import { NxError } from "../../core/errors.ts";
-import type { Clock } from "../../core/seams/clock.ts";
 import type { Net } from "../../core/seams/net.ts";
-import type { Random } from "../../core/seams/random.ts";
 import { LegacyNode, type NodeAddress } from "../wire/legacy/client.ts";
 import { PROTOCOL_VERSION, type Range } from "../wire/legacy/protocol.ts";
 import { NeoNode } from "../wire/neo/client.ts";
 import type { Credential } from "../wire/neo/credentials.ts";
 import type { NodeConnection } from "./node-link.ts";
+import type { ClientSeams } from "./node-links.ts";
 
 /** 16 hex digits, or the number that they mean. */
 export type Key = string | bigint;
@@ -43,12 +42,6 @@ export interface DhtConnection extends NodeConnection {
     channel: string,
     options: { after?: string; filter?: string; keysOnly?: boolean },
   ): AsyncGenerator<DhtRecord[]>;
-}
-
-export interface ClientSeams {
-  net: Net;
-  clock: Clock;
-  random: Random;
 }
 
 /** What a connection of the legacy protocol does beside what it has. */

@@ -3,7 +3,7 @@
  * 10 000 records; so do these.
  */
 import { describe, expect, test } from "bun:test";
-import type { LogfilesClient, LogRecord } from "../../../src/channels/logfiles/client.ts";
+import type { LogfilesNode, LogRecord } from "../../../src/channels/wire/legacy/logfiles-client.ts";
 import { TestServer } from "./server.ts";
 
 const RECORDS = 10_000;
@@ -25,20 +25,22 @@ const sorted = (records: readonly LogRecord[]) =>
   records.map(({ key, value }) => `${key.toString(16).padStart(16, "0")} ${value}`).sort();
 
 /** Puts, each answered before the next batch of them is sent. */
-async function putAll(client: LogfilesClient, channel: string, records: { key: bigint; value: string }[]) {
+async function putAll(client: LogfilesNode, channel: string, records: { key: bigint; value: string }[]) {
   for (let at = 0; at < records.length; at += 500)
     await Promise.all(records.slice(at, at + 500).map(({ key, value }) => client.put(channel, key, value)));
 }
 
 /** Everything that a client can ask of a channel must agree with what was written. */
-async function bulkCheck(client: LogfilesClient, channel: string, records: { key: bigint; value: string }[]) {
+async function bulkCheck(client: LogfilesNode, channel: string, records: { key: bigint; value: string }[]) {
   const wanted = records.map(({ key, value }) => `${key.toString(16).padStart(16, "0")} ${value}`).sort();
-  expect(sorted(await client.getAll(channel))).toEqual(wanted);
+  expect(sorted(await client.read(channel))).toEqual(wanted);
   const isZero = (line: string) => line.slice(17).includes("0");
-  expect(sorted(await client.getAllFilter(channel, "0"))).toEqual(wanted.filter(isZero));
-  expect((await client.getAllKeys(channel)).length).toBe(records.length);
+  expect(sorted(await client.read(channel, { filter: "0" }))).toEqual(wanted.filter(isZero));
+  let keys = 0;
+  for await (const batch of client.keys(channel)) keys += batch.length;
+  expect(keys).toBe(records.length);
   expect((await client.getChannelSize(channel)).records).toBe(records.length);
-  expect(sorted(await client.getRange(channel, 0n, U64_MAX))).toEqual(wanted);
+  expect(sorted(await client.read(channel, { low: 0n, high: U64_MAX }))).toEqual(wanted);
 }
 
 /** A bucket file for each record is what makes the originals slow; a tenth of them shows the same with that layout. */
@@ -63,7 +65,7 @@ describe.each(["segments", "classic"])("layout %s", (layout) => {
     await using server = await start();
     const client = await server.client();
     await putAll(client, "range", ordered(1).slice(0, 100));
-    expect(texts(await client.getRange("range", 10n, 19n))).toEqual(
+    expect(texts(await client.read("range", { low: 10n, high: 19n }))).toEqual(
       Array.from({ length: 10 }, (_, index) => `${index + 10}`),
     );
   });
@@ -72,14 +74,14 @@ describe.each(["segments", "classic"])("layout %s", (layout) => {
     await using server = await start();
     const client = await server.client();
     await putAll(client, "range", ordered(1).slice(0, 100));
-    expect(await client.getRange("range", 100_000n, 200_000n)).toEqual([]);
+    expect(await client.read("range", { low: 100_000n, high: 200_000n })).toEqual([]);
   });
 
   test("GetRange of exactly the data", async () => {
     await using server = await start();
     const client = await server.client();
     await putAll(client, "range", ordered(1).slice(0, 100));
-    expect(texts(await client.getRange("range", 0n, 99n))).toEqual(
+    expect(texts(await client.read("range", { low: 0n, high: 99n }))).toEqual(
       Array.from({ length: 100 }, (_, index) => `${index}`),
     );
   });
@@ -88,7 +90,7 @@ describe.each(["segments", "classic"])("layout %s", (layout) => {
     await using server = await start();
     const client = await server.client();
     await putAll(client, "range", ordered(1).slice(0, 100));
-    expect(texts(await client.getRangeFilter("range", 0n, 99n, "7"))).toEqual(
+    expect(texts(await client.read("range", { low: 0n, high: 99n, filter: "7" }))).toEqual(
       Array.from({ length: 100 }, (_, index) => `${index}`).filter((text) => text.includes("7")),
     );
   });
@@ -98,22 +100,27 @@ describe.each(["segments", "classic"])("layout %s", (layout) => {
     const client = await server.client();
     const lines = ["user=1 ok", "user=22 failed", "nobody", "USER=3 ok"];
     for (const [index, line] of lines.entries()) await client.put("range", BigInt(index), line);
-    expect(texts(await client.getRangeRegex("range", 0n, 9n, "regex", "^user=\\d+ (ok|late)$"))).toEqual([
-      "user=1 ok",
-    ]);
-    expect(texts(await client.getRangeRegex("range", 0n, 9n, "regexIgnoringCase", "^user=.*ok$"))).toEqual([
-      "user=1 ok",
-      "USER=3 ok",
-    ]);
+    expect(
+      texts(
+        await client.read("range", { low: 0n, high: 9n, mode: "regex", filter: "^user=\\d+ (ok|late)$" }),
+      ),
+    ).toEqual(["user=1 ok"]);
+    expect(
+      texts(
+        await client.read("range", { low: 0n, high: 9n, mode: "regexIgnoringCase", filter: "^user=.*ok$" }),
+      ),
+    ).toEqual(["user=1 ok", "USER=3 ok"]);
   });
 
   test("a malformed regex is answered with an error status", async () => {
     await using server = await start();
     const client = await server.client();
     await client.put("range", 1n, "line");
-    expect(client.getRangeRegex("range", 0n, 9n, "regex", "(")).rejects.toMatchObject({ status: 500 });
+    expect(client.read("range", { low: 0n, high: 9n, mode: "regex", filter: "(" })).rejects.toMatchObject({
+      status: 500,
+    });
     // The connection stays in step.
-    expect(texts(await client.getAll("range"))).toEqual(["line"]);
+    expect(texts(await client.read("range"))).toEqual(["line"]);
   });
 
   test("GetAll returns both values of each key", async () => {
@@ -121,7 +128,7 @@ describe.each(["segments", "classic"])("layout %s", (layout) => {
     const client = await server.client();
     const records = ordered(2).slice(0, 1000);
     await putAll(client, "twice", records);
-    expect(texts(await client.getAll("twice"))).toEqual(records.map(({ value }) => value));
+    expect(texts(await client.read("twice"))).toEqual(records.map(({ value }) => value));
   });
 
   test("GetAll is empty after RemoveChannel", async () => {
@@ -129,10 +136,10 @@ describe.each(["segments", "classic"])("layout %s", (layout) => {
     const client = await server.client();
     await putAll(client, "gone", ordered(1).slice(0, 100));
     await client.removeChannel("gone");
-    expect(await client.getAll("gone")).toEqual([]);
+    expect(await client.read("gone")).toEqual([]);
     expect(await client.getChannels()).toEqual([]);
     await client.put("gone", 1n, "again");
-    expect(texts(await client.getAll("gone"))).toEqual(["again"]);
+    expect(texts(await client.read("gone"))).toEqual(["again"]);
   });
 
   test.each([

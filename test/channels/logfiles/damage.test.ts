@@ -150,7 +150,7 @@ async function stoppedNode(layout: LayoutName) {
   await client.put("gone", 1n, "x");
   await client.removeChannel("gone");
   await client.put("other", 2n ** 63n, Buffer.of(0xff, 0xfe));
-  const records = await client.getAll("ch");
+  const records = await client.read("ch");
   await server.stop();
   return { server, records };
 }
@@ -175,7 +175,7 @@ test("check finds a damaged segment, --fix keeps its other blocks, and the node 
   expect(existsSync(`${segment}.broken`)).toBe(true);
   expect((await cli(["logfiles", "check", server.dataDir])).code).toBe(0);
   await using again = await TestServer.start({ layout: "segments" }, server.directory);
-  const left = await (await again.client()).getAll("ch");
+  const left = await (await again.client()).read("ch");
   expect(left.length).toBeLessThan(records.length);
   expect(left.length).toBeGreaterThan(records.length / 2);
 });
@@ -213,8 +213,8 @@ test("convert gives the same records in the other layout, and back", async () =>
   ] as const) {
     const node = await TestServer.start({ layout, dataDir: at(name) });
     const client = await node.client();
-    expect(await client.getAll("ch")).toEqual(records);
-    expect(await client.getAll("other")).toEqual([{ key: 2n ** 63n, value: Buffer.of(0xff, 0xfe) }]);
+    expect(await client.read("ch")).toEqual(records);
+    expect(await client.read("other")).toEqual([{ key: 2n ** 63n, value: Buffer.of(0xff, 0xfe) }]);
     expect((await client.getChannels()).sort()).toEqual(["ch", "other"]);
     await node.stop();
   }

@@ -9,7 +9,7 @@ import { Instance } from "../../../src/core/kernel/instance.ts";
 import { formatText, logOutput } from "../../../src/core/logging/log.ts";
 import { realWorld } from "../../../src/core/seams/world-real.ts";
 import { schemaCatalog } from "../../../src/roles.ts";
-import { LogfilesClient } from "../../../src/channels/logfiles/client.ts";
+import { LogfilesNode } from "../../../src/channels/wire/legacy/logfiles-client.ts";
 
 export const world = realWorld((error) => {
   throw error;
@@ -64,8 +64,8 @@ export class TestServer implements AsyncDisposable {
   }
 
   /** A connection that is closed with the server. */
-  async client(): Promise<LogfilesClient> {
-    const client = await LogfilesClient.connect(world.net, this.port);
+  async client(): Promise<LogfilesNode> {
+    const client = await LogfilesNode.connect(world.net, { host: "127.0.0.1", port: this.port });
     this.#open.push(client);
     return client;
   }

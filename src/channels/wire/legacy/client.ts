@@ -134,6 +134,14 @@ export class LegacyNode {
     return this.#array();
   }
 
+  /** Arrays up to an empty one, as texts. */
+  async readNames(): Promise<string[]> {
+    const names: string[] = [];
+    for (let name = await this.#array(); name.byteLength > 0; name = await this.#array())
+      names.push(name.toString("latin1"));
+    return names;
+  }
+
   /** The size answer behind its status. */
   readSize(): Promise<SizeAnswer> {
     return this.#size();
@@ -200,12 +208,7 @@ export class LegacyNode {
   }
 
   getChannels(): Promise<string[]> {
-    return this.#request(requestBytes(Command.GetChannels), async () => {
-      const names: string[] = [];
-      for (let name = await this.#array(); name.byteLength > 0; name = await this.#array())
-        names.push(name.toString("latin1"));
-      return names;
-    });
+    return this.#request(requestBytes(Command.GetChannels), () => this.readNames());
   }
 
   getChannelSize(channel: string): Promise<SizeAnswer> {
@@ -265,7 +268,7 @@ export class LegacyNode {
       filter === undefined
         ? requestBytes(Command.GetAll, channel)
         : requestBytes(Command.GetAllFilter, channel, filter);
-    for await (const fields of this.#bulk(request)) {
+    for await (const fields of this.bulk(request)) {
       const records: LegacyRecord[] = [];
       for (let at = 0; at + 1 < fields.length; at += 2)
         records.push({ key: textOf(fields[at] as Uint8Array), value: fields[at + 1] as Uint8Array });
@@ -279,11 +282,11 @@ export class LegacyNode {
   }
 
   async *getAllKeys(channel: string): AsyncGenerator<string[]> {
-    for await (const fields of this.#bulk(requestBytes(Command.GetAllKeys, channel)))
-      yield fields.map(textOf);
+    for await (const fields of this.bulk(requestBytes(Command.GetAllKeys, channel))) yield fields.map(textOf);
   }
 
-  #bulk(request: Uint8Array): AsyncGenerator<Uint8Array[]> {
+  /** The fields of an answer in batches, batch by batch. */
+  bulk(request: Uint8Array): AsyncGenerator<Uint8Array[]> {
     return this.#batches(request, decodeBatch);
   }
 

@@ -89,12 +89,7 @@ export class QueueNode {
   }
 
   channels(): Promise<string[]> {
-    return this.#node.exchange(requestBytes(QueueCommand.GetChannels), async (node) => {
-      const names: string[] = [];
-      for (let name = await node.readArray(); name.byteLength > 0; name = await node.readArray())
-        names.push(name.toString("latin1"));
-      return names;
-    });
+    return this.#node.exchange(requestBytes(QueueCommand.GetChannels), (node) => node.readNames());
   }
 
   channelSize(channel: string): Promise<SizeAnswer> {

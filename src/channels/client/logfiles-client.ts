@@ -1,0 +1,69 @@
+/**
+ * A client of a system of logfiles nodes: writes go to the nodes in turn, reads ask all of them.
+ *
+ * Invariant: a put that resolved is in one node. At least once: after a lost connection or a silent node a put is repeated
+ * at the next one, and may then be in both. A node that does not own the key (where the nodes have hash ranges) passes it
+ * on to the next. Reads change nothing, so they may be repeated by the caller.
+ */
+import type { NodeAddress } from "../wire/legacy/client.ts";
+import { LogfilesNode, type LogQuery, type LogRecord } from "../wire/legacy/logfiles-client.ts";
+import type { NodeLink } from "./node-link.ts";
+import {
+  askAll,
+  type ClientSeams,
+  inTurn,
+  openLinks,
+  settingsOf,
+  type SystemOptions,
+  type SystemSettings,
+  unionOf,
+  writeToOne,
+} from "./node-links.ts";
+
+export class LogfilesClient {
+  readonly #settings: SystemSettings;
+  readonly #links: readonly NodeLink<LogfilesNode>[];
+  #turn = 0;
+
+  /** Opens connections when they are needed: nodes may be started later. */
+  constructor(seams: ClientSeams, options: SystemOptions) {
+    this.#settings = settingsOf(options, {});
+    const open = (address: NodeAddress) => LogfilesNode.connect(seams.net, address);
+    this.#links = openLinks(seams, options.nodes, this.#settings, open);
+  }
+
+  /** Throws StatusError: 404 when no node owns the key, 407 when none has room, 408, 409, 410. */
+  put(channel: string, key: bigint, value: Uint8Array | string): Promise<void> {
+    const links = inTurn(this.#links, this.#turn++);
+    const work = (node: LogfilesNode) => node.put(channel, key, value);
+    return writeToOne(links, work, value.length + 100, this.#settings.attemptTimeoutMs);
+  }
+
+  /**
+   * Records of a channel, node after node, batch by batch, as fast as they are taken; of each node ascending by pieces of 4096
+   * keys, within a piece in the order in which they were written. Rejects with NX_CONNECT_FAILED when a node is lost.
+   */
+  async *records(channel: string, query: LogQuery = {}): AsyncGenerator<LogRecord[]> {
+    for (const link of this.#links) {
+      const node = await link.dedicated();
+      try {
+        yield* node.records(channel, query);
+      } finally {
+        node.close();
+      }
+    }
+  }
+
+  /** Channels of all nodes together, sorted. */
+  async channels(): Promise<string[]> {
+    return unionOf(await askAll(this.#links, (node) => node.getChannels(), this.#settings.timeoutMs));
+  }
+
+  async removeChannel(channel: string): Promise<void> {
+    await askAll(this.#links, (node) => node.removeChannel(channel), this.#settings.timeoutMs);
+  }
+
+  close(): void {
+    for (const link of this.#links) link.close();
+  }
+}
