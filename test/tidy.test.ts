@@ -24,7 +24,7 @@ interface Rule {
 const root = join(import.meta.dir, "..");
 const isCode = (path: string) => /^(src|native)\/.*\.(ts|tsx|c|h)$/.test(path);
 const isTypeScript = (path: string) => /^src\/.*\.tsx?$/.test(path);
-const families = ["channels", "reactive", "backup", "presence", "stream", "hub"];
+const families = ["channels", "reactive", "backup", "presence", "streams", "hub"];
 
 /** Lines outside comments that match. */
 function linesMatching({ text }: SourceFile, pattern: RegExp): string[] {
