@@ -80,3 +80,46 @@ export async function replay(world: World, port: number, steps: readonly Step[])
     conversation.end();
   }
 }
+
+/** A listener that plays the recorded server to one client of ours; `done` throws at the first byte that differs. */
+export async function playServer(
+  world: World,
+  steps: readonly Step[],
+): Promise<{ port: number; done: Promise<void> }> {
+  const ended = Promise.withResolvers<void>();
+  const play = async (conversation: Conversation) => {
+    for (const [index, { from, bytes, comment }] of steps.entries()) {
+      if (from === "server") await conversation.send(bytes);
+      else {
+        const got = Buffer.from(await conversation.take(bytes.byteLength));
+        if (!got.equals(bytes))
+          throw new Error(
+            `step ${index}, ${comment}: recorded ${bytes.toString("hex")}, got ${got.toString("hex")}`,
+          );
+      }
+    }
+    conversation.end();
+  };
+  const listener = await world.net.listen({
+    host: "127.0.0.1",
+    port: 0,
+    handlers: {
+      open: (socket) => {
+        const conversation = new Conversation({ clock: world.clock, timeoutMs: 5000 });
+        const handlers = conversation.handlers();
+        handlers.open(socket);
+        void play(conversation)
+          .finally(() => listener.stop())
+          .then(ended.resolve, (error: Error) => {
+            conversation.terminate("the test failed");
+            ended.reject(error);
+          });
+        return { conversation, handlers };
+      },
+      data: (socket, { conversation, handlers }, chunk) => handlers.data(socket, conversation, chunk),
+      drain: (socket, { conversation, handlers }) => handlers.drain(socket, conversation),
+      close: (socket, { conversation, handlers }, error) => handlers.close(socket, conversation, error),
+    },
+  });
+  return { port: listener.port, done: ended.promise };
+}

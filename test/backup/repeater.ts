@@ -14,6 +14,8 @@ export class Repeater implements Disposable {
   cutAfterBytes = Number.POSITIVE_INFINITY;
   isCut = false;
   cuts = 0;
+  /** Bytes that went through, in both directions. */
+  passed = 0;
   #passed = 0;
   readonly #sockets = new Set<Socket<Side>>();
   readonly #listener;
@@ -73,6 +75,7 @@ export class Repeater implements Disposable {
     const next = before.then(async () => {
       if (pause > 0) await Bun.sleep(pause);
       this.#passed += chunk.byteLength;
+      this.passed += chunk.byteLength;
       if (this.#passed > this.cutAfterBytes) {
         this.cutAfterBytes = Number.POSITIVE_INFINITY;
         return this.cut();

@@ -2,7 +2,8 @@
  * Power loss under an archive and a proxy: every moment of a history times the states of the disk that it can leave,
  * each read as a start would read it. What was acknowledged must be there, whole.
  */
-import { apply, diffsToApply, diffsToMerge, imageAt, merge } from "../../src/backup/archive/jobs.ts";
+import { apply, diffsToApply, diffsToMerge, merge } from "../../src/backup/archive/jobs.ts";
+import { imageAt } from "../../src/backup/archive/reading.ts";
 import { FileBackEnd } from "../../src/backup/archive/file-back-end.ts";
 import { ArchiveVolume } from "../../src/backup/archive/volume.ts";
 import { clean, type MetaDiff, restorePoints, steady } from "../../src/backup/algebra/snapshot.ts";

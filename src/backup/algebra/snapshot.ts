@@ -46,6 +46,12 @@ const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 export const isSameDiff = (a: MetaDiff, b: MetaDiff): boolean =>
   isSameSnapshot(a.from, b.from) && isSameSnapshot(a.to, b.to);
 
+/** Whether `inner` lies in the gids of `outer` and is shorter. */
+export const isInside = (inner: MetaDiff, outer: MetaDiff): boolean =>
+  outer.from.begin <= inner.from.begin &&
+  inner.to.begin <= outer.to.begin &&
+  (outer.from.begin < inner.from.begin || inner.to.begin < outer.to.begin);
+
 /** Whether the fields of a diff can be those of one. */
 export const isSound = ({ from, to }: MetaDiff): boolean =>
   from.begin <= from.end && to.begin <= to.end && from.begin < to.begin && from.end <= to.end;

@@ -1,7 +1,7 @@
 /** The commands of an archive: what the controller asks it to do. Names in refusals are the original's. */
 import type { Log } from "../../core/logging/log.ts";
 import { Codec, isZero } from "../../native/blocks.ts";
-import { snappy } from "../formats/compression.ts";
+import { type Compression, snappy } from "../formats/compression.ts";
 import { BLOCK_BYTES, parseSize } from "../formats/units.ts";
 import { command, gidOf, longCommand, volumeOf, wordsAtLeast } from "../server/control.ts";
 import { type Protocol, readAck, Refusal, type WalbServer } from "../server/server.ts";
@@ -12,12 +12,14 @@ import {
   demandRestorable,
   diffsToApply,
   diffsToMerge,
-  imageAt,
-  imageHash,
   type JobOptions,
   merge,
   restore,
 } from "./jobs.ts";
+import { imageAt, imageHash } from "./reading.ts";
+import { replicationRequest } from "./replication/request.ts";
+import { ReplicationSource, type SourceOptions } from "./replication/source.ts";
+import { bulkOf } from "./words.ts";
 import { type Action, type ArchiveVolume } from "./volume.ts";
 
 export interface CommandOptions {
@@ -25,19 +27,31 @@ export interface CommandOptions {
   server(): WalbServer;
   volume(name: string): ArchiveVolume;
   jobs: JobOptions;
+  /** How other archives are reached. */
+  source: SourceOptions;
+  /** Of replications that name none. */
+  compression: Compression;
+  /** Diffs that one step of a replication merges at most. */
+  mergeDiffsMax: number;
   /** A volume came into being. */
   onInit(volume: ArchiveVolume): void;
   onClear(volume: ArchiveVolume): void;
 }
 
-const BULK_BYTES = 256 << 10;
 const DUMMY_PERIOD_MS = 1000;
 
-function bulkOf(text: string | undefined): number {
-  const bytes = text === undefined ? BULK_BYTES : parseSize(text);
-  if (bytes === undefined || bytes < BLOCK_BYTES || bytes % BLOCK_BYTES !== 0 || bytes > 4 << 20)
-    throw new Refusal(`bad bulk size:${text}`);
-  return bytes;
+/** Ends both what was reserved and what `begin` begins; a refusal of it gives the reservation back. */
+function endOf(release: () => void, begin: () => () => void): () => void {
+  try {
+    const end = begin();
+    return () => {
+      end();
+      release();
+    };
+  } catch (error) {
+    release();
+    throw error;
+  }
 }
 
 export function archiveCommands(options: CommandOptions): Record<string, Protocol> {
@@ -53,12 +67,12 @@ export function archiveCommands(options: CommandOptions): Record<string, Protoco
     longCommand(async (words) => {
       const volume = of(words, 2);
       volume.demandActive(name);
-      const end = volume.begin(name, action);
+      const release = server().reserveForeground(name);
+      const end = endOf(release, () => volume.begin(name, action));
       try {
         const work = await prepare(words, volume);
         return () =>
-          server()
-            .foreground(name, work)
+          work()
             .catch((error: unknown) =>
               log.error(`${name} failed: ${(error as Error).message}`, { volume: volume.name }),
             )
@@ -145,6 +159,10 @@ export function archiveCommands(options: CommandOptions): Record<string, Protoco
       const diffs = diffsToMerge(volume, gidOf(begin), limit);
       if (diffs.length < 2) throw new Refusal("verifyMergeable:There is no mergeable diff.");
       return () => merge(volume, diffs);
+    }),
+    replicate: job("c2aReplicateServer", "ReplSyncAsClient", async (words, volume) => {
+      const source = await ReplicationSource.open(volume, replicationRequest(words, options), options.source);
+      return () => source.run();
     }),
     "del-restored": command(async (words) => {
       const volume = of(words, 2);

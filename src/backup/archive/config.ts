@@ -48,6 +48,17 @@ export const archiveConfig = roleSchema({
     integer(200, { min: 2, max: 10_000 }),
     "Diffs that one apply or restore opens together (-maxopen).",
   ),
+  mergeDiffsMax: key(
+    integer(1000, { min: 1, max: 100_000 }),
+    "Diffs that one step of a replication merges (-wn).",
+  ),
+  syncCompression: key(
+    z
+      .string()
+      .regex(/^(none|gzip|snappy|lzma|lz4|zstd)(:\d(:[1-9]\d{0,2})?)?$/)
+      .default("snappy:0:1"),
+    "Compression of replications that name none, TYPE:LEVEL:THREADS (-sync-cmpr).",
+  ),
 });
 
 export const archiveAbout: RoleAbout<typeof archiveConfig> = {

@@ -174,6 +174,12 @@ export async function archiveStatus(view: ArchiveView): Promise<string[]> {
   return lines;
 }
 
+function replicationText({ fullReplication }: ArchiveVolume): string {
+  if (fullReplication === undefined) return "None";
+  const { state, progressBlocks, timestamp } = fullReplication;
+  return `${stateText(state)} progressLb ${progressBlocks} timestamp ${listingTime(timestamp)}`;
+}
+
 export async function volumeStatus(volume: ArchiveVolume): Promise<string[]> {
   const { images } = volume.world;
   const blocks = await volume.sizeBlocks();
@@ -203,6 +209,6 @@ export async function volumeStatus(volume: ArchiveVolume): Promise<string[]> {
     `numRestorableAll ${restorePoints(base, diffs.all).length}`,
     `numDiff ${diffs.all.length}`,
     `wdiffTotalSize ${diffs.all.reduce((sum, { dataBytes }) => sum + dataBytes, 0)}`,
-    "fullReplState None",
+    `fullReplState ${replicationText(volume)}`,
   ];
 }

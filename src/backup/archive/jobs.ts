@@ -1,12 +1,12 @@
 /**
- * What an archive does with its own images and diffs: restore, apply, merge, hash.
+ * What an archive does with its own images and diffs: restore, apply, merge.
  *
  * Invariant: a job never changes what was restorable before and must stay so. Restore writes an image of its own; apply
  * marks the base before the first write and may be repeated from the start; merge adds the merged diff before it removes
  * the old ones.
  */
 import { fileSource } from "../formats/bytes.ts";
-import { isZero, murmur3 } from "../../native/blocks.ts";
+import { isZero } from "../../native/blocks.ts";
 import {
   chainFrom,
   merged,
@@ -181,50 +181,4 @@ export async function merge(volume: ArchiveVolume, diffs: readonly MetaDiff[]): 
     });
   });
   await volume.diffs.remove(diffs);
-}
-
-/** The chunks of the image at `gid`, or of the newest one; discards read as zeros, whatever the option says. */
-export async function* imageAt(
-  volume: ArchiveVolume,
-  gid: bigint | undefined,
-  chunkBytes: number,
-): AsyncGenerator<Uint8Array> {
-  const base = await volume.world.images.openBase(volume.name, "read");
-  try {
-    const chain = chainFrom(volume.base.from, volume.diffs.all, gid);
-    // The files stay readable when their names go: an apply or merge beside us does not disturb.
-    const opened = openChain(volume, chain);
-    try {
-      yield* virtualImage(fileSource(base.path, base.file, base.bytes), await opened.open, { chunkBytes });
-    } finally {
-      opened.close();
-      await opened.closed;
-    }
-  } finally {
-    await base.file.close();
-  }
-}
-
-/** Diffs that stay open until `close` is called. */
-function openChain(volume: ArchiveVolume, chain: readonly MetaDiff[]) {
-  const done = Promise.withResolvers<void>();
-  const ready = Promise.withResolvers<Parameters<Parameters<ArchiveVolume["diffs"]["withOpen"]>[1]>[0]>();
-  const closed = volume.diffs
-    .withOpen(chain, async (open) => {
-      ready.resolve(open);
-      await done.promise;
-    })
-    .catch((error: unknown) => ready.reject(error));
-  return { open: ready.promise, close: () => done.resolve(), closed };
-}
-
-/** XOR of the hashes of all chunks, each seeded with its number. */
-export async function imageHash(volume: ArchiveVolume, gid: bigint, chunkBytes: number): Promise<Uint8Array> {
-  const hash = new Uint8Array(16);
-  let index = 0;
-  for await (const chunk of imageAt(volume, gid, chunkBytes)) {
-    const part = murmur3(chunk, index++);
-    for (let at = 0; at < 16; at++) hash[at] = (hash[at] as number) ^ (part[at] as number);
-  }
-  return hash;
 }

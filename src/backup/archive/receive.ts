@@ -14,7 +14,7 @@ import { ack, type Protocol, Refusal, type ServerCall, type WalbServer } from ".
 import { Writer } from "../wire/serial.ts";
 import { receiveBulks, receivePacks, sendHashes } from "../wire/streams.ts";
 import { readCompression, readDiff, readSnapshot, writeSnapshot } from "../wire/values.ts";
-import { imageAt } from "./jobs.ts";
+import { firstBlocks, imageAt } from "./reading.ts";
 import type { ArchiveVolume } from "./volume.ts";
 
 export interface ReceiveOptions {
@@ -26,7 +26,7 @@ export interface ReceiveOptions {
   syncBytes: number;
 }
 
-const BLOCKS_MAX = Math.floor(Number.MAX_SAFE_INTEGER / BLOCK_BYTES);
+export const BLOCKS_MAX = Math.floor(Number.MAX_SAFE_INTEGER / BLOCK_BYTES);
 
 /** What a storage says before it sends an image. */
 async function readSyncRequest(call: ServerCall, name: string) {
@@ -43,7 +43,7 @@ async function readSyncRequest(call: ServerCall, name: string) {
 }
 
 /** The base must hold `blocks`; it is grown where that is allowed. */
-async function demandSize(volume: ArchiveVolume, blocks: number, grows: boolean): Promise<void> {
+export async function demandSize(volume: ArchiveVolume, blocks: number, grows: boolean): Promise<void> {
   if ((await volume.sizeBlocks()) >= blocks) return;
   if (!grows) throw new Refusal("smaller-lv-size");
   await volume.world.images.growBase(volume.name, blocks * BLOCK_BYTES, true);
@@ -83,13 +83,16 @@ export interface BaseRequest {
   fromBlock?: number;
 }
 
-/** Writes the bulks that come into the base, from nothing or from where an earlier transfer ended. */
+/**
+ * Writes the bulks that come into the base, from nothing or from where an earlier transfer ended. `onSynced` is told how far
+ * the base is durable, also when the transfer breaks.
+ */
 export async function receiveBase(
   call: Pick<ServerCall, "reader">,
   volume: ArchiveVolume,
   { blocks, bulkBlocks, compression, fromBlock = 0 }: BaseRequest,
   syncBytes: number,
-  onSynced?: (block: number) => Promise<void>,
+  onSynced: (block: number) => Promise<void> = async () => undefined,
 ): Promise<void> {
   const { images } = volume.world;
   const base =
@@ -97,7 +100,12 @@ export async function receiveBase(
       ? await images.createBase(volume.name, blocks * BLOCK_BYTES)
       : await images.openBase(volume.name, "readWrite");
   const codec = new Codec();
-  let unsynced = 0;
+  let [written, synced] = [fromBlock, fromBlock];
+  const sync = async () => {
+    await base.file.sync();
+    synced = written;
+    await onSynced(written);
+  };
   try {
     const bulks = receiveBulks(call.reader, {
       codec,
@@ -110,14 +118,15 @@ export async function receiveBase(
       volume.throwIfForced();
       const isWritten = content !== undefined || !images.newBaseIsZero;
       if (isWritten) await base.file.write(content ?? new Uint8Array(bytes), block * BLOCK_BYTES);
-      volume.progressBlocks = block + bytes / BLOCK_BYTES;
-      unsynced += bytes;
-      if (unsynced < syncBytes) continue;
-      await base.file.sync();
-      unsynced = 0;
-      await onSynced?.(volume.progressBlocks);
+      written = block + bytes / BLOCK_BYTES;
+      volume.progressBlocks = written;
+      if ((written - synced) * BLOCK_BYTES >= syncBytes) await sync();
     }
     await base.file.sync();
+  } catch (error) {
+    // The next transfer may go on from here.
+    if (written > synced) await sync().catch(() => undefined);
+    throw error;
   } finally {
     volume.progressBlocks = 0;
     codec.close();
@@ -190,7 +199,7 @@ export async function receiveCompared(
   const chunkBytes = bulkBlocks * BLOCK_BYTES;
   const hashes = sendHashes(
     call.conversation,
-    cut(imageAt(volume, undefined, chunkBytes), blocks),
+    firstBlocks(imageAt(volume, undefined, chunkBytes), blocks),
     seed,
   ).catch((error: Error) => {
     failure = error;
@@ -209,16 +218,6 @@ export async function receiveCompared(
     await store;
   } finally {
     await hashes;
-  }
-}
-
-/** The first `blocks` of an image: the base may be larger than the volume. */
-async function* cut(chunks: AsyncIterable<Uint8Array>, blocks: number): AsyncGenerator<Uint8Array> {
-  let left = blocks * BLOCK_BYTES;
-  for await (const chunk of chunks) {
-    if (left <= 0) return;
-    yield chunk.subarray(0, left);
-    left -= chunk.byteLength;
   }
 }
 

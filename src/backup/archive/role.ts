@@ -7,6 +7,7 @@
 import { resolve } from "node:path";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
+import { parseCompression, snappy } from "../formats/compression.ts";
 import { controlProtocols, volumeOf } from "../server/control.ts";
 import { WalbServer } from "../server/server.ts";
 import { archiveCommands } from "./commands.ts";
@@ -14,6 +15,7 @@ import { archiveAbout, type archiveConfig } from "./config.ts";
 import { archiveStatus, archiveTargets, type ArchiveView, volumeStatus } from "./control.ts";
 import { FileBackEnd } from "./file-back-end.ts";
 import { diffTransfer, fullSync, gatherLatestSnapshots, hashSync } from "./receive.ts";
+import { replicationTarget } from "./replication/target.ts";
 import { ArchiveVolume, type VolumeWorld } from "./volume.ts";
 import type { z } from "zod";
 
@@ -36,6 +38,8 @@ class Archive implements RunningRole<Config> {
     const volume = (name: string) =>
       this.#volumes.get(name) ?? new ArchiveVolume(this.#world, this.#directory, name);
     const receive = { server, volume, grows: config.grows, syncBytes: config.syncBytes };
+    const source = { net, clock, nodeId, timeoutMs: config.socketTimeoutMs };
+    const compression = parseCompression(config.syncCompression) ?? snappy;
     const jobs = { discard: config.discard, openMax: config.openMax };
     const view: ArchiveView = {
       nodeId,
@@ -69,12 +73,16 @@ class Archive implements RunningRole<Config> {
           server,
           volume,
           jobs,
+          source,
+          compression,
+          mergeDiffsMax: config.mergeDiffsMax,
           onInit: (each) => this.#volumes.set(each.name, each),
           onClear: (each) => this.#volumes.delete(each.name),
         }),
         "dirty-full-sync3": fullSync(receive),
         "dirty-hash-sync2": hashSync(receive),
         "wdiff-transfer": diffTransfer(receive),
+        "repl-sync3": replicationTarget(receive),
         "gather-latest-snap": gatherLatestSnapshots(receive),
       },
     });

@@ -13,11 +13,18 @@ import { type Clock, sleep } from "../../core/seams/clock.ts";
 import type { Disk } from "../../core/seams/disk.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import type { Random } from "../../core/seams/random.ts";
-import { chainFrom, type MetaState, newest, steady } from "../algebra/snapshot.ts";
+import { chainFrom, isInside, type MetaDiff, type MetaState, newest, steady } from "../algebra/snapshot.ts";
 import { NO_LSID } from "../formats/units.ts";
 import { Refusal } from "../server/server.ts";
 import { Writer } from "../wire/serial.ts";
-import { decodeFile, readState, writeState } from "../wire/values.ts";
+import {
+  decodeFile,
+  type FullReplication,
+  readFullReplication,
+  readState,
+  writeFullReplication,
+  writeState,
+} from "../wire/values.ts";
 import type { ImageBackEnd } from "./back-end.ts";
 import { DiffFiles } from "../files/diff-files.ts";
 import { VolumeFiles } from "../files/volume-files.ts";
@@ -59,6 +66,8 @@ export class ArchiveVolume {
   base: MetaState = steady({ begin: NO_LSID, end: NO_LSID }, 0);
   uuid: Uint8Array = new Uint8Array(16);
   archiveUuid: Uint8Array = new Uint8Array(16);
+  /** A full replication that is under way, or was interrupted. */
+  fullReplication: FullReplication | undefined;
   lastSyncTime = 0;
   lastDiffTime = 0;
   progressBlocks = 0;
@@ -83,7 +92,9 @@ export class ArchiveVolume {
     await this.reloadMetadata();
     await images.collect(this.name);
     this.#state = text as SteadyState;
-    if (text !== "SyncReady") await this.removeGarbage();
+    if (text === "SyncReady") return;
+    await this.setFullReplication(undefined);
+    await this.removeGarbage();
   }
 
   #damaged(file: string, content: string): NxError {
@@ -99,6 +110,9 @@ export class ArchiveVolume {
   async reloadMetadata(): Promise<void> {
     const base = await this.#files.read("base");
     if (base !== undefined) this.base = await decodeFile(base, readState);
+    const replication = await this.#files.read("full_repl_state");
+    this.fullReplication =
+      replication === undefined ? undefined : await decodeFile(replication, readFullReplication);
     for (const [file, key] of [
       ["uuid", "uuid"],
       ["archive_uuid", "archiveUuid"],
@@ -138,6 +152,7 @@ export class ArchiveVolume {
 
   /** Runs `work` in a temporary state; the previous steady state comes back whatever happens. */
   async during<Result>(temporary: string, work: () => Promise<Result>): Promise<Result> {
+    if (this.#temporary !== undefined) throw new Refusal(`bad state:${this.state}`);
     this.#temporary = temporary;
     try {
       return await work();
@@ -219,6 +234,12 @@ export class ArchiveVolume {
     this.archiveUuid = uuid;
   }
 
+  async setFullReplication(replication: FullReplication | undefined): Promise<void> {
+    if (replication === undefined) await this.#files.remove("full_repl_state");
+    else await this.#files.write("full_repl_state", writeFullReplication(new Writer(), replication).bytes);
+    this.fullReplication = replication;
+  }
+
   /** Makes the volume: an empty directory with its metadata. */
   async init(): Promise<void> {
     const { disk, random } = this.world;
@@ -244,10 +265,25 @@ export class ArchiveVolume {
     await disk.syncDirectory(dirname(this.directory));
   }
 
+  /**
+   * Forgets every point in time, but not the base image: another one is written over it. A crash from here on leaves a
+   * volume that waits for a copy.
+   */
+  async forgetHistory(): Promise<void> {
+    await this.setState("SyncReady");
+    await this.setBase(steady({ begin: NO_LSID, end: NO_LSID }, 0));
+    await this.diffs.remove(this.diffs.all);
+  }
+
   /** Removes diffs that are not on the chain from the base. */
   async removeGarbage(): Promise<void> {
     const chain = chainFrom(this.base.from, this.diffs.all);
     await this.diffs.remove(this.diffs.all.filter((diff) => !chain.includes(diff)));
+  }
+
+  /** Removes what a diff that came by replication has made superfluous. */
+  async removeContained(diff: MetaDiff): Promise<void> {
+    await this.diffs.remove(this.diffs.all.filter((each) => isInside(each, diff)));
   }
 
   async sizeBlocks(): Promise<number> {

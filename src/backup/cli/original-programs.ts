@@ -77,6 +77,8 @@ export async function runWalbArchive(words: readonly string[], call: Surrounding
     syncBytes: options.size("fi", 2 ** 30),
     grows: options.has("autoresize"),
     openMax: openMax === 0 ? undefined : openMax,
+    mergeDiffsMax: options.number("wn", 1000),
+    syncCompression: options.text("sync-cmpr", "snappy:0:1"),
   }, call); // prettier-ignore
 }
 

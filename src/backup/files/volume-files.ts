@@ -3,6 +3,7 @@
  *
  *   state         text: SyncReady, Archived or Stopped          uuid          16 bytes, of the last sync's log
  *   base          State of the base image                       archive_uuid  16 bytes, of the lineage
+ *   full_repl_state   how far a full replication came that was interrupted
  *   checksums     ours: one line `NAME CRC32C [CRC32C]` for each of them, the present and the former content, and a
  *                 last line `checksums CRC32C` of the lines before
  *
@@ -71,6 +72,14 @@ export class VolumeFiles {
     const sums = this.#sums.get(name);
     if (bytes !== undefined && sums !== undefined && !sums.includes(hexOf(bytes))) throw this.#damaged(name);
     return bytes;
+  }
+
+  /** Removes a file; its line in `checksums` stays and speaks of nothing. */
+  async remove(name: string): Promise<void> {
+    const path = join(this.directory, name);
+    if (!(await this.#disk.exists(path))) return;
+    await this.#disk.remove(path);
+    await this.#disk.syncDirectory(this.directory);
   }
 
   async write(name: string, bytes: Uint8Array): Promise<void> {

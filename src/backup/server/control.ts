@@ -55,7 +55,8 @@ export function longCommand(
 ): Protocol {
   return async (call) => {
     const work = await begin(await call.reader.texts(), call);
-    await call.answer("accept");
+    // It is begun: who asked may be gone.
+    await call.answer("accept").catch(() => undefined);
     call.conversation.end();
     await work();
   };

@@ -202,15 +202,23 @@ export class WalbServer {
     return new ServerCall(clientId, protocol, conversation);
   }
 
-  /** Runs a long job, unless too many run. */
-  async foreground<Result>(name: string, job: () => Promise<Result>): Promise<Result> {
+  /** Reserves the place of a long job, unless too many run; the result gives it back. */
+  reserveForeground(name: string): () => void {
     if (this.#foreground >= this.#options.foregroundMax)
       throw new Refusal(`${name}:exceeds max foreground tasks:${this.#options.foregroundMax}`);
     this.#foreground += 1;
+    return () => {
+      this.#foreground -= 1;
+    };
+  }
+
+  /** Runs a long job, unless too many run. */
+  async foreground<Result>(name: string, job: () => Promise<Result>): Promise<Result> {
+    const release = this.reserveForeground(name);
     try {
       return await job();
     } finally {
-      this.#foreground -= 1;
+      release();
     }
   }
 

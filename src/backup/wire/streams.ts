@@ -100,11 +100,13 @@ export async function sendHashes(
   await sendMark(conversation, "end");
 }
 
+export async function sendPack(conversation: Conversation, pack: Uint8Array): Promise<void> {
+  await conversation.send(new Writer().u8(StreamMark.next).u64(pack.byteLength).raw(pack));
+}
+
 /** Sends sorted packs, each by itself, then the end. */
 export async function sendPacks(conversation: Conversation, packs: AsyncIterable<Uint8Array>): Promise<void> {
-  for await (const pack of packs) {
-    await conversation.send(new Writer().u8(StreamMark.next).u64(pack.byteLength).raw(pack));
-  }
+  for await (const pack of packs) await sendPack(conversation, pack);
   await sendMark(conversation, "end");
 }
 

@@ -76,6 +76,28 @@ export async function readCompression(reader: Reader): Promise<Compression> {
   return compression;
 }
 
+/** How far a full replication has come that is not complete yet: from which state of the source, up to which block. */
+export interface FullReplication {
+  state: MetaState;
+  progressBlocks: number;
+  timestamp: number;
+}
+
+export function writeFullReplication(
+  writer: Writer,
+  { state, progressBlocks, timestamp }: FullReplication,
+): Writer {
+  return writeState(writer, state).u64(progressBlocks).u64(timestamp);
+}
+
+export async function readFullReplication(reader: Reader): Promise<FullReplication> {
+  return {
+    state: await readState(reader),
+    progressBlocks: await reader.count(SAFE, "the progress of a replication"),
+    timestamp: await reader.count(253402300799, "a timestamp"),
+  };
+}
+
 export interface AddressPort {
   host: string;
   port: number;
