@@ -1,0 +1,239 @@
+/**
+ * The processes of a transactional store over simulated hosts, networks and disks: replicas of timestamp servers and shards as
+ * their roles open them, and frontends with everything but their listeners.
+ *
+ * Invariant: a host's disk outlives its processes; what a frontend knows dies with it.
+ */
+import { NxError } from "../../../src/core/errors.ts";
+import { silentLog } from "../../../src/core/logging/log.ts";
+import { createMetrics } from "../../../src/core/metrics.ts";
+import type { FaultCounts } from "../../../src/core/sim/faults.ts";
+import { SimulationError } from "../../../src/core/sim/scheduler.ts";
+import type { RunningProcess, SimCluster, SimHost } from "../../../src/core/sim/world.ts";
+import { openGroupNode } from "../../../src/reactive/group-role.ts";
+import { Backend } from "../../../src/reactive/frontend/backend.ts";
+import { Settler } from "../../../src/reactive/frontend/settler.ts";
+import { GroupClient } from "../../../src/reactive/replication/group-client.ts";
+import type { GroupNode } from "../../../src/reactive/replication/group-node.ts";
+import type { StateMachine } from "../../../src/reactive/replication/types.ts";
+import { shardConfig } from "../../../src/reactive/shard/config.ts";
+import { TimestampClient } from "../../../src/reactive/tss/client.ts";
+
+const PORT = 12345;
+const JOURNAL_BYTES_MIN = 6000;
+
+export type Address = { host: string; port: number };
+
+/** One replica of a group on a host of its own. */
+export class Replica<Machine extends StateMachine> {
+  readonly host: SimHost;
+  readonly name: string;
+  machine: Machine | undefined;
+  node: GroupNode | undefined;
+  /** Its disk was lost and it has not come back since. */
+  isWiped = false;
+  readonly #group: Group<Machine>;
+  readonly #index: number;
+  #process: RunningProcess | undefined;
+
+  constructor(group: Group<Machine>, index: number, host: SimHost) {
+    this.#group = group;
+    this.#index = index;
+    this.host = host;
+    this.name = `${group.name}.${index}`;
+  }
+
+  get isUp(): boolean {
+    return this.#process?.isAlive === true;
+  }
+
+  start(): void {
+    const { cluster, name, addresses, newMachine } = this.#group;
+    // The lease's margin is 10 %: clocks within 4 % of true time are inside it.
+    const process = this.host.start({ driftPpm: this.#group.random.integer(80_000) - 40_000 });
+    const machine = newMachine();
+    this.#process = process;
+    this.machine = machine;
+    const config = shardConfig.parse({
+      role: "shard",
+      instance: this.name,
+      dataDir: "/data",
+      replicas: addresses.map(({ host, port }) => `${host}:${port}`),
+      replica: this.#index,
+      host: this.host.address,
+      port: PORT,
+    });
+    const opening = openGroupNode(
+      {
+        ...process.world,
+        instance: this.name,
+        // Below what operators may say, so that short lives meet snapshots.
+        config: { ...config, journalBytesMin: JOURNAL_BYTES_MIN } as never,
+        dataDir: "/data",
+        log: silentLog(),
+        metrics: createMetrics(this.name, "shard"),
+        tls: undefined,
+        progress: () => {},
+        announcePort: () => {},
+        fatal: (error) => this.#onFatal(process, error),
+      },
+      "shard",
+      { machine, group: name, limits: () => config.limits },
+    );
+    const task = opening.then(
+      (node) => void (process.isAlive && (this.node = node)),
+      (error: Error) => this.#onFatal(process, error),
+    );
+    cluster.scheduler.background(task);
+  }
+
+  /** A failed disk ends the process; all else is a defect. */
+  #onFatal(process: RunningProcess, error: Error): void {
+    if (!process.isAlive) return;
+    if (error instanceof NxError && error.code === "NX_DISK_FAILED") this.kill();
+    else
+      this.#group.cluster.scheduler.background(
+        Promise.reject(new SimulationError(`${this.name}: ${error.stack}`)),
+      );
+  }
+
+  kill(): void {
+    this.host.killProcess();
+    this.#down();
+  }
+
+  losePower(): void {
+    this.host.losePower({ names: "any", isTearing: true });
+    this.#down();
+  }
+
+  #down(): void {
+    this.#group.count(this);
+    this.host.disk.failLater(undefined);
+    this.#process = undefined;
+    this.node = undefined;
+    this.machine = undefined;
+  }
+}
+
+/** The replicas of one shard, or of the timestamp server. */
+export class Group<Machine extends StateMachine> {
+  readonly cluster: SimCluster;
+  readonly name: string;
+  readonly addresses: Address[];
+  readonly replicas: Replica<Machine>[];
+  readonly newMachine: () => Machine;
+  readonly random;
+  readonly #faults: FaultCounts;
+  #viewMax = 0;
+
+  constructor(
+    cluster: SimCluster,
+    faults: FaultCounts,
+    name: string,
+    hosts: string[],
+    newMachine: () => Machine,
+  ) {
+    this.cluster = cluster;
+    this.name = name;
+    this.#faults = faults;
+    this.random = cluster.scheduler.fork();
+    this.addresses = hosts.map((host) => ({ host, port: PORT }));
+    this.newMachine = newMachine;
+    this.replicas = hosts.map((host, index) => new Replica(this, index, cluster.host(host)));
+  }
+
+  async prepareDisks(): Promise<void> {
+    for (const { host } of this.replicas) {
+      await host.disk.makeDirectory("/data");
+      await host.disk.syncDirectory("/");
+    }
+  }
+
+  /** Of the highest view. */
+  get primary(): Replica<Machine> | undefined {
+    const primaries = this.replicas.filter(({ node }) => node?.driver.status.isPrimary === true);
+    return primaries.sort((a, b) => (b.node?.driver.status.view ?? 0) - (a.node?.driver.status.view ?? 0))[0];
+  }
+
+  /** Everything that was ordered is applied everywhere. */
+  get isSettled(): boolean {
+    const statuses = this.replicas.map(({ node }) => node?.driver.status);
+    const commits = new Set(statuses.map((status) => status?.commit));
+    return (
+      commits.size === 1 &&
+      statuses.every((status) => status?.phase === "normal" && status.op === status.commit)
+    );
+  }
+
+  /** Adds what this life of a replica did to the figures. */
+  count({ node }: Replica<Machine>): void {
+    if (node === undefined) return;
+    const { view } = node.driver.status;
+    if (view > this.#viewMax && this.replicas.length > 1)
+      this.#faults.count("view change", view - this.#viewMax);
+    this.#viewMax = Math.max(this.#viewMax, view);
+    this.#faults.count("snapshot transferred", node.driver.figures.snapshotsFetched);
+    this.#faults.count("journal compacted", node.driver.figures.compactions);
+  }
+}
+
+/** A frontend without its listeners: clients of a simulation call it directly, and lose it when it dies. */
+export class Frontend {
+  readonly host: SimHost;
+  readonly #shards: Address[][];
+  readonly #timestamps: Address[];
+  #life:
+    | { backend: Backend; settler: Settler; groups: GroupClient[]; isOver: Promise<void>; end(): void }
+    | undefined;
+  settled = 0;
+
+  constructor(host: SimHost, timestamps: Address[], shards: Address[][]) {
+    this.host = host;
+    this.#timestamps = timestamps;
+    this.#shards = shards;
+  }
+
+  start(): void {
+    const { world } = this.host.start();
+    const client = (group: string, replicas: Address[]) =>
+      new GroupClient({ world, group, replicas, timeoutMs: 1500 });
+    const shards = this.#shards.map((addresses, shard) => client(`shard${shard}`, addresses));
+    const tss = client("tss", this.#timestamps);
+    const backend = new Backend(shards, new TimestampClient(tss));
+    const settler = new Settler(backend, world.clock, silentLog(), 400);
+    const { promise: isOver, resolve: end } = Promise.withResolvers<void>();
+    this.#life = { backend, settler, groups: [tss, ...shards], isOver, end };
+  }
+
+  get isUp(): boolean {
+    return this.#life !== undefined;
+  }
+
+  get backend(): Backend | undefined {
+    return this.#life?.backend;
+  }
+
+  /** What `call` resolves with; "gone" when the frontend dies meanwhile, or is dead. */
+  async ask<Answer>(call: (backend: Backend) => Promise<Answer>): Promise<Answer | "gone"> {
+    const life = this.#life;
+    if (life === undefined) return "gone";
+    return Promise.race([call(life.backend), life.isOver.then(() => "gone" as const)]);
+  }
+
+  kill(): void {
+    if (this.#life === undefined) return;
+    this.settled += this.#life.settler.settled;
+    this.host.killProcess();
+    this.#life.end();
+    this.#life = undefined;
+  }
+
+  stop(): void {
+    if (this.#life === undefined) return;
+    this.settled += this.#life.settler.settled;
+    this.#life.settler.stop();
+    for (const group of this.#life.groups) group.close();
+    this.#life = undefined;
+  }
+}
