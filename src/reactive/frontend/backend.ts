@@ -12,8 +12,8 @@ import {
   type ReadVersion,
   type ScanEntry,
 } from "../shard/commands.ts";
-import { compareBytes } from "../shard/operations.ts";
 import type { TimestampClient } from "../tss/client.ts";
+import { compareBytes } from "../wire/bytes.ts";
 import { Coordinator } from "./coordinator.ts";
 import { shardOf } from "./placement.ts";
 

@@ -20,7 +20,7 @@
  *                  1  was present
  *            4+ operations  u32 length, operations (native/versions/versions.h); empty: the key is only read
  */
-import { type Part, PartKind } from "../../native/versions.ts";
+import { type Part, PartKind } from "../../native/version-values.ts";
 import { type ByteReader, type ByteWriter, WireError } from "../wire/bytes.ts";
 
 /** Names a transaction for ever: whoever retries uses the same one. */
