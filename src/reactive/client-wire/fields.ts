@@ -66,16 +66,18 @@ export function readVersions(reader: ByteReader): ReadVersion[] {
   return versions;
 }
 
-/** u32 count, then key and version each. */
-export function writeKeyed(writer: ByteWriter, entries: readonly KeyedVersion[]): void {
-  writer.u32(entries.length);
-  for (const entry of entries) {
-    writer.bytes(entry.key);
-    writeVersion(writer, entry);
-  }
+export function writeKeyed(writer: ByteWriter, entry: KeyedVersion): void {
+  writer.bytes(entry.key);
+  writeVersion(writer, entry);
 }
 
-export function readKeyed(reader: ByteReader): KeyedVersion[] {
+/** u32 count, then key and version each. */
+export function writeAllKeyed(writer: ByteWriter, entries: readonly KeyedVersion[]): void {
+  writer.u32(entries.length);
+  for (const entry of entries) writeKeyed(writer, entry);
+}
+
+export function readAllKeyed(reader: ByteReader): KeyedVersion[] {
   const entries: KeyedVersion[] = [];
   for (let left = reader.count(25, limits.keysMax); left > 0; left--)
     entries.push({ key: readKey(reader, 1), ...readVersion(reader) });

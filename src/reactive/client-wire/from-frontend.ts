@@ -21,11 +21,11 @@ import { type ByteReader, type ByteWriter, WireError } from "../wire/bytes.ts";
 import {
   oneOf,
   readKey,
-  readKeyed,
+  readAllKeyed,
   readOptionalLevel,
   readRequest,
   readVersions,
-  writeKeyed,
+  writeAllKeyed,
   writeOptionalLevel,
   writeVersion,
 } from "./fields.ts";
@@ -76,7 +76,7 @@ export function writeServerMessage(writer: ByteWriter, message: ServerMessage): 
         .u32(message.request)
         .u64(message.at)
         .u8(message.isMore ? 1 : 0);
-      writeKeyed(writer, message.entries);
+      writeAllKeyed(writer, message.entries);
       return;
     case "settled":
       writer.u32(message.request);
@@ -92,7 +92,7 @@ export function writeServerMessage(writer: ByteWriter, message: ServerMessage): 
       writer.u64(message.at).u32(message.runs.length);
       for (const run of message.runs) {
         writeRunHead(writer, run);
-        writeKeyed(writer, run.values);
+        writeAllKeyed(writer, run.values);
       }
       return;
     case "progress":
@@ -124,7 +124,7 @@ export function readServerMessage(reader: ByteReader, code: number): ServerMessa
         request: readRequest(reader),
         at: reader.u64(),
         isMore: reader.u8() !== 0,
-        entries: readKeyed(reader),
+        entries: readAllKeyed(reader),
       };
     case serverCodes.settled:
       return { type: "settled", request: readRequest(reader), outcome: readSettlement(reader) };
@@ -195,7 +195,7 @@ function readRuns(reader: ByteReader): Run[] {
       since: reader.u64(),
       cause: oneOf(causes, reader.u8()),
       changes: reader.u32(),
-      values: readKeyed(reader),
+      values: readAllKeyed(reader),
     });
   return runs;
 }
