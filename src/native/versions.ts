@@ -8,6 +8,7 @@
 import { type Pointer, toArrayBuffer } from "bun:ffi";
 import { assert } from "../core/errors.ts";
 import { link } from "./library.ts";
+import type { Part, ValueType } from "./version-values.ts";
 
 const symbols = {
   nx_ffi_versions_new: { args: [], returns: "ptr" },
@@ -46,19 +47,6 @@ const Block = {
   removedKeys: 10,
   length: 11,
 } as const;
-
-/** Types of values; native/versions/versions.h draws their bytes. */
-export const ValueType = { absent: 0, bytes: 1, counter: 2, list: 3, set: 4, map: 5 } as const;
-export type ValueType = (typeof ValueType)[keyof typeof ValueType];
-
-/** The part of a value that a read or an operation is about. */
-export const PartKind = { whole: 0, index: 1, element: 2, field: 3 } as const;
-
-export interface Part {
-  kind: (typeof PartKind)[keyof typeof PartKind];
-  /** The index as four bytes, the element or the field; empty for the whole. */
-  data: Uint8Array;
-}
 
 /** A version as a reader sees it. */
 export interface VersionView {

@@ -4,7 +4,6 @@
  * Invariant: a read without a timestamp takes a fresh one, so it sees everything that was acknowledged before it began, over
  * all shards, and never half a transaction. A read at a given timestamp is repeatable until the shards' horizon passes it.
  */
-import type { GroupClient } from "../replication/group-client.ts";
 import {
   decodeReadReply,
   decodeScanReply,
@@ -12,9 +11,8 @@ import {
   type ReadVersion,
   type ScanEntry,
 } from "../shard/commands.ts";
-import { compareBytes } from "../shard/operations.ts";
-import type { TimestampClient } from "../tss/client.ts";
-import { Coordinator } from "./coordinator.ts";
+import { compareBytes } from "../wire/bytes.ts";
+import { Coordinator, type Group } from "./coordinator.ts";
 import { shardOf } from "./placement.ts";
 
 /** Reads at a timestamp whose versions are no longer kept. */
@@ -30,22 +28,29 @@ export class TooOldError extends Error {
 export interface Snapshot {
   timestamp: number;
   versions: ReadVersion[];
+  /** What was deleted before this timestamp looks as if it had never been. */
+  horizon: number;
+}
+
+/** A shard's group. `mayWait`: it answers when it has something to say. */
+export interface ShardGroup extends Group {
+  query(body: Uint8Array, options?: { mayWait?: boolean }): Promise<Uint8Array>;
 }
 
 export class Backend {
   readonly coordinator: Coordinator;
-  readonly #shards: readonly GroupClient[];
-  readonly #timestamps: TimestampClient;
+  readonly #shards: readonly ShardGroup[];
+  readonly #timestamps: { next(): Promise<number> };
   /** The largest timestamp that it knows was issued. */
   #known = 0;
 
-  constructor(shards: readonly GroupClient[], timestamps: TimestampClient) {
+  constructor(shards: readonly ShardGroup[], timestamps: { next(): Promise<number> }) {
     this.#shards = shards;
     this.#timestamps = timestamps;
     this.coordinator = new Coordinator({ shards, nextTimestamp: () => this.nextTimestamp() });
   }
 
-  get shards(): readonly GroupClient[] {
+  get shards(): readonly ShardGroup[] {
     return this.#shards;
   }
 
@@ -59,20 +64,25 @@ export class Backend {
     return timestamp;
   }
 
+  /** Somebody named a timestamp that was issued: it was committed with. */
+  learn(timestamp: number): void {
+    this.#known = Math.max(this.#known, timestamp);
+  }
+
   /** All keys as of one timestamp. Throws TooOldError. */
   async read(keys: readonly Uint8Array[], at: number | undefined): Promise<Snapshot> {
-    const timestamp = at ?? (await this.nextTimestamp());
-    return { timestamp, versions: await this.#readAt(keys, timestamp) };
+    return this.#readAt(keys, at ?? (await this.nextTimestamp()));
   }
 
   /** The newest committed version of each key, each as of its own moment: for transactions, which are validated. */
-  readNewest(keys: readonly Uint8Array[]): Promise<ReadVersion[]> {
+  readNewest(keys: readonly Uint8Array[]): Promise<Snapshot> {
     return this.#readAt(keys, 0);
   }
 
-  async #readAt(keys: readonly Uint8Array[], timestamp: number): Promise<ReadVersion[]> {
+  async #readAt(keys: readonly Uint8Array[], timestamp: number): Promise<Snapshot> {
     const known = this.#known;
     const versions: ReadVersion[] = [];
+    let horizon = 0;
     const places = Map.groupBy(keys.keys(), (place) =>
       shardOf(keys[place] as Uint8Array, this.#shards.length),
     );
@@ -80,12 +90,13 @@ export class Backend {
       [...places].map(async ([shard, own]) => {
         const wanted = own.map((place) => keys[place] as Uint8Array);
         const body = encodeQuery({ kind: "read", timestamp, known, keys: wanted });
-        const reply = decodeReadReply(await (this.#shards[shard] as GroupClient).query(body));
+        const reply = decodeReadReply(await (this.#shards[shard] as ShardGroup).query(body));
         if (reply.versions.length < own.length) throw new TooOldError(timestamp, reply.horizon);
+        horizon = Math.max(horizon, reply.horizon);
         for (const [index, place] of own.entries()) versions[place] = reply.versions[index] as ReadVersion;
       }),
     );
-    return versions;
+    return { timestamp, versions, horizon };
   }
 
   /** Keys from `from` (not itself when `after`) up to `to` (empty: no end), ascending, as of one timestamp. */

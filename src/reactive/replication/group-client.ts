@@ -48,6 +48,7 @@ export class RefusedError extends Error {
 interface Call {
   kind: "command" | "query";
   body: Uint8Array;
+  /** Infinity: the group answers when it has something to say. */
   deadlineMs: number;
   resolve(body: Uint8Array): void;
   reject(error: Error): void;
@@ -69,6 +70,8 @@ export class GroupClient {
   /** Commands that have a number, and queries. */
   readonly #commands = new Map<number, Call>();
   readonly #queries = new Map<number, Call>();
+  /** Queries that may wait. */
+  #patient = 0;
   /** Commands that wait for a session, or for room in the window. */
   #waiting: Call[] = [];
   #lastAnswerMs: number;
@@ -96,18 +99,22 @@ export class GroupClient {
     return this.#call("command", body);
   }
 
-  /** A linearizable read that is not logged. */
-  query(body: Uint8Array): Promise<Uint8Array> {
-    return this.#call("query", body);
+  /**
+   * A linearizable read that is not logged. `mayWait`: the group may leave it unanswered for as long as it likes, so its silence
+   * is no sign that the primary is gone; whoever asks so finds that out by other questions.
+   */
+  query(body: Uint8Array, { mayWait = false }: { mayWait?: boolean } = {}): Promise<Uint8Array> {
+    return this.#call("query", body, mayWait);
   }
 
-  #call(kind: Call["kind"], body: Uint8Array): Promise<Uint8Array> {
+  #call(kind: Call["kind"], body: Uint8Array, mayWait = false): Promise<Uint8Array> {
     if (this.#isClosed) return Promise.reject(new RefusedError("the client is closed"));
     const nowMs = this.#options.world.clock.monotonicMs();
     // An idle group owes no answer.
-    if (this.#commands.size + this.#queries.size + this.#waiting.length === 0) this.#lastAnswerMs = nowMs;
+    if (this.#owed === 0) this.#lastAnswerMs = nowMs;
     return new Promise((resolve, reject) => {
-      const call: Call = { kind, body, deadlineMs: nowMs + this.#timeoutMs, resolve, reject };
+      const deadlineMs = mayWait ? Number.POSITIVE_INFINITY : nowMs + this.#timeoutMs;
+      const call: Call = { kind, body, deadlineMs, resolve, reject };
       if (kind === "query") this.#begin(this.#queries, call);
       else {
         this.#waiting.push(call);
@@ -116,9 +123,15 @@ export class GroupClient {
     });
   }
 
+  /** Calls whose answer is due. */
+  get #owed(): number {
+    return this.#commands.size + this.#queries.size + this.#waiting.length - this.#patient;
+  }
+
   #begin(calls: Map<number, Call>, call: Call): void {
     const number = this.#nextNumber++;
     calls.set(number, call);
+    if (call.deadlineMs === Number.POSITIVE_INFINITY) this.#patient++;
     this.#send(number, call);
   }
 
@@ -214,6 +227,7 @@ export class GroupClient {
     const call = calls.get(number);
     if (call === undefined) return;
     calls.delete(number);
+    if (call.deadlineMs === Number.POSITIVE_INFINITY) this.#patient--;
     if (status === ResultStatus.ok) call.resolve(copyOf(body));
     else call.reject(new RefusedError(new TextDecoder().decode(body)));
   }
@@ -241,8 +255,7 @@ export class GroupClient {
 
   #tick(): void {
     const nowMs = this.#options.world.clock.monotonicMs();
-    const isWaiting = this.#commands.size + this.#queries.size + this.#waiting.length > 0;
-    if (!isWaiting) return;
+    if (this.#owed === 0) return;
     this.#expire(nowMs);
     if (nowMs - this.#lastAnswerMs > this.#attemptMs) {
       this.#turnTo((this.#target + 1) % this.#options.replicas.length);

@@ -21,7 +21,8 @@
  *   query           kind  fields                                         reply
  *   read             1    timestamp u64 (0: newest), known u64, keys     horizon u64, position u64, versions
  *   scan             2    timestamp u64, from, after u8, to, count u32   horizon u64, is more u8, entries (versions.h)
- *   changes          3    position u64                                   kind u8 (0 changes, 1 too old), position u64, changes
+ *   changes          3    position u64, waits u8                         kind u8 (0 changes, 1 too old), position u64, floor u64,
+ *                                                                        changes
  *   unsettled        4                                                   prepared: id, home; unfinished: id, timestamp, participants
  *
  *   version:  start u64, end u64, type u8, value u32 length and bytes
@@ -161,8 +162,8 @@ export type ShardQuery =
   /** `timestamp` 0: the newest version. `known`: the largest timestamp that the asker knows was issued. */
   | { kind: "read"; timestamp: number; known: number; keys: Uint8Array[] }
   | { kind: "scan"; timestamp: number; from: Uint8Array; after: boolean; to: Uint8Array; countMax: number }
-  /** Answered when there are changes behind the position. */
-  | { kind: "changes"; position: number }
+  /** With `waits` it is answered when there are changes behind the position, else at once. */
+  | { kind: "changes"; position: number; waits: boolean }
   /** What may wait for a coordinator that is gone. */
   | { kind: "unsettled" };
 
@@ -215,7 +216,7 @@ export function encodeQuery(query: ShardQuery): Uint8Array {
       .u8(after ? 1 : 0)
       .bytes(to)
       .u32(countMax);
-  } else if (query.kind === "changes") writer.u64(query.position);
+  } else if (query.kind === "changes") writer.u64(query.position).u8(query.waits ? 1 : 0);
   return writer.done();
 }
 
@@ -238,7 +239,7 @@ function readQuery(reader: ByteReader, kind: ShardQuery["kind"] | undefined, cod
       return { kind, timestamp, from, after, to: reader.bytes().slice(), countMax: reader.u32() };
     }
     case "changes":
-      return { kind, position: reader.u64() };
+      return { kind, position: reader.u64(), waits: reader.u8() !== 0 };
     case "unsettled":
       return { kind };
     default:
@@ -314,12 +315,24 @@ export function decodeScanReply(bytes: Uint8Array): {
   return { horizon, isMore, entries };
 }
 
-/** `changes` undefined: some behind the asked position are no longer kept; go on from `position` after reading again. */
-export function encodeChanges(position: number, changes: readonly Change[] | undefined): Uint8Array {
+export interface ChangesReply {
+  /** Go on from here. */
+  position: number;
+  /**
+   * What is committed behind `position` has a timestamp above this one, or one that was issued after the query was asked.
+   * 0: not known.
+   */
+  floor: number;
+  /** Undefined: some behind the asked position are no longer kept; read again and go on from `position`. */
+  changes: Change[] | undefined;
+}
+
+export function encodeChanges({ position, floor, changes }: ChangesReply): Uint8Array {
   const writer = new ByteWriter();
   writer
     .u8(changes === undefined ? 1 : 0)
     .u64(position)
+    .u64(Math.min(floor, Number.MAX_SAFE_INTEGER))
     .u32(changes?.length ?? 0);
   for (const change of changes ?? []) {
     writer.u64(change.position).u64(change.timestamp);
@@ -328,15 +341,16 @@ export function encodeChanges(position: number, changes: readonly Change[] | und
   return writer.done();
 }
 
-export function decodeChanges(bytes: Uint8Array): { position: number; changes: Change[] | undefined } {
+export function decodeChanges(bytes: Uint8Array): ChangesReply {
   const reader = new ByteReader(bytes);
   const isTooOld = reader.u8() !== 0;
   const position = reader.u64();
+  const floor = reader.u64();
   const changes: Change[] = [];
   for (let left = reader.count(20); left > 0; left--)
     changes.push({ position: reader.u64(), timestamp: reader.u64(), keys: readKeys(reader) });
   reader.end();
-  return { position, changes: isTooOld ? undefined : changes };
+  return { position, floor, changes: isTooOld ? undefined : changes };
 }
 
 export function encodeUnsettled({ prepared, unfinished }: Unsettled): Uint8Array {

@@ -11,8 +11,9 @@
  * Only operations on overlapping parts of one key meet. Where the two transactions have different levels, the stricter one
  * holds; but read committed never aborts, whatever it meets. Pure.
  */
-import { PartKind, type Part } from "../../native/versions.ts";
-import { compareBytes, isCommutative, type Operation, partOf } from "./operations.ts";
+import { PartKind, type Part } from "../../native/version-values.ts";
+import { compareBytes } from "../wire/bytes.ts";
+import { isCommutative, type Operation, partOf } from "./operations.ts";
 import { Level } from "./transaction.ts";
 
 /** What a transaction does with one key. */

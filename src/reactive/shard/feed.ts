@@ -42,6 +42,11 @@ export class Feed {
     }
   }
 
+  /** The position of the newest change that it has. */
+  get last(): number {
+    return this.#changes.at(-1)?.position ?? this.#completeAfter;
+  }
+
   /** The changes behind a position, about `keysMax` keys of them; undefined when some are no longer kept. */
   after(position: number, keysMax: number): Change[] | undefined {
     if (position < this.#completeAfter) return undefined;

@@ -4,8 +4,8 @@
  * Operations of one kind on one key commute when `isCommutative` says so: they never conflict with each other, whatever
  * order they arrive in (DOCC, section 4 of the Diamond paper).
  */
-import { type Part, PartKind, ValueType } from "../../native/versions.ts";
-import { ByteReader, ByteWriter, WireError } from "../wire/bytes.ts";
+import { type Part, PartKind, ValueType } from "../../native/version-values.ts";
+import { ByteReader, ByteWriter, compareBytes, WireError } from "../wire/bytes.ts";
 
 export type Value =
   | { type: "absent" }
@@ -90,10 +90,6 @@ export function partOf(operation: Operation): Part {
 }
 
 // --- values ----------------------------------------------------------------------------------------------------
-
-export function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  return Buffer.compare(a, b);
-}
 
 function writeItems(writer: ByteWriter, items: readonly Uint8Array[]): void {
   writer.u32(items.length);

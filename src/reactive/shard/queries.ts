@@ -38,7 +38,7 @@ export function answerQuery(shard: ShardService, body: Uint8Array): Uint8Array |
         scan(shard, query),
       );
     case "changes":
-      return changes(shard, query.position);
+      return changes(shard, query);
     case "unsettled":
       return unsettled(shard);
   }
@@ -119,11 +119,25 @@ function scan(shard: ShardService, query: ShardQuery & { kind: "scan" }): Uint8A
   return encodeScanReply({ horizon, isMore, entries });
 }
 
-async function changes(shard: ShardService, position: number): Promise<Uint8Array> {
+async function changes(
+  shard: ShardService,
+  { position, waits }: ShardQuery & { kind: "changes" },
+): Promise<Uint8Array> {
   for (;;) {
-    const found = shard.feed.after(position, CHANGED_KEYS);
-    if (found === undefined) return encodeChanges(shard.state.position, undefined);
-    if (found.length > 0) return encodeChanges(found.at(-1)?.position ?? position, found);
+    const { state, feed } = shard;
+    const found = feed.after(position, CHANGED_KEYS);
+    if (found === undefined) return encodeChanges({ position: state.position, floor: 0, changes: undefined });
+    const last = found.at(-1)?.position ?? position;
+    // A limit may have ended what was found: then nothing is known of what follows.
+    const isAll = last >= feed.last;
+    // Whoever waited may have been the primary no longer when the answer came.
+    if (!waits)
+      return encodeChanges({
+        position: isAll ? state.position : last,
+        floor: isAll ? state.prepared.floor : 0,
+        changes: found,
+      });
+    if (found.length > 0) return encodeChanges({ position: last, floor: 0, changes: found });
     await shard.waiting.forEntry();
   }
 }

@@ -20,7 +20,7 @@
  *                  1  was present
  *            4+ operations  u32 length, operations (native/versions/versions.h); empty: the key is only read
  */
-import { type Part, PartKind } from "../../native/versions.ts";
+import { type Part, PartKind } from "../../native/version-values.ts";
 import { type ByteReader, type ByteWriter, WireError } from "../wire/bytes.ts";
 
 /** Names a transaction for ever: whoever retries uses the same one. */
@@ -55,7 +55,8 @@ export interface Transaction {
   accesses: Access[];
 }
 
-const KEY_BYTES_MAX = 65_535;
+/** Of every key, in bytes. */
+export const KEY_BYTES_MAX = 65_535;
 const PARTICIPANTS_MAX = 4096;
 const ACCESSES_MAX = 100_000;
 
@@ -72,7 +73,12 @@ export function readId(reader: ByteReader): TransactionId {
 export function writeTransaction(writer: ByteWriter, transaction: Transaction): void {
   const { id, floor, level, snapshot, home, participants, accesses } = transaction;
   writeId(writer, id);
-  writer.u64(floor).u8(level).u64(snapshot).u32(home).numbers(participants).u32(accesses.length);
+  writer.u64(floor).u8(level).u64(snapshot).u32(home).numbers(participants);
+  writeAccesses(writer, accesses);
+}
+
+export function writeAccesses(writer: ByteWriter, accesses: readonly Access[]): void {
+  writer.u32(accesses.length);
   for (const { key, reads, operations } of accesses) {
     writer.bytes(key).u32(reads.length);
     for (const { part, version, wasPresent } of reads)
@@ -89,14 +95,28 @@ export function writeTransaction(writer: ByteWriter, transaction: Transaction): 
 export function readTransaction(reader: ByteReader): Transaction {
   const id = readId(reader);
   const floor = reader.u64();
-  const level = reader.u8();
-  if (level > Level.strict) throw new WireError(`there is no isolation level ${level}`);
+  const level = readLevel(reader);
   const snapshot = reader.u64();
   const home = reader.u32();
   const participants = reader.numbers(PARTICIPANTS_MAX);
+  return { id, floor, level, snapshot, home, participants, accesses: readAccesses(reader) };
+}
+
+function readLevel(reader: ByteReader): Level {
+  return levelOf(reader.u8());
+}
+
+/** Throws WireError. */
+export function levelOf(level: number): Level {
+  if (level > Level.strict) throw new WireError(`there is no isolation level ${level}`);
+  return level as Level;
+}
+
+/** Throws WireError. Nothing in the result shares memory with what is read from. */
+export function readAccesses(reader: ByteReader): Access[] {
   const accesses: Access[] = [];
   for (let left = reader.count(12, ACCESSES_MAX); left > 0; left--) accesses.push(readAccess(reader));
-  return { id, floor, level: level as Level, snapshot, home, participants, accesses };
+  return accesses;
 }
 
 function readAccess(reader: ByteReader): Access {

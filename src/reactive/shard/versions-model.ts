@@ -1,15 +1,11 @@
 /**
  * The multi-version store in plain TypeScript: what native/versions/ must do, as simply as it can be said. For tests.
  */
-import { PartKind, type Part, ValueType, type VersionView, type WriteResult } from "../../native/versions.ts";
-import {
-  compareBytes,
-  decodeOperations,
-  encodeValue,
-  type Operation,
-  partOf,
-  type Value,
-} from "./operations.ts";
+import { PartKind, type Part, ValueType } from "../../native/version-values.ts";
+import type { VersionView, WriteResult } from "../../native/versions.ts";
+import { compareBytes } from "../wire/bytes.ts";
+import { applyOperation } from "./apply.ts";
+import { decodeOperations, encodeValue, type Operation, partOf, type Value } from "./operations.ts";
 
 interface ModelVersion {
   timestamp: number;
@@ -19,43 +15,6 @@ interface ModelVersion {
 }
 
 const nothing = new Uint8Array(0);
-
-/** What one operation makes of a value. */
-export function applyOperation(value: Value, operation: Operation): Value {
-  const elements = (type: "list" | "set") => (value.type === type ? value.elements : []);
-  const entries = value.type === "map" ? value.entries : [];
-  switch (operation.kind) {
-    case "put":
-      return operation.value;
-    case "delete":
-      return { type: "absent" };
-    case "add": {
-      const before = value.type === "counter" ? value.count : 0n;
-      return { type: "counter", count: BigInt.asIntN(64, before + operation.amount) };
-    }
-    case "append":
-      return { type: "list", elements: [...elements("list"), operation.element] };
-    case "setIndex":
-      return {
-        type: "list",
-        elements: elements("list").map((old, index) => (index === operation.index ? operation.element : old)),
-      };
-    case "insert":
-      return { type: "set", elements: [...elements("set"), operation.element] };
-    case "remove":
-      return {
-        type: "set",
-        elements: elements("set").filter((element) => compareBytes(element, operation.element) !== 0),
-      };
-    case "mapSet":
-      return { type: "map", entries: [...entries, [operation.field, operation.value]] };
-    case "mapDelete":
-      return {
-        type: "map",
-        entries: entries.filter(([field]) => compareBytes(field, operation.field) !== 0),
-      };
-  }
-}
 
 /** Whether a change of one part may be seen by who looks at the other. */
 function touches(operation: Operation, part: Part): boolean {

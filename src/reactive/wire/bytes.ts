@@ -24,6 +24,16 @@ export function copyOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return copy;
 }
 
+/** Ascending; what begins another one comes before it. */
+export function compareBytes(one: Uint8Array, other: Uint8Array): number {
+  const length = Math.min(one.byteLength, other.byteLength);
+  for (let index = 0; index < length; index++) {
+    const difference = (one[index] as number) - (other[index] as number);
+    if (difference !== 0) return difference;
+  }
+  return one.byteLength - other.byteLength;
+}
+
 /*
  * Integers are put together byte by byte and not through a DataView: the runtime keeps the bytes of a short array beside
  * the object until somebody asks for its buffer, and a message is made for every request.

@@ -58,6 +58,10 @@ export class Mailroom {
 
 export interface ShardCluster {
   shards: ShardService[];
+  /** The shards as frontends see them. */
+  groups: Group[];
+  /** A new timestamp. */
+  next(): Promise<number>;
   mail: Mailroom;
   coordinator: Coordinator;
   /** The largest timestamp that was given out. */
@@ -117,6 +121,8 @@ export function shardCluster({
   const coordinator = new Coordinator({ shards: groups, nextTimestamp: timestamps?.(next) ?? next });
   return {
     shards,
+    groups,
+    next,
     mail,
     coordinator,
     issued: () => issued,

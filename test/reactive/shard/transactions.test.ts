@@ -12,7 +12,7 @@ import {
   wholePart,
 } from "../../../src/reactive/shard/operations.ts";
 import { type Access, Level } from "../../../src/reactive/shard/transaction.ts";
-import { applyOperation } from "../../../src/reactive/shard/versions-model.ts";
+import { applyOperation } from "../../../src/reactive/shard/apply.ts";
 import type { Batch } from "../../../src/reactive/replication/types.ts";
 import { ShardService, shardDefaults } from "../../../src/reactive/shard/service.ts";
 import { type ClusterOptions, randomOf, shardCluster, type ShardCluster } from "./shard-harness.ts";

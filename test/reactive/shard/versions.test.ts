@@ -1,9 +1,9 @@
 /** The store of versions against its model: any writes in any order, reads at any time, collecting, dumps, ranges. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { type Part, ValueType, Versions } from "../../../src/native/versions.ts";
+import { type Part, ValueType } from "../../../src/native/version-values.ts";
+import { Versions } from "../../../src/native/versions.ts";
 import {
-  compareBytes,
   decodeOperations,
   decodeValue,
   elementPart,
@@ -15,7 +15,7 @@ import {
   wholePart,
 } from "../../../src/reactive/shard/operations.ts";
 import { VersionsModel } from "../../../src/reactive/shard/versions-model.ts";
-import { ByteReader } from "../../../src/reactive/wire/bytes.ts";
+import { ByteReader, compareBytes } from "../../../src/reactive/wire/bytes.ts";
 
 const bytes = (text: string) => new Uint8Array(Buffer.from(text));
 const word = fc.constantFrom("", "a", "ab", "b", "é", "long".repeat(30)).map(bytes);

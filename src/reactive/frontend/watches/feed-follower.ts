@@ -1,0 +1,85 @@
+/**
+ * Follows what one shard changes: the one feed that all clients of a frontend share.
+ *
+ * Invariant: every change behind the position where it began is handed over once, in the shard's order, or `onGap` says that some
+ * are lost (the shard keeps only so many): then whoever watches reads again. Positions are those of the shard's log, so a new
+ * primary goes on where the old one stopped. Keeps nothing that must survive.
+ */
+import type { Clock } from "../../../core/seams/clock.ts";
+import { type ChangesReply, decodeChanges, encodeQuery } from "../../shard/commands.ts";
+import type { Change } from "../../shard/feed.ts";
+import type { ShardGroup } from "../backend.ts";
+
+export interface FeedFollowerOptions {
+  shard: ShardGroup;
+  clock: Clock;
+  onChange(change: Change): void;
+  /** Behind the changes of one answer. */
+  onCaughtUp(): void;
+  onGap(): void;
+}
+
+const RETRY_MS = 50;
+/** Behind every entry: where a follower begins that wants nothing old. */
+const END = Number.MAX_SAFE_INTEGER;
+
+export class FeedFollower {
+  readonly #options: FeedFollowerOptions;
+  #position = END;
+  #isStopped = false;
+  /** Resolves when it follows: no later change is missed. */
+  readonly started: Promise<void>;
+
+  constructor(options: FeedFollowerOptions) {
+    this.#options = options;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.started = promise;
+    void this.#run(resolve);
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  async #run(onStarted: () => void): Promise<void> {
+    while (!this.#isStopped) {
+      try {
+        if (this.#position === END) {
+          this.#position = (await this.#ask(false)).position;
+          onStarted();
+        }
+        this.#take(await this.#ask(true));
+      } catch {
+        // The group answers again, or the role's probe says that it does not.
+        await new Promise<void>((resolve) => this.#options.clock.after(RETRY_MS, resolve));
+      }
+    }
+  }
+
+  /**
+   * Takes all changes up to this moment. Resolves with a timestamp: every change that has it or a smaller one, of those
+   * whose timestamp was issued before this call, was handed over. 0: not known.
+   */
+  async poll(): Promise<number> {
+    if (this.#position === END) return 0;
+    const reply = await this.#ask(false);
+    this.#take(reply);
+    return reply.floor;
+  }
+
+  async #ask(waits: boolean): Promise<ChangesReply> {
+    const body = encodeQuery({ kind: "changes", position: this.#position, waits });
+    return decodeChanges(await this.#options.shard.query(body, { mayWait: waits }));
+  }
+
+  /** Two questions may be under way: what the other one brought is behind the position already. */
+  #take({ position, changes }: ChangesReply): void {
+    const { onChange, onCaughtUp, onGap } = this.#options;
+    if (this.#isStopped || position <= this.#position) return;
+    const before = this.#position;
+    this.#position = position;
+    if (changes === undefined) onGap();
+    for (const change of changes ?? []) if (change.position > before) onChange(change);
+    onCaughtUp();
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * All watches of one client, and the runs that it is sent.
+ *
+ * Invariant: runs leave one round after the other, each round as of one timestamp, which never falls; all watches that are due
+ * move to it together. At most `unackedMax` rounds are on their way: what changes meanwhile is gathered in the next one, so a
+ * client that is slow, or asleep, costs a mark per watch and nothing more, and holds up nobody.
+ */
+import type { Clock, Timer } from "../../../core/seams/clock.ts";
+import { serverCodes, writeRunHead } from "../../client-wire/from-frontend.ts";
+import { NOW } from "../../client-wire/messages.ts";
+import { ByteWriter } from "../../wire/bytes.ts";
+import type { Snapshot } from "../backend.ts";
+import type { Reading, SnapshotReader } from "./snapshot-reader.ts";
+import { type Due, type ReadSet, Watch } from "./watch.ts";
+import type { WatchIndex } from "./watch-index.ts";
+
+/** What a client's watches need of their frontend. */
+export interface WatchedStore {
+  /** The largest timestamp that is known to have been issued. */
+  readonly known: number;
+  nextTimestamp(): Promise<number>;
+  readNewest(keys: readonly Uint8Array[]): Promise<Snapshot>;
+}
+
+export interface WatcherShared {
+  store: WatchedStore;
+  reader: SnapshotReader;
+  index: WatchIndex;
+  clock: Clock;
+  /** Resolves when all shards are followed. */
+  started: Promise<unknown>;
+  /** Watchers that have something to tell. */
+  dirty: Set<Watcher>;
+  figures: { runs: number; rounds: number; gathered: number; failedReads: number };
+}
+
+/** Where a client's messages go. */
+export interface Outlet {
+  send(message: Uint8Array): void;
+  /** It has more waiting than it should: told `relieved` when that is over. */
+  readonly isCongested: boolean;
+}
+
+/** The client has seen what nobody has written. */
+export class FutureError extends Error {
+  constructor(at: number) {
+    super(`timestamp ${at} was never issued`);
+    this.name = "FutureError";
+  }
+}
+
+const RETRY_MS = 50;
+
+interface PlannedRun {
+  watch: Watch;
+  revision: number;
+  due: Due;
+}
+
+export class Watcher {
+  readonly #shared: WatcherShared;
+  readonly #outlet: Outlet;
+  readonly #unackedMax: number;
+  readonly #watches = new Map<number, Watch>();
+  /** Dirty watches and when they are due. */
+  readonly #dirty = new Map<Watch, number>();
+  /** Timestamps of rounds that the client has not acknowledged. */
+  #unacked: number[] = [];
+  #isReading = false;
+  #isClosed = false;
+  #timer: Timer | undefined;
+  #told = 0;
+
+  constructor(shared: WatcherShared, outlet: Outlet, unackedMax: number) {
+    this.#shared = shared;
+    this.#outlet = outlet;
+    this.#unackedMax = unackedMax;
+  }
+
+  get size(): number {
+    return this.#watches.size;
+  }
+
+  /** Keys and prefixes of all its watches but this one. */
+  watchedKeys(except: number): number {
+    let count = 0;
+    for (const { id, keys, prefixes } of this.#watches.values())
+      if (id !== except) count += keys.length + prefixes.length;
+    return count;
+  }
+
+  /**
+   * Watches `read`, which the client has seen as of `at`. Resolves when nothing behind that can be missed: the index has
+   * it before the shards are asked, so a change is heard of or found. Runs begin with the next `pump`.
+   */
+  async watch(id: number, read: ReadSet, at: number, delayMs: number): Promise<void> {
+    const { index, store, started } = this.#shared;
+    const known = this.#watches.get(id);
+    const watch = known ?? new Watch(id, { onDirty: (dirty) => this.#onDirty(dirty) });
+    if (known !== undefined) index.remove(known);
+    const hadPrefixes = new Set(watch.prefixes);
+    this.#dirty.delete(watch);
+    watch.replace(read, at, delayMs);
+    this.#watches.set(id, watch);
+    index.add(watch);
+    const { revision } = watch;
+    await started;
+    if (at === NOW || at > store.known) await store.nextTimestamp();
+    if (at > store.known) {
+      if (this.#isCurrent(watch, revision)) this.unwatch(id);
+      throw new FutureError(at);
+    }
+    if (at === NOW) watch.mark("first");
+    else if (watch.prefixes.some((prefix) => !hadPrefixes.has(prefix))) watch.mark("refetch");
+    else await this.#compare(watch, revision);
+    if (!this.#isCurrent(watch, revision)) return;
+    watch.ready();
+  }
+
+  unwatch(id: number): void {
+    const watch = this.#watches.get(id);
+    if (watch === undefined) return;
+    this.#shared.index.remove(watch);
+    this.#watches.delete(id);
+    this.#dirty.delete(watch);
+  }
+
+  /** Something that was committed before the watch was in the index may be missed by its client. */
+  async #compare(watch: Watch, revision: number): Promise<void> {
+    if (watch.keys.length === 0) return;
+    const { seen } = watch;
+    const { versions, horizon } = await this.#shared.store.readNewest(watch.keys);
+    if (!this.#isCurrent(watch, revision)) return;
+    // A key without a version may have been deleted behind `seen` and its mark collected.
+    if (versions.some(({ start }) => start === 0) && seen < horizon) watch.mark("refetch");
+    for (const { start } of versions) watch.onChange(start);
+  }
+
+  /** Changes of a shard were lost. */
+  onGap(): void {
+    for (const watch of this.#watches.values()) if (watch.isReady) watch.mark("refetch");
+  }
+
+  #isCurrent(watch: Watch, revision: number): boolean {
+    return !this.#isClosed && this.#watches.get(watch.id) === watch && watch.revision === revision;
+  }
+
+  #onDirty(watch: Watch): void {
+    if (this.#isClosed || this.#dirty.has(watch)) return;
+    this.#shared.dirty.add(this);
+    this.#dirty.set(watch, this.#shared.clock.monotonicMs() + watch.delayMs);
+  }
+
+  /** All runs up to `at` are done. */
+  acknowledge(at: number): void {
+    while (this.#unacked.length > 0 && (this.#unacked[0] as number) <= at) this.#unacked.shift();
+    this.pump();
+  }
+
+  /** Every change up to `at` was handed to the index. Tells the client, if it has all of them. */
+  progress(at: number, encode: () => Uint8Array): void {
+    if (this.#watches.size === 0 || this.#dirty.size > 0 || this.#isReading || at <= this.#told) return;
+    for (const watch of this.#watches.values()) if (!watch.isReady) return;
+    for (const watch of this.#watches.values()) watch.seen = Math.max(watch.seen, at);
+    this.#told = at;
+    this.#outlet.send(encode());
+  }
+
+  /** Begins a round if there is something to tell and the client can be told. */
+  pump(): void {
+    this.#shared.dirty.delete(this);
+    if (this.#isClosed || this.#isReading || this.#dirty.size === 0) return;
+    if (this.#unacked.length >= this.#unackedMax || this.#outlet.isCongested) return;
+    const nowMs = this.#shared.clock.monotonicMs();
+    const due = [...this.#dirty].filter(([, dueMs]) => dueMs <= nowMs).map(([watch]) => watch);
+    if (due.length === 0) this.#pumpAt(Math.min(...this.#dirty.values()) - nowMs);
+    else void this.#round(this.#shared.store.known, due);
+  }
+
+  #pumpAt(delayMs: number): void {
+    this.#timer?.cancel();
+    this.#timer = this.#shared.clock.after(delayMs, () => this.pump());
+  }
+
+  async #round(at: number, due: readonly Watch[]): Promise<void> {
+    const { reader, clock, figures, store } = this.#shared;
+    const runs = due.map((watch): PlannedRun => {
+      this.#dirty.delete(watch);
+      return { watch, revision: watch.revision, due: watch.begin(at) };
+    });
+    this.#isReading = true;
+    try {
+      const readings = await Promise.all(
+        runs.map(({ watch: { keys, names } }) => reader.read(keys, names, at)),
+      );
+      this.#isReading = false;
+      this.#send(at, runs, readings);
+    } catch {
+      figures.failedReads += 1;
+      const dueMs = clock.monotonicMs() + RETRY_MS;
+      for (const { watch, revision, due: taken } of runs) {
+        if (!this.#isCurrent(watch, revision)) continue;
+        watch.giveBack(taken);
+        this.#dirty.set(watch, dueMs);
+      }
+      // The timestamp may have become too old to be read.
+      await store.nextTimestamp().catch(() => undefined);
+      this.#isReading = false;
+    }
+    this.pump();
+  }
+
+  #send(at: number, runs: readonly PlannedRun[], readings: readonly Reading[][]): void {
+    const { figures } = this.#shared;
+    const written = runs.flatMap(({ watch, revision, due }, place) =>
+      this.#isCurrent(watch, revision) ? (runToSend(watch, due, readings[place] as Reading[]) ?? []) : [],
+    );
+    if (written.length === 0) return;
+    const bytes = written.reduce((sum, { values }) => sum + bytesOf(values), 64 * written.length);
+    const writer = new ByteWriter(bytes).u8(serverCodes.runs).u64(at).u32(written.length);
+    for (const { head, values } of written) {
+      writeRunHead(writer, head);
+      writer.u32(values.length);
+      for (const { encoded } of values) writer.raw(encoded);
+      figures.gathered += Math.max(0, head.changes - 1);
+    }
+    figures.runs += written.length;
+    figures.rounds += 1;
+    this.#unacked.push(at);
+    this.#told = at;
+    this.#outlet.send(writer.done());
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#timer?.cancel();
+    for (const watch of this.#watches.values()) this.#shared.index.remove(watch);
+    this.#watches.clear();
+    this.#dirty.clear();
+  }
+}
+
+interface WrittenRun {
+  head: Parameters<typeof writeRunHead>[1];
+  values: readonly Reading[];
+}
+
+/** Undefined: nothing that it read has changed. */
+function runToSend(
+  watch: Watch,
+  { since, cause, changes }: Due,
+  readings: readonly Reading[],
+): WrittenRun | undefined {
+  const head = { watch: watch.id, since, cause, changes };
+  const isForgotten = readings.some(({ horizon }) => horizon > since);
+  if (cause === "changed" && !isForgotten) {
+    const values = readings.filter(({ start }) => start > since);
+    return values.length === 0 && watch.prefixes.length === 0 ? undefined : { head, values };
+  }
+  return { head: cause === "changed" ? { ...head, cause: "refetch" } : head, values: readings };
+}
+
+const bytesOf = (values: readonly Reading[]) =>
+  values.reduce((sum, { encoded }) => sum + encoded.byteLength, 0);

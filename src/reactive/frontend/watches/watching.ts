@@ -1,0 +1,126 @@
+/**
+ * The reactive half of a frontend: follows every shard once, for all clients, and tells each what concerns it.
+ *
+ * How a change becomes a run: a shard's primary has applied a commit and answers this frontend's waiting question with the
+ * changed keys; the index finds the watches; each client's watcher reads the read sets of its dirty watches at one timestamp, which
+ * was issued no earlier than the change, over all shards; the values leave in one message. A shard that has not yet carried
+ * the same transaction out holds the read up until it has, so nobody sees half of it.
+ *
+ * Invariant: nothing here must survive. A client that comes back, here or elsewhere, says what it has seen, and is told if
+ * anything happened since.
+ */
+import type { Clock, Timer } from "../../../core/seams/clock.ts";
+import { encodeServerMessage } from "../../client-wire/codec.ts";
+import type { Backend } from "../backend.ts";
+import type { Change } from "../../shard/feed.ts";
+import { FeedFollower } from "./feed-follower.ts";
+import { SnapshotReader } from "./snapshot-reader.ts";
+import { WatchIndex } from "./watch-index.ts";
+import { type Outlet, Watcher, type WatcherShared } from "./watcher.ts";
+
+export class Watching {
+  readonly #backend: Backend;
+  readonly #followers: FeedFollower[];
+  readonly #watchers = new Set<Watcher>();
+  readonly #shared: WatcherShared;
+  readonly #timer: Timer;
+  #isPolling = false;
+  #progress = 0;
+  #changes = 0;
+  #gaps = 0;
+
+  constructor(backend: Backend, clock: Clock, progressMs: number) {
+    const index = new WatchIndex();
+    this.#backend = backend;
+    this.#followers = backend.shards.map(
+      (shard) =>
+        new FeedFollower({
+          shard,
+          clock,
+          onChange: (change) => this.#onChange(change),
+          onCaughtUp: () => this.#pump(),
+          onGap: () => this.#onGap(),
+        }),
+    );
+    this.#shared = {
+      store: backend,
+      reader: new SnapshotReader((keys, at) => backend.read(keys, at)),
+      index,
+      clock,
+      dirty: new Set(),
+      started: Promise.all(this.#followers.map(({ started }) => started)),
+      figures: { runs: 0, rounds: 0, gathered: 0, failedReads: 0 },
+    };
+    this.#timer = clock.every(progressMs, () => void this.poll());
+  }
+
+  /** A client's watches; `close` it when the client is gone. */
+  open(outlet: Outlet, unackedMax: number): Watcher {
+    const watcher = new Watcher(this.#shared, outlet, unackedMax);
+    this.#watchers.add(watcher);
+    return watcher;
+  }
+
+  close(watcher: Watcher): void {
+    watcher.close();
+    this.#watchers.delete(watcher);
+  }
+
+  #onChange({ timestamp, keys }: Change): void {
+    this.#changes += 1;
+    this.#backend.learn(timestamp);
+    this.#shared.index.onChange(timestamp, keys);
+  }
+
+  #pump(): void {
+    for (const watcher of this.#shared.dirty) watcher.pump();
+  }
+
+  #onGap(): void {
+    this.#gaps += 1;
+    for (const watcher of this.#watchers) watcher.onGap();
+  }
+
+  /** Asks for a timestamp and then every shard for all that has one up to it; tells clients how far they are. */
+  async poll(): Promise<void> {
+    if (this.#isPolling) return;
+    this.#isPolling = true;
+    try {
+      const issued = await this.#backend.nextTimestamp();
+      const floors = await Promise.all(this.#followers.map((follower) => follower.poll()));
+      this.#tell(Math.min(issued, ...floors));
+    } catch {
+      // A group does not answer: no progress, and the frontend's readiness says why.
+    } finally {
+      this.#isPolling = false;
+    }
+  }
+
+  #tell(at: number): void {
+    this.#progress = Math.max(this.#progress, at);
+    let encoded: Uint8Array | undefined;
+    const encode = () => (encoded ??= encodeServerMessage({ type: "progress", at }));
+    for (const watcher of this.#watchers) watcher.progress(at, encode);
+  }
+
+  /** For `/stats`. */
+  get figures() {
+    let watches = 0;
+    for (const watcher of this.#watchers) watches += watcher.size;
+    return {
+      watches,
+      watchedKeys: this.#shared.index.keys,
+      changes: this.#changes,
+      gaps: this.#gaps,
+      progress: this.#progress,
+      ...this.#shared.figures,
+    };
+  }
+
+  stop(): void {
+    this.#timer.cancel();
+    for (const follower of this.#followers) follower.stop();
+    for (const watcher of this.#watchers) watcher.close();
+    this.#watchers.clear();
+  }
+}
