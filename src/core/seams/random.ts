@@ -4,7 +4,6 @@
  * Invariant: nothing outside `core` calls `Math.random` or `crypto.getRandomValues`, so a simulated
  * run is a function of its seed. Secrets must come from `bytes` of the real source.
  */
-import { randomFillSync } from "node:crypto";
 
 export interface Random {
   /** Uniform in [0, 1). */
@@ -15,12 +14,18 @@ export interface Random {
   bytes(length: number): Uint8Array;
 }
 
-/** The machine's generator (the kernel's for `bytes`). */
+/** The most that Web Crypto fills in one call. */
+const FILL_BYTES_MAX = 65_536;
+
+/** The machine's generator (the kernel's for `bytes`), in Bun, Node and browsers. */
 export const realRandom: Random = {
   float: () => Math.random(),
   integer: (limit) => Math.floor(Math.random() * limit),
   bytes(length) {
-    return randomFillSync(new Uint8Array(length));
+    const out = new Uint8Array(length);
+    for (let at = 0; at < length; at += FILL_BYTES_MAX)
+      crypto.getRandomValues(out.subarray(at, at + FILL_BYTES_MAX));
+    return out;
   },
 };
 

@@ -137,6 +137,13 @@ function ascendingEntries(entries: readonly [Uint8Array, Uint8Array][]): [Uint8A
   });
 }
 
+/** The same value with sets and maps in order, each element and field once; of two equal fields the last counts. */
+export function canonicalValue(value: Value): Value {
+  if (value.type === "set") return { type: "set", elements: ascending(value.elements) };
+  if (value.type === "map") return { type: "map", entries: ascendingEntries(value.entries) };
+  return value;
+}
+
 /** Throws WireError for bytes that are no value of this type. The result shares no memory with `bytes`. */
 export function decodeValue(type: number, bytes: Uint8Array): Value {
   const reader = new ByteReader(bytes);
