@@ -209,7 +209,7 @@ export class Client {
     // One after the other, so that others come between.
     for (const key of keys) {
       const found = await this.#try((backend) => backend.readNewest([bytesOf(key)]));
-      const version = found?.[0];
+      const version = found?.versions[0];
       if (version === undefined) return undefined;
       versions.set(key, version);
       if (level === "strict") this.#cache.set(key, version);

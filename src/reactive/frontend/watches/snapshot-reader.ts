@@ -38,11 +38,11 @@ export class SnapshotReader {
     }
     const kept = at === this.#at ? this.#kept : new Map<string, Promise<Reading>>();
     const missing = [...keys.keys()].filter((place) => !kept.has(names[place] as string));
-    if (missing.length > 0) this.#fetch(kept, keys, names, missing, at);
+    if (missing.length > 0) this.#load(kept, keys, names, missing, at);
     return Promise.all(names.map((name) => kept.get(name) as Promise<Reading>));
   }
 
-  #fetch(
+  #load(
     kept: Map<string, Promise<Reading>>,
     keys: readonly Uint8Array[],
     names: readonly string[],
