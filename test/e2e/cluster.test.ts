@@ -4,7 +4,7 @@
  * The tests follow each other on one deployment, because that is what an operator's day is: each says what it needs of the one
  * before. What is about ssh, several machines and interrupted rollouts has tests of its own.
  */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,8 +12,11 @@ import { RedisClient } from "bun";
 import { ensureExecutable } from "../../build.ts";
 import { processesOf } from "../../src/cluster/services/marks.ts";
 import { deploymentPaths } from "../../src/cluster/topology/layout.ts";
-import type { Finished } from "./executable.ts";
+import { type Finished, until } from "./executable.ts";
 import { executable } from "./node-process.ts";
+
+// Real processes on a machine that may be busy.
+setDefaultTimeout(60_000);
 
 const top = mkdtempSync(join(tmpdir(), "nx-cl-"));
 const files = join(top, "c");
@@ -25,8 +28,8 @@ function write(name: string, value: object): void {
   writeFileSync(join(files, name), JSON.stringify(value));
 }
 
-async function nodeX(words: string[], environment: Record<string, string> = {}): Promise<Finished> {
-  const child = Bun.spawn([executable, ...words], {
+function spawn(words: string[], environment: Record<string, string> = {}) {
+  return Bun.spawn([executable, ...words], {
     cwd: top,
     env: {
       HOME: top,
@@ -39,12 +42,18 @@ async function nodeX(words: string[], environment: Record<string, string> = {}):
     stdout: "pipe",
     stderr: "pipe",
   });
+}
+
+async function finished(child: ReturnType<typeof spawn>): Promise<Finished> {
   const [stdout, stderr] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
   ]);
   return { code: await child.exited, stdout, stderr };
 }
+
+const nodeX = (words: string[], environment: Record<string, string> = {}): Promise<Finished> =>
+  finished(spawn(words, environment));
 
 interface Row {
   instance: string;
@@ -65,6 +74,15 @@ async function redis(instance: string): Promise<RedisClient> {
     respPort: number;
   };
   return new RedisClient(`redis://127.0.0.1:${ports.respPort}`);
+}
+
+/** Resolves when somebody holds the lock of `p`. */
+async function untilLocked(): Promise<void> {
+  const lock = join(top, "host/.node-x/p/lock/lock.json");
+  await until("the lock", () => {
+    const text = existsSync(lock) ? readFileSync(lock, "utf8") : "";
+    return text.includes('"owner"') || undefined;
+  });
 }
 
 beforeAll(async () => {
@@ -229,6 +247,37 @@ describe("day to day", () => {
     });
     expect((await nodeX(["unlock", "c/p"])).code).toBe(0);
     expect((await nodeX(["start", "c/p"])).code).toBe(0);
+  });
+
+  test("of two operators at once one deploys, and the other is told who does", async () => {
+    write("p.dht1.json", { ...free, log: { level: "info" } });
+    const first = spawn(["deploy", "c/p", "-y"]);
+    const outcome = finished(first);
+    await untilLocked();
+    const second = await nodeX(["deploy", "c/p", "-y"]);
+    expect([second.code, second.stderr]).toEqual([75, expect.stringContaining("has the lock since")]);
+    expect((await outcome).code).toBe(0);
+    expect((await nodeX(["deploy", "c/p", "--plan"])).stdout).toBe("p: nothing to do\n");
+  });
+
+  test("Ctrl-C ends a deployment between two steps: every instance runs, the lock is free, the next one finishes", async () => {
+    write("p.dht0.json", { ...free, log: { level: "trace" } });
+    write("p.dht1.json", { ...free, log: { level: "trace" } });
+    const operator = spawn(["deploy", "c/p", "-y"]);
+    const outcome = finished(operator);
+    await untilLocked();
+    operator.kill("SIGINT");
+    const { code, stderr } = await outcome;
+    expect(stderr).toContain("stopping after the steps that are under way");
+    expect([75, 130]).toContain(code);
+    expect([...(await rows()).values()].map(({ state, isReady }) => [state, isReady])).toEqual([
+      ["running", true],
+      ["running", true],
+    ]);
+    const { code: again, stderr: errors } = await nodeX(["deploy", "c/p", "-y"]);
+    expect(again, errors).toBe(0);
+    for (const name of ["p.dht0.json", "p.dht1.json"]) write(name, free);
+    expect((await nodeX(["deploy", "c/p", "-y"])).code).toBe(0);
   });
 
   test("the audit log tells who did what, and notices a changed line", async () => {
