@@ -17,12 +17,24 @@
  */
 export { DhtClient, type DhtClientOptions } from "./client/dht-client.ts";
 export { type Change, type DhtConnection, type DhtRecord, type Key, neo } from "./client/dht-connection.ts";
-export { LogfilesClient } from "./client/logfiles-client.ts";
+export {
+  LogfilesClient,
+  type LogfilesClientOptions,
+  type LogfilesConnection,
+  neoLogfiles,
+} from "./client/logfiles-client.ts";
 export type { ClientSeams, SystemOptions } from "./client/node-links.ts";
-export { QueueClient } from "./client/queue-client.ts";
+export {
+  neoQueue,
+  QueueClient,
+  type QueueClientOptions,
+  type QueueConnection,
+} from "./client/queue-client.ts";
 export { parseAddress, parseNodesFile } from "./client/nodes-file.ts";
 export { type Credential, readOwnCredential } from "./wire/neo/credentials.ts";
 export { type MirrorEvent, NeoNode } from "./wire/neo/client.ts";
+export { NeoLogfilesNode } from "./wire/neo/logfiles-client.ts";
+export { NeoQueueNode } from "./wire/neo/queue-client.ts";
 export { LegacyNode, type NodeAddress, StatusError } from "./wire/legacy/client.ts";
 export { LogfilesNode, type LogQuery, type LogRecord } from "./wire/legacy/logfiles-client.ts";
 export { QueueNode } from "./wire/legacy/queue-client.ts";

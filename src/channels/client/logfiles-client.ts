@@ -7,12 +7,15 @@
  */
 import type { NodeAddress } from "../wire/legacy/client.ts";
 import { LogfilesNode, type LogQuery, type LogRecord } from "../wire/legacy/logfiles-client.ts";
-import type { NodeLink } from "./node-link.ts";
+import { NeoLogfilesNode } from "../wire/neo/logfiles-client.ts";
+import type { Credential } from "../wire/neo/credentials.ts";
+import type { NodeConnection, NodeLink } from "./node-link.ts";
 import {
   askAll,
   type ClientSeams,
   inTurn,
   openLinks,
+  orRefused,
   settingsOf,
   type SystemOptions,
   type SystemSettings,
@@ -20,22 +23,49 @@ import {
   writeToOne,
 } from "./node-links.ts";
 
+/** One connection to one node, whatever its protocol. */
+export interface LogfilesConnection extends NodeConnection {
+  put(channel: string, key: bigint, value: Uint8Array | string): Promise<void>;
+  records(channel: string, query?: LogQuery): AsyncGenerator<LogRecord[]>;
+  /** Absent where the protocol cannot: neo. */
+  getChannels?(): Promise<string[]>;
+  removeChannel?(channel: string): Promise<void>;
+}
+
+export interface LogfilesClientOptions extends SystemOptions {
+  /** Opens a connection of another protocol than the legacy one. */
+  open?(address: NodeAddress): Promise<LogfilesConnection>;
+}
+
+/**
+ * Options for nodes that are spoken to by the neo protocol: their addresses are then those of their neo ports.
+ *
+ *   new LogfilesClient(world, { nodes, ...neoLogfiles(world, readOwnCredential("etc/credentials")) })
+ */
+export function neoLogfiles({ net, clock }: ClientSeams, credential: Credential) {
+  const open = (address: NodeAddress): Promise<LogfilesConnection> =>
+    NeoLogfilesNode.connect(net, clock, address, credential);
+  return { open, requestsPerConnection: 64, connections: 1 };
+}
+
 export class LogfilesClient {
   readonly #settings: SystemSettings;
-  readonly #links: readonly NodeLink<LogfilesNode>[];
+  readonly #links: readonly NodeLink<LogfilesConnection>[];
   #turn = 0;
 
   /** Opens connections when they are needed: nodes may be started later. */
-  constructor(seams: ClientSeams, options: SystemOptions) {
+  constructor(seams: ClientSeams, options: LogfilesClientOptions) {
     this.#settings = settingsOf(options, {});
-    const open = (address: NodeAddress) => LogfilesNode.connect(seams.net, address);
+    const open =
+      options.open ??
+      ((address: NodeAddress): Promise<LogfilesConnection> => LogfilesNode.connect(seams.net, address));
     this.#links = openLinks(seams, options.nodes, this.#settings, open);
   }
 
   /** Throws StatusError: 404 when no node owns the key, 407 when none has room, 408, 409, 410. */
   put(channel: string, key: bigint, value: Uint8Array | string): Promise<void> {
     const links = inTurn(this.#links, this.#turn++);
-    const work = (node: LogfilesNode) => node.put(channel, key, value);
+    const work = (node: LogfilesConnection) => node.put(channel, key, value);
     return writeToOne(links, work, value.length + 100, this.#settings.attemptTimeoutMs);
   }
 
@@ -54,13 +84,15 @@ export class LogfilesClient {
     }
   }
 
-  /** Channels of all nodes together, sorted. */
+  /** Channels of all nodes together, sorted. This and what follows: legacy protocol only. */
   async channels(): Promise<string[]> {
-    return unionOf(await askAll(this.#links, (node) => node.getChannels(), this.#settings.timeoutMs));
+    return unionOf(
+      await askAll(this.#links, (node) => orRefused(node.getChannels?.()), this.#settings.timeoutMs),
+    );
   }
 
   async removeChannel(channel: string): Promise<void> {
-    await askAll(this.#links, (node) => node.removeChannel(channel), this.#settings.timeoutMs);
+    await askAll(this.#links, (node) => orRefused(node.removeChannel?.(channel)), this.#settings.timeoutMs);
   }
 
   close(): void {

@@ -122,3 +122,7 @@ export function askAll<Connection extends NodeConnection, Answer>(
 
 /** What is in any of the lists, once, sorted. */
 export const unionOf = (lists: string[][]): string[] => [...new Set(lists.flat())].sort();
+
+/** Of a request that not every protocol has: `undefined` is one that the connection's does not. */
+export const orRefused = <Answer>(answer: Promise<Answer> | undefined): Promise<Answer> =>
+  answer ?? Promise.reject(new StatusError(Status.NotSupported));

@@ -9,14 +9,17 @@
 import type { Clock } from "../../core/seams/clock.ts";
 import type { NodeAddress } from "../wire/legacy/client.ts";
 import { QueueNode } from "../wire/legacy/queue-client.ts";
+import type { Credential } from "../wire/neo/credentials.ts";
+import { NeoQueueNode } from "../wire/neo/queue-client.ts";
 import { followAll } from "./feed.ts";
-import type { NodeLink } from "./node-link.ts";
+import type { NodeConnection, NodeLink } from "./node-link.ts";
 import {
   askAll,
   type ClientSeams,
   inTurn,
   isRepeatable,
   openLinks,
+  orRefused,
   settingsOf,
   type SystemOptions,
   type SystemSettings,
@@ -24,19 +27,49 @@ import {
   writeToOne,
 } from "./node-links.ts";
 
+/** One connection to one node, whatever its protocol. */
+export interface QueueConnection extends NodeConnection {
+  push(channel: string, record: Uint8Array | string): Promise<void>;
+  pushMulti(channels: readonly string[], record: Uint8Array | string): Promise<void>;
+  pop(channel: string): Promise<Buffer | undefined>;
+  consume(channel: string, subscriber?: string): Promise<AsyncGenerator<Buffer>>;
+  /** Absent where the protocol cannot: neo. */
+  channels?(): Promise<string[]>;
+  channelSize?(channel: string): Promise<{ records: number; bytes: number }>;
+  removeChannel?(channel: string): Promise<void>;
+}
+
+export interface QueueClientOptions extends SystemOptions {
+  /** Opens a connection of another protocol than the legacy one. */
+  open?(address: NodeAddress): Promise<QueueConnection>;
+}
+
+/**
+ * Options for nodes that are spoken to by the neo protocol: their addresses are then those of their neo ports.
+ *
+ *   new QueueClient(world, { nodes, ...neoQueue(world, readOwnCredential("etc/credentials")) })
+ */
+export function neoQueue({ net, clock }: ClientSeams, credential: Credential) {
+  const open = (address: NodeAddress): Promise<QueueConnection> =>
+    NeoQueueNode.connect(net, clock, address, credential);
+  return { open, requestsPerConnection: 64, connections: 1 };
+}
+
 export class QueueClient {
   readonly #clock: Clock;
   readonly #settings: SystemSettings;
-  readonly #links: readonly NodeLink<QueueNode>[];
+  readonly #links: readonly NodeLink<QueueConnection>[];
   /** The node whose turn it is to get a record, and to give one. */
   #pushTurn = 0;
   #popTurn = 0;
 
   /** Opens connections when they are needed: nodes may be started later. */
-  constructor(seams: ClientSeams, options: SystemOptions) {
+  constructor(seams: ClientSeams, options: QueueClientOptions) {
     this.#clock = seams.clock;
     this.#settings = settingsOf(options, {});
-    const open = (address: NodeAddress) => QueueNode.connect(seams.net, address);
+    const open =
+      options.open ??
+      ((address: NodeAddress): Promise<QueueConnection> => QueueNode.connect(seams.net, address));
     this.#links = openLinks(seams, options.nodes, this.#settings, open);
   }
 
@@ -50,7 +83,7 @@ export class QueueClient {
     return this.#pushed((node) => node.pushMulti(channels, record), record);
   }
 
-  #pushed(work: (node: QueueNode) => Promise<void>, record: Uint8Array | string): Promise<void> {
+  #pushed(work: (node: QueueConnection) => Promise<void>, record: Uint8Array | string): Promise<void> {
     const links = inTurn(this.#links, this.#pushTurn++);
     return writeToOne(links, work, record.length + 100, this.#settings.attemptTimeoutMs);
   }
@@ -76,26 +109,35 @@ export class QueueClient {
 
   /**
    * Records of all nodes as they come, until the channel is removed everywhere or the caller leaves. A node that is lost is
-   * gone back to; `onGap` is told then.
+   * gone back to; `onGap` is told then. With a name, as one of the consumers of that subscriber (neo protocol).
    */
-  consume(channel: string, onGap: (node: string) => void = () => {}): AsyncGenerator<Buffer> {
+  consume(
+    channel: string,
+    { subscriber, onGap = () => {} }: { subscriber?: string; onGap?(node: string): void } = {},
+  ): AsyncGenerator<Buffer> {
     return followAll({
       clock: this.#clock,
       links: this.#links,
       pauseMs: this.#settings.backoffMaxMs / 4,
-      stream: (node) => consumed(node, channel),
+      stream: (node) => consumed(node, channel, subscriber),
       onGap,
     });
   }
 
-  /** Channels of all nodes together, sorted. */
+  /** Channels of all nodes together, sorted. This and what follows: legacy protocol only. */
   async channels(): Promise<string[]> {
-    return unionOf(await askAll(this.#links, (node) => node.channels(), this.#settings.timeoutMs));
+    return unionOf(
+      await askAll(this.#links, (node) => orRefused(node.channels?.()), this.#settings.timeoutMs),
+    );
   }
 
   /** Of all nodes together. */
   async channelSize(channel: string): Promise<{ records: number; bytes: number }> {
-    const sizes = await askAll(this.#links, (node) => node.channelSize(channel), this.#settings.timeoutMs);
+    const sizes = await askAll(
+      this.#links,
+      (node) => orRefused(node.channelSize?.(channel)),
+      this.#settings.timeoutMs,
+    );
     return sizes.reduce(
       (sum, { records, bytes }) => ({ records: sum.records + records, bytes: sum.bytes + bytes }),
       { records: 0, bytes: 0 },
@@ -104,7 +146,7 @@ export class QueueClient {
 
   /** Ends the streams of its consumers, too. */
   async removeChannel(channel: string): Promise<void> {
-    await askAll(this.#links, (node) => node.removeChannel(channel), this.#settings.timeoutMs);
+    await askAll(this.#links, (node) => orRefused(node.removeChannel?.(channel)), this.#settings.timeoutMs);
   }
 
   close(): void {
@@ -112,6 +154,10 @@ export class QueueClient {
   }
 }
 
-async function* consumed(node: QueueNode, channel: string): AsyncGenerator<Buffer> {
-  yield* await node.consume(channel);
+async function* consumed(
+  node: QueueConnection,
+  channel: string,
+  subscriber: string | undefined,
+): AsyncGenerator<Buffer> {
+  yield* await node.consume(channel, subscriber);
 }

@@ -1,7 +1,7 @@
 /** The logfiles client against real nodes: turns, full reads, a node that is away. */
 import { expect, test } from "bun:test";
-import { LogfilesClient, type SystemOptions } from "../../../src/channels/client.ts";
-import { TestServer, world } from "../logfiles/server.ts";
+import { LogfilesClient, neoLogfiles, type SystemOptions } from "../../../src/channels/client.ts";
+import { SECRET, TestServer, world } from "../logfiles/server.ts";
 
 async function withSystem(
   run: (client: LogfilesClient, servers: TestServer[]) => Promise<void>,
@@ -58,3 +58,27 @@ test("while a node is away puts go to the other, and reads say that they are not
     },
     { attemptTimeoutMs: 200 },
   ));
+
+test("over the neo protocol: puts and ranges; what only the legacy protocol has is refused", () =>
+  withSystem(async (_legacy, servers) => {
+    const nodes = servers.map(({ instance }) => ({
+      host: "127.0.0.1",
+      port: instance.ports["neoPort"] as number,
+    }));
+    const client = new LogfilesClient(world, {
+      nodes,
+      ...neoLogfiles(world, { name: "admin", secret: SECRET }),
+    });
+    try {
+      for (let key = 0; key < 10; key++) await client.put("log", BigInt(key), `line ${key}`);
+      expect(await texts(client, "log")).toEqual(Array.from({ length: 10 }, (_, key) => `line ${key}`));
+      expect(await texts(client, "log", { low: 2n, high: 5n, mode: "regex", filter: "[45]$" })).toEqual([
+        "line 4",
+        "line 5",
+      ]);
+      await expect(texts(client, "log", { low: 5n, high: 4n })).rejects.toMatchObject({ status: 500 });
+      await expect(client.channels()).rejects.toMatchObject({ status: 406 });
+    } finally {
+      client.close();
+    }
+  }));

@@ -1,7 +1,9 @@
 /** The queue client against real nodes: turns, full and lost nodes, consuming. */
 import { expect, test } from "bun:test";
-import { QueueClient, QueueNode, type SystemOptions } from "../../../src/channels/client.ts";
+import { neoQueue, QueueClient, QueueNode, type SystemOptions } from "../../../src/channels/client.ts";
+import { until } from "../../e2e/executable.ts";
 import { startQueue, type TestServer, world } from "../queue/server.ts";
+import { SECRET } from "../wire/legacy/server.ts";
 
 async function withSystem(
   run: (client: QueueClient, servers: TestServer[]) => Promise<void>,
@@ -88,7 +90,7 @@ test("a consumer gets the records of both nodes, goes back to one that was resta
   withSystem(
     async (client, servers) => {
       const gaps: string[] = [];
-      const records = client.consume("ch", (node) => gaps.push(node));
+      const records = client.consume("ch", { onGap: (node) => gaps.push(node) });
       const take = async () => (await records.next()).value?.toString();
       const first = take();
       await client.push("ch", "one");
@@ -107,3 +109,34 @@ test("a consumer gets the records of both nodes, goes back to one that was resta
     },
     { backoffMaxMs: 40 },
   ));
+
+test("over the neo protocol: pushes, pops, subscribers; what only the legacy protocol has is refused", () =>
+  withSystem(async (_legacy, servers) => {
+    const nodes = servers.map(({ neoPort }) => ({ host: "127.0.0.1", port: neoPort }));
+    const client = new QueueClient(world, { nodes, ...neoQueue(world, { name: "user", secret: SECRET }) });
+    try {
+      for (const record of ["a", "b", "c"]) await client.push("ch", record);
+      expect((await drain(client, "ch")).sort()).toEqual(["a", "b", "c"]);
+      await expect(client.channels()).rejects.toMatchObject({ status: 406 });
+      const streams = ["one", "two"].map((subscriber) => client.consume("all", { subscriber }));
+      const firsts = streams.map((stream) => stream.next());
+      const records = ["x", "y", "z"];
+      // Subscribers begin empty, so nothing is pushed before both are there.
+      await until("both subscribers", async () => {
+        await client.push("all", "probe");
+        return Promise.race([Promise.all(firsts), Bun.sleep(20).then(() => undefined)]);
+      });
+      for (const record of records) await client.push("all", record);
+      for (const stream of streams) {
+        const found: string[] = [];
+        while (found.length < records.length) {
+          const { value } = await stream.next();
+          if (value?.toString() !== "probe") found.push(String(value));
+        }
+        expect(found.sort()).toEqual(records);
+        await stream.return(undefined);
+      }
+    } finally {
+      client.close();
+    }
+  }));

@@ -1,5 +1,5 @@
 /**
- * Codes of the dht node's neo requests, and of what is said in them. All are of version 0.
+ * Codes of the neo requests of each kind of node, and of what is said in them. The dht node's are of version 0.
  *
  * The answer to a request's first message is one byte (`Support`); what follows is the request's own.
  */
@@ -19,6 +19,18 @@ export const Code = {
 /** Codes and versions of the queue node's requests. */
 export const QueueCode = { Push: 1, Pop: 2, Consume: 6 } as const;
 export const queueVersions = { Push: 3, Pop: 1, Consume: 4 } as const;
+export const PushAnswer = { pushed: 1, error: 2 } as const;
+export const PopAnswer = { popped: 1, empty: 2, error: 3, hasSubscribers: 4 } as const;
+/** What a consumer is sent, and what it sends. Before `started`, 2 is an error. */
+export const ConsumeMessage = { started: 1, records: 3, stopped: 4, channelRemoved: 5 } as const;
+export const ConsumeControl = { continue: 1, stop: 2 } as const;
+
+/** Codes and versions of the logfiles node's requests. */
+export const LogfilesCode = { Put: 1, GetRange: 2 } as const;
+export const logfilesVersions = { Put: 1, GetRange: 2 } as const;
+/** Of a GetRange. Before `started`, 3 is an error. */
+export const RangeMessage = { started: 1, records: 3, stopped: 4, finished: 5, error: 7 } as const;
+export const RangeControl = { continue: 1, stop: 2, ack: 6 } as const;
 
 export const VERSION = 0;
 
