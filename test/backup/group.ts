@@ -2,6 +2,14 @@
 import { expect } from "bun:test";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { GroupController } from "../../src/backup/client/group/group-controller.ts";
+import {
+  K_ARCHIVE,
+  K_PROXY,
+  ServerConnectionParam,
+  type ServerKind,
+  ServerLayout,
+} from "../../src/backup/client/group/layout.ts";
 import { snappy } from "../../src/backup/formats/compression.ts";
 import { seededRandom } from "../../src/core/seams/random.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
@@ -35,6 +43,11 @@ export const gidsOf = async (archive: Running): Promise<string[]> =>
 
 export const hasPoint = (archive: Running, gid: bigint): Promise<void> =>
   until(async () => (await gidsOf(archive)).includes(String(gid)), `${gid} restorable`);
+
+export interface Library {
+  walbc: GroupController;
+  server(name: string): ServerConnectionParam;
+}
 
 export class Group implements AsyncDisposable {
   readonly directory: string;
@@ -82,6 +95,26 @@ export class Group implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const name of [...this.#running.keys()]) await this.stop(name);
   }
+
+  /** The controller's library over servers of this group: archives in this order, proxies that run. */
+  library(archives: string[], proxies: string[] = ["p0"]): Library {
+    const server = (name: string, kind: ServerKind) =>
+      new ServerConnectionParam(name, "127.0.0.1", this.#ports.get(name) as number, kind);
+    const all = new Map<string, ServerConnectionParam>();
+    const of = (names: string[], kind: ServerKind) =>
+      names.map((name) => {
+        all.set(name, server(name, kind));
+        return all.get(name) as ServerConnectionParam;
+      });
+    const layout = new ServerLayout([], of(proxies, K_PROXY), of(archives, K_ARCHIVE));
+    const { net, clock } = this.world();
+    const world = { net, clock, print: (text: string) => void this.printed.push(text) };
+    const walbc = new GroupController("", layout, false, 60, world);
+    walbc.pollMs = 5;
+    return { walbc, server: (name) => all.get(name) as ServerConnectionParam };
+  }
+
+  readonly printed: string[] = [];
 
   pathOf(archive: string, file: string): string {
     return join(this.directory, archive, "archive", VOLUME, file);

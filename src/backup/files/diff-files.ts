@@ -144,17 +144,20 @@ export class DiffFiles {
     const pairs: [string, string][] = [[other.pathOf(diff), this.pathOf(diff)]];
     if (await this.#disk.exists(side)) pairs.unshift([side, join(this.directory, sideName(diff))]);
     for (const [from, to] of pairs) {
-      // There already: an earlier life linked it, or the sender repeats what it was not sure of. Both hold the same.
-      if (!(await this.#disk.exists(to))) await this.#disk.link(from, to);
+      // There already: an earlier life linked it, the sender repeats what it was not sure of, or it is of a log that was
+      // begun anew within the same second. The one that came last counts.
+      if (await this.#disk.exists(to)) await this.#disk.remove(to);
+      await this.#disk.link(from, to);
     }
     await this.#disk.syncDirectory(this.directory);
-    if (this.#diffs.some((each) => diffName(each) === diffName(diff))) return;
-    this.#diffs.push(diff);
+    this.#diffs = this.#diffs.filter((each) => diffName(each) !== diffName(diff));
+    this.#diffs.push({ ...diff });
     this.#sort();
   }
 
+  /** Removes diffs of `all`; one whose place another has taken meanwhile stays. */
   remove(diffs: readonly MetaDiff[]): Promise<void> {
-    return this.#alone(() => this.#remove(diffs));
+    return this.#alone(() => this.#remove(this.#diffs.filter((each) => diffs.includes(each))));
   }
 
   async #remove(diffs: readonly MetaDiff[]): Promise<void> {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { realWorld } from "../../../src/core/seams/world-real.ts";
 import { seededRandom } from "../../../src/core/seams/random.ts";
 import { temporaryDirectory } from "../../cli/helpers.ts";
+import { at, gidsOf, isState, settled } from "../group.ts";
 import { startArchive, type Running, TestStorage, VOLUME } from "../servers.ts";
 import { imageHash } from "../hash.ts";
 
@@ -26,13 +27,8 @@ beforeEach(() => {
 
 const world = () => ({ ...realWorld(), random: seededRandom(seed++) });
 const start = (config: Record<string, unknown> = {}) => startArchive(world(), { dataDir: directory, config });
-const address = ({ port }: Running) => ({ host: "127.0.0.1", port });
+const address = ({ port }: Running) => at(port);
 const volumePath = (name: string) => join(directory, "archive", VOLUME, name);
-
-/** Waits until an asynchronous command has ended. */
-async function settled({ controller }: Running, action: string): Promise<void> {
-  while ((await controller.get("num-action", VOLUME, action)) !== 0n) await Bun.sleep(2);
-}
 
 async function restored(archive: Running, gid: bigint): Promise<Buffer> {
   await archive.controller.command("restore", [VOLUME, String(gid)], "accept");
@@ -118,8 +114,7 @@ describe("scenarios by the names of the original's tests", () => {
   test("n13: disabled snapshots leave the list and come back", async () => {
     await using archive = await start();
     await prepared(archive, 6);
-    const list = async () =>
-      ((await archive.controller.get("restorable", VOLUME)) as string[]).map((line) => line.split(" ")[0]);
+    const list = () => gidsOf(archive);
     expect(await list()).toEqual(["1", "2", "3", "4", "5", "6"]);
     await archive.controller.command("disable-snapshot", [VOLUME, "2", "3", "4", "5"], "ok");
     expect(await list()).toEqual(["1", "6"]);
@@ -146,7 +141,7 @@ describe("scenarios by the names of the original's tests", () => {
     storage.write(50);
     await archive.controller.command("init-vol", [VOLUME], "ok");
     await expect(storage.fullSync(address(archive), { stopAtBulk: 7 })).rejects.toThrow("cut by the test");
-    while ((await archive.controller.get("state", VOLUME)) !== "SyncReady") await Bun.sleep(2);
+    await isState(archive, "SyncReady");
     await storage.fullSync(address(archive));
     expect(await storage.shipAsProxy(address(archive), storage.snapshot())).toBe("accept");
     expect((await restored(archive, 1n)).equals(storage.image)).toBe(true);
@@ -178,7 +173,7 @@ test("diffs that do not fit are refused with the words of the protocol", async (
   };
   expect(await answer({ diff: later })).toBe("too-new-diff");
   await archive.controller.command("stop", [VOLUME], "accept");
-  while ((await archive.controller.get("state", VOLUME)) !== "Stopped") await Bun.sleep(2);
+  await isState(archive, "Stopped");
   expect(await answer({})).toBe("stopped");
   await archive.controller.command("start", [VOLUME], "ok");
   expect(await answer({})).toBe("accept");
@@ -229,8 +224,7 @@ test("an apply that was interrupted is repeated, and nothing between is restorab
   rmSync(volumePath("checksums"));
   writeFileSync(volumePath("base"), writeState(new Writer(), state).bytes);
   await using archive = await start();
-  const points = async () =>
-    ((await archive.controller.get("restorable", VOLUME)) as string[]).map((line) => line.split(" ")[0]);
+  const points = () => gidsOf(archive);
   expect(await points()).toEqual(["3", "4"]);
   await archive.controller.command("apply", [VOLUME, "1"], "accept");
   await settled(archive, "Apply");
@@ -244,7 +238,7 @@ test("clear-vol removes images, diffs and metadata; init-vol begins anew", async
   await restored(archive, 2n);
   await expect(archive.controller.command("clear-vol", [VOLUME], "ok")).rejects.toThrow("bad state:Archived");
   await archive.controller.command("stop", [VOLUME], "accept");
-  while ((await archive.controller.get("state", VOLUME)) !== "Stopped") await Bun.sleep(2);
+  await isState(archive, "Stopped");
   await archive.controller.command("clear-vol", [VOLUME], "ok");
   expect(await archive.controller.get("state", VOLUME)).toBe("Clear");
   expect(readdirSync(join(directory, "archive"))).toEqual([]);

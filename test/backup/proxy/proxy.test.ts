@@ -2,10 +2,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { snappy } from "../../../src/backup/formats/compression.ts";
 import { seededRandom } from "../../../src/core/seams/random.ts";
 import { realWorld } from "../../../src/core/seams/world-real.ts";
 import { temporaryDirectory } from "../../cli/helpers.ts";
+import { at, forwardingTo, hasPoint, settled, until } from "../group.ts";
 import { Repeater } from "../repeater.ts";
 import { type Running, startArchive, startProxy, TestStorage, VOLUME } from "../servers.ts";
 
@@ -24,33 +24,13 @@ beforeEach(() => {
 });
 
 const world = () => ({ ...realWorld(), random: seededRandom(seed++) });
-const at = (port: number) => ({ host: "127.0.0.1", port });
 const startA = (name = "a0") => startArchive(world(), { dataDir: join(directory, name), instance: name });
 const startP = (name = "p0", config = {}) =>
   startProxy(world(), { dataDir: join(directory, name), instance: name, config });
 
-const forwardingTo = (port: number) => ({ archive: at(port), compression: snappy, delaySeconds: 0 });
-
-async function until(claim: () => Promise<boolean>, what: string): Promise<void> {
-  for (let tries = 0; tries < 4000; tries++) {
-    if (await claim()) return;
-    await Bun.sleep(5);
-  }
-  throw new Error(`it did not come to pass: ${what}`);
-}
-
-const hasPoint = (archive: Running, gid: bigint) =>
-  until(
-    async () =>
-      ((await archive.controller.get("restorable", VOLUME)) as string[]).some((line) =>
-        line.startsWith(`${gid} `),
-      ),
-    `${gid} restorable`,
-  );
-
 async function expectImage(archive: Running, gid: bigint, image: Buffer, name = "a0"): Promise<void> {
   await archive.controller.command("restore", [VOLUME, String(gid)], "accept");
-  await until(async () => (await archive.controller.get("num-action", VOLUME, "Restore")) === 0n, "restored");
+  await settled(archive, "Restore");
   const restored = readFileSync(join(directory, name, "archive", VOLUME, `wr_${VOLUME}_${gid}`));
   expect(restored.equals(image)).toBe(true);
 }
