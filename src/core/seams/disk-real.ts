@@ -16,6 +16,8 @@ import { dirname } from "node:path";
 import { diskError } from "./disk-error.ts";
 import type { DirectoryEntry, DiskFile, DiskSpace, LinkingDisk, OpenMode } from "./disk.ts";
 import { errnoOf, NxError } from "../errors.ts";
+import type { FilePair } from "./file-pair.ts";
+import { CopyThread } from "./file-pair-real.ts";
 
 /** Takes an exclusive advisory lock on an open file without waiting; false when another process holds it. */
 export type LockFile = (fd: number, isPosix: boolean) => boolean;
@@ -60,6 +62,10 @@ class RealFile implements DiskFile {
   constructor(fd: number, path: string) {
     this.#fd = fd;
     this.#path = path;
+  }
+
+  get descriptor(): { fd: number; path: string } {
+    return { fd: this.#fd, path: this.#path };
   }
 
   async read(target: Uint8Array, offset: number): Promise<number> {
@@ -126,9 +132,14 @@ class RealFile implements DiskFile {
 /** The machine's file system. `lockFile` comes from the C library (flock). */
 export class RealDisk implements LinkingDisk {
   #lockFile: LockFile;
+  readonly #copyThread = new CopyThread();
 
   constructor(lockFile: LockFile) {
     this.#lockFile = lockFile;
+  }
+
+  pair(first: DiskFile, second: DiskFile): FilePair {
+    return this.#copyThread.pair((first as RealFile).descriptor, (second as RealFile).descriptor);
   }
 
   async open(path: string, mode: OpenMode): Promise<DiskFile> {

@@ -7,6 +7,7 @@
  * leaves: it tears writes at sectors, loses unsynced ones in any combination, fails the n-th call and
  * runs full. After a failed `sync` the contents are unknown: the owner must stop writing that file.
  */
+import type { FilePair } from "./file-pair.ts";
 
 export interface DiskFile {
   /** Reads up to `target.byteLength` bytes at `offset`; returns how many (less only at the end of file). */
@@ -67,6 +68,8 @@ export interface Disk {
    * have it.
    */
   lock(path: string, isPosix?: boolean): Promise<{ release(): Promise<void> }>;
+  /** Two open files of this disk as a pair (file-pair.ts), where it does that better than by one call for each stretch. */
+  pair?(first: DiskFile, second: DiskFile): FilePair;
 }
 
 /** What deploying needs on top of what a role needs. */

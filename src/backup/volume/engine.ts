@@ -1,0 +1,489 @@
+/**
+ * A volume that runs: its log file, its data file and what moves between them.
+ *
+ *   clients --> batches of packs --> log file (acknowledged) --sync--> durable --copy--> data file --sync--> checkpoint
+ *
+ * Invariant: a write is acknowledged when the log file has it, a flush when the log file was synced after that. Only what
+ * is durable in the log is copied into the data file, and the log is only overwritten behind the last checkpoint: the
+ * super block's written lsid, set when the data file was synced. So a start finds every flushed write in the log or in
+ * the data file, and none by half (recovery.ts).
+ *
+ * A failed write or sync ends the volume: its clients get I/O errors until it is opened again.
+ */
+import { NxError } from "../../core/errors.ts";
+import type { Log } from "../../core/logging/log.ts";
+import { type Clock, sleep, type Timer } from "../../core/seams/clock.ts";
+import type { Disk, DiskFile } from "../../core/seams/disk.ts";
+import { type FilePair, openPair, stretchesOf } from "../../core/seams/file-pair.ts";
+import type { Random } from "../../core/seams/random.ts";
+import { StretchSource } from "../../native/stretches.ts";
+import { type Batch, VolumeLog } from "../../native/volume.ts";
+import { LogDevice, ringStart } from "../formats/log-device.ts";
+import { BLOCK_BYTES } from "../formats/units.ts";
+import { volumeFiles } from "./directory.ts";
+import { recover, type Recovered } from "./recovery.ts";
+
+/** Log writes under way at once. */
+const WRITES_MAX = 4;
+/** While a log write is under way, smaller batches go on gathering. */
+const GATHER_BYTES = 256 << 10;
+/** The log is synced when so much of it is not, or after this time. */
+const SYNC_BYTES = 16 << 20;
+const SYNC_MS = 100;
+/** No more of the log than this is ever not durable: a start looks so far for what must not come back. */
+export const UNDURABLE_BYTES_MAX = 64 << 20;
+/** What is durable is copied when it is so much, or after this time. */
+const APPLY_BYTES = 8 << 20;
+const APPLY_MS = 100;
+const CHECKPOINT_BYTES = 64 << 20;
+const CHECKPOINT_MS = 1000;
+/** How long a full disk is waited for before the next try. */
+const FULL_DISK_MS = 1000;
+
+export interface VolumeWorld {
+  disk: Disk;
+  clock: Clock;
+  random: Random;
+  log: Log;
+}
+
+/** Told of what happens to a volume. */
+export interface VolumeEvents {
+  /** Connections with these ids have answers to send. */
+  onReady(ids: Uint32Array): void;
+  /** There is room in the log again, or it came to an end. */
+  onRoom?(): void;
+  /** The log was made longer, or more of it became durable. */
+  onLog?(): void;
+}
+
+export class VolumeEngine {
+  readonly name: string;
+  readonly #world: VolumeWorld;
+  readonly #device: LogDevice;
+  readonly #logFile: DiskFile;
+  readonly #data: DiskFile;
+  readonly pair: FilePair;
+  readonly log: VolumeLog;
+  readonly recovered: Recovered;
+  events: VolumeEvents = { onReady: () => undefined };
+  bytes: number;
+  #writing: { batch: Batch; isDone: boolean }[] = [];
+  #isSyncing = false;
+  #applying: Promise<void> | undefined;
+  /** Everything before it is durable in the data file. */
+  #checkpoint: bigint;
+  #timers: Partial<Record<"sync" | "apply" | "checkpoint", Timer>> = {};
+  /** Log that somebody still needs begins here; undefined: nobody needs any. */
+  #keepFrom: bigint | undefined;
+  readonly #pins = new Map<object, bigint>();
+  #isFrozen = false;
+  #isClosed = false;
+  failure: Error | undefined;
+  /** Why nothing moves at present, if it is so. */
+  stalled: string | undefined;
+
+  private constructor(
+    name: string,
+    world: VolumeWorld,
+    files: { device: LogDevice; logFile: DiskFile; data: DiskFile; bytes: number },
+    log: VolumeLog,
+    recovered: Recovered,
+  ) {
+    this.name = name;
+    this.#world = world;
+    this.#device = files.device;
+    this.#logFile = files.logFile;
+    this.#data = files.data;
+    this.bytes = files.bytes;
+    this.log = log;
+    this.recovered = recovered;
+    this.pair = openPair(world.disk, files.logFile, files.data);
+    this.#checkpoint = files.device.superBlock.writtenLsid;
+    // Nobody knows yet who needs the log; whoever does says so before anything is thrown away.
+    this.#keepFrom = files.device.superBlock.oldestLsid;
+    this.#setLimit();
+  }
+
+  /** Opens a volume and finds in its log what its data file lacks. */
+  static async open(world: VolumeWorld, directory: string, name: string): Promise<VolumeEngine> {
+    const paths = volumeFiles(directory, name);
+    const logFile = await world.disk.open(paths.log, "readWrite");
+    let data: DiskFile | undefined;
+    let log: VolumeLog | undefined;
+    try {
+      data = await world.disk.open(paths.data, "readWrite");
+      const device = await LogDevice.open(paths.log, logFile);
+      const { physicalBytes, salt, ringBlocks, writtenLsid, deviceBlocks } = device.superBlock;
+      const bytes = Number(deviceBlocks) * BLOCK_BYTES;
+      const found = await data.size();
+      if (found < bytes)
+        throw new NxError("NX_DATA_CORRUPT", `${paths.data} has ${found} bytes, its log says ${bytes}`, {
+          hint: "restore the volume from its archive",
+        });
+      const start = ringStart(physicalBytes) * physicalBytes;
+      log = new VolumeLog({ physicalBytes, salt, ringBlocks, ringStart: start, lsid: writtenLsid });
+      const recovered = await recover(device, log, UNDURABLE_BYTES_MAX / physicalBytes);
+      return new VolumeEngine(name, world, { device, logFile, data, bytes }, log, recovered);
+    } catch (error) {
+      log?.free();
+      await data?.close();
+      await logFile.close();
+      throw error;
+    }
+  }
+
+  get physicalBytes(): number {
+    return this.#device.physicalBytes;
+  }
+
+  get uuid(): Uint8Array {
+    return this.#device.superBlock.uuid;
+  }
+
+  get salt(): number {
+    return this.#device.superBlock.salt;
+  }
+
+  get ringBlocks(): bigint {
+    return this.#device.superBlock.ringBlocks;
+  }
+
+  /** Log from here on is in the ring, unless it overflowed. */
+  get oldest(): bigint {
+    const { applied } = this.log;
+    return this.#keepFrom === undefined || this.#keepFrom > applied ? applied : this.#keepFrom;
+  }
+
+  /** Physical blocks of log that are kept. */
+  get usage(): bigint {
+    return this.log.next - this.oldest;
+  }
+
+  /** Log that somebody needs was overwritten. */
+  get isOverflow(): boolean {
+    return this.usage > this.ringBlocks;
+  }
+
+  /** Log before this is not needed any more by whoever ships it; undefined: no log is needed. */
+  keepLogFrom(lsid: bigint | undefined): void {
+    this.#keepFrom = lsid;
+  }
+
+  // --- the log ---------------------------------------------------------------------------------------------------
+
+  #setLimit(): void {
+    const inBlocks = (bytes: number) => BigInt(Math.floor(bytes / this.physicalBytes));
+    let limit = this.log.durable + inBlocks(UNDURABLE_BYTES_MAX);
+    let floor = this.#checkpoint;
+    for (const pin of this.#pins.values()) if (pin < floor) floor = pin;
+    if (floor + this.ringBlocks < limit) limit = floor + this.ringBlocks;
+    this.log.setLimit(this.#isFrozen ? 0n : limit);
+  }
+
+  /** To be called when clients were served: writes what they put into the log. */
+  kick(): void {
+    if (this.failure !== undefined) return;
+    while (this.#writing.length < WRITES_MAX && this.log.waitingBytes > 0) {
+      if (this.#writing.length > 0 && this.log.waitingBytes < GATHER_BYTES) break;
+      const batch = this.log.take();
+      if (batch === undefined) break;
+      void this.#write(batch);
+    }
+    // Whoever waits for room waits for a checkpoint, however little there is to be copied.
+    if (this.log.held > 0) this.#sync();
+    this.#needSync();
+  }
+
+  async #write(batch: Batch): Promise<void> {
+    const entry = { batch, isDone: false };
+    this.#writing.push(entry);
+    try {
+      await this.#device.write(batch.first, batch.bytes);
+    } catch (error) {
+      return this.#fail(error as Error);
+    }
+    entry.isDone = true;
+    if (this.failure !== undefined) return;
+    // Acknowledged in the order of the log: a start reads it up to the first gap.
+    while (this.#writing[0]?.isDone === true) {
+      const { batch: first } = this.#writing.shift() as { batch: Batch };
+      this.log.markWritten(first);
+    }
+    this.#ready();
+    this.kick();
+    this.events.onLog?.();
+  }
+
+  #ready(): void {
+    const ids = this.log.takeReady();
+    if (ids.length > 0) this.events.onReady(ids);
+  }
+
+  #after(name: "sync" | "apply" | "checkpoint", ms: number, run: () => void): void {
+    this.#timers[name] ??= this.#world.clock.after(ms, () => {
+      this.#timers[name] = undefined;
+      run();
+    });
+  }
+
+  #needSync(): void {
+    const blocks = this.log.written - this.log.durable;
+    if (blocks === 0n && !this.log.hasDurableWaiters) return;
+    if (this.log.hasDurableWaiters || Number(blocks) * this.physicalBytes >= SYNC_BYTES) this.#sync();
+    else this.#after("sync", SYNC_MS, () => this.#sync());
+  }
+
+  /** Makes durable what is written, and then what was written meanwhile. */
+  #sync(): void {
+    if (this.#isSyncing || this.failure !== undefined) return;
+    const target = this.log.written;
+    if (target === this.log.durable) return this.#needApply();
+    this.#isSyncing = true;
+    this.#logFile.sync().then(
+      () => {
+        this.#isSyncing = false;
+        if (this.failure !== undefined) return;
+        this.log.markDurable(target);
+        this.#setLimit();
+        this.#ready();
+        this.#needApply();
+        this.kick();
+        this.events.onRoom?.();
+        this.events.onLog?.();
+      },
+      (error: Error) => this.#fail(error),
+    );
+  }
+
+  // --- the data file ---------------------------------------------------------------------------------------------
+
+  #needApply(): void {
+    const blocks = this.log.durable - this.log.applied;
+    if (blocks === 0n && this.log.held === 0) return this.#needCheckpoint();
+    const isDue = this.log.held > 0 || Number(blocks) * this.physicalBytes >= APPLY_BYTES;
+    if (isDue) void this.#apply();
+    else this.#after("apply", APPLY_MS, () => void this.#apply());
+  }
+
+  /** Copies what is durable into the data file. */
+  #apply(): Promise<void> {
+    this.#applying ??= this.#applyOnce().finally(() => {
+      this.#applying = undefined;
+      if (this.failure === undefined && !this.#isClosed) this.#needApplyAgain();
+    });
+    return this.#applying;
+  }
+
+  #needApplyAgain(): void {
+    this.#needCheckpoint();
+    if (this.log.durable > this.log.applied) this.#needApply();
+  }
+
+  async #applyOnce(): Promise<void> {
+    if (this.failure !== undefined) return;
+    const target = this.log.durable;
+    try {
+      if (target > this.log.applied) {
+        await this.#copy(target);
+        this.log.markApplied(target);
+      }
+      if (this.log.held > 0) await this.#writeCheckpoint();
+      this.#setLimit();
+      this.kick();
+      this.events.onRoom?.();
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+  }
+
+  async #copy(target: bigint): Promise<void> {
+    for (;;) {
+      try {
+        await this.pair.copy(this.log.collect(target));
+        this.stalled = undefined;
+        return;
+      } catch (error) {
+        if ((error as NxError).code !== "NX_DISK_FULL" || this.#isClosed) throw error;
+        // The log has everything; it is copied when there is space again.
+        if (this.stalled === undefined) this.#world.log.error(`${this.name}: ${(error as Error).message}`);
+        this.stalled = "the disk of its data is full";
+        await sleep(this.#world.clock, FULL_DISK_MS);
+      }
+    }
+  }
+
+  #needCheckpoint(): void {
+    const blocks = this.log.applied - this.#checkpoint;
+    if (blocks === 0n) return;
+    const due = Math.min(CHECKPOINT_BYTES, (Number(this.ringBlocks) * this.physicalBytes) / 4);
+    this.#after("checkpoint", Number(blocks) * this.physicalBytes >= due ? 0 : CHECKPOINT_MS, () => {
+      // In turn with copies, so that one place writes the data file and the super block.
+      this.#applying ??= this.#writeCheckpoint()
+        .catch((error: Error) => this.#fail(error))
+        .finally(() => {
+          this.#applying = undefined;
+          this.#setLimit();
+          this.kick();
+          this.events.onRoom?.();
+          if (this.failure === undefined && !this.#isClosed) this.#needApplyAgain();
+        });
+    });
+  }
+
+  async #writeCheckpoint(): Promise<void> {
+    const target = this.log.applied;
+    if (target === this.#checkpoint) return;
+    await this.#data.sync();
+    const oldestLsid = this.#keepFrom === undefined || this.#keepFrom > target ? target : this.#keepFrom;
+    await this.#device.writeSuperBlock({ ...this.#device.superBlock, writtenLsid: target, oldestLsid });
+    await this.#device.sync();
+    this.#checkpoint = target;
+    this.#setLimit();
+  }
+
+  #fail(error: Error): void {
+    if (this.failure !== undefined) return;
+    this.failure = error;
+    this.#world.log.error(`the volume ${this.name} has failed: ${error.message}`);
+    this.log.fail();
+    this.#ready();
+    this.events.onRoom?.();
+    this.events.onLog?.();
+  }
+
+  // --- for those who read, ship, resize --------------------------------------------------------------------------
+
+  /** Keeps the log behind what was applied in place while `work` reads it. */
+  async pinned<Value>(work: () => Promise<Value>): Promise<Value> {
+    const pin = {};
+    this.#pins.set(pin, this.#checkpoint);
+    try {
+      return await work();
+    } finally {
+      this.#pins.delete(pin);
+      this.#setLimit();
+      this.kick();
+    }
+  }
+
+  /** Fills `target` with what the volume holds there. */
+  read(target: Uint8Array, offset: number): Promise<void> {
+    return this.pinned(() => this.readStretches(this.log.plan(offset, target.byteLength), target, 0));
+  }
+
+  /** Fills stretches of a list; `base` is where `target` begins. The caller has the log pinned. */
+  async readStretches(list: Uint8Array, target: Uint8Array, base: number): Promise<void> {
+    for (const { source, from, length, to } of stretchesOf(list)) {
+      const part = target.subarray(to - base, to - base + length);
+      const kind = source & ~StretchSource.late;
+      if (kind === StretchSource.zero) part.fill(0);
+      else await (kind === StretchSource.log ? this.#logFile : this.#data).read(part, from);
+    }
+  }
+
+  /** Log from `lsid` on, whole blocks; it must be durable, kept and not overflowed. */
+  readLog(lsid: bigint, blocks: number): Promise<Uint8Array> {
+    return this.#device.read(lsid, blocks);
+  }
+
+  /** Resolves when everything that is acknowledged is durable. */
+  async flush(): Promise<void> {
+    const target = this.log.written;
+    while (this.log.durable < target && this.failure === undefined) {
+      this.#sync();
+      await sleep(this.#world.clock, 1);
+    }
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  /** Everything is in the data file, durably, and the super block says so. New writes are held meanwhile. */
+  async #drain(): Promise<void> {
+    this.#isFrozen = true;
+    this.#setLimit();
+    while (this.failure === undefined) {
+      this.kick();
+      await this.flush();
+      if (this.#applying !== undefined) await this.#applying;
+      const { next, written, durable, applied } = this.log;
+      if (next === written && durable === applied && this.#writing.length === 0) {
+        if (applied === this.#checkpoint && written === durable) return;
+        this.#applying = this.#writeCheckpoint()
+          .catch((error: Error) => this.#fail(error))
+          .finally(() => (this.#applying = undefined));
+        await this.#applying;
+      } else if (durable > applied) await this.#apply();
+      else await sleep(this.#world.clock, 1);
+    }
+    throw this.failure;
+  }
+
+  async #frozen<Value>(work: () => Promise<Value>): Promise<Value> {
+    try {
+      await this.#drain();
+      return await work();
+    } finally {
+      this.#isFrozen = false;
+      if (this.failure === undefined) this.#setLimit();
+      this.kick();
+      this.#ready();
+      this.events.onRoom?.();
+    }
+  }
+
+  /** An empty log: another history, with another salt and uuid, from lsid 0 on. */
+  reset(): Promise<void> {
+    const { random } = this.#world;
+    return this.#frozen(async () => {
+      const salt = random.integer(2 ** 32);
+      const superBlock = { ...this.#device.superBlock, salt, uuid: random.bytes(16) };
+      await this.#device.writeSuperBlock({ ...superBlock, oldestLsid: 0n, writtenLsid: 0n });
+      await this.#device.sync();
+      this.#checkpoint = 0n;
+      this.#keepFrom = 0n;
+      this.log.reset(salt, 0n);
+    });
+  }
+
+  /** Grows the volume. Never shrinks. */
+  async grow(bytes: number): Promise<void> {
+    if (bytes < this.bytes || bytes % BLOCK_BYTES !== 0)
+      throw new NxError("NX_USAGE", `${this.name} has ${this.bytes} bytes; a volume only grows`);
+    await this.#frozen(async () => {
+      await this.#data.truncate(bytes);
+      await this.#data.sync();
+      const deviceBlocks = BigInt(bytes / BLOCK_BYTES);
+      await this.#device.writeSuperBlock({ ...this.#device.superBlock, deviceBlocks });
+      await this.#device.sync();
+      this.bytes = bytes;
+    });
+  }
+
+  figures() {
+    const blocks = (count: bigint) => Number(count) * this.physicalBytes;
+    return {
+      name: this.name,
+      bytes: this.bytes,
+      ...this.log.figures,
+      heldRequests: this.log.held,
+      logBytes: blocks(this.ringBlocks),
+      logUsedBytes: blocks(this.usage),
+      unappliedBytes: blocks(this.log.written - this.log.applied),
+      isOverflow: this.isOverflow,
+      failure: this.failure?.message,
+      stalled: this.stalled,
+    };
+  }
+
+  /** Everything acknowledged goes into the data file; clients must be gone. */
+  async close(): Promise<void> {
+    if (this.failure === undefined) await this.#drain().catch(() => undefined);
+    this.#isClosed = true;
+    for (const timer of Object.values(this.#timers)) timer?.cancel();
+    await this.#applying;
+    this.pair.close();
+    this.log.free();
+    await this.#logFile.close();
+    await this.#data.close();
+  }
+}
