@@ -49,10 +49,15 @@ export class ClientLog {
   #reserving: Promise<void> = Promise.resolve();
 
   static async open(storage: LogStorage, random: Random): Promise<ClientLog> {
-    const lines = (await storage.load()).map(lineOf);
-    const log = new ClientLog(storage, random, lines);
-    await log.#rewrite();
-    return log;
+    try {
+      const lines = (await storage.load()).map(lineOf);
+      const log = new ClientLog(storage, random, lines);
+      await log.#rewrite();
+      return log;
+    } catch (error) {
+      await storage.close();
+      throw error;
+    }
   }
 
   private constructor(storage: LogStorage, random: Random, lines: readonly Line[]) {

@@ -25,8 +25,14 @@ const bytes = (count: number): Version["value"] => ({ type: "bytes", bytes: new 
 
 describe("the cache", () => {
   /** A key's history: it changes at these timestamps, ascending. */
-  const history = fc.uniqueArray(fc.integer({ min: 1, max: 60 }), { maxLength: 12 }).map((all) => all.sort((a, b) => a - b));
-  const look = fc.record({ key: fc.constantFrom("a", "b"), at: fc.integer({ min: 1, max: 60 }), isCapped: fc.boolean() });
+  const history = fc
+    .uniqueArray(fc.integer({ min: 1, max: 60 }), { maxLength: 12 })
+    .map((all) => all.sort((a, b) => a - b));
+  const look = fc.record({
+    key: fc.constantFrom("a", "b"),
+    at: fc.integer({ min: 1, max: 60 }),
+    isCapped: fc.boolean(),
+  });
 
   const versionAt = (changes: number[], at: number, isCapped: boolean): Version => {
     const start = changes.findLast((each) => each <= at) ?? 0;
@@ -232,7 +238,9 @@ test("the floor of names is below everything whose outcome may still be asked fo
 
 test("waiting doubles up to its bound and is spread", () => {
   const backoff = { firstMs: 10, maxMs: 100 };
-  expect([1, 2, 3, 4, 5, 50].map((attempt) => backoffMs(attempt, backoff, 1))).toEqual([10, 20, 40, 80, 100, 100]);
+  expect([1, 2, 3, 4, 5, 50].map((attempt) => backoffMs(attempt, backoff, 1))).toEqual([
+    10, 20, 40, 80, 100, 100,
+  ]);
   expect(backoffMs(1, backoff, 0)).toBe(5);
 });
 
