@@ -5,6 +5,7 @@ import {
   type Client,
   counter,
   list,
+  memoryStorage,
   OutcomeUnknownError,
   RequestError,
   text,
@@ -366,5 +367,49 @@ describe("queued transactions", () => {
     if (outcome instanceof AbortedError) {
       await until("the rollback", () => (seen.at(-1) === 5n ? true : undefined));
     } else await until("both", () => (seen.at(-1) === 5n ? true : undefined));
+  });
+
+  test.each([
+    ["was never sent", () => true],
+    ["arrived, but its answer did not", () => "after" as const],
+    ["did not arrive", ({ type }: { type: string }) => type === "commit"],
+  ] as [string, ModelCluster["fault"]][])(
+    "one that %s when the program ended is committed once by its next life",
+    async (_name, fault) => {
+      const cluster = new ModelCluster();
+      const storage = memoryStorage();
+      const define = (client: Client) =>
+        client.queued("add", (transaction, amount: number) => score.add(transaction, amount));
+      const first = await cluster.client({ storage });
+      await first.connected();
+      let isOver = false;
+      cluster.fault = (message, url) => {
+        if (isOver || message.type !== "commit") return isOver;
+        isOver = true;
+        return fault(message, url);
+      };
+      if (_name === "was never sent") isOver = true;
+      await define(first)(5);
+      if (_name !== "was never sent") await until("the commit", () => isOver || undefined);
+      await first.close();
+      cluster.fault = () => false;
+      const second = await clientOf(cluster, { storage });
+      expect(second.queuedCount).toBe(1);
+      define(second);
+      await until("the queue to be empty", () => (second.queuedCount === 0 ? true : undefined));
+      expect(await second.readOnly((transaction) => score.value(transaction))).toBe(5n);
+      expect(cluster.store.commits).toBe(1);
+    },
+  );
+
+  test("are committed in their order, one after the other", async () => {
+    const cluster = new ModelCluster();
+    cluster.down.add("one:1").add("two:2");
+    const client = await clientOf(cluster);
+    const say = client.queued("say", (transaction, words: string) => list("chat").append(transaction, words));
+    const all = await Promise.all(["a", "b", "c", "d"].map((words) => say(words)));
+    cluster.down.clear();
+    await Promise.all(all.map(({ settled: done }) => done));
+    expect(await client.readOnly((transaction) => list("chat").value(transaction))).toEqual(["a", "b", "c", "d"]);
   });
 });
