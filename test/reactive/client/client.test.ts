@@ -410,6 +410,11 @@ describe("queued transactions", () => {
     const all = await Promise.all(["a", "b", "c", "d"].map((words) => say(words)));
     cluster.down.clear();
     await Promise.all(all.map(({ settled: done }) => done));
-    expect(await client.readOnly((transaction) => list("chat").value(transaction))).toEqual(["a", "b", "c", "d"]);
+    expect(await client.readOnly((transaction) => list("chat").value(transaction))).toEqual([
+      "a",
+      "b",
+      "c",
+      "d",
+    ]);
   });
 });
