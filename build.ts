@@ -28,7 +28,6 @@ import { dirname, join } from "node:path";
 const root = import.meta.dir;
 const dist = join(root, "dist");
 const nativeDist = join(dist, "native");
-const pageDist = join(dist, "hub");
 const isQuiet = process.argv.includes("--quiet");
 
 /** A sentence for a person who cannot build yet. */
@@ -257,38 +256,65 @@ async function buildNative(directory: string): Promise<void> {
   }
 }
 
-// --- the hub's page ----------------------------------------------------------------------------------------------
+// --- what runs elsewhere than in the executable ------------------------------------------------------------------
 
-/** Bundles what runs in the browser into `directory`/page.js.txt, which the hub embeds as text. */
-async function buildPage(directory: string): Promise<void> {
+/** The library that sample pages import is the one that everybody gets from a frontend, not a copy inside of them. */
+const clientFromFrontend: BunPlugin = {
+  name: "the client library of the frontend",
+  setup(builder) {
+    builder.onResolve({ filter: /\/client(\/storage)?\.ts$/ }, () => ({
+      path: "/client.js",
+      external: true,
+    }));
+  },
+};
+
+/** Programs for browsers (the client library also for Node), embedded as text. */
+const browserBundles: { entry: string; output: string; plugins?: BunPlugin[] }[] = [
+  { entry: "src/hub/page/main.tsx", output: "hub/page.js.txt" },
+  { entry: "src/reactive/client.ts", output: "reactive/client.js.txt" },
+  {
+    entry: "src/reactive/samples/main.tsx",
+    output: "reactive/samples.js.txt",
+    plugins: [clientFromFrontend],
+  },
+];
+
+/** Bundles what runs in browsers into `directory`, where a source of it has changed. */
+async function buildPages(directory: string): Promise<void> {
   const sources = [
-    ...new Bun.Glob("src/hub/page/**/*.{ts,tsx}").scanSync({ cwd: root }),
-    "src/hub/snapshot.ts",
+    ...new Bun.Glob("src/{hub,reactive,core,native}/**/*.{ts,tsx}").scanSync({ cwd: root }),
     "bun.lock",
+    "build.ts",
   ].sort();
   const key = sha256(
     [Bun.revision, ...sources.map((path) => path + readFileSync(join(root, path), "utf8"))].join("\0"),
   );
-  const stamp = join(directory, "page.key");
+  const stamp = join(directory, "pages.key");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === key) return;
-  const bundled = await run([process.execPath, import.meta.path, "--bundle-page", directory]);
-  if (!bundled.ok) throw new BuildError(`the hub's page does not build:\n${bundled.output}`);
+  const bundled = await run([process.execPath, import.meta.path, "--bundle-pages", directory]);
+  if (!bundled.ok) throw new BuildError(`a program for browsers does not build:\n${bundled.output}`);
   replaceFile(stamp, key);
 }
 
-async function bundlePage(directory: string): Promise<void> {
-  mkdirSync(directory, { recursive: true });
-  const result = await Bun.build({
-    entrypoints: [join(root, "src/hub/page/main.tsx")],
-    target: "browser",
-    format: "esm",
-    minify: true,
-    define: { "process.env.NODE_ENV": '"production"' },
-    throw: false,
-  });
-  const [script] = result.outputs;
-  if (!result.success || script === undefined) throw new BuildError(result.logs.map(String).join("\n"));
-  replaceFile(join(directory, "page.js.txt"), await script.text());
+async function bundlePages(directory: string): Promise<void> {
+  for (const { entry, output, plugins = [] } of browserBundles) {
+    const result = await Bun.build({
+      entrypoints: [join(root, entry)],
+      target: "browser",
+      format: "esm",
+      minify: true,
+      // Asked for only where they are: see core/seams/line-file.ts.
+      external: ["node:*"],
+      plugins,
+      define: { "process.env.NODE_ENV": '"production"' },
+      throw: false,
+    });
+    const [script] = result.outputs;
+    if (!result.success || script === undefined) throw new BuildError(result.logs.map(String).join("\n"));
+    mkdirSync(dirname(join(directory, output)), { recursive: true });
+    replaceFile(join(directory, output), await script.text());
+  }
 }
 
 // --- the executable ----------------------------------------------------------------------------------------------
@@ -364,7 +390,7 @@ async function executableKey(): Promise<string> {
     "package.json",
     "build.ts",
     "dist/native/digests.json",
-    "dist/hub/page.key",
+    "dist/pages.key",
   ];
   const contents = files.sort().map((path) => path + sha256(readFileSync(join(root, path))));
   return sha256([Bun.version, Bun.revision, await commit(), ...contents].join("\0"));
@@ -400,14 +426,14 @@ async function verify(): Promise<void> {
   console.log("identical");
 }
 
-/** Brings packages, the C library and the page's script up to date: what `bun test` needs. */
+/** Brings packages, the C library and the programs for browsers up to date: what `bun test` needs. */
 export async function ensureNative(): Promise<void> {
   await ensurePrograms(buildTools);
   await ensureHeaders();
   await ensureArchives();
   await installPackages();
   await buildNative(nativeDist);
-  await buildPage(pageDist);
+  await buildPages(dist);
 }
 
 /** Brings everything up to date, dist/node-x included. */
@@ -420,7 +446,7 @@ if (import.meta.main) {
   try {
     const [, , step = "", place = ""] = process.argv;
     if (step === "--bundle") await bundle(place);
-    else if (step === "--bundle-page") await bundlePage(place);
+    else if (step === "--bundle-pages") await bundlePages(place);
     else if (process.argv.includes("--native")) await ensureNative();
     else await ensureExecutable();
     if (process.argv.includes("--verify")) await verify();

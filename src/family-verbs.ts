@@ -12,4 +12,5 @@ export const familyVerbs: VerbTable = {
   tcm: async () => (await import("./channels/cli/tcm.ts")).tcmVerb,
   walb: async () => (await import("./backup/cli/walb.ts")).walbVerb,
   presence: async () => (await import("./presence/cli/presence.ts")).presenceVerb,
+  reactive: async () => (await import("./reactive/cli/reactive.ts")).reactiveVerb,
 };

@@ -48,6 +48,7 @@ function buildFrom(place: string, isChanged: boolean): string {
     "bun.lock",
     "dist/native",
     "dist/hub",
+    "dist/reactive",
   ]) {
     cpSync(join(root, path), join(place, path), { recursive: true });
   }

@@ -23,8 +23,8 @@ export interface ConnectionLimits {
 export type ClosedBecause = "idle" | "stalled";
 
 export interface Connection {
-  readonly socket: Socket;
-  readonly outbox: Outbox;
+  readonly socket: Pick<Socket, "terminate">;
+  readonly outbox: Pick<Outbox, "length" | "takenBytes">;
 }
 
 /** What the table keeps about one connection. `activeTick` is written by `touch`. */

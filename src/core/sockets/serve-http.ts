@@ -11,6 +11,7 @@ import { NxError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
 import { listenError } from "../seams/net-real.ts";
 import type { TlsMaterial } from "../seams/net.ts";
+import { webSocketOptions, webSocketRefusal, type WebSocketSeat, type WebSocketState } from "./web-socket.ts";
 
 /** The kernel's limit for the path of a unix socket, without the closing zero. */
 export const SOCKET_PATH_BYTES_MAX = 107;
@@ -32,6 +33,8 @@ export interface HttpLimits {
   requestBytesMax?: number;
   /** A connection without traffic for this long is closed; 0 keeps it, 255 is the most. */
   idleTimeoutSeconds?: number;
+  /** Takes WebSockets at a path of its own. Only on a port. */
+  webSocket?: WebSocketSeat;
 }
 
 /** Serves `app`; what its handlers throw becomes a plain 500 and a line in `log`. */
@@ -42,7 +45,7 @@ export function serveHttp(
   log: Log,
   limits: HttpLimits = {},
 ): HttpServer {
-  const { requestBytesMax, idleTimeoutSeconds } = { ...defaultLimits, ...limits };
+  const { requestBytesMax, idleTimeoutSeconds, webSocket } = { ...defaultLimits, ...limits };
   app.onError((error, context) => {
     log.error("a request failed", { path: context.req.path, reason: error.message, stack: error.stack });
     return context.text("internal error; the log has more\n", 500);
@@ -53,7 +56,10 @@ export function serveHttp(
     idleTimeout: idleTimeoutSeconds,
     maxRequestBodySize: requestBytesMax,
   };
-  const server = "socketPath" in address ? onSocket(address.socketPath, options) : onPort(address, options);
+  const server =
+    "socketPath" in address
+      ? onSocket(address.socketPath, options)
+      : onPort(address, options, webSocket ?? noWebSocket);
   return {
     port: server.port ?? 0,
     async stop(deadlineMs) {
@@ -103,12 +109,32 @@ function onSocket(path: string, { idleTimeout: _, ...options }: HandlerOptions) 
   }
 }
 
-function onPort({ host, port, tls }: Exclude<HttpAddress, { socketPath: string }>, options: HandlerOptions) {
+/** No request has this path. */
+const noWebSocket: WebSocketSeat = {
+  path: "",
+  allowedOrigins: [],
+  limits: { messageBytesMax: 0, outboxBytesMax: 0 },
+  open: () => undefined,
+};
+
+function onPort(
+  { host, port, tls }: Exclude<HttpAddress, { socketPath: string }>,
+  { fetch, ...options }: HandlerOptions,
+  seat: WebSocketSeat,
+) {
   try {
-    return Bun.serve({
+    return Bun.serve<WebSocketState>({
       hostname: host,
       port,
       ...options,
+      websocket: webSocketOptions(seat),
+      fetch(request, server) {
+        if (seat.path === "" || new URL(request.url).pathname !== seat.path) return fetch(request, server);
+        const refusal = webSocketRefusal(request, seat);
+        if (refusal !== undefined) return refusal;
+        const data = { remoteAddress: server.requestIP(request)?.address ?? "" };
+        return server.upgrade(request, { data }) ? undefined : new Response("no upgrade\n", { status: 400 });
+      },
       ...(tls === undefined
         ? {}
         : {

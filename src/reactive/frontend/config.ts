@@ -11,6 +11,7 @@ import {
   isLoopback,
   key,
   limits,
+  optionalPort,
   port,
   roleSchema,
 } from "../../core/config/schema.ts";
@@ -23,9 +24,21 @@ const address = z
   .refine((text) => typeof parseAddress(text) !== "string")
   .meta({ wanted: "an address and a port, such as host0:12345" });
 
+const table = z.strictObject({
+  prefix: z.string().max(1000),
+  level: z.enum(["strict", "snapshot", "readCommitted"]).optional(),
+  type: z.enum(["bytes", "counter", "list", "set", "map"]).optional(),
+  read: z.array(z.string().min(1)).default(["*"]),
+  write: z.array(z.string().min(1)).default(["*"]),
+});
+
 export const frontendConfig = crossCheck(
   roleSchema({
-    httpPort: port(12355, "Port for clients: HTTP and JSON."),
+    httpPort: port(12355, "Port for clients: HTTP and JSON, and the client protocol over WebSockets."),
+    port: optionalPort(
+      "Port of the client protocol over plain TCP, in the family's checksummed frames.",
+      "only WebSockets",
+    ),
     timestampServers: key(
       z.array(address).min(1).max(255).default(["127.0.0.1:12348"]),
       "Addresses of the replicas of the timestamp server, in the order of its own configuration.",
@@ -58,6 +71,29 @@ export const frontendConfig = crossCheck(
         example: "client.token",
       },
     ),
+    clientTokensFile: key(
+      filePath().optional(),
+      "File with a line `name token` for each principal, whose names stand in the rights of `tables`. Must not be readable by other users.",
+      {
+        fileKind: "secrets",
+        absent: "clientTokenFile alone says who may connect",
+        example: "client.tokens",
+      },
+    ),
+    tables: key(
+      z.array(table).max(4096).default([]),
+      "Tables: keys that begin with `prefix` (of several the longest counts), the isolation level of transactions that touch them, the type of their values, and which principals may read and write them (`*`: everybody who may connect; `client`: who shows the token of clientTokenFile). With a table configured, keys of no table are refused. The same at all frontends.",
+      {
+        wanted:
+          "a list, each { prefix, level?: strict | snapshot | readCommitted, type?: bytes | counter | list | set | map, read: [names], write: [names] }",
+        absent: "all keys are everybody's who may connect",
+        example: [{ prefix: "game:", level: "strict", read: ["*"], write: ["alice", "bob"] }],
+      },
+    ),
+    allowedOrigins: key(
+      z.array(z.string().min(1)).max(1000).default([]),
+      "Origins of web pages, such as `https://app.example`, that may open a WebSocket here, beside this frontend's own. `*`: all.",
+    ),
     requestTimeoutMs: key(
       integer(30_000, { min: 100, max: 600_000 }),
       "A request that a group did not answer for this long is given up; the client is told that the outcome is unknown.",
@@ -71,21 +107,34 @@ export const frontendConfig = crossCheck(
         integer(16 * MEBIBYTE, { min: 1024, max: 64 * MEBIBYTE }),
         "The longest request of a client. A longer one is refused.",
       ),
+      requestsMax: key(
+        integer(1000, { min: 1, max: 100_000 }),
+        "Requests of one connection of the client protocol that are under way at once. Further ones are refused.",
+      ),
+      watchesMax: key(
+        integer(1000, { min: 1, max: 100_000 }),
+        "Watches of one connection. Further ones are refused.",
+      ),
+      watchedKeysMax: key(
+        integer(100_000, { min: 1, max: 10_000_000 }),
+        "Keys and prefixes of all watches of one connection. A watch that would be over it is refused.",
+      ),
     }),
   }),
   {
     path: ["host"],
-    wanted: "a loopback address, or clientTokenFile beside it",
+    wanted: "a loopback address, or clientTokenFile or clientTokensFile beside it",
     holds: (value) => {
-      const { host, clientTokenFile } = value as { host?: string; clientTokenFile?: string };
-      return isLoopback(host ?? "127.0.0.1") || clientTokenFile !== undefined;
+      const { host, clientTokenFile, clientTokensFile } = value as Partial<Record<string, string>>;
+      return isLoopback(host ?? "127.0.0.1") || (clientTokenFile ?? clientTokensFile) !== undefined;
     },
   },
 );
 
 export const frontendAbout: RoleAbout<typeof frontendConfig> = {
   name: "frontend",
-  summary: "Frontend of a transactional store: transactions over all shards, by HTTP",
+  summary:
+    "Frontend of a transactional store: transactions over all shards, and runs when what was read changes",
   durability: "keeps nothing; it acknowledges a commit when the shards have made it durable",
   config: frontendConfig,
   reloadable: reloadableKeys(frontendConfig),

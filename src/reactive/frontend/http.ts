@@ -12,14 +12,16 @@
  * send the same id again.
  */
 import { Hono, type Context } from "hono";
-import { bearerAuth } from "hono/bearer-auth";
 import { HTTPException } from "hono/http-exception";
 import type { Random } from "../../core/seams/random.ts";
 import { OutcomeUnknownError, RefusedError } from "../replication/group-client.ts";
 import type { ReadVersion } from "../shard/commands.ts";
 import { decodeValue } from "../shard/operations.ts";
 import type { TransactionId } from "../shard/transaction.ts";
-import { type Backend, TooOldError } from "./backend.ts";
+import type { GuardedStore } from "./access/guarded-store.ts";
+import type { Principals } from "./access/principals.ts";
+import { AccessError } from "./access/tables.ts";
+import { TooOldError } from "./backend.ts";
 import type { CommitResult } from "./coordinator.ts";
 import { toJson, toJsonBytes, transactionOf, transactionSchema, type JsonTransaction } from "./json.ts";
 
@@ -28,8 +30,11 @@ const KEYS_MAX = 10_000;
 
 export interface HttpFigures {
   requests: number;
-  committed: number;
-  refused: Record<string, number>;
+}
+
+/** What hono keeps for a request. */
+interface Visit {
+  Variables: { principal: string };
 }
 
 /** Names the transactions of clients that name none themselves. */
@@ -82,51 +87,54 @@ async function jsonBody(context: Context): Promise<unknown> {
 }
 
 export function frontendApp(
-  backend: Backend,
+  store: GuardedStore,
   random: Random,
-  token: string | undefined,
+  principals: Principals,
   figures: HttpFigures,
 ): Hono {
-  const app = new Hono();
+  const app = new Hono<Visit>();
   const names = new Names(random);
-  if (token !== undefined) app.use("/v1/*", bearerAuth({ token }));
-  app.use("/v1/*", async (_context, next) => {
+  app.use("/v1/*", async (context, next) => {
     figures.requests += 1;
+    const principal = principals.of(tokenOf(context.req.header("authorization")));
+    if (principal === undefined) {
+      const headers = { "www-authenticate": "Bearer" };
+      return context.json({ error: "a token is wanted: Authorization: Bearer …" }, 401, headers);
+    }
+    context.set("principal", principal);
     try {
       await next();
     } catch (error) {
       throw asHttp(error);
     }
   });
-  const keyOf = (context: Context) =>
+  const keyOf = (context: Context<Visit>) =>
     new Uint8Array(Buffer.from(decodeURIComponent(context.req.path.slice("/v1/keys/".length))));
 
-  const commit = async (context: Context, json: JsonTransaction) => {
+  const commit = async (context: Context<Visit>, json: JsonTransaction) => {
     const id = names.open();
     try {
       const whole = transactionOf(json, id);
       // What a client does not name itself it cannot ask for again.
       const floor = json.id === undefined ? names.floor : whole.floor;
-      return answer(context, whole.id, await backend.coordinator.commit({ ...whole, floor }));
+      return answer(context, whole.id, await store.commit(context.var.principal, { ...whole, floor }));
     } finally {
       names.close(id);
     }
   };
-  const answer = (context: Context, id: TransactionId, result: CommitResult) => {
-    if (result.kind === "committed") {
-      figures.committed += 1;
+  const answer = (context: Context<Visit>, id: TransactionId, result: CommitResult) => {
+    if (result.kind === "committed")
       return context.json({ outcome: "committed", timestamp: result.timestamp, id });
-    }
     const reason = result.kind === "refused" ? result.reason : result.kind;
-    figures.refused[reason] = (figures.refused[reason] ?? 0) + 1;
     const key = result.kind === "refused" ? toJsonBytes(result.key) : undefined;
     return context.json({ outcome: "aborted", reason, key, id }, 409);
   };
-  const write = (context: Context, operation: JsonTransaction["operations"][number]) =>
-    commit(context, { level: "strict", reads: [], operations: [operation] });
+  const write = (context: Context<Visit>, operation: JsonTransaction["operations"][number]) =>
+    commit(context, { reads: [], operations: [operation] });
 
   app.get("/v1/keys/*", async (context) => {
-    const { timestamp, versions } = await backend.read(
+    const { timestamp, versions } = await store.read(
+      context.var.principal,
       [keyOf(context)],
       timestampOf(context.req.query("at")),
     );
@@ -151,7 +159,8 @@ export function frontendApp(
     )
       throw new HTTPException(400, { message: `keys: wanted a list of at most ${KEYS_MAX} texts` });
     const at = body?.at === undefined ? undefined : timestampOf(String(body.at));
-    const { timestamp, versions } = await backend.read(
+    const { timestamp, versions } = await store.read(
+      context.var.principal,
       keys.map((key: string) => new Uint8Array(Buffer.from(key))),
       at,
     );
@@ -165,10 +174,13 @@ export function frontendApp(
     const count = Number(limit);
     if (!Number.isSafeInteger(count) || count < 1 || count > SCAN_COUNT_MAX)
       throw new HTTPException(400, { message: `limit: wanted 1 to ${SCAN_COUNT_MAX}, got "${limit}"` });
-    const start = new Uint8Array(Buffer.from(prefix));
-    const from = after === undefined ? start : new Uint8Array(Buffer.from(after));
-    const range = { from, after: after !== undefined, to: endOfPrefix(start) };
-    const { timestamp, entries, isMore } = await backend.scan(range, count, timestampOf(at));
+    const bytesOf = (text: string) => new Uint8Array(Buffer.from(text));
+    const { timestamp, entries, isMore } = await store.scan(
+      context.var.principal,
+      { prefix: bytesOf(prefix), after: after === undefined ? undefined : bytesOf(after) },
+      count,
+      timestampOf(at),
+    );
     return context.json({
       timestamp,
       isMore,
@@ -185,24 +197,19 @@ export function frontendApp(
     const [issue] = parsed.error.issues;
     throw new HTTPException(400, { message: `${issue?.path.join(".") ?? ""}: ${issue?.message ?? ""}` });
   });
-  return app;
+  return new Hono().route("/", app);
 }
 
-/** The first key behind all that begin with the prefix; empty: there is none. */
-export function endOfPrefix(prefix: Uint8Array): Uint8Array {
-  const end = prefix.slice();
-  for (let length = end.byteLength; length > 0; length--) {
-    const last = end[length - 1] as number;
-    if (last === 255) continue;
-    end[length - 1] = last + 1;
-    return end.slice(0, length);
-  }
-  return new Uint8Array(0);
+/** The token of a header; "": none. */
+function tokenOf(header: string | undefined): string {
+  return /^Bearer +(.*)$/i.exec(header ?? "")?.[1] ?? "";
 }
 
 function asHttp(error: unknown): unknown {
-  const answer = (status: 410 | 503, body: object) =>
+  const answer = (status: 400 | 403 | 410 | 503, body: object) =>
     new HTTPException(status, { res: Response.json(body, { status }) });
+  if (error instanceof AccessError)
+    return answer(error.code === "forbidden" ? 403 : 400, { error: error.message, code: error.code });
   if (error instanceof TooOldError) return answer(410, { error: error.message });
   if (error instanceof OutcomeUnknownError) return answer(503, { outcome: "unknown", error: error.message });
   if (error instanceof RefusedError) return answer(503, { outcome: "none", error: error.message });

@@ -11,7 +11,7 @@
 import { z } from "zod";
 import { encodeOperations, type Operation, type Value, wholePart } from "../shard/operations.ts";
 import { type Access, Level } from "../shard/transaction.ts";
-import type { WholeTransaction } from "./coordinator.ts";
+import type { OfferedTransaction } from "./access/guarded-store.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
@@ -53,7 +53,8 @@ type JsonOperation = z.output<typeof operation>;
 export const transactionSchema = z.strictObject({
   /** Names the transaction for ever: sent again, it is not executed again. Absent: a new one. */
   id: z.strictObject({ client: safe, number: safe }).optional(),
-  level: z.enum(["strict", "snapshot", "readCommitted"]).default("strict"),
+  /** Absent: that of the tables of its keys, else strict. */
+  level: z.enum(["strict", "snapshot", "readCommitted"]).optional(),
   /** The timestamp of its reads under snapshot isolation. */
   snapshot: safe.optional(),
   /** What it read: the key and the `version` that was answered. */
@@ -145,7 +146,7 @@ function operationOf(json: JsonOperation): Operation {
 }
 
 /** The transaction that a client means; `id` when it gave none. */
-export function transactionOf(json: JsonTransaction, id: WholeTransaction["id"]): WholeTransaction {
+export function transactionOf(json: JsonTransaction, id: OfferedTransaction["id"]): OfferedTransaction {
   const byKey = new Map<string, { reads: Access["reads"]; operations: Operation[] }>();
   const at = (name: string) => {
     const found = byKey.get(name) ?? { reads: [], operations: [] };
@@ -160,5 +161,11 @@ export function transactionOf(json: JsonTransaction, id: WholeTransaction["id"])
     reads,
     operations: operations.length === 0 ? new Uint8Array(0) : encodeOperations(operations),
   }));
-  return { id: json.id ?? id, floor: 0, level: levels[json.level], snapshot: json.snapshot ?? 0, accesses };
+  return {
+    id: json.id ?? id,
+    floor: 0,
+    level: json.level === undefined ? undefined : levels[json.level],
+    snapshot: json.snapshot ?? 0,
+    accesses,
+  };
 }

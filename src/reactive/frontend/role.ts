@@ -1,6 +1,6 @@
 /**
- * The frontend role: what clients of the transactional store connect to. It coordinates their transactions over the shards
- * and settles what frontends that died left behind.
+ * The frontend role: what clients of the transactional store connect to. It coordinates their transactions over the shards,
+ * settles what frontends that died left behind, and runs reactive clients again when what they read changes.
  *
  * Invariant: keeps nothing that must survive: any other frontend can take over at any moment.
  */
@@ -14,29 +14,41 @@ import { GroupClient } from "../replication/group-client.ts";
 import { shardGroup } from "../shard/role.ts";
 import { TimestampClient } from "../tss/client.ts";
 import { TSS_GROUP } from "../tss/role.ts";
+import { GuardedStore } from "./access/guarded-store.ts";
+import { readPrincipals } from "./access/principals.ts";
+import { Tables } from "./access/tables.ts";
 import { Backend } from "./backend.ts";
+import { ClientPorts } from "./clients/client-ports.ts";
 import { frontendAbout, type frontendConfig } from "./config.ts";
 import { frontendApp, type HttpFigures } from "./http.ts";
 import { Settler } from "./settler.ts";
+import { Watching } from "./watches/watching.ts";
 
 type FrontendConfig = z.output<typeof frontendConfig>;
 
 const STOP_MS = 2000;
-/** How often it asks for a timestamp to know whether the group answers. */
+/** How often it asks for a timestamp, to know whether the group answers and to tell clients that they miss nothing. */
 const PROBE_MS = 1000;
+const noFailures = () => ({ welcomed: 0, denied: 0, garbled: 0, failures: {} });
 
 class Frontend implements RunningRole<FrontendConfig> {
   readonly #context: RoleContext<FrontendConfig>;
   readonly #groups: GroupClient[];
   readonly #backend: Backend;
+  readonly #store: GuardedStore;
+  readonly #watching: Watching;
+  readonly #principals;
+  readonly #ports: ClientPorts;
   readonly #settler: Settler;
-  readonly #figures: HttpFigures = { requests: 0, committed: 0, refused: {} };
+  readonly #http: HttpFigures = { requests: 0 };
+  readonly #clients = noFailures();
   #server: HttpServer | undefined;
   #trouble: string | undefined = "the timestamp server has not answered yet";
   readonly #probe;
 
   constructor(context: RoleContext<FrontendConfig>) {
     const { config, clock, log } = context;
+    this.#principals = readPrincipals(config);
     const tls = peerTlsOf(context, config.peerCa);
     const token = config.tokenFile === undefined ? undefined : readSecret("tokenFile", config.tokenFile);
     const client = (group: string, addresses: readonly string[]) =>
@@ -53,28 +65,71 @@ class Frontend implements RunningRole<FrontendConfig> {
     this.#context = context;
     this.#groups = [tss, ...shards];
     this.#backend = new Backend(shards, new TimestampClient(tss));
+    this.#store = new GuardedStore(this.#backend, new Tables(config.tables));
+    this.#watching = new Watching(this.#backend, clock);
+    this.#ports = this.#openPorts();
     this.#settler = new Settler(this.#backend, clock, log.child("settler"), config.settleAfterMs);
     this.#probe = clock.every(PROBE_MS, () => void this.#ask());
     void this.#ask();
+    this.#addMetrics();
+  }
+
+  #addMetrics(): void {
+    const { metrics } = this.#context;
+    const watches = () => this.#watching.figures;
+    const gauge = (name: string, help: string, read: () => number) =>
+      metrics.gauge(`node_x_frontend_${name}`, help, read);
+    const counter = (name: string, help: string, read: () => number) =>
+      metrics.counterFrom(`node_x_frontend_${name}_total`, help, read);
+    gauge("clients", "Connections of the client protocol.", () => this.#ports.size);
+    gauge("watches", "Registered watches.", () => watches().watches);
+    gauge("watched_keys", "Keys that somebody watches.", () => watches().watchedKeys);
+    counter("changes", "Commits that shards told of.", () => watches().changes);
+    counter("runs", "Runs that clients were sent.", () => watches().runs);
+    counter("gathered", "Changes that were told together with a later one.", () => watches().gathered);
+    counter("feed_gaps", "Times that a shard no longer had what was asked for.", () => watches().gaps);
+    counter("commits", "Transactions that were committed.", () => this.#store.figures.committed);
+  }
+
+  #openPorts(): ClientPorts {
+    const { config, clock, net, log, tls } = this.#context;
+    const limits = () => config.limits;
+    return new ClientPorts({
+      world: { clock, net },
+      log: log.child("clients"),
+      tls,
+      allowedOrigins: config.allowedOrigins,
+      limits,
+      shared: {
+        store: this.#store,
+        watching: this.#watching,
+        principals: this.#principals,
+        clock,
+        log: log.child("clients"),
+        limits,
+        figures: this.#clients,
+      },
+    });
   }
 
   async #ask(): Promise<void> {
     try {
-      await this.#backend.nextTimestamp();
+      const issued = await this.#backend.nextTimestamp();
       this.#trouble = undefined;
+      await this.#watching.poll(issued);
     } catch (error) {
       this.#trouble = `the timestamp server does not answer: ${(error as Error).message}`;
     }
   }
 
-  listen(): void {
+  async listen(): Promise<void> {
     const { config, clock, log, tls, random, announcePort } = this.#context;
-    const { clientTokenFile, host, httpPort, limits } = config;
-    const token = clientTokenFile === undefined ? undefined : readSecret("clientTokenFile", clientTokenFile);
-    const app = frontendApp(this.#backend, random, token, this.#figures);
+    const { host, httpPort, port, limits } = config;
+    const app = frontendApp(this.#store, random, this.#principals, this.#http);
     const address = { host, port: httpPort, ...(tls !== undefined && { tls }) };
     this.#server = serveHttp(app, address, clock, log.child("http"), {
       requestBytesMax: limits.requestBytesMax,
+      webSocket: this.#ports.seat,
     });
     // What a client did wrong is its answer, not a defect of ours.
     app.onError((error, context) => {
@@ -84,18 +139,33 @@ class Frontend implements RunningRole<FrontendConfig> {
       return context.json({ error: "internal error; the log has more" }, 500);
     });
     announcePort("httpPort", this.#server.port);
+    if (port !== undefined) announcePort("port", await this.#ports.listen(host, port));
   }
 
   notReady = () => (this.#trouble === undefined ? [] : [this.#trouble]);
   stats = () => ({
-    frontend: { ...this.#figures, settled: this.#settler.settled, knownTimestamp: this.#backend.known },
+    frontend: {
+      ...this.#http,
+      ...this.#store.figures,
+      settled: this.#settler.settled,
+      knownTimestamp: this.#backend.known,
+    },
+    clients: { ...this.#ports.figures, ...this.#clients },
+    watches: this.#watching.figures,
   });
-  keyFigure = () => `${this.#figures.committed.toLocaleString("en")} commits`;
-  throughput = () => ({ total: this.#figures.requests, unit: "requests" });
+  keyFigure = () =>
+    `${this.#store.figures.committed.toLocaleString("en")} commits, ${this.#ports.size.toLocaleString("en")} clients`;
+  throughput = () => ({ total: this.#http.requests + this.#watching.figures.runs, unit: "requests" });
+
+  async drain(): Promise<void> {
+    this.#ports.dismiss();
+  }
 
   async stop(): Promise<void> {
     this.#probe.cancel();
     this.#settler.stop();
+    this.#watching.stop();
+    this.#ports.close();
     await this.#server?.stop(STOP_MS);
     for (const group of this.#groups) group.close();
   }
@@ -105,7 +175,12 @@ export const frontend = defineRole({
   ...frontendAbout,
   async start(context) {
     const role = new Frontend(context);
-    role.listen();
+    try {
+      await role.listen();
+    } catch (error) {
+      await role.stop();
+      throw error;
+    }
     return role;
   },
 });

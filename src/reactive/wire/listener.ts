@@ -51,6 +51,8 @@ export interface FramedListenerOptions {
   /** One frame; the payload is only valid during the call. May throw WireError: the connection is closed. */
   onFrame(visitor: Visitor, type: number, payload: Uint8Array): void;
   onClose?(visitor: Visitor): void;
+  /** The kernel took bytes that had waited. */
+  onDrain?(visitor: Visitor): void;
 }
 
 const HANDSHAKE_MS = 10_000;
@@ -86,7 +88,7 @@ export class FramedListener {
       handlers: {
         open: (socket) => this.#open(socket),
         data: (_socket, member, chunk) => this.#data(member, chunk),
-        drain: (_socket, member) => member?.link.outbox.drain(),
+        drain: (_socket, member) => this.#drain(member),
         close: (_socket, member) => this.#close(member),
       },
     });
@@ -162,6 +164,11 @@ export class FramedListener {
     member.link.send(FrameType.welcome, (writer) =>
       writeWelcome(writer, { ...welcome(), payloadBytesMax: limits().requestBytesMax }),
     );
+  }
+
+  #drain(member: Member | undefined): void {
+    member?.link.outbox.drain();
+    if (member?.visitor !== undefined) this.#options.onDrain?.(member.visitor);
   }
 
   #close(member: Member | undefined): void {

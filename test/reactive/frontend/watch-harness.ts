@@ -62,7 +62,7 @@ export function reactiveCluster({
   const clock = mailClock(cluster.mail);
   const all = Array.from({ length: frontends }, () => {
     const backend = new Backend(cluster.groups, { next: cluster.next });
-    return { backend, watching: new Watching(backend, clock, 1000) };
+    return { backend, watching: new Watching(backend, clock) };
   });
   let numbers = 0;
   return {

@@ -112,8 +112,8 @@ function noElement(key: string, index: number, length: number): RangeError {
 }
 
 /** A list of texts, or of what `encoding` says. Unset: empty. */
-export function list(key: string): ListVariable<string>;
 export function list<T>(key: string, encoding: Encoding<T>): ListVariable<T>;
+export function list(key: string): ListVariable<string>;
 export function list(key: string, encoding: Encoding<unknown> = asText as Encoding<unknown>): Variable {
   return new ListVariable(key, encoding);
 }

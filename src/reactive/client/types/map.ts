@@ -67,8 +67,8 @@ export class MapVariable<T> extends Variable {
 }
 
 /** A map to texts, or to what `encoding` says. Unset: empty. */
-export function map(key: string): MapVariable<string>;
 export function map<T>(key: string, encoding: Encoding<T>): MapVariable<T>;
+export function map(key: string): MapVariable<string>;
 export function map(key: string, encoding: Encoding<unknown> = asText as Encoding<unknown>): Variable {
   return new MapVariable(key, encoding);
 }

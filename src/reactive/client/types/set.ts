@@ -57,8 +57,8 @@ export class SetVariable<T> extends Variable {
 }
 
 /** A set of texts, or of what `encoding` says. Unset: empty. */
-export function set(key: string): SetVariable<string>;
 export function set<T>(key: string, encoding: Encoding<T>): SetVariable<T>;
+export function set(key: string): SetVariable<string>;
 export function set(key: string, encoding: Encoding<unknown> = asText as Encoding<unknown>): Variable {
   return new SetVariable(key, encoding);
 }

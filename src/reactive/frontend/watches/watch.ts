@@ -6,9 +6,7 @@
  * timestamp, so a change at or below `seen` is in it, on whatever shard and however late it is heard of.
  */
 import type { Cause } from "../../client-wire/messages.ts";
-
-export const nameOf = (key: Uint8Array) =>
-  Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");
+import { nameOf } from "../key-name.ts";
 
 export interface ReadSet {
   keys: readonly Uint8Array[];

@@ -81,6 +81,10 @@ export class Watcher {
     return this.#watches.size;
   }
 
+  has(id: number): boolean {
+    return this.#watches.has(id);
+  }
+
   /** Keys and prefixes of all its watches but this one. */
   watchedKeys(except: number): number {
     let count = 0;

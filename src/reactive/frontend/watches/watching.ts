@@ -9,7 +9,7 @@
  * Invariant: nothing here must survive. A client that comes back, here or elsewhere, says what it has seen, and is told if
  * anything happened since.
  */
-import type { Clock, Timer } from "../../../core/seams/clock.ts";
+import type { Clock } from "../../../core/seams/clock.ts";
 import { encodeServerMessage } from "../../client-wire/codec.ts";
 import type { Backend } from "../backend.ts";
 import type { Change } from "../../shard/feed.ts";
@@ -23,13 +23,12 @@ export class Watching {
   readonly #followers: FeedFollower[];
   readonly #watchers = new Set<Watcher>();
   readonly #shared: WatcherShared;
-  readonly #timer: Timer;
   #isPolling = false;
   #progress = 0;
   #changes = 0;
   #gaps = 0;
 
-  constructor(backend: Backend, clock: Clock, progressMs: number) {
+  constructor(backend: Backend, clock: Clock) {
     const index = new WatchIndex();
     this.#backend = backend;
     this.#followers = backend.shards.map(
@@ -51,7 +50,6 @@ export class Watching {
       started: Promise.all(this.#followers.map(({ started }) => started)),
       figures: { runs: 0, rounds: 0, gathered: 0, failedReads: 0 },
     };
-    this.#timer = clock.every(progressMs, () => void this.poll());
   }
 
   /** A client's watches; `close` it when the client is gone. */
@@ -81,16 +79,18 @@ export class Watching {
     for (const watcher of this.#watchers) watcher.onGap();
   }
 
-  /** Asks for a timestamp and then every shard for all that has one up to it; tells clients how far they are. */
-  async poll(): Promise<void> {
+  /**
+   * Asks every shard for all that has a timestamp up to `issued`, which was issued before this call, and tells clients how far
+   * they are. To be called every second or so.
+   */
+  async poll(issued: number): Promise<void> {
     if (this.#isPolling) return;
     this.#isPolling = true;
     try {
-      const issued = await this.#backend.nextTimestamp();
       const floors = await Promise.all(this.#followers.map((follower) => follower.poll()));
       this.#tell(Math.min(issued, ...floors));
     } catch {
-      // A group does not answer: no progress, and the frontend's readiness says why.
+      // A shard does not answer: there is no progress until it does.
     } finally {
       this.#isPolling = false;
     }
@@ -118,7 +118,6 @@ export class Watching {
   }
 
   stop(): void {
-    this.#timer.cancel();
     for (const follower of this.#followers) follower.stop();
     for (const watcher of this.#watchers) watcher.close();
     this.#watchers.clear();

@@ -1,0 +1,158 @@
+/**
+ * What a client keeps beyond its program's life: its name, which numbers it has used for transactions, and transactions that
+ * wait to be committed.
+ *
+ *   { "client": 81985529216486, "reserved": 20000 }          numbers below 20000 may have been used
+ *   { "queued": 7, "code": "post", "arguments": … }          a transaction, in the words of the application
+ *   { "attempt": 7, "number": 10012, "keys": ["…"] }         it is about to be sent under this number
+ *   { "settled": 7 }                                         committed or given up
+ *
+ * Invariant: a queued transaction is committed at most once, whatever crashes: before it is run again, the last attempt that the
+ * log knows of is resolved. A number is never used twice.
+ */
+import type { Random } from "../../core/seams/random.ts";
+import type { LogStorage } from "./storage.ts";
+
+export interface Attempt {
+  number: number;
+  keys: string[];
+}
+
+export interface QueuedEntry {
+  entry: number;
+  code: string;
+  /** JSON. */
+  arguments: unknown;
+  /** The last one; undefined: never sent. */
+  attempt: Attempt | undefined;
+}
+
+type Line =
+  | { client: number; reserved: number }
+  | { queued: number; code: string; arguments: unknown }
+  | ({ attempt: number } & Attempt)
+  | { settled: number };
+
+/** Numbers that are reserved at once: a crash leaves at most this many unused. */
+const RESERVE = 10_000;
+/** Settled lines that are kept before the log is written anew. */
+const SETTLED_MAX = 200;
+
+export class ClientLog {
+  readonly client: number;
+  readonly #storage: LogStorage;
+  readonly #entries: Map<number, QueuedEntry>;
+  #reserved: number;
+  #number: number;
+  #lastEntry: number;
+  #settled = 0;
+  #reserving: Promise<void> = Promise.resolve();
+
+  static async open(storage: LogStorage, random: Random): Promise<ClientLog> {
+    try {
+      const lines = (await storage.load()).map(lineOf);
+      const log = new ClientLog(storage, random, lines);
+      await log.#rewrite();
+      return log;
+    } catch (error) {
+      await storage.close();
+      throw error;
+    }
+  }
+
+  private constructor(storage: LogStorage, random: Random, lines: readonly Line[]) {
+    let client = 0;
+    let reserved = 0;
+    const entries = new Map<number, QueuedEntry>();
+    for (const line of lines) {
+      if ("client" in line) {
+        client = line.client;
+        reserved = Math.max(reserved, line.reserved);
+      } else if ("queued" in line) {
+        const { queued: entry, code } = line;
+        entries.set(entry, { entry, code, arguments: line.arguments, attempt: undefined });
+      } else if ("attempt" in line) {
+        const entry = entries.get(line.attempt);
+        if (entry !== undefined) entry.attempt = { number: line.number, keys: line.keys };
+      } else entries.delete(line.settled);
+    }
+    this.#storage = storage;
+    this.#entries = entries;
+    this.client = client === 0 ? 1 + random.integer(2 ** 48) : client;
+    this.#number = reserved;
+    this.#reserved = reserved + RESERVE;
+    this.#lastEntry = Math.max(0, ...entries.keys());
+  }
+
+  /** Those that wait, oldest first. */
+  get entries(): QueuedEntry[] {
+    return [...this.#entries.values()];
+  }
+
+  /** A number that was never used, from 1. */
+  nextNumber(): number {
+    this.#number += 1;
+    // Long before the reserve is used up, so that nobody has to wait for the disk.
+    if (this.#number > this.#reserved - RESERVE / 2) {
+      this.#reserved += RESERVE;
+      const line: Line = { client: this.client, reserved: this.#reserved };
+      this.#reserving = this.#append(line);
+      this.#reserving.catch(() => undefined); // the next append fails as well, and is heard
+    }
+    return this.#number;
+  }
+
+  /** Resolves when it is kept. */
+  async queue(code: string, words: unknown): Promise<QueuedEntry> {
+    this.#lastEntry += 1;
+    const entry = { entry: this.#lastEntry, code, arguments: words, attempt: undefined };
+    this.#entries.set(entry.entry, entry);
+    await this.#append({ queued: entry.entry, code, arguments: words });
+    return entry;
+  }
+
+  async attempt({ entry }: QueuedEntry, attempt: Attempt): Promise<void> {
+    const queued = this.#entries.get(entry);
+    if (queued !== undefined) queued.attempt = attempt;
+    await this.#append({ attempt: entry, ...attempt });
+  }
+
+  async settle({ entry }: QueuedEntry): Promise<void> {
+    this.#entries.delete(entry);
+    this.#settled += 1;
+    await this.#append({ settled: entry });
+    if (this.#settled > SETTLED_MAX) await this.#rewrite();
+  }
+
+  async close(): Promise<void> {
+    await this.#reserving.catch(() => undefined);
+    await this.#storage.close();
+  }
+
+  #append(line: Line): Promise<void> {
+    return this.#storage.append(JSON.stringify(line));
+  }
+
+  async #rewrite(): Promise<void> {
+    this.#settled = 0;
+    const lines: Line[] = [{ client: this.client, reserved: this.#reserved }];
+    for (const { entry, code, arguments: words, attempt } of this.#entries.values()) {
+      lines.push({ queued: entry, code, arguments: words });
+      if (attempt !== undefined) lines.push({ attempt: entry, ...attempt });
+    }
+    await this.#storage.replace(lines.map((line) => JSON.stringify(line)));
+  }
+}
+
+function lineOf(text: string, index: number): Line {
+  try {
+    const line = JSON.parse(text) as Partial<Record<string, unknown>>;
+    const isKnown = ["client", "queued", "attempt", "settled"].some((name) =>
+      Number.isSafeInteger(line[name]),
+    );
+    if (isKnown) return line as Line;
+  } catch {
+    // Told below, with its place.
+  }
+  throw new Error(`the client's log is damaged at line ${index + 1}: it is not a line of this program`);
+}

@@ -1,0 +1,171 @@
+/**
+ * One connection to one frontend: hello and welcome, requests matched with their answers, and the end noticed when the other
+ * side falls silent.
+ *
+ * Invariant: every request is answered exactly once: by the frontend, or with `LostError` when the connection ends first. What
+ * then became of it is for whoever asked to find out.
+ */
+import { decodeServerMessage, encodeClientMessage } from "../client-wire/codec.ts";
+import {
+  CLIENT_PROTOCOL_VERSION,
+  type ClientMessage,
+  CONNECT_PATH,
+  type ServerMessage,
+} from "../client-wire/messages.ts";
+import type { Clock, Timer } from "../../core/seams/clock.ts";
+import { RequestError } from "./errors.ts";
+import type { MessageSocket, OpenSocket } from "./socket.ts";
+
+/** The connection ended before the answer came. */
+export class LostError extends Error {
+  constructor(reason: string) {
+    super(reason);
+    this.name = "LostError";
+  }
+}
+
+export type Welcome = Extract<ServerMessage, { type: "welcome" }>;
+type WithoutNumber<Message> = Message extends { request: number } ? Omit<Message, "request"> : never;
+/** A message that is answered, without its number. */
+export type Request = WithoutNumber<ClientMessage>;
+export type Answer = Extract<ServerMessage, { request: number }>;
+
+export interface ConnectionOptions {
+  url: string;
+  client: number;
+  token: string;
+  open: OpenSocket;
+  clock: Clock;
+  onWelcome(welcome: Welcome): void;
+  onRuns(message: Extract<ServerMessage, { type: "runs" }>): void;
+  onProgress(timestamp: number): void;
+  /** Once, whatever ended it. `failure`: what the frontend said before it closed. */
+  onEnd(reason: string, failure: RequestError | undefined): void;
+}
+
+/** How often silence is looked at; a frontend that has nothing else to say says so once a second. */
+const TICK_MS = 1000;
+const PING_TICKS = 2;
+/** The other side is gone: it has not even answered a ping. */
+const SILENT_TICKS = 4;
+const OPEN_TICKS = 4;
+const UNACKED_MAX = 8;
+
+export class Connection {
+  readonly #options: ConnectionOptions;
+  readonly #socket: MessageSocket;
+  readonly #waiting = new Map<number, { resolve(answer: Answer): void; reject(error: Error): void }>();
+  readonly #timer: Timer;
+  #lastRequest = 0;
+  /** Since something arrived. */
+  #ticks = 0;
+  #isWelcome = false;
+  #isOver = false;
+  #failure: RequestError | undefined;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.#timer = options.clock.every(TICK_MS, () => this.#tick());
+    this.#socket = options.open(socketUrl(options.url), {
+      onOpen: () => this.#hello(),
+      onMessage: (message) => this.#receive(message),
+      onClose: (reason) => this.#end(reason),
+    });
+  }
+
+  get isUsable(): boolean {
+    return this.#isWelcome && !this.#isOver;
+  }
+
+  /** Rejects with LostError or RequestError. */
+  request(request: Request): Promise<Answer> {
+    if (!this.isUsable) return Promise.reject(new LostError("there is no connection"));
+    this.#lastRequest += 1;
+    const number = this.#lastRequest;
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    this.#waiting.set(number, { resolve, reject });
+    this.send({ ...request, request: number } as ClientMessage);
+    return promise;
+  }
+
+  send(message: ClientMessage): void {
+    if (!this.#isOver) this.#socket.send(encodeClientMessage(message));
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  #hello(): void {
+    const { client, token } = this.#options;
+    const protocols = [CLIENT_PROTOCOL_VERSION];
+    this.send({ type: "hello", protocols, client, token, unackedMax: UNACKED_MAX });
+  }
+
+  #receive(bytes: Uint8Array): void {
+    this.#ticks = 0;
+    if (this.#isOver) return;
+    let message: ServerMessage;
+    try {
+      message = decodeServerMessage(bytes);
+    } catch (error) {
+      this.#end(`what the frontend says cannot be understood: ${(error as Error).message}`);
+      this.#socket.close();
+      return;
+    }
+    this.#handle(message);
+  }
+
+  #handle(message: ServerMessage): void {
+    switch (message.type) {
+      case "welcome":
+        this.#isWelcome = true;
+        return this.#options.onWelcome(message);
+      case "runs":
+        return this.#options.onRuns(message);
+      case "progress":
+        return this.#options.onProgress(message.at);
+      case "pong":
+        return;
+      default:
+        return this.#answer(message);
+    }
+  }
+
+  #answer(message: Answer): void {
+    const error = message.type === "failed" ? new RequestError(message.code, message.text) : undefined;
+    if (message.request === 0) {
+      this.#failure = error;
+      return;
+    }
+    const waiting = this.#waiting.get(message.request);
+    this.#waiting.delete(message.request);
+    if (error === undefined) waiting?.resolve(message);
+    else waiting?.reject(error);
+  }
+
+  #tick(): void {
+    this.#ticks += 1;
+    const isSilent = this.#ticks >= (this.#isWelcome ? SILENT_TICKS : OPEN_TICKS);
+    if (isSilent) this.#socket.close();
+    else if (this.#isWelcome && this.#ticks >= PING_TICKS) this.send({ type: "ping" });
+  }
+
+  #end(reason: string): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#timer.cancel();
+    const lost = new LostError(reason);
+    for (const { reject } of this.#waiting.values()) reject(lost);
+    this.#waiting.clear();
+    this.#options.onEnd(reason, this.#failure);
+  }
+}
+
+/** `http://host:port` and `host:port` are what people write. */
+export function socketUrl(frontend: string): string {
+  const url = new URL(/^[a-z]+:\/\//i.test(frontend) ? frontend : `ws://${frontend}`);
+  url.protocol = url.protocol === "https:" || url.protocol === "wss:" ? "wss:" : "ws:";
+  if (url.pathname === "/") url.pathname = CONNECT_PATH;
+  return url.href;
+}

@@ -1,0 +1,269 @@
+/**
+ * Transactions of the application: its code is run against one snapshot, what it did is committed, and where the commit is
+ * refused the code is run again.
+ *
+ * Invariant: the code's effects on the store happen once or not at all. Each run is committed under a name of its own, which is
+ * sent again, unchanged, until its outcome is known; only after a definite refusal is the code run again, under a new name.
+ */
+import type { Settlement } from "../client-wire/messages.ts";
+import type { Clock } from "../../core/seams/clock.ts";
+import { sleep } from "../../core/seams/clock.ts";
+import type { Random } from "../../core/seams/random.ts";
+import { applyOperation } from "../shard/apply.ts";
+import { canonicalValue } from "../shard/operations.ts";
+import { Level, type TransactionId } from "../shard/transaction.ts";
+import { type Backoff, backoffMs } from "./backoff.ts";
+import type { Answer, Request } from "./connection.ts";
+import { AbortedError, OutcomeUnknownError, RequestError, UnavailableError } from "./errors.ts";
+import { type Execution, startExecution, type Version } from "./execution.ts";
+import type { Ask, StoreView } from "./store-view.ts";
+import type { Reader, Writer } from "./transaction-handle.ts";
+import { toUtf8 } from "./types/encodings.ts";
+
+export type Isolation = "strict" | "snapshot" | "readCommitted";
+
+export interface ExecuteOptions {
+  /** Absent: what the tables of its keys say, else strict. */
+  isolation?: Isolation;
+  /** How often its code may be run again after a refusal. */
+  retries?: number;
+  /** For everything together. */
+  timeoutMs?: number;
+  /** Gives up before the next run of the code. */
+  signal?: AbortSignal;
+}
+
+export interface Committed<T> {
+  result: T;
+  /** Its place in the order of all transactions; 0 when it neither wrote nor read anything. */
+  timestamp: number;
+}
+
+/** What a transaction's code is given. */
+export interface TransactionHandle extends Writer {
+  /** Ends the transaction without any effect: `execute` rejects with AbortedError. */
+  abort(reason?: string): never;
+}
+
+export type TransactionCode<T> = (transaction: TransactionHandle) => Promise<T> | T;
+export type ReadOnlyCode<T> = (transaction: Reader) => Promise<T> | T;
+
+/** Gives transactions their names. */
+export interface TransactionNames {
+  open(): TransactionId;
+  close(id: TransactionId): void;
+  /** Nobody asks again for what is below. */
+  readonly floor: number;
+}
+
+export interface TransactionsOptions {
+  view: StoreView;
+  request(request: Request, deadlineMs: number): Promise<Answer>;
+  names: TransactionNames;
+  clock: Clock;
+  random: Random;
+  uniqueName(): string;
+  timeoutMs: number;
+}
+
+/** Hears of a name before it is first sent. */
+export type BeforeCommit = (id: TransactionId, keys: string[]) => Promise<void>;
+
+const RETRIES_DEFAULT = 100;
+const retrying: Backoff = { firstMs: 2, maxMs: 500 };
+
+const levels = {
+  strict: Level.strict,
+  snapshot: Level.snapshot,
+  readCommitted: Level.readCommitted,
+} as const;
+
+export class Transactions {
+  readonly #options: TransactionsOptions;
+
+  constructor(options: TransactionsOptions) {
+    this.#options = options;
+  }
+
+  async execute<T>(
+    code: TransactionCode<T>,
+    { isolation, retries = RETRIES_DEFAULT, timeoutMs, signal }: ExecuteOptions = {},
+    beforeCommit?: BeforeCommit,
+  ): Promise<Committed<T>> {
+    const { clock, random } = this.#options;
+    const deadlineMs = clock.monotonicMs() + (timeoutMs ?? this.#options.timeoutMs);
+    for (let attempt = 0; ; attempt++) {
+      signal?.throwIfAborted();
+      const run = new Run(this.#options, deadlineMs, attempt === 0);
+      const { result, outcome } = await run.commit(code, isolation, beforeCommit);
+      if (outcome.kind === "committed") return { result: result as T, timestamp: outcome.timestamp };
+      if (attempt >= retries || clock.monotonicMs() >= deadlineMs) throw refusedForGood(outcome, attempt + 1);
+      await sleep(clock, backoffMs(attempt + 1, retrying, random.float()));
+    }
+  }
+
+  /** Runs code against a snapshot that includes everything acknowledged so far. */
+  async readOnly<T>(code: ReadOnlyCode<T>, timeoutMs = this.#options.timeoutMs): Promise<Committed<T>> {
+    const { clock } = this.#options;
+    const deadlineMs = clock.monotonicMs() + timeoutMs;
+    for (;;) {
+      try {
+        return await new Run(this.#options, deadlineMs, false).readOnly(code);
+      } catch (error) {
+        // Its code took longer than versions are kept.
+        if (!isTooOld(error) || clock.monotonicMs() >= deadlineMs) throw error;
+      }
+    }
+  }
+
+  /** Finds out what became of a transaction. If nothing did, nothing ever will. */
+  async resolve({ transaction: id, keys }: OutcomeUnknownError, timeoutMs?: number): Promise<Settlement> {
+    const { clock, request, names } = this.#options;
+    const deadlineMs = clock.monotonicMs() + (timeoutMs ?? this.#options.timeoutMs);
+    const answer = await request({ type: "resolve", id, keys: keys.map(toUtf8) }, deadlineMs);
+    if (answer.type !== "settled") throw new Error(`a frontend answered a question with "${answer.type}"`);
+    names.close(id);
+    return answer.outcome;
+  }
+}
+
+/** One run of a transaction's code. */
+class Run {
+  readonly #options: TransactionsOptions;
+  readonly #ask: Ask;
+  /** Of its snapshot; 0: not chosen yet. */
+  #timestamp: number;
+  #first: Promise<Version[]> | undefined;
+
+  /** `mayBeOld`: what is in the cache will do, because the commit checks it. */
+  constructor(options: TransactionsOptions, deadlineMs: number, mayBeOld: boolean) {
+    this.#options = options;
+    this.#ask = (request) => options.request(request, deadlineMs);
+    this.#timestamp = mayBeOld ? options.view.seen : 0;
+  }
+
+  /** The first keys that are read choose the timestamp; later ones wait for it. */
+  readonly #load = async (keys: string[]): Promise<Version[]> => {
+    if (this.#first === undefined) {
+      this.#first = this.#loadFirst(keys);
+      return this.#first;
+    }
+    await this.#first;
+    return this.#options.view.read(keys, this.#timestamp, this.#ask);
+  };
+
+  async #loadFirst(keys: string[]): Promise<Version[]> {
+    const { view } = this.#options;
+    const isKnown = keys.every((key) => view.cache.at(key, this.#timestamp) !== undefined);
+    if (this.#timestamp > 0 && isKnown) return view.read(keys, this.#timestamp, this.#ask);
+    // A frontend has to be asked anyway: then for the newest.
+    const { timestamp, versions } = await view.readNow(keys, this.#ask);
+    this.#timestamp = timestamp;
+    return versions;
+  }
+
+  #start(isReadOnly: boolean): Execution {
+    return startExecution({ load: this.#load, uniqueName: this.#options.uniqueName, isReadOnly });
+  }
+
+  async readOnly<T>(code: ReadOnlyCode<T>): Promise<Committed<T>> {
+    const execution = this.#start(true);
+    try {
+      return { result: await code(execution), timestamp: this.#timestamp };
+    } finally {
+      execution.close();
+    }
+  }
+
+  async commit<T>(
+    code: TransactionCode<T>,
+    isolation: Isolation | undefined,
+    beforeCommit: BeforeCommit | undefined,
+  ): Promise<{ result: T | undefined; outcome: Settlement }> {
+    const execution = this.#start(false);
+    let result: T;
+    try {
+      result = await code(handleOf(execution));
+    } catch (error) {
+      if (!isTooOld(error)) throw error;
+      return { result: undefined, outcome: { kind: "aborted" } };
+    } finally {
+      execution.close();
+    }
+    const outcome = await this.#settle(execution, isolation, beforeCommit);
+    this.#learn(execution, outcome);
+    return { result, outcome };
+  }
+
+  async #settle(
+    execution: Execution,
+    isolation: Isolation | undefined,
+    beforeCommit: BeforeCommit | undefined,
+  ): Promise<Settlement> {
+    const { names } = this.#options;
+    const accesses = execution.accesses();
+    if (accesses.length === 0) return { kind: "committed", timestamp: this.#timestamp };
+    const level = isolation === undefined ? undefined : levels[isolation];
+    if (level !== Level.strict && this.#timestamp === 0) await this.#begin();
+    const id = names.open();
+    const keys = [...execution.operations.keys()];
+    await beforeCommit?.(id, keys);
+    const snapshot = level === undefined || level === Level.snapshot ? this.#timestamp : 0;
+    const transaction = { id, floor: names.floor, level, snapshot, accesses };
+    try {
+      const answer = await this.#ask({ type: "commit", transaction });
+      if (answer.type !== "settled") throw new Error(`a frontend answered a commit with "${answer.type}"`);
+      names.close(id);
+      return answer.outcome;
+    } catch (error) {
+      // Its name stays open: somebody may still ask for it.
+      if (error instanceof UnavailableError) throw new OutcomeUnknownError(id, keys);
+      names.close(id);
+      throw error;
+    }
+  }
+
+  async #begin(): Promise<void> {
+    const answer = await this.#ask({ type: "begin" });
+    if (answer.type !== "begun") throw new Error(`a frontend answered a begin with "${answer.type}"`);
+    this.#timestamp = answer.at;
+  }
+
+  /** The client's own commits are the first thing that it knows of the store. */
+  #learn(execution: Execution, outcome: Settlement): void {
+    const { view } = this.#options;
+    if (outcome.kind !== "committed") {
+      for (const key of execution.versions.keys()) view.cache.forget(key);
+      return;
+    }
+    if (outcome.timestamp > 0) view.see(outcome.timestamp);
+    for (const [key, operations] of execution.operations) {
+      const [first] = operations;
+      // Only what sets the whole value is known without knowing what others did before.
+      if (first?.kind !== "put" && first?.kind !== "delete") continue;
+      const value = canonicalValue(operations.reduce(applyOperation, { type: "absent" } as const));
+      view.cache.learn(key, { start: outcome.timestamp, end: outcome.timestamp, value });
+    }
+  }
+}
+
+function handleOf(execution: Execution): TransactionHandle {
+  return {
+    read: (key, part) => execution.read(key, part),
+    apply: (key, operation) => execution.apply(key, operation),
+    uniqueName: () => execution.uniqueName(),
+    abort(reason = "the transaction gave up by itself") {
+      throw new AbortedError("byUser", reason);
+    },
+  };
+}
+
+const isTooOld = (error: unknown) => error instanceof RequestError && error.code === "tooOld";
+
+function refusedForGood(outcome: Exclude<Settlement, { kind: "committed" }>, runs: number): AbortedError {
+  const reason = outcome.kind === "refused" ? outcome.reason : "aborted";
+  return new AbortedError(
+    reason,
+    `the transaction was refused ${runs} times, at last because of "${reason}"`,
+  );
+}

@@ -1,0 +1,271 @@
+/**
+ * One reactive transaction: code that runs against a snapshot, and again when something that it read has changed.
+ *
+ * Invariant: all that a run sees is of one timestamp; timestamps of its runs rise; after a run the frontend is told exactly what
+ * the run read, so nothing that is committed behind the run's timestamp can be missed. Of several changes during a run
+ * only the latest state is run. What the code throws is reported and changes nothing of this.
+ */
+import type { Cause, Run as PushedRun } from "../client-wire/messages.ts";
+import type { Operation } from "../shard/operations.ts";
+import { RequestError } from "./errors.ts";
+import { type Execution, startExecution, type Version } from "./execution.ts";
+import type { Ask, StoreView } from "./store-view.ts";
+import type { Reader } from "./transaction-handle.ts";
+import { fromUtf8 } from "./types/encodings.ts";
+
+export interface RunInfo {
+  /** Of everything that this run sees. The first run has one from its first read on. */
+  readonly timestamp: number;
+  /** `local`: an own transaction that is not committed yet was added or dropped (`optimistic` only). */
+  cause: Cause | "local";
+  /** Commits that this run is about. */
+  changes: number;
+  /** Transactions that are not committed yet and are seen all the same. */
+  readonly pending: number;
+}
+
+export type ReactiveCode = (transaction: Reader, run: RunInfo) => Promise<void> | void;
+
+export interface ReactiveOptions {
+  /** Changes may be gathered this long before a run. */
+  delayMs?: number;
+  /** Also see own queued transactions that are not committed yet. */
+  optimistic?: boolean;
+  /** What the code threw, or why the transaction had to end. Absent: reported as an uncaught error. */
+  onError?(error: unknown): void;
+}
+
+/** Own transactions that are not in the store's state at a timestamp: not committed yet, or above it. */
+export interface Pending {
+  count(timestamp: number): number;
+  operations(key: string, timestamp: number): readonly Operation[];
+}
+
+export interface WatchHost {
+  view: StoreView;
+  ask: Ask;
+  pending: Pending;
+  uniqueName(): string;
+  /** Something about what the watch reads, or since when, has to be said to the frontend. */
+  register(watch: Watch): void;
+  unregister(watch: Watch): void;
+  report(error: unknown): void;
+}
+
+interface Wanted {
+  /** 0: now. */
+  timestamp: number;
+  cause: RunInfo["cause"];
+  changes: number;
+}
+
+export class Watch {
+  readonly id: number;
+  readonly delayMs: number;
+  readonly #code: ReactiveCode;
+  readonly #options: ReactiveOptions;
+  readonly #host: WatchHost;
+  /** The newest that is known of each key of the read set. */
+  #versions = new Map<string, Version>();
+  /** Those that the frontend has confirmed to look after. */
+  #confirmed: ReadonlySet<string> = new Set();
+  /** Up to here everything about the read set has arrived. */
+  #known = 0;
+  /** Of the last run. */
+  #timestamp = 0;
+  /** Of the run under way. */
+  #runTimestamp = Number.POSITIVE_INFINITY;
+  #wanted: Wanted | undefined = { timestamp: 0, cause: "first", changes: 0 };
+  #isStopped = false;
+  #finished: Promise<void> = Promise.resolve();
+  #isRunning = false;
+
+  constructor(id: number, code: ReactiveCode, options: ReactiveOptions, host: WatchHost) {
+    this.id = id;
+    this.delayMs = options.delayMs ?? 0;
+    this.#code = code;
+    this.#options = options;
+    this.#host = host;
+  }
+
+  get timestamp(): number {
+    return this.#timestamp;
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  /** No run under way or to come sees an older state. */
+  get oldestTimestamp(): number {
+    return Math.min(this.#known, this.#runTimestamp);
+  }
+
+  /** What to tell a frontend: these keys have been seen as of this timestamp. */
+  get readSet(): { at: number; keys: string[] } {
+    return { at: this.#known, keys: [...this.#versions.keys()] };
+  }
+
+  /** The frontend looks after these keys; what it sends from here on is about them. */
+  confirm(keys: Iterable<string>): void {
+    this.#confirmed = new Set(keys);
+  }
+
+  start(): void {
+    this.#go();
+  }
+
+  stop(): Promise<void> {
+    if (!this.#isStopped) {
+      this.#isStopped = true;
+      this.#host.unregister(this);
+    }
+    return this.#finished;
+  }
+
+  /** Runs again on the newest state, asked for anew. */
+  refetch(): void {
+    this.#want({ timestamp: 0, cause: "refetch", changes: 0 });
+  }
+
+  /** Own transactions were queued, committed or dropped. */
+  localChange(): void {
+    if (this.#options.optimistic === true && this.#known > 0)
+      this.#want({ timestamp: this.#known, cause: "local", changes: 0 });
+  }
+
+  /** What the frontend pushes. */
+  push(timestamp: number, run: PushedRun): void {
+    if (this.#isStopped || timestamp <= this.#known) return;
+    const changed = new Set<string>();
+    for (const value of run.values) {
+      const key = fromUtf8(value.key);
+      changed.add(key);
+      const version = this.#host.view.learn(key, timestamp, value);
+      if (this.#versions.has(key)) this.#versions.set(key, version);
+    }
+    for (const key of this.#confirmed) {
+      const version = this.#versions.get(key);
+      if (version === undefined || changed.has(key) || version.end < run.since) continue;
+      this.#versions.set(key, { ...version, end: Math.max(version.end, timestamp) });
+      this.#host.view.cache.extend(key, run.since, timestamp);
+    }
+    // What concerns only keys that the last run did not read any more is no change.
+    if (run.cause === "changed" && ![...changed].some((key) => this.#versions.has(key))) return;
+    this.#known = timestamp;
+    this.#want({ timestamp, cause: run.cause, changes: run.changes });
+  }
+
+  /** The frontend has told everything up to a timestamp: nothing has happened to the read set. */
+  progress(timestamp: number): void {
+    const isComplete = [...this.#versions.keys()].every((key) => this.#confirmed.has(key));
+    if (this.#isRunning || this.#isStopped || !isComplete || timestamp <= this.#known) return;
+    for (const [key, version] of this.#versions) {
+      this.#host.view.cache.extend(key, this.#known, timestamp);
+      this.#versions.set(key, { ...version, end: Math.max(version.end, timestamp) });
+    }
+    this.#known = timestamp;
+  }
+
+  fail(error: unknown): void {
+    (this.#options.onError ?? this.#host.report)(error);
+  }
+
+  #want(next: Wanted): void {
+    const before = this.#wanted;
+    if (before?.timestamp === 0) return; // it is going to see the newest anyway
+    this.#wanted = { ...next, changes: next.changes + (before?.changes ?? 0) };
+    this.#go();
+  }
+
+  #go(): void {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    this.#finished = this.#runAll().finally(() => {
+      this.#isRunning = false;
+    });
+  }
+
+  async #runAll(): Promise<void> {
+    // The caller gets its handle before the first run begins.
+    await Promise.resolve();
+    while (this.#wanted !== undefined && !this.#isStopped) {
+      const wanted = this.#wanted;
+      this.#wanted = undefined;
+      this.#runTimestamp = wanted.timestamp;
+      await this.#run(wanted);
+      this.#runTimestamp = Number.POSITIVE_INFINITY;
+    }
+  }
+
+  async #run(wanted: Wanted): Promise<void> {
+    const { view, ask, pending, uniqueName, register } = this.#host;
+    let { timestamp } = wanted;
+    let first: Promise<Version[]> | undefined;
+    const loadFirst = async (keys: string[]) => {
+      if (timestamp > 0) return this.#read(keys, timestamp);
+      const now = await view.readNow(keys, ask);
+      timestamp = now.timestamp;
+      return now.versions;
+    };
+    const load = async (keys: string[]) => {
+      if (first === undefined) return (first = loadFirst(keys));
+      await first;
+      return this.#read(keys, timestamp);
+    };
+    const isOptimistic = this.#options.optimistic === true;
+    const execution = startExecution({
+      ...{ load, uniqueName, isReadOnly: true },
+      ...(isOptimistic && { pending: (key: string) => pending.operations(key, timestamp) }),
+    });
+    const info = {
+      ...{ cause: wanted.cause, changes: wanted.changes },
+      get timestamp() {
+        return timestamp;
+      },
+      get pending() {
+        return isOptimistic ? pending.count(timestamp) : 0;
+      },
+    };
+    try {
+      await this.#code(execution, info);
+    } catch (error) {
+      if (this.#isStopped) return;
+      if (error instanceof RequestError && error.code === "tooOld") {
+        this.#wanted = { ...wanted, timestamp: 0, cause: "refetch" };
+        return;
+      }
+      this.fail(error);
+    } finally {
+      execution.close();
+    }
+    this.#keep(execution, timestamp);
+    if (!this.#isStopped) register(this);
+  }
+
+  /** From what was pushed, else from the cache or a frontend. */
+  async #read(keys: string[], timestamp: number): Promise<Version[]> {
+    const { view, ask } = this.#host;
+    const known = keys.map((key) => this.#versions.get(key));
+    const isAt = (version: Version | undefined) =>
+      version !== undefined && version.start <= timestamp && timestamp <= version.end;
+    const missing = keys.filter((_key, index) => !isAt(known[index]));
+    const others = missing.length === 0 ? [] : await view.read(missing, timestamp, ask);
+    return known.map((version) => (isAt(version) ? version : others.shift()) as Version);
+  }
+
+  /** The read set is that of the last run; of a key that it shares with what has arrived meanwhile, the newer version counts. */
+  #keep(execution: Execution, timestamp: number): void {
+    const before = this.#versions;
+    this.#versions = new Map(
+      [...execution.versions].map(([key, read]) => {
+        const known = before.get(key);
+        return [key, known !== undefined && known.end > read.end ? known : read];
+      }),
+    );
+    this.#timestamp = Math.max(this.#timestamp, timestamp);
+    // A key that is new in the read set is known as of this run only: from there on the frontend has to tell.
+    const isGrown = [...this.#versions.keys()].some((key) => !before.has(key));
+    this.#known = isGrown ? timestamp : Math.max(this.#known, timestamp);
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * The store as one principal may use it: what every way in (HTTP, WebSocket, framed TCP) goes through.
+ *
+ * Invariant: nothing is read, watched or committed before the rights, levels and types of its tables were checked.
+ */
+import { compareBytes, WireError } from "../../wire/bytes.ts";
+import { type Transaction, type TransactionId, Level } from "../../shard/transaction.ts";
+import type { FinalOutcome, ScanEntry } from "../../shard/commands.ts";
+import type { Backend, Snapshot } from "../backend.ts";
+import type { CommitResult } from "../coordinator.ts";
+import { shardOf } from "../placement.ts";
+import { AccessError, type Tables } from "./tables.ts";
+
+/** A transaction as a client hands it in; without a level it runs at that of its tables. */
+export type OfferedTransaction = Omit<Transaction, "home" | "participants" | "level"> & {
+  level: Level | undefined;
+};
+
+export interface StoreFigures {
+  committed: number;
+  refused: Record<string, number>;
+}
+
+export class GuardedStore {
+  readonly backend: Backend;
+  readonly tables: Tables;
+  readonly figures: StoreFigures = { committed: 0, refused: {} };
+
+  constructor(backend: Backend, tables: Tables) {
+    this.backend = backend;
+    this.tables = tables;
+  }
+
+  read(principal: string, keys: readonly Uint8Array[], at: number | undefined): Promise<Snapshot> {
+    this.tables.checkKeys(principal, "read", keys);
+    return this.backend.read(keys, at);
+  }
+
+  readNewest(principal: string, keys: readonly Uint8Array[]): Promise<Snapshot> {
+    this.tables.checkKeys(principal, "read", keys);
+    return this.backend.readNewest(keys);
+  }
+
+  /** Keys that begin with `prefix`, behind `after`, ascending, as of one timestamp. */
+  scan(
+    principal: string,
+    { prefix, after }: { prefix: Uint8Array; after: Uint8Array | undefined },
+    countMax: number,
+    at: number | undefined,
+  ): Promise<{ timestamp: number; entries: ScanEntry[]; isMore: boolean }> {
+    this.tables.checkRange(principal, prefix);
+    const isBehind = after !== undefined && compareBytes(after, prefix) >= 0;
+    const range = { from: isBehind ? after : prefix, after: isBehind, to: endOfPrefix(prefix) };
+    return this.backend.scan(range, countMax, at);
+  }
+
+  async commit(principal: string, offered: OfferedTransaction): Promise<CommitResult> {
+    const level = this.#levelOf(principal, offered);
+    const { snapshot } = offered;
+    if (level === Level.snapshot && snapshot === 0) {
+      if (offered.accesses.some(({ reads }) => reads.length > 0))
+        throw new AccessError(
+          "wrongLevel",
+          "a transaction of level snapshot names the timestamp of its reads",
+        );
+      return this.#commit({ ...offered, level, snapshot: await this.backend.nextTimestamp() });
+    }
+    return this.#commit({ ...offered, level });
+  }
+
+  /** Operations that cannot be read have no type to be checked: the shard refuses them, with their key. */
+  #levelOf(principal: string, { level, accesses }: OfferedTransaction): Level {
+    try {
+      return this.tables.checkTransaction(principal, level, accesses);
+    } catch (error) {
+      if (error instanceof WireError) throw new AccessError("wrongType", error.message);
+      throw error;
+    }
+  }
+
+  async #commit(transaction: OfferedTransaction & { level: Level }): Promise<CommitResult> {
+    const result = await this.backend.coordinator.commit(transaction);
+    if (result.kind === "committed") this.figures.committed += 1;
+    else {
+      const reason = result.kind === "refused" ? result.reason : result.kind;
+      this.figures.refused[reason] = (this.figures.refused[reason] ?? 0) + 1;
+    }
+    return result;
+  }
+
+  /** What became of a transaction that wrote these keys; if nothing did, it is aborted for good. */
+  resolve(principal: string, id: TransactionId, keys: readonly Uint8Array[]): Promise<FinalOutcome> {
+    this.tables.checkKeys(principal, "write", keys);
+    const shards = keys.map((key) => shardOf(key, this.backend.shards.length));
+    const home = Math.min(...shards);
+    return this.backend.coordinator.settle(id, home, home);
+  }
+}
+
+/** The first key behind all that begin with the prefix; empty: there is none. */
+export function endOfPrefix(prefix: Uint8Array): Uint8Array {
+  const end = prefix.slice();
+  for (let length = end.byteLength; length > 0; length--) {
+    const last = end[length - 1] as number;
+    if (last === 255) continue;
+    end[length - 1] = last + 1;
+    return end.slice(0, length);
+  }
+  return new Uint8Array(0);
+}

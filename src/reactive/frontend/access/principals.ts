@@ -1,0 +1,78 @@
+/**
+ * Who a client is: the token that it shows names its principal.
+ *
+ * Invariant: tokens are compared as digests, each with each, in a time that tells nothing about them, and are kept only as
+ * digests. A file of tokens is read as a whole or not at all.
+ *
+ *   # a line for each: the principal's name, one or more blanks, the token
+ *   alice  4f1c…
+ */
+import { createHash, timingSafeEqual } from "node:crypto";
+import { NxError } from "../../../core/errors.ts";
+import { readPrivateFile, readSecret } from "../../../core/secret-file.ts";
+
+/** Who comes without a token where none is wanted. */
+export const ANYBODY = "";
+/** Who shows the token of `clientTokenFile`. */
+export const CLIENT = "client";
+
+const FILE_BYTES_MAX = 10_000_000;
+const TOKEN_LENGTH_MIN = 16;
+
+const digestOf = (token: string) => createHash("sha256").update(token).digest();
+
+export class Principals {
+  readonly #known: { name: string; digest: Buffer }[];
+
+  constructor(tokens: ReadonlyMap<string, string>) {
+    this.#known = [...tokens].map(([name, token]) => ({ name, digest: digestOf(token) }));
+  }
+
+  /** Whether nobody has to say who he is. */
+  get areOpen(): boolean {
+    return this.#known.length === 0;
+  }
+
+  /** The principal of a token; undefined: it is nobody's. */
+  of(token: string): string | undefined {
+    if (this.areOpen) return ANYBODY;
+    const digest = digestOf(token);
+    let found: string | undefined;
+    for (const { name, digest: own } of this.#known) if (timingSafeEqual(own, digest)) found = name;
+    return found;
+  }
+}
+
+/** Throws NX_SECRET_UNUSABLE with the line. */
+export function parseTokens(text: string, path: string): Map<string, string> {
+  const tokens = new Map<string, string>();
+  for (const [index, line] of text.split(/\r?\n/).entries()) {
+    if (/^\s*(#|$)/.test(line)) continue;
+    const [name = "", token = "", ...more] = line.trim().split(/\s+/);
+    const mistake = (what: string) =>
+      new NxError("NX_SECRET_UNUSABLE", `${path}:${index + 1}: ${what}`, {
+        hint: "a line is a name, a blank and a token; `openssl rand -hex 32` makes tokens",
+      });
+    if (!/^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}$/.test(name) || more.length > 0)
+      throw mistake("wanted a name and a token");
+    if (token.length < TOKEN_LENGTH_MIN)
+      throw mistake(`the token of ${name} is shorter than ${TOKEN_LENGTH_MIN} characters`);
+    if (tokens.has(name)) throw mistake(`${name} is given twice`);
+    tokens.set(name, token);
+  }
+  return tokens;
+}
+
+/** The principals of a configuration. Throws NX_SECRET_UNUSABLE. */
+export function readPrincipals(config: {
+  clientTokenFile?: string | undefined;
+  clientTokensFile?: string | undefined;
+}): Principals {
+  const { clientTokenFile, clientTokensFile } = config;
+  const tokens =
+    clientTokensFile === undefined
+      ? new Map<string, string>()
+      : parseTokens(readPrivateFile(clientTokensFile, FILE_BYTES_MAX), clientTokensFile);
+  if (clientTokenFile !== undefined) tokens.set(CLIENT, readSecret("clientTokenFile", clientTokenFile));
+  return new Principals(tokens);
+}

@@ -1,0 +1,94 @@
+/**
+ * Answers the requests of one client that are about the store, not about its watches.
+ *
+ * Invariant: each is answered once, with its own number: with what was asked, or with a failure whose code says whether
+ * anything may have happened.
+ */
+import {
+  type ClientMessage,
+  type FailureCode,
+  NEWEST,
+  NOW,
+  type ServerMessage,
+} from "../../client-wire/messages.ts";
+import { OutcomeUnknownError, RefusedError } from "../../replication/group-client.ts";
+import type { GuardedStore } from "../access/guarded-store.ts";
+import { AccessError } from "../access/tables.ts";
+import { TooOldError } from "../backend.ts";
+import { FutureError } from "../watches/watcher.ts";
+
+export type StoreRequest = Extract<ClientMessage, { type: "begin" | "read" | "scan" | "commit" | "resolve" }>;
+
+/** A limit of the protocol that a request is over. */
+export class LimitError extends Error {
+  readonly code: "tooMany" | "tooLarge";
+
+  constructor(code: LimitError["code"], message: string) {
+    super(message);
+    this.name = "LimitError";
+    this.code = code;
+  }
+}
+
+export async function answer(
+  store: GuardedStore,
+  principal: string,
+  message: StoreRequest,
+): Promise<ServerMessage> {
+  const { request } = message;
+  switch (message.type) {
+    case "begin":
+      return { type: "begun", request, at: await store.backend.nextTimestamp() };
+    case "read":
+      return read(store, principal, message);
+    case "scan": {
+      const { prefix, after, countMax } = message;
+      const range = { prefix, after: after.byteLength === 0 ? undefined : after };
+      const found = await store.scan(principal, range, countMax, momentOf(message.at));
+      const entries = found.entries.map(({ key, start, next, type, value }) => ({
+        key,
+        start,
+        end: next > 0 ? next - 1 : Math.max(start, found.timestamp),
+        type,
+        value,
+      }));
+      return { type: "scanned", request, at: found.timestamp, isMore: found.isMore, entries };
+    }
+    case "commit":
+      return { type: "settled", request, outcome: await store.commit(principal, message.transaction) };
+    case "resolve":
+      if (message.keys.length === 0)
+        throw new LimitError("tooMany", "a transaction without keys has no home");
+      return {
+        type: "settled",
+        request,
+        outcome: await store.resolve(principal, message.id, message.keys),
+      };
+  }
+}
+
+async function read(
+  store: GuardedStore,
+  principal: string,
+  { request, at, keys }: Extract<ClientMessage, { type: "read" }>,
+): Promise<ServerMessage> {
+  const { timestamp, versions } =
+    at === NEWEST ? await store.readNewest(principal, keys) : await store.read(principal, keys, momentOf(at));
+  return { type: "values", request, at: timestamp, versions };
+}
+
+function momentOf(at: number): number | undefined {
+  return at === NOW || at === NEWEST ? undefined : at;
+}
+
+/** The failure that a client is told of. Undefined: a defect of ours. */
+export function failureOf(error: unknown): { code: FailureCode; text: string } | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const text = error.message;
+  if (error instanceof AccessError || error instanceof LimitError) return { code: error.code, text };
+  if (error instanceof TooOldError) return { code: "tooOld", text };
+  if (error instanceof OutcomeUnknownError) return { code: "unknownOutcome", text };
+  if (error instanceof RefusedError) return { code: "unavailable", text };
+  if (error instanceof FutureError) return { code: "protocol", text };
+  return undefined;
+}

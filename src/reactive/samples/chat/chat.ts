@@ -1,0 +1,50 @@
+/**
+ * A chat room: the last hundred messages. Posting is a queued transaction, so it works without a connection and is seen at
+ * once.
+ */
+import {
+  asJson,
+  type Client,
+  list,
+  type ListVariable,
+  type QueuedTransaction,
+  type Reader,
+} from "../../client.ts";
+
+export interface Message {
+  from: string;
+  text: string;
+  /** Milliseconds since 1970, of the sender's clock. */
+  atMs: number;
+}
+
+export const MESSAGES_MAX = 100;
+const TEXT_MAX = 2000;
+
+const message = asJson<Message>({
+  parse(value) {
+    const { from, text, atMs } = (value ?? {}) as Partial<Record<keyof Message, unknown>>;
+    if (typeof from !== "string" || typeof text !== "string" || typeof atMs !== "number")
+      throw new TypeError("this is no message");
+    return { from, text: text.slice(0, TEXT_MAX), atMs };
+  },
+});
+
+export type Room = ListVariable<Message>;
+
+export function roomOf(name: string): Room {
+  return list(`chat:${name}:messages`, message);
+}
+
+export function readMessages(transaction: Reader, room: Room): Promise<Message[]> {
+  return room.value(transaction);
+}
+
+/** What posts into a room: resolves as soon as the message is kept, and sends it when it can. */
+export function posterOf(client: Client, name: string): (message: Message) => Promise<QueuedTransaction> {
+  const room = roomOf(name);
+  return client.queued(`chat:${name}`, async (transaction, words: Message) => {
+    const kept = (await room.value(transaction)).slice(1 - MESSAGES_MAX);
+    room.replace(transaction, [...kept, words]);
+  });
+}

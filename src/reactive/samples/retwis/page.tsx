@@ -1,0 +1,119 @@
+/** @jsxImportSource preact */
+/** Retwis as a page. */
+import type { ReactiveHandle } from "../../client.ts";
+import { type Connection, Frame, NameForm, open, rememberVisitor, show, visitor } from "../page.tsx";
+import { addUser, follow, type Home, like, post, readHome } from "./retwis.ts";
+
+export async function retwisPage(): Promise<void> {
+  let name = visitor();
+  let which: "own" | "all" = "all";
+  let home: Home = { users: [], posts: [] };
+  let notice = "";
+  let handle: ReactiveHandle | undefined;
+  let connection: Connection | undefined;
+  connection = await open(draw);
+  const { client } = connection;
+
+  const attempt = (action: Promise<unknown>) => {
+    action.catch((error: unknown) => {
+      notice = String(error);
+      draw();
+    });
+  };
+  const enter = (given: string) => {
+    name = given;
+    rememberVisitor(name);
+    attempt(addUser(client, name));
+    look("all");
+  };
+  /** Another read set is another reactive transaction. */
+  function look(at: "own" | "all"): void {
+    which = at;
+    void handle?.stop();
+    handle = client.executeReactive(async (transaction) => {
+      home = await readHome(transaction, name, at);
+      draw();
+    });
+  }
+  const send = (event: SubmitEvent) => {
+    event.preventDefault();
+    const form = event.currentTarget as HTMLFormElement;
+    const text = String(new FormData(form).get("text")).trim();
+    if (text === "") return;
+    form.reset();
+    attempt(post(client, name, text));
+  };
+
+  function Timeline() {
+    return (
+      <ol id="posts" aria-label="Posts" aria-live="polite">
+        {home.posts.map(({ id, author, text, likes, isLiked }) => (
+          <li key={id}>
+            <b>{author}</b> {text}{" "}
+            <button type="button" disabled={isLiked} onClick={() => attempt(like(client, name, id))}>
+              {isLiked ? "Liked" : "Like"}
+            </button>{" "}
+            <span class="likes">
+              {likes} {likes === 1 ? "like" : "likes"}
+            </span>
+          </li>
+        ))}
+      </ol>
+    );
+  }
+  function People() {
+    return (
+      <ul id="people">
+        {home.users
+          .filter((user) => user.name !== name)
+          .map((user) => (
+            <li key={user.name}>
+              {user.name}{" "}
+              <button
+                type="button"
+                aria-label={`${user.isFollowed ? "Stop following" : "Follow"} ${user.name}`}
+                onClick={() => attempt(follow(client, name, user.name, !user.isFollowed))}
+              >
+                {user.isFollowed ? "Stop following" : "Follow"}
+              </button>
+            </li>
+          ))}
+      </ul>
+    );
+  }
+
+  function draw(): void {
+    show(
+      <Frame title="Retwis" trouble={connection === undefined ? "connecting" : connection.trouble()}>
+        {name === "" ? (
+          <NameForm onName={enter} />
+        ) : (
+          <>
+            <form class="row" onSubmit={send}>
+              <label class="wide">
+                Post as {name} <input name="text" required maxLength={280} autocomplete="off" />
+              </label>
+              <button type="submit">Post</button>
+            </form>
+            <div class="row" role="group" aria-label="Timeline">
+              <button type="button" aria-pressed={which === "all"} onClick={() => look("all")}>
+                Everybody
+              </button>
+              <button type="button" aria-pressed={which === "own"} onClick={() => look("own")}>
+                Whom I follow
+              </button>
+            </div>
+            <h2>Posts</h2>
+            <Timeline />
+            <h2>People</h2>
+            <People />
+            <p role="alert">{notice}</p>
+          </>
+        )}
+      </Frame>,
+    );
+  }
+
+  draw();
+  if (name !== "") enter(name);
+}

@@ -1,0 +1,420 @@
+/** The client against a model of a frontend: transactions, reactive transactions, faults at given moments. */
+import { afterEach, describe, expect, test } from "bun:test";
+import {
+  AbortedError,
+  type Client,
+  counter,
+  list,
+  memoryStorage,
+  OutcomeUnknownError,
+  RequestError,
+  text,
+  UnavailableError,
+} from "../../../src/reactive/client.ts";
+import { until } from "../../core/kernel/harness.ts";
+import { ModelCluster } from "./model-frontend.ts";
+
+const open: Client[] = [];
+async function clientOf(cluster: ModelCluster, options = {}): Promise<Client> {
+  const client = await cluster.client(options);
+  open.push(client);
+  return client;
+}
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((client) => client.close()));
+});
+
+const score = counter("score");
+const motto = text("motto");
+
+/** Resolves when everything that is under way in this process has happened. */
+const settled = () => Bun.sleep(5);
+const readsOf = (cluster: ModelCluster) => cluster.received.filter(({ type }) => type === "read").length;
+
+describe("transactions", () => {
+  test("are committed once, with what they read and wrote", async () => {
+    const cluster = new ModelCluster();
+    const client = await clientOf(cluster);
+    const before = await client.execute(async (transaction) => {
+      score.add(transaction, 5);
+      motto.set(transaction, "all or nothing");
+      return score.value(transaction);
+    });
+    expect(before).toBe(5n);
+    expect(await client.readOnly(async (transaction) => motto.value(transaction))).toBe("all or nothing");
+    expect(cluster.store.commits).toBe(1);
+  });
+
+  test("whose reads have changed are run again", async () => {
+    const cluster = new ModelCluster();
+    const [one, other] = [await clientOf(cluster), await clientOf(cluster)];
+    let runs = 0;
+    await one.execute(async (transaction) => {
+      runs += 1;
+      const seen = await motto.value(transaction);
+      if (runs === 1) await other.execute((inner) => motto.set(inner, "between"));
+      motto.set(transaction, `${seen}+`);
+    });
+    expect(runs).toBe(2);
+    expect(await one.readOnly((transaction) => motto.value(transaction))).toBe("between+");
+  });
+
+  test("give up after their retries, with the reason, and at once when their code says so", async () => {
+    const cluster = new ModelCluster();
+    const [one, other] = [await clientOf(cluster), await clientOf(cluster)];
+    const attempt = one.execute(
+      async (transaction) => {
+        await score.value(transaction);
+        await other.execute((inner) => score.increment(inner));
+        motto.set(transaction, "never");
+      },
+      { retries: 2 },
+    );
+    expect(await attempt.catch((error: unknown) => error)).toMatchObject({
+      name: "AbortedError",
+      reason: "stale",
+    });
+    const own = one.execute((transaction) => {
+      motto.set(transaction, "never");
+      transaction.abort("not today");
+    });
+    expect(await own.catch((error: unknown) => error)).toMatchObject({
+      reason: "byUser",
+      message: "not today",
+    });
+    expect(await one.readOnly((transaction) => motto.value(transaction))).toBe("");
+  });
+
+  test("see one snapshot, also when they read one key after the other while others write", async () => {
+    const cluster = new ModelCluster();
+    const [one, other] = [await clientOf(cluster), await clientOf(cluster)];
+    const set = (value: string) =>
+      other.execute((inner) => {
+        text("left").set(inner, value);
+        text("right").set(inner, value);
+      });
+    await set("1");
+    const pair = await one.readOnly(async (transaction) => {
+      const left = await text("left").value(transaction);
+      await set("2");
+      return [left, await text("right").value(transaction)];
+    });
+    expect(pair).toEqual(["1", "1"]);
+  });
+
+  test("a commit whose answer is lost is sent again under its name and executed once", async () => {
+    const cluster = new ModelCluster();
+    const client = await clientOf(cluster);
+    let lost = 0;
+    cluster.fault = ({ type }) => (type === "commit" && lost++ < 3 ? "after" : false);
+    await client.execute((transaction) => score.increment(transaction));
+    expect(lost).toBe(4);
+    expect(cluster.store.commits).toBe(1);
+    expect(await client.readOnly((transaction) => score.value(transaction))).toBe(1n);
+  });
+
+  test.each([
+    ["arrived", "after" as const, "committed"],
+    ["did not arrive", true, "aborted"],
+  ])("the outcome of a commit that %s can be asked for later", async (_name, fault, outcome) => {
+    const cluster = new ModelCluster();
+    const client = await clientOf(cluster);
+    await client.connected();
+    cluster.fault = ({ type }) => {
+      if (type !== "commit") return false;
+      for (const address of ["one:1", "two:2"]) cluster.down.add(address);
+      return fault;
+    };
+    const error = await client
+      .execute((transaction) => score.increment(transaction), { timeoutMs: 60 })
+      .catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(OutcomeUnknownError);
+    cluster.down.clear();
+    expect((await client.resolve(error as OutcomeUnknownError)).kind).toBe(outcome as "aborted");
+    cluster.fault = () => false;
+    const expected = outcome === "committed" ? 1n : 0n;
+    expect(await client.readOnly((transaction) => score.value(transaction))).toBe(expected);
+  });
+
+  test("without a frontend they fail in time and did not happen", async () => {
+    const cluster = new ModelCluster();
+    cluster.down.add("one:1").add("two:2");
+    const client = await clientOf(cluster);
+    const attempt = client.execute(async (transaction) => motto.value(transaction), { timeoutMs: 50 });
+    expect(await attempt.catch((error: unknown) => error)).toBeInstanceOf(UnavailableError);
+  });
+
+  test("a refusal for good is told with its code, and a wrong token ends the client", async () => {
+    const cluster = new ModelCluster();
+    const client = await clientOf(cluster);
+    await client.connected();
+    cluster.fault = (message) => {
+      if (message.type !== "commit") return false;
+      cluster.say({ type: "failed", request: message.request, code: "forbidden", text: "no right to write" });
+      return false;
+    };
+    const attempt = await client
+      .execute((transaction) => score.increment(transaction))
+      .catch((error) => error);
+    expect(attempt).toBeInstanceOf(RequestError);
+    expect(attempt).toMatchObject({ code: "forbidden" });
+    cluster.say({ type: "failed", request: 0, code: "denied", text: "the token is not known" });
+    cluster.cutAll();
+    expect(await client.connected().catch((error: unknown) => error)).toMatchObject({ code: "denied" });
+  });
+});
+
+describe("reactive transactions", () => {
+  test("run now and at each change of what they read, with what was pushed and no further request", async () => {
+    const cluster = new ModelCluster();
+    const [one, other] = [await clientOf(cluster), await clientOf(cluster)];
+    const seen: bigint[] = [];
+    one.executeReactive(async (transaction) => void seen.push(await score.value(transaction)));
+    await until("the first run", () => (seen.length === 1 && cluster.watches === 1 ? true : undefined));
+    const reads = readsOf(cluster);
+    for (let turn = 1; turn <= 5; turn++) {
+      await other.execute((transaction) => score.increment(transaction));
+      await until("a run", () => (seen.at(-1) === BigInt(turn) ? true : undefined));
+      await other.execute((transaction) => motto.set(transaction, "nobody reads this"));
+    }
+    await settled();
+    expect(seen).toEqual([0n, 1n, 2n, 3n, 4n, 5n]);
+    expect(readsOf(cluster)).toBe(reads);
+  });
+
+  test("follow a pointer: the new target is watched, the old one is not", async () => {
+    const cluster = new ModelCluster();
+    const [one, other] = [await clientOf(cluster), await clientOf(cluster)];
+    const set = (key: string, value: string) =>
+      other.execute((transaction) => text(key).set(transaction, value));
+    await set("pointer", "a");
+    const seen: string[] = [];
+    one.executeReactive(async (transaction) => {
+      const target = await text("pointer").value(transaction);
+      seen.push(`${target}=${await text(target).value(transaction)}`);
+    });
+    const last = (wanted: string) => until(wanted, () => (seen.at(-1) === wanted ? true : undefined));
+    await last("a=");
+    await settled();
+    await set("a", "1");
+    await last("a=1");
+    await set("pointer", "b");
+    await last("b=");
+    await settled();
+    await set("a", "2");
+    await set("b", "3");
+    await last("b=3");
+    expect(seen).toEqual(["a=", "a=1", "b=", "b=3"]);
+  });
+
+  test("miss nothing over connections that end, and their timestamps rise", async () => {
+    const cluster = new ModelCluster();
+    const [one, other] = [await clientOf(cluster), await clientOf(cluster)];
+    const runs: { timestamp: number; value: bigint }[] = [];
+    one.executeReactive(async (transaction, run) => {
+      const value = await score.value(transaction);
+      runs.push({ timestamp: run.timestamp, value });
+    });
+    for (let turn = 1; turn <= 20; turn++) {
+      if (turn % 3 === 0) cluster.cutAll();
+      await other.execute((transaction) => score.increment(transaction));
+    }
+    await until("the last value", () => (runs.at(-1)?.value === 20n ? true : undefined));
+    const timestamps = runs.map(({ timestamp }) => timestamp);
+    expect(timestamps).toEqual(timestamps.toSorted((a, b) => a - b));
+    expect(new Set(timestamps).size).toBe(timestamps.length);
+  });
+
+  test("errors of the code are reported, and it runs again at the next change", async () => {
+    const cluster = new ModelCluster();
+    const client = await clientOf(cluster);
+    const errors: unknown[] = [];
+    const seen: bigint[] = [];
+    client.executeReactive(
+      async (transaction) => {
+        const value = await score.value(transaction);
+        if (value === 0n) throw new Error("nothing yet");
+        seen.push(value);
+      },
+      { onError: (error) => errors.push(error) },
+    );
+    await until("the error", () => (errors.length === 1 && cluster.watches === 1 ? true : undefined));
+    await client.execute((transaction) => score.increment(transaction));
+    await until("the run", () => (seen.length === 1 ? true : undefined));
+  });
+
+  test("code that is slower than the changes sees the latest state, not each of them", async () => {
+    const cluster = new ModelCluster();
+    const [one, other] = [await clientOf(cluster), await clientOf(cluster)];
+    const seen: bigint[] = [];
+    const changes: number[] = [];
+    let hold = Promise.resolve();
+    one.executeReactive(async (transaction, run) => {
+      changes.push(run.changes);
+      seen.push(await score.value(transaction));
+      await hold;
+    });
+    await until("the first run", () => (cluster.watches === 1 ? true : undefined));
+    const gate = Promise.withResolvers<void>();
+    hold = gate.promise;
+    for (let turn = 0; turn < 10; turn++) await other.execute((transaction) => score.increment(transaction));
+    hold = Promise.resolve();
+    gate.resolve();
+    await until("the latest", () => (seen.at(-1) === 10n ? true : undefined));
+    expect(seen.length).toBeLessThanOrEqual(4);
+    expect(changes.reduce((sum, count) => sum + count)).toBe(10);
+  });
+
+  test("stopped means that nothing runs any more, and the frontend forgets it", async () => {
+    const cluster = new ModelCluster();
+    const client = await clientOf(cluster);
+    let runs = 0;
+    const handle = client.executeReactive(async (transaction) => {
+      await score.value(transaction);
+      runs += 1;
+    });
+    await until("the first run", () => (cluster.watches === 1 ? true : undefined));
+    await handle.stop();
+    await client.execute((transaction) => score.increment(transaction));
+    await settled();
+    expect({ runs, watches: cluster.watches }).toEqual({ runs: 1, watches: 0 });
+  });
+
+  test("as a loop they give the latest value, and leaving the loop stops them", async () => {
+    const cluster = new ModelCluster();
+    const client = await clientOf(cluster);
+    const values: bigint[] = [];
+    for await (const value of client.follow((transaction) => score.value(transaction))) {
+      values.push(value);
+      if (value === 3n) break;
+      await client.execute((transaction) => score.increment(transaction));
+    }
+    expect(values).toEqual([0n, 1n, 2n, 3n]);
+    await until("nothing to be watched", () => (cluster.watches === 0 ? true : undefined));
+  });
+
+  test("a refetch asks for everything anew", async () => {
+    const cluster = new ModelCluster();
+    const client = await clientOf(cluster);
+    const causes: string[] = [];
+    const handle = client.executeReactive(async (transaction, run) => {
+      await score.value(transaction);
+      causes.push(run.cause);
+    });
+    await until("the first run", () => (cluster.watches === 1 ? true : undefined));
+    const reads = readsOf(cluster);
+    handle.refetch();
+    await until("the second run", () => (causes.length === 2 ? true : undefined));
+    expect(causes).toEqual(["first", "refetch"]);
+    expect(readsOf(cluster)).toBe(reads + 1);
+  });
+});
+
+describe("queued transactions", () => {
+  test("are seen at once by optimistic code, committed when a frontend is there, and never flicker", async () => {
+    const cluster = new ModelCluster();
+    cluster.isQuiet = true;
+    const client = await clientOf(cluster);
+    const say = client.queued("say", (transaction, words: string) => list("chat").append(transaction, words));
+    const seen: { words: string[]; pending: number }[] = [];
+    client.executeReactive(
+      async (transaction, run) => {
+        const words = await list("chat").value(transaction);
+        seen.push({ words, pending: run.pending });
+      },
+      { optimistic: true },
+    );
+    await until("the first run", () => (cluster.watches === 1 ? true : undefined));
+    cluster.down.add("one:1").add("two:2");
+    cluster.cutAll();
+    const [first, second] = [await say("hello"), await say("world")];
+    await until("both to be seen", () => (seen.at(-1)?.words.length === 2 ? true : undefined));
+    expect(seen.at(-1)).toEqual({ words: ["hello", "world"], pending: 2 });
+    expect(cluster.store.commits).toBe(0);
+    cluster.down.clear();
+    await Promise.all([first.settled, second.settled]);
+    cluster.isQuiet = false;
+    await client.execute((transaction) => list("chat").append(transaction, "!"));
+    await until("the store's own", () => (seen.at(-1)?.words.length === 3 ? true : undefined));
+    expect(seen.at(-1)).toEqual({ words: ["hello", "world", "!"], pending: 0 });
+    const lengths = seen.map(({ words }) => words.length);
+    expect(lengths).toEqual(lengths.toSorted((a, b) => a - b));
+  });
+
+  test("what their code gives up is rolled back where it was seen", async () => {
+    const cluster = new ModelCluster();
+    const [client, other] = [await clientOf(cluster), await clientOf(cluster)];
+    const spend = client.queued("spend", async (transaction, amount: number) => {
+      if ((await score.value(transaction)) < BigInt(amount)) transaction.abort("not enough");
+      score.add(transaction, -amount);
+    });
+    await client.execute((transaction) => score.set(transaction, 10));
+    const seen: bigint[] = [];
+    client.executeReactive(async (transaction) => void seen.push(await score.value(transaction)), {
+      optimistic: true,
+    });
+    await until("the first run", () => (cluster.watches === 1 ? true : undefined));
+    cluster.down.add("one:1").add("two:2");
+    cluster.cutAll();
+    const spent = await spend(8);
+    await until("it to be seen", () => (seen.at(-1) === 2n ? true : undefined));
+    cluster.down.clear();
+    await until("somebody else to be faster", async () => {
+      await other.execute((transaction) => score.set(transaction, 5));
+      return true;
+    });
+    const outcome = await spent.settled.catch((error: unknown) => error);
+    if (outcome instanceof AbortedError) {
+      await until("the rollback", () => (seen.at(-1) === 5n ? true : undefined));
+    } else await until("both", () => (seen.at(-1) === 5n ? true : undefined));
+  });
+
+  test.each([
+    ["was never sent", () => true],
+    ["arrived, but its answer did not", () => "after" as const],
+    ["did not arrive", ({ type }: { type: string }) => type === "commit"],
+  ] as [string, ModelCluster["fault"]][])(
+    "one that %s when the program ended is committed once by its next life",
+    async (_name, fault) => {
+      const cluster = new ModelCluster();
+      const storage = memoryStorage();
+      const define = (client: Client) =>
+        client.queued("add", (transaction, amount: number) => score.add(transaction, amount));
+      const first = await cluster.client({ storage });
+      await first.connected();
+      let isOver = false;
+      cluster.fault = (message, url) => {
+        if (isOver || message.type !== "commit") return isOver;
+        isOver = true;
+        return fault(message, url);
+      };
+      if (_name === "was never sent") isOver = true;
+      await define(first)(5);
+      if (_name !== "was never sent") await until("the commit", () => isOver || undefined);
+      await first.close();
+      cluster.fault = () => false;
+      const second = await clientOf(cluster, { storage });
+      expect(second.queuedCount).toBe(1);
+      define(second);
+      await until("the queue to be empty", () => (second.queuedCount === 0 ? true : undefined));
+      expect(await second.readOnly((transaction) => score.value(transaction))).toBe(5n);
+      expect(cluster.store.commits).toBe(1);
+    },
+  );
+
+  test("are committed in their order, one after the other", async () => {
+    const cluster = new ModelCluster();
+    cluster.down.add("one:1").add("two:2");
+    const client = await clientOf(cluster);
+    const say = client.queued("say", (transaction, words: string) => list("chat").append(transaction, words));
+    const all = await Promise.all(["a", "b", "c", "d"].map((words) => say(words)));
+    cluster.down.clear();
+    await Promise.all(all.map(({ settled: done }) => done));
+    expect(await client.readOnly((transaction) => list("chat").value(transaction))).toEqual([
+      "a",
+      "b",
+      "c",
+      "d",
+    ]);
+  });
+});

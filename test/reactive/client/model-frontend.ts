@@ -1,0 +1,204 @@
+/**
+ * A store and its frontends in one process, for tests of the client that need faults at a given moment: one store of versions
+ * (the model of the C one), strict validation, watches that push at once. Every message goes through its bytes. What a real
+ * frontend does is tested with real ones (test/e2e/reactive-*.test.ts).
+ */
+import type { ClientMessage, ServerMessage } from "../../../src/reactive/client-wire/messages.ts";
+import {
+  decodeClientMessage,
+  decodeServerMessage,
+  encodeClientMessage,
+  encodeServerMessage,
+} from "../../../src/reactive/client-wire/codec.ts";
+import { connect, type Client, type ClientOptions } from "../../../src/reactive/client.ts";
+import type { MessageSocket, OpenSocket, SocketHandlers } from "../../../src/reactive/client/socket.ts";
+import type { ReadVersion } from "../../../src/reactive/shard/commands.ts";
+import { VersionsModel } from "../../../src/reactive/shard/versions-model.ts";
+import { compareBytes } from "../../../src/reactive/wire/bytes.ts";
+
+type Commit = Extract<ClientMessage, { type: "commit" }>["transaction"];
+type Settled = Extract<ServerMessage, { type: "settled" }>["outcome"];
+
+/** What the store holds and has decided. */
+class ModelStore {
+  readonly versions = new VersionsModel();
+  timestamp = 0;
+  /** By name. */
+  readonly outcomes = new Map<string, Settled>();
+  commits = 0;
+
+  read(key: Uint8Array, at: number): ReadVersion {
+    const view = this.versions.read(key, at);
+    if (view === undefined) throw new Error("nothing is collected here");
+    return {
+      start: view.start,
+      end: view.next === 0 ? at : view.next - 1,
+      type: view.type,
+      value: view.value,
+    };
+  }
+
+  changedSince(key: Uint8Array, at: number): boolean {
+    return (this.versions.read(key, this.timestamp)?.start ?? 0) > at;
+  }
+
+  commit({ id, accesses }: Commit): Settled {
+    const name = `${id.client}:${id.number}`;
+    const known = this.outcomes.get(name);
+    if (known !== undefined) return known;
+    const outcome = this.#decide(accesses);
+    this.outcomes.set(name, outcome);
+    return outcome;
+  }
+
+  #decide(accesses: Commit["accesses"]): Settled {
+    for (const { key, reads } of accesses)
+      for (const { part, version, wasPresent } of reads)
+        if (this.versions.changed(key, part, version, wasPresent, 0))
+          return { kind: "refused", reason: "stale", key };
+    const written = accesses.filter(({ operations }) => operations.byteLength > 0);
+    this.timestamp += 1;
+    if (written.length === 0) return { kind: "committed", timestamp: this.timestamp };
+    this.commits += 1;
+    for (const { key, operations } of written) this.versions.write(key, this.timestamp, 0, operations);
+    return { kind: "committed", timestamp: this.timestamp };
+  }
+}
+
+interface Link {
+  url: string;
+  handlers: SocketHandlers;
+  watches: Map<number, { keys: Uint8Array[]; at: number }>;
+  isOpen: boolean;
+}
+
+export class ModelCluster {
+  readonly store = new ModelStore();
+  readonly #links = new Set<Link>();
+  /** Frontends that do not answer, by their address. */
+  readonly down = new Set<string>();
+  /** Called before a message is handled; true: the message is lost with its connection, `"after"`: handled, its answer lost. */
+  fault: (message: ClientMessage, url: string) => boolean | "after" = () => false;
+  readonly received: ClientMessage[] = [];
+  /** Nothing is pushed while it is true. */
+  isQuiet = false;
+
+  readonly open: OpenSocket = (url, handlers): MessageSocket => {
+    const link: Link = { url, handlers, watches: new Map(), isOpen: false };
+    queueMicrotask(() => {
+      if (this.down.has(new URL(url).host)) return handlers.onClose("nobody listens");
+      link.isOpen = true;
+      this.#links.add(link);
+      handlers.onOpen();
+    });
+    return {
+      send: (bytes) => {
+        const message = decodeClientMessage(bytes.slice());
+        queueMicrotask(() => this.#receive(link, message));
+      },
+      close: () => this.#cut(link),
+    };
+  };
+
+  get connections(): number {
+    return this.#links.size;
+  }
+
+  get watches(): number {
+    return [...this.#links].reduce((sum, link) => sum + link.watches.size, 0);
+  }
+
+  client(options: ClientOptions = {}): Promise<Client> {
+    return connect({
+      frontends: ["one:1", "two:2"],
+      timeoutMs: 5000,
+      ...options,
+      seams: { open: this.open },
+    });
+  }
+
+  /** Ends every connection; clients come back. */
+  cutAll(): void {
+    for (const link of [...this.#links]) this.#cut(link);
+  }
+
+  say(message: ServerMessage): void {
+    for (const link of this.#links) this.#send(link, message);
+  }
+
+  #cut(link: Link): void {
+    const wasOpen = link.isOpen;
+    link.isOpen = false;
+    this.#links.delete(link);
+    if (wasOpen) link.handlers.onClose("cut");
+  }
+
+  #send(link: Link, message: ServerMessage): void {
+    const bytes = encodeServerMessage(message);
+    decodeServerMessage(bytes);
+    if (link.isOpen) link.handlers.onMessage(bytes);
+  }
+
+  #receive(link: Link, message: ClientMessage): void {
+    if (!link.isOpen) return;
+    encodeClientMessage(message);
+    this.received.push(message);
+    const fault = this.fault(message, link.url);
+    if (fault === true) return this.#cut(link);
+    const before = this.store.timestamp;
+    const answer = this.#handle(link, message);
+    if (fault === "after") this.#cut(link);
+    else if (answer !== undefined) this.#send(link, answer);
+    if (message.type === "watch") this.#push(link, message.watch);
+    if (this.store.timestamp > before && !this.isQuiet)
+      for (const each of this.#links) for (const watch of each.watches.keys()) this.#push(each, watch);
+  }
+
+  #handle(link: Link, message: ClientMessage): ServerMessage | undefined {
+    const { store } = this;
+    switch (message.type) {
+      case "hello":
+        return {
+          ...{ type: "welcome", protocol: 1, known: store.timestamp, principal: "", tables: [] },
+          ...{ messageBytesMax: 1 << 20, watchesMax: 1000, watchedKeysMax: 10_000 },
+        };
+      case "begin":
+        return { type: "begun", request: message.request, at: ++store.timestamp };
+      case "read": {
+        const at = message.at === 0 ? ++store.timestamp : message.at;
+        const versions = message.keys.map((key) => store.read(key, at));
+        return { type: "values", request: message.request, at, versions };
+      }
+      case "commit":
+        return { type: "settled", request: message.request, outcome: store.commit(message.transaction) };
+      case "resolve": {
+        const name = `${message.id.client}:${message.id.number}`;
+        const outcome = store.outcomes.get(name) ?? { kind: "aborted" };
+        store.outcomes.set(name, outcome);
+        return { type: "settled", request: message.request, outcome };
+      }
+      case "watch":
+        link.watches.set(message.watch, { keys: message.keys, at: message.at });
+        return { type: "watching", request: message.request, watch: message.watch, at: message.at };
+      case "unwatch":
+        link.watches.delete(message.watch);
+        return { type: "unwatched", request: message.request, watch: message.watch };
+      case "ping":
+        return { type: "pong" };
+      default:
+        return undefined;
+    }
+  }
+
+  #push(link: Link, watch: number): void {
+    const state = link.watches.get(watch);
+    if (state === undefined) return;
+    const { timestamp: at } = this.store;
+    const changed = state.keys.filter((key) => this.store.changedSince(key, state.at));
+    if (changed.length === 0) return;
+    const values = changed.sort(compareBytes).map((key) => ({ key, ...this.store.read(key, at) }));
+    const since = state.at;
+    state.at = at;
+    this.#send(link, { type: "runs", at, runs: [{ watch, since, cause: "changed", changes: 1, values }] });
+  }
+}
