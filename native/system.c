@@ -25,6 +25,7 @@ NX_API uint64_t nx_monotonic_us(void);
 NX_API int32_t nx_signal_at_parent_death(int32_t signal);
 NX_API int32_t nx_socket_keepalive(int32_t fd, int32_t idle_seconds, int32_t interval_seconds, int32_t probes);
 NX_API int32_t nx_socket_backlog(int32_t fd, int32_t backlog);
+NX_API int32_t nx_socket_send(int32_t fd, const uint8_t *bytes, uint64_t length);
 NX_API int32_t nx_notify(const uint8_t *path, uint64_t path_length, const uint8_t *state, uint64_t state_length);
 
 /* Exclusive, not waiting: -EWOULDBLOCK when another process (or another open of the file here) holds it. */
@@ -62,6 +63,13 @@ int32_t nx_socket_keepalive(int32_t fd, int32_t idle_seconds, int32_t interval_s
 
 /* How many connections may wait for accept; the kernel caps it at net.core.somaxconn. `fd` listens already. */
 int32_t nx_socket_backlog(int32_t fd, int32_t backlog) { return listen(fd, backlog) == 0 ? 0 : -errno; }
+
+/* Sends what fits into the socket's buffer at this moment; a peer that is gone raises no signal. */
+int32_t nx_socket_send(int32_t fd, const uint8_t *bytes, uint64_t length) {
+  const uint64_t most = length < 1u << 30 ? length : 1u << 30;
+  ssize_t sent = send(fd, bytes, most, MSG_DONTWAIT | MSG_NOSIGNAL);
+  return sent < 0 ? -errno : (int32_t)sent;
+}
 
 /*
  * Sends `state` to the socket named by $NOTIFY_SOCKET (sd_notify(3)): a path, or an abstract name that begins with

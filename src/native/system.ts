@@ -9,6 +9,7 @@ const symbols = {
   nx_signal_at_parent_death: { args: ["i32"], returns: "i32" },
   nx_socket_keepalive: { args: ["i32", "i32", "i32", "i32"], returns: "i32" },
   nx_socket_backlog: { args: ["i32", "i32"], returns: "i32" },
+  nx_socket_send: { args: ["i32", "ptr", "usize"], returns: "i32" },
   nx_notify: { args: ["ptr", "usize", "ptr", "usize"], returns: "i32" },
 } as const;
 
@@ -48,4 +49,9 @@ export function setKeepAlive(fd: number, { idleSeconds, intervalSeconds, probes 
 /** Sets how many connections may wait at a socket that listens; the kernel has a limit of its own. */
 export function setBacklog(fd: number, backlog: number): boolean {
   return native().nx_socket_backlog(fd, backlog) === 0;
+}
+
+/** Sends what the kernel takes at once, at most 1 GiB. Returns how many bytes it took, or a negative errno. */
+export function sendBytes(fd: number, bytes: Uint8Array): number {
+  return native().nx_socket_send(fd, bytes, bytes.byteLength);
 }

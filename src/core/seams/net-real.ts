@@ -30,10 +30,12 @@ const KEEPALIVE_DELAY_MS = 5000;
 /** Told of an exception in a handler: a defect of ours, which cost the connection. */
 export type HandlerReport = (error: Error, remoteAddress: string) => void;
 
-/** Settings of sockets that Bun does not offer, by file descriptor (native/system.ts); false where refused. */
-export interface SocketSettings {
+/** What Bun does not offer for sockets, by file descriptor (native/system.ts). Settings are false where refused. */
+export interface SocketCalls {
   setKeepAlive(fd: number, keepAlive: KeepAlive): boolean;
   setBacklog(fd: number, backlog: number): boolean;
+  /** One system call, without the runtime's way to it. Bytes that were taken, or a negative errno. */
+  send(fd: number, bytes: Uint8Array): number;
 }
 
 /** What Bun's types leave out of its sockets and listeners. */
@@ -53,17 +55,32 @@ class RealSocket<Data> implements Socket {
   isOpen = false;
   isClosed = false;
   error: Error | undefined;
-  #bun: BunSocket<RealSocket<Data>>;
+  readonly #bun: BunSocket<RealSocket<Data>>;
+  readonly #send: SocketCalls["send"] | undefined;
+  /** Of a plain connection for as long as both sides are open, else -1: a descriptor's number may be another's tomorrow. */
+  #descriptor = -1;
 
-  constructor(bun: BunSocket<RealSocket<Data>>, handlers: SocketHandlers<Data>) {
+  /** `send`: of a plain connection; the runtime encrypts by itself. */
+  constructor(
+    bun: BunSocket<RealSocket<Data>>,
+    handlers: SocketHandlers<Data>,
+    send: SocketCalls["send"] | undefined,
+  ) {
     this.#bun = bun;
+    this.#send = send;
+    if (send !== undefined) this.#descriptor = descriptorOf(bun);
     this.handlers = handlers;
     const host = bun.remoteAddress ?? "unknown";
     this.remoteAddress = `${host.includes(":") ? `[${host}]` : host}:${bun.remotePort}`;
   }
 
   write(bytes: Uint8Array): number {
-    return this.isClosed ? -1 : this.#bun.write(bytes);
+    if (this.isClosed) return -1;
+    const sent = this.#descriptor < 0 ? 0 : (this.#send?.(this.#descriptor, bytes) ?? 0);
+    if (sent === bytes.byteLength) return sent;
+    // Full or gone: the runtime finds out which, and tells when there is room.
+    if (sent <= 0) return this.#bun.write(bytes);
+    return sent + Math.max(0, this.#bun.write(bytes.subarray(sent)));
   }
 
   pause(): void {
@@ -75,11 +92,18 @@ class RealSocket<Data> implements Socket {
   }
 
   end(): void {
+    this.#descriptor = -1;
     if (!this.isClosed) this.#bun.end();
   }
 
   terminate(): void {
+    this.#descriptor = -1;
     if (!this.isClosed) this.#bun.terminate();
+  }
+
+  closed(): void {
+    this.#descriptor = -1;
+    this.isClosed = true;
   }
 }
 
@@ -187,7 +211,7 @@ function bunHandlers<Data>({
     close(bun, error) {
       const socket = bun.data;
       if (socket === undefined || socket.isClosed) return;
-      socket.isClosed = true;
+      socket.closed();
       handshakes.delete(socket);
       const reason = socket.error ?? (error as Error | undefined);
       if (!socket.isOpen) {
@@ -229,8 +253,8 @@ export function listenError(error: unknown, host: string, port: number): Error {
   }
 }
 
-/** The machine's network. `report` hears of exceptions in handlers; without `settings` the runtime's own hold. */
-export function createRealNet(report: HandlerReport = () => {}, settings?: SocketSettings): Net {
+/** The machine's network. `report` hears of exceptions in handlers; without `calls` the runtime's own are made. */
+export function createRealNet(report: HandlerReport = () => {}, calls?: SocketCalls): Net {
   return {
     async listen<Data>(options: ListenOptions<Data>): Promise<Listener> {
       const { host, port, tls, backlog, keepAlive, handlers } = options;
@@ -242,7 +266,8 @@ export function createRealNet(report: HandlerReport = () => {}, settings?: Socke
         requestCert: demandsPeer,
         rejectUnauthorized: demandsPeer,
       };
-      const create = (bun: BunSocket<RealSocket<Data>>) => new RealSocket<Data>(bun, handlers);
+      const send = tls === undefined ? calls?.send : undefined;
+      const create = (bun: BunSocket<RealSocket<Data>>) => new RealSocket<Data>(bun, handlers, send);
       let listener: TCPSocketListener<RealSocket<Data>>;
       try {
         listener = Bun.listen<RealSocket<Data>>({
@@ -254,19 +279,20 @@ export function createRealNet(report: HandlerReport = () => {}, settings?: Socke
             report,
             tls: tls && { demandsPeer },
             ...(keepAlive !== undefined && {
-              keepAlive: (bun) => settings?.setKeepAlive(descriptorOf(bun), keepAlive),
+              keepAlive: (bun) => calls?.setKeepAlive(descriptorOf(bun), keepAlive),
             }),
           }),
         });
       } catch (error) {
         throw listenError(error, host, port);
       }
-      if (backlog !== undefined) settings?.setBacklog(descriptorOf(listener), backlog);
+      if (backlog !== undefined) calls?.setBacklog(descriptorOf(listener), backlog);
       return { host, port: listener.port, stop: () => listener.stop() };
     },
 
     connect<Data>({ host, port, tls, handlers }: ConnectOptions<Data>): Promise<Socket> {
       const serverName = tls?.serverName ?? host;
+      const send = tls === undefined ? calls?.send : undefined;
       return new Promise((resolve, reject) => {
         const onFailed = (error: Error) => reject(connectError(error, host, port));
         Bun.connect<RealSocket<Data>>({
@@ -277,7 +303,7 @@ export function createRealNet(report: HandlerReport = () => {}, settings?: Socke
           }),
           socket: {
             ...bunHandlers({
-              create: (bun) => new RealSocket<Data>(bun, handlers),
+              create: (bun) => new RealSocket<Data>(bun, handlers, send),
               report,
               tls: tls && { demandsPeer: true },
               onOpen: resolve,

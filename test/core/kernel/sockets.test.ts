@@ -100,6 +100,47 @@ describe("connections", () => {
     },
   );
 
+  test("what is written arrives whole and in order, however little the peer takes at once; nothing is taken behind the end", async () => {
+    const { net } = realWorld();
+    const bytes = new Uint8Array(24 << 20).map((_, index) => (index * 2_654_435_761) >>> 24);
+    const writes: number[] = [];
+    let sent = 0;
+    const behindTheEnd: number[] = [];
+    const pump = (socket: Socket) => {
+      for (let taken = 1; taken > 0 && sent < bytes.byteLength; sent += Math.max(0, taken)) {
+        taken = socket.write(bytes.subarray(sent, sent + (1 << 20)));
+        writes.push(taken);
+      }
+      if (sent < bytes.byteLength) return;
+      socket.end();
+      behindTheEnd.push(socket.write(bytes.subarray(0, 1)));
+    };
+    const handlers = { open: pump, data() {}, drain: pump, close() {} };
+    const listener = await net.listen({ host: "127.0.0.1", port: 0, handlers });
+    const received: Uint8Array[] = [];
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const reader = await Bun.connect({
+      hostname: "127.0.0.1",
+      port: listener.port,
+      socket: {
+        data(socket, chunk) {
+          received.push(new Uint8Array(chunk));
+          // A slow reader, so that the kernel's buffers fill.
+          socket.pause();
+          setTimeout(() => socket.resume(), 1);
+        },
+        close: () => resolve(),
+        end: (socket) => void socket.end(),
+      },
+    });
+    await promise;
+    reader.terminate();
+    listener.stop();
+    expect(Buffer.concat(received).equals(bytes)).toBe(true);
+    expect(writes.some((taken) => taken < 1 << 20)).toBe(true);
+    expect(behindTheEnd.every((taken) => taken <= 0)).toBe(true);
+  });
+
   test("a taken port is named, with the command that shows who has it", async () => {
     const started = await start({});
     const refused = startEcho({ config: { port: started.port } });
