@@ -1,7 +1,7 @@
 /*
  * The few system calls that JavaScript runtimes do not offer: a lock that the kernel drops with the process, the
- * datagram that tells a service manager how we are, the host's monotonic clock, a signal at the parent's death, and
- * settings of sockets.
+ * datagram that tells a service manager how we are, the host's monotonic clock, a signal at the parent's death, settings
+ * of sockets, and holes in files.
  * Those that can fail return 0 or a negative errno.
  */
 #include "nx.h"
@@ -22,6 +22,7 @@
 
 NX_API int32_t nx_file_lock(int32_t fd);
 NX_API int32_t nx_file_lock_posix(int32_t fd);
+NX_API int32_t nx_file_punch(int32_t fd, uint64_t offset, uint64_t length);
 NX_API uint64_t nx_monotonic_us(void);
 NX_API int32_t nx_signal_at_parent_death(int32_t signal);
 NX_API int32_t nx_socket_keepalive(int32_t fd, int32_t idle_seconds, int32_t interval_seconds, int32_t probes);
@@ -36,6 +37,13 @@ int32_t nx_file_lock(int32_t fd) { return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 
 int32_t nx_file_lock_posix(int32_t fd) {
   struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
   return fcntl(fd, F_OFD_SETLK, &whole) == 0 ? 0 : -errno;
+}
+
+/* Gives the space of a part of a file or block device back; it reads as zeros then. -EOPNOTSUPP where that cannot be. */
+int32_t nx_file_punch(int32_t fd, uint64_t offset, uint64_t length) {
+  if (offset > INT64_MAX || length > INT64_MAX - offset) return -EINVAL;
+  int result = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
+  return result == 0 ? 0 : -errno;
 }
 
 /* CLOCK_MONOTONIC as the service manager reads it; the runtime's own clock starts with the process. */

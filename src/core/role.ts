@@ -9,6 +9,7 @@ import type { z } from "zod";
 import type { IniDialect } from "./config/ini/dialect.ts";
 import type { JsonDialect } from "./config/json-dialect.ts";
 import type { Clock } from "./seams/clock.ts";
+import type { RunCommand } from "./kernel/run-command.ts";
 import type { Disk } from "./seams/disk.ts";
 import type { Log } from "./logging/log.ts";
 import type { Metrics } from "./metrics.ts";
@@ -22,6 +23,8 @@ export interface World {
   random: Random;
   disk: Disk;
   net: Net;
+  /** Programs of the host; absent where a role runs none, and then the real ones are meant. */
+  run?: RunCommand;
 }
 
 export interface RoleContext<Config> extends World {

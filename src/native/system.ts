@@ -1,10 +1,11 @@
-/** System calls that Bun does not offer: file locks, the service manager's datagram and its clock, settings of sockets (native/system.c). */
+/** System calls that Bun does not offer: file locks, the service manager's datagram and its clock, settings of sockets, holes in files (native/system.c). */
 import type { KeepAlive } from "../core/seams/net.ts";
 import { link } from "./library.ts";
 
 const symbols = {
   nx_file_lock: { args: ["i32"], returns: "i32" },
   nx_file_lock_posix: { args: ["i32"], returns: "i32" },
+  nx_file_punch: { args: ["i32", "u64", "u64"], returns: "i32" },
   nx_monotonic_us: { args: [], returns: "u64" },
   nx_signal_at_parent_death: { args: ["i32"], returns: "i32" },
   nx_socket_keepalive: { args: ["i32", "i32", "i32", "i32"], returns: "i32" },
@@ -22,6 +23,11 @@ const native = () => (linked ??= link(symbols));
  */
 export function lockFile(fd: number, isPosix: boolean): boolean {
   return (isPosix ? native().nx_file_lock_posix(fd) : native().nx_file_lock(fd)) === 0;
+}
+
+/** Makes a hole in an open file or block device, which reads as zeros; false where that cannot be. */
+export function punchHole(fd: number, offset: number, bytes: number): boolean {
+  return native().nx_file_punch(fd, BigInt(offset), BigInt(bytes)) === 0;
 }
 
 /** Microseconds of CLOCK_MONOTONIC, which other processes of this host read too. */

@@ -4,7 +4,7 @@
  */
 import { apply, diffsToApply, diffsToMerge, merge } from "../../src/backup/archive/jobs.ts";
 import { imageAt } from "../../src/backup/archive/reading.ts";
-import { FileBackEnd } from "../../src/backup/archive/file-back-end.ts";
+import { ImageFiles } from "../../src/backup/archive/images/files.ts";
 import { ArchiveVolume } from "../../src/backup/archive/volume.ts";
 import { clean, type MetaDiff, restorePoints, steady } from "../../src/backup/algebra/snapshot.ts";
 import { snappy } from "../../src/backup/formats/compression.ts";
@@ -50,7 +50,7 @@ class CrashWorld {
   volume(): ArchiveVolume {
     const { disk, random, clock } = this;
     return new ArchiveVolume(
-      { disk, random, clock, images: new FileBackEnd(disk, DIRECTORY) },
+      { disk, random, clock, images: new ImageFiles(disk, DIRECTORY) },
       DIRECTORY,
       VOLUME,
     );
@@ -156,7 +156,7 @@ function record(world: CrashWorld, work: (promise: (...what: string[]) => void) 
   return points;
 }
 
-const JOBS = { discard: "zero", openMax: 10 } as const;
+const JOBS = { discard: "zero", openMax: 10, keepsOneCold: false } as const;
 
 /** init, full copy, diffs, a disabled snapshot, a merge, an apply. */
 export function exploreArchive(subject: Subject): Exploration {

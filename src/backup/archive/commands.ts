@@ -19,8 +19,9 @@ import {
 import { imageAt, imageHash } from "./reading.ts";
 import { replicationRequest } from "./replication/request.ts";
 import { ReplicationSource, type SourceOptions } from "./replication/source.ts";
+import { clearTail } from "./resize.ts";
 import { bulkOf } from "./words.ts";
-import { type Action, type ArchiveVolume } from "./volume.ts";
+import { type Action, activeStates, type ArchiveVolume } from "./volume.ts";
 
 export interface CommandOptions {
   log: Log;
@@ -173,7 +174,13 @@ export function archiveCommands(options: CommandOptions): Record<string, Protoco
       await volume.world.images.removeRestored(volume.name, gid);
     }),
     "del-cold": command(async (words) => {
-      throw new Refusal(`c2aDelColdServer:not found:${words.join(":")}`);
+      const volume = of(words, 2);
+      const gid = gidOf(words[1] as string);
+      volume.demandState("c2aDelColdServer", [...activeStates, "Stopped"]);
+      volume.demandNoAction("c2aDelColdServer", ["Restore", "Resize"]);
+      if (!volume.cold.all.includes(gid))
+        throw new Refusal(`c2aDelColdServer:not found:${volume.name}:${gid}`);
+      await volume.cold.remove(gid);
     }),
     "disable-snapshot": setMergeable("c2aDisableSnapshot", true),
     "enable-snapshot": setMergeable("c2aEnableSnapshot", false),
@@ -185,24 +192,23 @@ export function archiveCommands(options: CommandOptions): Record<string, Protoco
     }),
     resize: command(async (words) => {
       const volume = of(words, 2);
-      volume.demandState("c2aResizeServer", [
-        "SyncReady",
-        "Stopped",
-        "Archived",
-        "HashSync",
-        "WdiffRecv",
-        "ReplSyncAsServer",
-      ]);
+      volume.demandState("c2aResizeServer", ["SyncReady", "Stopped", ...activeStates]);
       const bytes = parseSize(words[1] as string);
       if (bytes === undefined || bytes % BLOCK_BYTES !== 0)
         throw new Refusal(`c2aResizeServer:bad size:${words[1]}`);
       const end = volume.begin("c2aResizeServer", "Resize");
+      let isGoingOn = false;
       try {
-        if (bytes < (await volume.sizeBlocks()) * BLOCK_BYTES)
-          throw new Refusal("c2aResizeServer:shrink is not supported");
-        await volume.world.images.growBase(volume.name, bytes, words[2] === "zeroclear");
+        const before = await volume.sizeBlocks();
+        if (bytes < before * BLOCK_BYTES) throw new Refusal("c2aResizeServer:shrink is not supported");
+        await volume.world.images.growBase(volume.name, bytes);
+        if (words[2] !== "zeroclear") return;
+        isGoingOn = true;
+        void clearTail(volume, before)
+          .catch((error: Error) => log.error(`zeroclear failed: ${error.message}`, { volume: volume.name }))
+          .finally(end);
       } finally {
-        end();
+        if (!isGoingOn) end();
       }
     }),
     "dbg-reload-metadata": command(async (words) => {

@@ -20,6 +20,27 @@ export const archiveConfig = roleSchema({
     z.string().min(1).default("archive"),
     "The directory of the volumes (-b), relative to dataDir.",
   ),
+  volumeGroup: key(
+    z
+      .string()
+      .regex(/^[A-Za-z0-9_.+-]{1,127}$/)
+      .optional(),
+    "Keep images as logical volumes in this volume group (-vg). The process must be root then.",
+    { absent: "images are files in the directory of their volume", example: "vg0" },
+  ),
+  thinPool: key(
+    z
+      .string()
+      .regex(/^[A-Za-z0-9_.+-]{1,127}$/)
+      .optional(),
+    "The thin pool of that volume group for images (-tp): restores share blocks with the base.",
+    { absent: "logical volumes are linear", example: "tp0" },
+  ),
+  deviceDirectory: key(z.string().min(1).default("/dev"), "Where logical volumes have their device nodes."),
+  keepsOneCold: key(
+    z.boolean().default(false),
+    "Of cold snapshots, which restores in a thin pool leave, only the newest stays (-keep-one-cold-snap).",
+  ),
   connectionsMax: key(
     integer(10, { min: 1, max: 10_000 }),
     "Connections at once (-maxconn); further ones are closed.",

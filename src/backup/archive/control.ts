@@ -22,6 +22,7 @@ export interface ArchiveView {
   foregroundMax: number;
   timeoutSeconds: number;
   grows: boolean;
+  keepsOneCold: boolean;
   volumes: ReadonlyMap<string, ArchiveVolume>;
   volume(name: string): ArchiveVolume;
   server(): WalbServer;
@@ -111,7 +112,7 @@ export function archiveTargets(view: ArchiveView): Record<string, GetTarget> {
         ].join(" "),
       ),
     restored: async (args) => (await of(args).world.images.restored(of(args).name)).map(String),
-    cold: () => [],
+    cold: (args) => running(args, "getCold").cold.all.map(String),
     restorable: (args) => {
       const volume = running(args, "getRestorable");
       if (args[1] !== undefined && args[1] !== "all")
@@ -159,7 +160,7 @@ export async function archiveStatus(view: ArchiveView): Promise<string[]> {
     `socketTimeout ${view.timeoutSeconds}`,
     "keepAlive OFF",
     `doAutoResize ${view.grows ? 1 : 0}`,
-    "keepOneColdSnapshot 0",
+    `keepOneColdSnapshot ${view.keepsOneCold ? 1 : 0}`,
     "-----Volume-----",
   ];
   for (const [name, volume] of [...view.volumes].sort()) {
@@ -203,7 +204,7 @@ export async function volumeStatus(volume: ArchiveVolume): Promise<string[]> {
     `archiveUuid ${uuidText(volume.archiveUuid)}`,
     `base ${stateText(base).replace(/-\d{14}$/, "")}`,
     `latest ${snapshotText(volume.newest.to)}`,
-    "numCold 0",
+    `numCold ${volume.cold.all.length}`,
     `numRestored ${(await images.restored(volume.name)).length}`,
     `numRestorable ${listedPoints(base, diffs.all).length}`,
     `numRestorableAll ${restorePoints(base, diffs.all).length}`,

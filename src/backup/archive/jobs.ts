@@ -9,6 +9,7 @@ import { fileSource } from "../formats/bytes.ts";
 import { isZero } from "../../native/blocks.ts";
 import {
   chainFrom,
+  clean,
   merged,
   mergeRun,
   type MetaDiff,
@@ -23,13 +24,15 @@ import { type DiscardRule, writeRuns } from "../formats/image.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 import { Refusal } from "../server/server.ts";
 import { virtualImage } from "../tools/virtual-image.ts";
-import type { OpenImage } from "./back-end.ts";
+import type { OpenImage } from "./images/back-end.ts";
 import type { ArchiveVolume } from "./volume.ts";
 
 export interface JobOptions {
   discard: DiscardRule;
   /** Diffs open together. */
   openMax: number;
+  /** Of cold snapshots only the newest stays. */
+  keepsOneCold: boolean;
 }
 
 const READY_BYTES = 4 << 20;
@@ -68,40 +71,51 @@ async function writeSparse(image: OpenImage, offset: number, chunk: Uint8Array):
   }
 }
 
-/** Makes the image of `gid`. */
+/** Reads the base, lays the first round of diffs over it, and writes what is not zero. */
+async function restoreFromBase(
+  volume: ArchiveVolume,
+  image: OpenImage,
+  diffs: readonly MetaDiff[],
+  discard: DiscardRule,
+): Promise<void> {
+  const base = await volume.world.images.openBase(volume.name, "read");
+  try {
+    await volume.diffs.withOpen(diffs, async (open) => {
+      const options = { ignoresDiscards: discard === "ignore" };
+      let offset = 0;
+      for await (const chunk of virtualImage(fileSource(base.path, base.file, base.bytes), open, options)) {
+        volume.throwIfForced();
+        await writeSparse(image, offset, chunk);
+        offset += chunk.byteLength;
+      }
+    });
+  } finally {
+    await base.file.close();
+  }
+}
+
+/** Makes the image of `gid`, from the base or from a cold snapshot that is nearer. */
 export async function restore(
   volume: ArchiveVolume,
   gid: bigint,
-  { discard, openMax }: JobOptions,
+  { discard, openMax, keepsOneCold }: JobOptions,
 ): Promise<void> {
   const { images } = volume.world;
-  const image = await images.beginRestore(volume.name, gid);
+  const cold = volume.cold.newestBetween(volume.base.from.begin, gid);
+  const from = cold === undefined ? volume.base.from : clean(cold);
+  const image = await images.beginRestore(volume.name, gid, cold);
   try {
-    let parts = rounds(chainFrom(volume.base.from, volume.diffs.all, gid), openMax);
-    if (!image.isCopyOfBase) {
+    const chain = chainFrom(from, volume.diffs.all, gid);
+    let parts = rounds(chain, openMax);
+    if (!image.isCopy) {
       const [first = [], ...others] = parts;
       parts = others;
-      const base = await images.openBase(volume.name, "read");
-      try {
-        await volume.diffs.withOpen(first, async (open) => {
-          const options = { ignoresDiscards: discard === "ignore" };
-          let offset = 0;
-          for await (const chunk of virtualImage(
-            fileSource(base.path, base.file, base.bytes),
-            open,
-            options,
-          )) {
-            volume.throwIfForced();
-            await writeSparse(image, offset, chunk);
-            offset += chunk.byteLength;
-          }
-        });
-      } finally {
-        await base.file.close();
-      }
+      await restoreFromBase(volume, image, first, discard);
     }
     for (const part of parts) await applyTo(volume, image, part, discard);
     await image.file.sync();
+    if (images.keepsCold && cold !== gid && gid > volume.base.from.begin)
+      await volume.cold.keep(gid, chain.at(-1)?.timestamp ?? volume.base.timestamp, keepsOneCold);
   } catch (error) {
     await image.file.close();
     await images.collect(volume.name);
@@ -132,6 +146,13 @@ export async function apply(
   gid: bigint,
   { discard, openMax }: JobOptions,
 ): Promise<void> {
+  const cold = volume.base.isApplying ? undefined : volume.cold.newestBetween(volume.base.from.begin, gid);
+  if (cold !== undefined) {
+    // What it has need not be written.
+    await volume.cold.becomeBase(cold, (base) => volume.setBase(base));
+    await volume.cold.removeUpTo(cold);
+    await volume.removeGarbage();
+  }
   const diffs = diffsToApply(volume, gid);
   if (diffs.length === 0) return;
   const result = newest({ ...volume.base, isApplying: false }, diffs);
@@ -150,6 +171,7 @@ export async function apply(
   }
   await volume.setBase(result);
   await volume.diffs.remove(volume.diffs.all.filter((diff) => relation(result.to, diff) === "tooOld"));
+  await volume.cold.removeUpTo(result.to.begin);
 }
 
 /** The diffs that a merge from `gid` joins: up to `upTo`, or while together they are at most `bytesMax`. */

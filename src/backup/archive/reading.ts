@@ -3,6 +3,7 @@
  *
  * Invariant: what is read stays readable while an apply or a merge beside us removes diffs: their files are held open.
  */
+import { NxError } from "../../core/errors.ts";
 import { murmur3 } from "../../native/blocks.ts";
 import { chainFrom, type MetaDiff } from "../algebra/snapshot.ts";
 import { type ByteSource, fileSource } from "../formats/bytes.ts";
@@ -23,7 +24,10 @@ async function* readingBase(
   }
 }
 
-/** The chunks of the image at `gid`, or of the newest one; discards read as zeros, whatever the option says. */
+/**
+ * The chunks of the image at `gid`, or of the newest one; discards read as zeros, whatever the option says. Throws when an
+ * apply beside it goes beyond that point.
+ */
 export function imageAt(
   volume: ArchiveVolume,
   gid: bigint | undefined,
@@ -32,7 +36,13 @@ export function imageAt(
   return readingBase(volume, async function* (base) {
     const opened = openChain(volume, chainFrom(volume.base.from, volume.diffs.all, gid));
     try {
-      yield* virtualImage(base, await opened.open, { chunkBytes });
+      for await (const chunk of virtualImage(base, await opened.open, { chunkBytes })) {
+        if (gid !== undefined && volume.base.to.begin > gid)
+          throw new NxError("NX_NOT_READY", `${volume.name}: the base has been applied to beyond ${gid}`, {
+            hint: "read a later point",
+          });
+        yield chunk;
+      }
     } finally {
       opened.close();
       await opened.closed;

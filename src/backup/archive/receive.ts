@@ -14,6 +14,7 @@ import { ack, type Protocol, Refusal, type ServerCall, type WalbServer } from ".
 import { Writer } from "../wire/serial.ts";
 import { receiveBulks, receivePacks, sendHashes } from "../wire/streams.ts";
 import { readCompression, readDiff, readSnapshot, writeSnapshot } from "../wire/values.ts";
+import { clearTail } from "./resize.ts";
 import { firstBlocks, imageAt } from "./reading.ts";
 import type { ArchiveVolume } from "./volume.ts";
 
@@ -46,7 +47,9 @@ async function readSyncRequest(call: ServerCall, name: string) {
 export async function demandSize(volume: ArchiveVolume, blocks: number, grows: boolean): Promise<void> {
   if ((await volume.sizeBlocks()) >= blocks) return;
   if (!grows) throw new Refusal("smaller-lv-size");
-  await volume.world.images.growBase(volume.name, blocks * BLOCK_BYTES, true);
+  const before = await volume.sizeBlocks();
+  await volume.world.images.growBase(volume.name, blocks * BLOCK_BYTES);
+  await clearTail(volume, before);
 }
 
 export function fullSync(options: ReceiveOptions): Protocol {

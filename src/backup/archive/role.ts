@@ -5,6 +5,8 @@
  * under way are repeated by who sent them.
  */
 import { resolve } from "node:path";
+import { NxError } from "../../core/errors.ts";
+import { runCommand } from "../../core/kernel/run-command.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { parseCompression, snappy } from "../formats/compression.ts";
@@ -13,13 +15,30 @@ import { WalbServer } from "../server/server.ts";
 import { archiveCommands } from "./commands.ts";
 import { archiveAbout, type archiveConfig } from "./config.ts";
 import { archiveStatus, archiveTargets, type ArchiveView, volumeStatus } from "./control.ts";
-import { FileBackEnd } from "./file-back-end.ts";
+import type { ImageBackEnd } from "./images/back-end.ts";
+import { ImageFiles } from "./images/files.ts";
+import { LogicalVolumes } from "./images/logical-volumes.ts";
+import { Lvm } from "./images/lvm.ts";
 import { diffTransfer, fullSync, gatherLatestSnapshots, hashSync } from "./receive.ts";
 import { replicationTarget } from "./replication/target.ts";
 import { ArchiveVolume, type VolumeWorld } from "./volume.ts";
 import type { z } from "zod";
 
 type Config = z.output<typeof archiveConfig>;
+
+/** Files, unless a volume group is named. */
+function imagesOf(
+  { disk, clock, config, run = runCommand }: RoleContext<Config>,
+  directory: string,
+): ImageBackEnd {
+  const { volumeGroup, thinPool, deviceDirectory } = config;
+  if (volumeGroup === undefined) {
+    if (thinPool === undefined) return new ImageFiles(disk, directory);
+    throw new NxError("NX_CONFIG_INVALID", "thinPool is of no use without volumeGroup");
+  }
+  const lvm = new Lvm({ run, clock, disk, volumeGroup, deviceDirectory });
+  return new LogicalVolumes(disk, lvm, volumeGroup, thinPool ?? "");
+}
 
 class Archive implements RunningRole<Config> {
   readonly #context: RoleContext<Config>;
@@ -32,7 +51,7 @@ class Archive implements RunningRole<Config> {
     this.#context = context;
     const { disk, random, clock, net, log, config, instance } = context;
     this.#directory = resolve(context.dataDir, config.baseDir);
-    this.#world = { disk, random, clock, images: new FileBackEnd(disk, this.#directory) };
+    this.#world = { disk, random, clock, images: imagesOf(context, this.#directory) };
     const nodeId = config.nodeId ?? instance;
     const server = () => this.#server;
     const volume = (name: string) =>
@@ -40,7 +59,7 @@ class Archive implements RunningRole<Config> {
     const receive = { server, volume, grows: config.grows, syncBytes: config.syncBytes };
     const source = { net, clock, nodeId, timeoutMs: config.socketTimeoutMs };
     const compression = parseCompression(config.syncCompression) ?? snappy;
-    const jobs = { discard: config.discard, openMax: config.openMax };
+    const jobs = { discard: config.discard, openMax: config.openMax, keepsOneCold: config.keepsOneCold };
     const view: ArchiveView = {
       nodeId,
       baseDir: this.#directory,
@@ -48,6 +67,7 @@ class Archive implements RunningRole<Config> {
       foregroundMax: config.foregroundMax,
       timeoutSeconds: config.socketTimeoutMs / 1000,
       grows: config.grows,
+      keepsOneCold: config.keepsOneCold,
       volumes: this.#volumes,
       volume,
       server,
@@ -90,6 +110,7 @@ class Archive implements RunningRole<Config> {
 
   async open(): Promise<void> {
     const { disk, announcePort, progress } = this.#context;
+    await this.#world.images.check();
     await makeDurableDirectory(disk, this.#directory);
     for (const { name, kind } of await disk.list(this.#directory)) {
       if (kind !== "directory" || !/^[0-9A-Za-z-]{1,64}$/.test(name)) continue;

@@ -25,7 +25,8 @@ import {
   writeFullReplication,
   writeState,
 } from "../wire/values.ts";
-import type { ImageBackEnd } from "./back-end.ts";
+import { ColdSnapshots } from "./cold.ts";
+import type { ImageBackEnd } from "./images/back-end.ts";
 import { DiffFiles } from "../files/diff-files.ts";
 import { VolumeFiles } from "../files/volume-files.ts";
 
@@ -43,7 +44,8 @@ const excludedBy: Record<Action, readonly Action[]> = {
   Resize: ["Restore", "ReplSyncAsClient", "Apply", "Resize"],
 };
 
-const active: readonly string[] = ["Archived", "HashSync", "WdiffRecv", "ReplSyncAsServer"];
+/** States in which points can be restored, merged and replicated. */
+export const activeStates: readonly string[] = ["Archived", "HashSync", "WdiffRecv", "ReplSyncAsServer"];
 const STOP_TIMEOUT_MS = 60_000;
 const STOP_POLL_MS = 100;
 
@@ -60,6 +62,7 @@ export class ArchiveVolume {
   readonly directory: string;
   #files!: VolumeFiles;
   diffs!: DiffFiles;
+  cold!: ColdSnapshots;
   #state: SteadyState = "Clear";
   #temporary: string | undefined;
   stopState: StopState = "NotStopping";
@@ -91,6 +94,7 @@ export class ArchiveVolume {
     this.diffs = await DiffFiles.open(disk, random, this.directory);
     await this.reloadMetadata();
     await images.collect(this.name);
+    await this.#openCold();
     this.#state = text as SteadyState;
     if (text === "SyncReady") return;
     await this.setFullReplication(undefined);
@@ -105,6 +109,12 @@ export class ArchiveVolume {
         hint: "bring it back from a backup of the directory",
       },
     );
+  }
+
+  async #openCold(): Promise<void> {
+    this.cold = new ColdSnapshots(this.name, this.#files, this.world.images);
+    const base = await this.cold.load(this.base);
+    if (base !== undefined) await this.setBase(base);
   }
 
   async reloadMetadata(): Promise<void> {
@@ -131,7 +141,7 @@ export class ArchiveVolume {
   }
 
   get isActive(): boolean {
-    return active.includes(this.state);
+    return activeStates.includes(this.state);
   }
 
   /** Refuses with the original's words unless the volume is in one of these states and not stopping. */
@@ -142,7 +152,7 @@ export class ArchiveVolume {
   }
 
   demandActive(name: string): void {
-    this.demandState(name, active);
+    this.demandState(name, activeStates);
   }
 
   demandNoAction(name: string, which: readonly Action[] = actions): void {
@@ -246,6 +256,7 @@ export class ArchiveVolume {
     await makeDurableDirectory(disk, this.directory);
     this.#files = await VolumeFiles.open(disk, this.directory);
     this.diffs = await DiffFiles.open(disk, random, this.directory);
+    await this.#openCold();
     await this.setUuid(new Uint8Array(16));
     await this.setArchiveUuid(new Uint8Array(16));
     await this.setBase(steady({ begin: NO_LSID, end: NO_LSID }, 0));
@@ -273,6 +284,7 @@ export class ArchiveVolume {
     await this.setState("SyncReady");
     await this.setBase(steady({ begin: NO_LSID, end: NO_LSID }, 0));
     await this.diffs.remove(this.diffs.all);
+    for (const gid of this.cold.all) await this.cold.remove(gid);
   }
 
   /** Removes diffs that are not on the chain from the base. */

@@ -65,11 +65,6 @@ export async function runWalbArchive(words: readonly string[], call: Surrounding
     "sync-cmpr": "value", "lock-time-th": "value",
   }); // prettier-ignore
   options.positionals([]);
-  if (options.has("vg") || options.has("tp")) {
-    throw new NxError("NX_USAGE", "-vg and -tp: this archive keeps images as files", {
-      hint: "leave them out; images are sparse files in the directory of their volume",
-    });
-  }
   const openMax = options.number("maxopen", 0);
   return serve("walb-archive", "archive", {
     ...commonKeys(options, "archive", call),
@@ -77,6 +72,9 @@ export async function runWalbArchive(words: readonly string[], call: Surrounding
     syncBytes: options.size("fi", 2 ** 30),
     grows: options.has("autoresize"),
     openMax: openMax === 0 ? undefined : openMax,
+    volumeGroup: options.text("vg"),
+    thinPool: options.text("tp"),
+    keepsOneCold: options.has("keep-one-cold-snap"),
     mergeDiffsMax: options.number("wn", 1000),
     syncCompression: options.text("sync-cmpr", "snappy:0:1"),
   }, call); // prettier-ignore

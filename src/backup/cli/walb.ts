@@ -18,6 +18,8 @@ export const walbVerb = defineVerb({
     bdiff: async () => (await import("./image-tools.ts")).bdiffVerb,
     "virt-full": async () => (await import("./image-tools.ts")).virtFullVerb,
     verify: async () => (await import("./verify.ts")).verifyVerb,
+    script: async () => (await import("./script.ts")).scriptVerb,
+    shell: async () => (await import("./script.ts")).shellVerb,
     ...controllerVerbs,
     ldev: async () => (await import("./image-tools.ts")).ldevVerb,
   },

@@ -3,6 +3,7 @@
  *
  *   state         text: SyncReady, Archived or Stopped          uuid          16 bytes, of the last sync's log
  *   base          State of the base image                       archive_uuid  16 bytes, of the lineage
+ *   GID.cold      u64, the time of a cold snapshot
  *   full_repl_state   how far a full replication came that was interrupted
  *   checksums     ours: one line `NAME CRC32C [CRC32C]` for each of them, the present and the former content, and a
  *                 last line `checksums CRC32C` of the lines before
@@ -72,6 +73,13 @@ export class VolumeFiles {
     const sums = this.#sums.get(name);
     if (bytes !== undefined && sums !== undefined && !sums.includes(hexOf(bytes))) throw this.#damaged(name);
     return bytes;
+  }
+
+  /** Every file of the directory, ours and others. */
+  async names(): Promise<string[]> {
+    return (await this.#disk.list(this.directory))
+      .filter(({ kind }) => kind === "file")
+      .map(({ name }) => name);
   }
 
   /** Removes a file; its line in `checksums` stays and speaks of nothing. */

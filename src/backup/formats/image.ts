@@ -20,6 +20,11 @@ export interface ImageTarget {
 const WRITES_MAX = 32;
 const ZEROS = new Uint8Array(1 << 20);
 
+/** Gives the space back where that can be; zeros are read either way. */
+async function passDown(file: DiskFile, offset: number, bytes: number): Promise<void> {
+  if ((await file.punch?.(offset, bytes)) !== true) await writeZeros(file, offset, bytes);
+}
+
 async function writeZeros(file: DiskFile, offset: number, bytes: number): Promise<void> {
   for (let done = 0; done < bytes; done += ZEROS.byteLength)
     await file.write(ZEROS.subarray(0, Math.min(ZEROS.byteLength, bytes - done)), offset + done);
@@ -58,7 +63,9 @@ export async function writeRuns(
     pending.push(
       run.kind === "normal"
         ? file.write(data.subarray(run.data, run.data + bytes), offset)
-        : writeZeros(file, offset, bytes),
+        : run.kind === "discard" && rule === "passdown"
+          ? passDown(file, offset, bytes)
+          : writeZeros(file, offset, bytes),
     );
     if (pending.length >= WRITES_MAX) await settle();
   }

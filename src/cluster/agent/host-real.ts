@@ -1,6 +1,7 @@
 /** The host that this process runs on, as its agent sees it. */
 import { arch, cpus, hostname, machine, release, totalmem, userInfo } from "node:os";
 import { buildInfo } from "../../core/build-info.ts";
+import { cleanEnvironment, runCommand } from "../../core/kernel/run-command.ts";
 import { realClock } from "../../core/seams/clock.ts";
 import type { LinkingDisk } from "../../core/seams/disk.ts";
 import { RealDisk } from "../../core/seams/disk-real.ts";
@@ -15,32 +16,9 @@ import type { HostFacts } from "./messages.ts";
 const OUTPUT_LENGTH_MAX = 64 << 10;
 const CPUINFO_BYTES_MAX = 1 << 20;
 
-/**
- * A program gets no variables of ours: neither those of the operator's session nor what would change Bun's
- * ways.
- */
-function cleanEnvironment(): Record<string, string> {
-  return { PATH: process.env.PATH ?? "/usr/bin:/bin", HOME: process.env.HOME ?? "/", LANG: "C.UTF-8" };
-}
-
 export const runProgram: RunProgram = async (words) => {
-  try {
-    const child = Bun.spawn([...words], {
-      env: cleanEnvironment(),
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-    });
-    const [stdout, stderr] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-    ]);
-    const code = await child.exited;
-    return { status: child.signalCode ?? code, output: `${stdout}${stderr}`.slice(-OUTPUT_LENGTH_MAX) };
-  } catch (error) {
-    // No program at all: another processor's, a missing loader, a file system mounted noexec.
-    return { status: "no start", output: (error as Error).message };
-  }
+  const { status, stdout, stderr } = await runCommand(words);
+  return { status, output: `${stdout}${stderr}`.slice(-OUTPUT_LENGTH_MAX) };
 };
 
 export const execProgram: ExecProgram = async (words, { workingDirectory, timeoutMs, signal }, onOutput) => {

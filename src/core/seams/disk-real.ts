@@ -19,6 +19,9 @@ import { errnoOf, NxError } from "../errors.ts";
 import type { FilePair } from "./file-pair.ts";
 import { CopyThread } from "./file-pair-real.ts";
 
+/** Makes a hole in an open file; false where it cannot be. */
+export type PunchHole = (fd: number, offset: number, bytes: number) => boolean;
+
 /** Takes an exclusive advisory lock on an open file without waiting; false when another process holds it. */
 export type LockFile = (fd: number, isPosix: boolean) => boolean;
 
@@ -32,6 +35,8 @@ const openFlags: Record<OpenMode, number> = {
 };
 
 const ZEROS_BYTES = 1 << 20;
+const PUNCH_BYTES = 64 << 20;
+const notCloned = ["ENOTSUP", "EOPNOTSUPP", "EXDEV", "EINVAL", "ENOSYS"];
 
 type Callback<Value> = (error: NodeJS.ErrnoException | null, value?: Value) => void;
 
@@ -58,10 +63,12 @@ class RealFile implements DiskFile {
   /** The same file once more, opened so that a write returns when it is on disk (O_DSYNC). */
   #durableFd: number | undefined;
   #path: string;
+  readonly #punchHole: PunchHole;
 
-  constructor(fd: number, path: string) {
+  constructor(fd: number, path: string, punchHole: PunchHole) {
     this.#fd = fd;
     this.#path = path;
+    this.#punchHole = punchHole;
   }
 
   get descriptor(): { fd: number; path: string } {
@@ -110,6 +117,13 @@ class RealFile implements DiskFile {
     return call("truncate", this.#path, (done) => fs.ftruncate(this.#fd, size, done));
   }
 
+  async punch(offset: number, bytes: number): Promise<boolean> {
+    // In steps, because each is a call on this thread.
+    for (let done = 0; done < bytes; done += PUNCH_BYTES)
+      if (!this.#punchHole(this.#fd, offset + done, Math.min(PUNCH_BYTES, bytes - done))) return false;
+    return true;
+  }
+
   async allocate(size: number): Promise<void> {
     const start = await this.size();
     const zeros = new Uint8Array(Math.max(0, Math.min(ZEROS_BYTES, size - start)));
@@ -133,9 +147,11 @@ class RealFile implements DiskFile {
 export class RealDisk implements LinkingDisk {
   #lockFile: LockFile;
   readonly #copyThread = new CopyThread();
+  private readonly punchHole: PunchHole;
 
-  constructor(lockFile: LockFile) {
+  constructor(lockFile: LockFile, punchHole: PunchHole = () => false) {
     this.#lockFile = lockFile;
+    this.punchHole = punchHole;
   }
 
   pair(first: DiskFile, second: DiskFile): FilePair {
@@ -143,7 +159,7 @@ export class RealDisk implements LinkingDisk {
   }
 
   async open(path: string, mode: OpenMode): Promise<DiskFile> {
-    return new RealFile(await openFd(path, openFlags[mode]), path);
+    return new RealFile(await openFd(path, openFlags[mode]), path, this.punchHole);
   }
 
   async list(path: string): Promise<DirectoryEntry[]> {
@@ -177,6 +193,18 @@ export class RealDisk implements LinkingDisk {
 
   link(from: string, to: string): Promise<void> {
     return call("link", from, (done) => fs.link(from, to, done));
+  }
+
+  async clone(from: string, to: string): Promise<boolean> {
+    const { COPYFILE_FICLONE_FORCE: sharing, COPYFILE_EXCL: exclusive } = fs.constants;
+    let errno: string | undefined;
+    await call("clone", from, (done) =>
+      fs.copyFile(from, to, sharing | exclusive, (error) => {
+        errno = error?.code;
+        done(errno !== undefined && notCloned.includes(errno) ? null : error);
+      }),
+    );
+    return errno === undefined;
   }
 
   remove(path: string): Promise<void> {
@@ -267,7 +295,7 @@ async function writePid(path: string, fd: number): Promise<void> {
 }
 
 async function heldError(path: string, fd: number, isPidFile: boolean): Promise<NxError> {
-  const file = new RealFile(fd, path);
+  const file = new RealFile(fd, path, () => false);
   const text = Buffer.alloc(32);
   const pid = text.toString("latin1", 0, await file.read(text, 0)).trim();
   const owner = /^\d+$/.test(pid) ? `process ${pid}` : "another process";

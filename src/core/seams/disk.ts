@@ -23,6 +23,8 @@ export interface DiskFile {
   /** Resolves when every write that resolved before this call would survive power loss (fdatasync). */
   sync(): Promise<void>;
   truncate(size: number): Promise<void>;
+  /** Gives the space of a part back, which reads as zeros then; false where the file system cannot, and nothing changed. */
+  punch?(offset: number, bytes: number): Promise<boolean>;
   /** Reserves blocks up to `size`, so that later writes below it cannot meet a full disk. Grows the file with zeros. */
   allocate(size: number): Promise<void>;
   size(): Promise<number>;
@@ -54,6 +56,11 @@ export interface Disk {
   rename(from: string, to: string): Promise<void>;
   /** A second name for the same file. `to` must not exist. */
   link(from: string, to: string): Promise<void>;
+  /**
+   * Makes `to`, which must not exist, a file of its own that shares the blocks of `from` until one of them is written to.
+   * False where the file system cannot.
+   */
+  clone?(from: string, to: string): Promise<boolean>;
   /** Removes a file or a symbolic link. Throws ENOENT when missing. */
   remove(path: string): Promise<void>;
   /** Removes an empty directory. Throws ENOENT when missing. */

@@ -1,5 +1,5 @@
 /** The real seams together: what a process on a host runs in. */
-import { lockFile, sendBytes, setBacklog, setKeepAlive } from "../../native/system.ts";
+import { lockFile, punchHole, sendBytes, setBacklog, setKeepAlive } from "../../native/system.ts";
 import { realClock } from "./clock.ts";
 import { RealDisk } from "./disk-real.ts";
 import { createRealNet, type HandlerReport } from "./net-real.ts";
@@ -9,5 +9,5 @@ import type { World } from "../role.ts";
 /** `report` hears of exceptions in socket handlers. */
 export function realWorld(report?: HandlerReport): World {
   const net = createRealNet(report, { setBacklog, setKeepAlive, send: sendBytes });
-  return { clock: realClock, random: realRandom, disk: new RealDisk(lockFile), net };
+  return { clock: realClock, random: realRandom, disk: new RealDisk(lockFile, punchHole), net };
 }

@@ -4,12 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RealDisk } from "../../../src/core/seams/disk-real.ts";
 import type { NxError } from "../../../src/core/errors.ts";
-import { lockFile } from "../../../src/native/system.ts";
+import { lockFile, punchHole } from "../../../src/native/system.ts";
 
 const root = mkdtempSync(join(tmpdir(), "node-x-disk-real-"));
 afterAll(() => rmSync(root, { recursive: true }));
 
-const disk = new RealDisk(lockFile);
+const disk = new RealDisk(lockFile, punchHole);
 const caught = (promise: Promise<unknown>) =>
   promise.then(
     () => undefined,
@@ -29,6 +29,30 @@ test("what is neither full nor missing is a failed disk, with path and reason", 
   const error = await caught(disk.open(root, "readWrite"));
   expect(error?.code).toBe("NX_DISK_FAILED");
   expect(error?.message).toBe(`cannot open ${root}: EISDIR`);
+});
+
+test("a part whose space is given back reads as zeros, and the rest stays", async () => {
+  const file = await disk.open(join(root, "hole"), "create");
+  await file.write(new Uint8Array(1 << 20).fill(7), 0);
+  if ((await file.punch?.(4096, 8192)) === true) {
+    const read = new Uint8Array(1 << 20);
+    await file.read(read, 0);
+    expect(read.subarray(4096, 12288).every((byte) => byte === 0)).toBe(true);
+    expect([read[4095], read[12288], await file.size()]).toEqual([7, 7, 1 << 20]);
+  }
+  expect(await file.punch?.(-1, 10)).toBe(false);
+  await file.close();
+});
+
+test("a clone has the same content, or is refused where the file system cannot", async () => {
+  const [from, to] = [join(root, "cloned"), join(root, "clone")];
+  await Bun.write(from, "content");
+  const isCloned = await disk.clone?.(from, to);
+  expect(await disk.exists(to)).toBe(isCloned === true);
+  if (isCloned) expect(await Bun.file(to).text()).toBe("content");
+  expect((await caught(Promise.resolve(disk.clone?.(join(root, "missing"), to))))?.message).toContain(
+    "ENOENT",
+  );
 });
 
 test("a pid file is locked as programs lock it that know no flock, and names its owner", async () => {

@@ -32,6 +32,9 @@ export const TIMEOUT_SEC = 86_400;
 export const SHORT_TIMEOUT_SEC = 100;
 const POLL_MS = 300;
 
+/** Points are numbered with 64 bits; a plain number does for all that people type. */
+export type Gid = bigint | number;
+
 /** A running job of an archive, as `get all-actions` tells: how many, and when the last one began (0: never). */
 export type ActionInfo = Record<string, { count: number; timestamp: number }>;
 
@@ -249,23 +252,23 @@ export class Asking {
     }
   }
 
-  async get_diff_list(ax: AnyServer, vol: string, gid0?: bigint, gid1?: bigint): Promise<MetaDiff[]> {
+  async get_diff_list(ax: AnyServer, vol: string, gid0?: Gid, gid1?: Gid): Promise<MetaDiff[]> {
     return (await this.#diffLines(ax, "diff", vol, gid0, gid1)).map(parseDiff);
   }
 
-  async print_diff_list(ax: AnyServer, vol: string, gid0?: bigint, gid1?: bigint): Promise<void> {
+  async print_diff_list(ax: AnyServer, vol: string, gid0?: Gid, gid1?: Gid): Promise<void> {
     this.#printLines(await this.#diffLines(ax, "diff", vol, gid0, gid1));
   }
 
-  async get_applicable_diff_list(ax: AnyServer, vol: string, gid?: bigint): Promise<MetaDiff[]> {
+  async get_applicable_diff_list(ax: AnyServer, vol: string, gid?: Gid): Promise<MetaDiff[]> {
     return (await this.#diffLines(ax, "applicable-diff", vol, gid)).map(parseDiff);
   }
 
-  async print_applicable_diff_list(ax: AnyServer, vol: string, gid?: bigint): Promise<void> {
+  async print_applicable_diff_list(ax: AnyServer, vol: string, gid?: Gid): Promise<void> {
     this.#printLines(await this.#diffLines(ax, "applicable-diff", vol, gid));
   }
 
-  #diffLines(ax: AnyServer, target: string, vol: string, ...gids: (bigint | undefined)[]): Promise<string[]> {
+  #diffLines(ax: AnyServer, target: string, vol: string, ...gids: (Gid | undefined)[]): Promise<string[]> {
     this.demandKind(ax, K_ARCHIVE);
     return this.lines(ax, target, vol, ...gids.filter((gid) => gid !== undefined).map(String));
   }
@@ -274,11 +277,11 @@ export class Asking {
     this.world.print(lines.map((line) => `${line}\n`).join(""));
   }
 
-  get_num_diff(ax: AnyServer, vol: string, gid0?: bigint, gid1?: bigint): Promise<number> {
+  get_num_diff(ax: AnyServer, vol: string, gid0?: Gid, gid1?: Gid): Promise<number> {
     return this.number(ax, "num-diff", vol, ...[gid0, gid1].filter((gid) => gid !== undefined).map(String));
   }
 
-  get_total_diff_size(ax: AnyServer, vol: string, gid0?: bigint, gid1?: bigint): Promise<number> {
+  get_total_diff_size(ax: AnyServer, vol: string, gid0?: Gid, gid1?: Gid): Promise<number> {
     const gids = [gid0, gid1].filter((gid) => gid !== undefined).map(String);
     return this.number(ax, "total-diff-size", vol, ...gids);
   }
@@ -334,11 +337,11 @@ export class Asking {
     return (await this.lines(ax, "cold", vol)).map(BigInt);
   }
 
-  async get_meta_snap(ax: AnyServer, vol: string, gid?: bigint): Promise<Snapshot> {
+  async get_meta_snap(ax: AnyServer, vol: string, gid?: Gid): Promise<Snapshot> {
     return parseSnapshot(await this.text(ax, "meta-snap", vol, ...(gid === undefined ? [] : [String(gid)])));
   }
 
-  async get_meta_state(ax: AnyServer, vol: string, isApplying: boolean, gid?: bigint): Promise<MetaState> {
+  async get_meta_state(ax: AnyServer, vol: string, isApplying: boolean, gid?: Gid): Promise<MetaState> {
     const words = gid === undefined ? [] : [String(gid)];
     return parseMetaState(await this.text(ax, "meta-state", vol, isApplying ? "1" : "0", ...words));
   }
@@ -372,7 +375,7 @@ export class Asking {
   }
 
   /** The hash of the image at a point, 32 hex digits. */
-  async get_block_hash(ax: AnyServer, vol: string, gid: bigint, bulkSizeU = "64K"): Promise<string> {
+  async get_block_hash(ax: AnyServer, vol: string, gid: Gid, bulkSizeU = "64K"): Promise<string> {
     return Buffer.from(await this.at(ax).blockHash([vol, String(gid), bulkSizeU])).toString("hex");
   }
 }

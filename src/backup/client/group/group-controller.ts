@@ -6,7 +6,7 @@
 import { NxError } from "../../../core/errors.ts";
 import { realWorld } from "../../../core/seams/world-real.ts";
 import { BLOCK_BYTES } from "../../formats/units.ts";
-import { type ControllerWorld, SHORT_TIMEOUT_SEC, TIMEOUT_SEC } from "./asking.ts";
+import { type ControllerWorld, type Gid, SHORT_TIMEOUT_SEC, TIMEOUT_SEC } from "./asking.ts";
 import {
   type AnyServer,
   connectionOf,
@@ -16,7 +16,8 @@ import {
   ServerStartupParam,
 } from "./layout.ts";
 import { SyncOpt } from "./texts.ts";
-import { aActive, Volumes } from "./volumes.ts";
+import { aActive } from "./states.ts";
+import { Volumes } from "./volumes.ts";
 
 export interface ReplicateOptions {
   timeoutS?: number;
@@ -24,7 +25,7 @@ export interface ReplicateOptions {
   dontMerge?: boolean;
   syncOpt?: SyncOpt;
   /** Up to here; the newest point that is restorable when absent. */
-  gid?: bigint;
+  gid?: Gid;
 }
 
 function standardWorld(): ControllerWorld {
@@ -51,15 +52,10 @@ export class GroupController extends Volumes {
 
   // --- waiting -----------------------------------------------------------------------------------------------------
 
-  async wait_for_restorable(
-    ax: AnyServer,
-    vol: string,
-    gid: bigint,
-    timeoutS = this.timeoutS,
-  ): Promise<void> {
+  async wait_for_restorable(ax: AnyServer, vol: string, gid: Gid, timeoutS = this.timeoutS): Promise<void> {
     await this.waitFor(
       `${this.nameOf(ax)}: ${vol} restorable at ${gid}`,
-      async () => (await this.get_restorable_gid(ax, vol, "all")).includes(gid),
+      async () => (await this.get_restorable_gid(ax, vol, "all")).includes(BigInt(gid)),
       timeoutS,
     );
   }
@@ -73,22 +69,16 @@ export class GroupController extends Volumes {
     );
   }
 
-  async wait_for_restored(ax: AnyServer, vol: string, gid: bigint, timeoutS = this.timeoutS): Promise<void> {
+  async wait_for_restored(ax: AnyServer, vol: string, gid: Gid, timeoutS = this.timeoutS): Promise<void> {
     await this.#settled(ax, vol, "Restore", timeoutS);
-    if (!(await this.get_restored(ax, vol)).includes(gid))
+    if (!(await this.get_restored(ax, vol)).includes(BigInt(gid)))
       throw new NxError("NX_NOT_READY", `${this.nameOf(ax)}: the restore of ${vol} at ${gid} failed`, {
         hint: "its log says why",
       });
   }
 
   /** Throws when the point becomes restorable within `waitS` seconds. */
-  async verify_not_restorable(
-    ax: AnyServer,
-    vol: string,
-    gid: bigint,
-    waitS: number,
-    msg = "",
-  ): Promise<void> {
+  async verify_not_restorable(ax: AnyServer, vol: string, gid: Gid, waitS: number, msg = ""): Promise<void> {
     const isThere = await this.wait_for_restorable(ax, vol, gid, waitS).then(
       () => true,
       () => false,
@@ -199,25 +189,25 @@ export class GroupController extends Volumes {
     return gid;
   }
 
-  async disable_snapshot(ax: AnyServer, vol: string, gidL: readonly bigint[]): Promise<void> {
+  async disable_snapshot(ax: AnyServer, vol: string, gidL: readonly Gid[]): Promise<void> {
     await this.command(ax, ["disable-snapshot", vol, ...gidL.map(String)]);
   }
 
-  async enable_snapshot(ax: AnyServer, vol: string, gidL: readonly bigint[]): Promise<void> {
+  async enable_snapshot(ax: AnyServer, vol: string, gidL: readonly Gid[]): Promise<void> {
     await this.command(ax, ["enable-snapshot", vol, ...gidL.map(String)]);
   }
 
   // --- images ------------------------------------------------------------------------------------------------------
 
   /** Where a restored volume of an archive that uses LVM is found; other archives say it in their logs and docs. */
-  get_restored_path(ax: AnyServer, vol: string, gid: bigint): string {
+  get_restored_path(ax: AnyServer, vol: string, gid: Gid): string {
     const { vg } = ax as { vg?: string };
     if (vg !== undefined) return `/dev/${vg}/wr_${vol}_${gid}`;
     const dataDir = ax instanceof ServerStartupParam || "dataDir" in ax ? String(ax.dataDir) : "";
     return `${dataDir.replace(/\/$/, "")}/${vol}/wr_${vol}_${gid}`;
   }
 
-  async restore(ax: AnyServer, vol: string, gid: bigint, timeoutS = this.timeoutS): Promise<void> {
+  async restore(ax: AnyServer, vol: string, gid: Gid, timeoutS = this.timeoutS): Promise<void> {
     await this.command(ax, ["restore", vol, String(gid)], "accept");
     await this.wait_for_restored(ax, vol, gid, timeoutS);
   }
@@ -233,39 +223,33 @@ export class GroupController extends Volumes {
     }
   }
 
-  async del_restored(ax: AnyServer, vol: string, gid: bigint): Promise<void> {
+  async del_restored(ax: AnyServer, vol: string, gid: Gid): Promise<void> {
     await this.#retried(() => this.command(ax, ["del-restored", vol, String(gid)]));
   }
 
-  async del_cold(ax: AnyServer, vol: string, gid: bigint): Promise<void> {
+  async del_cold(ax: AnyServer, vol: string, gid: Gid): Promise<void> {
     await this.#retried(() => this.command(ax, ["del-cold", vol, String(gid)]));
   }
 
   /** Writes diffs up to a restorable point into the base. */
-  async apply(ax: AnyServer, vol: string, gid: bigint, timeoutS = this.timeoutS): Promise<void> {
-    if (!(await this.get_restorable_gid(ax, vol, "all")).includes(gid))
+  async apply(ax: AnyServer, vol: string, gid: Gid, timeoutS = this.timeoutS): Promise<void> {
+    if (!(await this.get_restorable_gid(ax, vol, "all")).includes(BigInt(gid)))
       throw new NxError("NX_USAGE", `${this.nameOf(ax)}: ${vol} is not restorable at ${gid}`);
     await this.command(ax, ["apply", vol, String(gid)], "accept");
     await this.#settled(ax, vol, "Apply", timeoutS);
     const base = await this.get_base(ax, vol);
-    if (base.isApplying || base.to.begin !== gid)
+    if (base.isApplying || base.to.begin !== BigInt(gid))
       throw new NxError("NX_NOT_READY", `${this.nameOf(ax)}: the apply of ${vol} up to ${gid} failed`);
   }
 
   /** Merges the diffs between two points of the chain. */
-  async merge(
-    ax: AnyServer,
-    vol: string,
-    gidB: bigint,
-    gidE: bigint,
-    timeoutS = this.timeoutS,
-  ): Promise<void> {
+  async merge(ax: AnyServer, vol: string, gidB: Gid, gidE: Gid, timeoutS = this.timeoutS): Promise<void> {
     const gids = (await this.get_applicable_diff_list(ax, vol)).flatMap(({ from, to }) => [
       from.begin,
       to.begin,
     ]);
     for (const gid of [gidB, gidE])
-      if (!gids.includes(gid))
+      if (!gids.includes(BigInt(gid)))
         throw new NxError(
           "NX_USAGE",
           `${this.nameOf(ax)}: ${gid} is no end of a diff on the chain of ${vol}`,
@@ -288,7 +272,7 @@ export class GroupController extends Volumes {
   ): Promise<bigint> {
     this.demandKind(aSrc, K_ARCHIVE);
     this.demandKind(aDst, K_ARCHIVE);
-    const upTo = gid ?? (await this.get_latest_clean_snapshot(aSrc, vol));
+    const upTo = gid !== undefined ? BigInt(gid) : await this.get_latest_clean_snapshot(aSrc, vol);
     const state = await this.get_state(aDst, vol);
     if (state === "Clear") await this.command(aDst, ["init-vol", vol]);
     if (aActive.includes(state)) {
@@ -313,12 +297,12 @@ export class GroupController extends Volumes {
     return this.#beginReplication(aSrc, vol, aDst, options);
   }
 
-  async wait_for_replicated(aSrc: AnyServer, vol: string, aDst: AnyServer, gid: bigint): Promise<void> {
+  async wait_for_replicated(aSrc: AnyServer, vol: string, aDst: AnyServer, gid: Gid): Promise<void> {
     await this.#settled(aSrc, vol, "ReplSyncAsClient");
     const reached = aActive.includes(await this.get_state(aDst, vol))
       ? (await this.get_meta_snap(aDst, vol)).begin
       : undefined;
-    if (reached === undefined || reached < gid)
+    if (reached === undefined || reached < BigInt(gid))
       throw new NxError("NX_NOT_READY", `${this.nameOf(aDst)}: ${vol} was not replicated up to ${gid}`, {
         hint: `the log of ${this.nameOf(aSrc)} says why; repeat it, it goes on where it was`,
       });

@@ -5,19 +5,14 @@
  * Invariant: what stops a volume to change something starts it again, also when the change fails.
  */
 import { NxError } from "../../../core/errors.ts";
-import { Asking, TIMEOUT_SEC } from "./asking.ts";
+import { Asking } from "./asking.ts";
 import { type AnyServer, connectionOf, K_ARCHIVE, K_PROXY, K_STORAGE } from "./layout.ts";
+import { aActive, duringStop, pActive, sClear, sStandby } from "./states.ts";
 import { SyncOpt } from "./texts.ts";
 
 export type StopMode = "graceful" | "empty" | "force";
 
-const duringStop = ["Stop", "StopTarget", "StopStandby", "WaitForEmpty"];
-const standbyOrClear = ["Standby", "Clear"];
-
-/** States in which an archive serves. */
-export const aActive = ["Archived", "HashSync", "WdiffRecv", "ReplSyncAsServer"];
-/** States in which a proxy serves. */
-export const pActive = ["Started", "WlogRecv", "WaitForEmpty"];
+const standbyOrClear: readonly string[] = [sStandby, sClear];
 
 export class Volumes extends Asking {
   // --- start and stop ----------------------------------------------------------------------------------------------
@@ -236,6 +231,4 @@ export class Volumes extends Asking {
   protected async isStandbyOrClear(sx: AnyServer, vol: string): Promise<boolean> {
     return standbyOrClear.includes(await this.get_state(sx, vol));
   }
-
-  protected readonly defaultTimeoutS = TIMEOUT_SEC;
 }

@@ -4,26 +4,24 @@
  * Invariant: see back-end.ts. A file that was created, grown or renamed has its directory synced before anyone relies on it.
  */
 import { join } from "node:path";
-import { NxError } from "../../core/errors.ts";
-import type { Disk } from "../../core/seams/disk.ts";
-import type { ImageBackEnd, OpenImage } from "./back-end.ts";
+import { NxError } from "../../../core/errors.ts";
+import type { Disk } from "../../../core/seams/disk.ts";
+import { type BegunRestore, gidsBehind, type ImageBackEnd, type OpenImage, WithoutCold } from "./back-end.ts";
 
-/** Shares the blocks of one file with a new one; false where the file system cannot. */
-export type CloneFile = (from: string, to: string) => Promise<boolean>;
-
-export class FileBackEnd implements ImageBackEnd {
+export class ImageFiles extends WithoutCold implements ImageBackEnd {
   readonly volumeGroup = "";
   readonly thinPool = "";
   readonly newBaseIsZero = true;
   readonly #disk: Disk;
   readonly #directory: string;
-  readonly #clone: CloneFile;
 
-  constructor(disk: Disk, directory: string, clone: CloneFile = async () => false) {
+  constructor(disk: Disk, directory: string) {
+    super();
     this.#disk = disk;
     this.#directory = directory;
-    this.#clone = clone;
   }
+
+  async check(): Promise<void> {}
 
   #folder(volume: string): string {
     return join(this.#directory, volume);
@@ -93,25 +91,18 @@ export class FileBackEnd implements ImageBackEnd {
   }
 
   async restored(volume: string): Promise<bigint[]> {
-    const prefix = `wr_${volume}_`;
-    const gids = (await this.#names(volume))
-      .filter((name) => name.startsWith(prefix))
-      .map((name) => name.slice(prefix.length));
-    return gids
-      .filter((text) => /^\d+$/.test(text))
-      .map(BigInt)
-      .sort((a, b) => (a < b ? -1 : 1));
+    return gidsBehind(await this.#names(volume), `wr_${volume}_`);
   }
 
-  async beginRestore(volume: string, gid: bigint): Promise<OpenImage & { isCopyOfBase: boolean }> {
+  async beginRestore(volume: string, gid: bigint): Promise<BegunRestore> {
     const path = `${this.restoredPath(volume, gid)}_tmp`;
     if (await this.#disk.exists(path)) await this.#disk.remove(path);
-    if (await this.#clone(this.#base(volume), path)) {
+    if ((await this.#disk.clone?.(this.#base(volume), path)) === true) {
       const file = await this.#disk.open(path, "readWrite");
-      return { file, bytes: await file.size(), path, isCopyOfBase: true };
+      return { file, bytes: await file.size(), path, isCopy: true };
     }
     const bytes = (await this.baseBytes(volume)) ?? 0;
-    return { ...(await this.#sized(path, bytes)), isCopyOfBase: false };
+    return { ...(await this.#sized(path, bytes)), isCopy: false };
   }
 
   async finishRestore(volume: string, gid: bigint): Promise<void> {
