@@ -6,6 +6,7 @@ export const walbVerb = defineVerb({
   name: "walb",
   summary: "Tools for block-volume backup: logs, diffs, images, and the controller of WalB's servers",
   examples: [
+    { command: "node-x walb demo", shows: "See a volume backed up, damaged and restored" },
     { command: "node-x walb wlog to-wdiff -i volume.wlog -o volume.wdiff", shows: "Make a diff of a log" },
     {
       command: "node-x walb virt-full -i base.img -d 1.wdiff 2.wdiff -o restored.img",
@@ -18,6 +19,8 @@ export const walbVerb = defineVerb({
     bdiff: async () => (await import("./image-tools.ts")).bdiffVerb,
     "virt-full": async () => (await import("./image-tools.ts")).virtFullVerb,
     verify: async () => (await import("./verify.ts")).verifyVerb,
+    volume: async () => (await import("./volume.ts")).volumeVerb,
+    demo: async () => (await import("./demo.ts")).demoVerb,
     ...controllerVerbs,
     ldev: async () => (await import("./image-tools.ts")).ldevVerb,
   },
