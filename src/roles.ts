@@ -38,6 +38,11 @@ export const roles: readonly RoleEntry[] = [
     load: async () => (await import("./presence/server/role.ts")).lookup,
   },
   {
+    name: "storage",
+    about: async () => (await import("./backup/storage/config.ts")).storageAbout,
+    load: async () => (await import("./backup/storage/role.ts")).storage,
+  },
+  {
     name: "archive",
     about: async () => (await import("./backup/archive/config.ts")).archiveAbout,
     load: async () => (await import("./backup/archive/role.ts")).archive,

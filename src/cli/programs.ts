@@ -15,6 +15,7 @@ const ownCommandLines: Record<
   () => Promise<(words: readonly string[], call: Surroundings) => Promise<number>>
 > = {
   walbc: async () => (await import("../backup/cli/original-programs.ts")).runWalbc,
+  "walb-storage": async () => (await import("../backup/cli/original-programs.ts")).runWalbStorage,
   "walb-archive": async () => (await import("../backup/cli/original-programs.ts")).runWalbArchive,
   "walb-proxy": async () => (await import("../backup/cli/original-programs.ts")).runWalbProxy,
 };

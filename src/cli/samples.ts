@@ -12,8 +12,8 @@ const localDirectory = ".node-x/local";
 
 /**
  * The cluster that `node-x up` starts: two key/value nodes that share the hash space, a queue node, a log store, a
- * transactional store of one shard, a private presence service with three lookup servers; the page that shows them all
- * comes last.
+ * transactional store of one shard, a volume with its backup, a private presence service with three lookup servers; the page
+ * that shows them all comes last.
  */
 const localServers: { role: string; name: string; values: SampleValues }[] = [
   {
@@ -64,6 +64,24 @@ const localServers: { role: string; name: string; values: SampleValues }[] = [
     name: "regserver0",
     // Short epochs, and the command that begins one at once: made for looking at.
     values: { dataDir: `${localDirectory}/regserver0`, port: 8443, epochSeconds: 300, debug: true },
+  },
+  {
+    role: "archive",
+    name: "archive0",
+    values: { dataDir: `${localDirectory}/archive0`, port: 13020, discard: "zero" },
+  },
+  { role: "proxy", name: "proxy0", values: { dataDir: `${localDirectory}/proxy0`, port: 13010 } },
+  {
+    role: "storage",
+    name: "storage0",
+    values: {
+      dataDir: `${localDirectory}/storage0`,
+      port: 13000,
+      nbdPort: 10809,
+      volumes: [{ name: "vol1", size: "64M", logSize: "32M" }],
+      archive: "127.0.0.1:13020",
+      proxies: ["127.0.0.1:13010"],
+    },
   },
   ...[0, 1, 2].map((index) => ({
     role: "lookup",

@@ -120,7 +120,7 @@ export const subcommands: Record<string, Subcommand> = Object.fromEntries([
   words("dbg-dump-logpack-header", "VOL LSID", "Save a pack header of the log", "ok"),
 ] as [string, Subcommand][]); // prettier-ignore
 
-const globalOptions = {
+export const globalOptions = {
   a: "value",
   p: "value",
   to: "value",
@@ -136,6 +136,17 @@ function controllerOf(options: Options, world: { net: never; clock: never } | un
   const clientId = options.text("id", hostname());
   const timeoutMs = options.number("to", 10) * 1000;
   return new Controller({ ...(world as { net: never; clock: never }), host, port, clientId, timeoutMs });
+}
+
+/** A controller of what `-a` and `-p` name, or of `at`. */
+export async function connectController(
+  options: Options,
+  at?: { host: string; port: number },
+): Promise<Controller> {
+  const { realWorld } = await import("../../core/seams/world-real.ts");
+  const world = realWorld();
+  if (at === undefined || options.has("a") || options.has("p")) return controllerOf(options, world as never);
+  return new Controller({ ...world, ...at, clientId: hostname(), timeoutMs: 10_000 });
 }
 
 function print(value: Value, call: Surroundings, isJson: boolean): void {
@@ -156,8 +167,7 @@ export async function runSubcommand(
 ): Promise<number> {
   const options = parseOptions(given, globalOptions);
   const subcommand = subcommands[name] as Subcommand;
-  const { realWorld } = await import("../../core/seams/world-real.ts");
-  const controller = controllerOf(options, realWorld() as never);
+  const controller = await connectController(options);
   const tries = name === "get" || name === "status" ? 1 + options.number("retry", 2) : 1;
   for (let left = tries; ; left--) {
     try {

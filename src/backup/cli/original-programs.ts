@@ -1,5 +1,5 @@
 /**
- * The command lines of the original programs: `walb-archive`, `walb-proxy`, `walbc`.
+ * The command lines of the original programs: `walb-storage`, `walb-archive`, `walb-proxy`, `walbc`.
  *
  * Each server option becomes a key of the role; what has no meaning here is refused by name rather than passed over.
  */
@@ -94,6 +94,33 @@ export async function runWalbProxy(words: readonly string[], call: Surroundings)
     retryMaxMs: options.number("maxdelay", 300) * 1000,
     giveUpSeconds: options.number("rto", 1800),
     startsStopped: options.has("stop"),
+  }, call); // prettier-ignore
+}
+
+export async function runWalbStorage(words: readonly string[], call: Surroundings): Promise<number> {
+  const options = parseOptions(words, {
+    ...common, archive: "value", proxy: "value", bg: "value", wl: "value", snapintvl: "value", delay: "value",
+    maxdelay: "value", fst: "value", tsdintvl: "value", "sync-cmpr": "value",
+  }); // prettier-ignore
+  options.positionals([]);
+  for (const name of ["archive", "proxy"] as const)
+    if (!options.has(name)) throw new NxError("NX_USAGE", `-${name} HOST:PORT is needed`);
+  const keys = commonKeys(options, "storage", call);
+  return serve("walb-storage", "storage", {
+    ...keys,
+    // The kernel's devices are named by `init-vol`; ours are made by `node-x walb volume create`, beside what -b has.
+    volumesDir: `${String(keys.baseDir)}.volumes`,
+    nbdPort: Number(call.environment.NODE_X_WALB_NBD_PORT ?? 10809),
+    archive: options.text("archive"),
+    proxies: options.text("proxy", "").split(","),
+    backgroundMax: options.number("bg", 1),
+    shipBytesMax: options.number("wl", 128) * 2 ** 20,
+    snapshotIntervalMs: options.number("snapintvl", 10) * 1000,
+    retryMinMs: options.number("delay", 1) * 1000,
+    retryMaxMs: options.number("maxdelay", 300) * 1000,
+    fullScanBytesPerSecond: options.size("fst", 0),
+    lagIntervalMs: options.number("tsdintvl", 60) * 1000,
+    syncCompression: options.text("sync-cmpr", "snappy:0:1"),
   }, call); // prettier-ignore
 }
 

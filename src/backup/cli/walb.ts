@@ -6,6 +6,7 @@ export const walbVerb = defineVerb({
   name: "walb",
   summary: "Tools for block-volume backup: logs, diffs, images, and the controller of WalB's servers",
   examples: [
+    { command: "node-x walb demo", shows: "See a volume backed up, damaged and restored" },
     { command: "node-x walb wlog to-wdiff -i volume.wlog -o volume.wdiff", shows: "Make a diff of a log" },
     {
       command: "node-x walb virt-full -i base.img -d 1.wdiff 2.wdiff -o restored.img",
@@ -20,6 +21,8 @@ export const walbVerb = defineVerb({
     verify: async () => (await import("./verify.ts")).verifyVerb,
     script: async () => (await import("./script.ts")).scriptVerb,
     shell: async () => (await import("./script.ts")).shellVerb,
+    volume: async () => (await import("./volume.ts")).volumeVerb,
+    demo: async () => (await import("./demo.ts")).demoVerb,
     ...controllerVerbs,
     ldev: async () => (await import("./image-tools.ts")).ldevVerb,
   },

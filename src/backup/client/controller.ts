@@ -100,6 +100,11 @@ export class Controller {
     });
   }
 
+  /** `create`, `list`, `resize` or `delete` of a storage's own volumes; our protocol. */
+  volumes(words: readonly string[]): Promise<string[]> {
+    return this.lines("volume", words);
+  }
+
   /** Takes a snapshot on a storage; resolves with its gid. */
   snapshot(volume: string): Promise<bigint> {
     return this.#run("snapshot", async (conversation) => {
