@@ -57,7 +57,7 @@ const localServers: { role: string; name: string; values: SampleValues }[] = [
   {
     role: "frontend",
     name: "frontend0",
-    values: { dataDir: `${localDirectory}/frontend0`, httpPort: 12355 },
+    values: { dataDir: `${localDirectory}/frontend0`, httpPort: 12355, samples: true },
   },
   {
     role: "regserver",

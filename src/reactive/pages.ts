@@ -23,7 +23,12 @@ export function servePages(app: Hono, hasSamples: boolean): void {
     "access-control-allow-origin": "*",
   });
   app.get(CLIENT_PATH, (context) => library.respond(context));
-  if (!hasSamples) return;
+  if (!hasSamples) {
+    app.get("/", (context) =>
+      context.text(`A frontend. ${CLIENT_PATH} is its client library, /v1/ its HTTP interface.\n`),
+    );
+    return;
+  }
   const { page, files } = pageFiles("samples", { template, script, style });
   for (const path of ["/samples", "/samples/game", "/samples/chat", "/samples/retwis"])
     app.get(path, (context) => page.respond(context));

@@ -13,6 +13,7 @@ import {
   type ServerMessage,
 } from "../client-wire/messages.ts";
 import type { Clock, Timer } from "../../core/seams/clock.ts";
+import { deferred } from "./deferred.ts";
 import { RequestError } from "./errors.ts";
 import type { MessageSocket, OpenSocket } from "./socket.ts";
 
@@ -82,7 +83,7 @@ export class Connection {
     if (!this.isUsable) return Promise.reject(new LostError("there is no connection"));
     this.#lastRequest += 1;
     const number = this.#lastRequest;
-    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    const { promise, resolve, reject } = deferred<Answer>();
     this.#waiting.set(number, { resolve, reject });
     this.send({ ...request, request: number } as ClientMessage);
     return promise;

@@ -10,6 +10,7 @@ import type { Clock } from "../../core/seams/clock.ts";
 import { sleep } from "../../core/seams/clock.ts";
 import type { Operation } from "../shard/operations.ts";
 import type { ClientLog, QueuedEntry } from "./client-log.ts";
+import { deferred, type Deferred } from "./deferred.ts";
 import { AbortedError, ClosedError, OutcomeUnknownError, UnavailableError } from "./errors.ts";
 import { startExecution } from "./execution.ts";
 import type { StoreView } from "./store-view.ts";
@@ -43,7 +44,7 @@ interface Item {
   operations: ReadonlyMap<string, readonly Operation[]>;
   /** Undefined: not yet. */
   committedAt: number | undefined;
-  settle: PromiseWithResolvers<Committed<void>> | undefined;
+  settle: Deferred<Committed<void>> | undefined;
 }
 
 const PAUSE_MS = 250;
@@ -83,7 +84,7 @@ export class TransactionQueue implements Pending {
     // As it will be read from the log, should it come to that.
     const plain: unknown = words === undefined ? null : JSON.parse(JSON.stringify(words));
     const entry = await this.#options.log.queue(name, plain);
-    const settle = Promise.withResolvers<Committed<void>>();
+    const settle = deferred<Committed<void>>();
     settle.promise.catch(() => undefined); // nobody has to wait for it
     const item: Item = { entry, operations: new Map(), committedAt: undefined, settle };
     this.#items.push(item);

@@ -1,4 +1,5 @@
 /** What the application holds of a reactive transaction, and the same as an asynchronous iterator. */
+import { deferred } from "./deferred.ts";
 import type { Reader } from "./transaction-handle.ts";
 import type { ReactiveCode, ReactiveOptions, RunInfo, Watch } from "./watch.ts";
 
@@ -34,7 +35,7 @@ export async function* follow<T>(
 ): AsyncGenerator<T, void, void> {
   let latest: { value: T } | undefined;
   let failure: { error: unknown } | undefined;
-  let news = Promise.withResolvers<void>();
+  let news = deferred<void>();
   const handle = start(
     async (transaction, run) => {
       latest = { value: await code(transaction, run) };
@@ -51,7 +52,7 @@ export async function* follow<T>(
   try {
     for (;;) {
       await news.promise;
-      news = Promise.withResolvers<void>();
+      news = deferred<void>();
       if (failure !== undefined) throw failure.error;
       const next = latest;
       latest = undefined;

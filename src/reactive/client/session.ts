@@ -12,6 +12,7 @@ import { sleep } from "../../core/seams/clock.ts";
 import type { Random } from "../../core/seams/random.ts";
 import { type Backoff, backoffMs } from "./backoff.ts";
 import { type Answer, Connection, LostError, type Request, type Welcome } from "./connection.ts";
+import { deferred } from "./deferred.ts";
 import { ClosedError, RequestError, UnavailableError } from "./errors.ts";
 import type { OpenSocket } from "./socket.ts";
 
@@ -176,7 +177,7 @@ export class Session {
 
   async #withDeadline(answer: Promise<Answer>, deadlineMs: number): Promise<Answer> {
     const { clock } = this.#options;
-    const { promise, reject } = Promise.withResolvers<never>();
+    const { promise, reject } = deferred<never>();
     const timer = clock.after(Math.max(0, deadlineMs - clock.monotonicMs()), () =>
       reject(new UnavailableError("the frontend did not answer in time")),
     );

@@ -5,6 +5,7 @@
  * Invariant: when `append` or `replace` has resolved, the next `load` has it, whatever happened in between; a crash during one
  * of them leaves what was before or what was meant to be.
  */
+import { deferred } from "./deferred.ts";
 import { LineFile } from "../../core/seams/line-file.ts";
 
 export interface LogStorage {
@@ -101,8 +102,8 @@ async function takeSlot(
   if (locks === undefined)
     return { index: `alone-${crypto.getRandomValues(new Uint32Array(1))[0]}`, release() {} };
   for (let index = 0; index < SLOTS_MAX; index++) {
-    const held = Promise.withResolvers<void>();
-    const taken = Promise.withResolvers<boolean>();
+    const held = deferred<void>();
+    const taken = deferred<boolean>();
     const request = locks.request(`node-x:${name}:${index}`, { ifAvailable: true }, (lock) => {
       taken.resolve(lock !== null);
       return lock === null ? undefined : held.promise;

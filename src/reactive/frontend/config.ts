@@ -94,6 +94,10 @@ export const frontendConfig = crossCheck(
       z.array(z.string().min(1)).max(1000).default([]),
       "Origins of web pages, such as `https://app.example`, that may open a WebSocket here, beside this frontend's own. `*`: all.",
     ),
+    samples: key(
+      z.boolean().default(false),
+      "Serves sample applications at `/samples`, for trying the store out in a browser. The client library is at `/client.js` in any case.",
+    ),
     requestTimeoutMs: key(
       integer(30_000, { min: 100, max: 600_000 }),
       "A request that a group did not answer for this long is given up; the client is told that the outcome is unknown.",
@@ -138,5 +142,5 @@ export const frontendAbout: RoleAbout<typeof frontendConfig> = {
   durability: "keeps nothing; it acknowledges a commit when the shards have made it durable",
   config: frontendConfig,
   reloadable: reloadableKeys(frontendConfig),
-  reach: { httpPort: "curl http://{host}:{port}/v1/keys/greeting -T -" },
+  reach: { httpPort: "http://{host}:{port}/" },
 };

@@ -10,6 +10,7 @@ import { defineRole, type RoleContext, type RunningRole } from "../../core/role.
 import { readSecret } from "../../core/secret-file.ts";
 import { type HttpServer, serveHttp } from "../../core/sockets/serve-http.ts";
 import { addressesOf, peerTlsOf } from "../group-role.ts";
+import { servePages } from "../pages.ts";
 import { GroupClient } from "../replication/group-client.ts";
 import { shardGroup } from "../shard/role.ts";
 import { TimestampClient } from "../tss/client.ts";
@@ -126,6 +127,7 @@ class Frontend implements RunningRole<FrontendConfig> {
     const { config, clock, log, tls, random, announcePort } = this.#context;
     const { host, httpPort, port, limits } = config;
     const app = frontendApp(this.#store, random, this.#principals, this.#http);
+    servePages(app, config.samples);
     const address = { host, port: httpPort, ...(tls !== undefined && { tls }) };
     this.#server = serveHttp(app, address, clock, log.child("http"), {
       requestBytesMax: limits.requestBytesMax,

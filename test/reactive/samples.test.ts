@@ -1,0 +1,242 @@
+/** The sample applications in a real browser, two tabs each, on a store of real processes; the client library in Node. */
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { StoreProcesses } from "../e2e/store-processes.ts";
+
+setDefaultTimeout(60_000);
+
+let store: StoreProcesses;
+let base: string;
+
+beforeAll(async () => {
+  store = await StoreProcesses.create({
+    ...{ tss: 1, shards: 2, replicas: 1, frontends: 2 },
+    frontendConfig: { samples: true },
+  });
+  await store.startAll();
+  base = `http://127.0.0.1:${store.frontendPorts[0]}`;
+});
+afterAll(() => store[Symbol.dispose]());
+
+describe("over HTTP", () => {
+  test("the client library is one file that needs nothing else, for pages of every origin", async () => {
+    const response = await fetch(`${base}/client.js`);
+    expect(response.headers.get("content-type")).toBe("text/javascript; charset=utf-8");
+    expect(response.headers.get("access-control-allow-origin")).toBe("*");
+    const script = await response.text();
+    // What belongs to Node is asked for only where there is one.
+    expect(script).not.toMatch(/\bfrom\s*"node:|\brequire\(|^import\s*"|bun:/m);
+    const again = await fetch(`${base}/client.js`, {
+      headers: { "if-none-match": response.headers.get("etag") ?? "" },
+    });
+    expect(again.status).toBe(304);
+  });
+
+  test("samples are there where the configuration says so; their page loads nothing from elsewhere", async () => {
+    const page = await fetch(`${base}/samples/game`);
+    expect(page.headers.get("content-security-policy")).toContain("default-src 'none'");
+    const html = await page.text();
+    for (const [, path] of html.matchAll(/(?:src|href)="(\/[^"]+)"/g))
+      expect((await fetch(base + path)).status).toBe(200);
+    expect((await fetch(`${base}/`)).url).toBe(`${base}/samples`);
+  });
+});
+
+test("the client library runs in Node: transactions, reactive ones, a queue in a file", async () => {
+  const node = Bun.which("node");
+  if (node === null) return;
+  const directory = mkdtempSync(join(tmpdir(), "node-x-client-node-"));
+  try {
+    writeFileSync(join(directory, "client.mjs"), await (await fetch(`${base}/client.js`)).text());
+    const script = `
+      import { connect, counter, fileStorage, list } from "./client.mjs";
+      const client = await connect({ frontends: [${JSON.stringify(base)}], storage: fileStorage("queue.log") });
+      const clicks = counter("node:clicks");
+      const say = client.queued("say", (transaction, words) => list("node:said").append(transaction, words));
+      await client.execute((transaction) => clicks.set(transaction, 5));
+      for await (const count of client.follow((transaction) => clicks.value(transaction))) {
+        console.log("clicks", count);
+        if (count === 7n) break;
+        await client.execute((transaction) => clicks.increment(transaction));
+      }
+      const { settled } = await say("hello from Node");
+      await settled;
+      console.log(await client.readOnly((transaction) => list("node:said").value(transaction)));
+      await client.close();
+    `;
+    writeFileSync(join(directory, "run.mjs"), script);
+    // Node 20 has its WebSocket behind a flag, which later ones accept and need not.
+    const child = Bun.spawn([node, "--experimental-websocket", "run.mjs"], {
+      ...{ cwd: directory, stdout: "pipe", stderr: "pipe" },
+    });
+    const [stdout, stderr] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+    ]);
+    expect(stderr.replace(/.*ExperimentalWarning.*\n|.*--trace-warnings.*\n/g, "")).toBe("");
+    expect(stdout).toBe("clicks 5n\nclicks 6n\nclicks 7n\n[ 'hello from Node' ]\n");
+    expect(await child.exited).toBe(0);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
+  let browser: Browser;
+  const complaints: string[] = [];
+  /** A tab of one visitor, on one of the frontends. */
+  async function tab(path: string, frontend = 0): Promise<Page> {
+    const page = await browser.newPage({ viewport: { width: 800, height: 700 } });
+    page.on("console", (message) => complaints.push(message.text()));
+    page.on("pageerror", (error) => complaints.push(error.message));
+    await page.goto(`http://127.0.0.1:${store.frontendPorts[frontend]}${path}`);
+    return page;
+  }
+
+  beforeAll(async () => {
+    const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"];
+    browser = await chromium.launch({ executablePath: Bun.which("chromium") as string, args: flags });
+  });
+  afterAll(() => browser.close());
+
+  test("two tabs play the 100 game to its end: one's move is the other's turn, and both see the winner", async () => {
+    const [ada, bob] = [await tab("/samples/game?name=Ada"), await tab("/samples/game?name=Bob", 1)];
+    await Promise.all([ada, bob].map((page) => page.getByText("Bob", { exact: true }).waitFor()));
+    const order = (await ada.locator("#players li").allInnerTexts()) as ["Ada" | "Bob", "Ada" | "Bob"];
+    const players = order.map((name) => (name === "Ada" ? ada : bob));
+    for (let turn = 0; turn < 10; turn++) {
+      const player = players[turn % 2] as Page;
+      await player.getByRole("button", { name: "10", exact: true }).click();
+      for (const page of players)
+        await page.locator("#score", { hasText: new RegExp(`^${(turn + 1) * 10}$`) }).waitFor();
+    }
+    // Ten moves of ten: the second player has made the last one.
+    await players[1]?.getByText("You have won.").waitFor();
+    await players[0]?.getByText(`${order[1]} has won.`).waitFor();
+    expect(await players[0]?.getByRole("button", { name: "10", exact: true }).isDisabled()).toBe(true);
+    await Promise.all([ada.close(), bob.close()]);
+  });
+
+  test("one tab's write runs the other tab's code again with one message and no request", async () => {
+    const [writer, reader] = [await tab("/samples"), await tab("/samples")];
+    const received: string[] = [];
+    const sent: string[] = [];
+    reader.on("websocket", (socket) => {
+      socket.on("framereceived", ({ payload }) => received.push(kindOf(payload)));
+      socket.on("framesent", ({ payload }) => sent.push(kindOf(payload)));
+    });
+    const start = `(async () => {
+      const { connect, counter } = await import("/client.js");
+      globalThis.client = await connect();
+      globalThis.clicks = counter("browser:clicks");
+      await client.connected();
+    })()`;
+    await Promise.all([writer.evaluate(start), reader.evaluate(start)]);
+    await reader.evaluate(`(async () => {
+      globalThis.seen = [];
+      client.executeReactive(async (transaction) => void seen.push(Number(await clicks.value(transaction))));
+    })()`);
+    await reader.waitForFunction("seen.length === 1");
+    await reader.waitForTimeout(300);
+    const before = { received: received.length, sent: sent.length };
+    for (let turn = 1; turn <= 3; turn++) {
+      await writer.evaluate("client.execute((transaction) => clicks.increment(transaction))");
+      await reader.waitForFunction(`seen.at(-1) === ${turn}`);
+    }
+    expect(await reader.evaluate("seen")).toEqual([0, 1, 2, 3]);
+    const isTraffic = (kind: string) => kind !== "progress" && kind !== "pong" && kind !== "ping";
+    expect(received.slice(before.received).filter(isTraffic)).toEqual(["runs", "runs", "runs"]);
+    expect(sent.slice(before.sent).filter(isTraffic)).toEqual(["ack", "ack", "ack"]);
+    await Promise.all([writer.close(), reader.close()]);
+  });
+
+  test("a chat message is in the sender's list at once, and in the other tab's when it is committed", async () => {
+    const [ada, bob] = [await tab("/samples/chat?name=Ada"), await tab("/samples/chat?name=Bob", 1)];
+    await ada.getByLabel("Message as Ada").fill("<b>hello</b>");
+    await ada.keyboard.press("Enter");
+    await bob.locator("#messages li", { hasText: "<b>hello</b>" }).waitFor();
+    await bob.getByLabel("Message as Bob").fill("hello, Ada");
+    await bob.getByRole("button", { name: "Send" }).click();
+    await ada.locator("#messages li", { hasText: "hello, Ada" }).waitFor();
+    await ada.locator("#messages li:not(.pending)", { hasText: "hello, Ada" }).waitFor();
+    expect(await ada.locator("#messages li").count()).toBe(2);
+    await Promise.all([ada.close(), bob.close()]);
+  });
+
+  test("a message that is written without a connection is kept, also when the page is loaded again, and sent once", async () => {
+    const ada = await tab("/samples/chat?name=Ada&room=kept");
+    await ada.getByText("Connected").waitFor();
+    await store.kill("c.frontend0");
+    await ada.getByText("No connection").waitFor();
+    await ada.getByLabel("Message as Ada").fill("from the tunnel");
+    await ada.keyboard.press("Enter");
+    await ada.getByText("(not sent yet)").waitFor();
+    store.start("c.frontend0");
+    await store.ready("c.frontend0");
+    await ada.goto(`${base}/samples/chat?name=Ada&room=kept`);
+    const bob = await tab("/samples/chat?name=Bob&room=kept", 1);
+    await bob.locator("#messages li:not(.pending)", { hasText: "from the tunnel" }).waitFor();
+    expect(await bob.locator("#messages li").count()).toBe(1);
+    await Promise.all([ada.close(), bob.close()]);
+    complaints.splice(0, complaints.length, ...complaints.filter((text) => !text.includes("WebSocket")));
+  });
+
+  test("Retwis: who is followed is in the timeline, likes are counted once", async () => {
+    const [ada, bob] = [await tab("/samples/retwis?name=Ada"), await tab("/samples/retwis?name=Bob", 1)];
+    await bob.getByRole("button", { name: "Follow Ada" }).click();
+    await bob.getByRole("button", { name: "Stop following Ada" }).waitFor();
+    await ada.getByLabel("Post as Ada").fill("first post");
+    await ada.keyboard.press("Enter");
+    await bob.getByRole("button", { name: "Whom I follow" }).click();
+    await bob.locator("#posts li", { hasText: "first post" }).waitFor();
+    await bob.getByRole("button", { name: "Like", exact: true }).click();
+    await ada.locator("#posts li", { hasText: "1 like" }).waitFor();
+    expect(await bob.getByRole("button", { name: "Liked" }).isDisabled()).toBe(true);
+    await Promise.all([ada.close(), bob.close()]);
+  });
+
+  test("on a phone nothing is wider than the screen, in light and dark, and everything has a name", async () => {
+    const page = await tab("/samples/retwis?name=Ada");
+    await page.setViewportSize({ width: 360, height: 740 });
+    for (const path of [
+      "/samples",
+      "/samples/game?name=Ada",
+      "/samples/chat?name=Ada",
+      "/samples/retwis?name=Ada",
+    ]) {
+      await page.goto(base + path);
+      await page.getByRole("main").waitFor();
+      for (const colorScheme of ["light", "dark"] as const) {
+        await page.emulateMedia({ colorScheme });
+        expect(await page.evaluate("document.documentElement.scrollWidth")).toBeLessThanOrEqual(360);
+      }
+      const background = await page.evaluate("getComputedStyle(document.body).backgroundColor");
+      expect(background).toBe("rgb(17, 21, 27)");
+      const nameless = `[...document.querySelectorAll("button, input, a")].filter((each) =>
+        (each.getAttribute("aria-label") ?? (each.labels?.[0] ?? each).innerText).trim() === "").length`;
+      expect(await page.evaluate(nameless)).toBe(0);
+    }
+    await page.close();
+  });
+
+  test("the browser has nothing to complain about", () => {
+    expect(complaints).toEqual([]);
+  });
+});
+
+const kinds = new Map([
+  [9, "ack"],
+  [10, "ping"],
+  [72, "runs"],
+  [73, "progress"],
+  [74, "pong"],
+]);
+
+/** The first byte of a message is its type (client-wire/codec.ts). */
+function kindOf(payload: string | Buffer): string {
+  const type = typeof payload === "string" ? payload.charCodeAt(0) : (payload[0] ?? 0);
+  return kinds.get(type) ?? `type ${type}`;
+}
