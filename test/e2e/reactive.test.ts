@@ -1,7 +1,15 @@
 /** Reactive clients and real processes: the client protocol over WebSockets, against frontends, shards and timestamp servers. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { plain, PlainClient } from "../reactive/plain-client.ts";
+import { DelayingProxy } from "./delaying-proxy.ts";
 import { until } from "./executable.ts";
+import {
+  atomicVisibility,
+  firstRunAndFollow,
+  followThrough,
+  registrationRace,
+  stopsAndCrashes,
+} from "./reactive-scenarios.ts";
 import { StoreProcesses } from "./store-processes.ts";
 
 setDefaultTimeout(60_000);
@@ -30,4 +38,71 @@ test("a watch runs once at first, again for each change of what it reads, and no
   await writer.put({ x: "3" });
   await writer.read(["x"]);
   expect(client.runs).toHaveLength(2);
+});
+
+test("S11, S13, S15: first runs and what follows, races with registrations, clients that stop and crash", async () => {
+  using store = await StoreProcesses.create({ tss: 1, shards: 2, replicas: 1, frontends: 2 });
+  await store.startAll();
+  const followed = await firstRunAndFollow({ store, clients: 30, writes: 60, pauseMs: 10 });
+  expect(followed.runs).toBeGreaterThan(60);
+  const raced = await registrationRace({ store, clients: 1, writes: 60, pauseMs: 0 });
+  expect(raced.toldByASecondRun).toBeGreaterThan(0);
+  await stopsAndCrashes({ store, clients: 20, writes: 100, pauseMs: 0 });
+});
+
+test("S12: a shard that carries commits out late shows nobody half a transaction", async () => {
+  using proxy = await DelayingProxy.open();
+  using store = await StoreProcesses.create({
+    tss: 1,
+    shards: 2,
+    replicas: 1,
+    frontends: 2,
+    shardAddress: (shard, direct) => {
+      if (shard !== 1) return direct;
+      proxy.target = { host: "127.0.0.1", port: Number(direct.split(":")[1]) };
+      return `127.0.0.1:${proxy.port}`;
+    },
+  });
+  await store.startAll();
+  const { runs } = await atomicVisibility({ store, clients: 10, writes: 15, pauseMs: 0 }, [proxy]);
+  expect(runs).toBeGreaterThan(15);
+});
+
+test("S17: reactive clients of a frontend that is killed with -9 go to the other one and miss nothing", async () => {
+  using store = await StoreProcesses.create({
+    tss: 1,
+    shards: 2,
+    replicas: 1,
+    frontends: 2,
+    frontendConfig: { settleAfterMs: 300 },
+  });
+  await store.startAll();
+  const figures = await followThrough({ store, clients: 10, writes: 40, pauseMs: 2 }, async () => {
+    for (const name of ["c.frontend0", "c.frontend1"]) {
+      await Bun.sleep(300);
+      await store.kill(name);
+      await Bun.sleep(300);
+      store.start(name);
+      await store.ready(name);
+    }
+  });
+  expect(figures.connections).toBeGreaterThan(10);
+  expect(figures.longestRunGapMs).toBeLessThan(3000);
+});
+
+test("S19, S20: watchers follow through the loss of leaders, and of everything", async () => {
+  using store = await StoreProcesses.create({ tss: 3, shards: 2, replicas: 3, frontends: 1 });
+  await store.startAll();
+  const figures = await followThrough({ store, clients: 8, writes: 40, pauseMs: 2 }, async () => {
+    for (const name of ["c.shard0.0", "c.tss.0"]) {
+      await Bun.sleep(200);
+      await store.kill(name);
+      await Bun.sleep(500);
+      store.start(name);
+      await store.ready(name);
+    }
+    await store.kill(...store.names);
+    await store.startAll();
+  });
+  expect(figures.writes).toBeGreaterThan(40);
 });

@@ -4,7 +4,7 @@
  *
  * Invariant: no process and no directory outlives the `StoreProcesses` that a test holds with `using`.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureExecutable } from "../../build.ts";
@@ -25,6 +25,8 @@ export interface StoreLayout {
   frontends: number;
   /** Further keys of the frontends. */
   frontendConfig?: object;
+  /** Where frontends reach a replica of a shard, when not directly. */
+  shardAddress?(shard: number, direct: string): string;
 }
 
 export class StoreProcesses implements Disposable {
@@ -38,7 +40,8 @@ export class StoreProcesses implements Disposable {
     return new StoreProcesses(layout, await freePorts(count));
   }
 
-  private constructor({ tss, shards, replicas, frontends, frontendConfig }: StoreLayout, ports: number[]) {
+  private constructor(layout: StoreLayout, ports: number[]) {
+    const { tss, shards, replicas, frontends, frontendConfig, shardAddress } = layout;
     const take = (count: number) => ports.splice(0, count).map((port) => `127.0.0.1:${port}`);
     const group = (file: string, name: string, role: string, addresses: string[]) => {
       writeFileSync(join(this.directory, file), addresses.map((address) => `host ${address}\n`).join(""));
@@ -50,9 +53,12 @@ export class StoreProcesses implements Disposable {
     const shardAddresses = Array.from({ length: shards }, () => take(replicas));
     for (const [shard, addresses] of shardAddresses.entries())
       group(`c${shard}.config`, `c.shard${shard}`, "shard", addresses);
+    const seen = shardAddresses.map((addresses, shard) =>
+      addresses.map((address) => shardAddress?.(shard, address) ?? address),
+    );
     this.frontendPorts = ports.splice(0, frontends);
     for (const [index, httpPort] of this.frontendPorts.entries()) {
-      const config = { httpPort, timestampServers: tssAddresses, shards: shardAddresses, ...frontendConfig };
+      const config = { httpPort, timestampServers: tssAddresses, shards: seen, ...frontendConfig };
       writeFileSync(join(this.directory, `c.frontend${index}.json`), JSON.stringify(config));
       this.#add(`c.frontend${index}`, ["frontend", "-c", `c.frontend${index}.json`]);
     }
@@ -97,6 +103,23 @@ export class StoreProcesses implements Disposable {
         return undefined;
       }
     });
+  }
+
+  /** What an instance says of itself. */
+  async stats(name: string): Promise<any> {
+    const unix = join((this.#instances.get(name) as Instance).dataDir, "admin.sock");
+    return (await fetch("http://node/stats", { unix } as RequestInit)).json();
+  }
+
+  rootLog(name: string): string {
+    return readFileSync(join((this.#instances.get(name) as Instance).dataDir, "log/root.log"), "utf8");
+  }
+
+  /** Asks an instance to end, as the service manager does; resolves with its exit code. */
+  async terminate(name: string): Promise<number | undefined> {
+    const child = this.#instances.get(name)?.child;
+    child?.kill("SIGTERM");
+    return child?.exited;
   }
 
   /** A request to a frontend. */

@@ -13,6 +13,7 @@
  */
 import { Hono, type Context } from "hono";
 import { HTTPException } from "hono/http-exception";
+import type { Log } from "../../core/logging/log.ts";
 import type { Random } from "../../core/seams/random.ts";
 import { OutcomeUnknownError, RefusedError } from "../replication/group-client.ts";
 import type { ReadVersion } from "../shard/commands.ts";
@@ -102,11 +103,7 @@ export function frontendApp(
       return context.json({ error: "a token is wanted: Authorization: Bearer …" }, 401, headers);
     }
     context.set("principal", principal);
-    try {
-      await next();
-    } catch (error) {
-      throw asHttp(error);
-    }
+    await next();
   });
   const keyOf = (context: Context<Visit>) =>
     new Uint8Array(Buffer.from(decodeURIComponent(context.req.path.slice("/v1/keys/".length))));
@@ -205,13 +202,19 @@ function tokenOf(header: string | undefined): string {
   return /^Bearer +(.*)$/i.exec(header ?? "")?.[1] ?? "";
 }
 
-function asHttp(error: unknown): unknown {
-  const answer = (status: 400 | 403 | 410 | 503, body: object) =>
-    new HTTPException(status, { res: Response.json(body, { status }) });
+/**
+ * The answer to a request that failed, for `onError` of the app: what a client did wrong, or cannot be told now, is its answer;
+ * all else is a defect of ours and goes to the log.
+ */
+export function failureAnswer(error: Error, context: Context, log: Log): Response {
+  if (error instanceof HTTPException)
+    return error.res ?? context.json({ error: error.message }, error.status);
   if (error instanceof AccessError)
-    return answer(error.code === "forbidden" ? 403 : 400, { error: error.message, code: error.code });
-  if (error instanceof TooOldError) return answer(410, { error: error.message });
-  if (error instanceof OutcomeUnknownError) return answer(503, { outcome: "unknown", error: error.message });
-  if (error instanceof RefusedError) return answer(503, { outcome: "none", error: error.message });
-  return error;
+    return context.json({ error: error.message, code: error.code }, error.code === "forbidden" ? 403 : 400);
+  if (error instanceof TooOldError) return context.json({ error: error.message }, 410);
+  if (error instanceof OutcomeUnknownError)
+    return context.json({ outcome: "unknown", error: error.message }, 503);
+  if (error instanceof RefusedError) return context.json({ outcome: "none", error: error.message }, 503);
+  log.error("a request failed", { path: context.req.path, reason: error.message, stack: error.stack });
+  return context.json({ error: "internal error; the log has more" }, 500);
 }

@@ -5,7 +5,6 @@
  * Invariant: keeps nothing that must survive: any other frontend can take over at any moment.
  */
 import type { z } from "zod";
-import { HTTPException } from "hono/http-exception";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { readSecret } from "../../core/secret-file.ts";
 import { type HttpServer, serveHttp } from "../../core/sockets/serve-http.ts";
@@ -21,7 +20,7 @@ import { Tables } from "./access/tables.ts";
 import { Backend } from "./backend.ts";
 import { ClientPorts } from "./clients/client-ports.ts";
 import { frontendAbout, type frontendConfig } from "./config.ts";
-import { frontendApp, type HttpFigures } from "./http.ts";
+import { failureAnswer, frontendApp, type HttpFigures } from "./http.ts";
 import { Settler } from "./settler.ts";
 import { Watching } from "./watches/watching.ts";
 
@@ -133,13 +132,7 @@ class Frontend implements RunningRole<FrontendConfig> {
       requestBytesMax: limits.requestBytesMax,
       webSocket: this.#ports.seat,
     });
-    // What a client did wrong is its answer, not a defect of ours.
-    app.onError((error, context) => {
-      if (error instanceof HTTPException)
-        return error.res ?? context.json({ error: error.message }, error.status);
-      log.error("a request failed", { path: context.req.path, reason: error.message, stack: error.stack });
-      return context.json({ error: "internal error; the log has more" }, 500);
-    });
+    app.onError((error, context) => failureAnswer(error, context, log.child("http")));
     announcePort("httpPort", this.#server.port);
     if (port !== undefined) announcePort("port", await this.#ports.listen(host, port));
   }

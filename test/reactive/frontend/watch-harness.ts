@@ -41,6 +41,8 @@ export interface ReactiveCluster {
   random(): number;
   /** Names a transaction. */
   number(): number;
+  /** Timestamps of all that `write` committed. */
+  written: number[];
   close(): void;
 }
 
@@ -69,6 +71,7 @@ export function reactiveCluster({
     cluster,
     frontends: all,
     number: () => ++numbers,
+    written: [],
     random: randomOf(seed + 1_000_000),
     close: () => {
       for (const { watching } of all) watching.stop();
@@ -224,7 +227,7 @@ export class ReactiveClient {
 
 /** Commits blind writes of some keys through a frontend; the timestamp, or undefined when it was refused. */
 export async function write(
-  { frontends, number }: ReactiveCluster,
+  { frontends, number, written }: ReactiveCluster,
   frontend: number,
   keys: readonly string[],
   operation: Operation = { kind: "put", value: { type: "bytes", bytes: Buffer.from("x") } },
@@ -241,5 +244,7 @@ export async function write(
       operations: encodeOperations([operation]),
     })),
   });
-  return result.kind === "committed" ? result.timestamp : undefined;
+  if (result.kind !== "committed") return undefined;
+  written.push(result.timestamp);
+  return result.timestamp;
 }

@@ -142,7 +142,7 @@ export class Watcher {
 
   /** Changes of a shard were lost. */
   onGap(): void {
-    for (const watch of this.#watches.values()) if (watch.isReady) watch.mark("refetch");
+    for (const watch of this.#watches.values()) watch.mark("refetch");
   }
 
   #isCurrent(watch: Watch, revision: number): boolean {
@@ -177,8 +177,23 @@ export class Watcher {
     if (this.#unacked.length >= this.#unackedMax || this.#outlet.isCongested) return;
     const nowMs = this.#shared.clock.monotonicMs();
     const due = [...this.#dirty].filter(([, dueMs]) => dueMs <= nowMs).map(([watch]) => watch);
+    const { known } = this.#shared.store;
     if (due.length === 0) this.#pumpAt(Math.min(...this.#dirty.values()) - nowMs);
-    else void this.#round(this.#shared.store.known, due);
+    else if (due.some(({ seen }) => seen >= known)) void this.#pumpLater();
+    else void this.#round(known, due);
+  }
+
+  /** What it has to read again may have changed behind every timestamp that is known here. */
+  async #pumpLater(): Promise<void> {
+    this.#isReading = true;
+    try {
+      await this.#shared.store.nextTimestamp();
+      this.#isReading = false;
+      this.pump();
+    } catch {
+      this.#isReading = false;
+      this.#pumpAt(RETRY_MS);
+    }
   }
 
   #pumpAt(delayMs: number): void {

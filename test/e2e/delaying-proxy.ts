@@ -1,0 +1,51 @@
+/**
+ * A proxy in front of one address that holds every chunk back for a time of the caller's choosing, in order, in both
+ * directions.
+ */
+import { createConnection, createServer, type Server, type Socket } from "node:net";
+
+export class DelayingProxy implements Disposable {
+  /** For each chunk, in milliseconds. */
+  delayMs: () => number = () => 0;
+  target = { host: "127.0.0.1", port: 0 };
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  static async open(): Promise<DelayingProxy> {
+    const proxy = new DelayingProxy();
+    await new Promise<void>((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
+    return proxy;
+  }
+
+  private constructor() {
+    this.#server = createServer((socket) => {
+      const other = createConnection(this.target);
+      this.#pipe(socket, other);
+      this.#pipe(other, socket);
+    });
+  }
+
+  get port(): number {
+    return (this.#server.address() as { port: number }).port;
+  }
+
+  #pipe(from: Socket, to: Socket): void {
+    this.#sockets.add(from);
+    let earliestMs = 0;
+    from.on("data", (chunk) => {
+      const nowMs = performance.now();
+      earliestMs = Math.max(earliestMs, nowMs + this.delayMs());
+      setTimeout(() => void (to.writable && to.write(chunk)), earliestMs - nowMs);
+    });
+    from.on("error", () => {});
+    from.on("close", () => {
+      this.#sockets.delete(from);
+      to.destroy();
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}

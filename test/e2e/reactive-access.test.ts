@@ -1,0 +1,256 @@
+/** Who may do what at a frontend, over every way in; clients that do not behave. Real processes. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { connect } from "node:net";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { realWorld } from "../../src/core/seams/world-real.ts";
+import {
+  decodeServerMessage,
+  encodeClientMessage,
+  MESSAGE_FRAME_TYPE,
+} from "../../src/reactive/client-wire/codec.ts";
+import { CONNECT_PATH, type ServerMessage } from "../../src/reactive/client-wire/messages.ts";
+import { Level } from "../../src/reactive/shard/transaction.ts";
+import { Dialer } from "../../src/reactive/wire/dialer.ts";
+import { bytesOf, FailedError, plain, PlainClient } from "../reactive/plain-client.ts";
+import { until } from "./executable.ts";
+import { StoreProcesses } from "./store-processes.ts";
+
+setDefaultTimeout(60_000);
+
+const ALICE = "alice-0123456789abcdef";
+const BOB = "bob-0123456789abcdef";
+
+async function guardedStore(): Promise<StoreProcesses> {
+  const store = await StoreProcesses.create({
+    tss: 1,
+    shards: 2,
+    replicas: 1,
+    frontends: 1,
+    frontendConfig: {
+      clientTokensFile: "client.tokens",
+      tables: [
+        { prefix: "open:" },
+        { prefix: "score:", type: "counter", level: "strict", read: ["*"], write: ["alice"] },
+        { prefix: "diary:", read: ["bob"], write: ["bob"] },
+        { prefix: "snap:", level: "snapshot" },
+      ],
+    },
+  });
+  const file = join(store.directory, "client.tokens");
+  writeFileSync(file, `# who may connect\nalice ${ALICE}\nbob   ${BOB}\n`, { mode: 0o600 });
+  await store.startAll();
+  return store;
+}
+
+const failsWith = async (code: string, work: Promise<unknown>) => {
+  const error = await work.then(
+    () => undefined,
+    (reason) => reason as FailedError,
+  );
+  expect(error).toBeInstanceOf(FailedError);
+  expect(error?.code).toBe(code as never);
+};
+
+const textPut = { kind: "put", value: { type: "bytes", bytes: bytesOf("x") } } as const;
+
+test("tokens name principals; tables say who reads and writes, at which level, values of which type", async () => {
+  using store = await guardedStore();
+  const port = store.frontendPorts[0] as number;
+  await failsWith("denied", PlainClient.connect(port));
+  await failsWith("denied", PlainClient.connect(port, { token: "nobody-0123456789abcdef" }));
+  using alice = await PlainClient.connect(port, { token: ALICE });
+  using bob = await PlainClient.connect(port, { token: BOB });
+  expect(alice.welcome?.principal).toBe("alice");
+  expect(alice.welcome?.tables.map(({ mayRead, mayWrite }) => [mayRead, mayWrite])).toEqual([
+    [true, true],
+    [true, true],
+    [false, false],
+    [true, true],
+  ]);
+
+  expect(await alice.commit([["score:a", { kind: "add", amount: 2n }]])).toMatchObject({ kind: "committed" });
+  await failsWith("forbidden", bob.commit([["score:a", { kind: "add", amount: 2n }]]));
+  expect((await bob.read(["score:a"])).values).toEqual([2]);
+  await failsWith("forbidden", alice.read(["diary:1"]));
+  await failsWith("forbidden", alice.watch(1, ["open:1", "diary:1"]));
+  await failsWith("forbidden", alice.watch(1, [], { prefixes: ["diary:"] }));
+  await failsWith(
+    "forbidden",
+    alice.ask({ type: "scan", at: 0, prefix: bytesOf(""), after: bytesOf(""), countMax: 10 }, "scanned"),
+  );
+  await failsWith("forbidden", alice.put({ "elsewhere:1": "x" }));
+  await failsWith("wrongType", alice.commit([["score:a", textPut]]));
+  await failsWith(
+    "wrongLevel",
+    alice.commit([["score:a", { kind: "add", amount: 1n }]], { level: Level.readCommitted }),
+  );
+  // Over two tables the strictest level counts; a snapshot table takes a snapshot of its own for blind writes.
+  expect(
+    await alice.commit([
+      ["snap:a", textPut],
+      ["open:a", textPut],
+    ]),
+  ).toMatchObject({ kind: "committed" });
+  expect(await alice.commit([["snap:a", textPut]])).toMatchObject({ kind: "committed" });
+
+  const ask = (path: string, token: string, init: RequestInit = {}) =>
+    store.ask(0, path, { ...init, headers: { authorization: `Bearer ${token}` } });
+  expect((await store.ask(0, "keys/score:a")).status).toBe(401);
+  expect((await ask("keys/score:a", BOB)).body.value).toEqual({ type: "counter", count: 2 });
+  expect((await ask("keys/score:a", BOB, { method: "DELETE" })).status).toBe(403);
+  expect((await ask("keys/score:a", ALICE, { method: "PUT", body: "x" })).status).toBe(400);
+  expect((await ask("scan?prefix=diary:", ALICE)).status).toBe(403);
+  expect((await ask("scan?prefix=score:&after=diary:", ALICE)).body.values).toHaveLength(1);
+  const log = store.rootLog("c.frontend0");
+  expect([ALICE, BOB, "nobody-0123456789abcdef"].filter((token) => log.includes(token))).toEqual([]);
+});
+
+test("framed TCP speaks the same protocol, with checksums", async () => {
+  using store = await StoreProcesses.create({
+    tss: 1,
+    shards: 1,
+    replicas: 1,
+    frontends: 1,
+    frontendConfig: { port: 0 },
+  });
+  await store.startAll();
+  const { ports } = await store.stats("c.frontend0");
+  const heard: ServerMessage[] = [];
+  const say = (message: Parameters<typeof encodeClientMessage>[0]) =>
+    dialer.send(MESSAGE_FRAME_TYPE, (writer) => writer.raw(encodeClientMessage(message)));
+  const dialer = new Dialer({
+    world: realWorld(),
+    host: "127.0.0.1",
+    port: ports.port,
+    hello: { peer: undefined, group: "frontend", token: "" },
+    outboxBytesMax: 1 << 20,
+    payloadBytesMax: 1 << 20,
+    onWelcome: () => say({ type: "hello", protocols: [1], client: 5, token: "", unackedMax: 1 }),
+    onFrame: (_type, payload) => void heard.push(decodeServerMessage(payload)),
+    onLost: () => {},
+  });
+  try {
+    await until("a welcome", () => heard.find(({ type }) => type === "welcome"));
+    say({ type: "watch", request: 1, watch: 9, at: 0, delayMs: 0, keys: [bytesOf("k")], prefixes: [] });
+    await until("the first run", () => heard.find(({ type }) => type === "runs"));
+    await store.ask(0, "keys/k", { method: "PUT", body: "v" });
+    expect(heard.filter(({ type }) => type === "runs")).toHaveLength(1);
+    const [first] = heard.filter((message) => message.type === "runs");
+    say({ type: "ack", at: first?.at ?? 0 });
+    await until("the second run", () => heard.filter(({ type }) => type === "runs")[1]);
+  } finally {
+    dialer.stop();
+  }
+});
+
+test("S23: text, garbage, a foreign version, a long hello, a page of another origin: refused, and nobody else notices", async () => {
+  using store = await StoreProcesses.create({
+    tss: 1,
+    shards: 1,
+    replicas: 1,
+    frontends: 1,
+    frontendConfig: {
+      limits: { requestBytesMax: 100_000, requestsMax: 50, watchesMax: 2, watchedKeysMax: 5 },
+    },
+  });
+  await store.startAll();
+  const port = store.frontendPorts[0] as number;
+  using witness = await PlainClient.connect(port);
+  await witness.watch(1, ["k"]);
+  for (const raw of ["text", new Uint8Array([200, 1, 2]), new Uint8Array([3, 0]), new Uint8Array(0)]) {
+    const client = await PlainClient.connect(port);
+    client.sendRaw(raw);
+    expect((await client.ended).failure?.code).toBe("protocol");
+  }
+  // Before its hello a client may not even be long.
+  const raw = new WebSocket(`ws://127.0.0.1:${port}${CONNECT_PATH}`);
+  const closed = new Promise<number>((resolve) => raw.addEventListener("close", ({ code }) => resolve(code)));
+  raw.addEventListener("open", () => raw.send(new Uint8Array(20_000)));
+  expect(await closed).toBe(4000);
+  const long = await PlainClient.connect(port);
+  long.sendRaw(new Uint8Array(200_000));
+  expect((await long.ended).code).toBe(1009);
+
+  const origin = (value: string) => PlainClient.connect(port, { headers: { origin: value } });
+  expect(
+    await origin("https://evil.example").then(
+      () => "in",
+      () => "out",
+    ),
+  ).toBe("out");
+  (await origin(`http://127.0.0.1:${port}`)).terminate();
+
+  using greedy = await PlainClient.connect(port);
+  await failsWith("tooMany", greedy.watch(1, ["1", "2", "3", "4", "5", "6"]));
+  await greedy.watch(1, ["1"]);
+  await greedy.watch(2, ["2"]);
+  await failsWith("tooMany", greedy.watch(3, ["3"]));
+  await failsWith("protocol", greedy.watch(1, ["1"], { at: 2 ** 50 }));
+  const many = await Promise.allSettled(Array.from({ length: 80 }, () => greedy.read(["k"])));
+  expect(many.filter(({ status }) => status === "rejected").length).toBeGreaterThan(0);
+  expect(many.filter(({ status }) => status === "fulfilled").length).toBeGreaterThanOrEqual(50);
+
+  const at = await witness.put({ k: "still here" });
+  const run = await until("the witness's run", () => witness.runs.find((seen) => seen.at >= at));
+  expect(plain(run.view.get("k"))).toBe("still here");
+});
+
+test("S16: a client that reads nothing is cut off with a line in the log; the others' runs do not wait for it", async () => {
+  using store = await StoreProcesses.create({
+    tss: 1,
+    shards: 1,
+    replicas: 1,
+    frontends: 1,
+    frontendConfig: { limits: { outboxBytesMax: 1 << 20 } },
+  });
+  await store.startAll();
+  const port = store.frontendPorts[0] as number;
+  using writer = await PlainClient.connect(port);
+  await writer.put({ large: "x".repeat(500_000), hot: "0" });
+  using healthy = await PlainClient.connect(port);
+  await healthy.watch(1, ["hot"]);
+  // Says hello, asks for much, and never reads.
+  const stalled = connect(port, "127.0.0.1");
+  stalled.on("error", () => {});
+  const frame = (payload: Uint8Array) =>
+    Buffer.concat([Buffer.from([0x82, 0x80 | payload.byteLength, 0, 0, 0, 0]), payload]);
+  stalled.write(
+    `GET ${CONNECT_PATH} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+  );
+  stalled.pause();
+  await Bun.sleep(50);
+  stalled.write(
+    frame(encodeClientMessage({ type: "hello", protocols: [1], client: 5, token: "", unackedMax: 64 })),
+  );
+  const keys = [bytesOf("large")];
+  for (let request = 1; request <= 60; request++)
+    stalled.write(frame(encodeClientMessage({ type: "read", request, at: 0, keys })));
+  const latenciesMs: number[] = [];
+  for (let number = 1; number <= 50; number++) {
+    const sentMs = performance.now();
+    await writer.put({ hot: String(number) });
+    const run = await until("the healthy client's run", () =>
+      healthy.runs.find(({ view }) => plain(view.get("hot")) === String(number)),
+    );
+    latenciesMs.push(run.arrivedMs - sentMs);
+  }
+  await until(
+    "the stalled client to be cut",
+    async () => (await store.stats("c.frontend0")).frontend.clients.webSockets === 2 || undefined,
+  );
+  expect(store.rootLog("c.frontend0")).toContain("does not read what it is sent and is closed");
+  expect(latenciesMs.sort((a, b) => a - b)[25]).toBeLessThan(500);
+  stalled.destroy();
+});
+
+test("a frontend that is asked to end sends its clients to another one", async () => {
+  using store = await StoreProcesses.create({ tss: 1, shards: 1, replicas: 1, frontends: 1 });
+  await store.startAll();
+  using client = await PlainClient.connect(store.frontendPorts[0] as number);
+  await client.watch(1, ["k"]);
+  const code = store.terminate("c.frontend0");
+  expect(await client.ended).toMatchObject({ failure: { code: "stopping" }, code: 4011 });
+  expect(await code).toBe(0);
+});

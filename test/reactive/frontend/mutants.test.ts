@@ -1,0 +1,126 @@
+/** Negative controls of reactive runs: each breaks one line of the program, and a test of watches.test.ts must notice. */
+import { testMutants } from "../../mutants.ts";
+
+const tests = "test/reactive/frontend/watches.test.ts";
+const watches = "src/reactive/frontend/watches";
+
+const lives = "every run of 25 random lives";
+
+testMutants(
+  [
+    {
+      breaks: "a read at a timestamp that waits for what is prepared on its keys",
+      file: "src/reactive/shard/queries.ts",
+      from: "return ids.length === 0 ? answer() : shard.waiting.forSettled(ids).then(answer);",
+      to: "return answer();",
+      noticedBy: [tests, "S12"],
+    },
+    {
+      breaks: "a run that reads every key at one timestamp",
+      file: `${watches}/watching.ts`,
+      from: "reader: new SnapshotReader((keys, at) => backend.read(keys, at)),",
+      to: "reader: new SnapshotReader((keys) => backend.readNewest(keys)),",
+      noticedBy: [tests, lives],
+    },
+    {
+      breaks: "the comparison that closes the gap between a first run and its registration",
+      file: `${watches}/watcher.ts`,
+      from: "else await this.#compare(watch, revision);",
+      to: "",
+      noticedBy: [tests, lives],
+    },
+    {
+      breaks: "a registration that is in the index before its first read",
+      file: `${watches}/watcher.ts`,
+      from: "    index.add(watch);\n    const { revision } = watch;\n    await started;",
+      to: "    const { revision } = watch;\n    await started;\n    const wait = () => store.nextTimestamp();\n    void wait().then(wait).then(wait).then(() => index.add(watch));",
+      noticedBy: [tests, lives],
+    },
+    {
+      breaks:
+        "changes that are compared with what this watch has seen, not with what its client was last told",
+      file: `${watches}/watch.ts`,
+      from: "if (timestamp <= this.seen) return;",
+      to: "if (timestamp <= this.seen || this.#changes > 0) return;",
+      noticedBy: [tests, "S16"],
+    },
+    {
+      breaks: "changes during a read, which are kept for the next round",
+      file: `${watches}/watch.ts`,
+      from: "    this.seen = at;\n    this.#clear();\n    return due;",
+      to: "    this.seen = at + 1;\n    this.#clear();\n    return due;",
+      noticedBy: [tests, lives],
+    },
+    {
+      breaks: "a read set that replaces the one before it",
+      file: `${watches}/watch.ts`,
+      from: "    this.names = keys.map(nameOf);",
+      to: "    if (this.revision === 1) this.names = keys.map(nameOf);",
+      noticedBy: [tests, "S14"],
+    },
+    {
+      breaks: "an index that forgets what is no longer read",
+      file: `${watches}/watcher.ts`,
+      from: "if (known !== undefined) index.remove(known);",
+      to: "",
+      noticedBy: [tests, "S14"],
+    },
+    {
+      breaks: "a client that leaves and takes its watches along",
+      file: `${watches}/watcher.ts`,
+      from: "for (const watch of this.#watches.values()) this.#shared.index.remove(watch);",
+      to: "",
+      noticedBy: [tests, "S15"],
+    },
+    {
+      breaks: "a window of rounds without an acknowledgement",
+      file: `${watches}/watcher.ts`,
+      from: "if (this.#unacked.length >= this.#unackedMax || this.#outlet.isCongested) return;",
+      to: "if (this.#outlet.isCongested) return;",
+      noticedBy: [tests, "S16"],
+    },
+    {
+      breaks: "a client that does not read, and is sent nothing",
+      file: `${watches}/watcher.ts`,
+      from: "if (this.#unacked.length >= this.#unackedMax || this.#outlet.isCongested) return;",
+      to: "if (this.#unacked.length >= this.#unackedMax) return;",
+      noticedBy: [tests, "S16"],
+    },
+    {
+      breaks: "watchers that read again when the feed lost something",
+      file: `${watches}/watcher.ts`,
+      from: 'for (const watch of this.#watches.values()) watch.mark("refetch");',
+      to: "",
+      noticedBy: [tests, "a shard that no longer has"],
+    },
+    {
+      breaks: "a refetch where deleted keys are forgotten",
+      file: `${watches}/watcher.ts`,
+      from: 'if (versions.some(({ start }) => start === 0) && seen < horizon) watch.mark("refetch");',
+      to: "",
+      noticedBy: [tests, "what was deleted"],
+    },
+    {
+      breaks: "a run that is given back when its read fails",
+      file: `${watches}/watcher.ts`,
+      from: "        watch.giveBack(taken);\n",
+      to: "",
+      noticedBy: [tests, "a read that fails"],
+    },
+    {
+      breaks: "progress that waits for what is prepared",
+      file: "src/reactive/shard/queries.ts",
+      from: "floor: isAll ? state.prepared.floor : 0,",
+      to: "floor: Number.MAX_SAFE_INTEGER,",
+      noticedBy: [tests, "progress reaches"],
+    },
+    {
+      breaks: "progress that is not told over a run on its way",
+      file: `${watches}/watcher.ts`,
+      from: "if (this.#watches.size === 0 || this.#dirty.size > 0 || this.#isReading || at <= this.#told) return;",
+      to: "if (this.#watches.size === 0 || at <= this.#told) return;",
+      noticedBy: [tests, "progress reaches"],
+    },
+  ],
+  ["test/reactive"],
+);
