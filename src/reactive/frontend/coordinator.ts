@@ -1,5 +1,6 @@
 /**
- * Two-phase commit: prepare everywhere, take a timestamp, let the home shard decide, tell the others.
+ * Two-phase commit: prepare everywhere, take a timestamp, let the home shard decide, tell the others. What one shard can decide alone
+ * is one command, with a timestamp taken before it (../shard/at-once.ts), unless that has become too small meanwhile.
  *
  * Invariant: the client hears "committed" only after the home's group has made the decision durable, and every participant
  * carries it out sooner or later, whoever tells it. A coordinator that dies leaves nothing locked for good: any
@@ -11,12 +12,13 @@ import {
   decodeOutcome,
   decodeVote,
   encodeCommand,
+  encodeQuery,
   type FinalOutcome,
   type Refusal,
   type ShardCommand,
   type Vote,
 } from "../shard/commands.ts";
-import type { Access, Transaction, TransactionId } from "../shard/transaction.ts";
+import { type Access, Level, type Transaction, type TransactionId } from "../shard/transaction.ts";
 import { shardOf } from "./placement.ts";
 
 /** A replicated group, as its clients see it. Rejects only when the outcome is unknown and no longer worth waiting for. */
@@ -25,6 +27,8 @@ export interface Group {
   command(body: Uint8Array): Promise<Uint8Array>;
   /** Answered by the primary. */
   query(body: Uint8Array): Promise<Uint8Array>;
+  /** A view whose primary has answered; undefined: none is known. */
+  readonly view?: number | undefined;
 }
 
 export interface CoordinatorOptions {
@@ -54,6 +58,11 @@ export class Coordinator {
     const { id } = whole;
     const participants = [...parts.keys()];
     const home = participants[0] as number;
+    if (isReadOnly(whole)) return this.#validate(whole, parts);
+    if (parts.size === 1) {
+      const result = await this.#commitAtOnce(home, parts.get(home) as Transaction);
+      if (result !== undefined) return result;
+    }
     const votes = await Promise.all([...parts].map(([shard, part]) => this.#prepare(shard, part)));
 
     const decided = votes.find((vote) => vote.kind === "decided");
@@ -63,14 +72,35 @@ export class Coordinator {
       this.#later(this.#abort(id, participants));
       return { kind: "refused", reason: no.reason, key: no.key };
     }
-    if (whole.accesses.every(({ operations }) => operations.byteLength === 0)) {
-      // It held all that it read at one moment: that is when it happened, and nothing of it needs to be kept.
-      this.#later(this.#abort(id, participants));
-      return { kind: "committed", timestamp: largestOf(votes) };
-    }
     const timestamp = await this.#options.nextTimestamp();
     assert(timestamp > largestOf(votes), "a new timestamp is larger than all before");
     return this.#decide(id, home, participants, timestamp);
+  }
+
+  /** What only read happens at a fresh timestamp, when nothing of it has changed: nothing of it needs to be kept. */
+  async #validate(whole: WholeTransaction, parts: Map<number, Transaction>): Promise<CommitResult> {
+    if (whole.level === Level.snapshot) return { kind: "committed", timestamp: whole.snapshot };
+    const timestamp = await this.#options.nextTimestamp();
+    if (whole.level === Level.readCommitted) return { kind: "committed", timestamp };
+    const answers = [...parts].map(async ([shard, transaction]) => {
+      const reply = await this.#group(shard).query(encodeQuery({ kind: "validate", timestamp, transaction }));
+      return reply[0] === 1 ? undefined : transaction;
+    });
+    const stale = (await Promise.all(answers)).find((part) => part !== undefined);
+    if (stale === undefined) return { kind: "committed", timestamp };
+    return { kind: "refused", reason: "stale", key: stale.accesses[0]?.key ?? new Uint8Array(0) };
+  }
+
+  /** One entry instead of two, for what one shard can say alone; undefined: it has to be prepared. */
+  async #commitAtOnce(shard: number, transaction: Transaction): Promise<CommitResult | undefined> {
+    // Known before the timestamp is asked for: at-once.ts says why.
+    const { view } = this.#group(shard);
+    if (view === undefined) return undefined;
+    const timestamp = await this.#options.nextTimestamp();
+    const body = encodeCommand({ kind: "atOnce", timestamp, view, transaction });
+    const vote = decodeVote(await this.#group(shard).command(body));
+    if (vote.kind === "no") return { kind: "refused", reason: vote.reason, key: vote.key };
+    return vote.kind === "decided" ? vote.outcome : undefined;
   }
 
   async #decide(
@@ -167,6 +197,9 @@ export class Coordinator {
     return group;
   }
 }
+
+const isReadOnly = ({ accesses }: Pick<Transaction, "accesses">) =>
+  accesses.every(({ operations }) => operations.byteLength === 0);
 
 function largestOf(votes: readonly Vote[]): number {
   return Math.max(0, ...votes.map((vote) => (vote.kind === "yes" ? vote.largest : 0)));

@@ -15,6 +15,7 @@ import { ByteWriter, WireError } from "../wire/bytes.ts";
 import { readEnvelope, writeEnvelope } from "./codec.ts";
 import { eraseJournal, Journal, type JournalOptions } from "./journal.ts";
 import { Replica } from "./replica.ts";
+import { ResultStatus } from "./client-codec.ts";
 import { Service } from "./service.ts";
 import type { Outcome } from "./sessions.ts";
 import { SnapshotReceiver, SnapshotSender } from "./snapshot-transfer.ts";
@@ -186,10 +187,18 @@ export class ReplicaDriver {
       onOutcome(known);
       return true;
     }
-    const ofSession = this.#pending.get(request.session) ?? new Map<number, OnOutcome>();
-    const isUnderWay = ofSession.has(request.number);
-    this.#pending.set(request.session, ofSession.set(request.number, onOutcome));
-    if (isUnderWay) return true;
+    const { session, number, body } = request;
+    const ofSession = this.#pending.get(session) ?? new Map<number, OnOutcome>();
+    if (ofSession.has(number)) {
+      ofSession.set(number, onOutcome);
+      return true;
+    }
+    const answer = session === 0 ? undefined : this.service.machine.admit?.(body, this.status.view);
+    if (answer !== undefined) {
+      onOutcome({ session, number, status: ResultStatus.ok, body: answer });
+      return true;
+    }
+    this.#pending.set(session, ofSession.set(number, onOutcome));
     this.#step({ kind: "request", request });
     this.#endTurnLater();
     return true;
@@ -207,7 +216,10 @@ export class ReplicaDriver {
     });
     const { machine } = this.service;
     if (!isReady || machine.query === undefined) return undefined;
-    return machine.query(body);
+    const { view } = this.status;
+    const answer = await machine.query(body, view);
+    // An answer says of this view that it has begun: only its primary may say so.
+    return this.status.isPrimary && this.status.view === view ? answer : undefined;
   }
 
   /** Everything that is readable in this turn of the event loop becomes one batch. */
@@ -324,6 +336,7 @@ export class ReplicaDriver {
   #dropRequests(): void {
     const pending = [...this.#pending.values()].flatMap((ofSession) => [...ofSession.values()]);
     this.#pending.clear();
+    this.service.machine.dropped?.(this.status.op);
     for (const onOutcome of pending) onOutcome(undefined);
   }
 

@@ -78,6 +78,7 @@ export class GroupClient {
   #resendTimer: Timer | undefined;
   readonly #ticker: Timer;
   #isClosed = false;
+  #view: number | undefined;
 
   constructor(options: GroupClientOptions) {
     const { clock } = options.world;
@@ -92,6 +93,11 @@ export class GroupClient {
   /** Which replica is believed to be the primary, for people. */
   get primary(): number {
     return this.#target;
+  }
+
+  /** The last view whose primary answered; undefined before the first answer. */
+  get view(): number | undefined {
+    return this.#view;
   }
 
   /** Orders a command and resolves with its reply. */
@@ -211,6 +217,7 @@ export class GroupClient {
       return;
     }
     this.#lastAnswerMs = this.#options.world.clock.monotonicMs();
+    if (status === ResultStatus.ok) this.#view = Math.max(this.#view ?? 0, view);
     if (session === 0 && number === this.#registration) {
       this.#registration = 0;
       this.#session = new ByteReader(result.body).u64();

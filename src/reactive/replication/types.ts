@@ -53,9 +53,16 @@ export interface StateMachine {
   /**
    * Answers a read that changes nothing, on the primary, after the group confirmed that it still is the primary and
    * everything acknowledged before the read arrived has been applied. May answer later (a read that waits for a prepared
-   * transaction). Throws an Error whose message the client sees.
+   * transaction). Undefined: the client is to ask again. Throws an Error whose message the client sees.
    */
-  query?(body: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  query?(body: Uint8Array, view: number): Uint8Array | undefined | Promise<Uint8Array | undefined>;
+  /**
+   * A command came to the primary of `view` and is about to be ordered. What is returned is its answer instead: it is not ordered,
+   * and no replica hears of it.
+   */
+  admit?(body: Uint8Array, view: number): Uint8Array | undefined;
+  /** As primary it gave up all commands that are not applied; the log up to `op` may hold some of them all the same. */
+  dropped?(op: number): void;
 }
 
 export interface StateStream {

@@ -11,8 +11,10 @@
  *   abort            4    id                              outcome
  *   resolve          5    id                              outcome; at the home: aborts unless it is decided
  *   finish           6    id                              outcome; at the home: everyone has carried it out
+ *   at once          7    timestamp u64, view u64,        vote; commits unless it is refused. `view`: of this group, as its
+ *                         transaction                     frontend knew it before it asked for the timestamp (at-once.ts)
  *
- *   vote:     kind u8 (0 yes, 1 no, 2 decided), then
+ *   vote:     kind u8 (0 yes, 1 no, 2 decided, 3 late), then
  *             yes      largest u64       the largest commit timestamp that the shard knows
  *             no       reason u8, key u32 length and bytes
  *             decided  outcome
@@ -21,8 +23,10 @@
  *   query           kind  fields                                         reply
  *   read             1    timestamp u64 (0: newest), known u64, keys     horizon u64, position u64, versions
  *   scan             2    timestamp u64, from, after u8, to, count u32   horizon u64, is more u8, entries (versions.h)
- *   changes          3    position u64, waits u8                         kind u8 (0 changes, 1 too old), position u64, floor u64,
+ *   changes          3    position u64, waits u8, up to u64              kind u8 (0 changes, 1 too old), position u64, floor u64,
  *                                                                        changes
+ *   validate         5    timestamp u64, transaction                     u8 1: nothing that it read has changed up to the timestamp
+ *   now              6    key u32 length and bytes                       as read; at least as new as all that was acknowledged
  *   unsettled        4                                                   prepared: id, home; unfinished: id, timestamp, participants
  *
  *   version:  start u64, end u64, type u8, value u32 length and bytes
@@ -42,7 +46,8 @@ import {
 export type ShardCommand =
   | { kind: "prepare"; transaction: Transaction }
   | { kind: "decide" | "commit"; id: TransactionId; timestamp: number }
-  | { kind: "abort" | "resolve" | "finish"; id: TransactionId };
+  | { kind: "abort" | "resolve" | "finish"; id: TransactionId }
+  | { kind: "atOnce"; timestamp: number; view: number; transaction: Transaction };
 
 export type FinalOutcome =
   | { kind: "committed"; timestamp: number }
@@ -62,15 +67,23 @@ export type Refusal = (typeof refusals)[number];
 export type Vote =
   | { kind: "yes"; largest: number }
   | { kind: "no"; reason: Refusal; key: Uint8Array }
-  | { kind: "decided"; outcome: FinalOutcome };
+  | { kind: "decided"; outcome: FinalOutcome }
+  /** It cannot be committed at its timestamp; nothing was done. */
+  | { kind: "late" };
 
-const commandKinds = ["prepare", "decide", "commit", "abort", "resolve", "finish"] as const;
+const commandKinds = ["prepare", "decide", "commit", "abort", "resolve", "finish", "atOnce"] as const;
+
+/** Whether a command is one of these, without reading all of it. */
+export const isAtOnce = (bytes: Uint8Array) => bytes[0] === 1 + commandKinds.indexOf("atOnce");
 
 export function encodeCommand(command: ShardCommand): Uint8Array {
   const writer = new ByteWriter();
   writer.u8(1 + commandKinds.indexOf(command.kind));
   if (command.kind === "prepare") writeTransaction(writer, command.transaction);
-  else {
+  else if (command.kind === "atOnce") {
+    writer.u64(command.timestamp).u64(command.view);
+    writeTransaction(writer, command.transaction);
+  } else {
     writeId(writer, command.id);
     if ("timestamp" in command) writer.u64(command.timestamp);
   }
@@ -97,6 +110,13 @@ function readCommand(reader: ByteReader, kind: ShardCommand["kind"] | undefined,
     case "resolve":
     case "finish":
       return { kind, id: readId(reader) };
+    case "atOnce":
+      return {
+        kind,
+        timestamp: reader.u64(),
+        view: reader.u64(),
+        transaction: readTransaction(reader),
+      };
     default:
       throw new WireError(`${code} is no command of a shard`);
   }
@@ -132,6 +152,7 @@ export function encodeVote(vote: Vote): Uint8Array {
   const writer = new ByteWriter();
   if (vote.kind === "yes") writer.u8(0).u64(vote.largest);
   else if (vote.kind === "no") writer.u8(1).u8(refusals.indexOf(vote.reason)).bytes(vote.key);
+  else if (vote.kind === "late") writer.u8(3);
   else {
     writer.u8(2);
     writeOutcome(writer, vote.outcome);
@@ -151,6 +172,8 @@ export function decodeVote(bytes: Uint8Array): Vote {
     }
     case 2:
       return { kind: "decided", outcome: readOutcome(reader) };
+    case 3:
+      return { kind: "late" };
     default:
       throw new WireError("a vote cannot be read");
   }
@@ -162,10 +185,17 @@ export type ShardQuery =
   /** `timestamp` 0: the newest version. `known`: the largest timestamp that the asker knows was issued. */
   | { kind: "read"; timestamp: number; known: number; keys: Uint8Array[] }
   | { kind: "scan"; timestamp: number; from: Uint8Array; after: boolean; to: Uint8Array; countMax: number }
-  /** With `waits` it is answered when there are changes behind the position, else at once. */
-  | { kind: "changes"; position: number; waits: boolean }
+  /**
+   * With `waits` it is answered when there are changes behind the position, else at once; and then nothing is ordered at or below `upTo`
+   * any more, so that the answer can say how far it goes.
+   */
+  | { kind: "changes"; position: number; waits: boolean; upTo: number }
   /** What may wait for a coordinator that is gone. */
-  | { kind: "unsettled" };
+  | { kind: "unsettled" }
+  /** Whether what a transaction read is still so at the timestamp. */
+  | { kind: "validate"; timestamp: number; transaction: Transaction }
+  /** One key, at least as new as everything that was acknowledged before. */
+  | { kind: "now"; key: Uint8Array };
 
 /** A version as a client may keep it: valid from `start` to `end`, both included, whatever is committed later. */
 export interface ReadVersion {
@@ -188,7 +218,7 @@ export interface Unsettled {
   unfinished: { id: TransactionId; timestamp: number; participants: number[] }[];
 }
 
-const queryKinds = ["read", "scan", "changes", "unsettled"] as const;
+const queryKinds = ["read", "scan", "changes", "unsettled", "validate", "now"] as const;
 const KEYS_MAX = 100_000;
 
 function writeKeys(writer: ByteWriter, keys: readonly Uint8Array[]): void {
@@ -216,7 +246,15 @@ export function encodeQuery(query: ShardQuery): Uint8Array {
       .u8(after ? 1 : 0)
       .bytes(to)
       .u32(countMax);
-  } else if (query.kind === "changes") writer.u64(query.position).u8(query.waits ? 1 : 0);
+  } else if (query.kind === "validate") {
+    writer.u64(query.timestamp);
+    writeTransaction(writer, query.transaction);
+  } else if (query.kind === "now") writer.bytes(query.key);
+  else if (query.kind === "changes")
+    writer
+      .u64(query.position)
+      .u8(query.waits ? 1 : 0)
+      .u64(query.upTo);
   return writer.done();
 }
 
@@ -239,9 +277,13 @@ function readQuery(reader: ByteReader, kind: ShardQuery["kind"] | undefined, cod
       return { kind, timestamp, from, after, to: reader.bytes().slice(), countMax: reader.u32() };
     }
     case "changes":
-      return { kind, position: reader.u64(), waits: reader.u8() !== 0 };
+      return { kind, position: reader.u64(), waits: reader.u8() !== 0, upTo: reader.u64() };
     case "unsettled":
       return { kind };
+    case "validate":
+      return { kind, timestamp: reader.u64(), transaction: readTransaction(reader) };
+    case "now":
+      return { kind, key: reader.bytes().slice() };
     default:
       throw new WireError(`${code} is no query of a shard`);
   }
@@ -319,8 +361,7 @@ export interface ChangesReply {
   /** Go on from here. */
   position: number;
   /**
-   * What is committed behind `position` has a timestamp above this one, or one that was issued after the query was asked.
-   * 0: not known.
+   * What is committed behind `position` has a timestamp above this one. At most `upTo`; 0: not known.
    */
   floor: number;
   /** Undefined: some behind the asked position are no longer kept; read again and go on from `position`. */

@@ -76,21 +76,18 @@ export class PreparedList {
   }
 
   /** Transactions that may still change the value of a key. */
-  writersOf(key: Uint8Array): TransactionId[] {
+  writersOf(key: Uint8Array): Prepared[] {
     const marks = this.#marks.get(nameOf(key)) ?? [];
-    return marks
-      .filter(({ footprint }) => footprint.operations.length > 0)
-      .map(({ prepared }) => prepared.transaction.id);
+    return marks.filter(({ footprint }) => footprint.operations.length > 0).map(({ prepared }) => prepared);
   }
 
   /** Whether a transaction that may write is prepared on a key of the range. */
-  writersBetween(from: Uint8Array, to: Uint8Array): TransactionId[] {
+  writersBetween(from: Uint8Array, to: Uint8Array): Prepared[] {
     const [first, end] = [nameOf(from), nameOf(to)];
-    const found: TransactionId[] = [];
+    const found: Prepared[] = [];
     for (const [name, marks] of this.#marks) {
       if (name < first || (end !== "" && name >= end)) continue;
-      for (const { footprint, prepared } of marks)
-        if (footprint.operations.length > 0) found.push(prepared.transaction.id);
+      for (const { footprint, prepared } of marks) if (footprint.operations.length > 0) found.push(prepared);
     }
     return found;
   }

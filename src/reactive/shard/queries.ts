@@ -2,9 +2,9 @@
  * Reads, ranges, followers: what a shard's primary answers without an entry in the log.
  *
  * Invariant: a read at a timestamp that was issued shows exactly the transactions committed at or below it, because it waits for
- * those that are prepared on its keys, and whatever is prepared later gets a larger timestamp. A read of the newest
- * versions waits only for those that may still take their place below what it would see (increments that overtook each other);
- * a transaction that commits on it is validated.
+ * those that are prepared on its keys, and whatever is prepared later gets a larger timestamp, or is refused (at-once.ts). A read of
+ * the newest versions waits only for those that may still take their place below what it would see (increments that overtook each
+ * other); a transaction that commits on it is validated. What a read says to be valid up to `end` stays so.
  */
 import { WireError } from "../wire/bytes.ts";
 import {
@@ -16,8 +16,9 @@ import {
   type ReadVersion,
   type ShardQuery,
 } from "./commands.ts";
+import type { Prepared } from "./prepared.ts";
 import type { ShardService } from "./service.ts";
-import type { TransactionId } from "./transaction.ts";
+import { idText } from "./transaction.ts";
 
 const NEWEST = Number.MAX_SAFE_INTEGER;
 /** Of one answer. */
@@ -25,57 +26,101 @@ const SCAN_BYTES = 1024 * 1024;
 const SCAN_COUNT_MAX = 10_000;
 const CHANGED_KEYS = 10_000;
 
-/** Throws WireError for a query that cannot be read. */
-export function answerQuery(shard: ShardService, body: Uint8Array): Uint8Array | Promise<Uint8Array> {
+type Answer = Uint8Array | undefined;
+
+/** Undefined: this replica may be the primary no more, ask again. Throws WireError for a query that cannot be read. */
+export function answerQuery(shard: ShardService, body: Uint8Array, view: number): Answer | Promise<Answer> {
+  shard.atOnce.enter(view);
   const query = decodeQuery(body);
   switch (query.kind) {
     case "read":
-      return query.timestamp === 0
-        ? readNewest(shard, query)
-        : afterSettled(shard, writersOf(shard, query.keys), () => read(shard, query));
+      return query.timestamp === 0 ? readNewest(shard, query) : readAt(shard, query);
     case "scan":
-      return afterSettled(shard, shard.state.prepared.writersBetween(query.from, query.to), () =>
-        scan(shard, query),
-      );
+      return scanAt(shard, query);
     case "changes":
       return changes(shard, query);
     case "unsettled":
       return unsettled(shard);
+    case "validate":
+      return validate(shard, query);
+    case "now":
+      return readNow(shard, query.key);
   }
 }
 
-function writersOf(shard: ShardService, keys: readonly Uint8Array[]): TransactionId[] {
-  return keys.flatMap((key) => shard.state.prepared.writersOf(key));
+const idOf = ({ transaction }: Prepared) => idText(transaction.id);
+
+/** Whoever settles may leave a newer version, and with it other latecomers: so it looks again each time. */
+function readNewest(shard: ShardService, query: ShardQuery & { kind: "read" }): Answer | Promise<Answer> {
+  const latecomers = query.keys.flatMap((key) => latecomersOf(shard, key));
+  if (latecomers.length === 0) return read(shard, query);
+  return shard.waiting
+    .forSettled(latecomers)
+    .then((isSettled) => (isSettled ? readNewest(shard, query) : undefined));
 }
 
 /** Those that may be committed below the newest version of their key. */
-function latecomersOf(shard: ShardService, keys: readonly Uint8Array[]): TransactionId[] {
-  const { prepared } = shard.state;
-  return keys.flatMap((key) => {
-    const writers = prepared.writersOf(key);
-    if (writers.length === 0) return [];
-    const newest = shard.versions.read(key, NEWEST)?.start ?? 0;
-    return writers.filter((id) => (prepared.get(id)?.above ?? 0) < newest);
-  });
+function latecomersOf(shard: ShardService, key: Uint8Array): string[] {
+  const atOnce = shard.atOnce.on(key);
+  const writers = shard.state.prepared.writersOf(key);
+  if (writers.length === 0) return atOnce;
+  const newest = shard.versions.read(key, NEWEST)?.start ?? 0;
+  return [...atOnce, ...writers.filter(({ above }) => above < newest).map(idOf)];
 }
 
-/** Whoever settles may leave a newer version, and with it other latecomers: so it looks again each time. */
-function readNewest(
+/**
+ * The key as it is now, without a timestamp. A transaction may be acknowledged that is only prepared here, because its home
+ * is elsewhere: so this waits for all that are under way. For one key that is enough: with several, one could be
+ * newer than another that belongs below it.
+ */
+function readNow(shard: ShardService, key: Uint8Array): Answer | Promise<Answer> {
+  const writers = [...shard.atOnce.on(key), ...shard.state.prepared.writersOf(key).map(idOf)];
+  const query = { kind: "read" as const, timestamp: 0, known: 0, keys: [key] };
+  if (writers.length === 0) return read(shard, query);
+  // Whoever settled last may have left latecomers: readNewest looks.
+  return shard.waiting
+    .forSettled(writers)
+    .then((isSettled) => (isSettled ? readNewest(shard, query) : undefined));
+}
+
+function readAt(shard: ShardService, query: ShardQuery & { kind: "read" }): Answer | Promise<Answer> {
+  return afterSettled(shard, stop(shard, query.keys, query.timestamp), () => read(shard, query));
+}
+
+/** What a transaction read is still there: as of the timestamp, or later. */
+function validate(
   shard: ShardService,
-  query: ShardQuery & { kind: "read" },
-): Uint8Array | Promise<Uint8Array> {
-  const latecomers = latecomersOf(shard, query.keys);
-  if (latecomers.length === 0) return read(shard, query);
-  return shard.waiting.forSettled(latecomers).then(() => readNewest(shard, query));
+  { transaction, timestamp }: ShardQuery & { kind: "validate" },
+): Answer | Promise<Answer> {
+  const keys = transaction.accesses.map(({ key }) => key);
+  return afterSettled(shard, stop(shard, keys, timestamp), () =>
+    Uint8Array.of(shard.isCurrent(transaction) ? 1 : 0),
+  );
 }
 
-/** Those that are prepared now may still get a timestamp at or below the one asked for; later ones cannot. */
+/** Nobody writes these keys at or below the timestamp any more, but for those whose names are returned. */
+function stop(shard: ShardService, keys: readonly Uint8Array[], timestamp: number): string[] {
+  const { prepared } = shard.state;
+  const writers = keys.flatMap((key) => [...shard.atOnce.on(key), ...prepared.writersOf(key).map(idOf)]);
+  for (const key of keys) shard.atOnce.mark(key, timestamp);
+  return writers;
+}
+
+function scanAt(shard: ShardService, query: ShardQuery & { kind: "scan" }): Answer | Promise<Answer> {
+  const { from, to, timestamp } = query;
+  const writers = [...shard.atOnce.all(), ...shard.state.prepared.writersBetween(from, to).map(idOf)];
+  shard.atOnce.markAll(timestamp);
+  return afterSettled(shard, writers, () => scan(shard, query));
+}
+
+/** Those that are on their way now may still get a timestamp at or below the one asked for; later ones cannot. */
 function afterSettled(
   shard: ShardService,
-  ids: readonly TransactionId[],
+  ids: readonly string[],
   answer: () => Uint8Array,
-): Uint8Array | Promise<Uint8Array> {
-  return ids.length === 0 ? answer() : shard.waiting.forSettled(ids).then(answer);
+): Answer | Promise<Answer> {
+  if (ids.length === 0) return answer();
+  return shard.waiting.forSettled(ids).then((isSettled) => (isSettled ? answer() : undefined));
 }
 
 function read(shard: ShardService, query: ShardQuery & { kind: "read" }): Uint8Array {
@@ -94,19 +139,17 @@ function readOne(
   const view = shard.versions.read(key, timestamp === 0 ? NEWEST : timestamp);
   if (view === undefined) throw new WireError("a version at or above the horizon was collected"); // a defect of ours
   const { start, next, type, value } = view;
-  return {
-    start,
-    end: next > 0 ? next - 1 : Math.max(start, timestamp, endOf(shard, key, known)),
-    type,
-    value: value.slice(),
-  };
+  const end = next > 0 ? next - 1 : Math.max(start, timestamp, endOf(shard, key, known));
+  const version = { start, end, type, value: value.slice() };
+  shard.atOnce.mark(key, end);
+  return version;
 }
 
 /** Up to which timestamp the newest version is known to stay the newest. */
 function endOf(shard: ShardService, key: Uint8Array, known: number): number {
   const { prepared, largest } = shard.state;
-  const aboves = prepared.writersOf(key).map((id) => prepared.get(id)?.above ?? 0);
-  return aboves.length > 0 ? Math.min(...aboves) : Math.max(known, largest);
+  const bounds = [...prepared.writersOf(key).map(({ above }) => above), ...shard.atOnce.floors(key)];
+  return bounds.length > 0 ? Math.min(...bounds) : Math.max(known, largest);
 }
 
 function scan(shard: ShardService, query: ShardQuery & { kind: "scan" }): Uint8Array {
@@ -121,7 +164,7 @@ function scan(shard: ShardService, query: ShardQuery & { kind: "scan" }): Uint8A
 
 async function changes(
   shard: ShardService,
-  { position, waits }: ShardQuery & { kind: "changes" },
+  { position, waits, upTo }: ShardQuery & { kind: "changes" },
 ): Promise<Uint8Array> {
   for (;;) {
     const { state, feed } = shard;
@@ -131,12 +174,11 @@ async function changes(
     // A limit may have ended what was found: then nothing is known of what follows.
     const isAll = last >= feed.last;
     // Whoever waited may have been the primary no longer when the answer came.
-    if (!waits)
-      return encodeChanges({
-        position: isAll ? state.position : last,
-        floor: isAll ? state.prepared.floor : 0,
-        changes: found,
-      });
+    if (!waits) {
+      shard.atOnce.markAll(upTo);
+      const floor = isAll ? Math.min(upTo, state.prepared.floor, ...shard.atOnce.floors()) : 0;
+      return encodeChanges({ position: isAll ? state.position : last, floor, changes: found });
+    }
     if (found.length > 0) return encodeChanges({ position: last, floor: 0, changes: found });
     await shard.waiting.forEntry();
   }

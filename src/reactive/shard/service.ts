@@ -19,17 +19,21 @@ import {
   encodeOutcome,
   encodeVote,
   type FinalOutcome,
+  isAtOnce,
   type Refusal,
   type ShardCommand,
   type Vote,
 } from "./commands.ts";
 import { Feed } from "./feed.ts";
-import { isCommutative, partOf } from "./operations.ts";
+import { decodeOperations, isCommutative, partOf } from "./operations.ts";
 import { type Outcome, Outcomes } from "./outcomes.ts";
 import { footprintOf, PreparedList } from "./prepared.ts";
+import { AtOnce } from "./at-once.ts";
+import { ReadMarks } from "./read-marks.ts";
 import { answerQuery } from "./queries.ts";
 import {
   type Access,
+  idText,
   Level,
   readTransaction,
   type Transaction,
@@ -75,6 +79,8 @@ export interface ShardState {
   samples: { timeMs: number; largest: number }[];
   prepared: PreparedList;
   outcomes: Outcomes;
+  /** Commit timestamps of what read a key: nothing is committed below them any more. */
+  readMarks: ReadMarks;
 }
 
 const emptyState = (): ShardState => ({
@@ -85,18 +91,27 @@ const emptyState = (): ShardState => ({
   samples: [],
   prepared: new PreparedList(),
   outcomes: new Outcomes(),
+  readMarks: new ReadMarks(),
 });
 
 export interface ShardFigures {
   commits: number;
+  /** Of these, in one entry. */
+  atOnce: number;
+  /** Those that could not be, and were prepared instead. */
+  late: number;
   aborts: Record<Refusal | "decided", number>;
 }
 
 export class ShardService implements StateMachine {
   readonly settings: ShardSettings;
   readonly waiting = new Waiting();
+  /** A primary's own. */
+  readonly atOnce = new AtOnce();
   readonly figures: ShardFigures = {
     commits: 0,
+    atOnce: 0,
+    late: 0,
     aborts: { prepared: 0, stale: 0, overwritten: 0, tooOld: 0, invalid: 0, decided: 0 },
   };
   #state = emptyState();
@@ -131,12 +146,33 @@ export class ShardService implements StateMachine {
     state.timeMs = batch.timeMs;
     const replies = batch.commands.map(({ body }) => this.#applyOne(body));
     this.#age();
+    for (const id of this.atOnce.reached(batch.op)) this.waiting.settled(id);
     this.waiting.applied();
     return replies;
   }
 
-  query(body: Uint8Array): Uint8Array | Promise<Uint8Array> {
-    return answerQuery(this, body);
+  query(body: Uint8Array, view: number): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+    return answerQuery(this, body, view);
+  }
+
+  admit(body: Uint8Array, view: number): Uint8Array | undefined {
+    if (!isAtOnce(body)) return undefined;
+    try {
+      const command = decodeCommand(body);
+      if (command.kind !== "atOnce") return undefined;
+      const { timestamp, transaction } = command;
+      this.atOnce.enter(view);
+      const { id, accesses } = transaction;
+      const isAdmitted = this.atOnce.admit(idText(id), accesses, timestamp, command.view);
+      return isAdmitted ? undefined : this.#late();
+    } catch (error) {
+      if (error instanceof WireError) return UNREADABLE;
+      throw error;
+    }
+  }
+
+  dropped(op: number): void {
+    for (const id of this.atOnce.dropped(op)) this.waiting.lost(id);
   }
 
   // --- commands --------------------------------------------------------------------------------------------------
@@ -154,6 +190,8 @@ export class ShardService implements StateMachine {
     switch (command.kind) {
       case "prepare":
         return encodeVote(this.#prepare(command.transaction));
+      case "atOnce":
+        return this.#runAtOnce(command);
       case "decide":
       case "commit":
         return encodeOutcome(this.#commit(command.id, command.timestamp, command.kind === "decide"));
@@ -176,22 +214,76 @@ export class ShardService implements StateMachine {
   }
 
   #prepare(transaction: Transaction): Vote {
-    const { prepared, outcomes, largest, timeMs } = this.#state;
-    const { id, floor } = transaction;
-    outcomes.settle(id.client, floor, timeMs);
-    const outcome = this.#known(id);
-    if (outcome !== undefined) {
-      this.figures.aborts.decided += 1;
-      return { kind: "decided", outcome };
-    }
+    const { prepared, largest, timeMs } = this.#state;
+    const { id } = transaction;
+    const known = this.#meet(transaction);
+    if (known !== undefined) return known;
     if (prepared.get(id) !== undefined) return { kind: "yes", largest };
-    const refusal = this.#refusal(transaction);
-    if (refusal !== undefined) {
-      this.figures.aborts[refusal.reason] += 1;
-      return { kind: "no", ...refusal };
-    }
+    const no = this.#refuse(transaction);
+    if (no !== undefined) return no;
     prepared.add({ transaction, atMs: timeMs, above: largest });
     return { kind: "yes", largest };
+  }
+
+  /** What was answered before, to the same transaction. */
+  #meet({ id, floor }: Transaction): Vote | undefined {
+    this.#state.outcomes.settle(id.client, floor, this.#state.timeMs);
+    const outcome = this.#known(id);
+    if (outcome === undefined) return undefined;
+    this.figures.aborts.decided += 1;
+    return { kind: "decided", outcome };
+  }
+
+  /** A refusal is final: whoever sends the transaction again, or sent it before over another way, cannot commit it. */
+  #refuse(transaction: Transaction): Vote | undefined {
+    const refusal = this.#refusal(transaction);
+    if (refusal === undefined) return undefined;
+    const { id, participants } = transaction;
+    this.figures.aborts[refusal.reason] += 1;
+    this.#record({ id, timestamp: 0, isFinished: true, participants });
+    return { kind: "no", ...refusal };
+  }
+
+  #runAtOnce({ transaction, timestamp }: ShardCommand & { kind: "atOnce" }): Uint8Array {
+    const name = idText(transaction.id);
+    const vote = this.#meet(transaction) ?? this.#commitAtOnce(transaction, timestamp);
+    this.atOnce.applied(name);
+    this.waiting.settled(name);
+    if (vote.kind === "late") return this.#late();
+    return encodeVote(vote);
+  }
+
+  /** The whole of a transaction that touches nothing elsewhere: checked and committed, at a timestamp from before. */
+  #commitAtOnce(transaction: Transaction, timestamp: number): Vote {
+    const { id, accesses, participants } = transaction;
+    const isLate =
+      timestamp <= this.#state.horizon || accesses.some((access) => this.#isLate(access, timestamp));
+    if (isLate || this.#state.prepared.get(id) !== undefined) return { kind: "late" };
+    const no = this.#refuse(transaction);
+    if (no !== undefined) return no;
+    this.#write(transaction, timestamp);
+    this.figures.commits += 1;
+    this.figures.atOnce += 1;
+    this.#record({ id, timestamp, isFinished: true, participants });
+    return { kind: "decided", outcome: { kind: "committed", timestamp } };
+  }
+
+  /** Whether a transaction that reads could be committed now: for those that only read. */
+  isCurrent({ accesses }: Transaction): boolean {
+    return !accesses.some((access) => !this.#isReadable(access) || this.#isStale(access));
+  }
+
+  /** Whether it would come below a version that it does not commute with, or that its reads would have to see. */
+  #isLate({ key, reads, operations }: Access, timestamp: number): boolean {
+    if (timestamp <= this.#state.readMarks.of(key)) return true;
+    const newest = this.#versions.read(key, Number.MAX_SAFE_INTEGER)?.start ?? 0;
+    if (newest < timestamp) return false;
+    return newest === timestamp || reads.length > 0 || !decodeOperations(operations).every(isCommutative);
+  }
+
+  #late(): Uint8Array {
+    this.figures.late += 1;
+    return encodeVote({ kind: "late" });
   }
 
   #refusal({ level, snapshot, accesses }: Transaction): { reason: Refusal; key: Uint8Array } | undefined {
@@ -236,7 +328,7 @@ export class ShardService implements StateMachine {
   }
 
   #commit(id: TransactionId, timestamp: number, isHome: boolean): FinalOutcome {
-    const { prepared, position } = this.#state;
+    const { prepared } = this.#state;
     const outcome = this.#known(id);
     if (outcome !== undefined) return outcome;
     const found = prepared.get(id);
@@ -247,7 +339,18 @@ export class ShardService implements StateMachine {
       throw new WireError("a commit has a timestamp from before the vote");
     }
     prepared.remove(id);
-    const { accesses, participants } = found.transaction;
+    const { participants } = found.transaction;
+    this.#write(found.transaction, timestamp);
+    this.figures.commits += 1;
+    this.#record({ id, timestamp, isFinished: !isHome || participants.length <= 1, participants });
+    return { kind: "committed", timestamp };
+  }
+
+  #write({ level, accesses }: Transaction, timestamp: number): void {
+    const { position, readMarks } = this.#state;
+    // Reads of other levels are not of the moment of their commit.
+    if (level === Level.strict)
+      for (const { key, reads } of accesses) if (reads.length > 0) readMarks.mark(key, timestamp);
     const changed = accesses.filter(({ operations }) => operations.byteLength > 0);
     for (const { key, operations } of changed) {
       const result = this.#versions.write(key, timestamp, position, operations);
@@ -255,9 +358,6 @@ export class ShardService implements StateMachine {
     }
     this.#state.largest = Math.max(this.#state.largest, timestamp);
     if (changed.length > 0) this.#feed.add({ position, timestamp, keys: changed.map(({ key }) => key) });
-    this.figures.commits += 1;
-    this.#record({ id, timestamp, isFinished: !isHome || participants.length <= 1, participants });
-    return { kind: "committed", timestamp };
   }
 
   #abort(id: TransactionId): FinalOutcome {
@@ -272,7 +372,7 @@ export class ShardService implements StateMachine {
 
   #record(outcome: Outcome): void {
     this.#state.outcomes.record(outcome, this.#state.timeMs);
-    this.waiting.settled(outcome.id);
+    this.waiting.settled(idText(outcome.id));
   }
 
   /** Moves the horizon, forgets silent clients, collects some old versions. */
@@ -342,6 +442,7 @@ export class ShardService implements StateMachine {
  *   samples   u32 count, then time u64 and largest u64 each
  *   prepared  u32 count, then at u64, above u64, transaction each
  *   outcomes  (outcomes.ts)
+ *   marks     (read-marks.ts)
  */
 function encodeState(state: ShardState): Uint8Array {
   const writer = new ByteWriter(4096);
@@ -354,6 +455,7 @@ function encodeState(state: ShardState): Uint8Array {
     writeTransaction(writer, transaction);
   }
   state.outcomes.write(writer);
+  state.readMarks.write(writer, state.horizon);
   return writer.done();
 }
 
@@ -372,6 +474,7 @@ function decodeState(bytes: Uint8Array): ShardState {
     state.prepared.add({ transaction: readTransaction(reader), atMs, above });
   }
   state.outcomes = Outcomes.read(reader);
+  state.readMarks = ReadMarks.read(reader);
   reader.end();
   return state;
 }

@@ -3,11 +3,9 @@
  *
  * Invariant: each is answered once, in the order in which they came. Not part of the replicated state: a primary's own.
  */
-import { idText, type TransactionId } from "./transaction.ts";
-
 interface Waiter {
   left: number;
-  resolve(): void;
+  resolve(isSettled: boolean): void;
   reject(error: Error): void;
 }
 
@@ -15,10 +13,10 @@ export class Waiting {
   readonly #byTransaction = new Map<string, Waiter[]>();
   #followers: Waiter[] = [];
 
-  /** Resolves when all of them are committed or aborted. */
-  forSettled(ids: readonly TransactionId[]): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const names = new Set(ids.map(idText));
+  /** Resolves with true when all of these transactions (`idText`) are committed or aborted; with false when nobody will know. */
+  forSettled(ids: readonly string[]): Promise<boolean> {
+    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+    const names = new Set(ids);
     const waiter = { left: names.size, resolve, reject };
     for (const name of names) {
       const waiters = this.#byTransaction.get(name);
@@ -31,15 +29,23 @@ export class Waiting {
   /** Resolves behind the next entry. */
   forEntry(): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#followers.push({ left: 1, resolve, reject });
+    this.#followers.push({ left: 1, resolve: () => resolve(), reject });
     return promise;
   }
 
-  settled(id: TransactionId): void {
-    const waiters = this.#byTransaction.get(idText(id));
+  settled(id: string): void {
+    const waiters = this.#byTransaction.get(id);
     if (waiters === undefined) return;
-    this.#byTransaction.delete(idText(id));
-    for (const waiter of waiters) if (--waiter.left === 0) waiter.resolve();
+    this.#byTransaction.delete(id);
+    for (const waiter of waiters) if (--waiter.left === 0) waiter.resolve(true);
+  }
+
+  /** This replica gave the transaction up: who waits for it has to ask again. */
+  lost(id: string): void {
+    const waiters = this.#byTransaction.get(id);
+    if (waiters === undefined) return;
+    this.#byTransaction.delete(id);
+    for (const waiter of waiters) waiter.resolve(false);
   }
 
   /** An entry was applied. */
@@ -47,7 +53,7 @@ export class Waiting {
     const followers = this.#followers;
     if (followers.length === 0) return;
     this.#followers = [];
-    for (const { resolve } of followers) resolve();
+    for (const { resolve } of followers) resolve(true);
   }
 
   failAll(error: Error): void {

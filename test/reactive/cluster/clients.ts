@@ -2,8 +2,8 @@
  * Clients of a simulated store: transactions over lists and counters through frontends that die, and a history of all of them
  * for the checkers.
  *
- * A transaction whose frontend died, or could not tell, is sent again under its own name until its outcome is known, as a
- * client does; so a history has no unknown outcomes.
+ * A transaction whose frontend died, or could not tell, is mostly sent again under its own name until its outcome is known, as a
+ * client does. Some are given up: theirs is unknown, and what they left locked is for others to settle.
  */
 import type { Random } from "../../../src/core/seams/random.ts";
 import type { Scheduler } from "../../../src/core/sim/scheduler.ts";
@@ -243,11 +243,17 @@ export class Client {
     invokedAt: number,
   ): Promise<void> {
     if (accesses.length === 0) return;
-    const result = await this.#send(Level[level], snapshot, accesses);
+    const result = await this.#send(Level[level], snapshot, accesses, this.#random.integer(4) === 0);
     this.#record(level, steps, result, invokedAt, false);
   }
 
-  async #send(level: Level, snapshot: number, accesses: Access[]): Promise<CommitResult> {
+  /** `givesUp`: it does not ask again, as if it had died with its frontend. */
+  async #send(
+    level: Level,
+    snapshot: number,
+    accesses: Access[],
+    givesUp = false,
+  ): Promise<CommitResult | { kind: "unknown" }> {
     const number = ++this.#number;
     const whole: WholeTransaction = {
       id: { client: this.#name, number },
@@ -266,6 +272,10 @@ export class Client {
       } catch (error) {
         if (!isTrouble(error)) throw error;
       }
+      if (givesUp) {
+        this.#world.faults.count("given up");
+        return { kind: "unknown" };
+      }
       this.#world.faults.count("sent again under its name");
       await this.#pause(20 + this.#random.integer(40));
     }
@@ -274,7 +284,7 @@ export class Client {
   #record(
     level: LevelName,
     steps: TransactionStep[],
-    { kind }: CommitResult,
+    { kind }: CommitResult | { kind: "unknown" },
     invokedAt: number,
     isPast: boolean,
   ): void {
@@ -282,9 +292,9 @@ export class Client {
     this.#world.history.transactions[level].push({
       name: `${this.#name}:${this.#number}@${invokedAt.toFixed(1)}`,
       steps,
-      outcome: kind === "committed" ? "committed" : "aborted",
+      outcome: kind === "refused" ? "aborted" : kind,
       invokedAt,
-      returnedAt: this.#world.scheduler.timeMs,
+      returnedAt: kind === "unknown" ? Number.POSITIVE_INFINITY : this.#world.scheduler.timeMs,
       isPast,
     });
   }

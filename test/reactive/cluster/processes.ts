@@ -187,6 +187,9 @@ export class Frontend {
     | { backend: Backend; settler: Settler; groups: GroupClient[]; isOver: Promise<void>; end(): void }
     | undefined;
   settled = 0;
+  /** It dies when so many commands more were answered. */
+  #answersLeft = Number.POSITIVE_INFINITY;
+  #onAnswered = () => {};
 
   constructor(host: SimHost, timestamps: Address[], shards: Address[][]) {
     this.host = host;
@@ -200,6 +203,13 @@ export class Frontend {
       new GroupClient({ world, group, replicas, timeoutMs: 1500 });
     const shards = this.#shards.map((addresses, shard) => client(`shard${shard}`, addresses));
     const tss = client("tss", this.#timestamps);
+    for (const shard of shards) {
+      const command = shard.command.bind(shard);
+      shard.command = async (body) => {
+        const reply = await command(body);
+        return this.#diesOfIt() ? new Promise<never>(() => undefined) : reply;
+      };
+    }
     const backend = new Backend(shards, new TimestampClient(tss));
     const settler = new Settler(backend, world.clock, silentLog(), 400);
     const { promise: isOver, resolve: end } = Promise.withResolvers<void>();
@@ -221,7 +231,21 @@ export class Frontend {
     return Promise.race([call(life.backend), life.isOver.then(() => "gone" as const)]);
   }
 
+  /** It dies with a shard's answer in its hands. */
+  killAtAnswer(answers: number, onKilled: () => void): void {
+    this.#answersLeft = answers;
+    this.#onAnswered = onKilled;
+  }
+
+  #diesOfIt(): boolean {
+    if (--this.#answersLeft > 0 || this.#life === undefined) return false;
+    this.#onAnswered();
+    this.kill();
+    return true;
+  }
+
   kill(): void {
+    this.#answersLeft = Number.POSITIVE_INFINITY;
     if (this.#life === undefined) return;
     this.settled += this.#life.settler.settled;
     this.host.killProcess();

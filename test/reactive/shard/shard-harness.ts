@@ -75,8 +75,13 @@ export interface ClusterOptions {
   seed: number;
   settings?: ShardSettings;
   /** Changes the timestamps on purpose. */
+  /** Transactions of one shard are committed by one entry. */
+  isAtOnce?: boolean;
   timestamps?: (next: () => Promise<number>) => () => Promise<number>;
 }
+
+/** Nobody else becomes primary here. */
+const VIEW = 0;
 
 /** `entry`: one command, one log entry. */
 export function shardCluster({
@@ -84,6 +89,7 @@ export function shardCluster({
   seed,
   settings = shardDefaults,
   timestamps,
+  isAtOnce = true,
 }: ClusterOptions): ShardCluster {
   const random = randomOf(seed);
   const mail = new Mailroom(random);
@@ -91,8 +97,13 @@ export function shardCluster({
   const ops = shards.map(() => 0);
   let timeMs = 0;
   const groups = shards.map((shard, index): Group => ({
+    view: isAtOnce ? VIEW : undefined,
     async command(body) {
       await mail.turn();
+      const answer = shard.admit(body, VIEW);
+      if (answer !== undefined) return answer;
+      // Ordered now, applied later.
+      if (isAtOnce) await mail.turn();
       timeMs += 100;
       const op = (ops[index] = (ops[index] as number) + 1);
       const reply = shard.apply({
@@ -105,7 +116,7 @@ export function shardCluster({
     },
     async query(body) {
       await mail.turn();
-      const reply = await shard.query(body);
+      const reply = (await shard.query(body, VIEW)) as Uint8Array;
       await mail.turn();
       return reply;
     },

@@ -14,6 +14,7 @@ import {
 import { type Access, Level } from "../../../src/reactive/shard/transaction.ts";
 import { applyOperation } from "../../../src/reactive/shard/apply.ts";
 import type { Batch } from "../../../src/reactive/replication/types.ts";
+import { decodeVote, encodeCommand, type ShardCommand } from "../../../src/reactive/shard/commands.ts";
 import { ShardService, shardDefaults } from "../../../src/reactive/shard/service.ts";
 import { type ClusterOptions, randomOf, shardCluster, type ShardCluster } from "./shard-harness.ts";
 
@@ -126,12 +127,17 @@ function violations(history: readonly Done[]): string[] {
   return found;
 }
 
-describe.each([1, 2, 3])("over %p shards", (shards) => {
+describe.each([
+  [1, true],
+  [2, true],
+  [3, true],
+  [2, false],
+])("over %p shards, in one entry where one shard is enough: %p", (shards, isAtOnce) => {
   test("strict transactions are as if one came after the other", async () => {
     let commits = 0;
     let refusals = 0;
     for (let seed = 1; seed <= 25; seed++) {
-      const { history, cluster } = await run(Level.strict, { shards, seed });
+      const { history, cluster } = await run(Level.strict, { shards, seed, isAtOnce });
       expect({ seed, violations: violations(history) }).toEqual({ seed, violations: [] });
       commits += committed(history).length;
       refusals += history.filter(({ result }) => result.kind === "refused").length;
@@ -158,7 +164,7 @@ test("control: a timestamp that was taken before the votes turns it red", async 
         return taken.shift() ?? fresh;
       };
     };
-    const outcome = await run(Level.strict, { shards: 2, seed, timestamps }).then(
+    const outcome = await run(Level.strict, { shards: 2, seed, timestamps, isAtOnce: false }).then(
       ({ history }) => violations(history).length > 0,
       () => true, // the coordinator's own assertion
     );
@@ -318,6 +324,65 @@ test("whoever asks again with the same id gets the same answer", async () => {
     count: results[0]?.kind === "committed" ? 1n : 0n,
   });
   cluster.close();
+});
+
+test("a refusal is final: the same transaction is not voted for later, when nothing stands in its way any more", () => {
+  const shard = new ShardService();
+  let op = 0;
+  const run = (command: ShardCommand) =>
+    shard.apply({
+      op: ++op,
+      timeMs: op,
+      commands: [{ session: 1, number: op, body: encodeCommand(command) }],
+    })[0] as Uint8Array;
+  const prepare = (client: number) => {
+    const operations = encodeOperations([{ kind: "delete" }]);
+    const accesses = [{ key: Buffer.from("a"), reads: [], operations }];
+    const id = { client, number: 1 };
+    const transaction = {
+      id,
+      floor: 1,
+      level: Level.strict,
+      snapshot: 0,
+      home: 0,
+      participants: [0, 1],
+      accesses,
+    };
+    return decodeVote(run({ kind: "prepare", transaction }));
+  };
+  expect(prepare(1)).toMatchObject({ kind: "yes" });
+  expect(prepare(2)).toMatchObject({ kind: "no", reason: "prepared" });
+  run({ kind: "abort", id: { client: 1, number: 1 } });
+  expect(prepare(2)).toEqual({ kind: "decided", outcome: { kind: "aborted" } });
+  expect(prepare(3)).toMatchObject({ kind: "yes" });
+  shard.close();
+});
+
+test("whoever sends a transaction twice never hears that it is refused and that it is committed", async () => {
+  const seen = new Map<string, number>();
+  for (let seed = 1; seed <= 150; seed++) {
+    const cluster = shardCluster({ shards: 3, seed });
+    const put = (name: string) =>
+      encodeOperations([{ kind: "put", value: { type: "bytes", bytes: Buffer.from(name) } }]);
+    const commit = (client: number, keys: string[]) =>
+      cluster.coordinator.commit({
+        id: { client, number: 1 },
+        floor: 1,
+        level: Level.strict,
+        snapshot: 0,
+        accesses: keys.map((key) => ({ key: Buffer.from(key), reads: [], operations: put(`${client}`) })),
+      });
+    // The others hold some keys for a while.
+    const others = [commit(2, ["a", "b"]), commit(3, ["c", "d"]), commit(4, ["e", "f"])];
+    const twice = Promise.all([commit(1, KEYS), commit(1, KEYS)]);
+    await cluster.mail.run(Promise.all([twice, ...others]));
+    const kinds = (await twice).map(({ kind }) => (kind === "committed" ? kind : "refused"));
+    expect({ seed, kinds: new Set(kinds).size }).toEqual({ seed, kinds: 1 });
+    const [kind = ""] = kinds;
+    seen.set(kind, (seen.get(kind) ?? 0) + 1);
+    cluster.close();
+  }
+  expect(Math.min(seen.get("committed") ?? 0, seen.get("refused") ?? 0)).toBeGreaterThan(5);
 });
 
 test("replicas that follow one log hold one state and give one answer, also one that began from a snapshot", async () => {

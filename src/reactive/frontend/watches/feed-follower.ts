@@ -45,10 +45,10 @@ export class FeedFollower {
     while (!this.#isStopped) {
       try {
         if (this.#position === END) {
-          this.#position = (await this.#ask(false)).position;
+          this.#position = (await this.#ask(false, 0)).position;
           onStarted();
         }
-        this.#take(await this.#ask(true));
+        this.#take(await this.#ask(true, 0));
       } catch {
         // The group answers again, or the role's probe says that it does not.
         await new Promise<void>((resolve) => this.#options.clock.after(RETRY_MS, resolve));
@@ -60,15 +60,15 @@ export class FeedFollower {
    * Takes all changes up to this moment. Resolves with a timestamp: every change that has it or a smaller one, of those
    * whose timestamp was issued before this call, was handed over. 0: not known.
    */
-  async poll(): Promise<number> {
+  async poll(issued: number): Promise<number> {
     if (this.#position === END) return 0;
-    const reply = await this.#ask(false);
+    const reply = await this.#ask(false, issued);
     this.#take(reply);
     return reply.floor;
   }
 
-  async #ask(waits: boolean): Promise<ChangesReply> {
-    const body = encodeQuery({ kind: "changes", position: this.#position, waits });
+  async #ask(waits: boolean, upTo: number): Promise<ChangesReply> {
+    const body = encodeQuery({ kind: "changes", position: this.#position, waits, upTo });
     return decodeChanges(await this.#options.shard.query(body, { mayWait: waits }));
   }
 

@@ -87,7 +87,7 @@ export class Watching {
     if (this.#isPolling) return;
     this.#isPolling = true;
     try {
-      const floors = await Promise.all(this.#followers.map((follower) => follower.poll()));
+      const floors = await Promise.all(this.#followers.map((follower) => follower.poll(issued)));
       this.#tell(Math.min(issued, ...floors));
     } catch {
       // A shard does not answer: there is no progress until it does.

@@ -1,0 +1,126 @@
+/** Defects of the transactional store that its simulation must find. See mutants.test.ts. */
+import type { Mutant } from "../../mutants.ts";
+
+/** The seeds that notice, in tens. */
+const seeds = (first: number): [string, string] => [
+  "test/reactive/cluster/simulation.test.ts",
+  `S22: seeds ${first} to ${first + 9} a store`,
+];
+const SHARD = "src/reactive/shard";
+
+export const storeMutants: readonly Mutant[] = [
+  {
+    breaks: "a timestamp is taken before the votes",
+    file: "src/reactive/frontend/coordinator.ts",
+    from: "    const votes = await Promise.all(",
+    to: `    const early = await this.#options.nextTimestamp();
+    (this.#options as { nextTimestamp(): Promise<number> }) = { ...this.#options, nextTimestamp: async () => early };
+    const votes = await Promise.all(`,
+    noticedBy: seeds(1),
+  },
+  {
+    breaks: "prefetch: a frontend keeps timestamps for later",
+    file: "src/reactive/tss/client.ts",
+    from: "  next(): Promise<number> {\n",
+    to: `  #kept: number[] = [];
+  async next(): Promise<number> {
+    const kept = this.#kept.shift();
+    if (kept !== undefined) return kept;
+    const first = decodeTimestamp(await this.#group.command(encodeCount(4)));
+    this.#kept.push(first + 1, first + 2, first + 3);
+    return first;
+`,
+    noticedBy: seeds(1),
+  },
+  {
+    breaks: "a key that was read as absent is not checked",
+    file: `${SHARD}/service.ts`,
+    from: "    return reads.some(({ part, version, wasPresent }) =>\n",
+    to: "    return reads.some(({ part, version, wasPresent }) => version > 0 &&\n",
+    noticedBy: seeds(1),
+  },
+  {
+    breaks: "what is read is valid for ever",
+    file: `${SHARD}/queries.ts`,
+    from: "Math.max(start, timestamp, endOf(shard, key, known));",
+    to: "Number.MAX_SAFE_INTEGER;",
+    noticedBy: seeds(1),
+  },
+  {
+    breaks: "a snapshot does not wait for what is prepared",
+    file: `${SHARD}/queries.ts`,
+    from: "    ...prepared.writersOf(key).map(idOf),\n",
+    to: "",
+    noticedBy: seeds(1),
+  },
+  {
+    breaks: "a participant votes without looking at what is prepared",
+    file: `${SHARD}/service.ts`,
+    from: "if (prepared.conflictWith(level, access) !== undefined) return",
+    to: "if (level > 9) return",
+    noticedBy: seeds(1),
+  },
+  {
+    breaks: "the second record wins: an orphan is aborted after its commit",
+    file: `${SHARD}/service.ts`,
+    from: "  #abort(id: TransactionId): FinalOutcome {\n    const outcome = this.#known(id);\n    if (outcome !== undefined) return outcome;\n",
+    to: "  #abort(id: TransactionId): FinalOutcome {\n",
+    noticedBy: seeds(11),
+  },
+  {
+    breaks: "first committer does not win",
+    file: `${SHARD}/service.ts`,
+    from: "if (level === Level.snapshot && this.#isOverwritten(access, snapshot))",
+    to: "if (level > 9)",
+    noticedBy: seeds(1),
+  },
+  {
+    breaks: "nobody settles what dead frontends left",
+    file: "src/reactive/frontend/settler.ts",
+    from: "      if (!isDue(`${shard}/${idText(id)}`)) continue;",
+    to: "      if (isDue(`${shard}/${idText(id)}`) || home >= 0) continue;",
+    noticedBy: seeds(11),
+  },
+  {
+    breaks: "one entry commits below what was read",
+    file: `${SHARD}/at-once.ts`,
+    from: "if (accesses.some(({ key }) => timestamp <= this.#marks.of(key))) return false;",
+    to: "",
+    noticedBy: seeds(21),
+  },
+  {
+    breaks: "one entry commits below what a committed transaction read",
+    file: `${SHARD}/service.ts`,
+    from: "    if (timestamp <= this.#state.readMarks.of(key)) return true;\n",
+    to: "",
+    noticedBy: seeds(1),
+  },
+  {
+    breaks: "reads do not wait for what is ordered and not applied",
+    file: `${SHARD}/at-once.ts`,
+    from: "return [...(this.#byKey.get(nameOf(key)) ?? [])];",
+    to: "return [];",
+    noticedBy: seeds(1),
+  },
+  {
+    breaks: "a refusal is not final",
+    file: `${SHARD}/service.ts`,
+    from: "    this.figures.aborts[refusal.reason] += 1;\n    this.#record({ id, timestamp: 0, isFinished: true, participants });\n",
+    to: "    this.figures.aborts[refusal.reason] += 1;\n",
+    noticedBy: ["test/reactive/shard/transactions.test.ts", "a refusal is final"],
+  },
+  {
+    breaks: "a timestamp of an earlier view is good enough",
+    file: `${SHARD}/at-once.ts`,
+    from: "if (seenView !== this.#view || ",
+    to: "if (",
+    noticedBy: ["test/reactive/shard/at-once.test.ts", "a timestamp that was asked for before this view"],
+  },
+  {
+    breaks: "the log of a new view is chosen by its last entry's view (Figure 8)",
+    file: "src/reactive/replication/view-change.ts",
+    from: "      logView: state.logView,\n",
+    to: "      logView: state.log.last?.view ?? 0,\n",
+    noticedBy: seeds(1),
+  },
+];
