@@ -73,6 +73,11 @@ export const roles: readonly RoleEntry[] = [
     load: async () => (await import("./channels/dhtdump/role.ts")).dhtdump,
   },
   {
+    name: "worker",
+    about: async () => (await import("./streams/worker/config.ts")).workerAbout,
+    load: async () => (await import("./streams/worker/role.ts")).worker,
+  },
+  {
     name: "hub",
     about: async () => (await import("./hub/config.ts")).hubAbout,
     load: async () => (await import("./hub/role.ts")).hub,

@@ -205,6 +205,21 @@ export const errorKinds = {
     meaning:
       "Lookup servers contradict each other and it cannot be told who is right. Nothing of their answers was used.",
   },
+  NX_STREAM_APP_INVALID: {
+    exit: Exit.config,
+    meaning:
+      "A stream application cannot be loaded, or its pipeline does not fit together; the message says which step.",
+  },
+  NX_STREAM_APP_FAILED: {
+    exit: Exit.dataError,
+    meaning:
+      "A step of a stream application threw. The worker stopped before a checkpoint could hold what it did; correct the application, or set onStepError to skip.",
+  },
+  NX_STREAM_REFUSED: {
+    exit: Exit.config,
+    meaning:
+      "A stream cluster does not let this worker in: another application, another secret, a name that is taken, or a change is under way. The message says which.",
+  },
   NX_NOT_RUNNING: { exit: Exit.unavailable, meaning: "No instance answers on this admin endpoint." },
   NX_NOT_READY: {
     exit: Exit.failed,

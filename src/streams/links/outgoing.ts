@@ -1,0 +1,215 @@
+/**
+ * The sending end of a link to one other worker, for one epoch.
+ *
+ * Invariant: messages reach the other worker in order and once, however often the connection breaks: each has a number
+ * and is kept until the other end has processed it; after a new connection the other end says what it has. A new epoch
+ * begins with a new link and forgets this one.
+ */
+import type { Log } from "../../core/logging/log.ts";
+import type { World } from "../../core/role.ts";
+import type { Timer } from "../../core/seams/clock.ts";
+import type { Socket } from "../../core/seams/net.ts";
+import { Outbox } from "../../core/sockets/outbox.ts";
+import { RecordWriter } from "../runtime/record-writer.ts";
+import { ByteWriter, copyOf } from "../wire/bytes.ts";
+import { FrameReader } from "../wire/frame.ts";
+import { LinkType, readLinkMessage, writeItem } from "./frames.ts";
+import { proofOf } from "./secret.ts";
+
+export interface OutgoingOptions {
+  world: Pick<World, "clock" | "net">;
+  log: Log;
+  from: string;
+  to: string;
+  host: string;
+  port: number;
+  epoch: number;
+  secret: string;
+  /** The bytes that wait have passed the limit, or have fallen below half of it. */
+  onPressure(): void;
+}
+
+const RETRY_MS = 50;
+const RETRY_MS_MAX = 1000;
+/** More unprocessed bytes than this ask sources to rest. */
+const HIGH_BYTES = 4 << 20;
+const BATCH_BYTES = 64 << 10;
+const OUTBOX_BYTES_MAX = 1 << 30;
+
+interface Kept {
+  number: number;
+  bytes: Uint8Array;
+}
+
+export class OutgoingLink {
+  readonly #options: OutgoingOptions;
+  readonly #batch = new RecordWriter(BATCH_BYTES);
+  #batchAt = -1;
+  readonly #frame = new ByteWriter(256);
+  #number = 0;
+  #kept: Kept[] = [];
+  #keptBytes = 0;
+  #socket: Socket | undefined;
+  #outbox: Outbox | undefined;
+  /** Sent up to here on the present connection; undefined until it is welcome. */
+  #sentNumber: number | undefined;
+  #isClosed = false;
+  #isCongested = false;
+  #retryMs = RETRY_MS;
+  #timer: Timer | undefined;
+
+  constructor(options: OutgoingOptions) {
+    this.#options = options;
+    void this.#connect();
+  }
+
+  get isCongested(): boolean {
+    return this.#isCongested;
+  }
+
+  get isConnected(): boolean {
+    return this.#sentNumber !== undefined;
+  }
+
+  get waitingBytes(): number {
+    return this.#keptBytes;
+  }
+
+  // --- messages ----------------------------------------------------------------------------------------------------
+
+  /** A record; leaves with `flush`, or when enough are gathered. */
+  record(exchange: number, key: string, timeMs: number, write: (out: RecordWriter) => void): void {
+    if (this.#batchAt < 0) {
+      this.#batch.u32(0).u8(LinkType.batch).u64(0);
+      this.#batchAt = 0;
+    }
+    writeItem(this.#batch, { exchange, timeMs, key }, () => write(this.#batch));
+    if (this.#batch.length >= BATCH_BYTES) this.flush();
+  }
+
+  /** Sends the records that were gathered. */
+  flush(): void {
+    if (this.#batchAt < 0) return;
+    const bytes = copyOf(this.#batch.done());
+    this.#batch.clear();
+    this.#batchAt = -1;
+    this.#keep(bytes);
+  }
+
+  barrier(exchange: number, checkpoint: number): void {
+    this.#message(LinkType.barrier, (writer) => void writer.u16(exchange).u64(checkpoint));
+  }
+
+  watermark(exchange: number, timeMs: number): void {
+    this.#message(LinkType.watermark, (writer) => void writer.u16(exchange).f64(timeMs));
+  }
+
+  congested(isCongested: boolean): void {
+    this.#message(LinkType.congested, (writer) => void writer.u8(isCongested ? 1 : 0));
+  }
+
+  keyState(step: number, key: string, image: Uint8Array): void {
+    this.#message(LinkType.keyState, (writer) => void writer.u16(step).text(key).bytes(image));
+  }
+
+  keyEnd(watermarks: Record<string, number>): void {
+    this.#message(LinkType.keyEnd, (writer) => void writer.text(JSON.stringify(watermarks)));
+  }
+
+  #message(type: number, write: (writer: ByteWriter) => void): void {
+    this.flush();
+    this.#frame.clear();
+    this.#frame.u32(0).u8(type).u64(0);
+    write(this.#frame);
+    this.#keep(copyOf(this.#frame.done()));
+  }
+
+  /** Gives the frame its length and number, keeps it, and sends it when it may. */
+  #keep(bytes: Uint8Array): void {
+    this.#number += 1;
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    view.setUint32(0, bytes.byteLength - 4);
+    view.setBigUint64(5, BigInt(this.#number));
+    this.#kept.push({ number: this.#number, bytes });
+    this.#keptBytes += bytes.byteLength;
+    if (this.#sentNumber !== undefined) {
+      this.#sentNumber = this.#number;
+      this.#outbox?.send(bytes);
+    }
+    this.#judge();
+  }
+
+  #judge(): void {
+    const isCongested = this.#keptBytes > (this.#isCongested ? HIGH_BYTES / 2 : HIGH_BYTES);
+    if (isCongested === this.#isCongested) return;
+    this.#isCongested = isCongested;
+    this.#options.onPressure();
+  }
+
+  // --- connection --------------------------------------------------------------------------------------------------
+
+  async #connect(): Promise<void> {
+    const { world, host, port, from, to, epoch, secret } = this.#options;
+    const reader = new FrameReader();
+    try {
+      await world.net.connect<undefined>({
+        host,
+        port,
+        handlers: {
+          open: (socket) => {
+            if (this.#isClosed) socket.terminate();
+            this.#socket = socket;
+            this.#outbox = new Outbox(socket, { bytesMax: OUTBOX_BYTES_MAX });
+            const proof = proofOf(secret, ["link", from, to, epoch]);
+            const hello = new ByteWriter().frame((writer) =>
+              writer.u8(LinkType.hello).text(JSON.stringify({ from, to, epoch, proof })),
+            );
+            this.#outbox.send(hello.done());
+          },
+          data: (_socket, _state, chunk) =>
+            reader.feed(chunk, (bytes, start, end) => this.#hear(bytes, start, end)),
+          drain: () => this.#outbox?.drain(),
+          close: () => this.#lost(),
+        },
+      });
+    } catch {
+      this.#lost();
+    }
+  }
+
+  #hear(bytes: Uint8Array, start: number, end: number): void {
+    const message = readLinkMessage(bytes, start, end);
+    if (message.type === "ack") this.#forget(message.number);
+    if (message.type !== "welcome") return;
+    this.#forget(message.number);
+    this.#sentNumber = this.#number;
+    this.#retryMs = RETRY_MS;
+    for (const kept of this.#kept) this.#outbox?.send(kept.bytes);
+  }
+
+  /** The other end has processed everything up to `number`. */
+  #forget(number: number): void {
+    let count = 0;
+    for (const { number: kept, bytes } of this.#kept) {
+      if (kept > number) break;
+      count += 1;
+      this.#keptBytes -= bytes.byteLength;
+    }
+    if (count > 0) this.#kept.splice(0, count);
+    this.#judge();
+  }
+
+  #lost(): void {
+    this.#outbox?.close();
+    this.#outbox = this.#socket = this.#sentNumber = undefined;
+    if (this.#isClosed) return;
+    this.#timer = this.#options.world.clock.after(this.#retryMs, () => void this.#connect());
+    this.#retryMs = Math.min(2 * this.#retryMs, RETRY_MS_MAX);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#timer?.cancel();
+    this.#socket?.terminate();
+  }
+}

@@ -1,0 +1,284 @@
+/**
+ * The engine: a plan turned into plain function calls, one record at a time, depth first, on one thread.
+ *
+ * A record goes through all its steps before the next one is touched, so a decoder may use one object for all records. At
+ * an exchange the record goes on here if this worker owns its key, else its bytes go to the owner.
+ *
+ * Invariant: records of one key that came over one input are processed in their order. The engine keeps nothing between
+ * two records but the stores, the windows' watermarks and the times of its inputs; a checkpoint (checkpoint/) taken
+ * between two records has therefore all of it.
+ */
+import type { Codec, Out } from "../api/contract.ts";
+import { json } from "../api/codecs.ts";
+import type {
+  EventTimeNode,
+  ExchangeNode,
+  GeneratorNode,
+  Node,
+  SourceNode,
+  StateNode,
+  WindowNode,
+} from "../plan/nodes.ts";
+import { type Plan, rawSourceOf } from "../plan/plan.ts";
+import { StateStore } from "../state/store.ts";
+import { FrameCursor } from "./frame-cursor.ts";
+import { RecordWriter } from "./record-writer.ts";
+import { writeRecord } from "./splitter.ts";
+import { Watermarks } from "./watermarks.ts";
+import { noWindows } from "./windows.ts";
+import { WindowStep } from "./window-step.ts";
+
+type Push = (value: unknown, key: string) => void;
+
+/** Why a record was not processed. */
+export type BadRecord = "decode" | "step";
+
+/** What is around an engine: the other workers, the sinks, the dead letters. */
+export interface EngineHost {
+  /** The number of the worker that owns a key, or `self`. */
+  readonly self: number;
+  ownerOf(key: string): number;
+  /** A record for another worker. `write` writes its bytes. */
+  send(
+    owner: number,
+    exchange: number,
+    key: string,
+    timeMs: number,
+    write: (out: RecordWriter) => void,
+  ): void;
+  /** Where the records of a sink are written, with their framing. */
+  sinkWriter(sink: string): RecordWriter;
+  /** A record that cannot be processed, with its bytes. Throwing stops the worker. */
+  onBadRecord(reason: BadRecord, source: string, bytes: Uint8Array, error: unknown): void;
+}
+
+const NOTHING: Push = () => {};
+const anyJson = json<unknown>();
+
+export class Engine {
+  readonly plan: Plan;
+  readonly frame = new FrameCursor();
+  /** By the name of the step. */
+  readonly stores = new Map<string, StateStore>();
+  readonly windows = new Map<string, WindowStep>();
+  readonly watermarks: Watermarks;
+  /** Records taken from sources, and those given to sinks. */
+  recordsIn = 0;
+  recordsOut = 0;
+  readonly host: EngineHost;
+  /** Of the record that is being processed. */
+  #timeMs = 0;
+  readonly #push: Push[] = [];
+  readonly #afterExchange: Push[] = [];
+  readonly #exchangeCodecs: Codec<unknown>[] = [];
+
+  constructor(plan: Plan, host: EngineHost) {
+    this.plan = plan;
+    this.host = host;
+    this.watermarks = new Watermarks(plan);
+    for (const node of plan.states) this.#addStore(node);
+    for (const node of plan.nodes.toReversed()) this.#push[node.id] = this.#compile(node);
+  }
+
+  #addStore(node: StateNode | WindowNode): void {
+    const codec = node.kind === "state" ? (node.options.codec ?? anyJson) : anyJson;
+    const init = node.kind === "state" ? node.options.init : noWindows;
+    this.stores.set(node.name, new StateStore(node.name, { init, codec }, new FrameCursor()));
+  }
+
+  // --- input -------------------------------------------------------------------------------------------------------
+
+  /** Raw bytes of one record of a source; `timeMs` is when it arrived. */
+  feed(source: SourceNode, bytes: Uint8Array, start: number, end: number, timeMs: number): void {
+    this.recordsIn += 1;
+    this.#timeMs = timeMs;
+    let reason: BadRecord = "decode";
+    try {
+      const value = source.decode(this.frame.set(bytes, start, end));
+      reason = "step";
+      if (value !== undefined) (this.#push[source.id] as Push)(value, "");
+    } catch (error) {
+      this.host.onBadRecord(reason, source.name, bytes.subarray(start, end), error);
+    }
+  }
+
+  /** A value of a source that was never bytes (a generator, a test). */
+  feedValue(source: SourceNode | GeneratorNode, value: unknown, timeMs: number): void {
+    this.recordsIn += 1;
+    this.#timeMs = timeMs;
+    try {
+      (this.#push[source.id] as Push)(value, "");
+    } catch (error) {
+      this.host.onBadRecord(
+        "step",
+        source.name,
+        new TextEncoder().encode(JSON.stringify(value) ?? ""),
+        error,
+      );
+    }
+  }
+
+  /** A record that another worker sent here because this one owns its key. */
+  receive(
+    exchange: number,
+    key: string,
+    timeMs: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
+    this.#timeMs = timeMs;
+    const codec = this.#exchangeCodecs[exchange] as Codec<unknown>;
+    try {
+      (this.#afterExchange[exchange] as Push)(codec.decode(this.frame.set(bytes, start, end)), key);
+    } catch (error) {
+      this.host.onBadRecord("step", `exchange ${exchange}`, bytes.subarray(start, end), error);
+    }
+  }
+
+  /** Fires the windows that the present watermarks make due. */
+  fireWindows(nowMs: number): void {
+    if (this.windows.size === 0) return;
+    this.watermarks.update(nowMs);
+    for (const node of this.plan.states) {
+      const step = this.windows.get(node.name);
+      if (step !== undefined) step.advance(this.watermarks.of(node));
+    }
+  }
+
+  // --- steps -------------------------------------------------------------------------------------------------------
+
+  #compile(node: Node): Push {
+    const next = this.#fan(node);
+    switch (node.kind) {
+      case "source":
+      case "generator":
+      case "branch":
+      case "merge":
+      case "late":
+        return next;
+      case "map": {
+        const step = node.step as (value: unknown) => unknown;
+        return (value) => next(step(value), "");
+      }
+      case "filter": {
+        const isWanted = node.step as (value: unknown) => boolean;
+        return (value) => {
+          if (isWanted(value)) next(value, "");
+        };
+      }
+      case "flatMap": {
+        const step = node.step as (value: unknown, out: Out<unknown>) => void;
+        const out = outOf(next);
+        return (value) => step(value, out);
+      }
+      case "split":
+        return this.#compileSplit(node);
+      case "eventTime":
+        return this.#compileEventTime(node, next);
+      case "exchange":
+        return this.#compileExchange(node, next);
+      case "state":
+        return this.#compileState(node, next);
+      case "window":
+        return this.#compileWindow(node);
+      case "sink": {
+        const { name, framing, encode } = node;
+        return (value) => {
+          this.recordsOut += 1;
+          writeRecord(this.host.sinkWriter(name), framing, (out) => encode(value, out));
+        };
+      }
+    }
+  }
+
+  /** Calls every consumer; consumers have larger numbers, so they are compiled already. */
+  #fan(node: Node, wants: (consumer: Node) => boolean = () => true): Push {
+    const pushes = (this.plan.consumers[node.id] as readonly Node[])
+      .filter(wants)
+      .map(({ id }) => this.#push[id] as Push);
+    const [only] = pushes;
+    if (only === undefined) return NOTHING;
+    if (pushes.length === 1) return only;
+    return (value, key) => {
+      for (const push of pushes) push(value, key);
+    };
+  }
+
+  #compileSplit(node: Node & { kind: "split" }): Push {
+    const branches = new Map<string, Push>();
+    for (const name of node.names) {
+      branches.set(
+        name,
+        this.#fan(node, (consumer) => consumer.kind === "branch" && consumer.name === name),
+      );
+    }
+    return (value) => {
+      const name = node.which(value);
+      const push = branches.get(name);
+      if (push === undefined) throw new Error(`a split has no branch ${JSON.stringify(name)}`);
+      push(value, "");
+    };
+  }
+
+  #compileEventTime(node: EventTimeNode, next: Push): Push {
+    const clock = this.watermarks.eventClock(node);
+    return (value) => {
+      this.#timeMs = node.timeMsOf(value);
+      clock.see(this.#timeMs);
+      next(value, "");
+    };
+  }
+
+  #compileExchange(node: ExchangeNode, next: Push): Push {
+    const index = this.plan.exchanges.indexOf(node);
+    const raw = node.codec === undefined ? rawSourceOf(node.inputs[0] as Node) : undefined;
+    const codec = node.codec ?? (raw === undefined ? anyJson : rawCodec(raw, this.frame));
+    this.#exchangeCodecs[index] = codec;
+    this.#afterExchange[index] = next;
+    const { keyOf } = node;
+    if (node.isLocal) return (value) => next(value, keyOf(value));
+    const { host } = this;
+    return (value) => {
+      const key = keyOf(value);
+      const owner = host.ownerOf(key);
+      if (owner === host.self) next(value, key);
+      else host.send(owner, index, key, this.#timeMs, (out) => codec.encode(value, out));
+    };
+  }
+
+  #compileState(node: StateNode, next: Push): Push {
+    const store = this.stores.get(node.name) as StateStore;
+    const out = outOf(next);
+    const { step } = node;
+    return (value, key) => step(value, store.value(key), out, key);
+  }
+
+  #compileWindow(node: WindowNode): Push {
+    const next = this.#fan(node, (consumer) => consumer.kind !== "late");
+    const late = this.#fan(node, (consumer) => consumer.kind === "late");
+    const step = new WindowStep(node, this.stores.get(node.name) as StateStore, {
+      emit: (value, timeMs) => {
+        const before = this.#timeMs;
+        if (!Number.isNaN(timeMs)) this.#timeMs = timeMs;
+        next(value, "");
+        this.#timeMs = before;
+      },
+      late: (value) => late(value, ""),
+    });
+    this.windows.set(node.name, step);
+    return (value, key) => step.add(value, key, this.#timeMs);
+  }
+}
+
+function outOf(next: Push): Out<unknown> {
+  return { emit: (value) => next(value, "") };
+}
+
+/** Sends a record as the bytes that it came as; the other side decodes them again. */
+function rawCodec(source: SourceNode, frame: FrameCursor): Codec<unknown> {
+  return {
+    encode: (_value, out) => void out.raw(frame.source.subarray(frame.start, frame.end)),
+    decode: (received) => source.decode(received),
+  };
+}

@@ -1,0 +1,119 @@
+/**
+ * Cuts a byte stream into records by the framing that an application asked for.
+ *
+ * Invariant: a record is handed out only when it is whole, in order and once; one that is too long throws a WireError
+ * before it is kept. The position within the stream is that behind the last record handed out.
+ */
+import type { Framing } from "../api/contract.ts";
+import { WireError } from "../wire/bytes.ts";
+import { FrameReader, type OnFrame } from "../wire/frame.ts";
+import type { RecordWriter } from "./record-writer.ts";
+
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+
+export interface Splitter {
+  feed(chunk: Uint8Array, onRecord: OnFrame): void;
+  /** Bytes of a record whose rest has not come. */
+  readonly waitingBytes: number;
+}
+
+export function splitterOf(framing: Framing): Splitter {
+  if (framing.kind === "lines") return new LineSplitter(framing.recordBytesMax);
+  if (framing.headerBytes === 4) return new FrameReader(() => framing.recordBytesMax);
+  return new ShortFrameSplitter(framing.headerBytes, framing.recordBytesMax);
+}
+
+/** Writes one record with its framing. */
+export function writeRecord(out: RecordWriter, framing: Framing, write: (out: RecordWriter) => void): void {
+  if (framing.kind === "lines") {
+    write(out);
+    out.u8(LINE_FEED);
+    return;
+  }
+  if (framing.headerBytes === 4) {
+    out.frame(() => write(out));
+    return;
+  }
+  const at = out.length;
+  if (framing.headerBytes === 2) out.u16(0);
+  else out.u8(0);
+  write(out);
+  const length = out.length - at - framing.headerBytes;
+  if (length >= 1 << (8 * framing.headerBytes))
+    throw new WireError(`a record of ${length} bytes does not fit its header`);
+  const header = out.done().subarray(at);
+  if (framing.headerBytes === 2) header[0] = length >> 8;
+  header[framing.headerBytes - 1] = length;
+}
+
+/** Keeps the bytes of an unfinished record in front of the next chunk. */
+abstract class JoiningSplitter implements Splitter {
+  #kept = new Uint8Array(0);
+
+  get waitingBytes(): number {
+    return this.#kept.byteLength;
+  }
+
+  feed(chunk: Uint8Array, onRecord: OnFrame): void {
+    let bytes = chunk;
+    if (this.#kept.byteLength > 0) {
+      bytes = new Uint8Array(this.#kept.byteLength + chunk.byteLength);
+      bytes.set(this.#kept);
+      bytes.set(chunk, this.#kept.byteLength);
+    }
+    const end = this.cut(bytes, onRecord);
+    this.#kept = Uint8Array.from(bytes.subarray(end));
+  }
+
+  /** Hands out whole records; returns where the unfinished one begins. */
+  protected abstract cut(bytes: Uint8Array, onRecord: OnFrame): number;
+}
+
+class LineSplitter extends JoiningSplitter {
+  readonly #bytesMax: number;
+  constructor(bytesMax: number) {
+    super();
+    this.#bytesMax = bytesMax;
+  }
+
+  protected cut(bytes: Uint8Array, onRecord: OnFrame): number {
+    let start = 0;
+    for (;;) {
+      const end = bytes.indexOf(LINE_FEED, start);
+      if ((end < 0 ? bytes.byteLength : end) - start > this.#bytesMax)
+        throw new WireError(`a line is longer than ${this.#bytesMax} bytes`);
+      if (end < 0) return start;
+      const isReturned = end > start && bytes[end - 1] === CARRIAGE_RETURN;
+      const goesOn = onRecord(bytes, start, isReturned ? end - 1 : end);
+      start = end + 1;
+      if (goesOn === false) return bytes.byteLength;
+    }
+  }
+}
+
+class ShortFrameSplitter extends JoiningSplitter {
+  readonly #headerBytes: number;
+  readonly #bytesMax: number;
+  constructor(headerBytes: number, bytesMax: number) {
+    super();
+    this.#headerBytes = headerBytes;
+    this.#bytesMax = bytesMax;
+  }
+
+  protected cut(bytes: Uint8Array, onRecord: OnFrame): number {
+    let at = 0;
+    while (bytes.byteLength - at >= this.#headerBytes) {
+      const high = bytes[at] as number;
+      const length = this.#headerBytes === 1 ? high : (high << 8) | (bytes[at + 1] as number);
+      if (length > this.#bytesMax)
+        throw new WireError(`a record of ${length} bytes is announced, ${this.#bytesMax} are allowed`);
+      const end = at + this.#headerBytes + length;
+      if (end > bytes.byteLength) break;
+      const goesOn = onRecord(bytes, at + this.#headerBytes, end);
+      at = end;
+      if (goesOn === false) return bytes.byteLength;
+    }
+    return at;
+  }
+}

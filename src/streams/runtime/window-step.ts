@@ -1,0 +1,110 @@
+/**
+ * A windowed step of an engine: keeps each key's windows in the step's store and knows which keys are due when.
+ *
+ * Invariant: the table of due times is a view of the store: it is built again after the store was rolled back or loaded,
+ * and a key stands in it for every open window it has. Keys fire in the order of their windows' ends, then by name, so two
+ * runs over the same records emit the same.
+ */
+import type { WindowBounds } from "../api/contract.ts";
+import type { WindowNode } from "../plan/nodes.ts";
+import type { StateStore } from "../state/store.ts";
+import { addRecord, dueTimes, fireDue, type KeyWindows, type WindowEvents } from "./windows.ts";
+
+export interface WindowOutput {
+  emit(value: unknown, timeMs: number): void;
+  late(value: unknown): void;
+}
+
+export class WindowStep {
+  readonly #node: WindowNode;
+  readonly #store: StateStore;
+  readonly #out: WindowOutput;
+  readonly #due = new Map<number, Set<string>>();
+  #nextDueMs = Number.POSITIVE_INFINITY;
+  #key = "";
+  #value: unknown;
+  readonly #events: WindowEvents;
+  /** Nothing that ends up to here fires any more. */
+  watermarkMs = Number.NEGATIVE_INFINITY;
+  lateRecords = 0;
+
+  constructor(node: WindowNode, store: StateStore, out: WindowOutput) {
+    this.#node = node;
+    this.#store = store;
+    this.#out = out;
+    this.#events = {
+      fire: (value, bounds) => this.#fire(value, bounds),
+      opened: (dueMs) => this.#expect(dueMs, this.#key),
+      late: () => {
+        this.lateRecords += 1;
+        if ("late" in node.spec && node.spec.late === "side") this.#out.late(this.#value);
+      },
+    };
+  }
+
+  add(value: unknown, key: string, timeMs: number): void {
+    const { spec, aggregate } = this.#node;
+    this.#key = key;
+    this.#value = value;
+    const state = this.#store.value(key) as KeyWindows;
+    addRecord(spec, aggregate, state, { key, value, timeMs, watermarkMs: this.watermarkMs }, this.#events);
+    if (state.count === 0 && isEmpty(state)) this.#store.remove(key);
+  }
+
+  /** Moves the watermark and fires what became due. */
+  advance(watermarkMs: number): void {
+    if (watermarkMs <= this.watermarkMs) return;
+    this.watermarkMs = watermarkMs;
+    this.#fireUpTo(watermarkMs);
+  }
+
+  /** Fires every open window although its time has not come: the input has fallen silent. */
+  flush(): void {
+    this.#fireUpTo(Number.MAX_VALUE);
+  }
+
+  #fireUpTo(watermarkMs: number): void {
+    while (this.#nextDueMs <= watermarkMs) {
+      const dueMs = this.#nextDueMs;
+      const keys = [...(this.#due.get(dueMs) ?? [])].sort();
+      this.#due.delete(dueMs);
+      this.#nextDueMs = Math.min(Number.POSITIVE_INFINITY, ...this.#due.keys());
+      for (const key of keys) this.#fireKey(key, dueMs);
+    }
+  }
+
+  #fireKey(key: string, dueMs: number): void {
+    const { spec, aggregate } = this.#node;
+    const state = this.#store.value(key) as KeyWindows;
+    if (!fireDue(spec, aggregate, state, key, dueMs, this.#events.fire)) this.#store.remove(key);
+  }
+
+  #fire(value: unknown, bounds: WindowBounds | undefined): void {
+    if (value === undefined) return;
+    this.#out.emit(value, bounds === undefined ? Number.NaN : bounds.endMs - 1);
+  }
+
+  #expect(dueMs: number, key: string): void {
+    let keys = this.#due.get(dueMs);
+    if (keys === undefined) this.#due.set(dueMs, (keys = new Set()));
+    keys.add(key);
+    if (dueMs < this.#nextDueMs) this.#nextDueMs = dueMs;
+  }
+
+  /** To be called when the store was loaded or rolled back. */
+  rebuild(watermarkMs: number): void {
+    this.watermarkMs = watermarkMs;
+    this.#due.clear();
+    this.#nextDueMs = Number.POSITIVE_INFINITY;
+    if (this.#node.spec.kind === "count") return;
+    for (const key of [...this.#store.keys()]) {
+      for (const dueMs of dueTimes(this.#node.spec, this.#store.peek(key) as KeyWindows))
+        this.#expect(dueMs, key);
+    }
+  }
+}
+
+function isEmpty(state: KeyWindows): boolean {
+  for (const _ in state.open) return false;
+  return true;
+}

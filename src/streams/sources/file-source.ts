@@ -1,0 +1,117 @@
+/**
+ * A file as an input: its records in order, followed as it grows.
+ *
+ * Invariant: the position is the byte behind the last record that was fed, so going back reads the same records again.
+ */
+import type { Clock, Timer } from "../../core/seams/clock.ts";
+import type { Disk, DiskFile } from "../../core/seams/disk.ts";
+import type { SourceNode } from "../plan/nodes.ts";
+import { type Splitter, splitterOf } from "../runtime/splitter.ts";
+import type { Source, SourceHost } from "./source.ts";
+
+const CHUNK_BYTES = 64 << 10;
+/** How often the end of the file is looked at. */
+const FOLLOW_MS = 100;
+
+export interface FileSourceOptions {
+  disk: Disk;
+  clock: Clock;
+  path: string;
+  onFatal(error: Error): void;
+}
+
+export class FileSource implements Source {
+  readonly name: string;
+  readonly node: SourceNode;
+  readonly #host: SourceHost;
+  readonly #options: FileSourceOptions;
+  readonly #chunk = new Uint8Array(CHUNK_BYTES);
+  #file: DiskFile | undefined;
+  #splitter: Splitter;
+  /** Bytes read; the splitter keeps those of an unfinished record. */
+  #readBytes = 0;
+  #records = 0;
+  #rests = true;
+  #isClosed = false;
+  #reading: Promise<void> | undefined;
+  #timer: Timer | undefined;
+  /** Counts roll-backs: a read that began before one is thrown away. */
+  #round = 0;
+
+  constructor(node: SourceNode, host: SourceHost, options: FileSourceOptions) {
+    this.name = node.name;
+    this.node = node;
+    this.#host = host;
+    this.#options = options;
+    this.#splitter = splitterOf(node.framing);
+  }
+
+  async open(): Promise<undefined> {
+    this.#file = await this.#options.disk.open(this.#options.path, "read");
+    return undefined;
+  }
+
+  go(): void {
+    this.#rests = false;
+    this.#reading ??= this.#read()
+      .catch((error: unknown) => this.#options.onFatal(error as Error))
+      .finally(() => {
+        this.#reading = undefined;
+      });
+  }
+
+  rest(): void {
+    this.#rests = true;
+  }
+
+  async #read(): Promise<void> {
+    this.#timer?.cancel();
+    while (!this.#rests && !this.#isClosed) {
+      const round = this.#round;
+      const length = await (this.#file as DiskFile).read(this.#chunk, this.#readBytes);
+      // What was read while it rested is read again.
+      if (this.#rests || round !== this.#round || this.#isClosed) continue;
+      if (length === 0) {
+        this.#timer = this.#options.clock.after(FOLLOW_MS, () => {
+          if (!this.#rests) this.go();
+        });
+        return;
+      }
+      this.#feed(this.#chunk.subarray(0, length));
+    }
+  }
+
+  #feed(chunk: Uint8Array): void {
+    const startedMs = this.#options.clock.monotonicMs();
+    const before = this.#records;
+    this.#readBytes += chunk.byteLength;
+    this.#splitter.feed(chunk, (bytes, start, end) => {
+      this.#records += 1;
+      this.#host.feed(this.node, bytes, start, end);
+    });
+    this.#host.onBatchEnd(this.#records - before, startedMs);
+  }
+
+  position(): number {
+    return this.#readBytes - this.#splitter.waitingBytes;
+  }
+
+  committed(): void {}
+
+  async rollBack(position: unknown): Promise<void> {
+    this.#round += 1;
+    this.#readBytes = (position as number | undefined) ?? 0;
+    this.#splitter = splitterOf(this.node.framing);
+  }
+
+  stats() {
+    return { kind: "file", records: this.#records, bytes: this.#readBytes };
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#timer?.cancel();
+    await this.#reading;
+    await this.#file?.close();
+  }
+}

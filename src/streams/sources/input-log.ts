@@ -1,0 +1,129 @@
+/**
+ * What raw senders sent since the last committed checkpoint, kept so that it can be fed again.
+ *
+ *   each append to the log: u32 record bytes, record     (payload format 1; the log's frames carry checksums)
+ *
+ * Invariant: records behind the committed position are in memory and, as far as the disk has come, in the log; records
+ * before it are dropped from both. After a crash what the log has behind the checkpoint's position is fed first. Records
+ * of the last moment, which were read and not yet written, are as lost as what was still in the socket.
+ */
+import { LogFile } from "../../core/append-log/log-file.ts";
+import type { World } from "../../core/role.ts";
+import { crc32c } from "../../native/crc32c.ts";
+import { ByteReader, ByteWriter, copyOf } from "../wire/bytes.ts";
+
+const FORMAT = 1;
+/** The log is begun anew when this much of it is of no use any more. */
+const TRIM_BYTES = 64 << 20;
+
+export class InputLog {
+  readonly #file: LogFile;
+  readonly #writer = new ByteWriter(4096);
+  /** Records from `#first` on, by their number. */
+  #kept: Uint8Array[];
+  /** Number of the first record that is kept. */
+  #first: number;
+  /** Number of the next record to be fed. */
+  #fed: number;
+  #trimming = false;
+
+  private constructor(file: LogFile, first: number, kept: Uint8Array[]) {
+    this.#file = file;
+    this.#first = first;
+    this.#kept = kept;
+    this.#fed = first;
+  }
+
+  static async open(world: World, directory: string, onFatal: (error: Error) => void): Promise<InputLog> {
+    const kept: Uint8Array[] = [];
+    let first = 0;
+    let isNumbered = false;
+    const read = (payload: Uint8Array) => {
+      const reader = new ByteReader(payload);
+      while (reader.remaining > 0) {
+        const record = reader.bytes();
+        kept.push(copyOf(record));
+      }
+    };
+    const file = await LogFile.open(
+      {
+        ...world,
+        crc32c,
+        directory,
+        payloadFormat: FORMAT,
+        listener: {
+          onDurable: () => {},
+          onState: (state, error) => {
+            if (state === "failed" && error !== undefined) onFatal(error);
+          },
+        },
+      },
+      {
+        // A snapshot begins with the number of its first record.
+        onSnapshot: (payload) => {
+          const reader = new ByteReader(payload);
+          if (!isNumbered) first = reader.u64();
+          isNumbered = true;
+          read(reader.rest());
+        },
+        onFrame: read,
+      },
+    );
+    return new InputLog(file, first, kept);
+  }
+
+  append(bytes: Uint8Array, start: number, end: number): void {
+    const record = copyOf(bytes.subarray(start, end));
+    this.#kept.push(record);
+    this.#fed += 1;
+    if (this.#file.state !== "open") return;
+    this.#writer.clear();
+    this.#file.append(this.#writer.bytes(record).done());
+  }
+
+  /** Feeds what was kept and not fed since the roll-back. */
+  replay(feed: (record: Uint8Array) => void): void {
+    while (this.#fed < this.#first + this.#kept.length) {
+      feed(this.#kept[this.#fed - this.#first] as Uint8Array);
+      this.#fed += 1;
+    }
+  }
+
+  /** How many records were fed, ever. */
+  position(): number {
+    return this.#fed;
+  }
+
+  committed(position: number): void {
+    const count = Math.min(position - this.#first, this.#kept.length);
+    if (count <= 0) return;
+    this.#kept.splice(0, count);
+    this.#first += count;
+    if (this.#trimming || !this.#file.isCompactionDue(TRIM_BYTES, 1)) return;
+    this.#trimming = true;
+    const [first, kept] = [this.#first, [...this.#kept]];
+    this.#file
+      .compact(() => {
+        const writer = new ByteWriter(1 << 16).u64(first);
+        for (const record of kept) writer.bytes(record);
+        return [writer.done()];
+      })
+      .catch(() => undefined)
+      .finally(() => {
+        this.#trimming = false;
+      });
+  }
+
+  rollBack(position: number): void {
+    this.#fed = Math.max(position, this.#first);
+  }
+
+  /** Resolves when everything appended so far is on disk. */
+  flush(): Promise<void> {
+    return this.#file.flush();
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+}

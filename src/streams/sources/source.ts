@@ -1,0 +1,34 @@
+/**
+ * What a worker's input must promise, whatever it is: TCP, acknowledged senders, a file, a generator.
+ *
+ * Invariant: while a source rests it feeds nothing. `position` is taken while it rests and covers exactly what it fed so
+ * far. After `rollBack(position)` it feeds, where it can, everything behind that position again, in order.
+ */
+import type { GeneratorNode, SourceNode } from "../plan/nodes.ts";
+
+export interface SourceHost {
+  /** One record's bytes. */
+  feed(node: SourceNode, bytes: Uint8Array, start: number, end: number): void;
+  feedValue(node: GeneratorNode, value: unknown): void;
+  /** To be called after a run of records: what they caused goes out. `startedMs` (monotonic): when the first one came. */
+  onBatchEnd(records: number, startedMs: number): void;
+}
+
+export interface Source {
+  readonly name: string;
+  readonly node: SourceNode | GeneratorNode;
+  /** Begins to listen or to read; it rests until `go`. Resolves with the port, for those that have one. */
+  open(): Promise<number | undefined>;
+  go(): void;
+  rest(): void;
+  /** What a checkpoint keeps of it; JSON. */
+  position(): unknown;
+  /** Resolves when what the present position relies on is on disk. */
+  flush?(): Promise<void>;
+  /** A checkpoint with this position is committed: clients may be told. */
+  committed(position: unknown): void;
+  /** Goes back to a checkpoint's position; undefined: to the beginning. It rests meanwhile. */
+  rollBack(position: unknown): Promise<void>;
+  stats(): Record<string, number | string | boolean>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,59 @@
+/**
+ * Where inputs come from and outputs go, as the configuration says it: one line for each.
+ *
+ *   Orders=tcp://127.0.0.1:7000?log=true      Orders=acked://127.0.0.1:7100?cookie=secret
+ *   Lines=file:///var/data/lines.txt          Ticks=generator:?pauseMs=10
+ *   rejects=tcp://127.0.0.1:5555?mode=committed    rejects=file:///var/data/rejects.bin    rejects=2pc://127.0.0.1:7200
+ */
+import { NxError } from "../../core/errors.ts";
+
+export interface Address {
+  /** The source or sink of the application. */
+  name: string;
+  kind: string;
+  host: string;
+  port: number;
+  path: string;
+  options: ReadonlyMap<string, string>;
+}
+
+/** Throws NX_CONFIG_INVALID. `kinds`: what may stand before the colon, with the options that each takes. */
+export function addressOf(text: string, kinds: Readonly<Record<string, readonly string[]>>): Address {
+  const match = /^([^=]+)=([a-z0-9]+):(.*)$/s.exec(text);
+  const [, name = "", kind = "", rest = ""] = match ?? [];
+  if (match === null || !Object.hasOwn(kinds, kind)) {
+    throw wrong(text, `wanted NAME=KIND:…, where KIND is one of ${Object.keys(kinds).join(", ")}`);
+  }
+  const [place = "", query = ""] = rest.split("?", 2);
+  const options = new Map(new URLSearchParams(query));
+  for (const option of options.keys()) {
+    const known = kinds[kind] as readonly string[];
+    if (!known.includes(option))
+      throw wrong(text, `${kind} has no option "${option}"; it takes ${known.join(", ") || "none"}`);
+  }
+  if (kind === "file") return { name, kind, host: "", port: 0, path: place.replace(/^\/\//, ""), options };
+  if (kind === "generator") return { name, kind, host: "", port: 0, path: "", options };
+  const authority = /^\/\/(.+):(\d{1,5})$/.exec(place);
+  if (authority === null || Number(authority[2]) > 65_535) throw wrong(text, `wanted ${kind}://HOST:PORT`);
+  return { name, kind, host: authority[1] as string, port: Number(authority[2]), path: "", options };
+}
+
+function wrong(text: string, wanted: string): NxError {
+  return new NxError("NX_CONFIG_INVALID", `${JSON.stringify(text)} is no source or sink: ${wanted}`);
+}
+
+export const sourceKinds = {
+  tcp: ["log"],
+  acked: ["cookie", "credits"],
+  file: [],
+  generator: ["pauseMs"],
+} as const;
+export const sinkKinds = { tcp: ["mode"], file: [], "2pc": ["cookie"] } as const;
+
+/** `host:port`. Throws NX_CONFIG_INVALID. */
+export function hostPort(text: string): { host: string; port: number } {
+  const match = /^(.+):(\d{1,5})$/.exec(text);
+  if (match === null || Number(match[2]) > 65_535)
+    throw new NxError("NX_CONFIG_INVALID", `${JSON.stringify(text)} is no address: wanted HOST:PORT`);
+  return { host: match[1] as string, port: Number(match[2]) };
+}

@@ -1,0 +1,115 @@
+/** The configuration of the worker role, and what it says of itself. Only declarations. */
+import { z } from "zod";
+import { filePath, group, integer, key, port, roleSchema } from "../../core/config/schema.ts";
+import { reloadableKeys } from "../../core/config/keys.ts";
+import type { RoleAbout } from "../../core/role.ts";
+
+const MEBIBYTE = 1024 * 1024;
+const address = () =>
+  z
+    .string()
+    .regex(/^[^\s:]+:\d{1,5}$/)
+    .meta({ wanted: "host:port" });
+const placed = () =>
+  z
+    .string()
+    .regex(/^[^=]+=[a-z0-9]+:/)
+    .meta({ wanted: "NAME=KIND:PLACE" });
+
+export const workerConfig = roleSchema({
+  app: key(
+    z.string().min(1).default("word-count"),
+    "The application: a TypeScript file, relative to the working directory, or the name of one that comes along.",
+    { example: "word-count" },
+  ),
+  appArguments: key(z.array(z.string()).default([]), "Words for the application, as `a.args`."),
+  name: key(
+    z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/)
+      .default("initializer"),
+    "The worker's name in its cluster. The worker `initializer` leads: it begins checkpoints and takes others in.",
+  ),
+  size: key(
+    integer(1, { min: 1, max: 256 }),
+    "How many workers a new cluster waits for, the initializer among them. Read by the initializer.",
+  ),
+  join: key(
+    address().optional(),
+    "The control address of the initializer, or of any worker of the cluster.",
+    {
+      absent: "this worker is the initializer",
+      example: "127.0.0.1:12500",
+    },
+  ),
+  joining: key(
+    integer(0, { min: 0, max: 256 }),
+    "For a worker that joins a running cluster: how many join together. 0: it is one of those that the cluster waits for.",
+  ),
+  controlPort: port(12500, "Port on which workers talk about epochs and checkpoints."),
+  dataPort: port(12501, "Port on which workers send each other records."),
+  sources: key(
+    z.array(placed()).default([]),
+    "Where this worker's inputs come from, by the names in the application: `Lines=tcp://127.0.0.1:7000` (`?log=true` keeps what raw senders sent), `Lines=acked://127.0.0.1:7100?cookie=…`, `Lines=file:lines.txt`, `Ticks=generator:`.",
+    { example: ["Lines=tcp://127.0.0.1:7000"] },
+  ),
+  sinks: key(
+    z.array(placed()).default([]),
+    "Where the output goes, by the names in the application: `counts=tcp://127.0.0.1:5555` (`?mode=committed` sends with the checkpoint), `counts=file:counts.out` (exactly once), `counts=2pc://127.0.0.1:5556`.",
+    { example: ["counts=file:counts.out"] },
+  ),
+  checkpointMs: key(
+    integer(1000, { min: 10, max: 86_400_000 }),
+    "Time between a checkpoint's end and the next one's begin. Read by the initializer.",
+  ),
+  secretFile: key(
+    filePath().optional(),
+    "File with the secret that all workers of the cluster share. Must not be readable by other users.",
+    { fileKind: "secret", absent: "any worker of the same application may join", example: "cluster.key" },
+  ),
+  replicas: key(
+    z.array(address()).default([]),
+    "Replica servers that keep a copy of the state log: a checkpoint counts only when enough of them have it on disk.",
+  ),
+  replicaAcks: key(
+    integer(1, { min: 1, max: 16 }),
+    "How many replicas must have a checkpoint before it counts.",
+  ),
+  compaction: key(
+    group({
+      logBytesMin: key(
+        integer(64 * MEBIBYTE, { min: 1024 }),
+        "The state log is not compacted while it is shorter than this.",
+      ),
+      growthPercent: key(
+        integer(100, { min: 10, max: 10_000 }),
+        "The state log is compacted into a snapshot when it outgrows the last one by this much.",
+      ),
+    }),
+    "When the state log is rewritten as a snapshot. Records flow meanwhile.",
+  ),
+  onStepError: key(
+    z.enum(["fail", "skip"]).default("fail"),
+    "What becomes of a record for which a step throws. fail: the worker stops before a checkpoint holds what was done so far. skip: the record goes to the dead letters.",
+  ),
+  deadLetters: key(
+    group({
+      bytesMax: key(
+        integer(64 * MEBIBYTE, { min: 0 }),
+        "Records that cannot be decoded or processed are written to <dataDir>/dead-letters.jsonl, up to this size.",
+      ),
+    }),
+    "Records that cannot be processed.",
+  ),
+});
+
+export type WorkerConfig = z.output<typeof workerConfig>;
+
+export const workerAbout: RoleAbout<typeof workerConfig> = {
+  name: "worker",
+  summary: "Stateful stream processing that survives crash and migration",
+  durability:
+    "state and acknowledged input survive power loss as of the last checkpoint; raw TCP input since then with ?log=true",
+  config: workerConfig,
+  reloadable: reloadableKeys(workerConfig),
+};

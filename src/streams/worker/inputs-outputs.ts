@@ -1,0 +1,110 @@
+/** The sources and sinks of one worker, made from what its configuration says. */
+import { isAbsolute, join } from "node:path";
+import { NxError } from "../../core/errors.ts";
+import type { Log } from "../../core/logging/log.ts";
+import type { World } from "../../core/role.ts";
+import type { TlsMaterial } from "../../core/seams/net.ts";
+import type { GeneratorNode, SourceNode } from "../plan/nodes.ts";
+import type { Plan } from "../plan/plan.ts";
+import { FileSink } from "../sinks/file-sink.ts";
+import type { Sink, SinkEvents } from "../sinks/sink.ts";
+import { TcpSink } from "../sinks/tcp-sink.ts";
+import { FileSource } from "../sources/file-source.ts";
+import { GeneratorSource } from "../sources/generator-source.ts";
+import { InputLog } from "../sources/input-log.ts";
+import type { Source, SourceHost } from "../sources/source.ts";
+import { TcpSource } from "../sources/tcp-source.ts";
+import { type Address, addressOf, sinkKinds, sourceKinds } from "./addresses.ts";
+
+export interface Surrounding {
+  world: World;
+  log: Log;
+  dataDir: string;
+  /** What relative paths are relative to. */
+  directory: string;
+  tls: TlsMaterial | undefined;
+  connectionsMax: number;
+  onFatal(error: Error): void;
+}
+
+/** Throws NX_CONFIG_INVALID. */
+export async function makeSources(
+  plan: Plan,
+  lines: readonly string[],
+  host: SourceHost,
+  around: Surrounding,
+): Promise<Source[]> {
+  const sources: Source[] = [];
+  for (const line of lines) {
+    const address = addressOf(line, sourceKinds);
+    const node = plan.sources.find(({ name }) => name === address.name);
+    if (node === undefined)
+      throw unknown(
+        "source",
+        address.name,
+        plan.sources.map(({ name }) => name),
+      );
+    sources.push(await makeSource(node, address, host, around));
+  }
+  return sources;
+}
+
+async function makeSource(
+  node: SourceNode | GeneratorNode,
+  address: Address,
+  host: SourceHost,
+  { world, log, dataDir, directory, tls, connectionsMax, onFatal }: Surrounding,
+): Promise<Source> {
+  if (node.kind === "generator" || address.kind === "generator") {
+    if (node.kind !== "generator" || address.kind !== "generator")
+      throw new NxError(
+        "NX_CONFIG_INVALID",
+        `the source ${address.name} is a ${node.kind} in the application, not a ${address.kind}`,
+      );
+    return new GeneratorSource(node, host, world.clock, Number(address.options.get("pauseMs") ?? 0));
+  }
+  if (address.kind === "file") {
+    const path = isAbsolute(address.path) ? address.path : join(directory, address.path);
+    return new FileSource(node, host, { disk: world.disk, clock: world.clock, path, onFatal });
+  }
+  const inputLog =
+    address.options.get("log") === "true"
+      ? await InputLog.open(world, join(dataDir, `input-${address.name}`), onFatal)
+      : undefined;
+  const { net, clock } = world;
+  return new TcpSource(node, host, {
+    ...{ net, clock, log, host: address.host, port: address.port, tls, connectionsMax, inputLog },
+  });
+}
+
+/** One for each sink of the plan, in its order. Throws NX_CONFIG_INVALID. */
+export function makeSinks(
+  plan: Plan,
+  lines: readonly string[],
+  events: SinkEvents,
+  { world, log, directory }: Surrounding,
+): Sink[] {
+  const addresses = lines.map((line) => addressOf(line, sinkKinds));
+  const surplus = addresses.find(({ name }) => !plan.sinks.includes(name));
+  if (surplus !== undefined) throw unknown("sink", surplus.name, plan.sinks);
+  return plan.sinks.map((name) => {
+    const address = addresses.find((each) => each.name === name);
+    if (address === undefined)
+      throw new NxError("NX_CONFIG_INVALID", `nothing says where the output of the sink "${name}" goes`, {
+        hint: `add it to the key sinks: "${name}=tcp://HOST:PORT" or "${name}=file:PATH"`,
+      });
+    if (address.kind === "file") {
+      const path = isAbsolute(address.path) ? address.path : join(directory, address.path);
+      return new FileSink(name, path, events, world);
+    }
+    const isCommitted = address.options.get("mode") === "committed";
+    return new TcpSink(name, events, { world, log, host: address.host, port: address.port, isCommitted });
+  });
+}
+
+function unknown(kind: string, name: string, names: readonly string[]): NxError {
+  return new NxError(
+    "NX_CONFIG_INVALID",
+    `the application has no ${kind} "${name}"; it has ${names.join(", ") || "none"}`,
+  );
+}

@@ -1,0 +1,72 @@
+/**
+ * What the leader of a cluster and its members say to each other, over the leader's control port: frames of JSON.
+ *
+ * Every message may be said again after a connection broke: who has done already what it asks just answers again.
+ */
+import type { Ring } from "../state/ring.ts";
+
+/** A worker as others reach it. */
+export interface Place {
+  name: string;
+  control: string;
+  data: string;
+}
+
+/** Who the workers are and which keys are whose: part of every committed checkpoint. */
+export interface Layout {
+  members: readonly string[];
+  ring: Ring;
+}
+
+export interface Hello {
+  type: "hello";
+  name: string;
+  /** Goes up with every start of this name: of two that live, the larger one is right. */
+  incarnation: number;
+  plan: string;
+  epoch: number;
+  committed: number;
+  /** The checkpoint that is prepared and not known to be committed; 0: none. */
+  prepared: number;
+  place: Place;
+  /** Wants to become a member, together with so many in all; 0: is one already. */
+  joining: number;
+  proof: string;
+}
+
+export type ToLeader =
+  | Hello
+  | { type: "ready"; epoch: number }
+  | { type: "prepared"; epoch: number; checkpoint: number }
+  /** The checkpoint cannot be: a sink voted against it. */
+  | { type: "aborted"; epoch: number; checkpoint: number; reason: string }
+  | { type: "leaving" }
+  | { type: "shrink"; names: readonly string[] }
+  | { type: "ping" };
+
+export type ToMember =
+  | { type: "refused"; reason: string; isFinal: boolean }
+  /** Another worker of this name with a larger incarnation came: this one must end. */
+  | { type: "fenced" }
+  | { type: "leaderAt"; control: string }
+  /**
+   * Begin an epoch: go back to the checkpoint, link up. With `move` the keys are placed by `ring`, which is not that of
+   * the checkpoint: those who have keys of others hand them over.
+   */
+  | {
+      type: "begin";
+      epoch: number;
+      checkpoint: number;
+      places: readonly Place[];
+      ring: Ring;
+      move: boolean;
+      /** Workers that feed nothing any more: they leave with the next checkpoint. */
+      leaving: readonly string[];
+    }
+  | { type: "go"; epoch: number }
+  /** `hold`: sources rest until the next epoch. */
+  | { type: "checkpoint"; epoch: number; checkpoint: number; hold: boolean }
+  | { type: "committed"; epoch: number; checkpoint: number; layout: Layout }
+  /** This worker has left: its files are of no more use. */
+  | { type: "goodbye" }
+  | { type: "ping" };

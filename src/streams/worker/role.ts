@@ -1,0 +1,99 @@
+/** The worker as a role: loads the application, starts the worker, tells what it does. */
+import { resolve } from "node:path";
+import { defineRole, type RoleContext, type RunningRole, type Stats } from "../../core/role.ts";
+import { readSecret } from "../../core/secret-file.ts";
+import { loadApp } from "../plan/load.ts";
+import { planOf } from "../plan/plan.ts";
+import { textOf } from "../wire/bytes.ts";
+import type { World } from "../../core/role.ts";
+import { workerAbout, type WorkerConfig } from "./config.ts";
+import { Worker } from "./worker.ts";
+
+class RunningWorker implements RunningRole<WorkerConfig> {
+  readonly #worker: Worker;
+  readonly #name: string;
+
+  constructor(worker: Worker, name: string) {
+    this.#worker = worker;
+    this.#name = name;
+  }
+
+  notReady(): string[] {
+    const { runtime, leader, member } = this.#worker;
+    if (runtime.isRunning) return [];
+    const missing = leader?.status.missing ?? [];
+    if (missing.length > 0) return [`waiting for ${missing.join(", ")}`];
+    return [member.refusal ?? "waiting for the cluster"];
+  }
+
+  throughput() {
+    return { total: this.#worker.engine.recordsIn, unit: "records" };
+  }
+
+  keyFigure(): string {
+    const keys = [...this.#worker.engine.stores.values()].reduce((sum, { size }) => sum + size, 0);
+    return `${keys} key${keys === 1 ? "" : "s"}`;
+  }
+
+  stats(): Stats {
+    const { engine, runtime, stateLog, leader, sources, sinks, deadLetters, latency } = this.#worker;
+    const percentiles = [50, 95, 99, 99.9, 99.99].map((p) => [`p${p}`, latency.percentileNs(p)]);
+    return {
+      name: this.#name,
+      app: engine.plan.appName,
+      plan: engine.plan.hash,
+      recordsIn: engine.recordsIn,
+      recordsOut: engine.recordsOut,
+      keys: Object.fromEntries([...engine.stores].map(([name, { size }]) => [name, size])),
+      lateRecords: Object.fromEntries(
+        [...engine.windows].map(([name, { lateRecords }]) => [name, lateRecords]),
+      ),
+      deadLetters: { ...deadLetters.counts },
+      latencyNs: Object.fromEntries(percentiles) as Record<string, number>,
+      checkpoint: stateLog.committed.id,
+      stateLog: stateLog.figures,
+      runtime: runtime.stats,
+      sources: Object.fromEntries(sources.map((source) => [source.name, source.stats()])),
+      sinks: Object.fromEntries(sinks.map((sink) => [sink.name, sink.stats()])),
+      cluster: leader === undefined ? null : { ...leader.status, layout: undefined },
+    };
+  }
+
+  async drain(): Promise<void> {
+    this.#worker.rest();
+  }
+
+  async stop(): Promise<void> {
+    await this.#worker.close();
+  }
+}
+
+async function readText({ disk }: Pick<World, "disk">, path: string): Promise<string> {
+  const file = await disk.open(path, "read");
+  try {
+    const bytes = new Uint8Array(await file.size());
+    return textOf(bytes.subarray(0, await file.read(bytes, 0)));
+  } finally {
+    await file.close();
+  }
+}
+
+async function startWorker(context: RoleContext<WorkerConfig>): Promise<RunningWorker> {
+  const { config, log, dataDir, fatal, progress, announcePort } = context;
+  const directory = resolve(".");
+  progress(`loading ${config.app}`);
+  const { app, text } = await loadApp(config.app, directory, (path) => readText(context, path));
+  const plan = planOf(app, config.appArguments, text);
+  const secret = config.secretFile === undefined ? "" : readSecret("secretFile", config.secretFile);
+  const worker = await Worker.start({
+    ...{ world: context, log, dataDir, directory, plan, secret, tls: context.tls, progress, announcePort },
+    settings: config,
+    connectionsMax: config.limits.connections,
+    mirror: undefined,
+    onFatal: fatal,
+    onGoodbye: () => context.done?.(),
+  });
+  return new RunningWorker(worker, config.name);
+}
+
+export const worker = defineRole({ ...workerAbout, start: startWorker });

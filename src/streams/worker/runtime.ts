@@ -1,0 +1,426 @@
+/**
+ * One worker's share of a running application: engine, sources, sinks, links and the state log, in one epoch after another.
+ *
+ * It does what the leader says (member.ts hears it): begin an epoch, go, take a checkpoint, commit it.
+ *
+ * Invariant: sources feed only while nothing asks them to rest: before `go`, from the barrier of a checkpoint until it is
+ * aligned here, while somebody in the cluster cannot keep up, and while the cluster changes. What comes over links is
+ * always processed, so workers that wait for each other never stand still; what is behind a barrier is held until the
+ * checkpoint is aligned.
+ */
+import type { Log } from "../../core/logging/log.ts";
+import type { World } from "../../core/role.ts";
+import type { Timer } from "../../core/seams/clock.ts";
+import { Alignment, upstreamOf } from "../checkpoint/alignment.ts";
+import type { CheckpointMeta } from "../checkpoint/contents.ts";
+import type { StateLog } from "../checkpoint/state-log.ts";
+import type { NumberedMessage } from "../links/frames.ts";
+import { IncomingLinks } from "../links/incoming.ts";
+import { OutgoingLink } from "../links/outgoing.ts";
+import type { Engine } from "../runtime/engine.ts";
+import type { Sink } from "../sinks/sink.ts";
+import type { Source } from "../sources/source.ts";
+import { hostPort } from "./addresses.ts";
+import { HeldRecords } from "./held-records.ts";
+import { moveKeys } from "./key-moves.ts";
+import type { Layout, Place, ToMember } from "./messages.ts";
+import { Placement } from "./placement.ts";
+import { RestReasons } from "./rest-reasons.ts";
+
+export interface RuntimeOptions {
+  world: World;
+  log: Log;
+  name: string;
+  secret: string;
+  engine: Engine;
+  stateLog: StateLog;
+  sources: readonly Source[];
+  sinks: readonly Sink[];
+  incoming: IncomingLinks;
+  onPrepared(checkpoint: number): void;
+  onAborted(checkpoint: number, reason: string): void;
+  onFatal(error: Error): void;
+}
+
+type Begin = Extract<ToMember, { type: "begin" }>;
+
+/** Watermarks travel, and windows are looked at, this often while nothing else does it. */
+const TICK_MS = 50;
+
+export class WorkerRuntime {
+  readonly #options: RuntimeOptions;
+  readonly #engine: Engine;
+  readonly #upstream: number[][];
+  readonly #rest: RestReasons;
+  readonly #held = new HeldRecords();
+  readonly #timer: Timer;
+  placement = new Placement([], [], 0);
+  epoch = 0;
+  #names: readonly string[] = [];
+  #outgoing: (OutgoingLink | undefined)[] = [];
+  #alignment: Alignment | undefined;
+  #holds = false;
+  #positions: Record<string, unknown> = {};
+  #prepared: { id: number; meta: CheckpointMeta; hasOutputs: boolean } | undefined;
+  /** The newest checkpoint that was announced as prepared in this epoch. */
+  #announced = 0;
+  #peerCongested = new Set<number>();
+  #isCongested = false;
+  /** Workers whose keys are still coming. */
+  #awaitedKeys = new Set<number>();
+  #keysCame: (() => void) | undefined;
+  #sentMarks = new Map<number, number>();
+  #isClosed = false;
+  congestedMs = 0;
+  #congestedSinceMs = 0;
+
+  constructor(options: RuntimeOptions) {
+    this.#options = options;
+    this.#engine = options.engine;
+    this.#upstream = upstreamOf(options.engine.plan);
+    this.#rest = new RestReasons(options.sources);
+    this.#timer = options.world.clock.every(TICK_MS, () => this.#tick());
+  }
+
+  get stats() {
+    return {
+      epoch: this.epoch,
+      rests: this.#rest.reasons,
+      isAligning: this.#alignment !== undefined,
+      heldRecords: this.#held.count,
+      congestedMs: Math.round(this.congestedMs),
+      links: this.#outgoing.flatMap((link, peer) =>
+        link === undefined
+          ? []
+          : [{ to: this.#names[peer] ?? "", isConnected: link.isConnected, waitingBytes: link.waitingBytes }],
+      ),
+    };
+  }
+
+  get isRunning(): boolean {
+    return this.epoch > 0 && !this.#rest.has("epoch");
+  }
+
+  // --- epochs ------------------------------------------------------------------------------------------------------
+
+  /** Goes back to the checkpoint and links up; resolves when this worker is ready. */
+  async begin(message: Begin): Promise<void> {
+    const { epoch, checkpoint, places, ring, move, leaving } = message;
+    const { name, stateLog } = this.#options;
+    this.epoch = epoch;
+    this.#rest.set("epoch", true);
+    this.#reset();
+    this.#names = places.map((place) => place.name);
+    const self = this.#names.indexOf(name);
+    this.placement = new Placement(ring, this.#names, self);
+    this.#rest.set("leaving", leaving.includes(name));
+    stateLog.rollBack(checkpoint);
+    this.#engine.watermarks.reset();
+    const { meta, outputs, id } = stateLog.committed;
+    const dueOutputs = stateLog.isOutputDue ? outputs : new Map<number, Uint8Array[]>();
+    for (const [name, step] of this.#engine.windows) {
+      step.rebuild(meta.watermarks[name] ?? Number.NEGATIVE_INFINITY);
+    }
+    await Promise.all([
+      ...this.#options.sources.map((source) => source.rollBack(meta.sources[source.name])),
+      ...this.#options.sinks.map((sink, index) =>
+        sink.rollBack(id, meta.sinks[sink.name], dueOutputs.get(index) ?? []),
+      ),
+    ]);
+    if (this.epoch !== epoch || this.#isClosed) return;
+    if (dueOutputs.size > 0) stateLog.release();
+    this.#link(places, self);
+    if (move) await this.#moveKeys(self);
+  }
+
+  #reset(): void {
+    for (const link of this.#outgoing) link?.close();
+    this.#outgoing = [];
+    this.#alignment = undefined;
+    this.#held.clear();
+    this.#holds = false;
+    this.#prepared = undefined;
+    this.#announced = 0;
+    this.#peerCongested.clear();
+    this.#sentMarks.clear();
+    this.#keysCame = undefined;
+    this.#awaitedKeys.clear();
+    this.#rest.set("checkpoint", false);
+    this.#rest.set("hold", false);
+    this.#judgePressure();
+  }
+
+  #link(places: readonly Place[], self: number): void {
+    const { world, log, name, secret, incoming } = this.#options;
+    this.#awaitedKeys = new Set(places.keys().filter((peer) => peer !== self));
+    incoming.begin(this.epoch, this.#names);
+    this.#outgoing = places.map((place, peer) =>
+      peer === self
+        ? undefined
+        : new OutgoingLink({
+            ...{ world, log, from: name, to: place.name, epoch: this.epoch, secret },
+            ...hostPort(place.data),
+            onPressure: () => this.#judgePressure(),
+          }),
+    );
+  }
+
+  /** Hands over the keys that belong to others by the new ring, and waits for those of this worker. */
+  async #moveKeys(self: number): Promise<void> {
+    const watermarks = this.#watermarks();
+    const moved = moveKeys(
+      this.#engine,
+      this.placement,
+      this.#rest.has("leaving"),
+      (owner, step, key, image) => this.#outgoing[owner]?.keyState(step, key, image),
+    );
+    for (const link of this.#outgoing) link?.keyEnd(watermarks);
+    this.#options.log.info("keys were handed over", { moved, self });
+    if (this.#awaitedKeys.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#keysCame = resolve;
+    });
+  }
+
+  go(epoch: number): void {
+    if (epoch === this.epoch) this.#rest.set("epoch", false);
+  }
+
+  // --- checkpoints -------------------------------------------------------------------------------------------------
+
+  /** The leader asks for a checkpoint. With `hold` sources rest behind it until the next epoch. */
+  startCheckpoint(checkpoint: number, hold: boolean): void {
+    if (checkpoint <= this.#announced) {
+      this.#options.onPrepared(this.#announced);
+      return;
+    }
+    if (this.#prepared?.id === checkpoint) return;
+    this.#rest.set("checkpoint", true);
+    this.#holds = hold;
+    this.#positions = Object.fromEntries(
+      this.#options.sources.map((source) => [source.name, source.position()]),
+    );
+    this.#alignment ??= this.#newAlignment(checkpoint);
+    this.#mark(this.#alignment.begin(), checkpoint);
+    this.#snapshotWhenAligned();
+  }
+
+  #newAlignment(checkpoint: number): Alignment {
+    const peers = [...this.#names.keys()].filter((peer) => this.#outgoing[peer] !== undefined);
+    return new Alignment(checkpoint, this.#engine.plan, this.#upstream, peers);
+  }
+
+  /** Sends the barrier down these exchanges, behind everything that belongs to the checkpoint. */
+  #mark(exchanges: readonly number[], checkpoint: number): void {
+    if (exchanges.length === 0) return;
+    this.#sendWatermarks();
+    for (const exchange of exchanges) {
+      if (this.#engine.plan.exchanges[exchange]?.isLocal === true) continue;
+      for (const link of this.#outgoing) link?.barrier(exchange, checkpoint);
+    }
+  }
+
+  #snapshotWhenAligned(): void {
+    if (this.#alignment?.isDone !== true) return;
+    const { stateLog, sinks, sources, onPrepared, onAborted, onFatal } = this.#options;
+    const id = this.#alignment.checkpoint;
+    const { epoch } = this;
+    const parts = sinks.map((sink) => ({ sink, ...sink.prepare(id) }));
+    const outputs = new Map(
+      parts.flatMap(({ outputs: bytes }, index) => (bytes.length > 0 ? [[index, bytes]] : [])),
+    );
+    const meta: CheckpointMeta = {
+      sources: this.#positions,
+      sinks: Object.fromEntries(parts.map(({ sink, position }) => [sink.name, position])),
+      watermarks: this.#watermarks(),
+    };
+    this.#prepared = { id, meta, hasOutputs: outputs.size > 0 };
+    const safe = Promise.all([
+      stateLog.prepare(id, meta, outputs),
+      ...sources.map((source) => source.flush?.()),
+      ...parts.map(async (part) => {
+        if (!(await part.safe)) throw new VoteAgainst(part.sink.name);
+      }),
+    ]);
+    this.#alignment = undefined;
+    safe.then(
+      () => {
+        if (this.epoch !== epoch || this.#isClosed) return;
+        this.#announced = id;
+        onPrepared(id);
+      },
+      (error: unknown) => {
+        if (this.epoch !== epoch || this.#isClosed) return;
+        if (error instanceof VoteAgainst) onAborted(id, error.message);
+        else onFatal(error as Error);
+      },
+    );
+    this.#goOnBehindBarrier();
+  }
+
+  #goOnBehindBarrier(): void {
+    this.#held.release((record) => {
+      if ("timeMs" in record && !("key" in record))
+        this.#hearWatermark(record.exchange, record.peer, record.timeMs);
+      else
+        this.#engine.receive(
+          record.exchange,
+          record.key,
+          record.timeMs,
+          record.bytes,
+          0,
+          record.bytes.byteLength,
+        );
+    });
+    this.#rest.set("hold", this.#holds);
+    this.#rest.set("checkpoint", false);
+    this.flush();
+  }
+
+  #watermarks(): Record<string, number> {
+    return Object.fromEntries(
+      [...this.#engine.windows].map(([name, step]) => [name, finite(step.watermarkMs)]),
+    );
+  }
+
+  committed(checkpoint: number, layout: Layout): void {
+    const { stateLog, sources, sinks } = this.#options;
+    if (this.#prepared?.id !== checkpoint) return;
+    const { meta, hasOutputs } = this.#prepared;
+    this.#prepared = undefined;
+    stateLog.commit(checkpoint, JSON.stringify(layout));
+    for (const source of sources) source.committed(meta.sources[source.name]);
+    for (const sink of sinks) sink.commit(checkpoint);
+    if (hasOutputs) stateLog.release();
+  }
+
+  // --- records from other workers ----------------------------------------------------------------------------------
+
+  hear(peer: number, message: NumberedMessage): void {
+    switch (message.type) {
+      case "batch":
+        this.#hearBatch(peer, message.items);
+        break;
+      case "barrier":
+        this.#alignment ??= this.#newAlignment(message.checkpoint);
+        this.#mark(this.#alignment.arrive(message.exchange, peer), message.checkpoint);
+        this.#snapshotWhenAligned();
+        break;
+      case "watermark":
+        if (this.#alignment?.isBehind(message.exchange, peer) === true)
+          this.#held.add({ peer, exchange: message.exchange, timeMs: message.timeMs });
+        else this.#hearWatermark(message.exchange, peer, message.timeMs);
+        break;
+      case "congested":
+        if (message.isCongested) this.#peerCongested.add(peer);
+        else this.#peerCongested.delete(peer);
+        this.#judgePressure();
+        break;
+      case "keyState": {
+        const { name } = this.#engine.plan.states[message.step] as { name: string };
+        this.#engine.stores.get(name)?.adopt(message.key, message.image);
+        break;
+      }
+      case "keyEnd":
+        this.#keysEnd(peer, message.watermarks);
+        break;
+    }
+  }
+
+  #hearBatch(peer: number, items: Extract<NumberedMessage, { type: "batch" }>["items"]): void {
+    while (items.remaining > 0) {
+      const exchange = items.u16();
+      const timeMs = items.f64();
+      const key = items.text();
+      const bytes = items.bytes();
+      if (this.#alignment?.isBehind(exchange, peer) === true)
+        this.#held.add({ peer, exchange, timeMs, key, bytes });
+      else this.#engine.receive(exchange, key, timeMs, bytes, 0, bytes.byteLength);
+    }
+  }
+
+  #hearWatermark(exchange: number, peer: number, timeMs: number): void {
+    this.#engine.watermarks.hear(exchange, peer, timeMs, this.#options.world.clock.nowMs());
+  }
+
+  #keysEnd(peer: number, watermarks: Record<string, number>): void {
+    for (const [name, step] of this.#engine.windows) {
+      step.rebuild(Math.max(step.watermarkMs, watermarks[name] ?? Number.NEGATIVE_INFINITY));
+    }
+    this.#awaitedKeys.delete(peer);
+    if (this.#awaitedKeys.size === 0) this.#keysCame?.();
+  }
+
+  // --- pressure and time -------------------------------------------------------------------------------------------
+
+  /** To be called when a link or a sink says that its state changed. */
+  judgePressure(): void {
+    this.#judgePressure();
+  }
+
+  #judgePressure(): void {
+    const isCongested =
+      this.#outgoing.some((link) => link?.isCongested === true) ||
+      this.#options.sinks.some((sink) => sink.isCongested);
+    if (isCongested !== this.#isCongested) {
+      this.#isCongested = isCongested;
+      const nowMs = this.#options.world.clock.monotonicMs();
+      if (isCongested) this.#congestedSinceMs = nowMs;
+      else this.congestedMs += nowMs - this.#congestedSinceMs;
+      for (const link of this.#outgoing) link?.congested(isCongested);
+    }
+    this.#rest.set("congested", isCongested || this.#peerCongested.size > 0);
+  }
+
+  /** What the records so far caused goes out. */
+  flush(): void {
+    for (const sink of this.#options.sinks) sink.flush();
+    for (const link of this.#outgoing) link?.flush();
+  }
+
+  #tick(): void {
+    if (this.#engine.windows.size === 0 || !this.isRunning) return;
+    this.#sendWatermarks();
+    // Nothing fires between a barrier and its snapshot: it would belong to neither side.
+    if (this.#alignment === undefined) this.fireWindows();
+    this.flush();
+  }
+
+  fireWindows(): void {
+    if (this.#alignment === undefined) this.#engine.fireWindows(this.#options.world.clock.nowMs());
+  }
+
+  #sendWatermarks(): void {
+    if (this.#engine.windows.size === 0) return;
+    this.#engine.watermarks.update(this.#options.world.clock.nowMs());
+    for (const [index, exchange] of this.#engine.plan.exchanges.entries()) {
+      const markMs = this.#engine.watermarks.local(exchange);
+      if (exchange.isLocal || this.#sentMarks.get(index) === markMs) continue;
+      this.#sentMarks.set(index, markMs);
+      for (const link of this.#outgoing) link?.watermark(index, markMs);
+    }
+  }
+
+  /** A record for another worker. */
+  send(...[owner, exchange, key, timeMs, write]: Parameters<Engine["host"]["send"]>): void {
+    this.#outgoing[owner]?.record(exchange, key, timeMs, write);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#timer.cancel();
+    this.#rest.set("closed", true);
+    for (const link of this.#outgoing) link?.close();
+  }
+}
+
+class VoteAgainst extends Error {
+  constructor(sink: string) {
+    super(`the sink ${sink} voted against it`);
+  }
+}
+
+/** JSON has no infinity. */
+function finite(timeMs: number): number {
+  return Number.isFinite(timeMs) ? timeMs : -Number.MAX_VALUE;
+}

@@ -1,0 +1,380 @@
+/**
+ * A worker: everything of one, put together. role.ts runs it as a role, simulations run many in one process.
+ *
+ * The initializer has the leader too. Its own member hears it without a socket, but never from inside a call.
+ *
+ * A crash takes the process; the next one of that name replays its state log, says hello with a larger incarnation, and
+ * the leader brings the cluster back to the last committed checkpoint.
+ */
+import { join } from "node:path";
+import { NxError } from "../../core/errors.ts";
+import type { Log } from "../../core/logging/log.ts";
+import type { World } from "../../core/role.ts";
+import type { Timer } from "../../core/seams/clock.ts";
+import type { TlsMaterial } from "../../core/seams/net.ts";
+import { type Mirror, StateLog } from "../checkpoint/state-log.ts";
+import { IncomingLinks } from "../links/incoming.ts";
+import { jsonFrame } from "../links/json-frames.ts";
+import { proofOf } from "../links/secret.ts";
+import type { Plan } from "../plan/plan.ts";
+import { Engine } from "../runtime/engine.ts";
+import { LatencyHistogram } from "../runtime/latency.ts";
+import type { StateStore } from "../state/store.ts";
+import type { Sink } from "../sinks/sink.ts";
+import type { Source, SourceHost } from "../sources/source.ts";
+import { hostPort } from "./addresses.ts";
+import type { WorkerConfig } from "./config.ts";
+import { ControlPort, helloWords, newsWords } from "./control-port.ts";
+import { DeadLetters } from "./dead-letters.ts";
+import { makeSinks, makeSources } from "./inputs-outputs.ts";
+import { Leader, type Session } from "./leader.ts";
+import { Member } from "./member.ts";
+import type { Hello, Layout, Place, ToMember } from "./messages.ts";
+import { WorkerRuntime } from "./runtime.ts";
+
+export type WorkerSettings = Pick<
+  WorkerConfig,
+  | "name" | "size" | "join" | "joining" | "controlPort" | "dataPort" | "sources" | "sinks"
+  | "checkpointMs" | "compaction" | "onStepError" | "deadLetters" | "host"
+>; // prettier-ignore
+
+export interface WorkerOptions {
+  world: World;
+  log: Log;
+  dataDir: string;
+  /** What relative paths in the configuration are relative to. */
+  directory: string;
+  settings: WorkerSettings;
+  plan: Plan;
+  secret: string;
+  tls: TlsMaterial | undefined;
+  connectionsMax: number;
+  mirror: Mirror | undefined;
+  announcePort(key: string, port: number): void;
+  progress(text: string): void;
+  onFatal(error: Error): void;
+  /** The worker has left its cluster. */
+  onGoodbye(): void;
+}
+
+/** What a worker remembers of its cluster between two lives. */
+interface Remembered {
+  incarnation: number;
+  epoch: number;
+  leader: string;
+  places: Place[];
+}
+
+const NEWS_MS = 1000;
+const INITIALIZER = "initializer";
+
+export class Worker {
+  readonly #options: WorkerOptions;
+  readonly engine: Engine;
+  readonly latency = new LatencyHistogram();
+  readonly deadLetters: DeadLetters;
+  runtime!: WorkerRuntime;
+  stateLog!: StateLog;
+  leader: Leader | undefined;
+  #member!: Member;
+  #control!: ControlPort;
+  #incoming!: IncomingLinks;
+  #sources: Source[] = [];
+  #sinks: Sink[] = [];
+  #known: Remembered = { incarnation: 0, epoch: 0, leader: "", places: [] };
+  #place: Place = { name: "", control: "", data: "" };
+  #newsTimer: Timer | undefined;
+  #isFailed = false;
+
+  private constructor(options: WorkerOptions) {
+    this.#options = options;
+    this.deadLetters = new DeadLetters(
+      options.world,
+      join(options.dataDir, "dead-letters.jsonl"),
+      options.settings.deadLetters.bytesMax,
+    );
+    const writers = new Map<string, Sink>();
+    this.engine = new Engine(options.plan, {
+      get self() {
+        return placementOf().self;
+      },
+      ownerOf: (key) => this.runtime.placement.ownerOf(key),
+      send: (...record) => this.runtime.send(...record),
+      sinkWriter: (name) => {
+        let sink = writers.get(name);
+        if (sink === undefined) {
+          sink = this.#sinks.find((each) => each.name === name) as Sink;
+          writers.set(name, sink);
+        }
+        return sink.writer;
+      },
+      onBadRecord: (reason, source, bytes, error) => {
+        this.deadLetters.add(reason, source, bytes, error);
+        if (reason === "step" && options.settings.onStepError === "fail") this.#fail(source, error);
+      },
+    });
+    const placementOf = () => this.runtime.placement;
+  }
+
+  /** Throws whatever keeps it from starting. */
+  static async start(options: WorkerOptions): Promise<Worker> {
+    const worker = new Worker(options);
+    try {
+      await worker.#start();
+    } catch (error) {
+      await worker.abandon();
+      throw error;
+    }
+    return worker;
+  }
+
+  get isInitializer(): boolean {
+    return this.#options.settings.name === INITIALIZER;
+  }
+
+  get sources(): readonly Source[] {
+    return this.#sources;
+  }
+
+  get sinks(): readonly Sink[] {
+    return this.#sinks;
+  }
+
+  get place(): Place {
+    return this.#place;
+  }
+
+  get member(): Member {
+    return this.#member;
+  }
+
+  /** A step threw: nothing of what it left half done may get into a checkpoint. */
+  #fail(source: string, error: unknown): void {
+    if (this.#isFailed) return;
+    this.#isFailed = true;
+    this.runtime.close();
+    const message = error instanceof Error ? error.message : String(error);
+    this.#options.onFatal(
+      new NxError("NX_STREAM_APP_FAILED", `a step threw for a record of ${source}: ${message}`, {
+        hint: "the record is in dead-letters.jsonl; correct the application, or set onStepError to skip",
+        cause: error,
+      }),
+    );
+  }
+
+  async #start(): Promise<void> {
+    const { world, log, dataDir, settings, plan, secret, tls, mirror, progress, onFatal } = this.#options;
+    const stores = plan.states.map(({ name }) => this.engine.stores.get(name) as StateStore);
+    this.stateLog = await StateLog.open({
+      ...{ world, log: log.child("state"), stores, mirror, onFatal, progress },
+      directory: join(dataDir, "state"),
+      compaction: settings.compaction,
+    });
+    this.#checkSteps();
+    if (this.stateLog.cluster !== "") this.#known = JSON.parse(this.stateLog.cluster) as Remembered;
+    this.#known.incarnation += 1;
+    if (this.stateLog.committed.id > 0) {
+      log.info(`recovering: replayed ${this.stateLog.replayedEntries} entries from the state log`, {
+        checkpoint: this.stateLog.committed.id,
+      });
+    }
+    const around = { world, log, dataDir, directory: this.#options.directory, tls, onFatal };
+    const surrounding = { ...around, connectionsMax: this.#options.connectionsMax };
+    const events = { onPressure: () => this.runtime.judgePressure(), onFatal };
+    this.#sinks = makeSinks(plan, settings.sinks, events, surrounding);
+    this.#sources = await makeSources(plan, settings.sources, this.#sourceHost(), surrounding);
+    this.engine.watermarks.setOpenSources(new Set(this.#sources.map(({ node }) => node.id)));
+    this.#incoming = new IncomingLinks({
+      ...{
+        net: world.net,
+        log,
+        host: settings.host,
+        port: settings.dataPort,
+        tls,
+        self: settings.name,
+        secret,
+      },
+      onMessage: (peer, message) => this.runtime.hear(peer, message),
+      onBatchEnd: () => this.runtime.flush(),
+    });
+    this.runtime = new WorkerRuntime({
+      ...{ world, log, name: settings.name, secret, engine: this.engine, stateLog: this.stateLog, onFatal },
+      ...{ sources: this.#sources, sinks: this.#sinks, incoming: this.#incoming },
+      onPrepared: (checkpoint) =>
+        this.#member.say({ type: "prepared", epoch: this.runtime.epoch, checkpoint }),
+      onAborted: (checkpoint, reason) =>
+        this.#member.say({ type: "aborted", epoch: this.runtime.epoch, checkpoint, reason }),
+    });
+    await this.#open();
+  }
+
+  #checkSteps(): void {
+    const [unknown] = this.stateLog.unknownSteps;
+    if (unknown === undefined) return;
+    throw new NxError(
+      "NX_STREAM_REFUSED",
+      `the state log has states of a step "${unknown}" that the application does not have`,
+      {
+        hint: "run the application that wrote it, or begin with another data directory",
+      },
+    );
+  }
+
+  #sourceHost(): SourceHost {
+    const { clock } = this.#options.world;
+    return {
+      feed: (node, bytes, start, end) => this.engine.feed(node, bytes, start, end, this.#nowMs),
+      feedValue: (node, value) => this.engine.feedValue(node, value, this.#nowMs),
+      onBatchEnd: (records, startedMs) => {
+        this.runtime.fireWindows();
+        this.runtime.flush();
+        this.latency.record(records, clock.monotonicMs() - startedMs);
+        this.#nowMs = clock.nowMs();
+      },
+    };
+  }
+
+  /** Wall-clock time as of the last run of records: read once for each, not for every record. */
+  #nowMs = 0;
+
+  async #open(): Promise<void> {
+    const { world, log, settings, secret, announcePort } = this.#options;
+    const { name, host, controlPort } = settings;
+    this.#nowMs = world.clock.nowMs();
+    for (const sink of this.#sinks) await sink.open();
+    for (const source of this.#sources) {
+      const port = await source.open();
+      if (port !== undefined) announcePort(`source.${source.name}`, port);
+    }
+    const data = await this.#incoming.listen();
+    announcePort("dataPort", data);
+    this.#control = new ControlPort({
+      ...{ world, log, host, port: controlPort, secret },
+      leader: () => this.leader,
+      leaderAddress: () => this.#member.leader,
+      onLeaderMoved: (address) => this.#member.moved(address),
+    });
+    const control = await this.#control.listen();
+    announcePort("controlPort", control);
+    this.#place = { name, control: `${host}:${control}`, data: `${host}:${data}` };
+    this.#member = new Member(this.runtime, {
+      ...{ world, log, onFatal: this.#options.onFatal, onGoodbye: this.#options.onGoodbye },
+      hello: () => this.#hello(),
+      remember: (epoch, leader) => this.#remember({ epoch, leader }),
+    });
+    await this.#remember({});
+    if (this.isInitializer) this.#lead();
+    else this.#member.follow(settings.join ?? this.#known.leader);
+  }
+
+  async #remember(news: Partial<Remembered>): Promise<void> {
+    this.#known = { ...this.#known, ...news };
+    await this.stateLog.rememberCluster(JSON.stringify(this.#known));
+  }
+
+  #hello(): Hello {
+    const { settings, plan, secret } = this.#options;
+    const { committed, prepared } = this.stateLog;
+    const { incarnation } = this.#known;
+    const words = { name: settings.name, incarnation, plan: plan.hash };
+    return {
+      type: "hello",
+      ...words,
+      epoch: this.runtime.epoch,
+      committed: committed.id,
+      prepared: prepared?.id ?? 0,
+      place: this.#place,
+      joining: committed.id === 0 && !this.#member.hasJoined ? settings.joining : 0,
+      proof: proofOf(secret, helloWords(words)),
+    };
+  }
+
+  // --- the initializer ---------------------------------------------------------------------------------------------
+
+  #lead(): void {
+    const { world, log, settings, plan, onFatal } = this.#options;
+    const { committed, prepared } = this.stateLog;
+    const { clock } = world;
+    this.leader = new Leader(
+      {
+        ...{ clock, log: log.child("leader"), plan: plan.hash, selfName: settings.name, onFatal },
+        size: settings.size,
+        checkpointMs: settings.checkpointMs,
+        remember: (epoch, places) => this.#remember({ epoch, places: [...places] }),
+        decide: async (checkpoint, layout) => {
+          this.stateLog.commit(checkpoint, JSON.stringify(layout));
+          await this.stateLog.flush();
+        },
+        canCheckpoint: () => this.stateLog.isOpen,
+      },
+      {
+        epoch: this.#known.epoch,
+        committed: committed.id,
+        prepared: prepared?.id ?? 0,
+        layout: committed.layout === "" ? undefined : (JSON.parse(committed.layout) as Layout),
+        places: this.#known.places,
+      },
+    );
+    const { leader } = this;
+    const later = (task: () => void) => clock.endOfTurn(task);
+    const session: Session = {
+      send: (message: ToMember) => later(() => this.#member.hear(message)),
+      close: () => {},
+    };
+    this.#member.attach((message) => later(() => leader.hear(session, settings.name, message)));
+    const refusal = leader.greet(session, this.#hello());
+    if (refusal !== undefined) onFatal(new NxError("NX_STREAM_REFUSED", refusal));
+    this.#newsTimer = clock.every(NEWS_MS, () => this.#tellMembers());
+    this.#tellMembers();
+  }
+
+  /** Members that are not connected may look for the leader where it was before it moved. */
+  #tellMembers(): void {
+    const { world, secret } = this.#options;
+    const { control } = this.#place;
+    const news = jsonFrame({ type: "leaderAt", control, proof: proofOf(secret, newsWords(control)) });
+    for (const place of this.leader?.missingPlaces ?? []) {
+      world.net
+        .connect<undefined>({
+          ...hostPort(place.control),
+          handlers: {
+            open: (socket) => {
+              socket.write(news);
+              socket.end();
+            },
+            data: () => {},
+            drain: () => {},
+            close: () => {},
+          },
+        })
+        .catch(() => undefined);
+    }
+  }
+
+  // --- life --------------------------------------------------------------------------------------------------------
+
+  /** Sources stop taking records; what was begun is finished. */
+  rest(): void {
+    this.runtime.close();
+  }
+
+  async close(): Promise<void> {
+    this.leader?.close();
+    this.#newsTimer?.cancel();
+    this.#member.close();
+    this.#control.close();
+    this.runtime.close();
+    this.#incoming.close();
+    for (const source of this.#sources) await source.close();
+    for (const sink of this.#sinks) await sink.close();
+    await this.deadLetters.close();
+    await this.stateLog.close();
+  }
+
+  /** Lets go of what a start that failed had opened. */
+  async abandon(): Promise<void> {
+    for (const source of this.#sources) await source.close().catch(() => undefined);
+    for (const sink of this.#sinks) await sink.close().catch(() => undefined);
+    await this.stateLog?.close().catch(() => undefined);
+  }
+}
