@@ -13,4 +13,5 @@ export const familyVerbs: VerbTable = {
   walb: async () => (await import("./backup/cli/walb.ts")).walbVerb,
   presence: async () => (await import("./presence/cli/presence.ts")).presenceVerb,
   reactive: async () => (await import("./reactive/cli/reactive.ts")).reactiveVerb,
+  stream: async () => (await import("./streams/cli/stream.ts")).streamVerb,
 };

@@ -83,6 +83,11 @@ export const roles: readonly RoleEntry[] = [
     load: async () => (await import("./hub/role.ts")).hub,
   },
   {
+    name: "sender",
+    about: async () => (await import("./streams/sender/config.ts")).senderAbout,
+    load: async () => (await import("./streams/sender/role.ts")).sender,
+  },
+  {
     name: "proxy",
     about: async () => (await import("./backup/proxy/config.ts")).proxyAbout,
     load: async () => (await import("./backup/proxy/role.ts")).proxy,

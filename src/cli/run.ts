@@ -47,6 +47,7 @@ export const runVerb = defineVerb({
     },
   },
   repeatable: ["set"],
+  variadic: "OPTION",
   examples: [
     { command: "node-x run dht --config configs/dht.json", shows: "Start a key/value node" },
     {
@@ -61,10 +62,14 @@ export const runVerb = defineVerb({
       command: "NODE_X_DHT_DURABILITY=memory node-x run dht -c dht.json",
       shows: "Set a key through the environment",
     },
+    {
+      command: "node-x run sender -c sender.json -- --host 127.0.0.1:7000 --messages 1000 --u64",
+      shows: "Take the options of the program that the role replaces, behind --",
+    },
   ],
   async run(call) {
     const { args, environment, workingDirectory } = call;
-    const sets = [...call.all("set"), ...originalSets(args)];
+    const sets = [...call.all("set"), ...originalSets(args), ...(await flagsOf(args.role, call.rest))];
     const replica = numberOf(args.replica, "--replica");
     const shardCount = numberOf(args.shards, "--shards");
     const { base } = args;
@@ -84,6 +89,15 @@ export const runVerb = defineVerb({
 function originalSets(args: { batch?: string; numkeys?: string; keys?: string }): string[] {
   const pairs = { batch: args.batch, preloadKeys: args.numkeys, preloadFile: args.keys };
   return Object.entries(pairs).flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${value}`]));
+}
+
+/** What the words behind `--` set, for a role that understands its original's command line. */
+async function flagsOf(role: string, words: readonly string[]): Promise<string[]> {
+  if (words.length === 0) return [];
+  const { roleEntry } = await import("../roles.ts");
+  const about = await roleEntry(role).about();
+  if (about.originalFlags !== undefined) return about.originalFlags(words);
+  throw new NxError("NX_USAGE", `unexpected word ${JSON.stringify(words[0])}: the role ${role} takes none`);
 }
 
 function numberOf(text: string | undefined, option: string): number | undefined {

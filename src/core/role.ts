@@ -99,6 +99,11 @@ export interface RoleDefinition<Schema extends z.ZodObject> {
   ini?: IniDialect;
   /** How it reads the JSON files of such a program. */
   json?: JsonDialect;
+  /**
+   * The command line of such a program (`node-x run ROLE --config FILE -- OPTION…`) as `KEY=VALUE` texts, which win over
+   * the file. Throws NX_USAGE. Absent: words behind `--` are refused.
+   */
+  originalFlags?(words: readonly string[]): string[];
   /** Resolves when the instance serves. Throws NxError when it cannot. */
   start(context: RoleContext<z.output<Schema>>): Promise<RunningRole<z.output<Schema>>>;
   /** The role's load generator, run by `node-x bench <role>`. */
@@ -108,7 +113,7 @@ export interface RoleDefinition<Schema extends z.ZodObject> {
 /** What a role says of itself without its code: enough for `check`, `init`, `roles` and the docs. */
 export type RoleAbout<Schema extends z.ZodObject = z.ZodObject> = Pick<
   RoleDefinition<Schema>,
-  "name" | "summary" | "durability" | "config" | "reloadable" | "reach" | "ini" | "json"
+  "name" | "summary" | "durability" | "config" | "reloadable" | "reach" | "ini" | "json" | "originalFlags"
 >;
 
 /** Takes the words after `node-x bench <role>`; returns an exit code. Throws NxError for wrong words or no server. */

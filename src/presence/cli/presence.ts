@@ -5,6 +5,7 @@
  */
 import { resolve } from "node:path";
 import { Exit, NxError } from "../../core/errors.ts";
+import { wholeOption as whole } from "../../core/option-values.ts";
 import { colorsFor, printJson, printTable } from "../../core/print.ts";
 import { progressLine } from "../../core/progress-line.ts";
 import { realClock } from "../../core/seams/clock.ts";
@@ -176,16 +177,6 @@ function printReport(report: HarnessReport, { stdout, environment }: Surrounding
 }
 
 const kibibytes = (bytes: number) => (bytes / 1024).toFixed(1);
-
-function whole(name: string, text: string, min: number, max: number): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= min && value <= max) return value;
-  throw new NxError(
-    "NX_USAGE",
-    `${name}: wanted a whole number from ${min} to ${max}, got ${JSON.stringify(text)}`,
-  );
-}
-
 export const presenceVerb = defineVerb({
   name: "presence",
   summary: "Drive a private presence service with made-up users",

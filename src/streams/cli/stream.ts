@@ -1,0 +1,22 @@
+/** `node-x stream`: tools for stateful streams. One line for each; every tool has a file of its own. */
+import { defineVerb } from "../../core/verb.ts";
+
+export const streamVerb = defineVerb({
+  name: "stream",
+  summary: "Send to a stream, receive from it, judge what came out",
+  examples: [
+    {
+      command: "node-x stream send 127.0.0.1:7000 --until 1000",
+      shows: "Send 1000 values of each of 11 keys, until a checkpoint holds them",
+    },
+    {
+      command: "node-x stream verify received.txt --expect 1000 --keys 11",
+      shows: "Judge what a stream made of them",
+    },
+  ],
+  subVerbs: {
+    send: async () => (await import("./send.ts")).sendVerb,
+    receive: async () => (await import("./receive.ts")).receiveVerb,
+    verify: async () => (await import("./verify.ts")).verifyVerb,
+  },
+});

@@ -1,0 +1,80 @@
+/** Negative controls of the streams family's tools. */
+import { testMutants, type Mutant } from "../mutants.ts";
+
+const receiver = "test/streams/receiver/two-phase.test.ts";
+const sender = "test/streams/sender/sender.test.ts";
+const wire = "test/streams/wire/codecs.test.ts";
+const sequence = "test/streams/validate/sequence.test.ts";
+
+const mutants: Mutant[] = [
+  {
+    breaks: "a promise before its bytes are synced",
+    file: "src/streams/receiver/worker-output.ts",
+    from: "    await this.#file.sync();\n    this.#pending",
+    to: "    await this.#file.flush();\n    this.#pending",
+    noticedBy: [receiver, "keeps every promise and every commit"],
+  },
+  {
+    breaks: "a promise that is not written down",
+    file: "src/streams/receiver/worker-output.ts",
+    from: "await this.#log.sync();",
+    to: "await this.#log.flush();",
+    noticedBy: [receiver, "keeps every promise and every commit"],
+  },
+  {
+    breaks: "output that nobody promised stays when its worker comes back",
+    file: "src/streams/receiver/worker-output.ts",
+    from: "if (this.#file.bytes > promised) await",
+    to: "if (this.#file.bytes > promised + 1e9) await",
+    noticedBy: [receiver, "what nobody promised is forgotten"],
+  },
+  {
+    breaks: "a gap in the output is overlooked",
+    file: "src/streams/receiver/worker-output.ts",
+    from: "if (known < 0) this.#fault ??=",
+    to: "if (known < -1e9) this.#fault ??=",
+    noticedBy: [receiver, "a gap, a wrong end"],
+  },
+  {
+    breaks: "a record counts as arrived when it was sent",
+    file: "src/streams/sender/acked-line.ts",
+    from: "protected drained(): void {}",
+    to: "protected drained(): void { this.settle(this.next); }",
+    noticedBy: [sender, "never ends while nothing is acknowledged"],
+  },
+  {
+    breaks: "a restarted worker is sent only what is new",
+    file: "src/streams/sender/acked-line.ts",
+    from: "    this.rewind(position);\n",
+    to: "    void this.rewind;\n",
+    noticedBy: [sender, "sends again what a crash took"],
+  },
+  {
+    breaks: "credits are not waited for",
+    file: "src/streams/sender/acked-line.ts",
+    from: "Math.max(0, this.#credits)",
+    to: "1000",
+    noticedBy: [sender, "waits when its credits are used up"],
+  },
+  {
+    breaks: "a piece's checksum is not compared",
+    file: "src/streams/wire/replica.ts",
+    from: "if (crc32c(bytes, 0) !== getU32(body, 0))",
+    to: "if (crc32c(bytes, 0) === -1)",
+    noticedBy: [wire, "a piece with one flipped bit"],
+  },
+  {
+    breaks: "a repeated value passes the judge",
+    file: "src/streams/validate/sequence.ts",
+    from: "(!isExactlyOnce && value <= previous)",
+    to: "value <= previous",
+    noticedBy: [sequence, "any single record lost, repeated"],
+  },
+];
+
+testMutants(mutants, [
+  "test/streams/wire",
+  "test/streams/sender",
+  "test/streams/receiver",
+  "test/streams/validate",
+]);
