@@ -23,7 +23,7 @@ import { createLog, logLevels, type Log, type LogLevel, type LogOutput } from ".
 import { addProcessMetrics, createMetrics, type Metrics } from "../metrics.ts";
 import type { TlsMaterial } from "../seams/net.ts";
 import { ProcessMeter } from "./process-meter.ts";
-import type { Role, RunningRole, Stats, World } from "../role.ts";
+import type { Role, RoleContext, RunningRole, Stats, World } from "../role.ts";
 import { readSecret } from "../secret-file.ts";
 import { serveHttp, SOCKET_PATH_BYTES_MAX } from "../sockets/serve-http.ts";
 import { loadTls, type TlsFiles } from "../sockets/tls.ts";
@@ -48,6 +48,8 @@ export interface InstanceOptions {
   onDone?(): void;
   /** Told of what starting does and of the state. */
   onStatus?(text: string): void;
+  /** What the role may ask about its cluster (RoleContext.clusterMembers). */
+  clusterMembers?: RoleContext<unknown>["clusterMembers"];
 }
 
 type Closer = { what: string; close(): void | Promise<void> };
@@ -104,7 +106,7 @@ export class Instance {
   }
 
   async #start(): Promise<void> {
-    const { world } = this.#options;
+    const { world, clusterMembers } = this.#options;
     const { dataDir } = this.#loaded;
     const config = this.#config;
     await this.#takeDataDirectory();
@@ -123,6 +125,7 @@ export class Instance {
       log: this.log,
       metrics,
       tls,
+      ...(clusterMembers !== undefined && { clusterMembers }),
       iniFileOf: (key) => this.#loaded.iniFileOf(key),
       progress: (text) => {
         this.#progress = text;

@@ -219,7 +219,11 @@ export class GroupNode {
 
   stats() {
     const { trouble, ...status } = this.driver.status;
+    const { group, replica, replicas } = this.#options;
     return {
+      group,
+      replica,
+      replicas: replicas.length,
       ...status,
       trouble: trouble ?? null,
       hasLease: this.driver.hasLease,
