@@ -1,0 +1,75 @@
+/** @jsxImportSource preact */
+/** The page: who the reader is, then the page that the address names. */
+import { render, type FunctionComponent } from "preact";
+import { useEffect } from "preact/hooks";
+import type { Family } from "../messages.ts";
+import { hub, isConnected, listen, rows } from "./live.ts";
+import { BackupPage } from "./pages/backup.tsx";
+import { ChannelsPage } from "./pages/channels.tsx";
+import { HappeningsPage } from "./pages/happenings.tsx";
+import { InstancePage } from "./pages/instance.tsx";
+import { LoginPage } from "./pages/login.tsx";
+import { OverviewPage, summaryOf } from "./pages/overview.tsx";
+import { PresencePage } from "./pages/presence.tsx";
+import { StorePage } from "./pages/store.tsx";
+import { StreamPage } from "./pages/stream.tsx";
+import { item, page } from "./route.ts";
+import { loadSession, session } from "./server.ts";
+import { Shell, titleOf } from "./shell.tsx";
+import { applyTheme, theme } from "./theme.ts";
+
+const pages: Record<Family | "happenings" | "instance", FunctionComponent> = {
+  channels: ChannelsPage,
+  store: StorePage,
+  backup: BackupPage,
+  presence: PresencePage,
+  stream: StreamPage,
+  happenings: HappeningsPage,
+  instance: InstancePage,
+};
+
+function App() {
+  const name = page.value;
+  useEffect(() => listen(name), [name]);
+  const about = hub.value;
+  if (about === undefined)
+    return (
+      <main>
+        <p class="muted">
+          {isConnected.value ? "Connecting to the hub." : "The hub does not answer. Trying again."}
+        </p>
+      </main>
+    );
+  const summary = summaryOf(rows.value);
+  document.title = `${summary} – ${about.prefix ?? about.name}`;
+  const Shown = Object.hasOwn(pages, name) ? pages[name as Family] : OverviewPage;
+  return (
+    <Shell
+      title={name === "instance" ? item.value : titleOf(Object.hasOwn(pages, name) ? name : "")}
+      summary={summary}
+    >
+      <Shown key={`${name} ${item.value}`} />
+    </Shell>
+  );
+}
+
+function Entrance() {
+  const who = session.value;
+  if (who === undefined) return null;
+  return who.isOpen ? <App /> : <LoginPage />;
+}
+
+/** Until the hub answers for the first time. */
+async function knock(): Promise<void> {
+  for (;;) {
+    try {
+      return await loadSession();
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }
+}
+
+applyTheme(theme.value);
+render(<Entrance />, document.getElementById("page") as HTMLElement);
+void knock();
