@@ -71,6 +71,8 @@ export class Instance {
   #progress = "starting";
   #closers: Closer[] = [];
   #startedAtMs: number;
+  #isStopping = false;
+  #draining: Promise<void> | undefined;
   #stopping: Promise<boolean> | undefined;
   #reloading: Promise<unknown> = Promise.resolve();
   #meter: ProcessMeter;
@@ -246,6 +248,7 @@ export class Instance {
       stats: () => this.stats(),
       config: () => this.#shownConfig(),
       metrics,
+      drain: () => this.drain(),
     };
     // The role's own pages exist only once it runs; until then they answer like unknown ones.
     const pages = (request: Request) => this.#pages?.fetch(request);
@@ -286,7 +289,7 @@ export class Instance {
   /** Why the instance is not ready; empty when it is. */
   reasons(): string[] {
     if (this.state === "starting") return [this.#progress];
-    if (this.state !== "ready") return ["shutting down"];
+    if (this.state !== "ready") return [this.#isStopping ? "shutting down" : "draining"];
     return this.#running?.notReady() ?? [];
   }
 
@@ -358,24 +361,42 @@ export class Instance {
     return changes;
   }
 
+  /**
+   * Refuses new work and finishes what was begun, once. The instance goes on answering who asks how it is, and is not
+   * ready; only a new start ends that.
+   */
+  drain(): Promise<void> {
+    this.#draining ??= this.#drain();
+    return this.#draining;
+  }
+
+  async #drain(): Promise<void> {
+    this.state = "draining";
+    if (!this.#isStopping) {
+      this.log.info("draining");
+      this.#options.onStatus?.("draining");
+    }
+    try {
+      await this.#running?.drain?.();
+    } catch (error) {
+      this.log.error(`draining failed: ${(error as Error).message}`);
+    }
+  }
+
   /** Drains, then closes everything in reverse order. Resolves with false when the deadline cut it short. */
   stop(): Promise<boolean> {
+    this.#isStopping = true;
     this.#stopping ??= this.#stop();
     return this.#stopping;
   }
 
   async #stop(): Promise<boolean> {
     const { clock } = this.#options.world;
-    this.state = "draining";
     this.log.info("shutting down");
     this.#options.onStatus?.("shutting down");
     const deadlineMs = this.#config.shutdownTimeoutMs;
     const steps = async () => {
-      try {
-        await this.#running?.drain?.();
-      } catch (error) {
-        this.log.error(`draining failed: ${(error as Error).message}`);
-      }
+      await this.drain();
       await this.#closeAll();
       return true;
     };
