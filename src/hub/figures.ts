@@ -115,7 +115,9 @@ const store: Figure[] = [
   { id: "shard.memory", roles: ["shard"], title: "Memory of versions", ...bytes, ...own("shard.memoryBytes"), metric: "node_x_shard_memory_bytes" },
   { id: "shard.prepared", roles: ["shard"], title: "Voted for, not decided", ...gauge, ...own("shard.prepared"), metric: "node_x_shard_prepared" },
   { id: "frontend.requests", roles: ["frontend"], title: "Requests", ...counter, ...own("frontend.requests"), metric: "node_x_frontend_requests_total" },
-  { id: "frontend.committed", roles: ["frontend"], title: "Transactions committed", ...counter, ...own("frontend.committed"), metric: "node_x_frontend_committed_total" },
+  { id: "frontend.committed", roles: ["frontend"], title: "Transactions committed", ...counter, ...own("frontend.committed"), metric: "node_x_frontend_commits_total" },
+  { id: "frontend.watches", roles: ["frontend"], title: "Subscriptions", ...gauge, ...own("watches.watches"), metric: "node_x_frontend_watches" },
+  { id: "frontend.runs", roles: ["frontend"], title: "Runs sent to subscribers", ...counter, ...own("watches.runs"), metric: "node_x_frontend_runs_total" },
   { id: "frontend.settled", roles: ["frontend"], title: "Settled for frontends that died", ...counter, ...own("frontend.settled"), metric: "node_x_frontend_settled_total" },
 ]; // prettier-ignore
 
