@@ -207,6 +207,10 @@ export class GroupNode {
 
   // --- what it says of itself ------------------------------------------------------------------------------------
 
+  get group(): string {
+    return this.#options.group;
+  }
+
   get figures() {
     return {
       ...this.#listener.figures,

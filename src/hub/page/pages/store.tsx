@@ -147,7 +147,8 @@ function Frontends({ of }: { of: readonly Detail[] }) {
         ["Committed", "number"],
         ["Settled", "number"],
         ["Subscriptions", "number"],
-        ["Connections", "number"],
+        ["Keys watched", "number"],
+        ["Clients", "number"],
       ]}
     >
       {of.map(({ instance, own }) => {
@@ -161,12 +162,9 @@ function Frontends({ of }: { of: readonly Detail[] }) {
             <NumberCell label="Requests">{whole(numberAt(own, "frontend.requests") ?? 0)}</NumberCell>
             <NumberCell label="Committed">{whole(numberAt(own, "frontend.committed") ?? 0)}</NumberCell>
             <NumberCell label="Settled">{numberAt(own, "frontend.settled")}</NumberCell>
-            <NumberCell label="Subscriptions">
-              {numberAt(own, "frontend.subscriptions") ?? numberAt(own, "frontend.subscriptions.open")}
-            </NumberCell>
-            <NumberCell label="Connections">
-              {numberAt(own, "frontend.connections") ?? numberAt(own, "frontend.sessions")}
-            </NumberCell>
+            <NumberCell label="Subscriptions">{numberAt(own, "watches.watches")}</NumberCell>
+            <NumberCell label="Keys watched">{numberAt(own, "watches.watchedKeys")}</NumberCell>
+            <NumberCell label="Clients">{numberAt(own, "clients.connections")}</NumberCell>
           </tr>
         );
       })}
@@ -211,6 +209,8 @@ export function StorePage() {
               instances: primaries.filter((name) => namesOf("shard").includes(name)),
             },
             { figure: "tss.timestamps", instances: namesOf("tss") },
+            { figure: "frontend.watches", instances: namesOf("frontend") },
+            { figure: "frontend.runs", instances: namesOf("frontend") },
             { figure: "shard.keys", instances: namesOf("shard") },
             { figure: "shard.prepared", instances: namesOf("shard") },
           ]}
