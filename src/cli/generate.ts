@@ -1,6 +1,6 @@
 /**
  * Writes the files that are made from the program's own tables: configs/, docs/config.md, docs/config-ini.md, docs/errors.md,
- * docs/commands.md.
+ * docs/commands.md, and what families make (family-docs.ts).
  *
  *   bun src/cli/generate.ts        after a schema, an error or a verb changed
  *
@@ -10,6 +10,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { iniReference } from "../core/config/ini/reference.ts";
 import { configReference, errorReference } from "../core/config/reference.ts";
+import { familyDocuments } from "../family-docs.ts";
 import { roles } from "../roles.ts";
 import { commandReference } from "./commands-page.ts";
 import { rootVerb } from "./main.ts";
@@ -24,6 +25,7 @@ export async function generatedFiles(): Promise<Files> {
   files.set("docs/config-ini.md", iniReference(abouts));
   files.set("docs/errors.md", errorReference());
   files.set("docs/commands.md", await commandReference(rootVerb));
+  for (const [name, text] of await familyDocuments()) files.set(`docs/${name}`, text);
   return files;
 }
 

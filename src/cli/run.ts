@@ -1,4 +1,5 @@
 /** `node-x run`: one role in the foreground. A service manager runs exactly this. */
+import { resolve } from "node:path";
 import type { ConfigSources } from "../core/config/load.ts";
 import { NxError } from "../core/errors.ts";
 import { defineVerb } from "./verb.ts";
@@ -114,5 +115,15 @@ export async function runConfigured(sources: ConfigSources & { role: string }): 
   const readConfig = () => loadConfig(sources, schemaCatalog);
   const loaded = await readConfig();
   const [role, { runRole }] = await Promise.all([entry.load(), import("../core/kernel/process-mode.ts")]);
-  return runRole(role, loaded, { reloadConfig: readConfig, environment: sources.environment });
+  const { environment, workingDirectory } = sources;
+  return runRole(role, loaded, {
+    reloadConfig: readConfig,
+    environment,
+    clusterMembers: async (prefix) => {
+      const { readMembers } = await import("../cluster/topology/members.ts");
+      const { instance } = loaded;
+      const file = resolve(workingDirectory, loaded.file);
+      return readMembers({ file, instance, environment, workingDirectory, catalog: schemaCatalog }, prefix);
+    },
+  });
 }

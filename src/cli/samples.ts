@@ -104,7 +104,6 @@ const localCluster = [
     values: {
       dataDir: `${localDirectory}/hub0`,
       port: 4000,
-      instances: localServers.map(({ name }) => `${localDirectory}/${name}`),
     },
   },
 ];

@@ -24,6 +24,7 @@ export const verbs: VerbTable = {
   rollback: async () => (await import("./cluster/rollback.ts")).rollbackVerb,
   move: async () => (await import("./cluster/move.ts")).moveVerb,
   status: async () => (await import("./cluster/status.ts")).statusVerb,
+  top: async () => (await import("./cluster/top.ts")).topVerb,
   logs: async () => (await import("./cluster/logs.ts")).logsVerb,
   exec: async () => (await import("./cluster/exec.ts")).execVerb,
   lock: async () => (await import("./cluster/lock.ts")).lockVerb,

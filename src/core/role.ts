@@ -27,6 +27,35 @@ export interface World {
   run?: RunCommand;
 }
 
+/** An instance of a cluster, as the cluster's files describe it. */
+export interface ClusterMember {
+  name: string;
+  role: string;
+  /** The host's name. */
+  host: string;
+  /** It runs on the machine of the instance that asks: its admin socket can be reached. */
+  isHere: boolean;
+  /** Absolute, on its host. */
+  dataDir: string;
+  /** Where its ports are reached. */
+  address: string;
+  /** The configured ones by key; those that are chosen at the start are missing. */
+  ports: Record<string, number>;
+  /** Its admin endpoint over TCP, if it has one. */
+  admin?: { host: string; port: number };
+  /** The name that all replicas of its group share, where the files tell. */
+  group?: string;
+}
+
+export interface ClusterMembers {
+  /** Undefined when the asking instance belongs to no cluster. */
+  prefix: string | undefined;
+  /** In start order. */
+  members: ClusterMember[];
+  /** Mistakes in the files, each with its place. */
+  problems: string[];
+}
+
 export interface RoleContext<Config> extends World {
   /** Unique in the cluster, e.g. `local.dht0`. */
   instance: string;
@@ -37,6 +66,11 @@ export interface RoleContext<Config> extends World {
   metrics: Metrics;
   /** Absolute path of the INI file that the value of this key came from, for roles that rewrite it in place. */
   iniFileOf?(key: string): string | undefined;
+  /**
+   * Reads who else there is in the cluster of this instance's file, or of another prefix. Missing where nobody can tell.
+   * Throws NX_CONFIG_UNREADABLE.
+   */
+  clusterMembers?: (prefix?: string) => Promise<ClusterMembers>;
   /** From the key `tls`, read and checked; undefined when listeners are plain. */
   tls: TlsMaterial | undefined;
   /** What `start` is doing, e.g. `loading snapshot-4.nxl: 37 %`; `/readyz` and the service manager show it. */

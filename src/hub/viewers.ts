@@ -6,6 +6,8 @@
  */
 
 interface Viewer {
+  /** What it shows. */
+  view: string;
   controller: ReadableStreamDefaultController<Uint8Array>;
   /** It missed a tick. */
   isBehind: boolean;
@@ -19,10 +21,10 @@ const encode = (event: string, data: unknown) =>
 
 export class Viewers {
   readonly #viewers = new Set<Viewer>();
-  readonly #full: () => unknown;
+  readonly #full: (view: string) => unknown;
 
   /** `full` makes the message for a page that knows nothing yet. */
-  constructor(full: () => unknown) {
+  constructor(full: (view: string) => unknown) {
     this.#full = full;
   }
 
@@ -30,16 +32,16 @@ export class Viewers {
     return this.#viewers.size;
   }
 
-  /** A stream of events for one page; undefined when there are too many. */
-  open(): ReadableStream<Uint8Array> | undefined {
+  /** A stream of events for one page that shows `view`; undefined when there are too many. */
+  open(view = ""): ReadableStream<Uint8Array> | undefined {
     if (this.#viewers.size >= VIEWERS_MAX) return undefined;
     let viewer: Viewer;
     return new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
-          viewer = { controller, isBehind: false };
+          viewer = { view, controller, isBehind: false };
           this.#viewers.add(viewer);
-          controller.enqueue(encode("full", this.#full()));
+          controller.enqueue(encode("full", this.#full(view)));
         },
         cancel: () => void this.#viewers.delete(viewer),
       },
@@ -47,15 +49,21 @@ export class Viewers {
     );
   }
 
-  /** Tells everybody. */
-  tick(message: unknown): void {
-    const tick = encode("tick", message);
+  /** Tells everybody; `message` is made once for each view that is open. */
+  tick(message: (view: string) => unknown): void {
+    const ticks = new Map<string, Uint8Array>();
+    const tickOf = (view: string) => {
+      const known = ticks.get(view) ?? encode("tick", message(view));
+      ticks.set(view, known);
+      return known;
+    };
     for (const viewer of this.#viewers) {
       if ((viewer.controller.desiredSize ?? 0) <= 0) {
         viewer.isBehind = true;
         continue;
       }
-      viewer.controller.enqueue(viewer.isBehind ? encode("full", this.#full()) : tick);
+      const { view, isBehind } = viewer;
+      viewer.controller.enqueue(isBehind ? encode("full", this.#full(view)) : tickOf(view));
       viewer.isBehind = false;
     }
   }

@@ -74,7 +74,12 @@ export function addGroupMetrics(metrics: Metrics, role: string, node: GroupNode)
   const gauge = (name: string, help: string, read: () => number) =>
     metrics.gauge(`node_x_${role}_${name}`, help, read);
   gauge("view", "View of the group: grows when the primary changes.", () => node.driver.status.view);
-  gauge("is_primary", "1 on the primary.", () => (node.driver.status.isPrimary ? 1 : 0));
+  metrics.gauge(
+    `node_x_${role}_is_primary`,
+    "1 on the primary.",
+    () => (node.driver.status.isPrimary ? 1 : 0),
+    { group: node.group },
+  );
   gauge("committed_entries", "Entries of the log that are committed.", () => node.driver.status.commit);
   gauge("peers_connected", "Other replicas that this one reaches.", () => node.figures.peersConnected);
   gauge("connections", "Open connections.", () => node.figures.connections);

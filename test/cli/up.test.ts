@@ -27,6 +27,7 @@ class Up implements AsyncDisposable {
     return this.configure("local.hub0.json", {
       dataDir: "data/hub0",
       port: 0,
+      metricsPort: 0,
       instances: ["data/dht0", "data/dht1"],
     });
   }

@@ -31,7 +31,7 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
   };
   const instances = Object.keys(all).map((name) => `data/${name}`);
   const own = Object.fromEntries(
-    Object.entries({ ...all, hub0: { port: 0, instances } }).map(([name, config]) => [
+    Object.entries({ ...all, hub0: { port: 0, metricsPort: 0, instances } }).map(([name, config]) => [
       `local.${name}.json`,
       { dataDir: `data/${name}`, ...config },
     ]),

@@ -41,7 +41,13 @@ async function startHub(targets: string[]): Promise<Instance> {
   const file = join(directory, "local.hub0.json");
   await Bun.write(
     file,
-    JSON.stringify({ port: 0, dataDir: join(directory, "hub"), instances: targets, scrapePeriodMs: 100 }),
+    JSON.stringify({
+      port: 0,
+      metricsPort: null,
+      dataDir: join(directory, "hub"),
+      instances: targets,
+      scrapePeriodMs: 100,
+    }),
   );
   const loaded = await loadConfig(
     { file, environment: {}, sets: [], workingDirectory: directory },
@@ -111,7 +117,12 @@ describe("over HTTP", () => {
     const file = join(directory, "other.hub0.json");
     await Bun.write(
       file,
-      JSON.stringify({ port: 0, dataDir: join(directory, "other"), instances: [other.directory.dataDir] }),
+      JSON.stringify({
+        port: 0,
+        metricsPort: null,
+        dataDir: join(directory, "other"),
+        instances: [other.directory.dataDir],
+      }),
     );
     const loaded = await loadConfig(
       { file, environment: {}, sets: [], workingDirectory: directory },
@@ -144,14 +155,14 @@ describe("open pages", () => {
     let full = 0;
     const viewers = new Viewers(() => ({ full: ++full }));
     const reader = viewers.open()!.getReader();
-    for (let tick = 0; tick < 1000; tick++) viewers.tick({ tick });
+    for (let tick = 0; tick < 1000; tick++) viewers.tick(() => ({ tick }));
     const read = async () => new TextDecoder().decode((await reader.read()).value).split("\n")[0];
     const kept: (string | undefined)[] = [];
     for (let index = 0; index < 8; index++) kept.push(await read());
     expect(kept).toEqual(["event: full", ...Array.from({ length: 7 }, () => "event: tick")]);
-    viewers.tick({ tick: 1000 });
+    viewers.tick(() => ({ tick: 1000 }));
     expect(await read()).toBe("event: full");
-    viewers.tick({ tick: 1001 });
+    viewers.tick(() => ({ tick: 1001 }));
     expect(await read()).toBe("event: tick");
   });
 });
@@ -220,7 +231,7 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
       expect(await page.evaluate("document.documentElement.scrollWidth")).toBeLessThanOrEqual(360);
     }
     const background = (await page.evaluate("getComputedStyle(document.body).backgroundColor")) as string;
-    expect(background).toBe("rgb(17, 21, 27)");
+    expect(background).toBe("rgb(15, 19, 25)");
   });
 
   test("the browser has nothing to complain about", () => {

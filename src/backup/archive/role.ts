@@ -9,6 +9,7 @@ import { NxError } from "../../core/errors.ts";
 import { runCommand } from "../../core/kernel/run-command.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
+import { restorePoints } from "../algebra/snapshot.ts";
 import { parseCompression, snappy } from "../formats/compression.ts";
 import { controlProtocols, volumeOf } from "../server/control.ts";
 import { WalbServer } from "../server/server.ts";
@@ -136,16 +137,32 @@ class Archive implements RunningRole<Config> {
   }
 
   stats() {
-    const volumes = [...this.#volumes.values()].map((volume) => ({
-      name: volume.name,
-      state: volume.state,
-      diffs: volume.diffs.all.length,
-      diffBytes: volume.diffs.all.reduce((sum, { dataBytes }) => sum + dataBytes, 0),
-      newestGid: String(volume.newest.to.begin),
-      newestTime: volume.newest.timestamp,
-      lastDiffTime: volume.lastDiffTime,
-    }));
-    return { ...this.#server.figures, volumes };
+    return { ...this.#server.figures, volumes: [...this.#volumes.values()].map(volumeFigures) };
+  }
+
+  addMetrics(): void {
+    const { metrics, clock } = this.#context;
+    const sum = (read: (volume: VolumeFigures) => number) => () =>
+      [...this.#volumes.values()].reduce((total, volume) => total + read(volumeFigures(volume)), 0);
+    metrics.gauge("node_x_archive_volumes", "Volumes.", () => this.#volumes.size);
+    metrics.gauge(
+      "node_x_archive_diffs",
+      "Diffs of all volumes.",
+      sum(({ diffs }) => diffs),
+    );
+    metrics.gauge(
+      "node_x_archive_diff_bytes",
+      "Bytes of those.",
+      sum(({ diffBytes }) => diffBytes),
+    );
+    metrics.gauge(
+      "node_x_archive_newest_point_age_seconds",
+      "Age of the newest point of the volume that is furthest behind; 0 without volumes.",
+      () => {
+        const times = [...this.#volumes.values()].map((volume) => volumeFigures(volume).newestTime);
+        return times.length === 0 ? 0 : Math.max(0, clock.nowMs() / 1000 - Math.min(...times));
+      },
+    );
   }
 
   async drain(): Promise<void> {
@@ -158,11 +175,36 @@ class Archive implements RunningRole<Config> {
   }
 }
 
+/** Points that `/stats` lists of a volume: the newest ones. */
+const POINTS_TOLD = 200;
+
+type VolumeFigures = ReturnType<typeof volumeFigures>;
+
+function volumeFigures(volume: ArchiveVolume) {
+  const hasBase = volume.isActive || volume.state === "Stopped";
+  const points = hasBase ? restorePoints(volume.base, volume.diffs.all) : [];
+  return {
+    name: volume.name,
+    state: volume.state,
+    diffs: volume.diffs.all.length,
+    diffBytes: volume.diffs.all.reduce((sum, { dataBytes }) => sum + dataBytes, 0),
+    newestGid: String(volume.newest.to.begin),
+    newestTime: volume.newest.timestamp,
+    lastDiffTime: volume.lastDiffTime,
+    restorable: points.slice(-POINTS_TOLD).map(({ gid, timestamp, isExplicit }) => ({
+      gid: String(gid),
+      time: timestamp,
+      isKept: isExplicit,
+    })),
+  };
+}
+
 export const archive = defineRole({
   ...archiveAbout,
   async start(context) {
     const running = new Archive(context);
     await running.open();
+    running.addMetrics();
     return running;
   },
 });

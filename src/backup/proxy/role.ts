@@ -240,6 +240,24 @@ class Proxy implements RunningRole<Config> {
     return `${count} diff${count === 1 ? "" : "s"} waiting`;
   }
 
+  addMetrics(): void {
+    const { metrics } = this.#context;
+    const sum = (key: "diffs" | "bytes") => () =>
+      this.stats()
+        .volumes.flatMap(({ archives }) => archives)
+        .reduce((total, archive) => total + archive[key], 0);
+    metrics.gauge("node_x_proxy_volumes", "Volumes.", () => this.#volumes.size);
+    metrics.gauge("node_x_proxy_waiting_diffs", "Diffs that wait for archives.", sum("diffs"));
+    metrics.gauge("node_x_proxy_waiting_bytes", "Bytes of those.", sum("bytes"));
+    metrics.gauge(
+      "node_x_proxy_given_up",
+      "Queues whose archive could not be reached for so long that the proxy has given up.",
+      () =>
+        this.stats().volumes.flatMap(({ archives }) => archives.filter(({ hasGivenUp }) => hasGivenUp))
+          .length,
+    );
+  }
+
   stats() {
     const volumes = [...this.#volumes.values()].map((volume) => ({
       name: volume.name,
@@ -271,6 +289,7 @@ export const proxy = defineRole({
   async start(context) {
     const running = new Proxy(context);
     await running.open();
+    running.addMetrics();
     return running;
   },
 });

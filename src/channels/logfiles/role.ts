@@ -159,7 +159,12 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
       neo: { ...this.#neo.figures },
       http: { requests: this.#http?.requests ?? 0, followers: this.#http?.followers ?? 0 },
       swarm: { ...this.#engine.statistics(), ...this.#port.figures },
-      channelSizes: this.#figures().channels.map((channel) => ({ ...channel })),
+      channelSizes: this.#store.channels().map((channel) => {
+        const { records, valueBytes: bytes } = channel.figures;
+        const range = this.#store.keyRange(channel);
+        const keys = range && { firstKey: Number(range.keyMin), lastKey: Number(range.keyMax) };
+        return { name: channel.name, records, bytes, ...keys };
+      }),
       log: log === undefined ? null : { ...log },
     };
   }

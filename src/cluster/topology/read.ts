@@ -176,7 +176,7 @@ class Reading {
   }
 
   async #read(member: MemberName, all: readonly MemberName[]): Promise<void> {
-    if (member.kind === "json") return await this.#readJson(member);
+    if (member.kind === "json") return await this.#readJson(member, all);
     if (!this.#sources.catalog.names.includes(member.role))
       this.#problem(
         this.#startOf(member.name),
@@ -218,7 +218,7 @@ class Reading {
     });
   }
 
-  async #readJson(member: MemberName): Promise<void> {
+  async #readJson(member: MemberName, all: readonly MemberName[]): Promise<void> {
     const { workingDirectory, catalog } = this.#sources;
     const file = this.#shown(member.name);
     const { config, problems, notices } = await tryLoadConfig(
@@ -249,7 +249,7 @@ class Reading {
       index,
       replica: undefined,
       group: groupOfJson(config),
-      files: [this.#fileOf(member.name)],
+      files: [member, ...this.#alsoReadBy(role, member, all)].map(({ name }) => this.#fileOf(name)),
       words: [role, "--config", `{configs}/${member.name}`],
       dataDir: config.dataDirAsWritten,
       ports: portsOf(config),
@@ -257,6 +257,14 @@ class Reading {
     // Secrets and certificates of this machine can be looked at; those of others are looked at when the instance starts.
     if (host?.access.kind === "local")
       this.#problems.push(...fileProblems({ ...config, workingDirectory: host.workingDirectory }));
+  }
+
+  /** The hub shows every instance of its prefix: it finds them in their files. */
+  #alsoReadBy(role: string, member: MemberName, all: readonly MemberName[]): { name: string }[] {
+    if (role !== "hub") return [];
+    const others: { name: string }[] = all.filter(({ name }) => name !== member.name);
+    const { clusterFile } = this.names();
+    return clusterFile === undefined ? others : [...others, { name: clusterFile }];
   }
 
   #add(

@@ -21,6 +21,8 @@ export interface AdminView {
   /** Keys with values and origins, secrets redacted. */
   config(): unknown;
   metrics: Metrics;
+  /** Refuses new work and finishes what was begun; the instance stays so until it is started anew. */
+  drain(): Promise<void>;
 }
 
 export interface AdminOptions {
@@ -33,7 +35,7 @@ export interface AdminOptions {
 export function adminApp(view: AdminView, { pages, token }: AdminOptions): Hono {
   const app = new Hono();
   if (token !== undefined) app.use(demandToken(token));
-  app.get("/", (context) => context.text("/livez /readyz /metrics /stats /config\n"));
+  app.get("/", (context) => context.text("/livez /readyz /metrics /stats /config; POST /drain\n"));
   app.get("/livez", (context) => context.json({ live: true, state: view.state() }));
   app.get("/readyz", (context) => {
     const reasons = view.reasons();
@@ -44,6 +46,11 @@ export function adminApp(view: AdminView, { pages, token }: AdminOptions): Hono 
     context.body(await view.metrics.text(), 200, { "content-type": view.metrics.contentType }),
   );
   app.get("/stats", (context) => context.json(view.stats()));
+  app.post("/drain", async (context) => {
+    if (view.state() === "starting") return context.json({ error: "it is still starting" }, 409);
+    await view.drain();
+    return context.json({ state: view.state() });
+  });
   app.get("/config", (context) => context.json(view.config()));
   app.notFound(async (context) => {
     return (await pages(context.req.raw)) ?? context.text(`no such page: ${context.req.path}; see /\n`, 404);

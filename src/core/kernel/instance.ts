@@ -23,7 +23,7 @@ import { createLog, logLevels, type Log, type LogLevel, type LogOutput } from ".
 import { addProcessMetrics, createMetrics, type Metrics } from "../metrics.ts";
 import type { TlsMaterial } from "../seams/net.ts";
 import { ProcessMeter } from "./process-meter.ts";
-import type { Role, RunningRole, Stats, World } from "../role.ts";
+import type { Role, RoleContext, RunningRole, Stats, World } from "../role.ts";
 import { readSecret } from "../secret-file.ts";
 import { serveHttp, SOCKET_PATH_BYTES_MAX } from "../sockets/serve-http.ts";
 import { loadTls, type TlsFiles } from "../sockets/tls.ts";
@@ -48,6 +48,8 @@ export interface InstanceOptions {
   onDone?(): void;
   /** Told of what starting does and of the state. */
   onStatus?(text: string): void;
+  /** What the role may ask about its cluster (RoleContext.clusterMembers). */
+  clusterMembers?: RoleContext<unknown>["clusterMembers"];
 }
 
 type Closer = { what: string; close(): void | Promise<void> };
@@ -69,6 +71,8 @@ export class Instance {
   #progress = "starting";
   #closers: Closer[] = [];
   #startedAtMs: number;
+  #isStopping = false;
+  #draining: Promise<void> | undefined;
   #stopping: Promise<boolean> | undefined;
   #reloading: Promise<unknown> = Promise.resolve();
   #meter: ProcessMeter;
@@ -104,7 +108,7 @@ export class Instance {
   }
 
   async #start(): Promise<void> {
-    const { world } = this.#options;
+    const { world, clusterMembers } = this.#options;
     const { dataDir } = this.#loaded;
     const config = this.#config;
     await this.#takeDataDirectory();
@@ -123,6 +127,7 @@ export class Instance {
       log: this.log,
       metrics,
       tls,
+      ...(clusterMembers !== undefined && { clusterMembers }),
       iniFileOf: (key) => this.#loaded.iniFileOf(key),
       progress: (text) => {
         this.#progress = text;
@@ -243,6 +248,7 @@ export class Instance {
       stats: () => this.stats(),
       config: () => this.#shownConfig(),
       metrics,
+      drain: () => this.drain(),
     };
     // The role's own pages exist only once it runs; until then they answer like unknown ones.
     const pages = (request: Request) => this.#pages?.fetch(request);
@@ -283,7 +289,7 @@ export class Instance {
   /** Why the instance is not ready; empty when it is. */
   reasons(): string[] {
     if (this.state === "starting") return [this.#progress];
-    if (this.state !== "ready") return ["shutting down"];
+    if (this.state !== "ready") return [this.#isStopping ? "shutting down" : "draining"];
     return this.#running?.notReady() ?? [];
   }
 
@@ -355,24 +361,42 @@ export class Instance {
     return changes;
   }
 
+  /**
+   * Refuses new work and finishes what was begun, once. The instance goes on answering who asks how it is, and is not
+   * ready; only a new start ends that.
+   */
+  drain(): Promise<void> {
+    this.#draining ??= this.#drain();
+    return this.#draining;
+  }
+
+  async #drain(): Promise<void> {
+    this.state = "draining";
+    if (!this.#isStopping) {
+      this.log.info("draining");
+      this.#options.onStatus?.("draining");
+    }
+    try {
+      await this.#running?.drain?.();
+    } catch (error) {
+      this.log.error(`draining failed: ${(error as Error).message}`);
+    }
+  }
+
   /** Drains, then closes everything in reverse order. Resolves with false when the deadline cut it short. */
   stop(): Promise<boolean> {
+    this.#isStopping = true;
     this.#stopping ??= this.#stop();
     return this.#stopping;
   }
 
   async #stop(): Promise<boolean> {
     const { clock } = this.#options.world;
-    this.state = "draining";
     this.log.info("shutting down");
     this.#options.onStatus?.("shutting down");
     const deadlineMs = this.#config.shutdownTimeoutMs;
     const steps = async () => {
-      try {
-        await this.#running?.drain?.();
-      } catch (error) {
-        this.log.error(`draining failed: ${(error as Error).message}`);
-      }
+      await this.drain();
       await this.#closeAll();
       return true;
     };

@@ -21,7 +21,7 @@ import {
   type Terminal,
 } from "./console-line.ts";
 import { Exit, NxError } from "../errors.ts";
-import { Instance } from "./instance.ts";
+import { Instance, type InstanceOptions } from "./instance.ts";
 import { writeLastWords } from "./last-words.ts";
 import {
   createLog,
@@ -44,6 +44,7 @@ export interface RunOptions {
   /** Reads the configuration again, from the same sources. */
   reloadConfig(): Promise<LoadedConfig>;
   environment: Record<string, string | undefined>;
+  clusterMembers?: InstanceOptions["clusterMembers"];
 }
 
 const STATUS_PERIOD_MS = 500;
@@ -162,7 +163,9 @@ class Run {
       const liveLine = drawLiveLine(realClock, this.#terminal, line);
       this.#closers.push(() => liveLine.cancel());
     }
+    const { clusterMembers } = this.#options;
     const instance = await Instance.start(this.#role, this.#loaded, {
+      ...(clusterMembers !== undefined && { clusterMembers }),
       world: this.#world,
       logOutput: this.#logOutput,
       onFatal: (error) => this.#die(error),

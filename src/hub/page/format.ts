@@ -1,4 +1,5 @@
 /** Figures as people read them. */
+import type { Unit } from "../figures.ts";
 
 /** `1.2 k`, `3.45 M`: three digits at most. */
 export function compact(value: number): string {
@@ -37,4 +38,38 @@ export function duration(seconds: number): string {
     if (count > 0 || parts.length > 0) parts.push(`${count} ${name}`);
   }
   return parts.slice(0, 2).filter((part) => !part.startsWith("0 ")).join(" ") || "0 s"; // prettier-ignore
+}
+
+/** A value in its figure's unit, short: `1.20 k`, `64.2 MiB`, `3.1 %`, `12 ms`. */
+export function inUnit(value: number, unit: Unit, isRate: boolean): string {
+  const per = isRate ? "/s" : "";
+  if (unit === "bytes") return `${bytes(value)}${per}`;
+  if (unit === "percent") return `${value.toFixed(value < 10 ? 1 : 0)} %`;
+  if (unit === "ratio") return `${(100 * value).toFixed(0)} %`;
+  if (unit === "seconds") return seconds(value);
+  return `${compact(value)}${per}`;
+}
+
+/** `340 ns`, `12.0 ms`, `3.2 s`, `2 h 5 min`. */
+export function seconds(value: number): string {
+  if (value === 0) return "0 s";
+  if (value < 1e-6) return `${Math.round(value * 1e9)} ns`;
+  if (value < 1e-3) return `${(value * 1e6).toFixed(value < 1e-5 ? 1 : 0)} µs`;
+  if (value < 1) return `${(value * 1e3).toFixed(value < 1e-2 ? 1 : 0)} ms`;
+  return value < 60 ? `${value.toFixed(1)} s` : duration(value);
+}
+
+export function whole(value: number): string {
+  return Math.round(value).toLocaleString("en");
+}
+
+/** `25 Nov 22:04:31`, in the reader's time zone. */
+export function moment(atMs: number): string {
+  const at = new Date(atMs);
+  const day = at.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+  return `${day} ${at.toLocaleTimeString("en-GB")}`;
+}
+
+export function clockTime(atMs: number): string {
+  return new Date(atMs).toLocaleTimeString("en-GB");
 }

@@ -131,6 +131,7 @@ class PresenceServer implements RunningRole<PresenceConfig> {
     const registrar = this.#registrar;
     return {
       ...this.#routeFigures,
+      epochSeconds: this.#context.config.epochSeconds,
       epoch: registrar?.epoch ?? this.#upstream?.epoch ?? null,
       epochsServed: this.#databases.epochs(),
       databaseBytes: this.#databases.get(this.#databases.newest ?? -1)?.bytes ?? 0,

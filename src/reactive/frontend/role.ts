@@ -88,6 +88,8 @@ class Frontend implements RunningRole<FrontendConfig> {
     counter("runs", "Runs that clients were sent.", () => watches().runs);
     counter("gathered", "Changes that were told together with a later one.", () => watches().gathered);
     counter("feed_gaps", "Times that a shard no longer had what was asked for.", () => watches().gaps);
+    counter("requests", "Requests over HTTP.", () => this.#http.requests);
+    counter("settled", "Transactions settled for frontends that died.", () => this.#settler.settled);
     counter("commits", "Transactions that were committed.", () => this.#store.figures.committed);
   }
 

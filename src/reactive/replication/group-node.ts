@@ -207,6 +207,10 @@ export class GroupNode {
 
   // --- what it says of itself ------------------------------------------------------------------------------------
 
+  get group(): string {
+    return this.#options.group;
+  }
+
   get figures() {
     return {
       ...this.#listener.figures,
@@ -219,7 +223,11 @@ export class GroupNode {
 
   stats() {
     const { trouble, ...status } = this.driver.status;
+    const { group, replica, replicas } = this.#options;
     return {
+      group,
+      replica,
+      replicas: replicas.length,
       ...status,
       trouble: trouble ?? null,
       hasLease: this.driver.hasLease,

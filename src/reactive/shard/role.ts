@@ -70,6 +70,18 @@ export const shard = defineRole({
     gauge("keys", "Keys with a version.", () => service.versions.stats().keys);
     gauge("versions", "Versions of all keys.", () => service.versions.stats().versions);
     gauge("memory_bytes", "Memory of keys and versions.", () => service.versions.stats().memoryBytes);
+    metrics.counterFrom(
+      "node_x_shard_commits_total",
+      "Transactions committed.",
+      () => service.figures.commits,
+    );
+    for (const reason of Object.keys(service.figures.aborts) as (keyof typeof service.figures.aborts)[])
+      metrics.counterFrom(
+        "node_x_shard_aborts_total",
+        "Transactions refused at the vote.",
+        () => service.figures.aborts[reason],
+        { reason },
+      );
     gauge("prepared", "Transactions that are voted for and not decided.", () => service.state.prepared.size);
     return new ShardServer(service, node, (config) => {
       limits = config.limits;

@@ -114,7 +114,7 @@ const dhts = await clusterOf({
 
 function manifestOf(of: Cluster, host: Host, id: string, executable = EXECUTABLE): ReleaseManifest {
   const instances = of.instances.filter((instance) => instance.host === host.name);
-  const files = instances.flatMap((instance) => instance.files);
+  const files = new Map(instances.flatMap((instance) => instance.files.map((file) => [file.name, file])));
   return {
     id,
     digest: "d".repeat(64),
@@ -122,7 +122,7 @@ function manifestOf(of: Cluster, host: Host, id: string, executable = EXECUTABLE
     madeBy: "me",
     version: "1",
     executable: { sha256: executable, bytes: 1 },
-    files: files.map(({ name, sha256, bytes }) => ({ name: `configs/${name}`, sha256, bytes })),
+    files: [...files.values()].map(({ name, sha256, bytes }) => ({ name: `configs/${name}`, sha256, bytes })),
     services: instances.map((instance) => serviceOf(of, host, instance)),
   };
 }
@@ -232,7 +232,8 @@ describe("a deploy's plan", () => {
       "p.dht1.json": { host: "b", port: 7 },
       "p.hub0.json": { host: "b" },
     });
-    expect(actions(plan(all, { of: one }))).toEqual({ "p.dht1": "replace" });
+    // The hub reads the files of all whom it shows.
+    expect(actions(plan(all, { of: one }))).toEqual({ "p.dht1": "replace", "p.hub0": "replace" });
     const debug = withLaunchOptions(dhts, { isDebug: true });
     expect(Object.keys(actions(plan(all, { of: debug })))).toHaveLength(3);
   });

@@ -92,6 +92,20 @@ describe("an instance", () => {
     await expect(connectRaw(port as number)).rejects.toThrow();
   });
 
+  test("drains on request, says so, serves its admin endpoint on, and stops later", async () => {
+    const { instance, admin, directory, lines } = await start();
+    const drain = () =>
+      fetch("http://localhost/drain", {
+        method: "POST",
+        unix: `${directory.dataDir}/admin.sock`,
+      } as RequestInit);
+    expect(await (await drain()).json()).toEqual({ state: "draining" });
+    expect((await (await admin("/readyz")).json()).reasons).toEqual(["draining"]);
+    expect((await drain()).status).toBe(200);
+    expect(await instance.stop()).toBe(true);
+    expect(lines.filter((line) => line.includes("draining begins"))).toHaveLength(1);
+  });
+
   test("a shutdown that hangs is cut short at its deadline", async () => {
     const { instance, lines } = await start({ config: { drainMs: 3_600_000, shutdownTimeoutMs: 50 } });
     expect(await instance.stop()).toBe(false);

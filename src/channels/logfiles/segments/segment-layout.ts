@@ -22,6 +22,7 @@ import type {
   RetentionLimits,
   Sealed,
 } from "../store/layout.ts";
+import { type KeyRange, widestRange } from "../store/key-range.ts";
 import type { FileWork } from "../work/work.ts";
 import { listingOf } from "./directory.ts";
 import { segmentName } from "./format.ts";
@@ -303,6 +304,10 @@ export class SegmentLayout implements Layout {
     } finally {
       for (const segment of group) segment.readers -= 1;
     }
+  }
+
+  keyRange(channel: string): KeyRange | undefined {
+    return widestRange(this.#segmentsOf(channel));
   }
 
   totals(channel: string) {

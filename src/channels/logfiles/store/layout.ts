@@ -5,6 +5,7 @@
  * there. Power loss at any moment leaves the files as they were before a seal or after it.
  */
 import type { MemtablePointer } from "../../../native/logfiles/logs.ts";
+import type { KeyRange } from "./key-range.ts";
 import type { SourceSpec } from "../scan/request.ts";
 
 /** A channel that has files at the start. */
@@ -67,6 +68,8 @@ export interface Layout {
   /** Joins small files and the like; returns when there is nothing more to do for now. */
   tidy(): Promise<void>;
   expire(limits: RetentionLimits): Promise<Expired[]>;
+  /** Smallest and largest key in the files of a channel, of a layout that knows them without reading; undefined: none. */
+  keyRange?(channel: string): KeyRange | undefined;
   /** What the files of a channel hold. */
   totals(channel: string): { records: number; valueBytes: number };
   /** Of all files. */

@@ -24,6 +24,7 @@ import type { ScanRequest } from "../scan/request.ts";
 import type { Pieces } from "../scan/scan.ts";
 import type { FileWork } from "../work/work.ts";
 import { Channel } from "./channels.ts";
+import { type KeyRange, widestRange } from "./key-range.ts";
 import type { Layout } from "./layout.ts";
 import { HeldScan } from "./held-scan.ts";
 import type { Memtable } from "./memtables.ts";
@@ -426,6 +427,15 @@ export class LogStore implements Durability {
 
   setRetention(settings: RetentionSettings): void {
     this.#retention.settings = settings;
+  }
+
+  /** Smallest and largest key of a channel; undefined when it is empty, or its files do not tell. */
+  keyRange({ name, frozen, active }: Channel): KeyRange | undefined {
+    const { layout } = this.#options;
+    if (layout.keyRange === undefined && layout.totals(name).records > 0) return undefined;
+    const inFiles = layout.keyRange?.(name);
+    const inMemory = [...frozen, active].map(({ figures }) => figures).filter(({ records }) => records > 0);
+    return widestRange(inFiles === undefined ? inMemory : [inFiles, ...inMemory]);
   }
 
   get figures() {

@@ -1,8 +1,8 @@
 /** The scraper against admin endpoints that answer, lie, stay silent and vanish. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { realClock, type Clock } from "../../src/core/seams/clock.ts";
-import { Scraper, type Target } from "../../src/hub/scraper.ts";
-import { HISTORY_LENGTH, type InstanceSnapshot } from "../../src/hub/snapshot.ts";
+import { realClock, type Clock } from "../../../src/core/seams/clock.ts";
+import { Scraper, type Target } from "../../../src/core/watch/scraper.ts";
+import { HISTORY_LENGTH, type InstanceSnapshot } from "../../../src/core/watch/snapshot.ts";
 
 const servers: Bun.Server<unknown>[] = [];
 afterEach(async () => {

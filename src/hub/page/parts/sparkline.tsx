@@ -1,7 +1,7 @@
 /** @jsxImportSource preact */
 /** The last minute of one figure as a line, from zero to its own maximum. Gaps stay gaps. */
-import { HISTORY_LENGTH, type History } from "../snapshot.ts";
-import { compact } from "./format.ts";
+import { HISTORY_LENGTH, type History } from "../../../core/watch/snapshot.ts";
+import { compact } from "../format.ts";
 
 const WIDTH = 136;
 const HEIGHT = 32;
@@ -33,7 +33,6 @@ export function Sparkline({ history, unit }: { history: History; unit: string })
       : `${unit}: at most ${compact(peak)} in the last ${values.length} samples`;
   return (
     <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label} preserveAspectRatio="none">
-      <title>{label}</title>
       <path
         d={`M${MARGIN} ${HEIGHT - MARGIN}H${WIDTH - MARGIN}`}
         stroke="currentColor"

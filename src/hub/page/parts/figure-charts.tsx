@@ -1,0 +1,60 @@
+/** @jsxImportSource preact */
+/** Graphs of figures from the table: one for each figure, with a line for each instance. */
+import { figures, type Figure } from "../../figures.ts";
+import { useLines, type WantedLine } from "../lines.ts";
+import { Chart } from "./chart.tsx";
+
+export interface Graph {
+  figure: string;
+  /** Instead of the figure's own. */
+  title?: string;
+  instances: readonly string[];
+}
+
+const byId = new Map(figures.map((figure) => [figure.id, figure]));
+const INSTANCES_MAX = 24;
+
+export function figureOf(id: string): Figure | undefined {
+  return byId.get(id);
+}
+
+/** The part of a name that tells it from its neighbours: `dht0` of `local.dht0`. */
+export function shortName(instance: string): string {
+  return (
+    instance
+      .split("/")
+      .at(-1)
+      ?.replace(/^[^.]+\./, "") ?? instance
+  );
+}
+
+export function FigureCharts({ graphs, isWide = false }: { graphs: readonly Graph[]; isWide?: boolean }) {
+  const shown = graphs
+    .map((graph) => ({ ...graph, instances: graph.instances.slice(0, INSTANCES_MAX) }))
+    .filter(({ figure, instances }) => byId.has(figure) && instances.length > 0);
+  const wanted: WantedLine[] = shown.flatMap(({ figure, instances }) =>
+    instances.map((instance) => ({ instance, figure })),
+  );
+  const lines = useLines(wanted);
+  return (
+    <div class={`grid ${isWide ? "wide" : ""}`}>
+      {shown.map(({ figure: id, title, instances }) => {
+        const { unit, kind, title: ownTitle } = byId.get(id) as Figure;
+        return (
+          <Chart
+            key={id}
+            title={title ?? ownTitle}
+            unit={unit}
+            isRate={kind === "counter" && unit !== "percent"}
+            window={lines.window}
+            lines={instances.map((instance) => ({
+              label: shortName(instance),
+              line: lines.of(instance, id),
+            }))}
+            {...(unit === "ratio" && { top: 1 })}
+          />
+        );
+      })}
+    </div>
+  );
+}
