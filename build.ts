@@ -16,13 +16,14 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
 const root = import.meta.dir;
@@ -215,9 +216,10 @@ export function nativeSources(): string[] {
 async function buildNative(directory: string): Promise<void> {
   const sources = nativeSources();
   const archives = await staticArchives();
+  const compiler = (await run(["cc", "--version"])).output;
   const key = sha256(
     [
-      ...[...cFlags, ...linkFlags],
+      ...[compiler, ...cFlags, ...linkFlags],
       ...archives.map((path) => path + sha256(readFileSync(path))),
       ...sources.map((path) => path + readFileSync(join(root, path), "utf8")),
     ].join("\0"),
@@ -225,25 +227,13 @@ async function buildNative(directory: string): Promise<void> {
   const digestFile = join(directory, "digests.json");
   if (existsSync(digestFile) && JSON.parse(readFileSync(digestFile, "utf8")).sources === key) return;
   say("compiling native/");
-  mkdirSync(directory, { recursive: true });
-  const objects = mkdtempSync(join(tmpdir(), "node-x-objects-"));
+  const objects = join(directory, "objects");
+  mkdirSync(objects, { recursive: true });
+  const link = mkdtempSync(join(tmpdir(), "node-x-link-"));
   try {
-    const units = sources.filter((path) => path.endsWith(".c"));
-    const compile = async (path: string) => {
-      const object = join(objects, path.replaceAll("/", "-").replace(/\.c$/, ".o"));
-      const result = await run(["cc", ...cFlags, "-c", path, "-o", object]);
-      if (!result.ok) throw new BuildError(`${path} does not compile:\n${result.output}`);
-      return object;
-    };
-    const library = join(objects, "libnodex.so");
-    const linked = await run([
-      "c++",
-      ...(await Promise.all(units.map(compile))),
-      ...archives,
-      ...linkFlags,
-      "-o",
-      library,
-    ]);
+    const library = join(link, "libnodex.so");
+    const units = await compileUnits(sources, compiler, objects);
+    const linked = await run(["c++", ...units, ...archives, ...linkFlags, "-o", library]);
     if (!linked.ok) throw new BuildError(`the C library does not link:\n${linked.output}`);
     const libraryBytes = readFileSync(library);
     const addonBytes = readFileSync(zstdAddon);
@@ -251,9 +241,39 @@ async function buildNative(directory: string): Promise<void> {
     replaceFile(join(directory, "zstd.bin"), addonBytes);
     const digests = { libnodex: sha256(libraryBytes), zstd: sha256(addonBytes), sources: key };
     replaceFile(digestFile, `${JSON.stringify(digests, null, 2)}\n`);
+    for (const name of readdirSync(objects))
+      if (!units.includes(join(objects, name))) rmSync(join(objects, name), { force: true });
   } finally {
-    rmSync(objects, { recursive: true });
+    rmSync(link, { recursive: true });
   }
+}
+
+/**
+ * The objects of all units, in the order of the sources; an object whose source, headers, flags and compiler are the same is
+ * used again. As many compilers at once as there are processors.
+ */
+async function compileUnits(sources: string[], compiler: string, directory: string): Promise<string[]> {
+  const text = (path: string) => readFileSync(join(root, path), "utf8");
+  const headers = sources.filter((path) => path.endsWith(".h")).map((path) => path + text(path));
+  const common = sha256([compiler, ...cFlags, ...headers].join("\0"));
+  const units = sources
+    .filter((path) => path.endsWith(".c"))
+    .map((path) => {
+      const key = sha256([common, path, text(path)].join("\0")).slice(0, 32);
+      return { path, object: join(directory, `${path.replaceAll("/", "-").replace(/\.c$/, "")}-${key}.o`) };
+    });
+  const missing = units.filter(({ object }) => !existsSync(object));
+  const lane = async () => {
+    for (let unit = missing.shift(); unit !== undefined; unit = missing.shift()) {
+      // Under its name only when it is whole: the next build would take a part of it.
+      const unfinished = `${unit.object}.${process.pid}`;
+      const result = await run(["cc", ...cFlags, "-c", unit.path, "-o", unfinished]);
+      if (!result.ok) throw new BuildError(`${unit.path} does not compile:\n${result.output}`);
+      renameSync(unfinished, unit.object);
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, lane));
+  return units.map(({ object }) => object);
 }
 
 // --- what runs elsewhere than in the executable ------------------------------------------------------------------
