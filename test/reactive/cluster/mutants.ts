@@ -49,8 +49,8 @@ export const storeMutants: readonly Mutant[] = [
   {
     breaks: "a snapshot does not wait for what is prepared",
     file: `${SHARD}/queries.ts`,
-    from: "    ...prepared.writersOf(key).map(idOf),\n",
-    to: "",
+    from: "[...shard.atOnce.on(key), ...prepared.writersOf(key).map(idOf)]",
+    to: "[...shard.atOnce.on(key)]",
     noticedBy: seeds(1),
   },
   {

@@ -136,7 +136,7 @@ class Simulation implements ClientWorld {
 
   run(): void {
     try {
-      this.scheduler.run(() => this.#live(), { timeLimitMs: this.#faultyMs + 120_000 });
+      this.scheduler.run(() => this.#live(), { timeLimitMs: this.#faultyMs + 40_000 });
     } finally {
       for (const machine of this.#machines) machine.close();
     }
