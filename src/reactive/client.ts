@@ -104,7 +104,7 @@ export class Client {
     const view = this.#view;
     this.#transactions = new Transactions({
       ...{ view, clock, random, uniqueName, timeoutMs: this.#timeoutMs },
-      request: (request, deadlineMs) => this.#session.request(request, deadlineMs),
+      request: (request, deadlineMs, onSend) => this.#session.request(request, deadlineMs, onSend),
       names: transactionNames(log.client, () => log.nextNumber()),
     });
     this.#queue = new TransactionQueue({

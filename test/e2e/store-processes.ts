@@ -122,6 +122,26 @@ export class StoreProcesses implements Disposable {
     return child?.exited;
   }
 
+  /** The instance that leads a group, `c.tss` or `c.shard0`. */
+  primaryOf(group: string): Promise<string> {
+    return until(`a primary of ${group}`, async () => {
+      const members = this.names.filter((name) => name.startsWith(`${group}.`));
+      const all = await Promise.all(
+        members.map(async (name) => ({
+          name,
+          status: groupStatus(await this.stats(name).catch(() => undefined)),
+        })),
+      );
+      const leading = all.filter(({ status }) => status?.isPrimary === true);
+      return leading.sort((a, b) => (b.status?.view ?? 0) - (a.status?.view ?? 0))[0]?.name;
+    });
+  }
+
+  /** Addresses for the client library. */
+  get frontends(): string[] {
+    return this.frontendPorts.map((port) => `http://127.0.0.1:${port}`);
+  }
+
   /** A request to a frontend. */
   async ask(frontend: number, path: string, init?: RequestInit): Promise<{ status: number; body: any }> {
     const response = await fetch(`http://127.0.0.1:${this.frontendPorts[frontend]}/v1/${path}`, init);
@@ -136,4 +156,8 @@ export class StoreProcesses implements Disposable {
     for (const { child } of this.#instances.values()) child?.kill("SIGKILL");
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+function groupStatus(stats: any): { isPrimary: boolean; view: number } | undefined {
+  return stats?.tss ?? stats?.shard;
 }

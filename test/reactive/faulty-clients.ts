@@ -4,9 +4,11 @@ import type { ClientMessage } from "../../src/reactive/client-wire/messages.ts";
 import type { ClientOptions } from "../../src/reactive/client.ts";
 import { type OpenSocket, type WebSocketClass, webSockets } from "../../src/reactive/client/socket.ts";
 
-/** Sends `change` of each message; undefined: it is not sent. */
-export function sending(change: (message: ClientMessage) => ClientMessage | undefined): ClientOptions {
-  const real = webSockets(WebSocket as unknown as WebSocketClass);
+/** Sends `change` of each message; undefined: it is not sent. `real`: what it is sent over. */
+export function sending(
+  change: (message: ClientMessage) => ClientMessage | undefined,
+  real: OpenSocket = webSockets(WebSocket as unknown as WebSocketClass),
+): ClientOptions {
   const open: OpenSocket = (url, handlers) => {
     const socket = real(url, handlers);
     return {
@@ -35,3 +37,21 @@ export const withoutReads = (): ClientOptions =>
         }
       : message,
   );
+
+/** Sends a commit whose answer was lost under another name: as if it were a new transaction. */
+export function withNewNames(real: OpenSocket): ClientOptions {
+  let number = 1e9;
+  return sending((message) => {
+    if (message.type !== "commit") return message;
+    const { transaction } = message;
+    return { ...message, transaction: { ...transaction, id: { ...transaction.id, number: ++number } } };
+  }, real);
+}
+
+/** Says that it has seen everything whenever it registers a watch again. */
+export function withForgetfulWatches(real: OpenSocket): ClientOptions {
+  return sending(
+    (message) => (message.type === "watch" ? { ...message, at: Number.MAX_SAFE_INTEGER - 1 } : message),
+    real,
+  );
+}

@@ -67,12 +67,13 @@ export class Session {
     return this.#lastTrouble;
   }
 
-  /** Answered by whichever frontend is there. `deadlineMs`: on the monotonic clock. */
-  async request(request: Request, deadlineMs: number): Promise<Answer> {
+  /** Answered by whichever frontend is there. `deadlineMs`: on the monotonic clock. `onSend`: it may arrive from here on. */
+  async request(request: Request, deadlineMs: number, onSend?: () => void): Promise<Answer> {
     const { clock, random } = this.#options;
     for (let attempt = 1; ; attempt++) {
       const connection = await this.#usable(deadlineMs);
       try {
+        onSend?.();
         const answer = await this.#withDeadline(connection.request(request), deadlineMs);
         this.#refusals = 0;
         return answer;

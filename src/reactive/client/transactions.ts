@@ -14,7 +14,7 @@ import { canonicalValue } from "../shard/operations.ts";
 import { Level, type TransactionId } from "../shard/transaction.ts";
 import { type Backoff, backoffMs } from "./backoff.ts";
 import type { Answer, Request } from "./connection.ts";
-import { AbortedError, OutcomeUnknownError, RequestError, UnavailableError } from "./errors.ts";
+import { AbortedError, OutcomeUnknownError, RequestError } from "./errors.ts";
 import { type Execution, startExecution, type Version } from "./execution.ts";
 import type { Ask, StoreView } from "./store-view.ts";
 import type { Reader, Writer } from "./transaction-handle.ts";
@@ -58,7 +58,8 @@ export interface TransactionNames {
 
 export interface TransactionsOptions {
   view: StoreView;
-  request(request: Request, deadlineMs: number): Promise<Answer>;
+  /** `onSend`: it may arrive from here on. */
+  request(request: Request, deadlineMs: number, onSend?: () => void): Promise<Answer>;
   names: TransactionNames;
   clock: Clock;
   random: Random;
@@ -131,6 +132,7 @@ export class Transactions {
 class Run {
   readonly #options: TransactionsOptions;
   readonly #ask: Ask;
+  readonly #deadlineMs: number;
   /** Of its snapshot; 0: not chosen yet. */
   #timestamp: number;
   #first: Promise<Version[]> | undefined;
@@ -138,6 +140,7 @@ class Run {
   /** `mayBeOld`: what is in the cache will do, because the commit checks it. */
   constructor(options: TransactionsOptions, deadlineMs: number, mayBeOld: boolean) {
     this.#options = options;
+    this.#deadlineMs = deadlineMs;
     this.#ask = (request) => options.request(request, deadlineMs);
     this.#timestamp = mayBeOld ? options.view.seen : 0;
   }
@@ -210,14 +213,17 @@ class Run {
     await beforeCommit?.(id, keys);
     const snapshot = level === undefined || level === Level.snapshot ? this.#timestamp : 0;
     const transaction = { id, floor: names.floor, level, snapshot, accesses };
+    let isSent = false;
     try {
-      const answer = await this.#ask({ type: "commit", transaction });
+      const answer = await this.#options.request({ type: "commit", transaction }, this.#deadlineMs, () => {
+        isSent = true;
+      });
       if (answer.type !== "settled") throw new Error(`a frontend answered a commit with "${answer.type}"`);
       names.close(id);
       return answer.outcome;
     } catch (error) {
       // Its name stays open: somebody may still ask for it.
-      if (error instanceof UnavailableError) throw new OutcomeUnknownError(id, keys);
+      if (isSent && !isRefusal(error)) throw new OutcomeUnknownError(id, keys);
       names.close(id);
       throw error;
     }
@@ -257,6 +263,9 @@ function handleOf(execution: Execution): TransactionHandle {
     },
   };
 }
+
+/** A frontend says that nothing was done; only a defect of its own leaves that open. */
+const isRefusal = (error: unknown) => error instanceof RequestError && error.code !== "internal";
 
 const isTooOld = (error: unknown) => error instanceof RequestError && error.code === "tooOld";
 

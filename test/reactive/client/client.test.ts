@@ -1,5 +1,5 @@
 /** The client against a model of a frontend: transactions, reactive transactions, faults at given moments. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   AbortedError,
   type Client,
@@ -13,6 +13,8 @@ import {
 } from "../../../src/reactive/client.ts";
 import { until } from "../../core/kernel/harness.ts";
 import { ModelCluster } from "./model-frontend.ts";
+
+setDefaultTimeout(30_000);
 
 const open: Client[] = [];
 async function clientOf(cluster: ModelCluster, options = {}): Promise<Client> {
@@ -142,6 +144,25 @@ describe("transactions", () => {
     const client = await clientOf(cluster);
     const attempt = client.execute(async (transaction) => motto.value(transaction), { timeoutMs: 50 });
     expect(await attempt.catch((error: unknown) => error)).toBeInstanceOf(UnavailableError);
+    const blind = client.execute((transaction) => score.increment(transaction), { timeoutMs: 50 });
+    expect(await blind.catch((error: unknown) => error)).toBeInstanceOf(UnavailableError);
+  });
+
+  test("a commit that is on its way when the client is closed has an unknown outcome, not none", async () => {
+    const cluster = new ModelCluster();
+    const client = await clientOf(cluster);
+    await client.connected();
+    const arrived = Promise.withResolvers<void>();
+    cluster.fault = ({ type }) => {
+      if (type === "commit") arrived.resolve();
+      return type === "commit" ? "after" : false;
+    };
+    const attempt = client
+      .execute((transaction) => score.increment(transaction))
+      .catch((error: unknown) => error);
+    await arrived.promise;
+    await client.close();
+    expect(await attempt).toBeInstanceOf(OutcomeUnknownError);
   });
 
   test("a refusal for good is told with its code, and a wrong token ends the client", async () => {

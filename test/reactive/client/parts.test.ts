@@ -1,5 +1,5 @@
 /** The parts of the client by themselves: the cache of versions, its log and where that is kept, names, waiting. */
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,6 +17,8 @@ import {
   memoryStorage,
 } from "../../../src/reactive/client/storage.ts";
 import { VersionCache } from "../../../src/reactive/client/version-cache.ts";
+
+setDefaultTimeout(30_000);
 
 const directory = mkdtempSync(join(tmpdir(), "node-x-client-"));
 afterAll(() => rmSync(directory, { recursive: true }));

@@ -1,6 +1,12 @@
 /** S5: the Hermitage matrix through the public client: every interleaving, level, placement of keys and of clients. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { type Client, type ClientOptions, connect, type Isolation, long } from "../../../src/reactive/client.ts";
+import {
+  type Client,
+  type ClientOptions,
+  connect,
+  type Isolation,
+  long,
+} from "../../../src/reactive/client.ts";
 import { shardOf } from "../../../src/reactive/frontend/placement.ts";
 import { StoreProcesses } from "../../e2e/store-processes.ts";
 import { withoutReads } from "../faulty-clients.ts";
