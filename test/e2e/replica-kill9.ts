@@ -57,7 +57,7 @@ async function check(node: NodeProcess, worker: Worker): Promise<string[]> {
   const connection = await connect(node);
   await connection.request({ command: "u", directory: `worker${worker.number}` });
   const [file] = await connection.list();
-  const bytes = file === undefined ? new Uint8Array(0) : await connection.fetch(file);
+  const bytes = file === undefined ? new Uint8Array(0) : await connection.download(file);
   connection.close();
   const wrong = bytes.findIndex((byte, offset) => byte !== byteAt(worker.number, offset));
   return [

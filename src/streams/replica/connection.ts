@@ -166,7 +166,7 @@ export class ReplicaConnection {
   }
 
   /** A whole file. */
-  async fetch({ name, bytes }: ReplicaFile): Promise<Uint8Array> {
+  async download({ name, bytes }: ReplicaFile): Promise<Uint8Array> {
     const content = new Uint8Array(bytes);
     let at = 0;
     while (at < bytes) {

@@ -61,7 +61,7 @@ async function copiesAt(address: Address, options: FindOptions): Promise<FoundCo
     await connection.request({ command: "V", directory });
     for (const file of await connection.list()) {
       if (generationOf(file.name) === undefined) continue;
-      const copy = readCopy(await connection.fetch(file));
+      const copy = readCopy(await connection.download(file));
       if (copy?.isComplete !== true) {
         onProblem(`${address.host}:${address.port}: ${file.name} holds no whole snapshot`);
         continue;
