@@ -83,6 +83,11 @@ export const roles: readonly RoleEntry[] = [
     load: async () => (await import("./hub/role.ts")).hub,
   },
   {
+    name: "replica",
+    about: async () => (await import("./streams/replica/config.ts")).replicaAbout,
+    load: async () => (await import("./streams/replica/role.ts")).replica,
+  },
+  {
     name: "sender",
     about: async () => (await import("./streams/sender/config.ts")).senderAbout,
     load: async () => (await import("./streams/sender/role.ts")).sender,

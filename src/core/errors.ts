@@ -108,6 +108,10 @@ export const errorKinds = {
     meaning: "More requests wait for a node than the client may keep. Nothing of this one was sent.",
   },
   NX_CONNECT_FAILED: { exit: Exit.unavailable, meaning: "A peer could not be reached." },
+  NX_STREAM_REPLICA_REFUSED: {
+    exit: Exit.temporary,
+    meaning: "A replica server answered that it cannot do what was asked; its own words are in the message.",
+  },
   NX_TLS_INVALID: {
     exit: Exit.config,
     meaning: "A certificate or key cannot be read, does not match, or is readable by others.",

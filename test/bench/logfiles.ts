@@ -160,7 +160,10 @@ async function comparePuts(options: z.output<typeof flags>, durability: "log" | 
     const results: Record<"node" | "redis", Measured[]> = { node: [], redis: [] };
     for (let round = 0; round < options.rounds; round++) {
       // Each round begins with nothing, so that neither server runs out of memory.
-      const client = await LogfilesNode.connect(realWorld(() => {}).net, { host: "127.0.0.1", port: node.port });
+      const client = await LogfilesNode.connect(realWorld(() => {}).net, {
+        host: "127.0.0.1",
+        port: node.port,
+      });
       await client.removeChannel("bench");
       client.close();
       Bun.spawnSync(["redis-cli", "-p", `${redis.port}`, "DEL", "bench"]);
@@ -184,7 +187,10 @@ const kilo = (value: number) => `${Math.round(value / 1000)} k`;
 async function measureRangeRead(records: number, report: Report): Promise<void> {
   const node = await startNode("logfiles", { durability: "buffered", httpPort: null });
   try {
-    const client = await LogfilesNode.connect(realWorld(() => {}).net, { host: "127.0.0.1", port: node.port });
+    const client = await LogfilesNode.connect(realWorld(() => {}).net, {
+      host: "127.0.0.1",
+      port: node.port,
+    });
     for (let at = 0; at < records; at += 2000) {
       const part = Array.from({ length: Math.min(2000, records - at) }, (_, index) => ({
         key: BigInt(1_764_000_000 + Math.floor((at + index) / 100)),

@@ -4,6 +4,7 @@ import { testMutants, type Mutant } from "../mutants.ts";
 const receiver = "test/streams/receiver/two-phase.test.ts";
 const sender = "test/streams/sender/sender.test.ts";
 const wire = "test/streams/wire/codecs.test.ts";
+const mirror = "test/streams/replica/mirror.test.ts";
 const sequence = "test/streams/validate/sequence.test.ts";
 
 const mutants: Mutant[] = [
@@ -64,6 +65,27 @@ const mutants: Mutant[] = [
     noticedBy: [wire, "a piece with one flipped bit"],
   },
   {
+    breaks: "a replica that acknowledges before it has synced",
+    file: "src/streams/replica/append-session.ts",
+    from: "await file.sync();",
+    to: "await file.flush();",
+    noticedBy: [mirror, "what was acknowledged by one replica"],
+  },
+  {
+    breaks: "a file whose name a power loss takes",
+    file: "src/streams/append-file.ts",
+    from: "    await disk.syncDirectory(dirname(path));\n",
+    to: "",
+    noticedBy: [mirror, "what was acknowledged by one replica"],
+  },
+  {
+    breaks: "older copies that go before the new one is whole",
+    file: "src/streams/replica/channel.ts",
+    from: "syncedBytes >= completeAt",
+    to: "syncedBytes >= 0",
+    noticedBy: [mirror, "a new copy that is cut short"],
+  },
+  {
     breaks: "a repeated value passes the judge",
     file: "src/streams/validate/sequence.ts",
     from: "(!isExactlyOnce && value <= previous)",
@@ -77,4 +99,5 @@ testMutants(mutants, [
   "test/streams/sender",
   "test/streams/receiver",
   "test/streams/validate",
+  "test/streams/replica",
 ]);

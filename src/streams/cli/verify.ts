@@ -38,10 +38,11 @@ export const verifyVerb = defineVerb({
   async run({ args, rest, workingDirectory, stdout }) {
     const rules = rulesOf(args);
     const files = args.input === undefined ? rest : [args.input, ...rest];
-    const [{ realWorld }, { verifyParts, fileChunks }, { committedParts }] = await Promise.all([
+    const [{ realWorld }, { verifyParts }, { committedParts }, { fileChunks }] = await Promise.all([
       import("../../core/seams/world-real.ts"),
       import("../validate/verify.ts"),
       import("../receiver/committed.ts"),
+      import("../read-file.ts"),
     ]);
     const { disk } = realWorld();
     const parts: OutputPart[] = [];

@@ -6,7 +6,8 @@
  */
 import { join } from "node:path";
 import type { Disk } from "../../core/seams/disk.ts";
-import { fileChunks, type OutputPart } from "../validate/verify.ts";
+import { fileChunks } from "../read-file.ts";
+import type { OutputPart } from "../validate/verify.ts";
 import { OUTPUT_STREAM } from "../wire/two-phase.ts";
 import { checkpointOf, parseTransactionLog } from "./transaction-log.ts";
 

@@ -13,7 +13,7 @@ import { verdictOf, verifyParts, type Verdict } from "../validate/verify.ts";
 import type { Address } from "../sender/line.ts";
 import { committedParts } from "./committed.ts";
 import { FrameReceiver } from "./frame-receiver.ts";
-import { OutputFile } from "./output-file.ts";
+import { AppendFile } from "../append-file.ts";
 import { TwoPhaseReceiver } from "./two-phase-receiver.ts";
 
 export interface SessionOptions {
@@ -81,7 +81,7 @@ async function receiveFrames(
   end: (why: End) => void,
 ): Promise<Figures> {
   const { world, out, rules, address, bodyBytesMax, bytesPerSecondMax, onBody, onProblem } = options;
-  const file = out === undefined ? undefined : await OutputFile.open(world.disk, out);
+  const file = out === undefined ? undefined : await AppendFile.open(world.disk, out);
   const judge = rules === undefined ? undefined : new SequenceJudge(rules);
   let violation: Violation | undefined;
   const receiver = new FrameReceiver({

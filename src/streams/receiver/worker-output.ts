@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { World } from "../../core/role.ts";
 import { WireError } from "../wire/bytes.ts";
 import { OUTPUT_STREAM, type OutputRange } from "../wire/two-phase.ts";
-import { OutputFile } from "./output-file.ts";
+import { AppendFile } from "../append-file.ts";
 import {
   endOf,
   entryLine,
@@ -23,8 +23,8 @@ const LOG_BYTES_MAX = 256 * 1024 * 1024;
 
 export class WorkerOutput {
   readonly #world: Pick<World, "clock">;
-  readonly #file: OutputFile;
-  readonly #log: OutputFile;
+  readonly #file: AppendFile;
+  readonly #log: AppendFile;
   #committedBytes: number;
   #pending: TransactionEntry | undefined;
   /** Why the next transaction must be refused, if it must. */
@@ -36,12 +36,12 @@ export class WorkerOutput {
     worker: string,
   ): Promise<WorkerOutput> {
     const path = join(directory, `out.${worker}`);
-    const log = await OutputFile.open(world.disk, `${path}.txnlog`);
+    const log = await AppendFile.open(world.disk, `${path}.txnlog`);
     if (log.bytes > LOG_BYTES_MAX) throw new WireError(`${path}.txnlog has ${log.bytes} bytes`);
     const { entries, bytes } = parseTransactionLog(Buffer.from(await log.read(0, log.bytes)).toString());
     if (bytes < log.bytes) await log.truncate(bytes);
     const { committedBytes, pending } = stateAfter(entries);
-    const file = await OutputFile.open(world.disk, path);
+    const file = await AppendFile.open(world.disk, path);
     if (file.bytes < committedBytes)
       throw new WireError(`${path} has ${file.bytes} bytes, ${committedBytes} are committed`);
     const output = new WorkerOutput(world, file, log, committedBytes, pending);
@@ -51,8 +51,8 @@ export class WorkerOutput {
 
   private constructor(
     world: Pick<World, "clock">,
-    file: OutputFile,
-    log: OutputFile,
+    file: AppendFile,
+    log: AppendFile,
     committedBytes: number,
     pending: TransactionEntry | undefined,
   ) {

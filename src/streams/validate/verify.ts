@@ -3,7 +3,6 @@
  *
  * Invariant: a torn frame at the end, a record that cannot be read and a violated rule are all verdicts, never silence.
  */
-import type { Disk } from "../../core/seams/disk.ts";
 import { textOf, WireError } from "../wire/bytes.ts";
 import { FRAME_HEADER_BYTES, FrameReader } from "../wire/frame.ts";
 import { SequenceJudge, type SequenceRules, type Violation } from "./sequence.ts";
@@ -27,7 +26,6 @@ export interface OutputPart {
 }
 
 const BODY_BYTES_MAX = 1024 * 1024;
-const READ_BYTES = 256 * 1024;
 
 /** Judges the parts one behind the other, as if they were one. */
 export async function verifyParts(parts: Iterable<OutputPart>, rules: SequenceRules): Promise<Verdict> {
@@ -75,26 +73,4 @@ async function judgePart(
   }
   if (reader.waitingBytes === 0) return undefined;
   return { rule: "record", text: "the last record is torn", place: { source, offset } };
-}
-
-/** A part of a file, from `start` to `end` (its size when missing). */
-export async function* fileChunks(
-  disk: Disk,
-  path: string,
-  start = 0,
-  end?: number,
-): AsyncGenerator<Uint8Array> {
-  const file = await disk.open(path, "read");
-  try {
-    const until = Math.min(end ?? Number.POSITIVE_INFINITY, await file.size());
-    for (let at = start; at < until;) {
-      const chunk = new Uint8Array(Math.min(READ_BYTES, until - at));
-      const read = await file.read(chunk, at);
-      if (read === 0) return;
-      yield chunk.subarray(0, read);
-      at += read;
-    }
-  } finally {
-    await file.close();
-  }
 }

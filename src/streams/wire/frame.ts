@@ -50,12 +50,19 @@ export class FrameReader {
     this.#keptLength = 0;
   }
 
-  /** Throws WireError for a length beyond the limit; the reader is then of no more use. */
-  feed(chunk: Uint8Array, onFrame: OnFrame): void {
+  /**
+   * Returns how many bytes of the chunk were used: all of them unless `onFrame` stopped it. Throws WireError for a length
+   * beyond the limit; the reader is then of no more use.
+   */
+  feed(chunk: Uint8Array, onFrame: OnFrame): number {
     let at = 0;
     if (this.#keptLength > 0) {
-      at = this.#complete(chunk, onFrame);
-      if (at < 0) return;
+      at = this.#complete(chunk);
+      if (this.#keptLength > 0) return at;
+      const end = FRAME_HEADER_BYTES + getU32(this.#kept, 0);
+      const isStopped = onFrame(this.#kept, FRAME_HEADER_BYTES, end) === false;
+      if (this.#kept.byteLength > KEEP_BYTES_MAX) this.#kept = new Uint8Array(0);
+      if (isStopped) return at;
     }
     const length = chunk.byteLength;
     while (length - at >= FRAME_HEADER_BYTES) {
@@ -63,26 +70,24 @@ export class FrameReader {
       const end = start + this.#checked(getU32(chunk, at));
       if (end > length) break;
       at = end;
-      if (onFrame(chunk, start, end) === false) return;
+      if (onFrame(chunk, start, end) === false) return at;
     }
     if (at < length) this.#keep(chunk, at, length);
+    return length;
   }
 
-  /** Completes the kept frame; returns where the next one begins, or -1 when the chunk is used up. */
-  #complete(chunk: Uint8Array, onFrame: OnFrame): number {
+  /** Takes what is missing of the kept frame; whole, it stands in `#kept`, and `#keptLength` is 0. Returns what it took. */
+  #complete(chunk: Uint8Array): number {
     let at = 0;
     if (this.#keptLength < FRAME_HEADER_BYTES) {
       at = Math.min(FRAME_HEADER_BYTES - this.#keptLength, chunk.byteLength);
       this.#keep(chunk, 0, at);
-      if (this.#keptLength < FRAME_HEADER_BYTES) return -1;
+      if (this.#keptLength < FRAME_HEADER_BYTES) return at;
     }
     const end = FRAME_HEADER_BYTES + this.#checked(getU32(this.#kept, 0));
     const taken = Math.min(end - this.#keptLength, chunk.byteLength - at);
     this.#keep(chunk, at, at + taken);
-    if (this.#keptLength < end) return -1;
-    this.#keptLength = 0;
-    if (onFrame(this.#kept, FRAME_HEADER_BYTES, end) === false) return -1;
-    if (this.#kept.byteLength > KEEP_BYTES_MAX) this.#kept = new Uint8Array(0);
+    if (this.#keptLength === end) this.#keptLength = 0;
     return at + taken;
   }
 

@@ -63,3 +63,13 @@ describe("frames", () => {
     expect(bodies).toBe(1);
   });
 });
+
+test("a stopped reader tells how far it got, whatever the chunks", () => {
+  const [first, second] = [frameOf(Buffer.from("abc")), Buffer.from("no frame, raw bytes")];
+  for (let cut = 0; cut < first.byteLength; cut++) {
+    const reader = new FrameReader();
+    const bytes = Buffer.concat([first, second]);
+    expect(reader.feed(bytes.subarray(0, cut), () => false)).toBe(cut);
+    expect(reader.feed(bytes.subarray(cut), () => false)).toBe(first.byteLength - cut);
+  }
+});

@@ -1,14 +1,14 @@
 /**
- * A file that only grows at its end, or is cut: what a receiver writes.
+ * A file that only grows at its end, or is cut: what receivers and replicas write.
  *
  * Invariant: bytes reach the file in the order of `append`; `sync` resolves when all that was appended before would
  * survive power loss. After a failed write or sync nobody knows what is there: every later call fails.
  */
 import { dirname } from "node:path";
-import type { Disk, DiskFile } from "../../core/seams/disk.ts";
-import { copyOf } from "../wire/bytes.ts";
+import type { Disk, DiskFile } from "../core/seams/disk.ts";
+import { copyOf } from "./wire/bytes.ts";
 
-export class OutputFile {
+export class AppendFile {
   readonly #file: DiskFile;
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
@@ -16,10 +16,10 @@ export class OutputFile {
   /** Calls run one behind the other. */
   #last: Promise<void> = Promise.resolve();
 
-  static async open(disk: Disk, path: string): Promise<OutputFile> {
+  static async open(disk: Disk, path: string): Promise<AppendFile> {
     const file = await disk.open(path, "create");
     await disk.syncDirectory(dirname(path));
-    return new OutputFile(file, await file.size());
+    return new AppendFile(file, await file.size());
   }
 
   private constructor(file: DiskFile, bytes: number) {
