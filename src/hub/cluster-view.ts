@@ -37,6 +37,8 @@ export interface ClusterViewOptions {
   context: RoleContext<unknown>;
   history: History;
   streamApplications(): StreamApplication[];
+  /** How many of them there are. */
+  streamCount(): number;
   onRound(): void;
 }
 
@@ -172,6 +174,7 @@ export class ClusterView {
       version: buildInfo.version,
       scrapePeriodMs: this.#scraper.periodMs,
       allowsActions: this.#keys.allowsActions,
+      streamCount: this.#options.streamCount(),
       nowMs: clock.nowMs(),
     };
   }

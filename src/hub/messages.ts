@@ -53,6 +53,8 @@ export interface HubFacts {
   version: string;
   scrapePeriodMs: number;
   allowsActions: boolean;
+  /** Stream applications told something in the last five minutes. */
+  streamCount: number;
   /** Its clock when it wrote this. */
   nowMs: number;
 }

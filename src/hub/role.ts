@@ -16,11 +16,15 @@ import { hubAbout, type hubConfig } from "./config.ts";
 import { Federation } from "./federation/federate.ts";
 import { History } from "./history/history.ts";
 import { hubRoutes } from "./routes.ts";
+import { StreamApplications } from "./stream/applications.ts";
+import { MetricsListener } from "./stream/listener.ts";
 import { Viewers } from "./viewers.ts";
 
 type HubConfig = z.output<typeof hubConfig>;
 
 const STOP_MS = 1000;
+/** Stream workers that may tell what they measured at once. */
+const REPORTERS_MAX = 500;
 const PEM_BYTES_MAX = 1024 * 1024;
 
 class Hub implements RunningRole<HubConfig> {
@@ -29,6 +33,8 @@ class Hub implements RunningRole<HubConfig> {
   readonly #viewers: Viewers;
   readonly #history: History;
   readonly #sessions: Sessions;
+  readonly #applications: StreamApplications;
+  #reporters: MetricsListener | undefined;
   #config: HubConfig;
   #server: HttpServer | undefined;
 
@@ -37,6 +43,7 @@ class Hub implements RunningRole<HubConfig> {
     this.#context = context;
     this.#config = config;
     this.#history = history;
+    this.#applications = new StreamApplications(clock);
     const password =
       config.passwordFile === undefined ? undefined : readSecret("passwordFile", config.passwordFile);
     this.#sessions = new Sessions(clock, random, password);
@@ -44,7 +51,8 @@ class Hub implements RunningRole<HubConfig> {
     this.#view = new ClusterView(config, {
       context,
       history,
-      streamApplications: () => [],
+      streamApplications: () => this.#applications.tables(),
+      streamCount: () => this.#applications.count,
       onRound: () => this.#viewers.tick((view) => this.#view.tick(view)),
     });
     this.#addMetrics();
@@ -70,6 +78,18 @@ class Hub implements RunningRole<HubConfig> {
     });
     this.#server = serveHttp(routes as unknown as Hono, address, clock, log.child("http"));
     announcePort("port", this.#server.port);
+    await this.#listenToReporters();
+  }
+
+  async #listenToReporters(): Promise<void> {
+    const { config, clock, log, net, tls, announcePort } = this.#context;
+    if (config.metricsPort === null) return;
+    this.#reporters = new MetricsListener({
+      ...{ net, clock, tls, log: log.child("reporters"), host: config.host, port: config.metricsPort },
+      connectionsMax: REPORTERS_MAX,
+      onEntry: (application, entry) => this.#applications.add(application, entry),
+    });
+    announcePort("metricsPort", await this.#reporters.listen());
   }
 
   #addMetrics(): void {
@@ -89,6 +109,7 @@ class Hub implements RunningRole<HubConfig> {
     instances: this.#view.watched.length,
     instancesReady: this.#view.readyCount,
     pagesOpen: this.#viewers.count,
+    reporters: this.#reporters?.figures ?? null,
   });
   statsLine = () =>
     `instances:${this.#view.watched.length} instances_ready:${this.#view.readyCount} pages_open:${this.#viewers.count}`;
@@ -101,6 +122,7 @@ class Hub implements RunningRole<HubConfig> {
   async stop(): Promise<void> {
     this.#view.close();
     this.#viewers.close();
+    this.#reporters?.close();
     await this.#server?.stop(STOP_MS);
     this.#history.close();
   }

@@ -62,7 +62,8 @@ function PageLink({ to, title, count, severity }: PageLinkProps) {
 /** How many instances a family has, or how many of its instances need somebody. */
 function familyLink(family: Family) {
   const members = rows.value.filter(({ snapshot }) => familyOfRole[snapshot.role ?? ""] === family);
-  if (members.length === 0) return null;
+  const told = family === "stream" ? (hub.value?.streamCount ?? 0) : 0;
+  if (members.length + told === 0) return null;
   const targets = new Set(members.map(({ snapshot }) => snapshot.target));
   const own = concerns.value.filter(({ instance }) => instance !== undefined && targets.has(instance));
   const troubled = new Set(own.map(({ instance }) => instance)).size;
@@ -72,7 +73,7 @@ function familyLink(family: Family) {
       key={family}
       to={family}
       title={familyTitles[family]}
-      count={troubled === 0 ? members.length : troubled}
+      count={troubled === 0 ? Math.max(members.length, told) : troubled}
       severity={severity}
     />
   );
