@@ -10,7 +10,13 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
   const configs = join(alone.directory, ".node-x/configs");
   mkdirSync(configs, { recursive: true });
   // The sample's ports may be taken on the machine that runs this test; files that exist are the operator's.
-  const [port, tssPort, shardPort] = (await freePorts(3)) as [number, number, number];
+  const [port, tssPort, shardPort, archivePort, proxyPort] = (await freePorts(5)) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
   const regServer = `http://127.0.0.1:${port}`;
   const [tss, shard] = [`127.0.0.1:${tssPort}`, `127.0.0.1:${shardPort}`];
   const servers: Record<string, { port: number; [key: string]: unknown }> = {
@@ -24,6 +30,15 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
     lookup1: { port: 0, regServer },
     lookup2: { port: 0, regServer },
     regserver0: { port },
+    archive0: { port: archivePort },
+    proxy0: { port: proxyPort },
+    storage0: {
+      port: 0,
+      nbdPort: 0,
+      volumes: [{ name: "vol1", size: "8M", logSize: "4M" }],
+      archive: `127.0.0.1:${archivePort}`,
+      proxies: [`127.0.0.1:${proxyPort}`],
+    },
   };
   const all: Record<string, object> = {
     ...servers,

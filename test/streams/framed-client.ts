@@ -13,11 +13,12 @@ export class Receiver implements Disposable {
       port: 0,
       socket: {
         open: (socket) => void (socket.data = new FrameReader()),
-        data: (socket, chunk) =>
+        data: (socket, chunk) => {
           socket.data.feed(chunk, (bytes, start, end) => {
             this.records.push(Buffer.from(bytes.subarray(start, end)).toString());
             for (const wake of this.#waiting.splice(0)) wake();
-          }),
+          });
+        },
       },
     });
   }
