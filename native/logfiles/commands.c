@@ -16,7 +16,6 @@
 
 enum {
   STATUS_OK = 200,
-  STATUS_NOT_SUPPORTED = 406,
   STATUS_OUT_OF_MEMORY = 407,
   STATUS_EMPTY_VALUE = 408,
   STATUS_BAD_CHANNEL_NAME = 409,
@@ -261,7 +260,7 @@ void nx_logfiles_execute(nx_logfiles *engine, nx_logfiles_connection *connection
       append_array(engine, VERSION, sizeof VERSION - 1);
       return;
     case NX_LOGFILES_REMOVE_CHANNEL: remove_channel(engine, request); return;
-    case NX_LOGFILES_REDISTRIBUTE: status(engine, STATUS_NOT_SUPPORTED); return;
+    case NX_LOGFILES_REDISTRIBUTE: take_task(engine, connection, request, 0, UINT64_MAX); return;
     default: read_records(engine, connection, request); return;
   }
 }

@@ -19,6 +19,7 @@ import {
 import { GatedPort, type PortClient, type PortOptions } from "../gated-port.ts";
 import { Status } from "../wire/legacy/protocol.ts";
 import { everything, type ScanRequest } from "./scan/request.ts";
+import { decodeOrder, type Redistributor } from "./redistribute.ts";
 import type { LogStore } from "./store/log-store.ts";
 
 export interface LogfilesPortOptions extends PortOptions {
@@ -26,6 +27,7 @@ export interface LogfilesPortOptions extends PortOptions {
   engine: LogfilesEngine;
   /** Content of one batch of an answer. */
   batchBytes: number;
+  redistributor: Redistributor;
 }
 
 type Client = PortClient<LogfilesConnection>;
@@ -59,6 +61,7 @@ export class LogfilesPort extends GatedPort<LogfilesConnection> {
   readonly #options: LogfilesPortOptions;
   /** Clients whose request for records is being answered: called when everything of it has left. */
   readonly #answering = new Map<Client, () => void>();
+  readonly #redistributing = new Map<Client, AbortController>();
   readonly #tasks = new Set<Promise<void>>();
   #removals = 0;
 
@@ -135,6 +138,7 @@ export class LogfilesPort extends GatedPort<LogfilesConnection> {
   }
 
   protected override onGone(client: Client): void {
+    this.#redistributing.get(client)?.abort();
     if (this.#answering.has(client)) this.#wake(client);
   }
 
@@ -145,9 +149,11 @@ export class LogfilesPort extends GatedPort<LogfilesConnection> {
     this.#answering.set(client, () => {});
     let hasBegun = false;
     try {
-      await this.#sendRecords(client, task, () => {
-        hasBegun = true;
-      });
+      if (task.code === Command.Redistribute) await this.#redistribute(client, task);
+      else
+        await this.#sendRecords(client, task, () => {
+          hasBegun = true;
+        });
     } catch (error) {
       this.#refuse(client, task, error as Error, hasBegun);
     }
@@ -182,12 +188,27 @@ export class LogfilesPort extends GatedPort<LogfilesConnection> {
     }
   }
 
+  /** Ends when the client that asked for it leaves. */
+  async #redistribute(client: Client, { rest }: LogfilesTask): Promise<void> {
+    const order = decodeOrder(rest);
+    const leaving = new AbortController();
+    this.#redistributing.set(client, leaving);
+    try {
+      await this.#options.redistributor.run(order, leaving.signal);
+      if (!client.held.isClosed) this.#send(client, statusBytes(Status.Ok));
+    } finally {
+      this.#redistributing.delete(client);
+    }
+  }
+
   /** An answer that has begun can only be cut off. */
-  #refuse(client: Client, { channel }: LogfilesTask, error: Error, hasBegun: boolean): void {
+  #refuse(client: Client, task: LogfilesTask, error: Error, hasBegun: boolean): void {
+    const { channel } = task;
     const remote = client.socket.remoteAddress;
     const isClientsFault = error instanceof NxError && error.code === "NX_INPUT_INVALID";
+    const what = task.code === Command.Redistribute ? "a redistribution" : "a request for records";
     if (isClientsFault) this.#options.log.warn(error.message, { channel, remote });
-    else this.#options.log.error(`a request for records failed: ${error.message}`, { channel, remote });
+    else this.#options.log.error(`${what} failed: ${error.message}`, { channel, remote });
     if (client.held.isClosed) return;
     if (hasBegun) client.socket.terminate();
     else this.#send(client, statusBytes(Status.Error));

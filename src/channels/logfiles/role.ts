@@ -22,6 +22,7 @@ import { SegmentLayout } from "./segments/segment-layout.ts";
 import type { Layout } from "./store/layout.ts";
 import { LogStore } from "./store/log-store.ts";
 import type { RetentionSettings } from "./store/retention.ts";
+import { Redistributor } from "./redistribute.ts";
 import { ThreadWork } from "./work/thread-work.ts";
 import type { FileWork } from "./work/work.ts";
 
@@ -48,7 +49,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
   #limits: LogfilesConfig["limits"];
 
   constructor(context: Context, store: LogStore, gate: ReplyGate) {
-    const { config, net, clock, log, tls } = context;
+    const { config, net, clock, random, log, tls } = context;
     const { host, port, swarm, hashRange } = config;
     this.#context = context;
     this.#store = store;
@@ -74,6 +75,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
       gate,
       engine: this.#engine,
       batchBytes: swarm.batchBytes,
+      redistributor: new Redistributor({ ...{ store, net, random }, log, batchBytes: swarm.batchBytes }),
       limits: () => this.#limitsBeside(this.#neo.figures.connections),
     });
     this.#neo = new LogfilesNeoSide(context, store, gate, () =>

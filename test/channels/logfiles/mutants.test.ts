@@ -4,8 +4,25 @@ import { type Mutant, testMutants } from "../../mutants.ts";
 const segments = "test/crash/logfiles-power-loss.test.ts";
 const loses = (layout: string): Mutant["noticedBy"] => [segments, `nothing is there twice: .*${layout}`];
 
+const given = "test/channels/logfiles/redistribute.test.ts";
+const store = "test/channels/logfiles/store.test.ts";
+
 testMutants(
   [
+    {
+      breaks: "a file that goes before the other node has its records",
+      file: "src/channels/logfiles/redistribute.ts",
+      from: "await node.sendRequest(",
+      to: "void node.sendRequest(",
+      noticedBy: [given, "everything is still here"],
+    },
+    {
+      breaks: "a bucket file that goes with what was appended since",
+      file: "src/channels/logfiles/classic/classic-layout.ts",
+      from: 'if (found.records !== records || found.end !== "whole") return undefined;',
+      to: "",
+      noticedBy: [store, "layout classic a file that is given away"],
+    },
     {
       breaks: "a segment that is named before it is synced",
       file: "src/channels/logfiles/segments/write.ts",

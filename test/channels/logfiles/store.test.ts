@@ -65,6 +65,36 @@ describe.each(["segments", "classic"] as const)("layout %s", (layout) => {
     });
   });
 
+  test("a file that is given away goes; one that was written to, joined or removed meanwhile stays", () => {
+    const place = new Place();
+    place.run(async () => {
+      const store = await place.open({ layout, joinCount: 2 });
+      const first = async () => {
+        for await (const movable of store.movables()) return movable;
+        throw new Error("there is no file");
+      };
+      put(store, "ch", 1n, "one");
+      put(store, "ch", 2n, "two");
+      const before = await first();
+      put(store, "ch", 3n, "three");
+      // Into the same bucket file, or into a segment that is then joined with the first.
+      await store.sealAll();
+      expect(await store.removeMoved(before, 2)).toBe(false);
+      const all = ["1 one", "2 two", "3 three"];
+      expect(await read(store, "ch")).toEqual(all);
+      expect(await store.removeMoved(await first(), all.length + 1)).toBe(false);
+      expect(await store.removeMoved(await first(), all.length)).toBe(true);
+      expect(await read(store, "ch")).toEqual([]);
+      expect(store.channel("ch")?.figures.records).toBe(0);
+      put(store, "ch", 4n, "four");
+      const last = await first();
+      store.remove("ch");
+      await store.settleRemovals();
+      expect(await store.removeMoved(last, 1)).toBe(false);
+      await store.close();
+    });
+  });
+
   test("a scan is not disturbed by what is written, sealed and removed meanwhile", () => {
     const place = new Place();
     place.run(async () => {

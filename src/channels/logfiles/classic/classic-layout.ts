@@ -21,6 +21,7 @@ import type {
   HeldSources,
   Layout,
   LoadedChannel,
+  Movable,
   RetentionLimits,
   Sealed,
 } from "../store/layout.ts";
@@ -267,6 +268,31 @@ export class ClassicLayout implements Layout {
     sum.records += records;
     sum.valueBytes += valueBytes;
     expired.set(channel, sum);
+  }
+
+  async *movables(): AsyncGenerator<Movable> {
+    for (const channel of [...this.#totals.keys()])
+      for await (const bucket of bucketsOf(this.#options.disk, this.#pathOf(channel), 0, LAST_BUCKET)) {
+        const low = BigInt(bucket) << 12n;
+        yield {
+          ...{ channel, low, high: low | 0xfffn },
+          hold: () => this.sources(channel, []),
+          remove: (records) => this.#inTurn(() => this.#removeMoved(channel, bucket, records)),
+        };
+      }
+  }
+
+  /** Records that were appended since would go with the file: then it stays. */
+  async #removeMoved(channel: string, bucket: number, records: number): Promise<Expired | undefined> {
+    const { disk } = this.#options;
+    const path = `${this.#pathOf(channel)}/${bucketPath(bucket)}`;
+    if (this.#doomed.has(channel) || !(await disk.exists(path))) return undefined;
+    const found = await withFile(disk, path, (file) => walkBucket(file, bucket));
+    if (found.records !== records || found.end !== "whole") return undefined;
+    const expired = new Map<string, Expired>();
+    await this.#expireBucket(channel, bucket, expired);
+    await this.#writeSizes([channel]);
+    return expired.get(channel);
   }
 
   /** Bucket files are as small as the originals make them. */

@@ -19,10 +19,12 @@ import type {
   HeldSources,
   Layout,
   LoadedChannel,
+  Movable,
   RetentionLimits,
   Sealed,
 } from "../store/layout.ts";
 import { type KeyRange, widestRange } from "../store/key-range.ts";
+import { everything } from "../scan/request.ts";
 import type { FileWork } from "../work/work.ts";
 import { listingOf } from "./directory.ts";
 import { segmentName } from "./format.ts";
@@ -165,7 +167,10 @@ export class SegmentLayout implements Layout {
   // --- scans -----------------------------------------------------------------------------------------------------
 
   sources(channel: string, _memtables: readonly MemtablePointer[]): HeldSources {
-    const held = [...(this.#channels.get(channel) ?? [])];
+    return this.#hold([...(this.#channels.get(channel) ?? [])]);
+  }
+
+  #hold(held: readonly Segment[]): HeldSources {
     for (const segment of held) segment.readers += 1;
     return {
       specs: held.map(({ path, id, blocks }) => ({ kind: "segment", path, id, blocks })),
@@ -220,15 +225,6 @@ export class SegmentLayout implements Layout {
   async expire({ keyMin, bytesMax }: RetentionLimits): Promise<Expired[]> {
     const expired: Expired[] = [];
     let { fileBytes } = this;
-    const expireOne = (channel: string, segment: Segment) => {
-      this.#channels.set(
-        channel,
-        this.#segmentsOf(channel).filter((other) => other !== segment),
-      );
-      this.#drop(segment);
-      fileBytes -= segment.fileBytes;
-      expired.push({ channel, records: segment.records, valueBytes: segment.valueBytes });
-    };
     const all = [...this.#channels].flatMap(([channel, segments]) =>
       segments.map((segment) => ({ channel, segment })),
     );
@@ -236,10 +232,38 @@ export class SegmentLayout implements Layout {
     for (const { channel, segment } of all) {
       const isOld = keyMin !== undefined && segment.keyMax < keyMin;
       const isTooMuch = bytesMax !== undefined && fileBytes > bytesMax;
-      if (isOld || isTooMuch) expireOne(channel, segment);
+      if (!isOld && !isTooMuch) continue;
+      fileBytes -= segment.fileBytes;
+      expired.push(this.#takeOut(channel, segment));
     }
     await this.removeFiles();
     return expired;
+  }
+
+  /** No scan that begins later sees it; its file goes with `removeFiles`. */
+  #takeOut(channel: string, segment: Segment): Expired {
+    this.#channels.set(
+      channel,
+      this.#segmentsOf(channel).filter((other) => other !== segment),
+    );
+    this.#drop(segment);
+    return { channel, records: segment.records, valueBytes: segment.valueBytes };
+  }
+
+  async *movables(): AsyncGenerator<Movable> {
+    for (const channel of [...this.#channels.keys()])
+      for (const segment of [...this.#segmentsOf(channel)])
+        yield {
+          channel,
+          ...{ low: everything.low, high: everything.high },
+          hold: () => this.#hold([segment]),
+          remove: async (records) => {
+            if (segment.isDropped || segment.records !== records) return undefined;
+            const expired = this.#takeOut(channel, segment);
+            await this.removeFiles();
+            return expired;
+          },
+        };
   }
 
   // --- joining ---------------------------------------------------------------------------------------------------

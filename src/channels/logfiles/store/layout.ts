@@ -45,6 +45,20 @@ export interface Expired {
   valueBytes: number;
 }
 
+/** A file whose records can be given to another node. */
+export interface Movable {
+  channel: string;
+  /** Keys that its records may have, both inclusive. */
+  low: bigint;
+  high: bigint;
+  hold(): HeldSources;
+  /**
+   * So many records of it are safe elsewhere: removes it. Undefined: it holds others by now, or is gone, and nothing is
+   * removed.
+   */
+  remove(records: number): Promise<Expired | undefined>;
+}
+
 export interface RetentionLimits {
   /** Records with keys below this one may go; undefined: none. */
   keyMin: bigint | undefined;
@@ -68,6 +82,8 @@ export interface Layout {
   /** Joins small files and the like; returns when there is nothing more to do for now. */
   tidy(): Promise<void>;
   expire(limits: RetentionLimits): Promise<Expired[]>;
+  /** Every file, for whoever gives some of them away. */
+  movables(): AsyncIterable<Movable>;
   /** Smallest and largest key in the files of a channel, of a layout that knows them without reading; undefined: none. */
   keyRange?(channel: string): KeyRange | undefined;
   /** What the files of a channel hold. */

@@ -25,7 +25,7 @@ import type { Pieces } from "../scan/scan.ts";
 import type { FileWork } from "../work/work.ts";
 import { Channel } from "./channels.ts";
 import { type KeyRange, widestRange } from "./key-range.ts";
-import type { Layout } from "./layout.ts";
+import type { Layout, Movable } from "./layout.ts";
 import { HeldScan } from "./held-scan.ts";
 import type { Memtable } from "./memtables.ts";
 import { Retention, type RetentionSettings } from "./retention.ts";
@@ -423,6 +423,21 @@ export class LogStore implements Durability {
       const channel = this.channel(name);
       if (channel !== undefined) this.logs.sealed(channel.pointer, -records, -valueBytes, 0);
     }
+  }
+
+  /** Files whose records may be given to other nodes, everything that is in memory among them. */
+  async *movables(): AsyncGenerator<Movable> {
+    await this.sealAll();
+    yield* this.#options.layout.movables();
+  }
+
+  /** So many records of the file are safe elsewhere: removes it. False: it holds others by now, and stays. */
+  async removeMoved(movable: Movable, records: number): Promise<boolean> {
+    const moved = await movable.remove(records);
+    const channel = this.channel(movable.channel);
+    if (moved !== undefined && channel !== undefined)
+      this.logs.sealed(channel.pointer, -moved.records, -moved.valueBytes, 0);
+    return moved !== undefined;
   }
 
   setRetention(settings: RetentionSettings): void {

@@ -87,6 +87,22 @@ export class LogfilesNode {
     return this.node.sendRequest(requestBytes(Command.RemoveChannel, channel));
   }
 
+  /**
+   * Has the node give about this part of its files (0 to 1) to others, to each in turn. Resolves when it is done. Throws
+   * StatusError 500 when it was ended early: a file that was sent only in part is then at both.
+   */
+  redistribute(fraction: number, nodes: readonly NodeAddress[]): Promise<void> {
+    const head = Buffer.alloc(8);
+    head.writeInt32LE(Command.Redistribute, 0);
+    head.writeFloatLE(fraction, 4);
+    const places = nodes.map(({ host, port }) => {
+      const portBytes = Buffer.alloc(2);
+      portBytes.writeUInt16LE(port);
+      return Buffer.concat([arrayField(host), portBytes]);
+    });
+    return this.node.sendRequest(Buffer.concat([head, ...places, arrayField("")]));
+  }
+
   getChannels(): Promise<string[]> {
     return this.node.exchange(requestBytes(Command.GetChannels), (node) => node.readNames());
   }
