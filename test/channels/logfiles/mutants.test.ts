@@ -17,6 +17,13 @@ testMutants(
       noticedBy: [given, "everything is still here"],
     },
     {
+      breaks: "records that come back from the log when their file was given away",
+      file: "src/channels/logfiles/store/sealer.ts",
+      from: "await this.#rewriteLog(true);",
+      to: "",
+      noticedBy: [given, "layout segments a part of the files goes"],
+    },
+    {
       breaks: "a bucket file that goes with what was appended since",
       file: "src/channels/logfiles/classic/classic-layout.ts",
       from: 'if (found.records !== records || found.end !== "whole") return undefined;',

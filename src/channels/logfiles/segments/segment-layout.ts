@@ -250,20 +250,27 @@ export class SegmentLayout implements Layout {
     return { channel, records: segment.records, valueBytes: segment.valueBytes };
   }
 
-  async *movables(): AsyncGenerator<Movable> {
-    for (const channel of [...this.#channels.keys()])
-      for (const segment of [...this.#segmentsOf(channel)])
-        yield {
-          channel,
-          ...{ low: everything.low, high: everything.high },
-          hold: () => this.#hold([segment]),
-          remove: async (records) => {
-            if (segment.isDropped || segment.records !== records) return undefined;
-            const expired = this.#takeOut(channel, segment);
-            await this.removeFiles();
-            return expired;
-          },
-        };
+  movables(): AsyncIterable<Movable> {
+    const all = [...this.#channels].flatMap(([channel, segments]) =>
+      segments.map((segment) => this.#movable(channel, segment)),
+    );
+    return (async function* () {
+      yield* all;
+    })();
+  }
+
+  #movable(channel: string, segment: Segment): Movable {
+    return {
+      channel,
+      ...{ low: everything.low, high: everything.high },
+      hold: () => this.#hold([segment]),
+      remove: async (records) => {
+        if (segment.isDropped || segment.records !== records) return undefined;
+        const expired = this.#takeOut(channel, segment);
+        await this.removeFiles();
+        return expired;
+      },
+    };
   }
 
   // --- joining ---------------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ export interface Layout {
   /** Joins small files and the like; returns when there is nothing more to do for now. */
   tidy(): Promise<void>;
   expire(limits: RetentionLimits): Promise<Expired[]>;
-  /** Every file, for whoever gives some of them away. */
+  /** Every file that there is at the call, for whoever gives some of them away. */
   movables(): AsyncIterable<Movable>;
   /** Smallest and largest key in the files of a channel, of a layout that knows them without reading; undefined: none. */
   keyRange?(channel: string): KeyRange | undefined;

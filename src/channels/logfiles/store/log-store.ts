@@ -427,8 +427,7 @@ export class LogStore implements Durability {
 
   /** Files whose records may be given to other nodes, everything that is in memory among them. */
   async *movables(): AsyncGenerator<Movable> {
-    await this.sealAll();
-    yield* this.#options.layout.movables();
+    yield* await this.#sealer.emptyLog(() => this.#options.layout.movables());
   }
 
   /** So many records of the file are safe elsewhere: removes it. False: it holds others by now, and stays. */

@@ -192,11 +192,11 @@ export class Sealer {
   }
 
   /** Only what is in memory need be in the log. */
-  async #rewriteLog(): Promise<void> {
+  async #rewriteLog(isForced = false): Promise<void> {
     const { log } = this.#store;
     await this.#store.settleRemovals();
     const bytesMin = this.#isClosing ? 0 : this.#options.sealing.logBytesMin;
-    if (log?.isCompactionDue(bytesMin, 2) !== true) return;
+    if (log === undefined || (!isForced && !log.isCompactionDue(bytesMin, 2))) return;
     const held: { channel: Channel; memtable: Memtable; count: number }[] = [];
     try {
       await log.compact(() => {
@@ -232,6 +232,29 @@ export class Sealer {
     this.#begin(true);
     await this.#running;
     await this.#tidying;
+  }
+
+  /**
+   * Seals everything, takes it out of the log, and returns what `work` does then: nothing that is in files at that moment comes
+   * back from the log. Rejects when files cannot be written.
+   */
+  async emptyLog<Value>(work: () => Value): Promise<Value> {
+    while (this.#running !== undefined) await this.#running;
+    const emptied = (async () => {
+      await this.#seal(true);
+      await this.#rewriteLog(true);
+      return work();
+    })();
+    this.#running = emptied
+      .then(
+        () => undefined,
+        (error: Error) => this.#failed(error),
+      )
+      .finally(() => {
+        this.#running = undefined;
+        this.check();
+      });
+    return emptied;
   }
 
   /** With bucket files everything goes into them, so that the originals find all of it. */
