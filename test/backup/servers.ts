@@ -14,6 +14,7 @@ import { Writer } from "../../src/backup/wire/serial.ts";
 import { readNext, sendBulk, sendMark, sendPacks } from "../../src/backup/wire/streams.ts";
 import { Codec, murmur3 } from "../../src/native/blocks.ts";
 import { LogReader } from "../../src/native/log-reader.ts";
+import { createMetrics } from "../../src/core/metrics.ts";
 import { silentLog } from "../../src/core/logging/log.ts";
 import type { RoleContext, RunningRole, World } from "../../src/core/role.ts";
 import { mergedPacks, openDiff } from "../../src/backup/formats/diff-merge.ts";
@@ -44,7 +45,7 @@ export function contextFor<Config>(world: World, config: Config, { dataDir, inst
     config,
     dataDir,
     log: silentLog(),
-    metrics: {} as never,
+    metrics: createMetrics(instance, "test"),
     tls: undefined,
     progress: () => undefined,
     announcePort: (_key, announced) => {

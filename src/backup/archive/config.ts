@@ -3,6 +3,7 @@ import { z } from "zod";
 import { reloadableKeys } from "../../core/config/keys.ts";
 import { integer, key, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
+import { maintenanceConfig } from "./maintenance/config.ts";
 
 const GIBIBYTE = 2 ** 30;
 
@@ -68,6 +69,14 @@ export const archiveConfig = roleSchema({
   openMax: key(
     integer(200, { min: 2, max: 10_000 }),
     "Diffs that one apply or restore opens together (-maxopen).",
+  ),
+  maintenance: key(
+    maintenanceConfig.optional(),
+    "What the archive does of its own accord: let points go, apply, merge, replicate.",
+    {
+      absent: "nothing",
+      example: { keep: { hourly: 24, daily: 7 }, merge: {}, apply: { olderThan: "14d" } },
+    },
   ),
   mergeDiffsMax: key(
     integer(1000, { min: 1, max: 100_000 }),

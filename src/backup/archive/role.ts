@@ -21,6 +21,8 @@ import { ImageFiles } from "./images/files.ts";
 import { LogicalVolumes } from "./images/logical-volumes.ts";
 import { Lvm } from "./images/lvm.ts";
 import { diffTransfer, fullSync, gatherLatestSnapshots, hashSync } from "./receive.ts";
+import { Maintenance } from "./maintenance/maintenance.ts";
+import { replicasOf, rulesOf } from "./maintenance/rules.ts";
 import { replicationTarget } from "./replication/target.ts";
 import { ArchiveVolume, type VolumeWorld } from "./volume.ts";
 import type { z } from "zod";
@@ -47,6 +49,8 @@ class Archive implements RunningRole<Config> {
   readonly #server: WalbServer;
   readonly #world: VolumeWorld;
   readonly #directory: string;
+  readonly #beginMaintenance: () => Maintenance | undefined;
+  #maintenance: Maintenance | undefined;
 
   constructor(context: RoleContext<Config>) {
     this.#context = context;
@@ -61,6 +65,15 @@ class Archive implements RunningRole<Config> {
     const source = { net, clock, nodeId, timeoutMs: config.socketTimeoutMs };
     const compression = parseCompression(config.syncCompression) ?? snappy;
     const jobs = { discard: config.discard, openMax: config.openMax, keepsOneCold: config.keepsOneCold };
+    const { maintenance, mergeDiffsMax } = config;
+    this.#beginMaintenance = () =>
+      maintenance &&
+      new Maintenance({
+        ...{ clock, log, server, jobs, source, intervalMs: maintenance.intervalMs },
+        volumes: () => this.#volumes.values(),
+        rules: rulesOf(maintenance),
+        replicas: replicasOf(maintenance, mergeDiffsMax),
+      });
     const view: ArchiveView = {
       nodeId,
       baseDir: this.#directory,
@@ -121,6 +134,7 @@ class Archive implements RunningRole<Config> {
       if (volume.state !== "Clear") this.#volumes.set(name, volume);
     }
     announcePort("port", await this.#server.listen());
+    this.#maintenance = this.#beginMaintenance();
   }
 
   notReady(): string[] {
@@ -171,6 +185,7 @@ class Archive implements RunningRole<Config> {
 
   async stop(): Promise<void> {
     for (const volume of this.#volumes.values()) volume.stopState = "ForceStopping";
+    await this.#maintenance?.stop();
     await this.#server.close();
   }
 }
