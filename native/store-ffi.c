@@ -16,6 +16,7 @@
 
 NX_API nx_buffer *nx_ffi_buffer_new(void);
 NX_API void nx_ffi_buffer_free(nx_buffer *buffer);
+NX_API void nx_ffi_buffer_resize(nx_buffer *buffer, uint64_t length);
 NX_API nx_store *nx_ffi_store_new(uint64_t memory_bytes_max, const uint8_t *seed);
 NX_API void nx_ffi_store_free(nx_store *store);
 NX_API void nx_ffi_store_memory_limit(nx_store *store, uint64_t memory_bytes_max);
@@ -55,6 +56,12 @@ nx_buffer *nx_ffi_buffer_new(void) {
   nx_buffer *buffer = __builtin_calloc(1, sizeof *buffer);
   NX_ASSERT(buffer != NULL);
   return buffer;
+}
+
+/* What is new has any content. */
+void nx_ffi_buffer_resize(nx_buffer *buffer, uint64_t length) {
+  if (length > buffer->length) nx_buffer_reserve(buffer, length - buffer->length);
+  buffer->length = length;
 }
 
 void nx_ffi_buffer_free(nx_buffer *buffer) {

@@ -89,6 +89,24 @@ int32_t nx_stretches_copy(int32_t log, int32_t data, const nx_stretch *stretches
   return failed;
 }
 
+int32_t nx_stretches_write(int32_t file, const uint8_t *bytes, uint64_t length, const nx_stretch *stretches,
+                           uint64_t count) {
+  uint8_t *buffer = malloc(COPY_BYTES);
+  NX_ASSERT(buffer != NULL);
+  int32_t failed = 0;
+  for (uint64_t index = 0; index < count && failed == 0; index++) {
+    const nx_stretch *stretch = &stretches[index];
+    if (stretch->source == NX_SOURCE_ZERO) {
+      failed = make_zero(file, stretch, buffer);
+      continue;
+    }
+    NX_ASSERT(stretch->from <= length && stretch->length <= length - stretch->from);
+    failed = write_all(file, bytes + stretch->from, stretch->length, stretch->to);
+  }
+  free(buffer);
+  return failed;
+}
+
 uint64_t nx_extent_end(int32_t file, uint64_t offset, uint64_t size, uint8_t *is_hole) {
   off_t data = lseek(file, (off_t)offset, SEEK_DATA);
   *is_hole = data < 0 ? errno == ENXIO : (uint64_t)data > offset;

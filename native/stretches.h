@@ -28,6 +28,10 @@ NX_API uint64_t nx_stretches_read_now(int32_t log, int32_t data, nx_stretch *str
 /* Copies stretches of the first file into the second; zeros become holes where the file system has them. 0 or -errno. */
 NX_API int32_t nx_stretches_copy(int32_t log, int32_t data, const nx_stretch *stretches, uint64_t count);
 
+/* Writes stretches of `bytes` into a file; zeros become holes where the file system has them. 0 or -errno. */
+NX_API int32_t nx_stretches_write(int32_t file, const uint8_t *bytes, uint64_t length, const nx_stretch *stretches,
+                                  uint64_t count);
+
 /* Where the data or the hole that begins at `offset` ends; `is_hole` says which. The file has `size` bytes. */
 NX_API uint64_t nx_extent_end(int32_t file, uint64_t offset, uint64_t size, uint8_t *is_hole);
 

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 #include "../bytes.h"
+#include "../stretches.h"
 #include "checksum.h"
-#include "pieces.h"
 
 struct nx_log_reader {
   nx_log_state state;
@@ -21,6 +21,8 @@ struct nx_log_reader {
   uint32_t records, record; /* of the pack under way */
   nx_diff_record *writes;
   uint64_t count, capacity;
+  bool is_in_place;
+  uint64_t position; /* in the stream, of the unit that is waited for */
 };
 
 nx_log_reader *nx_log_reader_new(uint32_t codec, uint32_t level, uint64_t out_offset) {
@@ -50,6 +52,8 @@ void nx_log_reader_begin_packs(nx_log_reader *reader, uint32_t salt, uint32_t ph
   reader->state.physical_bytes = physical_bytes;
   reader->state.phase = NX_LOG_PACK_HEADER;
 }
+
+void nx_log_reader_in_place(nx_log_reader *reader) { reader->is_in_place = true; }
 
 nx_log_state *nx_log_reader_state(nx_log_reader *reader) { return &reader->state; }
 nx_buffer *nx_log_reader_out(nx_log_reader *reader) { return &reader->out; }
@@ -94,6 +98,12 @@ static void take_content(nx_log_reader *reader, const nx_wlog_record *record, co
   if (nx_is_zero(data, length)) {
     write.kind = NX_KIND_ZERO;
     reader->state.zero_blocks += record->blocks;
+  } else if (reader->is_in_place) {
+    write.offset = reader->position;
+    write.size = (uint32_t)length;
+    write.image_blocks = record->blocks;
+    write.checksum = record->checksum + (uint32_t)reader->state.salt; /* as with salt 0 */
+    reader->state.normal_blocks += record->blocks;
   } else {
     uint64_t size = nx_codec_encode(reader->codec, reader->codec_id, reader->level, data, length, &reader->out);
     if (size == 0) nx_buffer_append(&reader->out, data, length);
@@ -202,6 +212,7 @@ static void feed(nx_log_reader *reader, const uint8_t *bytes, uint64_t length) {
     uint64_t unit = unit_bytes(reader);
     if (reader->carry.length == 0 && length >= unit) {
       take_unit(reader, bytes);
+      reader->position += unit;
       bytes += unit;
       length -= unit;
       continue;
@@ -212,11 +223,13 @@ static void feed(nx_log_reader *reader, const uint8_t *bytes, uint64_t length) {
     length -= part;
     if (reader->carry.length < unit) return;
     take_unit(reader, reader->carry.data);
+    reader->position += unit;
     reader->carry.length = 0;
   }
 }
 
 uint32_t nx_log_feed(nx_log_reader *reader, const uint8_t *bytes, uint64_t length, uint64_t snappy_length) {
+  NX_ASSERT(snappy_length == 0 || !reader->is_in_place);
   if (snappy_length == 0) {
     feed(reader, bytes, length);
   } else if (snappy_length > NX_CODEC_CONTENT_MAX) {
@@ -310,4 +323,38 @@ uint64_t nx_log_runs(nx_log_reader *reader, nx_buffer *runs, nx_buffer *data) {
   reader->out.length = 0;
   free(writer.is_seen);
   return writer.visible;
+}
+
+void nx_log_visible(nx_log_reader *reader, nx_piece_taker *take, void *context) {
+  nx_visible_pieces(reader->writes, reader->count, take, context);
+  reader->count = 0;
+}
+
+typedef struct {
+  nx_log_state *state;
+  nx_buffer *stretches;
+  bool *is_seen; /* by write */
+  bool discards_too;
+} stretch_writer;
+
+static void put_stretch(void *context, const nx_diff_record *piece, uint32_t write) {
+  stretch_writer *writer = context;
+  writer->state->visible += !writer->is_seen[write];
+  writer->state->visible_blocks += piece->blocks;
+  writer->is_seen[write] = true;
+  if (piece->kind == NX_KIND_DISCARD && !writer->discards_too) return;
+  nx_stretch stretch = {.source = piece->kind == NX_KIND_NORMAL ? NX_SOURCE_LOG : NX_SOURCE_ZERO,
+                        .from = piece->offset + piece->image_start * NX_BLOCK_BYTES,
+                        .length = piece->blocks * NX_BLOCK_BYTES,
+                        .to = piece->address * NX_BLOCK_BYTES};
+  nx_buffer_append(writer->stretches, &stretch, sizeof stretch);
+}
+
+void nx_log_stretches(nx_log_reader *reader, uint32_t discards_too, nx_buffer *stretches) {
+  NX_ASSERT(reader->is_in_place);
+  stretch_writer writer = {&reader->state, stretches, calloc(reader->count + 1, sizeof(bool)), discards_too != 0};
+  NX_ASSERT(writer.is_seen != NULL);
+  stretches->length = 0;
+  nx_log_visible(reader, put_stretch, &writer);
+  free(writer.is_seen);
 }

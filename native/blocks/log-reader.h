@@ -13,6 +13,7 @@
 
 #include "../buffer.h"
 #include "codec.h"
+#include "pieces.h"
 #include "wdiff.h"
 #include "wlog.h"
 
@@ -40,6 +41,7 @@ typedef struct {
   uint64_t out_offset;
   uint64_t normal_writes, discard_writes; /* the others are zero */
   uint8_t uuid[16];
+  uint64_t visible, visible_blocks;   /* writes and blocks that nx_log_stretches has told of */
 } nx_log_state;
 
 typedef struct nx_log_reader nx_log_reader;
@@ -48,6 +50,9 @@ NX_API nx_log_reader *nx_log_reader_new(uint32_t codec, uint32_t level, uint64_t
 NX_API void nx_log_reader_free(nx_log_reader *reader);
 /* For a log without file header: packs only. */
 NX_API void nx_log_reader_begin_packs(nx_log_reader *reader, uint32_t salt, uint32_t physical_bytes);
+/* Images stay where they are in the log: nothing goes to `out`, a write says where its data begins in the stream. The log
+ * must be one that can be read again, and must not come as snappy blocks. */
+NX_API void nx_log_reader_in_place(nx_log_reader *reader);
 NX_API nx_log_state *nx_log_reader_state(nx_log_reader *reader);
 NX_API nx_buffer *nx_log_reader_out(nx_log_reader *reader);
 
@@ -76,5 +81,12 @@ void nx_run_add(nx_buffer *runs, nx_buffer *data, uint64_t address, uint64_t blo
  * codec must be none and nothing may have been taken from `out`. Writes and `out` are forgotten. Returns how many
  * writes are visible at least in part. */
 NX_API uint64_t nx_log_runs(nx_log_reader *reader, nx_buffer *runs, nx_buffer *data);
+
+/* The same of a log that is read in place, as stretches to copy from the log into an image. `discards_too`: they become
+ * zeros, else they are left out. The writes are forgotten. */
+NX_API void nx_log_stretches(nx_log_reader *reader, uint32_t discards_too, nx_buffer *stretches);
+
+/* Hands out what is visible, in the order of addresses; the writes are forgotten. */
+void nx_log_visible(nx_log_reader *reader, nx_piece_taker *take, void *context);
 
 #endif

@@ -27,6 +27,7 @@ const symbols = {
   nx_wlog_file_write: { args: ["ptr", "u32", "u32", "ptr", "u64", "u64"], returns: "void" },
   nx_wlog_pack_check: { args: ["ptr", "u32", "u32", "u64"], returns: "i32" },
   nx_ffi_buffer_new: { args: [], returns: "ptr" },
+  nx_ffi_buffer_resize: { args: ["ptr", "u64"], returns: "void" },
   nx_ffi_buffer_free: { args: ["ptr"], returns: "void" },
 } as const;
 
@@ -45,6 +46,11 @@ export const addressable = (bytes: Uint8Array): Uint8Array => (bytes.byteLength 
 export class OwnedBuffer extends NativeBuffer {
   constructor() {
     super(library().nx_ffi_buffer_new() as Pointer);
+  }
+
+  /** Makes it this long; what is new has any content. */
+  resize(length: number): void {
+    library().nx_ffi_buffer_resize(this.pointer, length);
   }
 
   free(): void {

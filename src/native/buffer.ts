@@ -27,6 +27,11 @@ export class NativeBuffer {
     return Number(this.#fields[Field.length]);
   }
 
+  /** Where the bytes are, for another thread that works on them while nothing is appended here. */
+  get address(): number {
+    return Number(this.#fields[Field.data]);
+  }
+
   /** The bytes in the buffer, without a copy. */
   view(): Uint8Array {
     const generation = this.#fields[Field.generation] as bigint;

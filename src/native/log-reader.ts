@@ -12,6 +12,8 @@ const symbols = {
   nx_log_reader_new: { args: ["u32", "u32", "u64"], returns: "ptr" },
   nx_log_reader_free: { args: ["ptr"], returns: "void" },
   nx_log_reader_begin_packs: { args: ["ptr", "u32", "u32"], returns: "void" },
+  nx_log_reader_in_place: { args: ["ptr"], returns: "void" },
+  nx_log_stretches: { args: ["ptr", "u32", "ptr"], returns: "void" },
   nx_log_reader_state: { args: ["ptr"], returns: "ptr" },
   nx_log_reader_out: { args: ["ptr"], returns: "ptr" },
   nx_log_feed: { args: ["ptr", "ptr", "u64", "u64"], returns: "u32" },
@@ -48,7 +50,9 @@ const S = {
   normalWrites: 16,
   discardWrites: 17,
   uuid: 18,
-  count: 20,
+  visible: 20,
+  visibleBlocks: 21,
+  count: 22,
 } as const;
 
 const phases = ["fileHeader", "packHeader", "data", "ended", "failed"] as const;
@@ -122,6 +126,26 @@ export class LogReader {
   /** The log has no file header: only packs follow. */
   beginPacks(salt: number, physicalBytes: number): void {
     library().nx_log_reader_begin_packs(this.#reader, salt, physicalBytes);
+  }
+
+  /** Data stays in the log, which is read again for it: nothing goes to `out`. */
+  readInPlace(): void {
+    library().nx_log_reader_in_place(this.#reader);
+  }
+
+  /** C's handle, for what takes the writes over. */
+  get handle(): Pointer {
+    return this.#reader;
+  }
+
+  /** What is visible of a log that is read in place, as stretches to copy; the writes are forgotten. */
+  stretches(withDiscards: boolean, into: NativeBuffer): void {
+    library().nx_log_stretches(this.#reader, withDiscards ? 1 : 0, into.pointer);
+  }
+
+  /** What `stretches` has told of so far. */
+  get visible(): { writes: number; blocks: number } {
+    return { writes: Number(this.#words[S.visible]), blocks: Number(this.#words[S.visibleBlocks]) };
   }
 
   /** Takes all bytes. With `snappyBytes` they are one snappy block of that content. */

@@ -1,11 +1,12 @@
 /** Many stretches of two files at a time (native/stretches.h): reads that do not wait, copies, holes. */
-import { FFIType } from "bun:ffi";
+import { FFIType, type Pointer } from "bun:ffi";
 import { link } from "./library.ts";
 import type { NativeBuffer } from "./buffer.ts";
 
 const symbols = {
   nx_stretches_read_now: { args: ["i32", "i32", "ptr", "u64", "ptr", "u64"], returns: FFIType.u64_fast },
   nx_stretches_copy: { args: ["i32", "i32", "ptr", "u64"], returns: "i32" },
+  nx_stretches_write: { args: ["i32", "ptr", "u64", "ptr", "u64"], returns: "i32" },
   nx_extent_end: { args: ["i32", "u64", "u64", "ptr"], returns: FFIType.u64_fast },
 } as const;
 
@@ -34,6 +35,16 @@ export function readStretchesNow(
 export function copyStretches(logFd: number, dataFd: number, stretches: Uint8Array): number {
   if (stretches.byteLength === 0) return 0;
   return native().nx_stretches_copy(logFd, dataFd, stretches, stretches.byteLength / STRETCH_BYTES);
+}
+
+/**
+ * Blocks until all stretches of C's memory at `address` are written: 0 or a negative errno. Whoever owns the memory keeps
+ * it where it is meanwhile; this may be called in another thread than its owner's.
+ */
+export function writeStretches(fd: number, address: number, length: number, stretches: Uint8Array): number {
+  if (stretches.byteLength === 0) return 0;
+  const count = stretches.byteLength / STRETCH_BYTES;
+  return native().nx_stretches_write(fd, address as Pointer, length, stretches, count);
 }
 
 /** Where the data or the hole at `offset` ends. */

@@ -14,6 +14,7 @@ import { Writer } from "../../src/backup/wire/serial.ts";
 import { readNext, sendBulk, sendMark, sendPacks } from "../../src/backup/wire/streams.ts";
 import { Codec, murmur3 } from "../../src/native/blocks.ts";
 import { LogReader } from "../../src/native/log-reader.ts";
+import { createMetrics } from "../../src/core/metrics.ts";
 import { silentLog } from "../../src/core/logging/log.ts";
 import type { RoleContext, RunningRole, World } from "../../src/core/role.ts";
 import { mergedPacks, openDiff } from "../../src/backup/formats/diff-merge.ts";
@@ -25,6 +26,8 @@ export const VOLUME = "vol1";
 export interface Running extends AsyncDisposable {
   role: RunningRole<unknown>;
   port: number;
+  /** Of another listener, by its key. */
+  portOf(name: string): number;
   controller: Controller;
 }
 
@@ -37,24 +40,22 @@ export interface StartOptions {
 
 /** A context as the kernel makes it, but for what it does with what it is told. */
 export function contextFor<Config>(world: World, config: Config, { dataDir, instance = "a0" }: StartOptions) {
-  let port = 0;
+  const ports = new Map<string, number>();
   const context: RoleContext<Config> = {
     ...world,
     instance,
     config,
     dataDir,
     log: silentLog(),
-    metrics: {} as never,
+    metrics: createMetrics(instance, "test"),
     tls: undefined,
     progress: () => undefined,
-    announcePort: (_key, announced) => {
-      port = announced;
-    },
+    announcePort: (name, announced) => void ports.set(name, announced),
     fatal: (error) => {
       throw error;
     },
   };
-  return { context, port: () => port };
+  return { context, port: (name = "port") => ports.get(name) ?? 0 };
 }
 
 export function controllerOf(world: World, host: string, port: number): Controller {
@@ -83,7 +84,7 @@ export async function startArchive(world: World, options: StartOptions): Promise
   }) as ArchiveConfig;
   const { context, port } = contextFor(world, parsed, options);
   const role = await archive.start(context as never);
-  return running(world, role, host, port());
+  return running(world, role, host, port(), port);
 }
 
 export async function startProxy(world: World, options: StartOptions): Promise<Running> {
@@ -101,11 +102,18 @@ export async function startProxy(world: World, options: StartOptions): Promise<R
   const parsed = proxySchema.parse({ ...keys, ...options.config });
   const { context, port } = contextFor(world, parsed, { ...options, instance });
   const role = await proxy.start(context as never);
-  return running(world, role, host, port());
+  return running(world, role, host, port(), port);
 }
 
-export function running(world: World, role: RunningRole<never>, host: string, port: number): Running {
+export function running(
+  world: World,
+  role: RunningRole<never>,
+  host: string,
+  port: number,
+  portOf: (name: string) => number = () => port,
+): Running {
   return {
+    portOf,
     role: role as unknown as RunningRole<unknown>,
     port,
     controller: controllerOf(world, host, port),

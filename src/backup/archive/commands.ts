@@ -163,7 +163,7 @@ export function archiveCommands(options: CommandOptions): Record<string, Protoco
     }),
     replicate: job("c2aReplicateServer", "ReplSyncAsClient", async (words, volume) => {
       const source = await ReplicationSource.open(volume, replicationRequest(words, options), options.source);
-      return () => source.run();
+      return async () => void (await source.run());
     }),
     "del-restored": command(async (words) => {
       const volume = of(words, 2);

@@ -1,13 +1,22 @@
 /** The configuration of the archive role, and what it says of itself. Only declarations. */
 import { z } from "zod";
 import { reloadableKeys } from "../../core/config/keys.ts";
-import { integer, key, port, roleSchema } from "../../core/config/schema.ts";
+import { integer, key, optionalPort, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
+import { maintenanceConfig } from "./maintenance/config.ts";
 
 const GIBIBYTE = 2 ** 30;
 
 export const archiveConfig = roleSchema({
   port: port(13020, "Port of the WalB protocol: storages, proxies, other archives and the controller."),
+  nbdPort: optionalPort(
+    "Port of NBD: every point in time is a read-only export, VOL@GID.",
+    "no NBD; the usual port is 10810",
+  ),
+  nbdConnectionsMax: key(
+    integer(64, { min: 1, max: 10_000 }),
+    "NBD clients at once; further ones are closed.",
+  ),
   nodeId: key(
     z
       .string()
@@ -69,6 +78,14 @@ export const archiveConfig = roleSchema({
     integer(200, { min: 2, max: 10_000 }),
     "Diffs that one apply or restore opens together (-maxopen).",
   ),
+  maintenance: key(
+    maintenanceConfig.optional(),
+    "What the archive does of its own accord: let points go, apply, merge, replicate.",
+    {
+      absent: "nothing",
+      example: { keep: { hourly: 24, daily: 7 }, merge: {}, apply: { olderThan: "14d" } },
+    },
+  ),
   mergeDiffsMax: key(
     integer(1000, { min: 1, max: 100_000 }),
     "Diffs that one step of a replication merges (-wn).",
@@ -88,5 +105,6 @@ export const archiveAbout: RoleAbout<typeof archiveConfig> = {
     "Block-volume backup: base images and chains of diffs, restorable at any clean point (replaces walb-archive)",
   durability: "A diff or a copy is acknowledged when it is synced under its name",
   config: archiveConfig,
+  reach: { nbdPort: "nbdinfo --list nbd://{host}:{port}" },
   reloadable: reloadableKeys(archiveConfig),
 };

@@ -5,8 +5,7 @@
  * marks the base before the first write and may be repeated from the start; merge adds the merged diff before it removes
  * the old ones.
  */
-import { fileSource } from "../formats/bytes.ts";
-import { isZero } from "../../native/blocks.ts";
+import { oneStretch, openPair } from "../../core/seams/file-pair.ts";
 import {
   chainFrom,
   clean,
@@ -20,10 +19,9 @@ import {
 } from "../algebra/snapshot.ts";
 import { snappy } from "../formats/compression.ts";
 import { mergedRuns, writeMerged } from "../formats/diff-merge.ts";
-import { type DiscardRule, writeRuns } from "../formats/image.ts";
+import { type DiscardRule, ImageWriter } from "../formats/image.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 import { Refusal } from "../server/server.ts";
-import { virtualImage } from "../tools/virtual-image.ts";
 import type { OpenImage } from "./images/back-end.ts";
 import type { ArchiveVolume } from "./volume.ts";
 
@@ -36,8 +34,8 @@ export interface JobOptions {
 }
 
 const READY_BYTES = 4 << 20;
-/** Zeros of this length are left out of a new image. */
-const HOLE_BYTES = 64 << 10;
+/** A copy of a base is asked for in parts of this length, so that it can be stopped. */
+const COPY_BYTES = 32 << 20;
 
 function rounds(diffs: readonly MetaDiff[], openMax: number): MetaDiff[][] {
   const parts: MetaDiff[][] = [];
@@ -53,43 +51,35 @@ async function applyTo(
 ): Promise<void> {
   const target = { file: image.file, blocks: Math.floor(image.bytes / BLOCK_BYTES) };
   await volume.diffs.withOpen(diffs, async (open) => {
-    for await (const runs of mergedRuns(open, { readyBytes: READY_BYTES })) {
-      volume.throwIfForced();
-      await writeRuns(target, runs, rule);
+    const writer = new ImageWriter(volume.world.disk, target, rule);
+    try {
+      for await (const runs of mergedRuns(open, { readyBytes: READY_BYTES })) {
+        volume.throwIfForced();
+        await writer.write(runs);
+      }
+      await writer.finish();
+    } finally {
+      await writer.close();
     }
   });
 }
 
-/** Writes what is not zero of a stream into an image that reads as zeros. */
-async function writeSparse(image: OpenImage, offset: number, chunk: Uint8Array): Promise<void> {
-  for (let at = 0; at < chunk.byteLength;) {
-    let end = at;
-    while (end < chunk.byteLength && !isZero(chunk.subarray(end, end + HOLE_BYTES))) end += HOLE_BYTES;
-    const stop = Math.min(end, chunk.byteLength);
-    if (stop > at) await image.file.write(chunk.subarray(at, stop), offset + at);
-    at = end + HOLE_BYTES;
-  }
-}
-
-/** Reads the base, lays the first round of diffs over it, and writes what is not zero. */
-async function restoreFromBase(
-  volume: ArchiveVolume,
-  image: OpenImage,
-  diffs: readonly MetaDiff[],
-  discard: DiscardRule,
-): Promise<void> {
+/** Copies what is not a hole of the base into an image that reads as zeros. */
+async function copyBase(volume: ArchiveVolume, image: OpenImage): Promise<void> {
   const base = await volume.world.images.openBase(volume.name, "read");
+  const { disk } = volume.world;
+  const [own, both] = [openPair(disk, base.file, base.file), openPair(disk, base.file, image.file)];
   try {
-    await volume.diffs.withOpen(diffs, async (open) => {
-      const options = { ignoresDiscards: discard === "ignore" };
-      let offset = 0;
-      for await (const chunk of virtualImage(fileSource(base.path, base.file, base.bytes), open, options)) {
-        volume.throwIfForced();
-        await writeSparse(image, offset, chunk);
-        offset += chunk.byteLength;
-      }
-    });
+    for (let offset = 0; offset < base.bytes;) {
+      volume.throwIfForced();
+      const { isHole, end } = own.extent(offset, base.bytes) ?? { isHole: false, end: base.bytes };
+      const stop = Math.min(isHole ? end : offset + COPY_BYTES, end);
+      if (!isHole) await both.copy(oneStretch(offset, stop - offset));
+      offset = stop;
+    }
   } finally {
+    both.close();
+    own.close();
     await base.file.close();
   }
 }
@@ -106,13 +96,8 @@ export async function restore(
   const image = await images.beginRestore(volume.name, gid, cold);
   try {
     const chain = chainFrom(from, volume.diffs.all, gid);
-    let parts = rounds(chain, openMax);
-    if (!image.isCopy) {
-      const [first = [], ...others] = parts;
-      parts = others;
-      await restoreFromBase(volume, image, first, discard);
-    }
-    for (const part of parts) await applyTo(volume, image, part, discard);
+    if (!image.isCopy) await copyBase(volume, image);
+    for (const part of rounds(chain, openMax)) await applyTo(volume, image, part, discard);
     await image.file.sync();
     if (images.keepsCold && cold !== gid && gid > volume.base.from.begin)
       await volume.cold.keep(gid, chain.at(-1)?.timestamp ?? volume.base.timestamp, keepsOneCold);

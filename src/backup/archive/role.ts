@@ -7,11 +7,13 @@
 import { resolve } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import { runCommand } from "../../core/kernel/run-command.ts";
+import type { Timer } from "../../core/seams/clock.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { restorePoints } from "../algebra/snapshot.ts";
 import { parseCompression, snappy } from "../formats/compression.ts";
 import { controlProtocols, volumeOf } from "../server/control.ts";
+import { NbdServer } from "../nbd/server.ts";
 import { WalbServer } from "../server/server.ts";
 import { archiveCommands } from "./commands.ts";
 import { archiveAbout, type archiveConfig } from "./config.ts";
@@ -21,11 +23,17 @@ import { ImageFiles } from "./images/files.ts";
 import { LogicalVolumes } from "./images/logical-volumes.ts";
 import { Lvm } from "./images/lvm.ts";
 import { diffTransfer, fullSync, gatherLatestSnapshots, hashSync } from "./receive.ts";
+import { Maintenance } from "./maintenance/maintenance.ts";
+import { replicasOf, rulesOf } from "./maintenance/rules.ts";
+import { PointExports } from "./point-export.ts";
 import { replicationTarget } from "./replication/target.ts";
 import { ArchiveVolume, type VolumeWorld } from "./volume.ts";
 import type { z } from "zod";
 
 type Config = z.output<typeof archiveConfig>;
+
+/** How often sizes of volumes are looked up for NBD clients. */
+const POINTS_PERIOD_MS = 1000;
 
 /** Files, unless a volume group is named. */
 function imagesOf(
@@ -47,6 +55,11 @@ class Archive implements RunningRole<Config> {
   readonly #server: WalbServer;
   readonly #world: VolumeWorld;
   readonly #directory: string;
+  readonly #beginMaintenance: () => Maintenance | undefined;
+  #maintenance: Maintenance | undefined;
+  readonly #points = new PointExports(() => this.#volumes.values());
+  #nbd: NbdServer | undefined;
+  #pointTimer: Timer | undefined;
 
   constructor(context: RoleContext<Config>) {
     this.#context = context;
@@ -61,6 +74,15 @@ class Archive implements RunningRole<Config> {
     const source = { net, clock, nodeId, timeoutMs: config.socketTimeoutMs };
     const compression = parseCompression(config.syncCompression) ?? snappy;
     const jobs = { discard: config.discard, openMax: config.openMax, keepsOneCold: config.keepsOneCold };
+    const { maintenance, mergeDiffsMax } = config;
+    this.#beginMaintenance = () =>
+      maintenance &&
+      new Maintenance({
+        ...{ clock, log, server, jobs, source, intervalMs: maintenance.intervalMs },
+        volumes: () => this.#volumes.values(),
+        rules: rulesOf(maintenance),
+        replicas: replicasOf(maintenance, mergeDiffsMax),
+      });
     const view: ArchiveView = {
       nodeId,
       baseDir: this.#directory,
@@ -121,6 +143,23 @@ class Archive implements RunningRole<Config> {
       if (volume.state !== "Clear") this.#volumes.set(name, volume);
     }
     announcePort("port", await this.#server.listen());
+    this.#maintenance = this.#beginMaintenance();
+    await this.#listenForNbd();
+  }
+
+  async #listenForNbd(): Promise<void> {
+    const { net, clock, log, tls, config, announcePort } = this.#context;
+    const { host, nbdPort, nbdConnectionsMax: connectionsMax } = config;
+    if (nbdPort === undefined) return;
+    const exports = () => this.#points.all();
+    this.#nbd = new NbdServer({ net, clock, log, host, port: nbdPort, tls, connectionsMax, exports });
+    const refresh = () =>
+      this.#points
+        .refresh()
+        .catch((error: Error) => log.warn(`sizes cannot be told to NBD clients: ${error.message}`));
+    await refresh();
+    this.#pointTimer = clock.every(POINTS_PERIOD_MS, () => void refresh());
+    announcePort("nbdPort", await this.#nbd.listen());
   }
 
   notReady(): string[] {
@@ -167,10 +206,14 @@ class Archive implements RunningRole<Config> {
 
   async drain(): Promise<void> {
     this.#server.stopListening();
+    this.#nbd?.stopListening();
   }
 
   async stop(): Promise<void> {
     for (const volume of this.#volumes.values()) volume.stopState = "ForceStopping";
+    this.#pointTimer?.cancel();
+    this.#nbd?.close();
+    await this.#maintenance?.stop();
     await this.#server.close();
   }
 }

@@ -8,7 +8,9 @@ import { hostname } from "node:os";
 import { NxError } from "../../core/errors.ts";
 import { printJson } from "../../core/print.ts";
 import { defineVerb, type Surroundings, type Verb, type VerbTable } from "../../core/verb.ts";
+import { realClock } from "../../core/seams/clock.ts";
 import { Controller } from "../client/controller.ts";
+import { pointAt } from "../client/points.ts";
 import { compressionText, parseCompression } from "../formats/compression.ts";
 import { parseSize, uuidText } from "../formats/units.ts";
 import type { Forwarding } from "../wire/values.ts";
@@ -68,6 +70,16 @@ async function archiveInfo(controller: Controller, given: string[]): Promise<Val
   return undefined;
 }
 
+/** `VOL at TIME` takes the newest point that is not later and prints its gid. */
+async function restore(controller: Controller, given: string[]): Promise<Value> {
+  const [volume = "", word = "", moment = ""] = given;
+  if (word !== "at") return void (await controller.command("restore", given, "accept"));
+  needs(given, 3, "VOL at TIME");
+  const { gid } = await pointAt(controller, volume, moment, Math.floor(realClock.nowMs() / 1000));
+  await controller.command("restore", [volume, String(gid)], "accept");
+  return gid;
+}
+
 /** Streams the image at a gid to standard output, or into a file or device. */
 async function virtualFullScan(controller: Controller, given: string[], call: Surroundings): Promise<Value> {
   needs(given, 3, "DEV|stdout VOL GID [BULK] [SIZE] [SLEEPPCT]");
@@ -90,7 +102,7 @@ export const subcommands: Record<string, Subcommand> = Object.fromEntries([
   words("reset-vol", "VOL [GID]", "Begin a volume anew", "ok"),
   words("full-bkp", "VOL [BULK]", "Copy a volume in full, then ship its log", "accept"),
   words("hash-bkp", "VOL [BULK]", "Compare a volume by hashes, then ship its log", "accept"),
-  words("restore", "VOL GID", "Make an image of a point in time", "accept"),
+  ["restore", { usage: "VOL GID | VOL at TIME", summary: "Make an image of a point in time", run: restore }],
   words("del-restored", "VOL GID", "Remove a restored image", "ok"),
   words("del-cold", "VOL GID", "Remove a cold snapshot", "ok"),
   words("start", "VOL [target|standby]", "Start a volume", "ok"),

@@ -6,7 +6,7 @@ import { WDIFF_HEADER_BYTES } from "../../native/blocks.ts";
 import { parseCompression, snappy } from "../formats/compression.ts";
 import { type Diff, type MergeResult, mergedRuns, openDiff, writeMerged } from "../formats/diff-merge.ts";
 import { isRecordWhole, recordsOf } from "../formats/diff-records.ts";
-import { writeRuns } from "../formats/image.ts";
+import { ImageWriter } from "../formats/image.ts";
 import { imageToDiff } from "../formats/image-to-diff.ts";
 import { BLOCK_BYTES, uuidText } from "../formats/units.ts";
 import { DiffStatistics, headLines, ioLines, mergeLine, recordText } from "../tools/diff-text.ts";
@@ -141,12 +141,16 @@ const redo = toolVerb({
     const image = await files.image(device);
     const diff = await openDiff(await files.source(options.text("i", "-")));
     let result: MergeResult | undefined;
-    for await (const runs of mergedRuns([diff], {
-      readyBytes: 8 << 20,
-      onResult: (each) => (result = each),
-    })) {
-      await writeRuns(image, runs, rule);
-      progress.show(`block ${runs.runs.at(-1)?.address ?? 0} of ${image.blocks}`);
+    const writer = new ImageWriter(files.world.disk, image, rule);
+    try {
+      const options = { readyBytes: 4 << 20, onResult: (each: MergeResult) => (result = each) };
+      for await (const runs of mergedRuns([diff], options)) {
+        await writer.write(runs);
+        progress.show(`block ${runs.runs.at(-1)?.address ?? 0} of ${image.blocks}`);
+      }
+      await writer.finish();
+    } finally {
+      await writer.close();
     }
     await image.file.sync();
     progress.end();

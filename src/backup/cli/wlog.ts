@@ -7,6 +7,7 @@ import { snappy } from "../formats/compression.ts";
 import type { DiscardRule } from "../formats/image.ts";
 import { LogDevice } from "../formats/log-device.ts";
 import { dataOf, isWhole, readLog } from "../formats/log-packs.ts";
+import { chunksOf } from "../formats/bytes.ts";
 import { indexBlocksMax, logToIndexedDiff, logToSortedDiff } from "../formats/log-to-diff.ts";
 import { type Replayed, replayLog } from "../formats/replay.ts";
 import { BLOCK_BYTES, NO_LSID, uuidText } from "../formats/units.ts";
@@ -209,9 +210,11 @@ const redo = toolVerb({
     const rule = discardRuleOf(options);
     const image = await files.image(device);
     const input = options.text("i", "-");
-    const result = await replayLog(input, await files.stream(input), image, rule, (lsid) =>
-      progress.show(`lsid ${lsid}`),
-    );
+    const result = await replayLog(await files.source(input), image, {
+      rule,
+      disk: files.world.disk,
+      onProgress: (lsid) => progress.show(`lsid ${lsid}`),
+    });
     await image.file.sync();
     progress.end();
     if (isJson)
@@ -280,18 +283,14 @@ const toDiff = toolVerb({
     const [input, output] = [options.text("i", "-"), options.text("o", "-")];
     const blocks = Math.floor(options.size("x", 1 << 20) / BLOCK_BYTES);
     const { disk, random } = files.world;
-    const log = await files.stream(input);
+    const source = await files.source(input);
+    const log = chunksOf(source);
     const result = await files.writeTo(output, (sink) => {
       if (options.has("indexed"))
         return logToIndexedDiff(input, log, sink, { compression: snappy, blocksMax: indexBlocksMax(blocks) });
       const spoolDirectory = files.spoolDirectory;
-      return logToSortedDiff(input, log, sink, {
-        compression: snappy,
-        blocksMax: blocks,
-        disk,
-        random,
-        spoolDirectory,
-      });
+      const sorted = { compression: snappy, blocksMax: blocks, disk, random, spoolDirectory };
+      return logToSortedDiff(input, log, sink, sorted, source.file === undefined ? undefined : source);
     });
     if (isJson)
       printJson(stderr, {

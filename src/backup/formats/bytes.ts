@@ -15,6 +15,8 @@ export interface ByteSource {
   bytes: number;
   /** Fills `target` from `offset` on; fewer only at the end. */
   read(target: Uint8Array, offset: number): Promise<number>;
+  /** The file that it is, where it is one. */
+  file?: DiskFile;
 }
 
 /** Takes bytes in order; they are only valid during the call. */
@@ -25,7 +27,7 @@ export interface ByteSink {
 export const CHUNK_BYTES = 1 << 20;
 
 export function fileSource(name: string, file: DiskFile, bytes: number): ByteSource {
-  return { name, bytes, read: (target, offset) => file.read(target, offset) };
+  return { name, bytes, file, read: (target, offset) => file.read(target, offset) };
 }
 
 /** A pipe as a source that is read from front to back; what is skipped is gone. */
@@ -67,15 +69,33 @@ export function pipeSource(name: string, pipe: AsyncIterable<Uint8Array>): ByteS
   };
 }
 
-/** The chunks of a source from `from` on. Each is only valid until the next. */
+/**
+ * The chunks of a source from `from` on. Each is only valid until the next; while it is worked on, the next is read. After
+ * the last step, however it comes, nothing is being read any more.
+ */
 export async function* chunksOf(source: ByteSource, from = 0, to = source.bytes): AsyncGenerator<Uint8Array> {
-  const buffer = new Uint8Array(Math.max(1, Math.min(CHUNK_BYTES, to - from)));
-  for (let offset = from; offset < to;) {
-    const target = buffer.subarray(0, Math.min(buffer.byteLength, to - offset));
-    const count = await source.read(target, offset);
-    if (count === 0) return;
-    yield target.subarray(0, count);
+  const length = Math.max(1, Math.min(CHUNK_BYTES, to - from));
+  const buffers = [new Uint8Array(length), new Uint8Array(length)] as const;
+  let offset = from;
+  let turn = 0;
+  const readNext = async () => {
+    const target = (buffers[turn++ % 2] as Uint8Array).subarray(0, Math.min(length, to - offset));
+    const count = target.byteLength === 0 ? 0 : await source.read(target, offset);
     offset += count;
+    return target.subarray(0, count);
+  };
+  let next = readNext();
+  try {
+    for (;;) {
+      const chunk = await next;
+      if (chunk.byteLength === 0) return;
+      next = readNext();
+      // Its failure is heard when its turn comes.
+      next.catch(() => undefined);
+      yield chunk;
+    }
+  } finally {
+    await next.catch(() => undefined);
   }
 }
 

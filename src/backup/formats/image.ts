@@ -4,7 +4,10 @@
  * Invariant: stretches that are written at the same time do not overlap. Nothing is durable before the image is synced.
  */
 import { NxError } from "../../core/errors.ts";
-import type { DiskFile } from "../../core/seams/disk.ts";
+import type { Disk, DiskFile } from "../../core/seams/disk.ts";
+import { type FilePair, openPair, stretchesOf } from "../../core/seams/file-pair.ts";
+import { OwnedBuffer } from "../../native/blocks.ts";
+import { StretchSource } from "../../native/stretches.ts";
 import type { Runs } from "./diff-merge.ts";
 import { BLOCK_BYTES } from "./units.ts";
 
@@ -39,6 +42,70 @@ export function beyondEnd(address: number, blocks: number, imageBlocks: number):
   );
 }
 
+function demandRunsInside(runs: Runs["runs"], blocks: number): void {
+  const beyond = runs.find((run) => run.address + run.blocks > blocks);
+  if (beyond !== undefined) throw beyondEnd(beyond.address, beyond.blocks, blocks);
+}
+
+/** Throws NX_DATA_CORRUPT when a stretch of a list ends behind the image. */
+export function demandStretchesInside(list: Uint8Array, blocks: number): void {
+  const beyond = stretchesOf(list).find(({ to, length }) => to + length > blocks * BLOCK_BYTES);
+  if (beyond !== undefined) throw beyondEnd(beyond.to / BLOCK_BYTES, beyond.length / BLOCK_BYTES, blocks);
+}
+
+/** Runs as a list of stretches that are written from their data; what the rule ignores is left out. */
+function stretchesFor(runs: Runs["runs"], rule: DiscardRule): Uint8Array {
+  const written = runs.filter(({ kind }) => kind !== "discard" || rule !== "ignore");
+  const words = new BigUint64Array(written.length * 4);
+  written.forEach(({ address, blocks, kind, data }, index) => {
+    words[4 * index] = BigInt(kind === "normal" ? StretchSource.log : StretchSource.zero);
+    words[4 * index + 1] = BigInt(data);
+    words[4 * index + 2] = BigInt(blocks * BLOCK_BYTES);
+    words[4 * index + 3] = BigInt(address * BLOCK_BYTES);
+  });
+  return new Uint8Array(words.buffer);
+}
+
+/**
+ * Writes parts one after the other, each while the next is made: what is handed over is copied. Zeros become holes where
+ * the file system has them.
+ */
+export class ImageWriter {
+  readonly #target: ImageTarget;
+  readonly #rule: DiscardRule;
+  readonly #pair: FilePair;
+  readonly #memory = new OwnedBuffer();
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(disk: Disk, target: ImageTarget, rule: DiscardRule) {
+    this.#target = target;
+    this.#rule = rule;
+    this.#pair = openPair(disk, target.file, target.file);
+  }
+
+  /** Throws NX_DATA_CORRUPT for a run beyond the end, or what the part before ended with. */
+  async write({ runs, data }: Runs): Promise<void> {
+    demandRunsInside(runs, this.#target.blocks);
+    await this.#writing;
+    this.#memory.resize(data.byteLength);
+    this.#memory.view().set(data);
+    this.#writing = this.#pair.write(this.#memory, stretchesFor(runs, this.#rule));
+    // Its failure is heard with the next part, or by `finish`.
+    this.#writing.catch(() => undefined);
+  }
+
+  finish(): Promise<void> {
+    return this.#writing;
+  }
+
+  /** However it ends, no write is under way any more. */
+  async close(): Promise<void> {
+    await this.#writing.catch(() => undefined);
+    this.#pair.close();
+    this.#memory.free();
+  }
+}
+
 /**
  * Writes all runs; resolves when each was taken by the file. Throws NX_DATA_CORRUPT for one beyond the end, before anything is
  * written. However it ends, no write is under way any more: the file may be closed, and its descriptor be another's.
@@ -48,8 +115,7 @@ export async function writeRuns(
   { runs, data }: Runs,
   rule: DiscardRule,
 ): Promise<void> {
-  const beyond = runs.find((run) => run.address + run.blocks > blocks);
-  if (beyond !== undefined) throw beyondEnd(beyond.address, beyond.blocks, blocks);
+  demandRunsInside(runs, blocks);
   let pending: Promise<void>[] = [];
   const settle = async () => {
     const results = await Promise.allSettled(pending);

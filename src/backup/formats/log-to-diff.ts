@@ -9,9 +9,11 @@ import type { Disk } from "../../core/seams/disk.ts";
 import type { Random } from "../../core/seams/random.ts";
 import { WDIFF_HEADER_BYTES, writeWdiffHeader } from "../../native/blocks.ts";
 import { LogReader } from "../../native/log-reader.ts";
-import { type ByteSink, Spool } from "./bytes.ts";
+import { LogSort } from "../../native/log-sort.ts";
+import { type ByteSink, type ByteSource, Spool } from "./bytes.ts";
 import type { Compression } from "./compression.ts";
-import { openDiff, writeMerged } from "./diff-merge.ts";
+import { endPack } from "./diff-merge.ts";
+import { StretchReader } from "./stretches.ts";
 
 /** Blocks of the longest record where nothing else is asked for: 1 MiB. */
 export const RECORD_BLOCKS_MAX = 2048;
@@ -59,23 +61,16 @@ export function indexBlocksMax(blocks: number): number {
   return 2 ** Math.floor(Math.log2(blocks));
 }
 
-/** Feeds a log into `reader` and hands its images on; calls `onHeader` once, before the first image. */
+/** Feeds a log into `reader` and hands on what `take` wants of each chunk, behind the file's header. */
 async function feedAll(
   name: string,
   log: AsyncIterable<Uint8Array>,
   reader: LogReader,
-  sink: ByteSink,
+  take: (chunk: Uint8Array) => Promise<void>,
 ): Promise<void> {
-  let hasHeader = false;
   for await (const chunk of log) {
     if (reader.feed(chunk) === "failed") throw logError(name, reader);
-    if (!hasHeader && reader.phase !== "fileHeader") {
-      hasHeader = true;
-      await sink.append(writeWdiffHeader("indexed", reader.uuid));
-    }
-    if (reader.out.length === 0) continue;
-    await sink.append(reader.out.view());
-    reader.taken();
+    await take(chunk);
   }
   assertEnded(name, reader);
 }
@@ -96,7 +91,16 @@ export async function logToIndexedDiff(
   const { id: codec, level } = compression;
   const reader = new LogReader({ codec, level, outOffset: WDIFF_HEADER_BYTES });
   try {
-    await feedAll(name, log, reader, sink);
+    let hasHeader = false;
+    await feedAll(name, log, reader, async () => {
+      if (!hasHeader && reader.phase !== "fileHeader") {
+        hasHeader = true;
+        await sink.append(writeWdiffHeader("indexed", reader.uuid));
+      }
+      if (reader.out.length === 0) return;
+      await sink.append(reader.out.view());
+      reader.taken();
+    });
     const { writes } = reader.counts;
     const records = reader.index(blocksMax);
     await sink.append(reader.out.view());
@@ -117,21 +121,65 @@ export interface SortedOptions {
   spoolDirectory: string;
 }
 
-/** Makes a sorted diff: images are spooled, then merged in the order of addresses. */
+/** Bytes of content that are sorted into packs at a time. */
+const BATCH_BYTES = 4 << 20;
+
+/**
+ * Makes a sorted diff: the log is read once to see what is visible, and again for that, in the order of addresses. A log
+ * that cannot be read again, because it comes through a pipe, is spooled: `source` is then absent.
+ */
 export async function logToSortedDiff(
   name: string,
   log: AsyncIterable<Uint8Array>,
   sink: ByteSink,
   options: SortedOptions,
+  source?: ByteSource,
 ): Promise<Converted> {
-  const { compression, blocksMax, disk, random, spoolDirectory } = options;
-  const spool = new Spool(disk, random, spoolDirectory);
+  const { disk, random, spoolDirectory } = options;
+  const spool = source === undefined ? new Spool(disk, random, spoolDirectory) : undefined;
+  const reader = new LogReader({ codec: 0, level: 0, outOffset: 0 });
+  reader.readInPlace();
   try {
-    const converted = await logToIndexedDiff(name, log, spool, { compression, blocksMax: 0 });
-    const diff = await openDiff(spool.source(name));
-    const { output } = await writeMerged([diff], converted.uuid, sink, { compression, blocksMax });
-    return { ...converted, records: output.normal + output.zero + output.discard };
+    await feedAll(name, log, reader, async (chunk) => await spool?.append(chunk));
+    await sink.append(writeWdiffHeader("sorted", reader.uuid));
+    const again = source ?? (spool as Spool).source(name);
+    const records = await sortInto(name, reader, again, sink, options);
+    await sink.append(endPack());
+    const { lsid: endLsid, firstLsid, uuid } = reader;
+    return { endLsid, firstLsid, uuid, writes: reader.counts.writes, records };
   } finally {
-    await spool.close();
+    reader.free();
+    await spool?.close();
+  }
+}
+
+/** Appends the packs of what is visible; while one batch is written, the next is packed. Returns the records. */
+async function sortInto(
+  name: string,
+  reader: LogReader,
+  source: ByteSource,
+  sink: ByteSink,
+  { compression, blocksMax, disk }: SortedOptions,
+): Promise<number> {
+  const sort = new LogSort(reader, { codec: compression.id, level: compression.level, blocksMax });
+  const content = new StretchReader(disk, source);
+  let writing: Promise<void> = Promise.resolve();
+  try {
+    while (sort.next(BATCH_BYTES)) {
+      if (!sort.pack(await content.read(sort.stretches, sort.bytes)))
+        throw new NxError("NX_DATA_CORRUPT", `${name} has changed while it was read`);
+      await writing;
+      writing = sink.append(sort.take().view());
+      // Its failure is heard before the next is begun.
+      writing.catch(() => undefined);
+    }
+    await writing;
+    const last = sort.end();
+    if (last.length > 0) await sink.append(last.view());
+    return sort.records;
+  } finally {
+    await writing.catch(() => undefined);
+    content.close();
+    sort.free();
   }
 }

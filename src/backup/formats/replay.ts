@@ -2,11 +2,15 @@
  * Replaying a log on an image.
  *
  * Invariant: a pack is written only when all data before it was sound; later writes win, within a part that is gathered
- * in memory as well as from part to part.
+ * as well as from part to part. A log that is a file is verified part by part, and what is visible of a part is copied from
+ * file to file while the next part is read; one that comes through a pipe is gathered in memory.
  */
+import type { Disk } from "../../core/seams/disk.ts";
+import { openPair } from "../../core/seams/file-pair.ts";
 import { OwnedBuffer } from "../../native/blocks.ts";
 import { type LogCounts, LogReader, runsOf } from "../../native/log-reader.ts";
-import { type DiscardRule, type ImageTarget, writeRuns } from "./image.ts";
+import { type ByteSource, chunksOf } from "./bytes.ts";
+import { demandStretchesInside, type DiscardRule, ImageWriter, type ImageTarget } from "./image.ts";
 import { assertEnded, logError } from "./log-to-diff.ts";
 
 /** Gathered before it is written in the order of addresses. */
@@ -24,39 +28,102 @@ export interface Replayed {
   visibleBlocks: number;
 }
 
-export async function replayLog(
-  name: string,
-  log: AsyncIterable<Uint8Array>,
+export interface ReplayOptions {
+  rule: DiscardRule;
+  disk: Disk;
+  onProgress?(lsid: bigint): void;
+}
+
+/** What a part of the log, once verified, is done with. */
+interface Part {
+  /** Writes what was gathered; may leave that under way. */
+  flush(): Promise<void>;
+  /** Resolves when all is written. */
+  finish(): Promise<void>;
+  close(): Promise<void>;
+  readonly visible: { writes: number; blocks: number };
+}
+
+function inPlace(
+  source: ByteSource,
+  reader: LogReader,
   image: ImageTarget,
-  rule: DiscardRule,
-  onProgress?: (lsid: bigint) => void,
+  { rule, disk }: ReplayOptions,
+): Part {
+  const pair = openPair(disk, source.file as NonNullable<ByteSource["file"]>, image.file);
+  const stretches = new OwnedBuffer();
+  let copying: Promise<void> = Promise.resolve();
+  reader.readInPlace();
+  return {
+    async flush() {
+      reader.stretches(rule !== "ignore", stretches);
+      demandStretchesInside(stretches.view(), image.blocks);
+      await copying;
+      copying = pair.copy(stretches.view().slice());
+      // Its failure is heard before the next is begun.
+      copying.catch(() => undefined);
+    },
+    finish: () => copying,
+    async close() {
+      await copying.catch(() => undefined);
+      pair.close();
+      stretches.free();
+    },
+    get visible() {
+      return reader.visible;
+    },
+  };
+}
+
+function inMemory(reader: LogReader, image: ImageTarget, { rule, disk }: ReplayOptions): Part {
+  const [runs, data] = [new OwnedBuffer(), new OwnedBuffer()];
+  const writer = new ImageWriter(disk, image, rule);
+  const visible = { writes: 0, blocks: 0 };
+  return {
+    async flush() {
+      visible.writes += reader.runs(runs, data);
+      const stretches = runsOf(runs.view());
+      for (const { blocks } of stretches) visible.blocks += blocks;
+      await writer.write({ runs: stretches, data: data.view() });
+    },
+    finish: () => writer.finish(),
+    async close() {
+      await writer.close();
+      runs.free();
+      data.free();
+    },
+    visible,
+  };
+}
+
+export async function replayLog(
+  source: ByteSource,
+  image: ImageTarget,
+  options: ReplayOptions,
 ): Promise<Replayed> {
   const reader = new LogReader({ codec: 0, level: 0, outOffset: 0 });
-  const [runs, data] = [new OwnedBuffer(), new OwnedBuffer()];
-  let gathered = 0;
-  let visible = 0;
-  let visibleBlocks = 0;
+  const part =
+    source.file === undefined ? inMemory(reader, image, options) : inPlace(source, reader, image, options);
+  let [gathered, bytes] = [0, 0];
   const flush = async () => {
-    visible += reader.runs(runs, data);
-    gathered = reader.counts.writes;
-    const stretches = runsOf(runs.view());
-    for (const { blocks } of stretches) visibleBlocks += blocks;
-    await writeRuns(image, { runs: stretches, data: data.view() }, rule);
-    onProgress?.(reader.lsid);
+    await part.flush();
+    [gathered, bytes] = [reader.counts.writes, 0];
+    options.onProgress?.(reader.lsid);
   };
   try {
-    for await (const chunk of log) {
-      if (reader.feed(chunk) === "failed") throw logError(name, reader);
-      if (reader.out.length >= GATHER_BYTES || reader.counts.writes - gathered >= GATHER_WRITES)
-        await flush();
+    for await (const chunk of chunksOf(source)) {
+      if (reader.feed(chunk) === "failed") throw logError(source.name, reader);
+      bytes += chunk.byteLength;
+      if (bytes >= GATHER_BYTES || reader.counts.writes - gathered >= GATHER_WRITES) await flush();
     }
-    assertEnded(name, reader);
+    assertEnded(source.name, reader);
     await flush();
+    await part.finish();
     const { firstLsid, lsid: endLsid, counts } = reader;
+    const { writes: visible, blocks: visibleBlocks } = part.visible;
     return { firstLsid, endLsid, counts, visible, overwritten: counts.writes - visible, visibleBlocks };
   } finally {
+    await part.close();
     reader.free();
-    runs.free();
-    data.free();
   }
 }

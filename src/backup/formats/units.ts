@@ -74,6 +74,15 @@ export function parseTime(text: string): number | undefined {
   return isReal && seconds >= 0 ? seconds : undefined;
 }
 
+/** Seconds of `90`, `30m`, `6h`, `14d` or `hh:mm:ss`; undefined when it is no period. */
+export function parsePeriod(text: string): number | undefined {
+  const clock = /^(\d{1,3}):(\d\d):(\d\d)$/.exec(text);
+  if (clock !== null) return Number(clock[1]) * 3600 + Number(clock[2]) * 60 + Number(clock[3]);
+  const match = /^(\d{1,9})([smhd]?)$/.exec(text);
+  const unit = { "": 1, s: 1, m: 60, h: 3600, d: 86_400 }[match?.[2] ?? "none"];
+  return match === null || unit === undefined ? undefined : Number(match[1]) * unit;
+}
+
 /** 32 hex digits. */
 export function uuidText(uuid: Uint8Array): string {
   return Buffer.from(uuid).toString("hex");

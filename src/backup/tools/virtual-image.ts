@@ -1,6 +1,6 @@
 /**
  * An image as it is after a chain of diffs, without writing it: the base is read from front to back, and what the diffs
- * say is laid over it. Discards read as zeros, unless they are to be ignored.
+ * say is laid over it. Discards read as zeros.
  *
  * Invariant: memory is one chunk of the image and what the merge holds.
  */
@@ -12,8 +12,6 @@ export interface VirtualOptions {
   chunkBytes?: number;
   /** From here on, in bytes; a multiple of the chunk is quickest. */
   from?: number;
-  /** Discards leave what is below them. */
-  ignoresDiscards?: boolean;
   onResult?(result: MergeResult): void;
 }
 
@@ -45,11 +43,8 @@ class Overlay {
   #index = 0;
   #isEnded = false;
 
-  readonly #ignoresDiscards: boolean;
-
-  constructor(diffs: readonly Diff[], { onResult, ignoresDiscards }: VirtualOptions) {
+  constructor(diffs: readonly Diff[], { onResult }: VirtualOptions) {
     this.#merge = mergedRuns(diffs, onResult === undefined ? {} : { onResult });
-    this.#ignoresDiscards = ignoresDiscards === true;
   }
 
   async #next(): Promise<void> {
@@ -75,8 +70,7 @@ class Overlay {
         const [from, to] = [Math.max(start, offset), Math.min(stop, end)];
         if (from < to && run.kind === "normal")
           part.set(data.subarray(run.data + from - start, run.data + to - start), from - offset);
-        else if (from < to && !(run.kind === "discard" && this.#ignoresDiscards))
-          part.fill(0, from - offset, to - offset);
+        else if (from < to) part.fill(0, from - offset, to - offset);
         if (stop > end) return;
       }
     }

@@ -1,5 +1,5 @@
 /**
- * The real side of file-pair.ts: reads out of the page cache by one call into C, copies in a thread that all pairs of a
+ * The real side of file-pair.ts: reads out of the page cache by one call into C, copies and writes in a thread that all pairs of a
  * disk share. The thread lives while a pair is open.
  */
 import { constants } from "node:os";
@@ -21,15 +21,10 @@ export class CopyThread {
     let isOpen = true;
     return {
       readNow: (stretches, out) => readStretchesNow(first.fd, second.fd, stretches, out),
-      copy: async (stretches) => {
-        this.#calls ??= new ThreadCalls("core/seams/stretches.thread.ts");
-        const result = await this.#calls.call({ from: first.fd, to: second.fd, stretches });
-        if (result < 0)
-          throw diskError(
-            Object.assign(new Error(errnoName(-result)), { code: errnoName(-result) }),
-            "copy",
-            second.path,
-          );
+      copy: (stretches) => this.#call({ from: first.fd, to: second.fd, stretches }, second.path),
+      write: (memory, stretches) => {
+        const { address, length } = memory;
+        return this.#call({ from: { address, length }, to: second.fd, stretches }, second.path);
       },
       extent: (offset, size) => extentEnd(second.fd, offset, size),
       close: () => {
@@ -41,5 +36,13 @@ export class CopyThread {
         this.#calls = undefined;
       },
     };
+  }
+
+  async #call(request: CopyRequest, path: string): Promise<void> {
+    this.#calls ??= new ThreadCalls("core/seams/stretches.thread.ts");
+    const result = await this.#calls.call(request);
+    if (result >= 0) return;
+    const code = errnoName(-result);
+    throw diskError(Object.assign(new Error(code), { code }), "copy", path);
   }
 }

@@ -14,6 +14,11 @@ export interface FilePair {
   readNow(stretches: NativeBuffer, out: NativeBuffer): number;
   /** Copies into the second file; zeros where a stretch says so. */
   copy(stretches: Uint8Array): Promise<void>;
+  /**
+   * Writes stretches of memory (their `from` is a place in it) into the second file; zeros where a stretch says so. Nothing
+   * may be appended to the memory before this resolves.
+   */
+  write(memory: NativeBuffer, stretches: Uint8Array): Promise<void>;
   /** Whether the second file has a hole at `offset`, and where that or the data ends; undefined: nobody knows. */
   extent(offset: number, size: number): { isHole: boolean; end: number } | undefined;
   close(): void;
@@ -48,6 +53,15 @@ class PlainPair implements FilePair {
     }
   }
 
+  async write(memory: NativeBuffer, stretches: Uint8Array): Promise<void> {
+    const bytes = memory.view();
+    for (const { source, from, length, to } of stretchesOf(stretches)) {
+      if (source !== StretchSource.zero) await this.#second.write(bytes.subarray(from, from + length), to);
+      for (let done = 0; source === StretchSource.zero && done < length; done += ZERO_BYTES)
+        await this.#second.write(new Uint8Array(Math.min(ZERO_BYTES, length - done)), to + done);
+    }
+  }
+
   extent(): undefined {
     return undefined;
   }
@@ -75,6 +89,12 @@ export function stretchesOf(bytes: Uint8Array): Stretch[] {
     length: Number(words[4 * index + 2]),
     to: Number(words[4 * index + 3]),
   }));
+}
+
+/** A list of one stretch that is copied to where it was. */
+export function oneStretch(offset: number, length: number): Uint8Array {
+  const words = BigUint64Array.of(BigInt(StretchSource.log), BigInt(offset), BigInt(length), BigInt(offset));
+  return new Uint8Array(words.buffer);
 }
 
 export function openPair(disk: Disk, first: DiskFile, second: DiskFile): FilePair {

@@ -45,7 +45,7 @@ class Case extends Group {
       copyFileSync(from, to);
       return true;
     };
-    const disk = this.#sharesBlocks ? Object.assign(Object.create(world.disk), { clone }) : world.disk;
+    const disk = this.#sharesBlocks ? Object.assign(world.disk, { clone }) : world.disk;
     return { ...world, disk, ...(this.lvm !== undefined && { run: this.lvm.run }) };
   }
 

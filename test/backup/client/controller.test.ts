@@ -54,6 +54,31 @@ test("apply, merge, snapshots and their refusals are verified, not only asked fo
   await isState(a0, "Clear");
 });
 
+test("a restore by the clock takes the newest point that is not later", async () => {
+  await using group = new Group(join(place.path, "moments"), 300);
+  const a0 = await group.archive("a0");
+  const storage = await group.copied(a0);
+  const times = ["2026-11-22T08:00:00", "2026-11-22T09:00:00", "2026-11-22T10:00:00"];
+  for (const time of times) {
+    storage.write(3);
+    const shipment = storage.snapshot();
+    shipment.diff.timestamp = Date.parse(`${time}Z`) / 1000;
+    await storage.shipAsProxy({ host: "127.0.0.1", port: a0.port }, shipment);
+  }
+  const walb = (...words: string[]) =>
+    cli(["walb", "restore", "-a", "127.0.0.1", "-p", String(a0.port), ...words]);
+  expect(await walb(VOLUME, "at", "2026-11-22T10:30:00+01:00")).toMatchObject({ code: 0, stdout: "2\n" });
+  const { walbc, server } = group.library(["a0"], []);
+  await walbc.wait_for_restored(server("a0"), VOLUME, 2n);
+  expect(await walbc.restore_at(server("a0"), VOLUME, "2026-11-22T08:00:00Z")).toBe(1n);
+  expect(await walbc.restore_at(server("a0"), VOLUME, "-0")).toBe(3n);
+  expect(await walbc.get_restored(server("a0"), VOLUME)).toEqual([1n, 2n, 3n]);
+  const early = await walb(VOLUME, "at", "2026-11-22T07:59:59");
+  expect(early.stderr).toContain("no point at or before 2026-11-22T07:59:59");
+  expect(early.stderr).toContain("its first one is of 2026-11-22T08:00:00");
+  expect((await walb(VOLUME, "at", "yesterday")).code).toBe(64);
+});
+
 test("forwarding of only some proxies is told; copying it brings the others into line", async () => {
   await using group = new Group(join(place.path, "forwarding"), 100);
   const [a0, p0] = [await group.archive("a0"), await group.proxy("p0")];

@@ -8,7 +8,16 @@ import { isRecordWhole, recordsOf } from "../../../src/backup/formats/diff-recor
 import { imageToDiff } from "../../../src/backup/formats/image-to-diff.ts";
 import { logToIndexedDiff, logToSortedDiff } from "../../../src/backup/formats/log-to-diff.ts";
 import { snappy } from "../../../src/backup/formats/compression.ts";
-import { applied, chunksOfVector, diffOf, MemorySink, sorting, vector, vectorDirectory } from "../vectors.ts";
+import {
+  applied,
+  chunksOfVector,
+  diffOf,
+  MemorySink,
+  sorting,
+  sourceOf,
+  vector,
+  vectorDirectory,
+} from "../vectors.ts";
 import { readdirSync } from "node:fs";
 
 const names = readdirSync(vectorDirectory);
@@ -41,6 +50,26 @@ describe("log to diff makes the original's bytes", () => {
     const sink = new MemorySink();
     await logToSortedDiff(log, chunksOfVector(log), sink, sorting({ blocksMax }));
     expect(sink.bytes.equals(vector(diff))).toBe(true);
+  });
+
+  test("a log that can be read again gives the same diff as one that is spooled, and one that changed meanwhile none", async () => {
+    for (const log of ["log1.wlog", "log2.wlog", "log3-pbs4k-rand.wlog", "craft.wlog"]) {
+      const [spooled, again] = [new MemorySink(), new MemorySink()];
+      await logToSortedDiff(log, chunksOfVector(log), spooled, sorting());
+      await logToSortedDiff(log, chunksOfVector(log), again, sorting(), sourceOf(log));
+      expect(again.bytes.equals(spooled.bytes)).toBe(true);
+    }
+    const changed = vector("log1.wlog");
+    for (let at = 4096 + 512; at < changed.byteLength; at += 512) changed[at] = (changed[at] as number) ^ 1;
+    const source = memorySource("changed.wlog", changed);
+    const converted = logToSortedDiff(
+      "changed.wlog",
+      chunksOfVector("log1.wlog"),
+      new MemorySink(),
+      sorting(),
+      source,
+    );
+    await expect(converted).rejects.toThrow("changed.wlog has changed while it was read");
   });
 
   test("without compression, the worked example of the specification", async () => {

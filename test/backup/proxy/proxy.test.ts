@@ -220,7 +220,7 @@ test("a smaller base stops the sending until it is kicked", async () => {
 test("a log that does not fit onto the disk is refused, so that the storage takes the next proxy", async () => {
   await using archive = await startA();
   const full = world();
-  const disk = Object.assign(Object.create(full.disk), {
+  const disk = Object.assign(full.disk, {
     space: async () => ({ freeBytes: 1 << 20, totalBytes: 1 << 30 }),
   });
   await using proxy = await startProxy({ ...full, disk }, { dataDir: join(directory, "p0") });

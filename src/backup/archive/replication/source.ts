@@ -58,6 +58,7 @@ export class ReplicationSource {
   readonly #request: ReplicationRequest;
   readonly #conversation: Conversation;
   readonly #kind: number;
+  #reached = 0n;
 
   private constructor(
     volume: ArchiveVolume,
@@ -96,13 +97,15 @@ export class ReplicationSource {
     this.#conversation.terminate("the replication does not begin");
   }
 
-  async run(): Promise<void> {
+  /** Resolves with where the target is then. */
+  async run(): Promise<bigint> {
     const conversation = this.#conversation;
     try {
       if (this.#kind === KIND.full) await this.#full();
       if (this.#kind === KIND.resync) await this.#resync();
       while (await this.#step());
       await readAck(conversation.reader);
+      return this.#reached;
     } finally {
       conversation.end();
     }
@@ -157,6 +160,7 @@ export class ReplicationSource {
   async #step(): Promise<boolean> {
     const { base, diffs } = this.#volume;
     const target = await readState(this.#conversation.reader);
+    this.#reached = target.to.begin;
     this.#volume.throwIfForced();
     const step = nextStep(base, diffs.all, target, this.#request.limits);
     if (step.kind === "hash") await this.#hashStep(step);

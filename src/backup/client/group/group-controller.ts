@@ -6,6 +6,7 @@
 import { NxError } from "../../../core/errors.ts";
 import { realWorld } from "../../../core/seams/world-real.ts";
 import { BLOCK_BYTES } from "../../formats/units.ts";
+import { pointAt } from "../points.ts";
 import { type ControllerWorld, type Gid, SHORT_TIMEOUT_SEC, TIMEOUT_SEC } from "./asking.ts";
 import {
   type AnyServer,
@@ -210,6 +211,13 @@ export class GroupController extends Volumes {
   async restore(ax: AnyServer, vol: string, gid: Gid, timeoutS = this.timeoutS): Promise<void> {
     await this.command(ax, ["restore", vol, String(gid)], "accept");
     await this.wait_for_restored(ax, vol, gid, timeoutS);
+  }
+
+  /** Restores the newest point that is not after a moment (`2026-11-22T08:22:06`, `-90m`); returns its gid. */
+  async restore_at(ax: AnyServer, vol: string, moment: string, timeoutS = this.timeoutS): Promise<bigint> {
+    const { gid } = await pointAt(this.at(ax), vol, moment, Math.floor(this.world.clock.nowMs() / 1000));
+    await this.restore(ax, vol, gid, timeoutS);
+    return gid;
   }
 
   async #retried(work: () => Promise<void>): Promise<void> {

@@ -1,0 +1,91 @@
+/** Points in time over NBD: each reads as the volume was, for our client and for others', while the archive goes on. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { NbdClient } from "../../../src/backup/nbd/client.ts";
+import { NbdCommand } from "../../../src/native/nbd.ts";
+import { temporaryDirectory } from "../../cli/helpers.ts";
+import { Group, settled, until } from "../group.ts";
+import { VOLUME } from "../servers.ts";
+
+let place: ReturnType<typeof temporaryDirectory>;
+beforeAll(() => {
+  place = temporaryDirectory();
+});
+afterAll(() => place.remove());
+
+async function prepared(name: string, seed: number) {
+  const group = new Group(join(place.path, name), seed);
+  const archive = await group.archive("a0", { nbdPort: 0 });
+  const storage = await group.copied(archive);
+  const images = new Map<bigint, Buffer>();
+  for (let index = 0; index < 4; index++) {
+    storage.write(12);
+    images.set(await group.point(archive, storage), Buffer.from(storage.image));
+  }
+  const port = archive.portOf("nbdPort");
+  const connect = (gid: bigint | number) =>
+    NbdClient.connect(group.world(), { host: "127.0.0.1", port, name: `${VOLUME}@${gid}` });
+  // The listing is renewed each second.
+  await until(async () => {
+    try {
+      await (await connect(4))[Symbol.asyncDispose]();
+      return true;
+    } catch {
+      return false;
+    }
+  }, "the points are exported");
+  return { group, archive, storage, images, port, connect };
+}
+
+const read = (client: NbdClient, offset: number, length: number) =>
+  client.request(NbdCommand.read, offset, length);
+
+test("every point reads as the volume was, at any offset, also after an apply and a merge up to it", async () => {
+  const { group, archive, images, connect } = await prepared("points", 1);
+  await using _group = group;
+  const clients = new Map<bigint, NbdClient>();
+  for (const gid of images.keys()) clients.set(gid, await connect(gid));
+  for (const [gid, image] of images)
+    expect(Buffer.from(await read(clients.get(gid) as NbdClient, 0, image.byteLength)).equals(image)).toBe(
+      true,
+    );
+  const third = images.get(3n) as Buffer;
+  const client = clients.get(3n) as NbdClient;
+  for (let offset = 512; offset + 9216 < third.byteLength; offset += 48_640) {
+    const got = await read(client, offset, 9216);
+    expect(Buffer.from(got).equals(third.subarray(offset, offset + 9216))).toBe(true);
+  }
+  await archive.controller.command("apply", [VOLUME, "3"], "accept");
+  await settled(archive, "Apply");
+  expect(Buffer.from(await read(client, 0, third.byteLength)).equals(third)).toBe(true);
+  // The base has gone beyond these.
+  await expect(read(clients.get(2n) as NbdClient, 0, 4096)).rejects.toThrow();
+  await expect(client.request(NbdCommand.write, 0, 512, new Uint8Array(512))).rejects.toThrow();
+  for (const each of clients.values()) await each[Symbol.asyncDispose]();
+  expect(
+    readdirSync(join(group.directory, "a0/archive", VOLUME)).filter((name) => name.startsWith("tmp")),
+  ).toEqual([]);
+});
+
+const others = Bun.which("nbdinfo") !== null && Bun.which("nbdcopy") !== null;
+test.skipIf(!others)("other people's clients list the points and copy one", async () => {
+  const { group, images, port } = await prepared("clients", 50);
+  await using _group = group;
+  const uri = `nbd://127.0.0.1:${port}`;
+  const run = async (...words: string[]) => {
+    const child = Bun.spawn(words, { stdout: "pipe", stderr: "pipe" });
+    const [text, errors] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+    ]);
+    expect({ code: await child.exited, errors }).toEqual({ code: 0, errors: "" });
+    return text;
+  };
+  const listing = await run("nbdinfo", "--list", uri);
+  for (const gid of images.keys()) expect(listing).toContain(`export="${VOLUME}@${gid}"`);
+  expect(listing).toMatch(/description: vol1 at \d{4}-/);
+  const copy = join(place.path, "copy.img");
+  await run("nbdcopy", `${uri}/${VOLUME}@2`, copy);
+  expect(Buffer.from(await Bun.file(copy).arrayBuffer()).equals(images.get(2n) as Buffer)).toBe(true);
+});
