@@ -10,9 +10,11 @@
  *       12      4  physical block bytes     88      8  written lsid
  *       16      4  metadata blocks = 0      96      8  blocks of 512 of the data device
  *       20      4  salt
- *   The physical block behind it is unused; the ring follows. lsid L lies at ring start + (L mod ring blocks).
+ *   The physical block behind it is unused by the original, here it holds a copy (`replaceSuperBlock`); the ring follows.
+ *   lsid L lies at ring start + (L mod ring blocks).
  *
- * Invariant: nothing is written before the super block was found sound, and its checksum is really compared.
+ * Invariant: nothing is written before the super block was found sound, and its checksum is really compared. A super block
+ * that power loss has torn is replaced by its copy, which was synced first.
  */
 import { NxError } from "../../core/errors.ts";
 import type { DiskFile } from "../../core/seams/disk.ts";
@@ -94,9 +96,13 @@ export class LogDevice {
 
   /** Throws NX_DATA_CORRUPT when the super block is not sound. */
   static async open(name: string, file: DiskFile): Promise<LogDevice> {
-    const bytes = new Uint8Array(4096);
+    const bytes = new Uint8Array(2 * 4096);
     await file.read(bytes, SUPER_OFFSET);
-    const superBlock = decodeSuperBlock(bytes);
+    const superBlock =
+      decodeSuperBlock(bytes) ??
+      [512, 4096]
+        .map((physicalBytes) => decodeSuperBlock(bytes.subarray(physicalBytes)))
+        .find((copy, index) => copy?.physicalBytes === [512, 4096][index]);
     if (superBlock === undefined || superBlock.ringBlocks === 0n) {
       throw new NxError("NX_DATA_CORRUPT", `${name}: super block is invalid.`, {
         hint: "`node-x walb ldev format` makes a log device",
@@ -150,6 +156,15 @@ export class LogDevice {
     const bytes = encodeSuperBlock(superBlock);
     await this.#file.write(bytes, SUPER_OFFSET);
     this.superBlock = decodeSuperBlock(bytes) as SuperBlock;
+  }
+
+  /** Durable when it resolves; power loss before that leaves the former one or this one. */
+  async replaceSuperBlock(superBlock: Omit<SuperBlock, "checksum">): Promise<void> {
+    const bytes = encodeSuperBlock(superBlock);
+    await this.#file.write(bytes, SUPER_OFFSET + superBlock.physicalBytes);
+    await this.#file.sync();
+    await this.writeSuperBlock(superBlock);
+    await this.#file.sync();
   }
 
   sync(): Promise<void> {

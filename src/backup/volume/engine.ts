@@ -336,8 +336,7 @@ export class VolumeEngine {
     if (target === this.#checkpoint) return;
     await this.#data.sync();
     const oldestLsid = this.#keepFrom === undefined || this.#keepFrom > target ? target : this.#keepFrom;
-    await this.#device.writeSuperBlock({ ...this.#device.superBlock, writtenLsid: target, oldestLsid });
-    await this.#device.sync();
+    await this.#device.replaceSuperBlock({ ...this.#device.superBlock, writtenLsid: target, oldestLsid });
     this.#checkpoint = target;
     this.#setLimit();
   }
@@ -437,8 +436,7 @@ export class VolumeEngine {
     return this.#frozen(async () => {
       const salt = random.integer(2 ** 32);
       const superBlock = { ...this.#device.superBlock, salt, uuid: random.bytes(16) };
-      await this.#device.writeSuperBlock({ ...superBlock, oldestLsid: 0n, writtenLsid: 0n });
-      await this.#device.sync();
+      await this.#device.replaceSuperBlock({ ...superBlock, oldestLsid: 0n, writtenLsid: 0n });
       this.#checkpoint = 0n;
       this.#keepFrom = 0n;
       this.log.reset(salt, 0n);
@@ -453,8 +451,7 @@ export class VolumeEngine {
       await this.#data.truncate(bytes);
       await this.#data.sync();
       const deviceBlocks = BigInt(bytes / BLOCK_BYTES);
-      await this.#device.writeSuperBlock({ ...this.#device.superBlock, deviceBlocks });
-      await this.#device.sync();
+      await this.#device.replaceSuperBlock({ ...this.#device.superBlock, deviceBlocks });
       this.bytes = bytes;
     });
   }

@@ -131,8 +131,7 @@ export class Group implements AsyncDisposable {
     return group;
   }
 
-  async addArchive(): Promise<Node> {
-    const name = `a${this.archives.length}`;
+  async addArchive(name = `a${this.archives.length}`): Promise<Node> {
     const config = { connectionsMax: 50, foregroundMax: 10 };
     const node = new Node(name, (port) =>
       startArchive(this.world, {
@@ -147,8 +146,7 @@ export class Group implements AsyncDisposable {
     return node;
   }
 
-  async addProxy(): Promise<Node> {
-    const name = `p${this.proxies.length}`;
+  async addProxy(name = `p${this.proxies.length}`): Promise<Node> {
     const config = { connectionsMax: 50, foregroundMax: 10 };
     const node = new Node(name, (port) =>
       startProxy(this.world, {
@@ -174,8 +172,7 @@ export class Group implements AsyncDisposable {
     await proxy.controller.command("start", [VOLUME], "ok");
   }
 
-  async addStorage(): Promise<Node> {
-    const name = `s${this.storages.length}`;
+  async addStorage(name = `s${this.storages.length}`): Promise<Node> {
     const { bytes, logBytes } = this.options;
     const node = new Node(name, (port) =>
       startStorage(this.world, port, {
@@ -278,6 +275,12 @@ export class Group implements AsyncDisposable {
     for (const node of [...this.storages, ...this.proxies, ...this.archives]) await node.stop();
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+/** An order of all, by chance. */
+export function shuffled<Item>(items: readonly Item[], random: Random): Item[] {
+  const rest = [...items];
+  return items.map(() => rest.splice(random.integer(rest.length), 1)[0] as Item);
 }
 
 /** Waits until it is so; throws with its name after half a minute. */

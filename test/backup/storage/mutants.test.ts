@@ -1,0 +1,54 @@
+/** Negative controls of volumes and storages: a line is broken, and the test that guards it turns red. */
+import { testMutants } from "../../mutants.ts";
+
+const loss = "test/crash/volume-power-loss.test.ts";
+const lives = "a volume survives power loss after power loss";
+const wrapping = "a log that wraps";
+
+testMutants(
+  [
+    {
+      breaks: "a flush that does not sync the log",
+      file: "src/backup/volume/engine.ts",
+      from: "this.#logFile.sync().then(",
+      to: "Promise.resolve().then(",
+      noticedBy: [loss, "writes, flushes and overwrites"],
+    },
+    {
+      breaks: "a checkpoint that does not sync the data file",
+      file: "src/backup/volume/engine.ts",
+      from: "if (target === this.#checkpoint) return;\n    await this.#data.sync();",
+      to: "if (target === this.#checkpoint) return;",
+      noticedBy: [loss, wrapping],
+    },
+    {
+      breaks: "a pack whose data is not compared with its checksum",
+      file: "src/backup/volume/recovery.ts",
+      from: "!isWhole(pack, record, physicalBytes, salt)",
+      to: "!isWhole(pack, record, physicalBytes, salt) && false",
+      noticedBy: [loss, wrapping],
+    },
+    {
+      breaks: "what lies behind the end of the log and is left there",
+      file: "src/backup/volume/recovery.ts",
+      from: "await device.write(lsid, zeros);",
+      to: "",
+      noticedBy: [loss, lives],
+    },
+    {
+      breaks: "a super block without a copy",
+      file: "src/backup/formats/log-device.ts",
+      from: "await this.#file.write(bytes, SUPER_OFFSET + superBlock.physicalBytes);\n",
+      to: "",
+      noticedBy: [loss, wrapping],
+    },
+    {
+      breaks: "a log that is not kept until it is shipped",
+      file: "src/backup/storage/volume.ts",
+      from: 'const keeps = this.#steady === "Target" || this.#steady === "Stopped";',
+      to: "const keeps = false;",
+      noticedBy: ["test/backup/storage/scenarios.test.ts", "e4:"],
+    },
+  ],
+  ["test", "build.ts"],
+);
