@@ -1,6 +1,6 @@
 /**
- * A client of etcd over gRPC, as small as a load generator needs it: Put and Range, many at once on a few connections. etcd's
- * JSON gateway would translate each request inside the server, which is no fair load.
+ * A client of etcd over gRPC, as small as a load generator needs it: Put, Range and Watch, many at once on a few connections.
+ * etcd's JSON gateway would translate each request inside the server, which is no fair load.
  */
 import { connect, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 
@@ -18,6 +18,41 @@ function field(number: number, bytes: Uint8Array): Buffer {
     length.push((rest & 127) | 128);
   }
   return Buffer.concat([Buffer.from([(number << 3) | 2, ...length]), bytes]);
+}
+
+/** gRPC's prefix: not compressed, the length. */
+function framed(message: Uint8Array): Buffer {
+  const frame = Buffer.alloc(FRAME_HEADER_BYTES + message.byteLength);
+  frame.writeUInt32BE(message.byteLength, 1);
+  frame.set(message, FRAME_HEADER_BYTES);
+  return frame;
+}
+
+/** The contents of all fields of bytes with this number; other fields are skipped. */
+function fieldsOf(message: Buffer, wanted: number): Buffer[] {
+  const found: Buffer[] = [];
+  let at = 0;
+  const varint = () => {
+    let value = 0;
+    for (let scale = 1; ; scale *= 128) {
+      const byte = message[at++] as number;
+      value += (byte & 127) * scale;
+      if (byte < 128) return value;
+    }
+  };
+  while (at < message.byteLength) {
+    const tag = varint();
+    const kind = tag & 7;
+    if (kind === 0) varint();
+    else if (kind === 1) at += 8;
+    else if (kind === 5) at += 4;
+    else {
+      const length = varint();
+      if (tag >>> 3 === wanted) found.push(message.subarray(at, at + length));
+      at += length;
+    }
+  }
+  return found;
 }
 
 export class EtcdClient {
@@ -41,11 +76,39 @@ export class EtcdClient {
     return this.#call("Range", field(1, Buffer.from(key)));
   }
 
+  /** Calls `onValue` with the value of each later put of a key. Resolves when the watch is made. */
+  watch(key: string, onValue: (value: Uint8Array) => void): Promise<void> {
+    const session = this.#sessions[this.#turn++ % CONNECTIONS] as ClientHttp2Session;
+    const stream = session.request({
+      ":method": "POST",
+      ":path": "/etcdserverpb.Watch/Watch",
+      "content-type": "application/grpc",
+      te: "trailers",
+    });
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    stream.on("error", reject);
+    let kept = Buffer.alloc(0);
+    stream.on("data", (chunk: Buffer) => {
+      kept = Buffer.concat([kept, chunk]);
+      while (kept.byteLength >= FRAME_HEADER_BYTES) {
+        const end = FRAME_HEADER_BYTES + kept.readUInt32BE(1);
+        if (kept.byteLength < end) return;
+        // The first answer says that the watch was made.
+        resolve();
+        for (const event of fieldsOf(kept.subarray(FRAME_HEADER_BYTES, end), 11))
+          for (const keyValue of fieldsOf(event, 2))
+            for (const value of fieldsOf(keyValue, 5)) onValue(value);
+        kept = kept.subarray(end);
+      }
+    });
+    // WatchRequest { create_request { key } }; the stream stays open.
+    stream.write(framed(field(1, field(1, Buffer.from(key)))));
+    return promise;
+  }
+
   #call(method: string, message: Uint8Array): Promise<number> {
     const session = this.#sessions[this.#turn++ % CONNECTIONS] as ClientHttp2Session;
-    const frame = Buffer.alloc(FRAME_HEADER_BYTES + message.byteLength);
-    frame.writeUInt32BE(message.byteLength, 1);
-    frame.set(message, FRAME_HEADER_BYTES);
+    const frame = framed(message);
     return new Promise((resolve, reject) => {
       const stream: ClientHttp2Stream = session.request({
         ":method": "POST",

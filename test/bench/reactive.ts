@@ -22,10 +22,9 @@ import { LatencyHistogram } from "../../src/core/load/histogram.ts";
 import { milliseconds, thousands } from "../../src/core/load/table.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
 import { GroupClient } from "../../src/reactive/replication/group-client.ts";
-import { until } from "../e2e/executable.ts";
 import { freePorts } from "../e2e/group-processes.ts";
 import { median } from "./compare.ts";
-import { EtcdClient } from "./etcd-client.ts";
+import { startEtcdServer } from "./etcd-server.ts";
 import { describeMachine, isNoisy } from "./machine.ts";
 import { benchDirectory } from "./servers.ts";
 
@@ -89,46 +88,12 @@ async function startNodeX(members: number): Promise<Contender> {
 }
 
 async function startEtcd(members: number): Promise<Contender> {
-  mkdirSync(benchDirectory, { recursive: true });
-  const directory = mkdtempSync(join(benchDirectory, "etcd-"));
-  const ports = await freePorts(2 * members);
-  const clientUrl = (index: number) => `http://127.0.0.1:${ports[2 * index]}`;
-  const peerUrl = (index: number) => `http://127.0.0.1:${ports[2 * index + 1]}`;
-  const indexes = Array.from({ length: members }, (_, index) => index);
-  const cluster = indexes.map((index) => `m${index}=${peerUrl(index)}`).join(",");
-  const children = indexes.map((index) =>
-    Bun.spawn(
-      [
-        "etcd", "--name", `m${index}`, "--data-dir", join(directory, `m${index}`),
-        "--listen-client-urls", clientUrl(index), "--advertise-client-urls", clientUrl(index),
-        "--listen-peer-urls", peerUrl(index), "--initial-advertise-peer-urls", peerUrl(index),
-        "--initial-cluster", cluster, "--logger", "zap", "--log-level", "error",
-      ], // prettier-ignore
-      {
-        cwd: directory,
-        stdin: "ignore",
-        stdout: "ignore",
-        stderr: Bun.file(join(directory, `output.${index}.txt`)),
-      },
-    ),
-  );
-  const client = await until("etcd to serve", async () => {
-    const candidate = new EtcdClient(clientUrl(0));
-    const isServing = await Promise.race([candidate.put("bench0", BODY).then(() => true, () => false), Bun.sleep(2000)]); // prettier-ignore
-    if (isServing === true) return candidate;
-    candidate.close();
-    return undefined;
-  });
+  const { client, stop } = await startEtcdServer(members);
   return {
     name: `etcd, ${members}`,
     command: (caller) => client.put(`bench${caller}`, BODY),
     read: async (caller) => void (await client.get(`bench${caller}`)),
-    async stop() {
-      client.close();
-      for (const child of children) child.kill("SIGKILL");
-      await Promise.all(children.map((child) => child.exited));
-      rmSync(directory, { recursive: true, force: true });
-    },
+    stop,
   };
 }
 

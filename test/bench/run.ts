@@ -7,6 +7,7 @@ import { benchLegacy } from "./legacy.ts";
 import { benchLogfiles } from "./logfiles.ts";
 import { benchStatus } from "./status.ts";
 import { benchReactive } from "./reactive.ts";
+import { benchReactivePush } from "./reactive-push.ts";
 import { benchQueue } from "./queue.ts";
 import { benchNeo } from "./neo.ts";
 import { benchPresence } from "./presence.ts";
@@ -21,6 +22,7 @@ const families: Record<string, (argv: string[]) => Promise<number>> = {
   logfiles: benchLogfiles,
   status: benchStatus,
   reactive: benchReactive,
+  "reactive-push": benchReactivePush,
   queue: benchQueue,
   neo: benchNeo,
   tcm: benchTcm,

@@ -6,6 +6,7 @@
  *   DELETE /v1/keys/KEY
  *   POST   /v1/read                        { keys, at? }: all as of one timestamp
  *   GET    /v1/scan?prefix=&after=&limit=&at=
+ *   GET    /v1/watch?key=…                 runs as server-sent events (http-watch.ts)
  *   POST   /v1/transactions                transactionSchema of json.ts; 409 with the reason when it is refused
  *
  * Invariant: 2xx for a write means that it is committed and durable. 503 with `"outcome": "unknown"` means that nobody knows:
@@ -24,7 +25,15 @@ import type { Principals } from "./access/principals.ts";
 import { AccessError } from "./access/tables.ts";
 import { TooOldError } from "./backend.ts";
 import type { CommitResult } from "./coordinator.ts";
-import { toJson, toJsonBytes, transactionOf, transactionSchema, type JsonTransaction } from "./json.ts";
+import type { WatchStreams } from "./http-watch.ts";
+import {
+  type JsonTransaction,
+  toJson,
+  toJsonBytes,
+  transactionOf,
+  transactionSchema,
+  versionJson,
+} from "./json.ts";
 
 const SCAN_COUNT_MAX = 1000;
 const KEYS_MAX = 10_000;
@@ -75,10 +84,6 @@ function timestampOf(text: string | undefined): number | undefined {
   return timestamp;
 }
 
-function versionJson({ start, end, type, value }: ReadVersion) {
-  return { version: start, validUntil: end, value: toJson(decodeValue(type, value)) };
-}
-
 async function jsonBody(context: Context): Promise<unknown> {
   try {
     return await context.req.json();
@@ -92,6 +97,7 @@ export function frontendApp(
   random: Random,
   principals: Principals,
   figures: HttpFigures,
+  streams: WatchStreams,
 ): Hono {
   const app = new Hono<Visit>();
   const names = new Names(random);
@@ -127,7 +133,7 @@ export function frontendApp(
     return context.json({ outcome: "aborted", reason, key, id }, 409);
   };
   const write = (context: Context<Visit>, operation: JsonTransaction["operations"][number]) =>
-    commit(context, { reads: [], operations: [operation] });
+    commit(context, { floor: 0, reads: [], operations: [operation] });
 
   app.get("/v1/keys/*", async (context) => {
     const { timestamp, versions } = await store.read(
@@ -188,6 +194,7 @@ export function frontendApp(
       })),
     });
   });
+  app.get("/v1/watch", (context) => streams.answer(context, context.var.principal));
   app.post("/v1/transactions", async (context) => {
     const parsed = transactionSchema.safeParse(await jsonBody(context));
     if (parsed.success) return commit(context, parsed.data);

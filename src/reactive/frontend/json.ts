@@ -9,7 +9,18 @@
  * A transaction is { id, level, reads, operations }; an operation is { key, op, … } (the schema below).
  */
 import { z } from "zod";
-import { encodeOperations, type Operation, type Value, wholePart } from "../shard/operations.ts";
+import type { ReadVersion } from "../shard/commands.ts";
+import {
+  decodeValue,
+  elementPart,
+  encodeOperations,
+  fieldPart,
+  indexPart,
+  type Operation,
+  type Value,
+  wholePart,
+} from "../shard/operations.ts";
+import type { Part } from "../../native/version-values.ts";
 import { type Access, Level } from "../shard/transaction.ts";
 import type { OfferedTransaction } from "./access/guarded-store.ts";
 
@@ -57,8 +68,21 @@ export const transactionSchema = z.strictObject({
   level: z.enum(["strict", "snapshot", "readCommitted"]).optional(),
   /** The timestamp of its reads under snapshot isolation. */
   snapshot: safe.optional(),
-  /** What it read: the key and the `version` that was answered. */
-  reads: z.array(z.strictObject({ key, version: safe, isPresent: z.boolean() })).default([]),
+  /** Transactions of `id.client` below this number are settled: it will not ask for them again. */
+  floor: safe.default(0),
+  /** What it read: the key and the `version` that was answered, and the part of the value when it was not all of it. */
+  reads: z
+    .array(
+      z.strictObject({
+        key,
+        version: safe,
+        isPresent: z.boolean(),
+        index: z.int().min(0).max(0xffff_ffff).optional(),
+        element: jsonBytes.optional(),
+        field: jsonBytes.optional(),
+      }),
+    )
+    .default([]),
   operations: z.array(operation).default([]),
 });
 export type JsonTransaction = z.output<typeof transactionSchema>;
@@ -104,6 +128,11 @@ export function toJson(value: Value): unknown {
   }
 }
 
+/** A version as readers are told of it: the timestamps between which it is the value, both included. */
+export function versionJson({ start, end, type, value }: ReadVersion) {
+  return { version: start, validUntil: end, value: toJson(decodeValue(type, value)) };
+}
+
 function fromJson(json: z.output<typeof value>): Exclude<Value, { type: "absent" }> {
   switch (json.type) {
     case "bytes":
@@ -145,6 +174,13 @@ function operationOf(json: JsonOperation): Operation {
   }
 }
 
+function partOf({ index, element, field }: JsonTransaction["reads"][number]): Part {
+  if (index !== undefined) return indexPart(index);
+  if (element !== undefined) return elementPart(toBytes(element));
+  if (field !== undefined) return fieldPart(toBytes(field));
+  return wholePart;
+}
+
 /** The transaction that a client means; `id` when it gave none. */
 export function transactionOf(json: JsonTransaction, id: OfferedTransaction["id"]): OfferedTransaction {
   const byKey = new Map<string, { reads: Access["reads"]; operations: Operation[] }>();
@@ -153,8 +189,8 @@ export function transactionOf(json: JsonTransaction, id: OfferedTransaction["id"
     byKey.set(name, found);
     return found;
   };
-  for (const { key: name, version, isPresent } of json.reads)
-    at(name).reads.push({ part: wholePart, version, wasPresent: isPresent });
+  for (const read of json.reads)
+    at(read.key).reads.push({ part: partOf(read), version: read.version, wasPresent: read.isPresent });
   for (const each of json.operations) at(each.key).operations.push(operationOf(each));
   const accesses = [...byKey].map(([name, { reads, operations }]) => ({
     key: new Uint8Array(Buffer.from(name)),
@@ -163,7 +199,7 @@ export function transactionOf(json: JsonTransaction, id: OfferedTransaction["id"
   }));
   return {
     id: json.id ?? id,
-    floor: 0,
+    floor: json.floor,
     level: json.level === undefined ? undefined : levels[json.level],
     snapshot: json.snapshot ?? 0,
     accesses,

@@ -21,6 +21,7 @@ import { Backend } from "./backend.ts";
 import { ClientPorts } from "./clients/client-ports.ts";
 import { frontendAbout, type frontendConfig } from "./config.ts";
 import { failureAnswer, frontendApp, type HttpFigures } from "./http.ts";
+import { WatchStreams } from "./http-watch.ts";
 import { Settler } from "./settler.ts";
 import { Watching } from "./watches/watching.ts";
 
@@ -39,6 +40,7 @@ class Frontend implements RunningRole<FrontendConfig> {
   readonly #watching: Watching;
   readonly #principals;
   readonly #ports: ClientPorts;
+  readonly #streams: WatchStreams;
   readonly #settler: Settler;
   readonly #http: HttpFigures = { requests: 0 };
   readonly #clients = noFailures();
@@ -68,6 +70,7 @@ class Frontend implements RunningRole<FrontendConfig> {
     this.#store = new GuardedStore(this.#backend, new Tables(config.tables));
     this.#watching = new Watching(this.#backend, clock);
     this.#ports = this.#openPorts();
+    this.#streams = new WatchStreams(this.#store, this.#watching, config.limits.connections);
     this.#settler = new Settler(this.#backend, clock, log.child("settler"), config.settleAfterMs);
     this.#probe = clock.every(PROBE_MS, () => void this.#ask());
     void this.#ask();
@@ -127,7 +130,7 @@ class Frontend implements RunningRole<FrontendConfig> {
   async listen(): Promise<void> {
     const { config, clock, log, tls, random, announcePort } = this.#context;
     const { host, httpPort, port, limits } = config;
-    const app = frontendApp(this.#store, random, this.#principals, this.#http);
+    const app = frontendApp(this.#store, random, this.#principals, this.#http, this.#streams);
     servePages(app, config.samples);
     const address = { host, port: httpPort, ...(tls !== undefined && { tls }) };
     this.#server = serveHttp(app, address, clock, log.child("http"), {
@@ -147,7 +150,7 @@ class Frontend implements RunningRole<FrontendConfig> {
       settled: this.#settler.settled,
       knownTimestamp: this.#backend.known,
     },
-    clients: { ...this.#ports.figures, ...this.#clients },
+    clients: { ...this.#ports.figures, streams: this.#streams.size, ...this.#clients },
     watches: this.#watching.figures,
   });
   keyFigure = () =>
@@ -156,6 +159,7 @@ class Frontend implements RunningRole<FrontendConfig> {
 
   async drain(): Promise<void> {
     this.#ports.dismiss();
+    this.#streams.close();
   }
 
   async stop(): Promise<void> {
@@ -163,6 +167,7 @@ class Frontend implements RunningRole<FrontendConfig> {
     this.#settler.stop();
     this.#watching.stop();
     this.#ports.close();
+    this.#streams.close();
     await this.#server?.stop(STOP_MS);
     for (const group of this.#groups) group.close();
   }

@@ -1,12 +1,15 @@
 /** What HTTP clients are told when a request fails: the status says whether anything may have happened. */
 import { expect, test } from "bun:test";
 import { seededRandom } from "../../../src/core/seams/random.ts";
+import type { Clock } from "../../../src/core/seams/clock.ts";
 import type { Log } from "../../../src/core/logging/log.ts";
 import { GuardedStore } from "../../../src/reactive/frontend/access/guarded-store.ts";
 import { Principals } from "../../../src/reactive/frontend/access/principals.ts";
 import { Tables } from "../../../src/reactive/frontend/access/tables.ts";
 import { Backend, TooOldError } from "../../../src/reactive/frontend/backend.ts";
 import { failureAnswer, frontendApp } from "../../../src/reactive/frontend/http.ts";
+import { WatchStreams } from "../../../src/reactive/frontend/http-watch.ts";
+import { Watching } from "../../../src/reactive/frontend/watches/watching.ts";
 import { OutcomeUnknownError, RefusedError } from "../../../src/reactive/replication/group-client.ts";
 
 /** A frontend whose shard answers with this error. */
@@ -16,7 +19,10 @@ function failingApp(error: Error) {
   const logged: string[] = [];
   const log = { error: (text: string) => void logged.push(text) } as unknown as Log;
   const store = new GuardedStore(backend, new Tables([]));
-  const app = frontendApp(store, seededRandom(1), new Principals(new Map()), { requests: 0 });
+  // Nothing is watched here: no time passes.
+  const still = { monotonicMs: () => 0, after: () => ({ cancel: () => {} }) } as unknown as Clock;
+  const streams = new WatchStreams(store, new Watching(backend, still), 1);
+  const app = frontendApp(store, seededRandom(1), new Principals(new Map()), { requests: 0 }, streams);
   app.onError((thrown, context) => failureAnswer(thrown, context, log));
   return { app, logged };
 }

@@ -2,8 +2,10 @@
  * Reactive runs: each shows the store exactly as it was at one timestamp over all shards, and none is missed, whatever order messages
  * arrive in, whoever acknowledges what, whichever frontend a client comes back to.
  */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { type ReactiveCluster, ReactiveClient, reactiveCluster, write } from "./watch-harness.ts";
+
+setDefaultTimeout(20_000);
 
 const KEYS = ["a", "b", "c", "d", "e", "f"];
 
@@ -76,14 +78,14 @@ async function life(seed: number): Promise<string[]> {
   }
 }
 
-test("every run of 25 random lives is the store at its timestamp, and the last one is the last state", async () => {
+test("every run of 16 random lives is the store at its timestamp, and the last one is the last state", async () => {
   const faults: string[] = [];
-  for (let seed = 1; seed <= 25; seed++) faults.push(...(await life(seed)));
+  for (let seed = 1; seed <= 16; seed++) faults.push(...(await life(seed)));
   expect(faults).toEqual([]);
-}, 30_000);
+});
 
 test("S12: two keys that are always written together, on different shards, are equal in every run", async () => {
-  for (let seed = 1; seed <= 25; seed++) {
+  for (let seed = 1; seed <= 12; seed++) {
     const store = reactiveCluster({ seed });
     // Clients that never acknowledge late and clients that hold one round back see the same.
     const clients = [1, 4].map((unackedMax) => new ReactiveClient(store, ["x", "y"], { unackedMax }));
@@ -108,7 +110,7 @@ test("a change with a smaller timestamp that is heard of later is in the run or 
   // Shard 0 carries out 11 and the client acknowledges it before shard 1 carries out 10.
   const faults: string[] = [];
   let later = 0;
-  for (let seed = 1; seed <= 60; seed++) {
+  for (let seed = 1; seed <= 40; seed++) {
     const store = reactiveCluster({ seed, shards: 2, frontends: 1 });
     const { mail } = store.cluster;
     const client = new ReactiveClient(store, ["a", "b"], { unackedMax: 1 });
@@ -128,7 +130,7 @@ test("a change with a smaller timestamp that is heard of later is in the run or 
 });
 
 test("S13: a write at any moment of a registration is in the first run or leads to another one", async () => {
-  for (let seed = 1; seed <= 150; seed++) {
+  for (let seed = 1; seed <= 80; seed++) {
     const store = reactiveCluster({ seed, shards: 2, frontends: 1 });
     const { mail } = store.cluster;
     const client = new ReactiveClient(store, ["x", "y"]);
@@ -172,7 +174,7 @@ test("S14: a read set that moves takes its changes along, and drops those of wha
 });
 
 test("S15: no run begins after a watch is stopped, and nothing is left of clients that went away", async () => {
-  for (let seed = 1; seed <= 40; seed++) {
+  for (let seed = 1; seed <= 15; seed++) {
     const store = reactiveCluster({ seed, frontends: 1 });
     const { mail, shards } = store.cluster;
     const { watching } = store.frontends[0] as (typeof store.frontends)[0];
@@ -232,7 +234,7 @@ test("changes are gathered for as long as a watch allows", async () => {
 
 test("a shard that no longer has the changes since then makes its watchers read again", async () => {
   let gaps = 0;
-  for (let seed = 1; seed <= 20; seed++) {
+  for (let seed = 1; seed <= 10; seed++) {
     const store = reactiveCluster({ seed, frontends: 1, settings: { feedKeysMax: 1 } });
     const { mail, groups } = store.cluster;
     const clients = ["a", "b", "c"].map((key) => new ReactiveClient(store, [key, "d"]));
@@ -255,7 +257,7 @@ test("a shard that no longer has the changes since then makes its watchers read 
     gaps += store.frontends[0]?.watching.figures.gaps ?? 0;
     store.close();
   }
-  expect(gaps).toBeGreaterThan(10);
+  expect(gaps).toBeGreaterThan(5);
 });
 
 test("what was deleted and forgotten while a client was away is told as a refetch", async () => {
@@ -298,7 +300,7 @@ test("a read that fails is made again, and its changes are not lost", async () =
 });
 
 test("progress reaches whoever misses nothing, and never passes what is still on its way to him", async () => {
-  for (let seed = 1; seed <= 30; seed++) {
+  for (let seed = 1; seed <= 12; seed++) {
     const store = reactiveCluster({ seed, frontends: 1 });
     const { mail } = store.cluster;
     const { watching, backend } = store.frontends[0] as (typeof store.frontends)[0];
