@@ -19,6 +19,8 @@ struct nx_versions {
   nx_keys keys;
   nx_chains chains;
   nx_buffer collect_from; /* where the next step begins; empty: at the first key */
+  uint64_t pass_horizon;  /* of the step that began the present pass over all keys */
+  uint64_t done_horizon;  /* nothing is left to collect up to it: whatever is written later stands above it */
   nx_buffer dump_from;
   uint64_t dump_position;
   uint64_t removed_keys;
@@ -123,7 +125,8 @@ static void set_content(nx_buffer *buffer, nx_bytes bytes) {
 }
 
 bool nx_versions_collect(nx_versions *versions, uint64_t horizon, uint32_t keys_max) {
-  if (versions->is_dumping) return true;
+  if (versions->is_dumping || horizon <= versions->done_horizon) return true;
+  if (versions->collect_from.length == 0) versions->pass_horizon = horizon;
   nx_key_node *node = nx_keys_from(&versions->keys, content(&versions->collect_from), false);
   for (uint32_t count = 0; node != NULL && count < keys_max; count++) {
     nx_key_node *next = node->next[0];
@@ -135,6 +138,7 @@ bool nx_versions_collect(nx_versions *versions, uint64_t horizon, uint32_t keys_
     node = next;
   }
   set_content(&versions->collect_from, node == NULL ? (nx_bytes){NULL, 0} : nx_key_of(node));
+  if (node == NULL) versions->done_horizon = versions->pass_horizon;
   return node == NULL;
 }
 

@@ -1,45 +1,41 @@
 /**
- * `bun run bench reactive`: one durable, replicated command, and one linearizable read, beside etcd.
+ * `bun run bench reactive`: single-key commits and linearizable reads beside etcd, then what the store has to hold by itself.
  *
- * Both sides run 1 or 3 members as processes on this host, both sync before they answer, both are asked by the same
- * callers in this process, in turns. A command carries 64 bytes and is one log entry's worth on both sides; a read is
- * linearizable on both. etcd is asked over gRPC, our group through its own protocol: the generator's CPU is shown, because on
- * a small host it is a part of what is measured.
+ * Both sides run 1 or 3 members of each group as processes on this host, both sync before they answer, both are asked by the same
+ * callers in this process, in turns, with values of 64 bytes. etcd is asked over gRPC, the store over WebSockets of a frontend, as
+ * its clients do: for the store that is two groups and a process more. The generator's CPU is shown, because on a
+ * small host it is a part of what is measured.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { z } from "zod";
-import { ensureExecutable, ensurePrograms } from "../../build.ts";
-import {
-  asksForHelp,
-  defaultFlag,
-  flagHelp,
-  integerFlag,
-  numberFlag,
-  parseFlags,
-} from "../../src/core/load/flags.ts";
+import { ensurePrograms } from "../../build.ts";
+import { defaultFlag, integerFlag, numberFlag, valueFlag } from "../../src/core/load/flags.ts";
 import { LatencyHistogram } from "../../src/core/load/histogram.ts";
 import { milliseconds, thousands } from "../../src/core/load/table.ts";
-import { realWorld } from "../../src/core/seams/world-real.ts";
-import { GroupClient } from "../../src/reactive/replication/group-client.ts";
-import { freePorts } from "../e2e/group-processes.ts";
+import { StoreProcesses } from "../e2e/store-processes.ts";
+import { benchCommand, type Report } from "./command.ts";
 import { median } from "./compare.ts";
 import { startEtcdServer } from "./etcd-server.ts";
-import { describeMachine, isNoisy } from "./machine.ts";
-import { benchDirectory } from "./servers.ts";
+import { StoreClient } from "./store-client.ts";
+import { compareLevels, hotCounter, memoryStaysFlat, restartOfManyKeys } from "./store-lines.ts";
 
 const flags = z.object({
   rounds: defaultFlag(integerFlag(1, 100), "N", "Interleaved rounds", "5"),
   seconds: defaultFlag(numberFlag(0.1, 600), "S", "Length of one measurement", "3"),
   callers: defaultFlag(integerFlag(1, 10_000), "N", "Callers at once", "64"),
+  transactions: defaultFlag(integerFlag(10, 1e9), "N", "For the measurement of memory", "1000000"),
+  keys: defaultFlag(integerFlag(1, 1e8), "N", "For the measurement of a restart", "1000000"),
+  only: valueFlag(z.enum(["etcd", "levels", "counter", "memory", "restart"]), "PART", "Measure only this"),
 });
+type Options = z.output<typeof flags>;
 
+const rateLimit = { name: "x etcd", better: "higher", floor: 1, goal: 2 } as const;
+const latencyLimit = { name: "x etcd's p99", better: "lower", floor: 1 } as const;
+
+const CONNECTIONS = 8;
 const BODY = new Uint8Array(64).fill(118);
-const executable = join(import.meta.dir, "../../dist/node-x");
 
-/** A group that can be asked. */
+/** A store that can be asked. */
 interface Contender {
-  name: string;
   command(caller: number): Promise<void>;
   read(caller: number): Promise<void>;
   stop(): Promise<void>;
@@ -52,37 +48,19 @@ interface Sample {
   generatorCpu: number;
 }
 
-async function startNodeX(members: number): Promise<Contender> {
-  mkdirSync(benchDirectory, { recursive: true });
-  const directory = mkdtempSync(join(benchDirectory, "tss-"));
-  const ports = await freePorts(members);
-  writeFileSync(
-    join(directory, "bench.tss.config"),
-    ports.map((port) => `host 127.0.0.1:${port}\n`).join(""),
+async function startStore(members: number): Promise<Contender> {
+  const store = await StoreProcesses.create({ tss: members, shards: 1, replicas: members, frontends: 1 });
+  await store.startAll();
+  const clients = await Promise.all(
+    Array.from({ length: CONNECTIONS }, () => StoreClient.connect(store.frontendPorts[0] as number)),
   );
-  const children = ports.map((_, index) =>
-    Bun.spawn([executable, "run", "tss", "-c", "bench.tss.config", "-i", String(index)], {
-      cwd: directory,
-      stdin: "ignore",
-      stdout: "ignore",
-      stderr: Bun.file(join(directory, `output.${index}.txt`)),
-    }),
-  );
-  const group = new GroupClient({
-    world: realWorld(),
-    replicas: ports.map((port) => ({ host: "127.0.0.1", port })),
-    group: "tss",
-  });
-  await group.command(BODY);
+  const of = (caller: number) => clients[caller % CONNECTIONS] as StoreClient;
   return {
-    name: `node-x, ${members}`,
-    command: async () => void (await group.command(BODY)),
-    read: async () => void (await group.query(new Uint8Array(0))),
+    command: (caller) => of(caller).put(`bench${caller}`, BODY),
+    read: async (caller) => void (await of(caller).read([`bench${caller}`])),
     async stop() {
-      group.close();
-      for (const child of children) child.kill("SIGKILL");
-      await Promise.all(children.map((child) => child.exited));
-      rmSync(directory, { recursive: true, force: true });
+      for (const client of clients) client.close();
+      store[Symbol.dispose]();
     },
   };
 }
@@ -90,7 +68,6 @@ async function startNodeX(members: number): Promise<Contender> {
 async function startEtcd(members: number): Promise<Contender> {
   const { client, stop } = await startEtcdServer(members);
   return {
-    name: `etcd, ${members}`,
     command: (caller) => client.put(`bench${caller}`, BODY),
     read: async (caller) => void (await client.get(`bench${caller}`)),
     stop,
@@ -125,56 +102,54 @@ async function measure(
   };
 }
 
-export async function benchReactive(argv: string[]): Promise<number> {
-  if (asksForHelp(argv)) {
-    console.log(flagHelp(flags).join("\n"));
-    return 0;
-  }
-  const { rounds, seconds, callers } = parseFlags(flags, argv, "bun run bench reactive");
-  await ensurePrograms([{ program: "etcd", package: "etcd-server" }]);
-  await ensureExecutable();
-  const machine = describeMachine(benchDirectory.replace("/bench", ""));
-  console.log(
-    `${machine.cpu}, ${machine.cores} cores, ${machine.disk}${isNoisy(machine) ? " (NOISY)" : ""}\n`,
-  );
-  console.log("| line | etcd /s | node-x /s | ratio | etcd p50/p99 ms | node-x p50/p99 ms | generator CPU |");
-  console.log("|---|---:|---:|---:|---:|---:|---:|");
-  let isHeld = true;
-  for (const members of [1, 3]) {
-    const [etcd, nodeX] = [await startEtcd(members), await startNodeX(members)];
-    try {
-      for (const kind of ["command", "read"] as const) {
-        const samples = new Map<Contender, Sample[]>([
-          [etcd, []],
-          [nodeX, []],
-        ]);
-        for (let round = 0; round < rounds; round++) {
-          const order = round % 2 === 0 ? [etcd, nodeX] : [nodeX, etcd];
-          for (const each of order)
-            samples.get(each)?.push(await measure((caller) => each[kind](caller), callers, seconds));
+/** Both sides in turns; ratios of throughput, and of the 99th percentile. */
+async function compare(
+  members: number,
+  { rounds, seconds, callers }: Options,
+  report: Report,
+): Promise<void> {
+  const [etcd, store] = [await startEtcd(members), await startStore(members)];
+  try {
+    for (const kind of ["command", "read"] as const) {
+      const samples = { etcd: [] as Sample[], store: [] as Sample[] };
+      for (let round = 0; round < rounds; round++)
+        for (const name of round % 2 === 0 ? (["etcd", "store"] as const) : (["store", "etcd"] as const)) {
+          const contender = name === "etcd" ? etcd : store;
+          samples[name].push(await measure((caller) => contender[kind](caller), callers, seconds));
         }
-        isHeld = line(`${kind}, ${members}`, samples.get(etcd) ?? [], samples.get(nodeX) ?? []) && isHeld;
-      }
-    } finally {
-      await Promise.all([etcd.stop(), nodeX.stop()]);
+      tell(`${kind === "command" ? "commit" : "read"}, ${members} member(s)`, samples, report);
     }
+  } finally {
+    await Promise.all([etcd.stop(), store.stop()]);
   }
-  console.log(
-    `\nfloor 1.0 x etcd with p99 no worse: ${isHeld ? "held" : "NOT HELD"}; medians of ${rounds} rounds`,
-  );
-  return isHeld ? 0 : 1;
 }
 
-/** Prints a line; returns whether the floors hold. */
-function line(name: string, etcd: Sample[], nodeX: Sample[]): boolean {
+function tell(name: string, { etcd, store }: Record<"etcd" | "store", Sample[]>, report: Report): void {
   const of = (samples: Sample[], pick: (sample: Sample) => number) => median(samples.map(pick));
-  const ratio = median(nodeX.map((sample, round) => sample.perSecond / (etcd[round] as Sample).perSecond));
+  const ratioOf = (pick: (sample: Sample) => number) =>
+    median(store.map((sample, round) => pick(sample) / pick(etcd[round] as Sample)));
+  const texts = ([samples, label]: [Sample[], string]) =>
+    `${label} ${thousands(of(samples, ({ perSecond }) => perSecond))}/s, generator ${of(samples, ({ generatorCpu }) => generatorCpu).toFixed(2)} CPU`;
+  report(rateLimit, name, ratioOf(({ perSecond }) => perSecond), `${texts([store, "node-x"])}; ${texts([etcd, "etcd"])}`); // prettier-ignore
   const latency = (samples: Sample[]) =>
     `${milliseconds(of(samples, ({ p50Ms }) => p50Ms))} / ${milliseconds(of(samples, ({ p99Ms }) => p99Ms))}`;
-  const cpu = (samples: Sample[]) => of(samples, ({ generatorCpu }) => generatorCpu).toFixed(2);
-  const rate = (samples: Sample[]) => thousands(of(samples, ({ perSecond }) => perSecond));
-  console.log(
-    `| ${name} | ${rate(etcd)} | ${rate(nodeX)} | ${ratio.toFixed(2)} | ${latency(etcd)} | ${latency(nodeX)} | ${cpu(etcd)} / ${cpu(nodeX)} |`,
-  );
-  return ratio >= 1 && of(nodeX, ({ p99Ms }) => p99Ms) <= of(etcd, ({ p99Ms }) => p99Ms);
+  report(latencyLimit, `${name}, p99`, ratioOf(({ p99Ms }) => p99Ms), `p50 / p99: node-x ${latency(store)}, etcd ${latency(etcd)}`); // prettier-ignore
 }
+
+export const benchReactive = benchCommand({
+  name: "reactive",
+  summary: "Compare the transactional store with etcd, and its isolation levels with each other",
+  flags,
+  async run(options, report) {
+    const { only, transactions, keys, callers, seconds } = options;
+    const isWanted = (part: string) => only === undefined || only === part;
+    if (isWanted("etcd")) {
+      await ensurePrograms([{ program: "etcd", package: "etcd-server" }]);
+      for (const members of [1, 3]) await compare(members, options, report);
+    }
+    if (isWanted("levels")) await compareLevels(options, report);
+    if (isWanted("counter")) await hotCounter(seconds, callers, report);
+    if (isWanted("memory")) await memoryStaysFlat(transactions, report);
+    if (isWanted("restart")) await restartOfManyKeys(keys, report);
+  },
+});

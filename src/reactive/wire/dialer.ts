@@ -109,7 +109,9 @@ export class Dialer {
 
   #open(socket: Socket, attempt: number): Call {
     const { payloadBytesMax, outboxBytesMax, hello } = this.#options;
-    const link = new Link(socket, () => payloadBytesMax, { bytesMax: outboxBytesMax });
+    const link = new Link(this.#options.world.clock, socket, () => payloadBytesMax, {
+      bytesMax: outboxBytesMax,
+    });
     const call: Call = { link, isWelcome: false, unansweredPings: 0 };
     if (attempt !== this.#attempt || this.#isStopped) link.terminate();
     else {

@@ -4,10 +4,11 @@
  * Invariant: a frame goes out whole and in order or the connection ends; what arrives is handed out only whole and
  * checked. Bytes that wait for a slow peer are bounded by the outbox.
  *
- * Frames that are sent in one go of the event loop leave with one system call: that call is the dearest part of a short
+ * Frames that are sent in one turn of the event loop leave with one system call: that call is the dearest part of a short
  * answer, and a frontend has many under way on one connection.
  */
 import { crc32c } from "../../native/crc32c.ts";
+import type { Clock } from "../../core/seams/clock.ts";
 import type { Socket } from "../../core/seams/net.ts";
 import { Outbox, type OutboxOptions } from "../../core/sockets/outbox.ts";
 import { ByteWriter, WireError } from "./bytes.ts";
@@ -19,10 +20,18 @@ export class Link {
   readonly outbox: Outbox;
   readonly #reader: FrameReader;
   isClosed = false;
-  /** Frames that leave when the present handler has returned. */
+  /** Frames that leave at the end of this turn of the event loop. */
   #gathered: Uint8Array[] = [];
 
-  constructor(socket: Socket, payloadBytesMax: () => number, options: OutboxOptions) {
+  readonly #clock: Pick<Clock, "endOfTurn">;
+
+  constructor(
+    clock: Pick<Clock, "endOfTurn">,
+    socket: Socket,
+    payloadBytesMax: () => number,
+    options: OutboxOptions,
+  ) {
+    this.#clock = clock;
     this.socket = socket;
     this.outbox = new Outbox(socket, options);
     this.#reader = new FrameReader(crc32c, payloadBytesMax);
@@ -32,7 +41,7 @@ export class Link {
   sendFrame(type: number, frame: Uint8Array): void {
     if (this.isClosed) return;
     this.#gathered.push(sealFrame(frame, type, crc32c));
-    if (this.#gathered.length === 1) queueMicrotask(() => this.#flush());
+    if (this.#gathered.length === 1) this.#clock.endOfTurn(() => this.#flush());
   }
 
   #flush(): void {

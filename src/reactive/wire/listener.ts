@@ -109,7 +109,7 @@ export class FramedListener {
       if (member.visitor === undefined) return HELLO_BYTES_MAX;
       return payloadBytesMaxOf?.(member.visitor.hello) ?? limits().requestBytesMax;
     };
-    const link = new Link(socket, payloadBytesMax, {
+    const link = new Link(world.clock, socket, payloadBytesMax, {
       bytesMax: limits().outboxBytesMax,
       onOverflow: (bytes) =>
         log.warn("a client does not read its answers and is closed", { client: socket.remoteAddress, bytes }),

@@ -1,0 +1,118 @@
+/**
+ * The mix of transactions of a small social network, by the shares of the Diamond paper's Retwis (OSDI 2016): what is counted is
+ * increments, which commute; without them each is a read and a write.
+ *
+ *   share  transaction     reads   writes   increments
+ *     1 %  add user            0        2            1
+ *     5 %  follow              0        0            2
+ *    20 %  post                1        1            5
+ *    50 %  timeline       1 to 10       0            0
+ *    24 %  like                0        0            1
+ */
+import { Level } from "../../src/reactive/shard/transaction.ts";
+import { decodeValue, type Operation } from "../../src/reactive/shard/operations.ts";
+import type { KeyAccess, StoreClient } from "./store-client.ts";
+
+export interface Mix {
+  level: Level;
+  /** Increments commute; else they are read and written. */
+  commutes: boolean;
+}
+
+interface Kind {
+  share: number;
+  reads: () => number;
+  writes: number;
+  increments: number;
+}
+
+const none = () => 0;
+const kinds: readonly Kind[] = [
+  { share: 1, reads: none, writes: 2, increments: 1 },
+  { share: 5, reads: none, writes: 0, increments: 2 },
+  { share: 20, reads: () => 1, writes: 1, increments: 5 },
+  { share: 50, reads: () => 1 + Math.floor(Math.random() * 10), writes: 0, increments: 0 },
+  { share: 24, reads: none, writes: 0, increments: 1 },
+];
+
+/** Draws from 0 to `count` - 1, small numbers more often: by the power `skew` of their place. */
+export function zipf(count: number, skew: number): () => number {
+  const sums: number[] = [];
+  for (let place = 1, sum = 0; place <= count; place++) sums.push((sum += place ** -skew));
+  const total = sums.at(-1) as number;
+  return () => {
+    const wanted = Math.random() * total;
+    let [low, high] = [0, count - 1];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((sums[middle] as number) < wanted) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  };
+}
+
+export class Retwis {
+  readonly #draw: () => number;
+  committed = 0;
+  aborted = 0;
+
+  constructor(keys: number, skew: number) {
+    this.#draw = zipf(keys, skew);
+  }
+
+  /** One transaction, until it is committed. */
+  async run(client: StoreClient, mix: Mix): Promise<void> {
+    const kind = drawKind();
+    const names = (prefix: string, count: number) => {
+      const drawn = new Set<string>();
+      while (drawn.size < count) drawn.add(`${prefix}${this.#draw()}`);
+      return [...drawn];
+    };
+    const [reads, writes, counts] = [names("r", kind.reads()), names("w", kind.writes), names("n", kind.increments)]; // prettier-ignore
+    for (;;) {
+      const accesses = await accessesOf(client, mix, reads, writes, counts);
+      // What only reads is finished when it has read, unless all of it must be of one moment: the read was.
+      if (writes.length + counts.length === 0) break;
+      const outcome = await client.commit(mix.level, accesses);
+      if (outcome.kind === "committed") break;
+      this.aborted += 1;
+    }
+    this.committed += 1;
+  }
+}
+
+async function accessesOf(
+  client: StoreClient,
+  { commutes, level }: Mix,
+  reads: string[],
+  writes: string[],
+  counts: string[],
+): Promise<KeyAccess[]> {
+  const wanted = commutes ? reads : [...reads, ...counts];
+  const isAtOnce = level !== Level.readCommitted;
+  // Read committed promises nothing between keys, so each is read by itself.
+  const versions = isAtOnce
+    ? await (wanted.length > 0 ? client.read(wanted) : [])
+    : (await Promise.all(wanted.map((key) => client.read([key])))).flat();
+  const put: Operation[] = [{ kind: "put", value: { type: "bytes", bytes: VALUE } }];
+  const versionOf = (key: string) => versions[wanted.indexOf(key)];
+  return [
+    ...reads.map((key) => ({ key, version: versionOf(key) as NonNullable<KeyAccess["version"]> })),
+    ...writes.map((key) => ({ key, operations: put })),
+    ...counts.map((key): KeyAccess => {
+      const version = versionOf(key);
+      if (version === undefined) return { key, operations: [{ kind: "add", amount: 1n }] };
+      const value = decodeValue(version.type, version.value);
+      const count = (value.type === "counter" ? value.count : 0n) + 1n;
+      return { key, version, operations: [{ kind: "put", value: { type: "counter", count } }] };
+    }),
+  ];
+}
+
+const VALUE = new Uint8Array(64).fill(118);
+
+function drawKind(): Kind {
+  let dice = Math.random() * 100;
+  return kinds.find(({ share }) => (dice -= share) < 0) ?? (kinds[3] as Kind);
+}

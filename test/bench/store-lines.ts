@@ -1,0 +1,132 @@
+/**
+ * What the store must hold by itself, beside no other: isolation levels and commuting operations compared, a hot counter, memory over
+ * many transactions, the restart of many keys.
+ */
+import { type Operation } from "../../src/reactive/shard/operations.ts";
+import { Level } from "../../src/reactive/shard/transaction.ts";
+import { StoreProcesses } from "../e2e/store-processes.ts";
+import type { Report } from "./command.ts";
+import { median } from "./compare.ts";
+import { type Mix, Retwis } from "./retwis.ts";
+import { StoreClient } from "./store-client.ts";
+
+const SKEW = 0.8;
+const MIX_KEYS = 300;
+const VALUE = new Uint8Array(64).fill(118);
+
+const limits = {
+  levels: { name: "RC / SS", better: "higher", floor: 1.5 },
+  commuting: { name: "DOCC on / off", better: "higher", floor: 1.3 },
+  aborts: { name: "aborts on a hot counter", better: "lower", floor: 0 },
+  memory: { name: "memory at the end / after a fifth", better: "lower", floor: 1.1 },
+  restart: { name: "restart s", better: "lower", floor: 3 },
+} as const;
+
+async function withStore<Value>(
+  shards: number,
+  use: (client: StoreClient, store: StoreProcesses) => Promise<Value>,
+): Promise<Value> {
+  using store = await StoreProcesses.create({ tss: 1, shards, replicas: 1, frontends: 1 });
+  await store.startAll();
+  const client = await StoreClient.connect(store.frontendPorts[0] as number);
+  try {
+    return await use(client, store);
+  } finally {
+    client.close();
+  }
+}
+
+/** So many callers, each doing one thing after the other until the time is over. */
+async function callFor(seconds: number, callers: number, call: () => Promise<void>): Promise<void> {
+  const endMs = performance.now() + seconds * 1000;
+  const caller = async () => {
+    while (performance.now() < endMs) await call();
+  };
+  await Promise.all(Array.from({ length: callers }, caller));
+}
+
+/** Committed transactions of the mix for each level, in turns. */
+export async function compareLevels(
+  { rounds, seconds, callers }: { rounds: number; seconds: number; callers: number },
+  report: Report,
+): Promise<void> {
+  const mixes: Record<"docc" | "plain" | "rc", Mix> = {
+    docc: { level: Level.strict, commutes: true },
+    plain: { level: Level.strict, commutes: false },
+    rc: { level: Level.readCommitted, commutes: true },
+  };
+  await withStore(3, async (client) => {
+    const rates = { docc: [] as number[], plain: [] as number[], rc: [] as number[] };
+    const aborts = { docc: 0, plain: 0, rc: 0 };
+    for (let round = 0; round < rounds; round++)
+      for (const name of ["docc", "plain", "rc"] as const) {
+        const load = new Retwis(MIX_KEYS, SKEW);
+        await callFor(seconds, callers, () => load.run(client, mixes[name]));
+        rates[name].push(load.committed / seconds);
+        aborts[name] += load.aborted;
+      }
+    const [docc, plain, rc] = [median(rates.docc), median(rates.plain), median(rates.rc)];
+    const text = (a: number, b: number) => `${Math.round(a)} to ${Math.round(b)} transactions/s`;
+    report(limits.levels, `Retwis mix, RC to SS (${aborts.docc} aborts)`, rc / docc, text(rc, docc));
+    report(limits.commuting, `Retwis mix, DOCC on to off (${aborts.plain} aborts)`, docc / plain, text(docc, plain)); // prettier-ignore
+  });
+}
+
+export async function hotCounter(seconds: number, callers: number, report: Report): Promise<void> {
+  await withStore(1, async (client) => {
+    let [commits, aborts] = [0, 0];
+    const operations: Operation[] = [{ kind: "add", amount: 1n }];
+    await callFor(seconds, callers, async () => {
+      const outcome = await client.commit(Level.strict, [{ key: "hot", operations }]);
+      if (outcome.kind === "committed") commits += 1;
+      else aborts += 1;
+    });
+    report(limits.aborts, "hot counter", aborts, `${Math.round(commits / seconds)} increments/s`);
+  });
+}
+
+/** Resident memory of all processes, after a fifth of the transactions and after all of them. */
+export async function memoryStaysFlat(transactions: number, report: Report): Promise<void> {
+  await withStore(1, async (client, store) => {
+    const names = ["c.tss.0", "c.shard0.0", "c.frontend0"];
+    const bytesOf = async () => {
+      const stats = await Promise.all(names.map((name) => store.stats(name)));
+      return stats.map((each) => each.process.rssBytes as number);
+    };
+    let left = transactions;
+    const run = async (until: number) => {
+      const caller = async () => {
+        while (left > until) await client.put(`k${--left % 1000}`, VALUE);
+      };
+      await Promise.all(Array.from({ length: 64 }, caller));
+      return bytesOf();
+    };
+    const early = await run(Math.floor(transactions * 0.8));
+    const late = await run(0);
+    const ratio = Math.max(...late.map((bytes, index) => bytes / (early[index] as number)));
+    const text = names.map((name, index) => `${name} ${Math.round((late[index] as number) / 1e6)} MB`);
+    report(limits.memory, `${transactions} transactions`, ratio, text.join(", "));
+  });
+}
+
+export async function restartOfManyKeys(keys: number, report: Report): Promise<void> {
+  await withStore(1, async (client, store) => {
+    const perCommit = 1000;
+    const operations: Operation[] = [{ kind: "put", value: { type: "bytes", bytes: VALUE } }];
+    for (let first = 0; first < keys; first += perCommit) {
+      const count = Math.min(perCommit, keys - first);
+      const accesses = Array.from({ length: count }, (_, index) => ({
+        key: `key:${first + index}`,
+        operations,
+      }));
+      await client.commit(Level.strict, accesses);
+    }
+    await store.kill("c.shard0.0");
+    const startMs = performance.now();
+    store.start("c.shard0.0");
+    await store.ready("c.shard0.0");
+    const seconds = (performance.now() - startMs) / 1000;
+    const stats = await store.stats("c.shard0.0");
+    report(limits.restart, `restart with ${stats.shard.keys} keys`, seconds, "kill -9 to ready");
+  });
+}
