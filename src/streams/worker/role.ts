@@ -83,7 +83,7 @@ async function startWorker(context: RoleContext<WorkerConfig>): Promise<RunningW
   const directory = resolve(".");
   progress(`loading ${config.app}`);
   const { app, text } = await loadApp(config.app, directory, (path) => readText(context, path));
-  const plan = planOf(app, config.appArguments, text);
+  const plan = planOf(app, { args: config.appArguments, text, now: () => context.clock.nowMs() });
   const secret = config.secretFile === undefined ? "" : readSecret("secretFile", config.secretFile);
   const worker = await Worker.start({
     ...{ world: context, log, dataDir, directory, plan, secret, tls: context.tls, progress, announcePort },
