@@ -295,6 +295,18 @@ export class WorkerRuntime {
     for (const source of sources) source.committed(meta.sources[source.name]);
     for (const sink of sinks) sink.commit(checkpoint);
     if (hasOutputs) stateLog.release();
+    this.#partFrom(layout.members);
+  }
+
+  /** Workers that have left send nothing any more and need nothing. */
+  #partFrom(members: readonly string[]): void {
+    for (const [peer, link] of this.#outgoing.entries()) {
+      if (link === undefined || members.includes(this.#names[peer] as string)) continue;
+      link.close();
+      this.#outgoing[peer] = undefined;
+      this.#peerCongested.delete(peer);
+    }
+    this.judgePressure();
   }
 
   // --- records from other workers ----------------------------------------------------------------------------------
