@@ -161,6 +161,8 @@ export interface Sink<T> {
 export interface Builder {
   /** The words behind `--` on the command line, or the key appArguments. */
   readonly args: readonly string[];
+  /** The worker's clock, milliseconds since 1970: for encoders of sinks. A step that asks is not repeatable. */
+  now(): number;
   /** A named input of bytes. Where it comes from (TCP, acknowledged senders, a file) is a matter of configuration. */
   source<T>(name: string, options: SourceOptions<T>): Stream<T>;
   generator<T>(name: string, options: GeneratorOptions<T>): Stream<T>;

@@ -213,9 +213,10 @@ class Windowed<T, U> extends FlowStream<U> implements WindowedStream<T, U> {
 }
 
 /** The builder that an application's function gets. */
-export function builderOf(graph: Graph, args: readonly string[]): Builder {
+export function builderOf(graph: Graph, args: readonly string[], now: () => number): Builder {
   return {
     args,
+    now,
     source<T>(name: string, { framing, decode }: SourceOptions<T>): Stream<T> {
       graph.claim("source", name);
       return new FlowStream(graph, graph.add({ kind: "source", inputs: [], name, framing, decode }));

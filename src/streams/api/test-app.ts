@@ -41,7 +41,7 @@ class Run implements TestRun {
 
   constructor(app: App, args: readonly string[], taken: Map<string, unknown[]>) {
     this.#taken = taken;
-    this.#engine = new Engine(planOf(app, args), {
+    this.#engine = new Engine(planOf(app, { args, now: () => this.#nowMs }), {
       self: 0,
       ownerOf: () => 0,
       send: () => {},

@@ -93,6 +93,13 @@ export class Contents {
       case "released":
         this.releasedId = record.checkpoint;
         break;
+      case "forgotten":
+        this.#staged = [];
+        this.prepared = undefined;
+        this.committed = checkpointZero();
+        this.releasedId = 0;
+        for (const store of this.#stores) store.clear();
+        break;
     }
   }
 

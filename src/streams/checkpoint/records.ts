@@ -11,6 +11,7 @@
  *      7  cluster    u32 bytes, JSON: what the worker knows of its cluster
  *      8  output     u16 sink, u32 bytes, output of the interval that waits for the commit
  *      9  released   u64 checkpoint whose output went out
+ *     10  forgotten  nothing: everything before is void, the worker is a newcomer
  *
  * Invariant: a record is read to its last byte or refused; an append to the log holds whole records.
  */
@@ -28,6 +29,7 @@ const Type = {
   cluster: 7,
   output: 8,
   released: 9,
+  forgotten: 10,
 } as const;
 
 export type StateRecord =
@@ -39,7 +41,8 @@ export type StateRecord =
   | { type: "steps"; names: readonly string[] }
   | { type: "cluster"; json: string }
   | { type: "output"; sink: number; bytes: Uint8Array }
-  | { type: "released"; checkpoint: number };
+  | { type: "released"; checkpoint: number }
+  | { type: "forgotten" };
 
 export function writeStateRecord(writer: ByteWriter, record: StateRecord): void {
   writer.u8(Type[record.type]);
@@ -70,6 +73,8 @@ export function writeStateRecord(writer: ByteWriter, record: StateRecord): void 
     case "output":
       writer.u16(record.sink).bytes(record.bytes);
       break;
+    case "forgotten":
+      break;
   }
 }
 
@@ -98,6 +103,8 @@ export function readStateRecord(reader: ByteReader): StateRecord {
       return { type: "output", sink: reader.u16(), bytes: reader.bytes() };
     case Type.released:
       return { type: "released", checkpoint: reader.u64() };
+    case Type.forgotten:
+      return { type: "forgotten" };
     default:
       throw new WireError(`there is no record of type ${type} in a state log`);
   }

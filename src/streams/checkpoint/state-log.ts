@@ -16,7 +16,7 @@ import type { World } from "../../core/role.ts";
 import { crc32c } from "../../native/crc32c.ts";
 import type { StateStore } from "../state/store.ts";
 import { ByteReader, ByteWriter } from "../wire/bytes.ts";
-import { type Checkpoint, type CheckpointMeta, Contents } from "./contents.ts";
+import { type Checkpoint, type CheckpointMeta, checkpointZero, Contents } from "./contents.ts";
 import { STATE_LOG_FORMAT, type StateRecord, writeStateRecord } from "./records.ts";
 
 /** A second place for the log's bytes. */
@@ -88,6 +88,7 @@ export class StateLog {
     this.#prepared = this.#contents.prepared;
     this.#committed = this.#contents.committed;
     this.#write({ type: "steps", names: this.#options.stores.map(({ name }) => name) });
+    this.refreshMirror();
     const { tornBytes } = this.#file.stats;
     if (tornBytes > 0) log.warn("cut an unfinished group of the state log", { directory, tornBytes });
   }
@@ -102,6 +103,11 @@ export class StateLog {
         { hint: "restore the directory from a replica; keep a copy and report it", cause: error },
       );
     }
+  }
+
+  /** Hands the mirror everything anew: at the start, and when it has fallen behind. */
+  refreshMirror(): void {
+    this.#options.mirror?.restart(this.#snapshot()());
   }
 
   #onState(state: LogState, error: NxError | undefined, onFatal: (error: Error) => void): void {
@@ -207,6 +213,15 @@ export class StateLog {
     if (isPrepared) this.commit(id, this.#committed.layout);
     this.#prepared = undefined;
     this.#write({ type: "rollback", checkpoint: id });
+  }
+
+  /** Begins anew, as a worker that never was in a cluster. */
+  forget(): void {
+    for (const store of this.#options.stores) store.clear();
+    this.#prepared = undefined;
+    this.#committed = checkpointZero();
+    this.#contents.releasedId = 0;
+    this.#write({ type: "forgotten" });
   }
 
   /** What the worker knows of its cluster; durable when this resolves. */

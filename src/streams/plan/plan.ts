@@ -32,10 +32,18 @@ export interface Plan {
   readonly hash: string;
 }
 
-/** `sourceText` is the program's text, for the hash. Throws NX_STREAM_APP_INVALID. */
-export function planOf(app: App, args: readonly string[] = [], sourceText = ""): Plan {
+export interface PlanOptions {
+  args?: readonly string[];
+  /** The program's text, for the hash. */
+  text?: string;
+  /** The clock that the application sees; it stands still when absent. */
+  now?: () => number;
+}
+
+/** Throws NX_STREAM_APP_INVALID. */
+export function planOf(app: App, { args = [], text = "", now = () => 0 }: PlanOptions = {}): Plan {
   const graph = new Graph();
-  app.build(builderOf(graph, args));
+  app.build(builderOf(graph, args, now));
   const { nodes } = graph;
   const consumers = nodes.map((node) => nodes.filter((other) => other.inputs.includes(node)));
   const sinkNodes = nodes.filter((node) => node.kind === "sink");
@@ -51,7 +59,7 @@ export function planOf(app: App, args: readonly string[] = [], sourceText = ""):
     states: nodes.filter((node) => node.kind === "state" || node.kind === "window"),
     sinks: [...new Set(sinkNodes.map(({ name }) => name))],
     sinkNodes,
-    hash: hashOf(app.name, args, nodes, sourceText),
+    hash: hashOf(app.name, args, nodes, text),
   };
 }
 

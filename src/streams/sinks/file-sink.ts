@@ -47,6 +47,18 @@ export class FileSink implements Sink {
     this.#file = await disk.open(this.path, "create");
     await disk.syncDirectory(dirname(this.path));
     this.#end = await this.#file.size();
+    this.#committedBytes = await this.#notedBytes();
+  }
+
+  /** What an earlier life of the worker has committed; 0 when there is none. */
+  async #notedBytes(): Promise<number> {
+    const path = `${this.path}.committed`;
+    if (!(await this.#world.disk.exists(path))) return 0;
+    const file = await this.#world.disk.open(path, "read");
+    const text = new Uint8Array(32);
+    const length = await file.read(text, 0);
+    await file.close();
+    return Number(Buffer.from(text.subarray(0, length)).toString()) || 0;
   }
 
   get isCongested(): boolean {
@@ -103,7 +115,8 @@ export class FileSink implements Sink {
   async rollBack(_checkpoint: number, position: unknown): Promise<void> {
     this.writer.clear();
     this.#prepared.clear();
-    const bytes = (position as number | undefined) ?? 0;
+    // A worker that begins anew goes on behind what it committed in an earlier life.
+    const bytes = (position as number | undefined) ?? this.#committedBytes;
     await this.#do(async () => {
       const file = this.#file as DiskFile;
       await file.truncate(bytes);

@@ -7,8 +7,8 @@
 import type { GeneratorNode, SourceNode } from "../plan/nodes.ts";
 
 export interface SourceHost {
-  /** One record's bytes. */
-  feed(node: SourceNode, bytes: Uint8Array, start: number, end: number): void;
+  /** One record's bytes. `timeMs`: the time that its sender gave it; absent: now. */
+  feed(node: SourceNode, bytes: Uint8Array, start: number, end: number, timeMs?: number): void;
   feedValue(node: GeneratorNode, value: unknown): void;
   /** To be called after a run of records: what they caused goes out. `startedMs` (monotonic): when the first one came. */
   onBatchEnd(records: number, startedMs: number): void;

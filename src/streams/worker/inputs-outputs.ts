@@ -9,6 +9,7 @@ import type { Plan } from "../plan/plan.ts";
 import { FileSink } from "../sinks/file-sink.ts";
 import type { Sink, SinkEvents } from "../sinks/sink.ts";
 import { TcpSink } from "../sinks/tcp-sink.ts";
+import { AckedSource } from "../sources/acked-source.ts";
 import { FileSource } from "../sources/file-source.ts";
 import { GeneratorSource } from "../sources/generator-source.ts";
 import { InputLog } from "../sources/input-log.ts";
@@ -67,14 +68,29 @@ async function makeSource(
     const path = isAbsolute(address.path) ? address.path : join(directory, address.path);
     return new FileSource(node, host, { disk: world.disk, clock: world.clock, path, onFatal });
   }
+  const { net, clock } = world;
+  const common = { net, clock, log, host: address.host, port: address.port, tls, connectionsMax };
+  if (address.kind === "acked") {
+    const cookie = address.options.get("cookie") ?? "";
+    return new AckedSource(node, host, { ...common, cookie, credits: creditsOf(address) });
+  }
   const inputLog =
     address.options.get("log") === "true"
       ? await InputLog.open(world, join(dataDir, `input-${address.name}`), onFatal)
       : undefined;
-  const { net, clock } = world;
-  return new TcpSource(node, host, {
-    ...{ net, clock, log, host: address.host, port: address.port, tls, connectionsMax, inputLog },
-  });
+  return new TcpSource(node, host, { ...common, inputLog });
+}
+
+/** The original's sources give 67. */
+const CREDITS_DEFAULT = 1000;
+
+function creditsOf({ name, options }: Address): number {
+  const text = options.get("credits") ?? String(CREDITS_DEFAULT);
+  if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
+  throw new NxError(
+    "NX_CONFIG_INVALID",
+    `the credits of ${name} are a number from 1, not ${JSON.stringify(text)}`,
+  );
 }
 
 /** One for each sink of the plan, in its order. Throws NX_CONFIG_INVALID. */

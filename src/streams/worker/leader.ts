@@ -225,8 +225,7 @@ export class Leader {
     if (this.#phase !== "running" && this.#phase !== "waiting") return "the cluster is not running yet";
     if (this.#target !== undefined || this.#leavers.length > 0)
       return "another change of the cluster is under way";
-    if (hello.committed > 0 || hello.prepared > 0)
-      return "its directory belongs to another cluster, or to an earlier life";
+    if (hello.committed > 0) return "its directory belongs to another cluster, or to an earlier life";
     this.#joiners.get(hello.name)?.session?.close();
     this.#joiners.set(hello.name, {
       name: hello.name,
@@ -340,6 +339,7 @@ export class Leader {
           ring: layout.ring,
           move: this.#target !== undefined,
           leaving: this.#leavers,
+          newcomers: this.#target === undefined ? [] : [...this.#joiners.keys()],
         });
       }
     }

@@ -62,6 +62,8 @@ export type ToMember =
       move: boolean;
       /** Workers that feed nothing any more: they leave with the next checkpoint. */
       leaving: readonly string[];
+      /** Workers that the checkpoint does not know: they begin with nothing. */
+      newcomers: readonly string[];
     }
   | { type: "go"; epoch: number }
   /** `hold`: sources rest until the next epoch. */

@@ -46,6 +46,7 @@ type Begin = Extract<ToMember, { type: "begin" }>;
 
 /** Watermarks travel, and windows are looked at, this often while nothing else does it. */
 const TICK_MS = 50;
+const HELD_BYTES_HIGH = 4 << 20;
 
 export class WorkerRuntime {
   readonly #options: RuntimeOptions;
@@ -105,7 +106,7 @@ export class WorkerRuntime {
 
   /** Goes back to the checkpoint and links up; resolves when this worker is ready. */
   async begin(message: Begin): Promise<void> {
-    const { epoch, checkpoint, places, ring, move, leaving } = message;
+    const { epoch, checkpoint, places, ring, move, leaving, newcomers } = message;
     const { name, stateLog } = this.#options;
     this.epoch = epoch;
     this.#rest.set("epoch", true);
@@ -114,7 +115,8 @@ export class WorkerRuntime {
     const self = this.#names.indexOf(name);
     this.placement = new Placement(ring, this.#names, self);
     this.#rest.set("leaving", leaving.includes(name));
-    stateLog.rollBack(checkpoint);
+    if (newcomers.includes(name)) stateLog.forget();
+    else stateLog.rollBack(checkpoint);
     this.#engine.watermarks.reset();
     const { meta, outputs, id } = stateLog.committed;
     const dueOutputs = stateLog.isOutputDue ? outputs : new Map<number, Uint8Array[]>();
@@ -147,7 +149,7 @@ export class WorkerRuntime {
     this.#awaitedKeys.clear();
     this.#rest.set("checkpoint", false);
     this.#rest.set("hold", false);
-    this.#judgePressure();
+    this.judgePressure();
   }
 
   #link(places: readonly Place[], self: number): void {
@@ -160,7 +162,7 @@ export class WorkerRuntime {
         : new OutgoingLink({
             ...{ world, log, from: name, to: place.name, epoch: this.epoch, secret },
             ...hostPort(place.data),
-            onPressure: () => this.#judgePressure(),
+            onPressure: () => this.judgePressure(),
           }),
     );
   }
@@ -272,6 +274,7 @@ export class WorkerRuntime {
           record.bytes.byteLength,
         );
     });
+    this.judgePressure();
     this.#rest.set("hold", this.#holds);
     this.#rest.set("checkpoint", false);
     this.flush();
@@ -292,6 +295,18 @@ export class WorkerRuntime {
     for (const source of sources) source.committed(meta.sources[source.name]);
     for (const sink of sinks) sink.commit(checkpoint);
     if (hasOutputs) stateLog.release();
+    this.#partFrom(layout.members);
+  }
+
+  /** Workers that have left send nothing any more and need nothing. */
+  #partFrom(members: readonly string[]): void {
+    for (const [peer, link] of this.#outgoing.entries()) {
+      if (link === undefined || members.includes(this.#names[peer] as string)) continue;
+      link.close();
+      this.#outgoing[peer] = undefined;
+      this.#peerCongested.delete(peer);
+    }
+    this.judgePressure();
   }
 
   // --- records from other workers ----------------------------------------------------------------------------------
@@ -314,7 +329,7 @@ export class WorkerRuntime {
       case "congested":
         if (message.isCongested) this.#peerCongested.add(peer);
         else this.#peerCongested.delete(peer);
-        this.#judgePressure();
+        this.judgePressure();
         break;
       case "keyState": {
         const { name } = this.#engine.plan.states[message.step] as { name: string };
@@ -337,6 +352,7 @@ export class WorkerRuntime {
         this.#held.add({ peer, exchange, timeMs, key, bytes });
       else this.#engine.receive(exchange, key, timeMs, bytes, 0, bytes.byteLength);
     }
+    if (this.#held.bytes > HELD_BYTES_HIGH) this.judgePressure();
   }
 
   #hearWatermark(exchange: number, peer: number, timeMs: number): void {
@@ -355,11 +371,8 @@ export class WorkerRuntime {
 
   /** To be called when a link or a sink says that its state changed. */
   judgePressure(): void {
-    this.#judgePressure();
-  }
-
-  #judgePressure(): void {
     const isCongested =
+      this.#held.bytes > HELD_BYTES_HIGH ||
       this.#outgoing.some((link) => link?.isCongested === true) ||
       this.#options.sinks.some((sink) => sink.isCongested);
     if (isCongested !== this.#isCongested) {

@@ -223,7 +223,8 @@ export class Worker {
   #sourceHost(): SourceHost {
     const { clock } = this.#options.world;
     return {
-      feed: (node, bytes, start, end) => this.engine.feed(node, bytes, start, end, this.#nowMs),
+      feed: (node, bytes, start, end, timeMs = this.#nowMs) =>
+        this.engine.feed(node, bytes, start, end, timeMs),
       feedValue: (node, value) => this.engine.feedValue(node, value, this.#nowMs),
       onBatchEnd: (records, startedMs) => {
         this.runtime.fireWindows();
@@ -258,7 +259,7 @@ export class Worker {
     announcePort("controlPort", control);
     this.#place = { name, control: `${host}:${control}`, data: `${host}:${data}` };
     this.#member = new Member(this.runtime, {
-      ...{ world, log, onFatal: this.#options.onFatal, onGoodbye: this.#options.onGoodbye },
+      ...{ world, log, onFatal: this.#options.onFatal, onGoodbye: () => this.#leave() },
       hello: () => this.#hello(),
       remember: (epoch, leader) => this.#remember({ epoch, leader }),
     });
@@ -349,6 +350,13 @@ export class Worker {
         })
         .catch(() => undefined);
     }
+  }
+
+  /** Its keys are elsewhere: what it has of them must never be taken for the newest. */
+  #leave(): void {
+    this.runtime.close();
+    this.stateLog.forget();
+    this.stateLog.flush().then(this.#options.onGoodbye, this.#options.onFatal);
   }
 
   // --- life --------------------------------------------------------------------------------------------------------
