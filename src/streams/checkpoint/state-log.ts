@@ -88,6 +88,7 @@ export class StateLog {
     this.#prepared = this.#contents.prepared;
     this.#committed = this.#contents.committed;
     this.#write({ type: "steps", names: this.#options.stores.map(({ name }) => name) });
+    this.refreshMirror();
     const { tornBytes } = this.#file.stats;
     if (tornBytes > 0) log.warn("cut an unfinished group of the state log", { directory, tornBytes });
   }
@@ -102,6 +103,11 @@ export class StateLog {
         { hint: "restore the directory from a replica; keep a copy and report it", cause: error },
       );
     }
+  }
+
+  /** Hands the mirror everything anew: at the start, and when it has fallen behind. */
+  refreshMirror(): void {
+    this.#options.mirror?.restart(this.#snapshot()());
   }
 
   #onState(state: LogState, error: NxError | undefined, onFatal: (error: Error) => void): void {

@@ -18,5 +18,6 @@ export const streamVerb = defineVerb({
     send: async () => (await import("./send.ts")).sendVerb,
     receive: async () => (await import("./receive.ts")).receiveVerb,
     verify: async () => (await import("./verify.ts")).verifyVerb,
+    restore: async () => (await import("./restore.ts")).restoreVerb,
   },
 });

@@ -34,6 +34,11 @@ export function copyName(generation: number): string {
   return `state-${String(generation).padStart(16, "0")}.copy`;
 }
 
+/** The directory of a worker's copies at a replica. */
+export function copyDirectory(app: string, worker: string): string {
+  return `${app}-${worker}`.replace(/[^A-Za-z0-9._-]/g, "_");
+}
+
 /** The generation of a file's name; undefined for other files. */
 export function generationOf(name: string): number | undefined {
   const digits = NAME.exec(name)?.[1];

@@ -1,21 +1,27 @@
 /** The worker as a role: loads the application, starts the worker, tells what it does. */
 import { resolve } from "node:path";
+import { NxError } from "../../core/errors.ts";
 import { defineRole, type RoleContext, type RunningRole, type Stats } from "../../core/role.ts";
 import { readSecret } from "../../core/secret-file.ts";
+import { copyDirectory } from "../replica/copy-file.ts";
+import { ReplicaMirror } from "../replica/mirror.ts";
 import { loadApp } from "../plan/load.ts";
 import { planOf } from "../plan/plan.ts";
 import { textOf } from "../wire/bytes.ts";
 import type { World } from "../../core/role.ts";
+import { hostPort } from "./addresses.ts";
 import { workerAbout, type WorkerConfig } from "./config.ts";
 import { Worker } from "./worker.ts";
 
 class RunningWorker implements RunningRole<WorkerConfig> {
   readonly #worker: Worker;
   readonly #name: string;
+  readonly #mirror: ReplicaMirror | undefined;
 
-  constructor(worker: Worker, name: string) {
+  constructor(worker: Worker, name: string, mirror: ReplicaMirror | undefined) {
     this.#worker = worker;
     this.#name = name;
+    this.#mirror = mirror;
   }
 
   notReady(): string[] {
@@ -52,6 +58,7 @@ class RunningWorker implements RunningRole<WorkerConfig> {
       latencyNs: Object.fromEntries(percentiles) as Record<string, number>,
       checkpoint: stateLog.committed.id,
       stateLog: stateLog.figures,
+      replicas: this.#mirror && { ...this.#mirror.figures, troubles: this.#mirror.troubles },
       runtime: runtime.stats,
       sources: Object.fromEntries(sources.map((source) => [source.name, source.stats()])),
       sinks: Object.fromEntries(sinks.map((sink) => [sink.name, sink.stats()])),
@@ -65,6 +72,7 @@ class RunningWorker implements RunningRole<WorkerConfig> {
 
   async stop(): Promise<void> {
     await this.#worker.close();
+    this.#mirror?.close();
   }
 }
 
@@ -78,6 +86,25 @@ async function readText({ disk }: Pick<World, "disk">, path: string): Promise<st
   }
 }
 
+/** Copies of the state log at the replicas, if there are any. Throws NX_CONFIG_INVALID. */
+function mirrorOf(
+  context: RoleContext<WorkerConfig>,
+  directory: string,
+  onSnapshotNeeded: () => void,
+): ReplicaMirror | undefined {
+  const { replicas, replicaAcks: acks } = context.config;
+  if (replicas.length === 0) return undefined;
+  if (acks > replicas.length)
+    throw new NxError(
+      "NX_CONFIG_INVALID",
+      `replicaAcks is ${acks}, and there are ${replicas.length} replicas`,
+    );
+  return new ReplicaMirror({
+    ...{ world: context, log: context.log.child("replicas"), acks, directory, onSnapshotNeeded },
+    addresses: replicas.map(hostPort),
+  });
+}
+
 async function startWorker(context: RoleContext<WorkerConfig>): Promise<RunningWorker> {
   const { config, log, dataDir, fatal, progress, announcePort } = context;
   const directory = resolve(".");
@@ -85,15 +112,18 @@ async function startWorker(context: RoleContext<WorkerConfig>): Promise<RunningW
   const { app, text } = await loadApp(config.app, directory, (path) => readText(context, path));
   const plan = planOf(app, config.appArguments, text);
   const secret = config.secretFile === undefined ? "" : readSecret("secretFile", config.secretFile);
-  const worker = await Worker.start({
+  const mirror = mirrorOf(context, copyDirectory(app.name, config.name), () =>
+    worker.stateLog.refreshMirror(),
+  );
+  const worker: Worker = await Worker.start({
     ...{ world: context, log, dataDir, directory, plan, secret, tls: context.tls, progress, announcePort },
     settings: config,
     connectionsMax: config.limits.connections,
-    mirror: undefined,
+    mirror,
     onFatal: fatal,
     onGoodbye: () => context.done?.(),
   });
-  return new RunningWorker(worker, config.name);
+  return new RunningWorker(worker, config.name, mirror);
 }
 
 export const worker = defineRole({ ...workerAbout, start: startWorker });
