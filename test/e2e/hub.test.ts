@@ -17,7 +17,8 @@ let stopWork: () => void = () => {};
 let working: Promise<void> = Promise.resolve();
 
 beforeAll(async () => {
-  cluster = await LocalCluster.start();
+  cluster = await LocalCluster.start({ allowsActions: true });
+  await cluster.backUp();
   let isDone = false;
   stopWork = () => (isDone = true);
   working = (async () => {
@@ -158,7 +159,29 @@ describe.skipIf(Bun.which("chromium") === null)("the page", () => {
   );
 
   test(
-    "shows groups with their primary, backup, presence, and each page without a complaint",
+    "shows a volume on its way to the archive, takes a snapshot when asked twice, and prints how to restore it",
+    async () => {
+      await go("backup");
+      await page.getByRole("group", { name: /restorable points? of vol0/ }).waitFor();
+      await page.locator(".flow").getByText("newest point").waitFor();
+      const points = () => page.locator(".timeline circle").count();
+      const before = await points();
+      await page.getByRole("button", { name: "Snapshot…" }).click();
+      const dialog = page.getByRole("dialog", { name: "Snapshot" });
+      await dialog.getByRole("button", { name: "Snapshot", exact: true }).click();
+      await dialog.getByText(/snapshot: gid \d+ of vol0/).waitFor();
+      await dialog.getByRole("button", { name: "Close" }).click();
+      await until("the new point", async () => ((await points()) > before ? true : undefined));
+      const { port } = (await cluster.stats("archive0")).ports;
+      expect(await page.locator("pre code").innerText()).toMatch(
+        new RegExp(`^node-x walb restore -a 127\\.0\\.0\\.1 -p ${port} vol0 \\d+$`),
+      );
+    },
+    TEST_MS,
+  );
+
+  test(
+    "shows groups with their primary, epochs, workers with their checkpoints",
     async () => {
       await go("store");
       await page.getByText(/shard\d leads/).waitFor();
@@ -166,8 +189,8 @@ describe.skipIf(Bun.which("chromium") === null)("the page", () => {
       expect(await page.getByRole("table", { name: "Replicas of shard0" }).getByRole("row").count()).toBe(4);
       await go("presence");
       await page.getByText("Next one begins in").waitFor();
-      await go("backup");
-      await page.getByText("No volumes yet").waitFor();
+      await go("stream");
+      await page.getByText("initializer").waitFor();
       await go(`instance/${named("queue0")}`);
       await page.getByRole("img", { name: /^Pushed: now/ }).waitFor();
     },

@@ -6,7 +6,11 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { RedisClient } from "bun";
+import { Controller } from "../../src/backup/client/controller.ts";
+import { snappy } from "../../src/backup/formats/compression.ts";
 import { adminGet } from "../../src/core/admin-client.ts";
+import { realClock } from "../../src/core/seams/clock.ts";
+import { realWorld } from "../../src/core/seams/world-real.ts";
 import { LoneExecutable, until } from "./executable.ts";
 import { freePorts } from "./group-processes.ts";
 
@@ -19,34 +23,42 @@ export interface InstanceStats {
 
 /** Configurations by name. What others must know the address of has a port of its own. */
 async function configurations(hub: object): Promise<Record<string, object>> {
-  const [registrar, tssPort, dht, ...shardPorts] = (await freePorts(6)) as [
-    number,
-    number,
-    number,
+  const [registrar, tssPort, dht, archive, proxy, source, ...shardPorts] = (await freePorts(9)) as [
+    ...[number, number, number, number, number, number],
     ...number[],
   ];
-  const regServer = `http://127.0.0.1:${registrar}`;
-  const tss = `127.0.0.1:${tssPort}`;
-  const shards = shardPorts.map((port) => `127.0.0.1:${port}`);
-  const half = "8000000000000000";
+  const at = (port: number) => `127.0.0.1:${port}`;
+  const regServer = `http://${at(registrar)}`;
+  const shards = shardPorts.map(at);
   return {
     dht0: { port: dht, respPort: 0, hashRange: { min: "0".repeat(16), max: "7fffffffffffffff" } },
-    dht1: { port: 0, respPort: 0, hashRange: { min: half, max: "f".repeat(16) } },
+    dht1: { port: 0, respPort: 0, hashRange: { min: "8000000000000000", max: "f".repeat(16) } },
     queue0: { port: 0, respPort: 0 },
     logfiles0: { port: 0, httpPort: 0 },
-    tss0: { port: tssPort, replicas: [tss] },
+    tss0: { port: tssPort, replicas: [at(tssPort)] },
     ...Object.fromEntries(
       shardPorts.map((port, replica) => [`shard${replica}`, { port, replica, replicas: shards }]),
     ),
-    frontend0: { httpPort: 0, port: 0, timestampServers: [tss], shards: [shards] },
+    frontend0: { httpPort: 0, port: 0, timestampServers: [at(tssPort)], shards: [shards] },
     regserver0: { port: registrar, epochSeconds: 300, debug: true },
     lookup0: { port: 0, regServer, epochSeconds: 300, pirThreads: 1 },
-    archive0: { port: 0 },
-    proxy0: { port: 0 },
+    archive0: { port: archive },
+    proxy0: { port: proxy },
+    storage0: {
+      ...{ port: 0, nbdPort: 0, archive: at(archive), proxies: [at(proxy)], shipDelayMs: 100 },
+      volumes: [{ name: VOLUME, size: "1m", logSize: "4m" }],
+    },
     dhtdump0: { node: { port: dht } },
+    worker0: {
+      ...{ controlPort: 0, dataPort: 0, checkpointMs: 200 },
+      ...{ sources: [`Lines=tcp://${at(source)}`], sinks: ["counts=file:counts.out"] },
+    },
+    replica0: { port: 0 },
     hub0: { port: 0, metricsPort: 0, scrapePeriodMs: 200, ...hub },
   };
 }
+
+export const VOLUME = "vol0";
 
 export class LocalCluster implements Disposable {
   readonly names: string[];
@@ -104,6 +116,29 @@ export class LocalCluster implements Disposable {
       readFileSync(join(this.#alone.directory, "data/hub0/ports.json"), "utf8"),
     ) as { port: number };
     return `http://127.0.0.1:${port}`;
+  }
+
+  async #controller(name: string): Promise<Controller> {
+    const { port = 0 } = (await this.stats(name)).ports;
+    const options = { net: realWorld().net, clock: realClock, clientId: "test", timeoutMs: 10_000 };
+    return new Controller({ ...options, host: "127.0.0.1", port });
+  }
+
+  /** Takes the volume into backup: from then on it has points that can be restored. */
+  async backUp(): Promise<void> {
+    const [archive, proxy, storage] = await Promise.all(
+      ["archive0", "proxy0", "storage0"].map((name) => this.#controller(name)),
+    );
+    const { port = 0 } = (await this.stats("archive0")).ports;
+    await archive?.command("init-vol", [VOLUME], "ok");
+    await proxy?.changeForwarding("add", VOLUME, "archive0", {
+      archive: { host: "127.0.0.1", port },
+      compression: snappy,
+      delaySeconds: 0,
+    });
+    await proxy?.command("start", [VOLUME], "ok");
+    await storage?.command("init-vol", [VOLUME, VOLUME], "ok");
+    await storage?.command("full-bkp", [VOLUME], "accept");
   }
 
   /** Does a little of everything: keys, queues, log lines, transactions. */
