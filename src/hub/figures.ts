@@ -122,6 +122,10 @@ const store: Figure[] = [
 ]; // prettier-ignore
 
 const backup: Figure[] = [
+  { id: "storage.writes", roles: ["storage"], title: "Writes", ...counter, ...own("volumes[].writes"), metric: "node_x_storage_writes_total" },
+  { id: "storage.written", roles: ["storage"], title: "Written", ...traffic, ...own("volumes[].writtenBytes"), metric: "node_x_storage_written_bytes_total" },
+  { id: "storage.log", roles: ["storage"], title: "Log not shipped yet", ...bytes, ...own("volumes[].logUsedBytes"), metric: "node_x_storage_log_used_bytes" },
+  { id: "storage.shipped", roles: ["storage"], title: "Shipped", ...traffic, ...own("volumes[].shippedBytes"), metric: "node_x_storage_shipped_bytes_total" },
   { id: "proxy.waiting", roles: ["proxy"], title: "Bytes waiting for archives", ...bytes, read: ({ own: stats }) => sumWaiting(stats, "bytes"), metric: "node_x_proxy_waiting_bytes" },
   { id: "proxy.diffs", roles: ["proxy"], title: "Diffs waiting", ...gauge, read: ({ own: stats }) => sumWaiting(stats, "diffs"), metric: "node_x_proxy_waiting_diffs" },
   { id: "archive.diffs", roles: ["archive"], title: "Diffs kept", ...gauge, ...own("volumes[].diffs"), metric: "node_x_archive_diffs" },
@@ -137,13 +141,38 @@ const presence: Figure[] = [
   { id: "presence.registrations", roles: ["regserver"], title: "Registrations", ...counter, ...own("registrations.registrations"), metric: "node_x_presence_registrations_total" },
 ]; // prettier-ignore
 
+/** The age of what a cluster of workers can fall back to; the initializer knows it. */
+const checkpointAge: Place = {
+  read: ({ own: stats }) => {
+    const ms = numberAt(stats, "cluster.checkpointAgeMs");
+    return ms === undefined ? undefined : ms / 1000;
+  },
+};
+
+const stream: Figure[] = [
+  { id: "worker.in", roles: ["worker"], title: "Records in", ...counter, ...own("recordsIn") },
+  { id: "worker.out", roles: ["worker"], title: "Records out", ...counter, ...own("recordsOut") },
+  { id: "worker.checkpoint", roles: ["worker"], title: "Age of the checkpoint", kind: "gauge", unit: "seconds", ...checkpointAge },
+  { id: "worker.state", roles: ["worker"], title: "State log", ...bytes, ...own("stateLog.logBytes") },
+  { id: "sender.sent", roles: ["sender"], title: "Records sent", ...counter, ...own("sent"), metric: "node_x_sender_sent_total" },
+  { id: "sender.settled", roles: ["sender"], title: "Records settled", ...counter, ...own("settled"), metric: "node_x_sender_settled_total" },
+  { id: "replica.appended", roles: ["replica"], title: "Appended", ...traffic, ...own("appendedBytes"), metric: "node_x_replica_appended_bytes_total" },
+]; // prettier-ignore
+
 function sumWaiting(stats: Record<string, unknown>, key: "bytes" | "diffs"): number | undefined {
   const { volumes } = stats;
   if (!Array.isArray(volumes)) return undefined;
   return volumes.reduce((sum: number, volume) => sum + (numberAt(volume, `archives[].${key}`) ?? 0), 0);
 }
 
-export const figures: readonly Figure[] = [...everyRole, ...channels, ...store, ...backup, ...presence];
+export const figures: readonly Figure[] = [
+  ...everyRole,
+  ...channels,
+  ...store,
+  ...backup,
+  ...presence,
+  ...stream,
+];
 
 export function figuresOf(role: string | undefined): Figure[] {
   return figures.filter(({ roles }) => roles === undefined || (role !== undefined && roles.includes(role)));

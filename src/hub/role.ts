@@ -68,7 +68,7 @@ class Hub implements RunningRole<HubConfig> {
       history: this.#history,
       federation: new Federation(clock, () => this.#view.targets),
       sessions: this.#sessions,
-      actions: new Actions(this.#view, log.child("actions")),
+      actions: new Actions(this.#view, this.#context, log.child("actions")),
       host: config.host,
       isSecure: tls !== undefined,
       allowsActions: () => this.#config.allowsActions,

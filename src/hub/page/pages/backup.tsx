@@ -26,7 +26,8 @@ function volumesOf(all: readonly Detail[]): Volume[] {
   const volumes = new Map<string, Volume>();
   for (const { instance, role, own } of all)
     for (const volume of listAt(own, "volumes")) {
-      const name = textAt(volume, "name") ?? "";
+      // A storage's volume may be backed up under another name.
+      const name = textAt(volume, "backup") ?? textAt(volume, "name") ?? "";
       const known = volumes.get(name) ?? { name, storages: [], proxies: [], archives: [] };
       if (role === "storage") known.storages.push({ instance, volume });
       if (role === "proxy") known.proxies.push({ instance, volume });
@@ -51,14 +52,21 @@ function Step({ place, text }: { place: Place; text: string }) {
   );
 }
 
+function logShare(volume: Own): number | undefined {
+  const used = numberAt(volume, "logUsedBytes");
+  const capacity = numberAt(volume, "logBytes");
+  return used === undefined || capacity === undefined || capacity === 0 ? undefined : used / capacity;
+}
+
 function storageText({ volume }: Place): string {
-  const behind = numberAt(volume, "logBytesBehind") ?? numberAt(volume, "behindBytes");
-  const used = numberAt(volume, "logUsage") ?? numberAt(volume, "ringUsage");
-  const parts = [
-    ...(behind === undefined ? [] : [`${bytes(behind)} not shipped`]),
-    ...(used === undefined ? [] : [`log ${Math.round(100 * used)} % full`]),
-  ];
-  return parts.length === 0 ? "writes and ships" : parts.join(", ");
+  const [used, lag] = [numberAt(volume, "logUsedBytes"), numberAt(volume, "lagSeconds")];
+  return [
+    `${whole(numberAt(volume, "writes") ?? 0)} writes`,
+    ...(used === undefined ? [] : [`${bytes(used)} of log not shipped`]),
+    ...(lag === undefined ? [] : [`archive ${duration(lag)} behind`]),
+    ...["shipError", "failure", "stalled"].flatMap((key) => textAt(volume, key) ?? []),
+    ...(numberAt(volume, "isOverflow") === 1 ? ["the log has overflowed"] : []),
+  ].join(", ");
 }
 
 function proxyText({ volume }: Place): string {
@@ -134,13 +142,11 @@ function Restore({ name, place }: { name: string; place: Place }) {
 
 function VolumeCard({ volume }: { volume: Volume }) {
   const { name, storages, archives } = volume;
-  const usage = storages
-    .map(({ volume: own }) => numberAt(own, "logUsage") ?? numberAt(own, "ringUsage"))
-    .find((share) => share !== undefined);
+  const usage = storages.map(({ volume: own }) => logShare(own)).find((share) => share !== undefined);
   const [storage] = storages;
   return (
     <Section title={name}>
-      <div class="card" style={{ display: "grid", gap: "0.9rem" }}>
+      <div class="card stacked">
         <Way volume={volume} />
         {usage !== undefined && (
           <Meter share={usage} text={`${Math.round(100 * usage)} %`} label="The log is full by" isLimit />
@@ -176,6 +182,8 @@ export function BackupPage() {
       <Section title="Over time">
         <FigureCharts
           graphs={[
+            { figure: "storage.writes", instances: namesOf("storage") },
+            { figure: "storage.log", instances: namesOf("storage") },
             { figure: "proxy.waiting", instances: namesOf("proxy") },
             { figure: "proxy.diffs", instances: namesOf("proxy") },
             { figure: "archive.bytes", instances: namesOf("archive") },

@@ -2,10 +2,10 @@
 /** Stream applications: latency and throughput of pipelines, workers and computations over the last five minutes, and checkpoints. */
 import { useState } from "preact/hooks";
 import { latencyGroups } from "../../latency-groups.ts";
-import type { StreamApplication, StreamRow } from "../../messages.ts";
-import { compact, seconds } from "../format.ts";
+import type { Detail, StreamApplication, StreamRow } from "../../messages.ts";
+import { bytes, compact, seconds, whole } from "../format.ts";
 import { details, latest } from "../live.ts";
-import { numberAt, numbersAt } from "../own.ts";
+import { numberAt, numbersAt, textAt } from "../own.ts";
 import { FigureCharts } from "../parts/figure-charts.tsx";
 import { Facts, InstanceLink, NONE, NumberCell, Section, Table } from "../parts/small.tsx";
 
@@ -102,52 +102,85 @@ function Application({ name, workers, tables: found }: StreamApplication) {
   );
 }
 
-/** What workers say of checkpoints and keys; the figures that a version does not have are left out. */
-function Workers() {
-  const workers = details.value.filter(({ role }) => role === "worker");
-  if (workers.length === 0) return null;
+/** What workers say of checkpoints and keys; figures that a version does not have are left out. */
+function WorkerCard({ instance, own }: Detail) {
+  const keys = numbersAt(own, "keys");
+  const ageMs = numberAt(own, "cluster.checkpointAgeMs");
+  const latency = ["p50", "p99", "p99.99"].map((name) => numberOf(own.latencyNs, name));
   return (
-    <Section title="Checkpoints and state">
-      <div class="grid">
-        {workers.map(({ instance, own }) => {
-          const keys = numbersAt(own, "keys");
-          return (
-            <div key={instance} class="card">
-              <h3>
-                <InstanceLink name={instance} />
-              </h3>
-              <Facts
-                of={[
-                  ["Checkpoint", numberAt(own, "checkpoint.id") ?? NONE],
-                  ["Age", age(numberAt(own, "checkpoint.ageSeconds"))],
-                  ["Size", numberAt(own, "checkpoint.bytes") ?? NONE],
-                  [
-                    "Keys",
-                    numberAt(own, "keys") ??
-                      (keys.length === 0 ? NONE : keys.map(([step, count]) => `${step} ${count}`).join(", ")),
-                  ],
-                ]}
-              />
-            </div>
-          );
-        })}
-      </div>
-      <div class="section">
-        <FigureCharts
-          graphs={[{ figure: "throughput", instances: workers.map(({ instance }) => instance) }]}
-        />
-      </div>
-    </Section>
+    <div class="card">
+      <h3>
+        <InstanceLink name={instance} /> <span class="badge">{textAt(own, "app")}</span>{" "}
+        {ageMs !== undefined && <span class="badge leader">initializer</span>}
+      </h3>
+      <Facts
+        of={[
+          ["Records in", whole(numberAt(own, "recordsIn") ?? 0)],
+          ["Records out", whole(numberAt(own, "recordsOut") ?? 0)],
+          [
+            "Latency p50, p99, p99.99",
+            latency.map((ns) => (ns === undefined ? NONE : seconds(ns / 1e9))).join(", "),
+          ],
+          ["Checkpoint", numberAt(own, "checkpoint") ?? NONE],
+          ["Its age", ageMs === undefined ? NONE : seconds(ageMs / 1000)],
+          ["It took", duration(numberAt(own, "cluster.checkpointDurationMs"))],
+          ["Its size", sizeText(numberAt(own, "stateLog.lastCheckpointBytes"))],
+          [
+            "Keys",
+            keys.length === 0 ? NONE : keys.map(([step, count]) => `${step} ${whole(count)}`).join(", "),
+          ],
+          ["Dead letters", numbersAt(own, "deadLetters").reduce((sum, [, count]) => sum + count, 0)],
+        ]}
+      />
+    </div>
   );
 }
 
-const age = (value: number | undefined) => (value === undefined ? NONE : seconds(value));
+function numberOf(value: unknown, key: string): number | undefined {
+  return numbersAt(value, "").find(([name]) => name === key)?.[1];
+}
+
+const duration = (ms: number | undefined) => (ms === undefined ? NONE : seconds(ms / 1000));
+const sizeText = (size: number | undefined) => (size === undefined ? NONE : bytes(size));
+
+function Workers() {
+  const namesOf = (role: string) =>
+    details.value.filter((each) => each.role === role).map(({ instance }) => instance);
+  const workers = details.value.filter(({ role }) => role === "worker");
+  return (
+    <>
+      {workers.length > 0 && (
+        <Section title="Workers" note="checkpoints and state">
+          <div class="grid wide">
+            {workers.map((each) => (
+              <WorkerCard key={each.instance} {...each} />
+            ))}
+          </div>
+        </Section>
+      )}
+      {details.value.length > 0 && (
+        <Section title="Over time">
+          <FigureCharts
+            graphs={[
+              { figure: "worker.in", instances: namesOf("worker") },
+              { figure: "worker.out", instances: namesOf("worker") },
+              { figure: "worker.checkpoint", instances: namesOf("worker") },
+              { figure: "worker.state", instances: namesOf("worker") },
+              { figure: "sender.settled", instances: namesOf("sender") },
+              { figure: "replica.appended", instances: namesOf("replica") },
+            ]}
+          />
+        </Section>
+      )}
+    </>
+  );
+}
 
 export function StreamPage() {
   const applications = latest.value?.stream ?? [];
   return (
     <>
-      {applications.length === 0 && (
+      {applications.length === 0 && details.value.length === 0 && (
         <p class="empty">
           No application has told what it measured. Workers do with the key `metrics`, or with --metrics
           HOST:PORT.
