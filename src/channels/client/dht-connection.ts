@@ -8,7 +8,7 @@ import { PROTOCOL_VERSION, type Range } from "../wire/legacy/protocol.ts";
 import { NeoNode } from "../wire/neo/client.ts";
 import type { Credential } from "../wire/neo/credentials.ts";
 import type { NodeConnection } from "./node-link.ts";
-import type { ClientSeams } from "./node-links.ts";
+import { type ClientSeams, neoOptions } from "./node-links.ts";
 
 /** 16 hex digits, or the number that they mean. */
 export type Key = string | bigint;
@@ -72,8 +72,7 @@ export async function openLegacy(net: Net, address: NodeAddress): Promise<DhtCon
  *
  *   DhtClient.connect(world, { nodes, ...neo(world, readOwnCredential("etc/credentials")) })
  */
-export function neo({ net, clock }: ClientSeams, credential: Credential) {
-  const open = (address: NodeAddress): Promise<DhtConnection> =>
-    NeoNode.connect(net, clock, address, credential);
-  return { open, requestsPerConnection: 64, connections: 1, verifiesMisses: false };
-}
+export const neo = (seams: ClientSeams, credential: Credential) => ({
+  ...neoOptions<DhtConnection>((...target) => NeoNode.connect(...target), seams, credential),
+  verifiesMisses: false,
+});

@@ -14,6 +14,7 @@ import {
   askAll,
   type ClientSeams,
   inTurn,
+  neoOptions,
   openLinks,
   orRefused,
   settingsOf,
@@ -38,15 +39,12 @@ export interface LogfilesClientOptions extends SystemOptions {
 }
 
 /**
- * Options for nodes that are spoken to by the neo protocol: their addresses are then those of their neo ports.
+ * Options for nodes that are spoken to by the neo protocol, at their neo ports:
  *
  *   new LogfilesClient(world, { nodes, ...neoLogfiles(world, readOwnCredential("etc/credentials")) })
  */
-export function neoLogfiles({ net, clock }: ClientSeams, credential: Credential) {
-  const open = (address: NodeAddress): Promise<LogfilesConnection> =>
-    NeoLogfilesNode.connect(net, clock, address, credential);
-  return { open, requestsPerConnection: 64, connections: 1 };
-}
+export const neoLogfiles = (seams: ClientSeams, credential: Credential) =>
+  neoOptions<LogfilesConnection>((...target) => NeoLogfilesNode.connect(...target), seams, credential);
 
 export class LogfilesClient {
   readonly #settings: SystemSettings;

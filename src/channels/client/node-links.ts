@@ -7,6 +7,7 @@ import type { Net } from "../../core/seams/net.ts";
 import type { Random } from "../../core/seams/random.ts";
 import { type NodeAddress, StatusError } from "../wire/legacy/client.ts";
 import { Status } from "../wire/legacy/protocol.ts";
+import type { Credential } from "../wire/neo/credentials.ts";
 import { type NodeConnection, NodeLink } from "./node-link.ts";
 
 export interface ClientSeams {
@@ -71,6 +72,24 @@ export function openLinks<Connection extends NodeConnection>(
         open: () => open(address),
       }),
   );
+}
+
+/** How a connection of the neo protocol is opened by a client of some kind of node. */
+type NeoConnect<Connection> = (
+  net: Net,
+  clock: Clock,
+  address: NodeAddress,
+  credential: Credential,
+) => Promise<Connection>;
+
+/** Options for nodes that are spoken to by the neo protocol: their addresses are then those of their neo ports. */
+export function neoOptions<Connection extends NodeConnection>(
+  connect: NeoConnect<Connection>,
+  { net, clock }: ClientSeams,
+  credential: Credential,
+) {
+  const open = (address: NodeAddress): Promise<Connection> => connect(net, clock, address, credential);
+  return { open, requestsPerConnection: 64, connections: 1 };
 }
 
 /** Another attempt, or another node, may do better: the node is gone, slow or does not own the key. */

@@ -18,6 +18,7 @@ import {
   type ClientSeams,
   inTurn,
   isRepeatable,
+  neoOptions,
   openLinks,
   orRefused,
   settingsOf,
@@ -45,15 +46,12 @@ export interface QueueClientOptions extends SystemOptions {
 }
 
 /**
- * Options for nodes that are spoken to by the neo protocol: their addresses are then those of their neo ports.
+ * Options for nodes that are spoken to by the neo protocol, at their neo ports:
  *
  *   new QueueClient(world, { nodes, ...neoQueue(world, readOwnCredential("etc/credentials")) })
  */
-export function neoQueue({ net, clock }: ClientSeams, credential: Credential) {
-  const open = (address: NodeAddress): Promise<QueueConnection> =>
-    NeoQueueNode.connect(net, clock, address, credential);
-  return { open, requestsPerConnection: 64, connections: 1 };
-}
+export const neoQueue = (seams: ClientSeams, credential: Credential) =>
+  neoOptions<QueueConnection>((...target) => NeoQueueNode.connect(...target), seams, credential);
 
 export class QueueClient {
   readonly #clock: Clock;

@@ -6,14 +6,11 @@
  * caller is slow is suspended by a message, so that it never holds up other requests.
  */
 import { NxError } from "../../../core/errors.ts";
-import type { Clock } from "../../../core/seams/clock.ts";
-import type { Net } from "../../../core/seams/net.ts";
 import { lzoDecode } from "../../../native/lzo.ts";
 import type { NodeAddress } from "../legacy/client.ts";
 import { StatusError } from "../legacy/client.ts";
 import { keyText, type Range, Status } from "../legacy/protocol.ts";
-import { NeoWire } from "./connection.ts";
-import type { Credential } from "./credentials.ts";
+import { NeoPeer, type NeoTarget, NeoWire } from "./connection.ts";
 import { array, u64 } from "./messages.ts";
 import {
   Code,
@@ -63,35 +60,21 @@ const keyBytes = (key: string) => u64(BigInt(`0x${key}`));
 /** What an answer of one byte means: a value, or a status that a legacy node would give. */
 type Meaning<Value> = Record<number, { value: Value } | { status: number }>;
 
-export class NeoNode {
+export class NeoNode extends NeoPeer {
   readonly address: NodeAddress;
-  readonly #wire: NeoWire;
 
-  private constructor(address: NodeAddress, wire: NeoWire) {
-    this.address = address;
-    this.#wire = wire;
+  private constructor(wire: NeoWire) {
+    super(wire);
+    this.address = wire.address;
   }
 
   /** Connects and authenticates. Throws NX_CONNECT_FAILED, also when the node does not accept the credential. */
-  static async connect(
-    net: Net,
-    clock: Clock,
-    address: NodeAddress,
-    credential: Credential,
-  ): Promise<NeoNode> {
-    return new NeoNode(address, await NeoWire.connect(net, clock, address, credential));
-  }
-
-  get isClosed(): boolean {
-    return this.#wire.isClosed;
-  }
-
-  close(): void {
-    this.#wire.close();
+  static async connect(...target: NeoTarget): Promise<NeoNode> {
+    return new NeoNode(await NeoWire.connect(...target));
   }
 
   #begin(code: number, ...payload: Uint8Array[]) {
-    return this.#wire.begin(code, VERSION, ...payload);
+    return this.wire.begin(code, VERSION, ...payload);
   }
 
   // --- requests --------------------------------------------------------------------------------------------------
@@ -102,7 +85,7 @@ export class NeoNode {
     try {
       return meaningOf(meaning, (await queue.take())[0] as number);
     } finally {
-      this.#wire.release(id);
+      this.wire.release(id);
     }
   }
 
@@ -121,7 +104,7 @@ export class NeoNode {
       if (!meaningOf<boolean>(meaning, (await queue.take())[0] as number)) return undefined;
       return Buffer.from(new PayloadReader(await queue.take()).array());
     } finally {
-      this.#wire.release(id);
+      this.wire.release(id);
     }
   }
 
@@ -157,7 +140,7 @@ export class NeoNode {
         names.push(Buffer.from(reader.array()).toString("latin1"));
       }
     } finally {
-      this.#wire.release(id);
+      this.wire.release(id);
     }
   }
 
@@ -182,7 +165,7 @@ export class NeoNode {
       }
     } finally {
       // The protocol has no way to end it: what still comes is dropped.
-      this.#wire.release(id);
+      this.wire.release(id);
     }
   }
 
@@ -204,12 +187,12 @@ export class NeoNode {
       if (kind !== UpdateMessage.record) return meaningOf(updateMeaning, kind);
       const old = Buffer.from(reader.array());
       const value = change(old);
-      if (value === undefined) this.#wire.tell(id, byte(UpdateMessage.removeRecord));
-      else if (old.equals(value)) this.#wire.tell(id, byte(UpdateMessage.leaveRecord));
-      else this.#wire.tell(id, byte(UpdateMessage.updateRecord), u64(fnv1a64(old)), array(value));
+      if (value === undefined) this.wire.tell(id, byte(UpdateMessage.removeRecord));
+      else if (old.equals(value)) this.wire.tell(id, byte(UpdateMessage.leaveRecord));
+      else this.wire.tell(id, byte(UpdateMessage.updateRecord), u64(fnv1a64(old)), array(value));
       return meaningOf(updateMeaning, (await queue.take())[0] as number);
     } finally {
-      this.#wire.release(id);
+      this.wire.release(id);
     }
   }
 
@@ -310,7 +293,7 @@ export class NeoNode {
     const { id, queue } = await this.#begin(code, ...payload);
     let isSuspended = false;
     let isOver = false;
-    const control = (kind: number) => this.#wire.tell(id, byte(kind));
+    const control = (kind: number) => this.wire.tell(id, byte(kind));
     return {
       next: async (): Promise<Uint8Array> => {
         for (;;) {
@@ -328,14 +311,14 @@ export class NeoNode {
       },
       end: (kind: number) => {
         isOver = true;
-        this.#wire.release(id);
+        this.wire.release(id);
         if (!this.isClosed) control(kind);
       },
       /** The caller left early: the node is told to stop, and what is on its way is dropped. */
       leave: () => {
         if (isOver) return;
         isOver = true;
-        this.#wire.release(id);
+        this.wire.release(id);
         if (!this.isClosed) control(Control.stop);
       },
     };

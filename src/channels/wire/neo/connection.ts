@@ -209,3 +209,23 @@ export class NeoWire {
 export const nameOf = ({ host, port }: NodeAddress) => `${host}:${port}`;
 
 const byte = (value: number) => Uint8Array.of(value);
+
+/** Where a client connects, and as whom. */
+export type NeoTarget = Parameters<typeof NeoWire.connect>;
+
+/** A client of one node over one connection; what it can ask is its kind's. */
+export abstract class NeoPeer {
+  protected readonly wire: NeoWire;
+
+  protected constructor(wire: NeoWire) {
+    this.wire = wire;
+  }
+
+  get isClosed(): boolean {
+    return this.wire.isClosed;
+  }
+
+  close(): void {
+    this.wire.close();
+  }
+}

@@ -4,14 +4,11 @@
  * Keys are signed here, unlike in the legacy protocol. Invariant: a lost connection rejects every request that waits.
  */
 import { NxError } from "../../../core/errors.ts";
-import type { Clock } from "../../../core/seams/clock.ts";
-import type { Net } from "../../../core/seams/net.ts";
 import { lzoDecode } from "../../../native/lzo.ts";
-import { type NodeAddress, StatusError } from "../legacy/client.ts";
+import { StatusError } from "../legacy/client.ts";
 import type { LogQuery, LogRecord, RegexMode } from "../legacy/logfiles-client.ts";
 import { Status } from "../legacy/protocol.ts";
-import { NeoWire } from "./connection.ts";
-import type { Credential } from "./credentials.ts";
+import { NeoPeer, type NeoTarget, NeoWire } from "./connection.ts";
 import { array, u64 } from "./messages.ts";
 import { PayloadReader } from "./payload-reader.ts";
 import { LogfilesCode, logfilesVersions, RangeControl, RangeMessage } from "./protocol.ts";
@@ -23,44 +20,25 @@ const BATCH_BYTES_MAX = 1024 * 1024 * 1024;
 
 const signed = (key: bigint) => u64(BigInt.asUintN(64, key));
 
-export class NeoLogfilesNode {
-  readonly #wire: NeoWire;
-
-  private constructor(wire: NeoWire) {
-    this.#wire = wire;
-  }
-
+export class NeoLogfilesNode extends NeoPeer {
   /** Connects and authenticates. Throws NX_CONNECT_FAILED, also when the node does not accept the credential. */
-  static async connect(
-    net: Net,
-    clock: Clock,
-    address: NodeAddress,
-    credential: Credential,
-  ): Promise<NeoLogfilesNode> {
-    return new NeoLogfilesNode(await NeoWire.connect(net, clock, address, credential));
-  }
-
-  get isClosed(): boolean {
-    return this.#wire.isClosed;
-  }
-
-  close(): void {
-    this.#wire.close();
+  static async connect(...target: NeoTarget): Promise<NeoLogfilesNode> {
+    return new NeoLogfilesNode(await NeoWire.connect(...target));
   }
 
   /** Throws StatusError 500 for everything that the node does not take: this protocol does not say why. */
   async put(channel: string, key: bigint, value: Uint8Array | string): Promise<void> {
     const payload = [array(channel), signed(key), array(value)];
-    const { id, queue } = await this.#wire.begin(LogfilesCode.Put, logfilesVersions.Put, ...payload);
+    const { id, queue } = await this.wire.begin(LogfilesCode.Put, logfilesVersions.Put, ...payload);
     const [answer] = await queue.take();
-    this.#wire.release(id);
+    this.wire.release(id);
     if (answer !== 1) throw new StatusError(Status.Error);
   }
 
   /** Records of a range of keys (both ends included; 0 and 2^63 - 1 when absent), batch by batch. */
   async *records(channel: string, query: LogQuery = {}): AsyncGenerator<LogRecord[]> {
     const { low = 0n, high = KEY_MAX, filter, mode = "substring" } = query;
-    const { id, queue } = await this.#wire.begin(
+    const { id, queue } = await this.wire.begin(
       LogfilesCode.GetRange,
       logfilesVersions.GetRange,
       array(channel),
@@ -69,7 +47,7 @@ export class NeoLogfilesNode {
       array(filter ?? ""),
       Uint8Array.of(filter === undefined ? 0 : modes[mode]),
     );
-    const tell = (control: number) => this.#wire.tell(id, Uint8Array.of(control));
+    const tell = (control: number) => this.wire.tell(id, Uint8Array.of(control));
     let hasEnded = false;
     try {
       if ((await queue.take())[0] !== RangeMessage.started) {
@@ -91,7 +69,7 @@ export class NeoLogfilesNode {
       }
     } finally {
       if (!hasEnded && !this.isClosed) tell(RangeControl.stop);
-      this.#wire.release(id);
+      this.wire.release(id);
     }
   }
 }

@@ -5,12 +5,9 @@
  * sent is gone from it: there are no acknowledgements in this protocol. Invariant: a lost connection rejects every
  * request that waits.
  */
-import type { Clock } from "../../../core/seams/clock.ts";
-import type { Net } from "../../../core/seams/net.ts";
-import { type NodeAddress, StatusError } from "../legacy/client.ts";
+import { StatusError } from "../legacy/client.ts";
 import { Status } from "../legacy/protocol.ts";
-import { NeoWire } from "./connection.ts";
-import type { Credential } from "./credentials.ts";
+import { NeoPeer, type NeoTarget, NeoWire } from "./connection.ts";
 import { array } from "./messages.ts";
 import { PayloadReader } from "./payload-reader.ts";
 import {
@@ -22,37 +19,18 @@ import {
   queueVersions,
 } from "./protocol.ts";
 
-export class NeoQueueNode {
-  readonly #wire: NeoWire;
-
-  private constructor(wire: NeoWire) {
-    this.#wire = wire;
-  }
-
+export class NeoQueueNode extends NeoPeer {
   /** Connects and authenticates. Throws NX_CONNECT_FAILED, also when the node does not accept the credential. */
-  static async connect(
-    net: Net,
-    clock: Clock,
-    address: NodeAddress,
-    credential: Credential,
-  ): Promise<NeoQueueNode> {
-    return new NeoQueueNode(await NeoWire.connect(net, clock, address, credential));
-  }
-
-  get isClosed(): boolean {
-    return this.#wire.isClosed;
-  }
-
-  close(): void {
-    this.#wire.close();
+  static async connect(...target: NeoTarget): Promise<NeoQueueNode> {
+    return new NeoQueueNode(await NeoWire.connect(...target));
   }
 
   async #ask(request: keyof typeof QueueCode, ...payload: Uint8Array[]): Promise<Uint8Array> {
-    const { id, queue } = await this.#wire.begin(QueueCode[request], queueVersions[request], ...payload);
+    const { id, queue } = await this.wire.begin(QueueCode[request], queueVersions[request], ...payload);
     try {
       return await queue.take();
     } finally {
-      this.#wire.release(id);
+      this.wire.release(id);
     }
   }
 
@@ -91,15 +69,15 @@ export class NeoQueueNode {
    */
   async consume(channel: string, subscriber = ""): Promise<AsyncGenerator<Buffer>> {
     const payload = [array(channel), array(subscriber)];
-    const { id, queue } = await this.#wire.begin(QueueCode.Consume, queueVersions.Consume, ...payload);
+    const { id, queue } = await this.wire.begin(QueueCode.Consume, queueVersions.Consume, ...payload);
     const [answer] = await queue.take();
     if (answer === ConsumeMessage.started) return this.#records(id, () => queue.take());
-    this.#wire.release(id);
+    this.wire.release(id);
     throw new StatusError(Status.Error);
   }
 
   async *#records(id: bigint, next: () => Promise<Uint8Array>): AsyncGenerator<Buffer> {
-    const tell = (control: number) => this.#wire.tell(id, Uint8Array.of(control));
+    const tell = (control: number) => this.wire.tell(id, Uint8Array.of(control));
     let hasEnded = false;
     try {
       for (;;) {
@@ -114,7 +92,7 @@ export class NeoQueueNode {
       }
     } finally {
       if (!hasEnded && !this.isClosed) tell(ConsumeControl.stop);
-      this.#wire.release(id);
+      this.wire.release(id);
     }
   }
 }
