@@ -3,6 +3,7 @@ import { z } from "zod";
 import { reloadableKeys } from "../../core/config/keys.ts";
 import { integer, key, optionalPort, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
+import { serverKeys } from "../server/config-keys.ts";
 import { maintenanceConfig } from "./maintenance/config.ts";
 
 const GIBIBYTE = 2 ** 30;
@@ -17,18 +18,12 @@ export const archiveConfig = roleSchema({
     integer(64, { min: 1, max: 10_000 }),
     "NBD clients at once; further ones are closed.",
   ),
-  nodeId: key(
-    z
-      .string()
-      .regex(/^[A-Za-z0-9._-]{1,64}$/)
-      .optional(),
-    "The name by which this archive answers (-id).",
-    { absent: "the instance's name", example: "a0" },
-  ),
-  baseDir: key(
-    z.string().min(1).default("archive"),
-    "The directory of the volumes (-b), relative to dataDir.",
-  ),
+  ...serverKeys({
+    role: "archive",
+    example: "a0",
+    holds: "the volumes",
+    foreground: "Long jobs (transfers, restore, apply, merge, hashes)",
+  }),
   volumeGroup: key(
     z
       .string()
@@ -49,18 +44,6 @@ export const archiveConfig = roleSchema({
   keepsOneCold: key(
     z.boolean().default(false),
     "Of cold snapshots, which restores in a thin pool leave, only the newest stays (-keep-one-cold-snap).",
-  ),
-  connectionsMax: key(
-    integer(10, { min: 1, max: 10_000 }),
-    "Connections at once (-maxconn); further ones are closed.",
-  ),
-  foregroundMax: key(
-    integer(2, { min: 1, max: 1000 }),
-    "Long jobs at once (-fg): transfers, restore, apply, merge, hashes. Further ones are refused.",
-  ),
-  socketTimeoutMs: key(
-    integer(10_000, { min: 100, max: 3_600_000 }),
-    "A peer that is silent for this long in the middle of a protocol is cut (-to).",
   ),
   discard: key(
     z.enum(["ignore", "zero", "passdown"]).default("ignore"),

@@ -3,34 +3,17 @@ import { z } from "zod";
 import { reloadableKeys } from "../../core/config/keys.ts";
 import { integer, key, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
+import { serverKeys } from "../server/config-keys.ts";
 
 export const proxyConfig = roleSchema({
   port: port(13010, "Port of the WalB protocol: storages and the controller."),
-  nodeId: key(
-    z
-      .string()
-      .regex(/^[A-Za-z0-9._-]{1,64}$/)
-      .optional(),
-    "The name by which this proxy answers (-id).",
-    { absent: "the instance's name", example: "p0" },
-  ),
-  baseDir: key(
-    z.string().min(1).default("proxy"),
-    "The directory of the volumes and their queues (-b), relative to dataDir.",
-  ),
-  connectionsMax: key(
-    integer(10, { min: 1, max: 10_000 }),
-    "Connections at once (-maxconn); further ones are closed.",
-  ),
-  foregroundMax: key(
-    integer(2, { min: 1, max: 1000 }),
-    "Logs received at once (-fg). Further ones are refused.",
-  ),
+  ...serverKeys({
+    role: "proxy",
+    example: "p0",
+    holds: "the volumes and their queues",
+    foreground: "Logs received",
+  }),
   backgroundMax: key(integer(1, { min: 1, max: 1000 }), "Diffs sent at once (-bg)."),
-  socketTimeoutMs: key(
-    integer(10_000, { min: 100, max: 3_600_000 }),
-    "A peer that is silent for this long in the middle of a protocol is cut (-to).",
-  ),
   sendBytesMax: key(
     integer(128 << 20, { min: 1 << 20 }),
     "Diffs are joined for one send while together they are at most this long (-wd).",

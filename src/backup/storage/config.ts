@@ -3,6 +3,7 @@ import { z } from "zod";
 import { reloadableKeys } from "../../core/config/keys.ts";
 import { integer, key, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
+import { serverKeys } from "../server/config-keys.ts";
 
 const MEBIBYTE = 2 ** 20;
 const address = (wanted: string) =>
@@ -23,18 +24,12 @@ export const storageConfig = roleSchema({
     integer(256, { min: 1, max: 10_000 }),
     "NBD clients at once; further ones are closed.",
   ),
-  nodeId: key(
-    z
-      .string()
-      .regex(/^[A-Za-z0-9._-]{1,64}$/)
-      .optional(),
-    "The name by which this storage answers (-id).",
-    { absent: "the instance's name", example: "s0" },
-  ),
-  baseDir: key(
-    z.string().min(1).default("storage"),
-    "The directory of what is known of each volume's backup (-b), relative to dataDir.",
-  ),
+  ...serverKeys({
+    role: "storage",
+    example: "s0",
+    holds: "what is known of each volume's backup",
+    foreground: "Full copies and comparisons",
+  }),
   volumesDir: key(
     z.string().min(1).default("volumes"),
     "The directory of the volumes themselves, relative to dataDir.",
@@ -64,19 +59,7 @@ export const storageConfig = roleSchema({
     "The proxies that take the log, in the order of preference (-proxy).",
     { peerOf: ["proxy"] },
   ),
-  connectionsMax: key(
-    integer(10, { min: 1, max: 10_000 }),
-    "Connections of the WalB protocol at once (-maxconn); further ones are closed.",
-  ),
-  foregroundMax: key(
-    integer(2, { min: 1, max: 1000 }),
-    "Full copies and comparisons at once (-fg). Further ones are refused.",
-  ),
   backgroundMax: key(integer(1, { min: 1, max: 1000 }), "Logs shipped at once (-bg)."),
-  socketTimeoutMs: key(
-    integer(10_000, { min: 100, max: 3_600_000 }),
-    "A peer that is silent for this long in the middle of a protocol is cut (-to).",
-  ),
   shipBytesMax: key(
     integer(128 * MEBIBYTE, { min: MEBIBYTE }),
     "Log that one transfer carries at most (-wl).",
