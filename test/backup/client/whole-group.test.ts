@@ -21,7 +21,8 @@ test("init, full backup, snapshots, restore, hash backup, standby, replication, 
     await group.untilState(proxy, "Stopped");
     await proxy.controller.command("clear-vol", [VOLUME], "ok");
   }
-  const server = ({ name, port }: Node, kind: 0 | 1 | 2) => new ServerConnectionParam(name, "127.0.0.1", port, kind);
+  const server = ({ name, port }: Node, kind: 0 | 1 | 2) =>
+    new ServerConnectionParam(name, "127.0.0.1", port, kind);
   const s0 = server(group.storage, K_STORAGE);
   const p0 = server(group.proxy, K_PROXY);
   const [a0, a1] = group.archives.map((archive) => server(archive, K_ARCHIVE)) as [
@@ -78,6 +79,9 @@ test("init, full backup, snapshots, restore, hash backup, standby, replication, 
   await walbc.shutdown_list([]);
   await walbc.clear(s0, VOLUME);
   await walbc.clear(a0, VOLUME);
-  expect(await Promise.all([s0, a0].map((each) => walbc.get_state(each, VOLUME)))).toEqual(["Clear", "Clear"]);
+  expect(await Promise.all([s0, a0].map((each) => walbc.get_state(each, VOLUME)))).toEqual([
+    "Clear",
+    "Clear",
+  ]);
   await writer.end();
 });
