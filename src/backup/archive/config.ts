@@ -4,7 +4,6 @@ import { reloadableKeys } from "../../core/config/keys.ts";
 import { integer, key, optionalPort, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
 import { serverKeys } from "../server/config-keys.ts";
-import { securityKeys } from "../server/security.ts";
 import { maintenanceConfig } from "./maintenance/config.ts";
 
 const GIBIBYTE = 2 ** 30;
@@ -74,7 +73,6 @@ export const archiveConfig = roleSchema({
     integer(0, { min: 0 }),
     "What replications to other archives send together, at most. 0 is no limit.",
   ),
-  ...securityKeys,
   mergeDiffsMax: key(
     integer(1000, { min: 1, max: 100_000 }),
     "Diffs that one step of a replication merges (-wn).",

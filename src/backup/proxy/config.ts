@@ -4,7 +4,6 @@ import { reloadableKeys } from "../../core/config/keys.ts";
 import { integer, key, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
 import { serverKeys } from "../server/config-keys.ts";
-import { securityKeys } from "../server/security.ts";
 
 export const proxyConfig = roleSchema({
   port: port(13010, "Port of the WalB protocol: storages and the controller."),
@@ -36,7 +35,6 @@ export const proxyConfig = roleSchema({
     integer(0, { min: 0 }),
     "What all archives together are sent, at most. 0 is no limit.",
   ),
-  ...securityKeys,
   startsStopped: key(z.boolean().default(false), "Volumes are not started by themselves (-stop)."),
 });
 

@@ -4,7 +4,6 @@ import { reloadableKeys } from "../../core/config/keys.ts";
 import { integer, key, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
 import { serverKeys } from "../server/config-keys.ts";
-import { securityKeys } from "../server/security.ts";
 
 const MEBIBYTE = 2 ** 20;
 const address = (wanted: string) =>
@@ -93,7 +92,6 @@ export const storageConfig = roleSchema({
     integer(60_000, { min: 100, max: 86_400_000 }),
     "The archive is asked how far it has come this often (-tsdintvl).",
   ),
-  ...securityKeys,
   syncCompression: key(
     z
       .string()
