@@ -21,16 +21,17 @@ import { writeWdiffHeader } from "../../src/native/blocks.ts";
 import { LogReader } from "../../src/native/log-reader.ts";
 import { keyOf, models } from "./log-harness.ts";
 
-const DIRECTORY = "/data";
-const VOLUME = "vol1";
+export const DIRECTORY = "/data";
+export const VOLUME = "vol1";
 export const BLOCKS = 24;
 const STATES_MAX = 120;
+const VIOLATIONS_MAX = 20;
 
 /** The disk with one promise broken on purpose. */
 export type Subject = (disk: Disk) => Disk;
 export const whole: Subject = (disk) => disk;
 
-class CrashWorld {
+export class CrashWorld {
   readonly scheduler = new Scheduler(7);
   readonly sim = new SimDisk(this.scheduler);
   readonly random = this.scheduler.fork();
@@ -47,13 +48,10 @@ class CrashWorld {
     return this.scheduler.run(work, { timeLimitMs: 60_000_000 });
   }
 
-  volume(): ArchiveVolume {
+  volume(directory = DIRECTORY): ArchiveVolume {
     const { disk, random, clock } = this;
-    return new ArchiveVolume(
-      { disk, random, clock, images: new ImageFiles(disk, DIRECTORY) },
-      DIRECTORY,
-      VOLUME,
-    );
+    const images = new ImageFiles(disk, directory);
+    return new ArchiveVolume({ disk, random, clock, images }, directory, VOLUME);
   }
 
   proxyVolume(): ProxyVolume {
@@ -62,7 +60,7 @@ class CrashWorld {
   }
 }
 
-const imageOf = (version: number) => {
+export const imageOf = (version: number) => {
   const image = Buffer.alloc(BLOCKS * 512);
   for (let block = 0; block < BLOCKS; block++)
     image.fill((block % (version + 1)) * 16 + version, block * 512, (block + 1) * 512);
@@ -70,7 +68,7 @@ const imageOf = (version: number) => {
 };
 
 /** A diff that makes the image of `version` of any other. */
-async function diffBytes(version: number): Promise<Uint8Array> {
+export async function diffBytes(version: number): Promise<Uint8Array> {
   const reader = new LogReader({ codec: snappy.id, level: 0, outOffset: 32 });
   reader.addImage(0, imageOf(version), 8);
   reader.index(0);
@@ -85,7 +83,7 @@ async function diffBytes(version: number): Promise<Uint8Array> {
   return Buffer.concat(parts);
 }
 
-const metaDiff = (gid: number, isMergeable: boolean): MetaDiff => ({
+export const metaDiff = (gid: number, isMergeable: boolean): MetaDiff => ({
   isMergeable,
   isComparison: false,
   timestamp: 1_800_000_000 + gid,
@@ -94,7 +92,7 @@ const metaDiff = (gid: number, isMergeable: boolean): MetaDiff => ({
   dataBytes: 0,
 });
 
-interface Point {
+export interface Point {
   after: string;
   disk: DirectoryNode;
   /** What must be there, by the name of the moment's promise. */
@@ -107,16 +105,19 @@ export interface Exploration {
   violations: string[];
 }
 
-function visit(
+export function visit(
   points: readonly Point[],
   subject: Subject,
   find: (world: CrashWorld) => readonly string[],
+  statesMax = STATES_MAX,
 ): Exploration {
   const result: Exploration = { points: points.length, states: 0, violations: [] };
   const findings = new Map<string, readonly string[] | string>();
   for (const point of points) {
     for (const model of models) {
-      crashStates(point.disk, model, STATES_MAX, (state) => {
+      // What breaks its promises is known by a few.
+      if (result.violations.length >= VIOLATIONS_MAX) return result;
+      crashStates(point.disk, model, statesMax, (state) => {
         result.states += 1;
         const key = keyOf(state);
         let finding = findings.get(key);
@@ -139,7 +140,10 @@ function visit(
 }
 
 /** Records a history; `promise` is what a start must find from now on. */
-function record(world: CrashWorld, work: (promise: (...what: string[]) => void) => Promise<void>): Point[] {
+export function record(
+  world: CrashWorld,
+  work: (promise: (...what: string[]) => void) => Promise<void>,
+): Point[] {
   const points: Point[] = [];
   let promised: readonly string[] = [];
   const capture = (after: string) => points.push({ after, disk: world.sim.capture(), promise: promised });
@@ -158,6 +162,39 @@ function record(world: CrashWorld, work: (promise: (...what: string[]) => void) 
 
 const JOBS = { discard: "zero", openMax: 10, keepsOneCold: false } as const;
 
+/** A base image at gid 0 and diffs up to `gids`; `promise` hears of each. */
+export async function makeHistory(
+  volume: ArchiveVolume,
+  gids: number,
+  promise: (...what: string[]) => void = () => undefined,
+): Promise<void> {
+  const base = await volume.world.images.createBase(VOLUME, BLOCKS * 512);
+  await base.file.write(imageOf(0), 0);
+  await base.file.sync();
+  await base.file.close();
+  promise();
+  await volume.setBase(steady(clean(0n), 1_800_000_000));
+  await volume.setState("Archived");
+  promise("0");
+  for (let gid = 1; gid <= gids; gid++) {
+    const bytes = await diffBytes(gid);
+    await volume.diffs.add(metaDiff(gid, false), (sink) => sink.append(bytes));
+    promise(...Array.from({ length: gid + 1 }, (_, index) => String(index)));
+  }
+}
+
+/** The gids that can be restored, each image compared. */
+export async function pointsFound(volume: ArchiveVolume): Promise<string[]> {
+  const found: string[] = [];
+  for (const { gid } of restorePoints(volume.base, volume.diffs.all)) {
+    const parts: Buffer[] = [];
+    for await (const chunk of imageAt(volume, gid, 4096)) parts.push(Buffer.from(chunk));
+    if (!Buffer.concat(parts).equals(imageOf(Number(gid)))) throw new Error(`the image at ${gid} is another`);
+    found.push(String(gid));
+  }
+  return found;
+}
+
 /** init, full copy, diffs, a disabled snapshot, a merge, an apply. */
 export function exploreArchive(subject: Subject): Exploration {
   const world = new CrashWorld(subject);
@@ -165,19 +202,7 @@ export function exploreArchive(subject: Subject): Exploration {
     const volume = world.volume();
     await volume.init();
     promise("SyncReady");
-    const base = await volume.world.images.createBase(VOLUME, BLOCKS * 512);
-    await base.file.write(imageOf(0), 0);
-    await base.file.sync();
-    await base.file.close();
-    promise();
-    await volume.setBase(steady(clean(0n), 1_800_000_000));
-    await volume.setState("Archived");
-    promise("0");
-    for (let gid = 1; gid <= 4; gid++) {
-      const bytes = await diffBytes(gid);
-      await volume.diffs.add(metaDiff(gid, false), (sink) => sink.append(bytes));
-      promise(...Array.from({ length: gid + 1 }, (_, index) => String(index)));
-    }
+    await makeHistory(volume, 4, promise);
     promise("0", "1", "2", "3", "4");
     await volume.diffs.setMergeable(3n, true);
     promise("0", "1", "2", "4");
@@ -194,15 +219,7 @@ export function exploreArchive(subject: Subject): Exploration {
       const volume = restarted.volume();
       await volume.load();
       if (volume.state !== "Archived") return [volume.state];
-      const found: string[] = [];
-      for (const { gid } of restorePoints(volume.base, volume.diffs.all)) {
-        const parts: Buffer[] = [];
-        for await (const chunk of imageAt(volume, gid, 4096)) parts.push(Buffer.from(chunk));
-        if (!Buffer.concat(parts).equals(imageOf(Number(gid))))
-          throw new Error(`the image at ${gid} is another`);
-        found.push(String(gid));
-      }
-      return found;
+      return await pointsFound(volume);
     }),
   );
 }

@@ -1,12 +1,9 @@
 /** The commands of an archive: what the controller asks it to do. Names in refusals are the original's. */
 import type { Log } from "../../core/logging/log.ts";
-import { Codec, isZero } from "../../native/blocks.ts";
-import { type Compression, snappy } from "../formats/compression.ts";
+import type { Compression } from "../formats/compression.ts";
 import { BLOCK_BYTES, parseSize } from "../formats/units.ts";
 import { command, gidOf, longCommand, volumeOf, wordsAtLeast } from "../server/control.ts";
-import { type Protocol, readAck, Refusal, type WalbServer } from "../server/server.ts";
-import { Writer } from "../wire/serial.ts";
-import { sendMark, StreamMark } from "../wire/streams.ts";
+import { type Protocol, Refusal, type WalbServer } from "../server/server.ts";
 import {
   apply,
   demandRestorable,
@@ -16,11 +13,11 @@ import {
   merge,
   restore,
 } from "./jobs.ts";
-import { imageAt, imageHash } from "./reading.ts";
 import { replicationRequest } from "./replication/request.ts";
 import { ReplicationSource, type SourceOptions } from "./replication/source.ts";
 import { clearTail } from "./resize.ts";
-import { bulkOf } from "./words.ts";
+import { repairCommands } from "./repair.ts";
+import { scanCommands } from "./scan.ts";
 import { type Action, activeStates, type ArchiveVolume } from "./volume.ts";
 
 export interface CommandOptions {
@@ -38,8 +35,6 @@ export interface CommandOptions {
   onInit(volume: ArchiveVolume): void;
   onClear(volume: ArchiveVolume): void;
 }
-
-const DUMMY_PERIOD_MS = 1000;
 
 /** Ends both what was reserved and what `begin` begins; a refusal of it gives the reservation back. */
 function endOf(release: () => void, begin: () => () => void): () => void {
@@ -217,46 +212,7 @@ export function archiveCommands(options: CommandOptions): Record<string, Protoco
       await volume.reloadMetadata();
       await volume.diffs.reload();
     }),
-    async bhash(call) {
-      const words = await call.reader.texts();
-      const volume = of(words, 2);
-      volume.demandActive("c2aBlockHashServer");
-      const [gid, chunk] = [gidOf(words[1] as string), bulkOf(words[2])];
-      await server().foreground("c2aBlockHashServer", async () => {
-        await call.answer("accept");
-        const timer = volume.world.clock.every(
-          DUMMY_PERIOD_MS,
-          () => void sendMark(call.conversation, "dummy").catch(() => undefined),
-        );
-        const hash = await imageHash(volume, gid, chunk).finally(() => timer.cancel());
-        await call.send(new Writer().u8(StreamMark.end).text("ok").raw(hash));
-      });
-    },
-    async "virt-full-scan"(call) {
-      const words = await call.reader.texts();
-      const volume = of(words, 2);
-      volume.demandActive("c2aVirtualFullScanServer");
-      const [gid, chunk] = [gidOf(words[1] as string), bulkOf(words[2])];
-      const codec = new Codec();
-      try {
-        await server().foreground("c2aVirtualFullScanServer", async () => {
-          await call.answer("accept");
-          await call.send(new Writer().u64(await volume.sizeBlocks()));
-          for await (const bulk of imageAt(volume, gid, chunk)) {
-            const writer = new Writer().u8(StreamMark.next);
-            if (isZero(bulk)) await call.send(writer.u64(0));
-            else {
-              const stored = codec.encodeAlways(snappy.id, 0, bulk);
-              await call.send(writer.u64(stored.byteLength).raw(stored));
-            }
-          }
-          await sendMark(call.conversation, "end");
-          await readAck(call.reader);
-          await call.send(new Writer().text("ok"));
-        });
-      } finally {
-        codec.close();
-      }
-    },
+    ...repairCommands(of),
+    ...scanCommands({ server, of }),
   };
 }

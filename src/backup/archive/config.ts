@@ -69,6 +69,10 @@ export const archiveConfig = roleSchema({
       example: { keep: { hourly: 24, daily: 7 }, merge: {}, apply: { olderThan: "14d" } },
     },
   ),
+  replicateBytesPerSecond: key(
+    integer(0, { min: 0 }),
+    "What replications to other archives send together, at most. 0 is no limit.",
+  ),
   mergeDiffsMax: key(
     integer(1000, { min: 1, max: 100_000 }),
     "Diffs that one step of a replication merges (-wn).",

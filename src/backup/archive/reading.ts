@@ -87,10 +87,10 @@ function openChain(volume: ArchiveVolume, chain: readonly MetaDiff[]) {
 }
 
 /** XOR of the hashes of all chunks, each seeded with its number. */
-export async function imageHash(volume: ArchiveVolume, gid: bigint, chunkBytes: number): Promise<Uint8Array> {
+export async function hashOf(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const hash = new Uint8Array(16);
   let index = 0;
-  for await (const chunk of imageAt(volume, gid, chunkBytes)) {
+  for await (const chunk of chunks) {
     const part = murmur3(chunk, index++);
     for (let at = 0; at < 16; at++) hash[at] = (hash[at] as number) ^ (part[at] as number);
   }

@@ -14,6 +14,8 @@ import { restorePoints } from "../algebra/snapshot.ts";
 import { parseCompression, snappy } from "../formats/compression.ts";
 import { controlProtocols, volumeOf } from "../server/control.ts";
 import { NbdServer } from "../nbd/server.ts";
+import { peerNet, secureOptionsOf } from "../server/security.ts";
+import { RateLimit } from "../wire/rate-limit.ts";
 import { WalbServer } from "../server/server.ts";
 import { archiveCommands } from "./commands.ts";
 import { archiveAbout, type archiveConfig } from "./config.ts";
@@ -71,7 +73,9 @@ class Archive implements RunningRole<Config> {
     const volume = (name: string) =>
       this.#volumes.get(name) ?? new ArchiveVolume(this.#world, this.#directory, name);
     const receive = { server, volume, grows: config.grows, syncBytes: config.syncBytes };
-    const source = { net, clock, nodeId, timeoutMs: config.socketTimeoutMs };
+    const limit = new RateLimit(clock, config.replicateBytesPerSecond);
+    const peers = peerNet(net, clock, config);
+    const source = { net: peers, clock, nodeId, timeoutMs: config.socketTimeoutMs, limit };
     const compression = parseCompression(config.syncCompression) ?? snappy;
     const jobs = { discard: config.discard, openMax: config.openMax, keepsOneCold: config.keepsOneCold };
     const { maintenance, mergeDiffsMax } = config;
@@ -100,6 +104,7 @@ class Archive implements RunningRole<Config> {
     };
     this.#server = new WalbServer({
       ...{ net, clock, log, nodeId, host: config.host, port: config.port, tls: context.tls },
+      secure: secureOptionsOf(config, clock.nowMs()),
       connectionsMax: config.connectionsMax,
       foregroundMax: config.foregroundMax,
       timeoutMs: config.socketTimeoutMs,
@@ -143,6 +148,7 @@ class Archive implements RunningRole<Config> {
       if (volume.state !== "Clear") this.#volumes.set(name, volume);
     }
     announcePort("port", await this.#server.listen());
+    if (this.#server.securePort !== undefined) announcePort("securePort", this.#server.securePort);
     this.#maintenance = this.#beginMaintenance();
     await this.#listenForNbd();
   }

@@ -8,8 +8,10 @@ import { hostname } from "node:os";
 import { NxError } from "../../core/errors.ts";
 import { printJson } from "../../core/print.ts";
 import { defineVerb, type Surroundings, type Verb, type VerbTable } from "../../core/verb.ts";
-import { realClock } from "../../core/seams/clock.ts";
+import { type Clock, realClock } from "../../core/seams/clock.ts";
+import type { Net } from "../../core/seams/net.ts";
 import { Controller } from "../client/controller.ts";
+import { controllerNet } from "../client/controller-net.ts";
 import { pointAt } from "../client/points.ts";
 import { compressionText, parseCompression } from "../formats/compression.ts";
 import { parseSize, uuidText } from "../formats/units.ts";
@@ -141,24 +143,26 @@ export const globalOptions = {
   allow: "flag",
 } as const;
 
-function controllerOf(options: Options, world: { net: never; clock: never } | undefined): Controller {
+function controllerOf(options: Options, net: Net, clock: Clock): Controller {
   const [host, port] = [options.text("a"), options.number("p", 0)];
   if (host === undefined || port < 1 || port > 65535)
     throw new NxError("NX_USAGE", "-a HOST and -p PORT are needed: which server?");
   const clientId = options.text("id", hostname());
   const timeoutMs = options.number("to", 10) * 1000;
-  return new Controller({ ...(world as { net: never; clock: never }), host, port, clientId, timeoutMs });
+  return new Controller({ net, clock, host, port, clientId, timeoutMs });
 }
 
 /** A controller of what `-a` and `-p` name, or of `at`. */
 export async function connectController(
   options: Options,
+  environment: Surroundings["environment"],
   at?: { host: string; port: number },
 ): Promise<Controller> {
   const { realWorld } = await import("../../core/seams/world-real.ts");
-  const world = realWorld();
-  if (at === undefined || options.has("a") || options.has("p")) return controllerOf(options, world as never);
-  return new Controller({ ...world, ...at, clientId: hostname(), timeoutMs: 10_000 });
+  const { net: plain, clock } = realWorld();
+  const net = controllerNet(plain, clock, environment);
+  if (at === undefined || options.has("a") || options.has("p")) return controllerOf(options, net, clock);
+  return new Controller({ net, clock, ...at, clientId: hostname(), timeoutMs: 10_000 });
 }
 
 function print(value: Value, call: Surroundings, isJson: boolean): void {
@@ -179,7 +183,7 @@ export async function runSubcommand(
 ): Promise<number> {
   const options = parseOptions(given, globalOptions);
   const subcommand = subcommands[name] as Subcommand;
-  const controller = await connectController(options);
+  const controller = await connectController(options, call.environment);
   const tries = name === "get" || name === "status" ? 1 + options.number("retry", 2) : 1;
   for (let left = tries; ; left--) {
     try {

@@ -19,7 +19,7 @@ async function ask(
   const options = parseOptions(call.rest, globalOptions);
   const { words } = options;
   if (words.length < least) throw new NxError("NX_USAGE", `too few words: wanted ${usage}`);
-  const controller = await connectController(options, STORAGE);
+  const controller = await connectController(options, call.environment, STORAGE);
   const given = verb === "create" && words.length === 2 ? [...words, LOG_SIZE] : words;
   return { lines: await controller.volumes([verb, ...given]), isJson: options.has("json") };
 }

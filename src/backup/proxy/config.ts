@@ -31,6 +31,10 @@ export const proxyConfig = roleSchema({
     integer(1800, { min: 1 }),
     "A refused send is given up when the storage sent nothing for this long (-rto); `kick` begins anew.",
   ),
+  sendBytesPerSecond: key(
+    integer(0, { min: 0 }),
+    "What all archives together are sent, at most. 0 is no limit.",
+  ),
   startsStopped: key(z.boolean().default(false), "Volumes are not started by themselves (-stop)."),
 });
 

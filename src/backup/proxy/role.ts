@@ -8,6 +8,9 @@ import type { z } from "zod";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { sleep } from "../../core/seams/clock.ts";
+import type { Net } from "../../core/seams/net.ts";
+import { peerNet, secureOptionsOf } from "../server/security.ts";
+import { RateLimit } from "../wire/rate-limit.ts";
 import { command, controlProtocols, longCommand, volumeOf, wordsAtLeast } from "../server/control.ts";
 import { type Protocol, Refusal, WalbServer } from "../server/server.ts";
 import { Writer } from "../wire/serial.ts";
@@ -29,6 +32,9 @@ class Proxy implements RunningRole<Config> {
   readonly #volumes = new Map<string, ProxyVolume>();
   readonly #senders = new Map<ProxyVolume, Map<string, Sender>>();
   readonly #server: WalbServer;
+  /** The network towards archives. */
+  readonly #peers: Net;
+  readonly #limit: RateLimit;
   readonly #world: ProxyWorld;
   readonly #directory: string;
   readonly #nodeId: string;
@@ -58,8 +64,11 @@ class Proxy implements RunningRole<Config> {
     const onDiff = (each: ProxyVolume) => {
       for (const sender of this.#senders.get(each)?.values() ?? []) sender.onDiff();
     };
+    this.#peers = peerNet(net, clock, config);
+    this.#limit = new RateLimit(clock, config.sendBytesPerSecond);
     this.#server = new WalbServer({
       ...{ net, clock, log, nodeId: this.#nodeId, host: config.host, port: config.port, tls: context.tls },
+      secure: secureOptionsOf(config, clock.nowMs()),
       connectionsMax: config.connectionsMax,
       foregroundMax: config.foregroundMax,
       timeoutMs: config.socketTimeoutMs,
@@ -151,12 +160,13 @@ class Proxy implements RunningRole<Config> {
   }
 
   #start(volume: ProxyVolume): void {
-    const { net, clock, log, config } = this.#context;
+    const { clock, log, config } = this.#context;
     const senders = new Map<string, Sender>();
     for (const [name, queue] of volume.queues) {
       const sender = new Sender(
         {
-          ...{ net, clock, log, nodeId: this.#nodeId, timeoutMs: config.socketTimeoutMs },
+          ...{ net: this.#peers, clock, log, nodeId: this.#nodeId, timeoutMs: config.socketTimeoutMs },
+          limit: this.#limit,
           bytesMax: config.sendBytesMax,
           diffsMax: config.sendDiffsMax,
           retryMinMs: config.retryMinMs,
@@ -224,6 +234,7 @@ class Proxy implements RunningRole<Config> {
       if (!config.startsStopped) this.#start(volume);
     }
     announcePort("port", await this.#server.listen());
+    if (this.#server.securePort !== undefined) announcePort("securePort", this.#server.securePort);
   }
 
   notReady(): string[] {

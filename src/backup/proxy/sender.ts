@@ -11,6 +11,7 @@ import { canMerge, merged, type MetaDiff } from "../algebra/snapshot.ts";
 import { type Diff, mergedPacks } from "../formats/diff-merge.ts";
 import { firstLine, openProtocol, readAck } from "../server/server.ts";
 import type { Conversation } from "../wire/conversation.ts";
+import type { RateLimit } from "../wire/rate-limit.ts";
 import { Writer } from "../wire/serial.ts";
 import { sendPacks } from "../wire/streams.ts";
 import { writeDiff } from "../wire/values.ts";
@@ -22,6 +23,8 @@ export interface SenderOptions {
   log: Log;
   nodeId: string;
   timeoutMs: number;
+  /** That all senders share. */
+  limit: RateLimit;
   bytesMax: number;
   diffsMax: number;
   retryMinMs: number;
@@ -182,7 +185,7 @@ export class Sender {
 
   #sendOnce(): Promise<Verdict> {
     return this.#pick(async (diffs, open, whole) => {
-      const { net, clock, nodeId, timeoutMs, log } = this.#options;
+      const { net, clock, nodeId, timeoutMs, limit, log } = this.#options;
       const { archive, compression } = this.queue.forwarding;
       let conversation: Conversation | undefined;
       try {
@@ -190,7 +193,7 @@ export class Sender {
           net,
           archive,
           { clientId: nodeId, protocol: "wdiff-transfer" },
-          { clock, timeoutMs },
+          { clock, timeoutMs, limit },
         ));
         this.#conversation = conversation;
         const writer = new Writer()

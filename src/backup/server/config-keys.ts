@@ -1,6 +1,7 @@
 /** The keys that every server of a backup group has. The letters in brackets are the original programs' options. */
 import { z } from "zod";
 import { integer, key } from "../../core/config/schema.ts";
+import { securityKeys } from "./security.ts";
 
 interface ServerWords {
   role: "archive" | "proxy" | "storage";
@@ -33,4 +34,5 @@ export const serverKeys = ({ role, example, holds, foreground }: ServerWords) =>
     integer(10_000, { min: 100, max: 3_600_000 }),
     "A peer that is silent for this long in the middle of a protocol is cut (-to).",
   ),
+  ...securityKeys,
 });

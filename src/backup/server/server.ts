@@ -6,16 +6,25 @@
  * Invariant: a protocol that fails tells the client why, while it can still be told; the connection ends after every
  * protocol; at most `foregroundMax` long jobs run at once.
  */
+import { createHash, timingSafeEqual } from "node:crypto";
 import { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { Listener, Net, TlsMaterial } from "../../core/seams/net.ts";
-import { Conversation } from "../wire/conversation.ts";
+import { Conversation, type ConversationOptions } from "../wire/conversation.ts";
+import { SECURE_PROTOCOL } from "../wire/secured-net.ts";
 import { type Reader, Writer } from "../wire/serial.ts";
 
 const PROTOCOL_VERSION = 1;
+const TOKEN_BYTES_MAX = 4096;
 /** `0x626c6177`, the four letters of the original's name. */
 const ACK = 0x626c6177;
+
+/** In a time that does not depend on what is the same. */
+function isSameText(a: string, b: string): boolean {
+  const hashOf = (text: string) => createHash("sha256").update(text).digest();
+  return timingSafeEqual(hashOf(a), hashOf(b));
+}
 
 export const ack = (writer = new Writer()): Writer => writer.u32(ACK);
 
@@ -63,6 +72,16 @@ export class ServerCall {
 
 export type Protocol = (call: ServerCall) => Promise<void>;
 
+/** A listener with TLS beside the plain one (wire/secured-net.ts). */
+export interface SecureOptions {
+  port: number;
+  tls: TlsMaterial;
+  /** Demanded of every connection there. */
+  token: string | undefined;
+  /** The plain port only tells where this one is. */
+  refusesPlain: boolean;
+}
+
 export interface ServerOptions {
   net: Net;
   clock: Clock;
@@ -71,6 +90,7 @@ export interface ServerOptions {
   port: number;
   /** The originals speak plain TCP only. */
   tls: TlsMaterial | undefined;
+  secure?: SecureOptions | undefined;
   nodeId: string;
   connectionsMax: number;
   foregroundMax: number;
@@ -118,6 +138,7 @@ export class WalbServer {
   readonly #open = new Set<Conversation>();
   readonly #running = new Set<Promise<void>>();
   #listener: Listener | undefined;
+  #secureListener: Listener | undefined;
   #foreground = 0;
   #refused = 0;
   #served = 0;
@@ -127,8 +148,20 @@ export class WalbServer {
   }
 
   async listen(): Promise<number> {
-    const { net, clock, host, port, tls, timeoutMs } = this.#options;
-    this.#listener = await net.listen({
+    const { port, tls, secure } = this.#options;
+    if (secure !== undefined) this.#secureListener = await this.#listen(secure.port, secure.tls, true);
+    this.#listener = await this.#listen(port, tls, false);
+    return this.#listener.port;
+  }
+
+  /** The port with TLS, if there is one. */
+  get securePort(): number | undefined {
+    return this.#secureListener?.port;
+  }
+
+  #listen(port: number, tls: TlsMaterial | undefined, isSecure: boolean): Promise<Listener> {
+    const { net, clock, host, timeoutMs } = this.#options;
+    return net.listen({
       host,
       port,
       ...(tls !== undefined && { tls }),
@@ -137,7 +170,7 @@ export class WalbServer {
           const conversation = new Conversation({ clock, timeoutMs });
           const handlers = conversation.handlers();
           handlers.open(socket);
-          this.#accept(conversation);
+          this.#accept(conversation, isSecure);
           return { conversation, handlers };
         },
         data: (socket, { conversation, handlers }, chunk) => handlers.data(socket, conversation, chunk),
@@ -145,29 +178,29 @@ export class WalbServer {
         close: (socket, { conversation, handlers }, error) => handlers.close(socket, conversation, error),
       },
     });
-    return this.#listener.port;
   }
 
-  #accept(conversation: Conversation): void {
+  #accept(conversation: Conversation, isSecure: boolean): void {
     if (this.#open.size >= this.#options.connectionsMax) {
       this.#refused += 1;
       conversation.terminate("too many connections");
       return;
     }
     this.#open.add(conversation);
-    const running = this.#serve(conversation).finally(() => {
+    const running = this.#serve(conversation, isSecure).finally(() => {
       this.#open.delete(conversation);
       this.#running.delete(running);
     });
     this.#running.add(running);
   }
 
-  async #serve(conversation: Conversation): Promise<void> {
+  async #serve(conversation: Conversation, isSecure: boolean): Promise<void> {
     const { clock, log } = this.#options;
     const startedMs = clock.monotonicMs();
     let call: ServerCall | undefined;
     try {
-      call = await this.#opening(conversation);
+      if (isSecure && !(await this.#hasToken(conversation))) return;
+      call = await this.#opening(conversation, isSecure);
       if (call === undefined) return;
       await (this.#options.protocols[call.protocol] as Protocol)(call);
       this.#served += 1;
@@ -184,18 +217,33 @@ export class WalbServer {
     }
   }
 
-  async #opening(conversation: Conversation): Promise<ServerCall | undefined> {
+  /** Tells nothing to who does not have it. */
+  async #hasToken(conversation: Conversation): Promise<boolean> {
+    const wanted = this.#options.secure?.token ?? "";
+    const got = await conversation.reader.text(TOKEN_BYTES_MAX);
+    if (isSameText(got, wanted)) return true;
+    this.#options.log.warn("refused: another token", { remote: conversation.remoteAddress });
+    return false;
+  }
+
+  async #opening(conversation: Conversation, isSecure: boolean): Promise<ServerCall | undefined> {
     const { reader } = conversation;
     const clientId = await reader.text(256);
     const protocol = await reader.text(256);
     const version = await reader.u32();
-    const { nodeId, protocols } = this.#options;
+    const { nodeId, protocols, secure } = this.#options;
+    if (protocol === SECURE_PROTOCOL && this.securePort !== undefined) {
+      await conversation.send(new Writer().text(nodeId).text("ok").u16(this.securePort));
+      return undefined;
+    }
     const refuse = async (text: string) => {
       await conversation.send(new Writer().text(nodeId).text(text));
       return undefined;
     };
     if (version !== PROTOCOL_VERSION)
       return await refuse(`run1stNegotiateAsServer:version differ c/s:${version}:${PROTOCOL_VERSION}`);
+    if (secure?.refusesPlain === true && !isSecure)
+      return await refuse(`plain connections are refused here:${clientId}`);
     if (!Object.hasOwn(protocols, protocol))
       return await refuse(`findServerHandler:bad protocol:${protocol}:${clientId}`);
     await conversation.send(new Writer().text(nodeId).text("ok"));
@@ -234,6 +282,7 @@ export class WalbServer {
   stopListening(): void {
     this.#listener?.stop();
     this.#listener = undefined;
+    this.#secureListener?.stop();
   }
 
   /** Resolves when nothing runs any more; connections that are still open are cut. */
@@ -249,7 +298,7 @@ export async function openProtocol(
   net: Net,
   address: { host: string; port: number },
   ids: { clientId: string; protocol: string },
-  options: { clock: Clock; timeoutMs: number },
+  options: ConversationOptions,
 ): Promise<{ conversation: Conversation; serverId: string }> {
   const conversation = await Conversation.connect(net, address.host, address.port, options);
   try {

@@ -6,11 +6,13 @@
  */
 import { resolve } from "node:path";
 import type { z } from "zod";
+import type { Net } from "../../core/seams/net.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { ThreadCalls } from "../../core/threads/thread-calls.ts";
 import { parseSize } from "../formats/units.ts";
 import { controlProtocols, volumeOf } from "../server/control.ts";
+import { peerNet, secureOptionsOf } from "../server/security.ts";
 import { WalbServer } from "../server/server.ts";
 import { Volumes } from "../volume/volumes.ts";
 import type { AddressPort } from "../wire/values.ts";
@@ -40,6 +42,8 @@ class Storage implements RunningRole<Config> {
   readonly #proxies: Proxies;
   readonly #lag: Lag;
   readonly #server: WalbServer;
+  /** The network towards archives and proxies. */
+  readonly #peers: Net;
   readonly #framer = new ThreadCalls<FrameRequest, FrameReply>("backup/storage/frame.thread.ts");
   readonly #directory: string;
   readonly #nodeId: string;
@@ -59,10 +63,16 @@ class Storage implements RunningRole<Config> {
     });
     this.#volumes.onLog = (name) => this.#onLog(name);
     const archive = addressOf(config.archive);
-    this.#proxies = new Proxies({ net, clock, nodeId }, config.proxies.map(addressOf), config.heartbeatMs);
+    const peers = peerNet(net, clock, config);
+    this.#peers = peers;
+    this.#proxies = new Proxies(
+      { net: peers, clock, nodeId },
+      config.proxies.map(addressOf),
+      config.heartbeatMs,
+    );
     const volumes = () => this.#backups.values();
     this.#lag = new Lag({
-      net,
+      net: peers,
       clock,
       nodeId,
       timeoutMs,
@@ -74,7 +84,17 @@ class Storage implements RunningRole<Config> {
     const volume = (name: string) => this.#backups.get(name) ?? this.#newBackup(name);
     const fullScan = { bytesPerSecond: config.fullScanBytesPerSecond };
     this.#commands = {
-      ...{ net, clock, disk, log, nodeId, timeoutMs, archive, framer: this.#framer, volumes: this.#volumes },
+      ...{
+        net: peers,
+        clock,
+        disk,
+        log,
+        nodeId,
+        timeoutMs,
+        archive,
+        framer: this.#framer,
+        volumes: this.#volumes,
+      },
       ...{ server, volume, fullScan, compression: config.syncCompression },
       onInit: (each) => this.#backups.set(each.name, each),
       onClear: (each) => this.#backups.delete(each.name),
@@ -100,6 +120,7 @@ class Storage implements RunningRole<Config> {
     };
     this.#server = new WalbServer({
       ...{ net, clock, log, nodeId, host, port: config.port, tls, timeoutMs },
+      secure: secureOptionsOf(config, clock.nowMs()),
       connectionsMax: config.connectionsMax,
       foregroundMax: config.foregroundMax,
       protocols: {
@@ -135,10 +156,17 @@ class Storage implements RunningRole<Config> {
   }
 
   #ship(volume: StorageVolume): void {
-    const { net, clock, log, config } = this.#context;
+    const { clock, log, config } = this.#context;
     const shipper = new Shipper(
       {
-        ...{ net, clock, log, nodeId: this.#nodeId, proxies: this.#proxies, framer: this.#framer },
+        ...{
+          net: this.#peers,
+          clock,
+          log,
+          nodeId: this.#nodeId,
+          proxies: this.#proxies,
+          framer: this.#framer,
+        },
         timeoutMs: config.socketTimeoutMs,
         shipDelayMs: config.shipDelayMs,
         snapshotIntervalMs: config.snapshotIntervalMs,
@@ -205,6 +233,7 @@ class Storage implements RunningRole<Config> {
     storageMetrics(metrics, this.#sources);
     announcePort("nbdPort", await this.#volumes.nbd.listen());
     announcePort("port", await this.#server.listen());
+    if (this.#server.securePort !== undefined) announcePort("securePort", this.#server.securePort);
     for (const backup of this.#backups.values())
       if (backup.steadyState === "Target" && backup.engine !== undefined) this.#ship(backup);
     this.#proxies.start();

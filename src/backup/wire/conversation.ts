@@ -8,6 +8,7 @@ import { NxError } from "../../core/errors.ts";
 import type { Clock, Timer } from "../../core/seams/clock.ts";
 import type { Net, Socket, SocketHandlers } from "../../core/seams/net.ts";
 import { Outbox } from "../../core/sockets/outbox.ts";
+import type { RateLimit } from "./rate-limit.ts";
 import { type ByteFeed, Reader, Writer } from "./serial.ts";
 
 const WAITING_BYTES_HIGH = 4 << 20;
@@ -22,6 +23,8 @@ export interface ConversationOptions {
   clock: Clock;
   /** Silence of the peer while we wait for it ends the connection. 0: never. */
   timeoutMs: number;
+  /** Of what is sent. */
+  limit?: RateLimit | undefined;
 }
 
 export class Conversation implements ByteFeed {
@@ -161,8 +164,10 @@ export class Conversation implements ByteFeed {
 
   /** Sends what was written; resolves when there is room for more. */
   async send(writer: Writer | Uint8Array): Promise<void> {
+    const bytes = writer instanceof Writer ? writer.bytes : writer;
+    if (this.#options.limit !== undefined) await this.#options.limit.take(bytes.byteLength);
     if (this.#ended !== undefined) throw this.#ended;
-    this.#outbox?.send(writer instanceof Writer ? writer.bytes : writer);
+    this.#outbox?.send(bytes);
     if (!this.#isHigh) return;
     const { clock, timeoutMs } = this.#options;
     const timer =

@@ -122,7 +122,8 @@ export function limits<Shape extends z.ZodRawShape>(own: Shape) {
   );
 }
 
-const tlsKeys = {
+/** The files of a TLS listener. */
+export const tlsKeys = {
   cert: key(filePath(), "PEM file with the certificate, followed by its chain.", { fileKind: "certificate", example: "tls/server.crt" }),
   key: key(filePath(), "PEM file with the certificate's private key. Must not be readable by other users.", { fileKind: "privateKey", example: "tls/server.key" }),
   clientCa: key(filePath().optional(), "PEM file with the authorities whose client certificates are accepted.", {

@@ -258,6 +258,40 @@ test("virt-full-scan streams the image at a gid", async () => {
   expect(Buffer.concat(parts).equals(images.get(2n) as Buffer)).toBe(true);
 });
 
+test("a part of an image is hashed and scanned, and a scan sleeps for a share of its time", async () => {
+  await using archive = await start();
+  const { images } = await prepared(archive, 2);
+  const image = images.get(2n) as Buffer;
+  const half = image.subarray(0, image.byteLength / 2);
+  const hash = await archive.controller.blockHash([VOLUME, "2", "64K", String(half.byteLength)]);
+  expect(Buffer.from(hash).toString("hex")).toBe(imageHash(half, 65536));
+  const parts: Buffer[] = [];
+  const words = [VOLUME, "2", "64K", "1m", "50"];
+  await archive.controller.scan(words, 65536, async (bulk) => void parts.push(Buffer.from(bulk)));
+  expect(Buffer.concat(parts).equals(half)).toBe(true);
+  await expect(
+    archive.controller.scan([VOLUME, "2", "64K", "1m", "100"], 65536, async () => {}),
+  ).rejects.toThrow("bad percentage:100");
+});
+
+test("what is known of a stopped volume is repaired by hand", async () => {
+  await using archive = await start();
+  await prepared(archive, 2);
+  const uuid = "00112233445566778899aabbccddeeff";
+  const repair = (...words: string[]) => archive.controller.command(words[0] as string, words.slice(1), "ok");
+  await expect(repair("dbg-set-uuid", VOLUME, uuid)).rejects.toThrow("bad state:Archived");
+  await archive.controller.command("stop", [VOLUME], "accept");
+  await isState(archive, "Stopped");
+  await repair("dbg-set-uuid", VOLUME, uuid);
+  await repair("dbg-set-base", VOLUME, "<|0,1|-->|2|>-20261122082206");
+  expect(await archive.controller.get("base", VOLUME)).toBe("<|0,1|-->|2|>-20261122082206");
+  await expect(repair("dbg-set-uuid", VOLUME, "xyz")).rejects.toThrow("bad uuid:xyz");
+  await expect(repair("dbg-set-state", VOLUME, "Happy")).rejects.toThrow("bad state:Happy");
+  await repair("dbg-set-state", VOLUME, "Archived");
+  expect(await archive.controller.get("state", VOLUME)).toBe("Archived");
+  expect(await archive.controller.get("uuid", VOLUME)).toBe(uuid);
+});
+
 test.each(["state", "base", "uuid", "archive_uuid", "checksums"])(
   "a flipped bit in %s is found at the start",
   async (name) => {

@@ -147,8 +147,9 @@ test.each(roles.map((role) => [role.name, role] as const))(
       );
       const hasArrived =
         config !== undefined && originText(config.origins.of(key.path)) === `environment ${variable}`;
-      // A half-set tls group is refused at its missing half.
-      expect(isNamed || hasArrived || key.path[0] === "tls").toBe(true);
+      // A half-set group of certificates is refused at its missing half.
+      const isPair = ["tls", "secure", "peers"].includes(String(key.path[0]));
+      expect(isNamed || hasArrived || isPair).toBe(true);
     }
   },
 );

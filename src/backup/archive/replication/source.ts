@@ -22,6 +22,7 @@ import { BLOCK_BYTES } from "../../formats/units.ts";
 import { firstLine, openProtocol, readAck, Refusal } from "../../server/server.ts";
 import { sendDiffering } from "../../wire/compare.ts";
 import type { Conversation } from "../../wire/conversation.ts";
+import type { RateLimit } from "../../wire/rate-limit.ts";
 import { Writer } from "../../wire/serial.ts";
 import { sendBulk, sendPacks } from "../../wire/streams.ts";
 import { type AddressPort, readState, writeCompression, writeDiff, writeState } from "../../wire/values.ts";
@@ -34,6 +35,8 @@ export interface SourceOptions {
   clock: Clock;
   nodeId: string;
   timeoutMs: number;
+  /** That all replications share. */
+  limit?: RateLimit;
 }
 
 export interface ReplicationRequest {
@@ -76,10 +79,10 @@ export class ReplicationSource {
   static async open(
     volume: ArchiveVolume,
     request: ReplicationRequest,
-    { net, clock, nodeId, timeoutMs }: SourceOptions,
+    { net, clock, nodeId, timeoutMs, limit }: SourceOptions,
   ): Promise<ReplicationSource> {
     const ids = { clientId: nodeId, protocol: "repl-sync3" };
-    const { conversation } = await openProtocol(net, request.to, ids, { clock, timeoutMs });
+    const { conversation } = await openProtocol(net, request.to, ids, { clock, timeoutMs, limit });
     try {
       await conversation.send(new Writer().texts([volume.name]));
       await expectWord(conversation, "accept");

@@ -6,6 +6,7 @@
 import { NxError } from "../../../core/errors.ts";
 import { realWorld } from "../../../core/seams/world-real.ts";
 import { BLOCK_BYTES } from "../../formats/units.ts";
+import { controllerNet } from "../controller-net.ts";
 import { pointAt } from "../points.ts";
 import { type ControllerWorld, type Gid, SHORT_TIMEOUT_SEC, TIMEOUT_SEC } from "./asking.ts";
 import {
@@ -31,7 +32,11 @@ export interface ReplicateOptions {
 
 function standardWorld(): ControllerWorld {
   const { net, clock } = realWorld();
-  return { net, clock, print: (text) => void process.stdout.write(text) };
+  return {
+    net: controllerNet(net, clock, process.env),
+    clock,
+    print: (text) => void process.stdout.write(text),
+  };
 }
 
 export class GroupController extends Volumes {
