@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { seededRandom } from "../../../src/core/seams/random.ts";
 import { Repeater } from "../repeater.ts";
 import { VOLUME } from "../servers.ts";
+import { runScenario1 } from "./scenario1.ts";
 import { Group, type GroupOptions, type Node, shuffled, until, Writer } from "./cluster.ts";
 
 setDefaultTimeout(60_000);
@@ -493,4 +494,9 @@ describe("r: what is replaced", () => {
     await group.backup("full-bkp");
     await group.compareSnapshot(group.storage, [next]);
   });
+});
+
+test("scenario1: three volumes, everything at random, for a few seconds (the soak is longer)", async () => {
+  const { rounds } = await runScenario1(4, 11);
+  expect(rounds).toBeGreaterThan(0);
 });
