@@ -222,12 +222,7 @@ static void take_flush(nx_volume *volume, nx_nbd *nbd, const nx_nbd_request *req
     answer_one(volume, &waiting, volume->has_failed ? NX_NBD_EIO : 0);
     return;
   }
-  /* Behind FUA writes that are not written yet: they have a higher lsid, and nobody may overtake in this queue. */
-  const fifo *queue = &volume->on_durable;
-  if (queue->items.length > queue->head) {
-    const answer *last = (const answer *)(const void *)(queue->items.data + queue->items.length - sizeof waiting);
-    if (last->lsid > waiting.lsid) waiting.lsid = last->lsid;
-  }
+  /* Behind FUA writes that are not written yet it waits for those, too. */
   fifo_push(&volume->on_durable, &waiting, sizeof waiting);
   volume->state.durable_waiters += 1;
 }

@@ -148,7 +148,11 @@ describe("a volume under fio", () => {
     const { code, output } = await run(job);
     expect(output).not.toContain("verify:");
     expect(code).toBe(0);
-    expect(served.engine.figures()).toMatchObject({ failure: undefined });
+    const { failure, writes, reads, flushes } = served.engine.figures();
+    expect(failure).toBeUndefined();
+    // fio ends with 0 when it could not connect, too.
+    expect([writes, reads].map((count) => count >= 4096)).toEqual([true, true]);
+    expect(flushes).toBeGreaterThan(30);
   }, 30_000);
 });
 

@@ -28,7 +28,7 @@ export interface ServedOptions {
 }
 
 export class Served implements AsyncDisposable {
-  readonly world = realWorld();
+  readonly world = realWorld((error) => console.error(error));
   readonly directory: string;
   readonly #options: ServedOptions;
   engine!: VolumeEngine;

@@ -100,6 +100,8 @@ export async function startStorage(
 }
 
 export interface GroupOptions {
+  /** Names of the volumes; one when absent. */
+  volumes?: string[];
   bytes?: number;
   logBytes?: number;
   storages?: number;
@@ -142,7 +144,7 @@ export class Group implements AsyncDisposable {
     );
     this.archives.push(node);
     await node.start();
-    await node.controller.command("init-vol", [VOLUME], "ok");
+    for (const volume of this.volumes) await node.controller.command("init-vol", [volume], "ok");
     return node;
   }
 
@@ -168,8 +170,10 @@ export class Group implements AsyncDisposable {
       compression: snappy,
       delaySeconds: 0,
     };
-    await proxy.controller.changeForwarding("add", VOLUME, archive.name, forwarding);
-    await proxy.controller.command("start", [VOLUME], "ok");
+    for (const volume of this.volumes) {
+      await proxy.controller.changeForwarding("add", volume, archive.name, forwarding);
+      await proxy.controller.command("start", [volume], "ok");
+    }
   }
 
   async addStorage(name = `s${this.storages.length}`): Promise<Node> {
@@ -180,7 +184,11 @@ export class Group implements AsyncDisposable {
         archive: () => this.options.archivePort?.(this) ?? (this.archives[0]?.port as number),
         proxies: () => this.options.proxyPorts?.(this) ?? this.proxies.map((each) => each.port),
         config: {
-          volumes: [{ name: VOLUME, size: String(bytes), logSize: String(logBytes) }],
+          volumes: this.volumes.map((each) => ({
+            name: each,
+            size: String(bytes),
+            logSize: String(logBytes),
+          })),
           ...this.options.storageConfig,
         },
       }),
@@ -188,6 +196,10 @@ export class Group implements AsyncDisposable {
     this.storages.push(node);
     await node.start();
     return node;
+  }
+
+  get volumes(): string[] {
+    return this.options.volumes ?? [VOLUME];
   }
 
   get storage(): Node {
@@ -203,72 +215,77 @@ export class Group implements AsyncDisposable {
   }
 
   /** A client of the volume on a storage. */
-  client(storage = this.storage): Promise<NbdClient> {
-    return NbdClient.connect(this.world, { host: "127.0.0.1", port: storage.nbdPort, name: VOLUME });
+  client(storage = this.storage, name = VOLUME): Promise<NbdClient> {
+    return NbdClient.connect(this.world, { host: "127.0.0.1", port: storage.nbdPort, name });
   }
 
   /** What the volume holds. */
-  async image(storage = this.storage): Promise<Buffer> {
-    await using client = await this.client(storage);
+  async image(storage = this.storage, name = VOLUME): Promise<Buffer> {
+    await using client = await this.client(storage, name);
     return await client.readAll();
   }
 
-  async state(node: Node): Promise<string> {
-    return String(await node.controller.get("state", VOLUME));
+  async state(node: Node, name = VOLUME): Promise<string> {
+    return String(await node.controller.get("state", name));
   }
 
-  async untilState(node: Node, state: string): Promise<void> {
-    await until(`${node.name} is ${state}`, async () => (await this.state(node)) === state);
+  async untilState(node: Node, state: string, name = VOLUME): Promise<void> {
+    await until(`${node.name} is ${state}`, async () => (await this.state(node, name)) === state);
   }
 
-  async restorable(archive = this.archive): Promise<bigint[]> {
-    const lines = (await archive.controller.get("restorable", VOLUME)) as string[];
+  async restorable(archive = this.archive, name = VOLUME): Promise<bigint[]> {
+    const lines = (await archive.controller.get("restorable", name)) as string[];
     return lines.map((line) => BigInt(line.split(" ")[0] as string));
   }
 
-  async untilRestorable(gid: bigint, archive = this.archive): Promise<void> {
+  async untilRestorable(gid: bigint, archive = this.archive, name = VOLUME): Promise<void> {
     await until(`${gid} is restorable on ${archive.name}`, async () =>
-      (await this.restorable(archive)).includes(gid),
+      (await this.restorable(archive, name)).includes(gid),
     );
   }
 
   /** The hash of the image of a point, and that of what it should be. */
-  async hashes(gid: bigint, image: Buffer, archive = this.archive): Promise<[got: string, wanted: string]> {
-    const hash = await archive.controller.blockHash([VOLUME, String(gid), String(BULK)]);
+  async hashes(
+    gid: bigint,
+    image: Buffer,
+    archive = this.archive,
+    name = VOLUME,
+  ): Promise<[got: string, wanted: string]> {
+    const hash = await archive.controller.blockHash([name, String(gid), String(BULK)]);
     return [Buffer.from(hash).toString("hex"), imageHash(image, BULK)];
   }
 
   /** Takes a snapshot, waits until it can be restored and compares it with the volume, which nobody writes to. */
-  async compareSnapshot(storage = this.storage, archives = [this.archive]): Promise<bigint> {
-    const image = await this.image(storage);
-    const gid = await storage.controller.snapshot(VOLUME);
+  async compareSnapshot(storage = this.storage, archives = [this.archive], name = VOLUME): Promise<bigint> {
+    const image = await this.image(storage, name);
+    const gid = await storage.controller.snapshot(name);
     for (const archive of archives) {
-      await this.untilRestorable(gid, archive);
-      const [got, wanted] = await this.hashes(gid, image, archive);
+      await this.untilRestorable(gid, archive, name);
+      const [got, wanted] = await this.hashes(gid, image, archive, name);
       if (got !== wanted) throw new Error(`the image of ${gid} on ${archive.name} is not the volume's`);
     }
     return gid;
   }
 
-  async initStorage(storage = this.storage): Promise<void> {
-    await storage.controller.command("init-vol", [VOLUME, VOLUME], "ok");
+  async initStorage(storage = this.storage, name = VOLUME): Promise<void> {
+    await storage.controller.command("init-vol", [name, name], "ok");
   }
 
   /** `full-bkp` or `hash-bkp`, to the first point that can be restored. */
-  async backup(kind: "full-bkp" | "hash-bkp", storage = this.storage): Promise<void> {
-    await storage.controller.command(kind, [VOLUME, String(BULK)], "accept");
-    await this.untilState(storage, "Target");
+  async backup(kind: "full-bkp" | "hash-bkp", storage = this.storage, name = VOLUME): Promise<void> {
+    await storage.controller.command(kind, [name, String(BULK)], "accept");
+    await this.untilState(storage, "Target", name);
   }
 
   /** From anywhere to a hash backup: what an operator does after trouble. */
-  async hashBackupAnew(storage = this.storage): Promise<void> {
-    if ((await this.state(storage)) === "Target") {
-      await storage.controller.command("stop", [VOLUME, "force"], "accept");
-      await this.untilState(storage, "Stopped");
+  async hashBackupAnew(storage = this.storage, name = VOLUME): Promise<void> {
+    if ((await this.state(storage, name)) === "Target") {
+      await storage.controller.command("stop", [name, "force"], "accept");
+      await this.untilState(storage, "Stopped", name);
     }
-    if ((await this.state(storage)) === "Stopped")
-      await storage.controller.command("reset-vol", [VOLUME], "ok");
-    await this.backup("hash-bkp", storage);
+    if ((await this.state(storage, name)) === "Stopped")
+      await storage.controller.command("reset-vol", [name], "ok");
+    await this.backup("hash-bkp", storage, name);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { seededRandom } from "../../../src/core/seams/random.ts";
 import { Repeater } from "../repeater.ts";
 import { VOLUME } from "../servers.ts";
+import { runScenario1 } from "./scenario1.ts";
 import { Group, type GroupOptions, type Node, shuffled, until, Writer } from "./cluster.ts";
 
 setDefaultTimeout(60_000);
@@ -204,6 +205,120 @@ describe("n: how it goes when nothing breaks", () => {
   });
 });
 
+/** Two archives; the second has the volume by replication. */
+const second = (group: Group) => group.archives[1] as Node;
+
+async function replicate(group: Group, gid: bigint, ...options: string[]): Promise<void> {
+  const address = `127.0.0.1:${second(group).port}`;
+  await group.archive.controller.command(
+    "replicate",
+    [VOLUME, "gid", String(gid), address, ...options],
+    "accept",
+  );
+  await until(
+    "it is replicated",
+    async () => (await group.archive.controller.get("num-action", VOLUME, "ReplSyncAsClient")) === 0n,
+  );
+}
+
+async function demandSame(group: Group, gid: bigint): Promise<void> {
+  await group.untilRestorable(gid, second(group));
+  const [one, two] = await Promise.all(
+    [group.archive, second(group)].map((archive) =>
+      archive.controller.blockHash([VOLUME, String(gid), "64K"]),
+    ),
+  );
+  expect(Buffer.from(one as Uint8Array).toString("hex")).toBe(Buffer.from(two as Uint8Array).toString("hex"));
+}
+
+describe("n: replication", () => {
+  test("n7, n8 and n9: in full, by diffs, by hashes when the first has applied past the second's newest", async () => {
+    await using world = await backedUp({ archives: 2 });
+    const { group, writer } = world;
+    const first = await group.compareSnapshot();
+    await replicate(group, first);
+    await demandSame(group, first);
+    await writer.write(20);
+    const next = await group.compareSnapshot();
+    await replicate(group, next);
+    await demandSame(group, next);
+    expect(await group.restorable(second(group))).toEqual(expect.arrayContaining([first, next]));
+    await writer.write(20);
+    const applied = await group.compareSnapshot();
+    await writer.write(20);
+    const last = await group.compareSnapshot();
+    await group.archive.controller.command("apply", [VOLUME, String(applied)], "accept");
+    const applying = () => group.archive.controller.get("num-action", VOLUME, "Apply");
+    await until(
+      "it is applied",
+      async () => (await group.restorable())[0] === applied && (await applying()) === 0n,
+    );
+    await replicate(group, last);
+    await demandSame(group, last);
+  });
+
+  test("n10: the second archive is synchronized while a writer writes", async () => {
+    await using world = await backedUp({ archives: 2 });
+    const { group, writer } = world;
+    const { controller } = group.proxy;
+    writer.begin();
+    await replicate(
+      group,
+      await group.storage.controller
+        .snapshot(VOLUME)
+        .then(async (gid) => (await group.untilRestorable(gid), gid)),
+    );
+    await stop(group.proxy, "empty");
+    await until("the proxy has stopped", async () => (await group.state(group.proxy)) === "Stopped");
+    const forwarding = await controller.forwarding(VOLUME, "a0");
+    const archive = { host: "127.0.0.1", port: second(group).port };
+    await controller.changeForwarding("add", VOLUME, "a1", { ...forwarding, archive });
+    const newest = (await group.restorable()).at(-1) as bigint;
+    await replicate(group, newest);
+    await controller.command("start", [VOLUME], "ok");
+    await writer.end();
+    await group.compareSnapshot(group.storage, [group.archive, second(group)]);
+    await stop(group.proxy, "empty");
+    await until("the proxy has stopped", async () => (await group.state(group.proxy)) === "Stopped");
+    await controller.changeForwarding("delete", VOLUME, "a1");
+    await controller.command("start", [VOLUME], "ok");
+    const gid = await group.compareSnapshot();
+    expect(await group.restorable(second(group))).not.toContain(gid);
+  });
+
+  test("n14: an archive that began anew is not replicated to the old one, unless resync is asked for", async () => {
+    await using world = await backedUp({ archives: 2 });
+    const { group, writer } = world;
+    await replicate(group, await group.compareSnapshot());
+    await stop(group.archive);
+    await until("the archive has stopped", async () => (await group.state(group.archive)) === "Stopped");
+    await group.archive.controller.command("reset-vol", [VOLUME], "ok");
+    await stop(group.storage, "force");
+    await group.untilState(group.storage, "Stopped");
+    await group.storage.controller.command("reset-vol", [VOLUME], "ok");
+    await group.backup("full-bkp");
+    await writer.write(10);
+    const gid = await group.compareSnapshot();
+    await expect(replicate(group, gid)).rejects.toThrow("resync is required");
+    await replicate(group, gid, "1");
+    await demandSame(group, gid);
+  });
+
+  test("e7 and r4: the second archive is lost, and replaced by another one", async () => {
+    await using world = await backedUp({ archives: 2 });
+    const { group, writer } = world;
+    await replicate(group, await group.compareSnapshot());
+    await second(group).stop();
+    rmSync(join(group.directory, "a1"), { recursive: true });
+    await writer.write(20);
+    await second(group).start();
+    await second(group).controller.command("init-vol", [VOLUME], "ok");
+    const gid = await group.compareSnapshot();
+    await replicate(group, gid);
+    await demandSame(group, gid);
+  });
+});
+
 describe("m: what must be refused", () => {
   test("m1: a full backup of a volume that the archive has already fails", async () => {
     await using world = await backedUp();
@@ -244,6 +359,8 @@ describe("e: what breaks", () => {
   test("e1: a proxy is away, more is written than the log holds: the second takes over, nothing overflows", async () => {
     await using world = await backedUp({ proxies: 2, logBytes: 2 * MIB });
     const { group, writer } = world;
+    // What the first has taken must be at the archive: nothing later can be applied before it.
+    await group.compareSnapshot();
     await group.proxy.stop();
     for (let round = 0; round < 12; round++) {
       await writer.write(40);
@@ -493,4 +610,9 @@ describe("r: what is replaced", () => {
     await group.backup("full-bkp");
     await group.compareSnapshot(group.storage, [next]);
   });
+});
+
+test("scenario1: three volumes, everything at random, for a few seconds (the soak is longer)", async () => {
+  const { rounds } = await runScenario1(4, 11);
+  expect(rounds).toBeGreaterThan(0);
 });
