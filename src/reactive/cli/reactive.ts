@@ -95,14 +95,15 @@ async function frontendsOf(call: Call<typeof shellArgs>): Promise<string[]> {
   const given = call.all("frontend");
   const { config } = call.args;
   if (config === undefined) return given.length > 0 ? given : ["http://127.0.0.1:12355"];
-  const [{ loadConfig }, { schemaCatalog }, { existsSync }] = await Promise.all([
+  const [{ loadConfig }, { schemaCatalog }, { statSync }] = await Promise.all([
     import("../../core/config/load.ts"),
     import("../../roles.ts"),
     import("node:fs"),
   ]);
   const { environment, workingDirectory } = call;
   const names = [config, `${config}.config`, `${config}.json`].map((name) => resolve(workingDirectory, name));
-  const file = names.find((name) => existsSync(name)) ?? config;
+  // A directory of the same name has the instance's data.
+  const file = names.find((name) => statSync(name, { throwIfNoEntry: false })?.isFile() === true) ?? config;
   const loaded = await loadConfig({ file, environment, sets: [], workingDirectory }, schemaCatalog);
   const { host, httpPort, tls } = loaded.config as { host: string; httpPort?: number; tls?: unknown };
   if (loaded.role !== "frontend" || httpPort === undefined)

@@ -67,10 +67,8 @@ export class Watch {
   readonly #host: WatchHost;
   /** The newest that is known of each key of the read set. */
   #versions = new Map<string, Version>();
-  /** Those that the frontend has confirmed to look after. */
+  /** Those that the frontend is known to look after. */
   #confirmed: ReadonlySet<string> = new Set();
-  /** Up to here everything about the read set has arrived. */
-  #known = 0;
   /** Of the last run. */
   #timestamp = 0;
   /** Of the run under way. */
@@ -96,6 +94,13 @@ export class Watch {
     return this.#isStopped;
   }
 
+  /** As of when all of the read set is known. */
+  get #known(): number {
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const { end } of this.#versions.values()) oldest = Math.min(oldest, end);
+    return oldest === Number.POSITIVE_INFINITY ? this.#timestamp : oldest;
+  }
+
   /** No run under way or to come sees an older state. */
   get oldestTimestamp(): number {
     return Math.min(this.#known, this.#runTimestamp);
@@ -104,6 +109,16 @@ export class Watch {
   /** What to tell a frontend: these keys have been seen as of this timestamp. */
   get readSet(): { at: number; keys: string[] } {
     return { at: this.#known, keys: [...this.#versions.keys()] };
+  }
+
+  /** The frontend is told to look after these keys. Until it has confirmed that, only those count that it looked after anyway. */
+  expect(keys: readonly string[]): void {
+    this.#confirmed = new Set(keys.filter((key) => this.#confirmed.has(key)));
+  }
+
+  /** A new connection: its frontend does not look after anything yet. */
+  lose(): void {
+    this.#confirmed = new Set();
   }
 
   /** The frontend looks after these keys; what it sends from here on is about them. */
@@ -152,19 +167,18 @@ export class Watch {
     }
     // What concerns only keys that the last run did not read any more is no change.
     if (run.cause === "changed" && ![...changed].some((key) => this.#versions.has(key))) return;
-    this.#known = timestamp;
     this.#want({ timestamp, cause: run.cause, changes: run.changes });
   }
 
-  /** The frontend has told everything up to a timestamp: nothing has happened to the read set. */
+  /** The frontend has told everything up to a timestamp about what it looks after. */
   progress(timestamp: number): void {
-    const isComplete = [...this.#versions.keys()].every((key) => this.#confirmed.has(key));
-    if (this.#isRunning || this.#isStopped || !isComplete || timestamp <= this.#known) return;
-    for (const [key, version] of this.#versions) {
-      this.#host.view.cache.extend(key, this.#known, timestamp);
-      this.#versions.set(key, { ...version, end: Math.max(version.end, timestamp) });
+    if (this.#isStopped) return;
+    for (const key of this.#confirmed) {
+      const version = this.#versions.get(key);
+      if (version === undefined || version.end >= timestamp) continue;
+      this.#host.view.cache.extend(key, version.end, timestamp);
+      this.#versions.set(key, { ...version, end: timestamp });
     }
-    this.#known = timestamp;
   }
 
   fail(error: unknown): void {
@@ -192,10 +206,17 @@ export class Watch {
     while (this.#wanted !== undefined && !this.#isStopped) {
       const wanted = this.#wanted;
       this.#wanted = undefined;
+      // The run before this one may have read something else than what the change was about.
+      if (wanted.cause === "changed" && !this.#hasNews()) continue;
       this.#runTimestamp = wanted.timestamp;
       await this.#run(wanted);
       this.#runTimestamp = Number.POSITIVE_INFINITY;
     }
+  }
+
+  /** Something of what the last run read has changed since. */
+  #hasNews(): boolean {
+    return [...this.#versions.values()].some(({ start }) => start > this.#timestamp);
   }
 
   async #run(wanted: Wanted): Promise<void> {
@@ -264,8 +285,5 @@ export class Watch {
       }),
     );
     this.#timestamp = Math.max(this.#timestamp, timestamp);
-    // A key that is new in the read set is known as of this run only: from there on the frontend has to tell.
-    const isGrown = [...this.#versions.keys()].some((key) => !before.has(key));
-    this.#known = isGrown ? timestamp : Math.max(this.#known, timestamp);
   }
 }

@@ -62,7 +62,10 @@ export class Watches {
 
   connected(): void {
     this.#said = new Map();
-    for (const watch of this.#watches.values()) this.#register(watch);
+    for (const watch of this.#watches.values()) {
+      watch.lose();
+      this.#register(watch);
+    }
   }
 
   push({ at, runs }: Extract<ServerMessage, { type: "runs" }>): void {
@@ -104,6 +107,7 @@ export class Watches {
   async #say(watch: Watch): Promise<void> {
     const { at, keys } = watch.readSet;
     this.#said.set(watch.id, keys);
+    watch.expect(keys);
     const isLatest = () => this.#said.get(watch.id) === keys && !watch.isStopped;
     try {
       const { id, delayMs } = watch;

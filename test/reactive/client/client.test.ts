@@ -7,6 +7,7 @@ import {
   list,
   memoryStorage,
   OutcomeUnknownError,
+  type Reader,
   RequestError,
   text,
   UnavailableError,
@@ -180,6 +181,7 @@ describe("transactions", () => {
     expect(attempt).toBeInstanceOf(RequestError);
     expect(attempt).toMatchObject({ code: "forbidden" });
     cluster.say({ type: "failed", request: 0, code: "denied", text: "the token is not known" });
+    await settled();
     cluster.cutAll();
     expect(await client.connected().catch((error: unknown) => error)).toMatchObject({ code: "denied" });
   });
@@ -328,6 +330,64 @@ describe("reactive transactions", () => {
     await until("the second run", () => (causes.length === 2 ? true : undefined));
     expect(causes).toEqual(["first", "refetch"]);
     expect(readsOf(cluster)).toBe(reads + 1);
+  });
+});
+
+describe("what is older than versions are kept", () => {
+  /** Reads at a timestamp fail so many times. */
+  function forgets(cluster: ModelCluster, times: number): void {
+    let left = times;
+    cluster.answer = (message) =>
+      message.type === "read" && message.at > 0 && left-- > 0
+        ? { type: "failed", request: message.request, code: "tooOld", text: "read again without one" }
+        : undefined;
+  }
+
+  test("a transaction and a read-only one are run again on the newest", async () => {
+    const cluster = new ModelCluster();
+    const client = await clientOf(cluster, { cacheBytesMax: 0 });
+    forgets(cluster, 2);
+    let runs = 0;
+    const both = async (transaction: Reader) => {
+      runs += 1;
+      await score.value(transaction);
+      return motto.value(transaction);
+    };
+    expect(await client.execute(both)).toBe("");
+    expect(await client.readOnly(both)).toBe("");
+    expect(runs).toBe(4);
+  });
+
+  test("a reactive one says that it reads everything anew", async () => {
+    const cluster = new ModelCluster();
+    const client = await clientOf(cluster);
+    const causes: string[] = [];
+    client.executeReactive(async (transaction, run) => {
+      await score.value(transaction);
+      await motto.value(transaction);
+      causes.push(run.cause);
+    });
+    forgets(cluster, 1);
+    await until("the run", () => (causes.length === 1 && cluster.watches === 1 ? true : undefined));
+    expect(causes).toEqual(["refetch"]);
+    await client.execute((transaction) => score.increment(transaction));
+    await until("the next run", () => (causes.length === 2 ? true : undefined));
+    expect(causes).toEqual(["refetch", "changed"]);
+  });
+
+  test("a watch that a frontend refuses for good ends, with the reason", async () => {
+    const cluster = new ModelCluster();
+    const client = await clientOf(cluster);
+    cluster.answer = (message) =>
+      message.type === "watch"
+        ? { type: "failed", request: message.request, code: "tooMany", text: "too many watches" }
+        : undefined;
+    const errors: unknown[] = [];
+    client.executeReactive(async (transaction) => void (await score.value(transaction)), {
+      onError: (error) => errors.push(error),
+    });
+    await until("the refusal", () => (errors.length === 1 ? true : undefined));
+    expect(errors[0]).toMatchObject({ code: "tooMany" });
   });
 });
 

@@ -70,6 +70,9 @@ interface Link {
   handlers: SocketHandlers;
   watches: Map<number, { keys: Uint8Array[]; at: number }>;
   isOpen: boolean;
+  /** Messages on their way, in order. */
+  toFrontend: Promise<void>;
+  toClient: Promise<void>;
 }
 
 export class ModelCluster {
@@ -79,12 +82,17 @@ export class ModelCluster {
   readonly down = new Set<string>();
   /** Called before a message is handled; true: the message is lost with its connection, `"after"`: handled, its answer lost. */
   fault: (message: ClientMessage, url: string) => boolean | "after" = () => false;
+  /** Another answer than the one that would be given. */
+  answer: (message: ClientMessage) => ServerMessage | undefined = () => undefined;
+  /** How long each message is on its way. */
+  latency: () => Promise<void> = () => Promise.resolve();
   readonly received: ClientMessage[] = [];
   /** Nothing is pushed while it is true. */
   isQuiet = false;
 
   readonly open: OpenSocket = (url, handlers): MessageSocket => {
-    const link: Link = { url, handlers, watches: new Map(), isOpen: false };
+    const [toFrontend, toClient] = [Promise.resolve(), Promise.resolve()];
+    const link: Link = { url, handlers, watches: new Map(), isOpen: false, toFrontend, toClient };
     queueMicrotask(() => {
       if (this.down.has(new URL(url).host)) return handlers.onClose("nobody listens");
       link.isOpen = true;
@@ -94,7 +102,7 @@ export class ModelCluster {
     return {
       send: (bytes) => {
         const message = decodeClientMessage(bytes.slice());
-        queueMicrotask(() => this.#receive(link, message));
+        link.toFrontend = link.toFrontend.then(this.latency).then(() => this.#receive(link, message));
       },
       close: () => this.#cut(link),
     };
@@ -136,7 +144,9 @@ export class ModelCluster {
   #send(link: Link, message: ServerMessage): void {
     const bytes = encodeServerMessage(message);
     decodeServerMessage(bytes);
-    if (link.isOpen) link.handlers.onMessage(bytes);
+    link.toClient = link.toClient.then(this.latency).then(() => {
+      if (link.isOpen) link.handlers.onMessage(bytes);
+    });
   }
 
   #receive(link: Link, message: ClientMessage): void {
@@ -146,12 +156,16 @@ export class ModelCluster {
     const fault = this.fault(message, link.url);
     if (fault === true) return this.#cut(link);
     const before = this.store.timestamp;
-    const answer = this.#handle(link, message);
+    const answer = this.answer(message) ?? this.#handle(link, message);
     if (fault === "after") this.#cut(link);
     else if (answer !== undefined) this.#send(link, answer);
-    if (message.type === "watch") this.#push(link, message.watch);
-    if (this.store.timestamp > before && !this.isQuiet)
-      for (const each of this.#links) for (const watch of each.watches.keys()) this.#push(each, watch);
+    if (message.type === "watch" && !this.isQuiet) this.#push(link, message.watch);
+    if (this.store.timestamp > before && !this.isQuiet) this.pushAll();
+  }
+
+  /** Tells every watch what has changed. */
+  pushAll(): void {
+    for (const each of this.#links) for (const watch of each.watches.keys()) this.#push(each, watch);
   }
 
   #handle(link: Link, message: ClientMessage): ServerMessage | undefined {

@@ -1,0 +1,91 @@
+/** Negative controls of the client library: each breaks one line of it, and a test must notice. */
+import { testMutants } from "../../mutants.ts";
+
+const directory = "src/reactive/client";
+const [client, parts, lives] = ["client", "parts", "lives"].map(
+  (name) => `test/reactive/client/${name}.test.ts`,
+) as [string, string, string];
+const randomLives = "every run of 25 random lives";
+
+testMutants(
+  [
+    {
+      breaks: "that only what the frontend has confirmed counts as unchanged",
+      file: `${directory}/watch.ts`,
+      from: "for (const key of this.#confirmed) {\n      const version = this.#versions.get(key);\n      if (version === undefined || changed",
+      to: "for (const key of this.#versions.keys()) {\n      const version = this.#versions.get(key);\n      if (version === undefined || changed",
+      noticedBy: [lives, randomLives],
+    },
+    {
+      breaks: "that a new connection's frontend looks after nothing yet",
+      file: `${directory}/watches.ts`,
+      from: "watch.lose();",
+      to: "",
+      noticedBy: [lives, randomLives],
+    },
+    {
+      breaks: "that the read set is registered as of the oldest that is known of it",
+      file: `${directory}/watch.ts`,
+      from: "oldest = Math.min(oldest, end);",
+      to: "oldest = oldest === Number.POSITIVE_INFINITY ? end : Math.max(oldest, end);",
+      noticedBy: [lives, randomLives],
+    },
+    {
+      breaks: "that a run needs a change in its read set",
+      file: `${directory}/watch.ts`,
+      from: 'if (wanted.cause === "changed" && !this.#hasNews()) continue;',
+      to: "",
+      noticedBy: [lives, randomLives],
+    },
+    {
+      breaks: "that watches are registered again on the next connection",
+      file: `${directory}/watches.ts`,
+      from: "      watch.lose();\n      this.#register(watch);",
+      to: "      watch.lose();",
+      noticedBy: [lives, randomLives],
+    },
+    {
+      breaks: "that all reads of a transaction are of one timestamp",
+      file: `${directory}/transactions.ts`,
+      from: "    await this.#first;\n    return this.#options.view.read(keys, this.#timestamp, this.#ask);",
+      to: "    return (await this.#options.view.readNow(keys, this.#ask)).versions;",
+      noticedBy: [client, "see one snapshot"],
+    },
+    {
+      breaks: "that a commit which may have arrived has an unknown outcome",
+      file: `${directory}/transactions.ts`,
+      from: "if (isSent && !isRefusal(error))",
+      to: "if (false)",
+      noticedBy: [client, "a commit that is on its way"],
+    },
+    {
+      breaks: "that an attempt of an earlier life is resolved before the code is run again",
+      file: `${directory}/queue.ts`,
+      from: "if (attempt !== undefined) {",
+      to: "if (attempt === null) {",
+      noticedBy: [client, "arrived, but its answer did not"],
+    },
+    {
+      breaks: "that an attempt is kept before it is sent",
+      file: `${directory}/queue.ts`,
+      from: "({ number }, keys) => log.attempt(item.entry, { number, keys }),",
+      to: "async () => {},",
+      noticedBy: [client, "arrived, but its answer did not"],
+    },
+    {
+      breaks: "that a version in the cache ends",
+      file: `${directory}/version-cache.ts`,
+      from: "start <= timestamp && timestamp <= end",
+      to: "start <= timestamp",
+      noticedBy: [parts, "never gives a version"],
+    },
+    {
+      breaks: "that numbers go on behind those of an earlier life",
+      file: `${directory}/client-log.ts`,
+      from: "this.#number = reserved;",
+      to: "this.#number = 0;",
+      noticedBy: [parts, "never gives a number twice"],
+    },
+  ],
+  ["test/reactive", "test/core", "test/e2e", "test/cli"],
+);
