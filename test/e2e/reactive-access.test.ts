@@ -13,7 +13,7 @@ import { CONNECT_PATH, type ServerMessage } from "../../src/reactive/client-wire
 import { Level } from "../../src/reactive/shard/transaction.ts";
 import { Dialer } from "../../src/reactive/wire/dialer.ts";
 import { bytesOf, FailedError, plain, PlainClient } from "../reactive/plain-client.ts";
-import { until } from "./executable.ts";
+import { LoneExecutable, until } from "./executable.ts";
 import { StoreProcesses } from "./store-processes.ts";
 
 setDefaultTimeout(60_000);
@@ -104,6 +104,35 @@ test("tokens name principals; tables say who reads and writes, at which level, v
   expect((await ask("scan?prefix=score:&after=diary:", ALICE)).body.values).toHaveLength(1);
   const log = store.rootLog("c.frontend0");
   expect([ALICE, BOB, "nobody-0123456789abcdef"].filter((token) => log.includes(token))).toEqual([]);
+});
+
+test("with TLS the WebSocket is encrypted, and a plain one is not answered", async () => {
+  using directory = await LoneExecutable.copy();
+  for (const words of [
+    ["ca", "ours"],
+    ["issue", "server", "ours", "--host=127.0.0.1"],
+  ])
+    expect((await directory.run(["tls", ...words])).code).toBe(0);
+  const pair = (name: string) => join(directory.directory, "ours", `server.${name}`);
+  using store = await StoreProcesses.create({
+    tss: 1,
+    shards: 1,
+    replicas: 1,
+    frontends: 1,
+    frontendConfig: { tls: { cert: pair("crt"), key: pair("key") } },
+  });
+  await store.startAll();
+  const port = store.frontendPorts[0] as number;
+  using client = await PlainClient.connect(port, { isTls: true });
+  await client.watch(1, ["k"]);
+  const at = await client.put({ k: "secret" });
+  await until("the run", () => client.runs.find((run) => run.at >= at));
+  expect(
+    await PlainClient.connect(port).then(
+      () => "in",
+      () => "out",
+    ),
+  ).toBe("out");
 });
 
 test("framed TCP speaks the same protocol, with checksums", async () => {

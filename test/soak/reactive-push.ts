@@ -1,5 +1,5 @@
 /**
- * Long forms of the reactive scenarios over real processes: `bun run soak reactive-push [times]`. S11 to S13, S15, S17, S19 and S20
+ * Long forms of the reactive scenarios over real processes: `bun run soak reactive-push [times]`. S11 to S13, S15, S17, S19, S20 and S25
  * as the specification has them; `times` shortens them (0.1: a tenth).
  */
 import { DelayingProxy } from "../e2e/delaying-proxy.ts";
@@ -89,9 +89,24 @@ async function leaders(times: number) {
   };
 }
 
+/** S25: every process is asked to end and started again, in turn, under load. */
+async function rolling(times: number) {
+  using store = await StoreProcesses.create({ tss: 3, shards: 2, replicas: 3, frontends: 2 });
+  await store.startAll();
+  return await followThrough({ store, clients: 30, writes: 500, pauseMs: 5 }, async () => {
+    for (let round = 0; round < Math.ceil(3 * times); round++)
+      for (const name of store.names) {
+        const code = await store.terminate(name);
+        if (code !== 0) throw new Error(`${name} ended with ${code}`);
+        store.start(name);
+        await store.ready(name);
+      }
+  });
+}
+
 export const soak: Soak = {
   summary:
-    "reactive clients: first runs, races, late shards, lost frontends, leaders and power; S11-S13, S15, S17, S19, S20",
+    "reactive clients: first runs, races, late shards, lost frontends, leaders and power; S11-S13, S15, S17, S19, S20, S25",
   async run([times = "1"]) {
     const share = Number(times);
     return {
@@ -99,6 +114,7 @@ export const soak: Soak = {
       s12: await late(share),
       s17: await frontends(share),
       ...(await leaders(share)),
+      s25: await rolling(share),
     };
   },
 };

@@ -13,7 +13,7 @@ import {
   type ScanEntry,
 } from "../shard/commands.ts";
 import { compareBytes } from "../wire/bytes.ts";
-import { Coordinator, type Group } from "./coordinator.ts";
+import { Coordinator, type CoordinatorOptions, type Group } from "./coordinator.ts";
 import { shardOf } from "./placement.ts";
 
 /** Reads at a timestamp whose versions are no longer kept. */
@@ -44,11 +44,17 @@ export class Backend {
   readonly #timestamps: { next(): Promise<number> };
   /** The largest timestamp that it knows was issued. */
   #known = 0;
+  /** Told of each transaction of this frontend that is about to be committed. */
+  onOrdering: NonNullable<CoordinatorOptions["onOrdering"]> = () => {};
 
   constructor(shards: readonly ShardGroup[], timestamps: { next(): Promise<number> }) {
     this.#shards = shards;
     this.#timestamps = timestamps;
-    this.coordinator = new Coordinator({ shards, nextTimestamp: () => this.nextTimestamp() });
+    this.coordinator = new Coordinator({
+      shards,
+      nextTimestamp: () => this.nextTimestamp(),
+      onOrdering: (timestamp, accesses) => this.onOrdering(timestamp, accesses),
+    });
   }
 
   get shards(): readonly ShardGroup[] {

@@ -35,6 +35,8 @@ export interface CoordinatorOptions {
   shards: readonly Group[];
   /** A timestamp that was never given to anybody, larger than all that were. */
   nextTimestamp(): Promise<number>;
+  /** A transaction is on its way to be committed at this timestamp, if at all: whoever will read it may ask for it. */
+  onOrdering?(timestamp: number, accesses: readonly Access[]): void;
 }
 
 /** What a client hands in: a transaction that was not split yet. */
@@ -74,7 +76,9 @@ export class Coordinator {
     }
     const timestamp = await this.#options.nextTimestamp();
     assert(timestamp > largestOf(votes), "a new timestamp is larger than all before");
-    return this.#decide(id, home, participants, timestamp);
+    const deciding = this.#decide(id, home, participants, timestamp);
+    this.#options.onOrdering?.(timestamp, whole.accesses);
+    return deciding;
   }
 
   /** What only read happens at a fresh timestamp, when nothing of it has changed: nothing of it needs to be kept. */
@@ -98,7 +102,9 @@ export class Coordinator {
     if (view === undefined) return undefined;
     const timestamp = await this.#options.nextTimestamp();
     const body = encodeCommand({ kind: "atOnce", timestamp, view, transaction });
-    const vote = decodeVote(await this.#group(shard).command(body));
+    const answered = this.#group(shard).command(body);
+    this.#options.onOrdering?.(timestamp, transaction.accesses);
+    const vote = decodeVote(await answered);
     if (vote.kind === "no") return { kind: "refused", reason: vote.reason, key: vote.key };
     return vote.kind === "decided" ? vote.outcome : undefined;
   }

@@ -12,6 +12,8 @@ import { SimulationError } from "../../../src/core/sim/scheduler.ts";
 import type { RunningProcess, SimCluster, SimHost } from "../../../src/core/sim/world.ts";
 import { openGroupNode } from "../../../src/reactive/group-role.ts";
 import { Backend } from "../../../src/reactive/frontend/backend.ts";
+import type { Outlet, Watcher } from "../../../src/reactive/frontend/watches/watcher.ts";
+import { Watching } from "../../../src/reactive/frontend/watches/watching.ts";
 import { Settler } from "../../../src/reactive/frontend/settler.ts";
 import { GroupClient } from "../../../src/reactive/replication/group-client.ts";
 import type { GroupNode } from "../../../src/reactive/replication/group-node.ts";
@@ -184,14 +186,25 @@ export class Frontend {
   readonly #shards: Address[][];
   readonly #timestamps: Address[];
   #life:
-    | { backend: Backend; settler: Settler; groups: GroupClient[]; isOver: Promise<void>; end(): void }
+    | {
+        backend: Backend;
+        settler: Settler;
+        groups: GroupClient[];
+        watching: Watching | undefined;
+        isOver: Promise<void>;
+        end(): void;
+      }
     | undefined;
   settled = 0;
   /** It dies when so many commands more were answered. */
   #answersLeft = Number.POSITIVE_INFINITY;
   #onAnswered = () => {};
 
-  constructor(host: SimHost, timestamps: Address[], shards: Address[][]) {
+  /** Whether it follows shards, for clients that watch. */
+  readonly #isWatched: boolean;
+
+  constructor(host: SimHost, timestamps: Address[], shards: Address[][], isWatched = false) {
+    this.#isWatched = isWatched;
     this.host = host;
     this.#timestamps = timestamps;
     this.#shards = shards;
@@ -213,7 +226,26 @@ export class Frontend {
     const backend = new Backend(shards, new TimestampClient(tss));
     const settler = new Settler(backend, world.clock, silentLog(), 400);
     const { promise: isOver, resolve: end } = Promise.withResolvers<void>();
-    this.#life = { backend, settler, groups: [tss, ...shards], isOver, end };
+    const watching = this.#isWatched ? new Watching(backend, world.clock) : undefined;
+    // As its role does.
+    if (watching !== undefined)
+      world.clock.every(400, () => {
+        const polled = backend.nextTimestamp().then((issued) => watching.poll(issued));
+        polled.catch(() => undefined);
+      });
+    this.#life = { backend, settler, groups: [tss, ...shards], watching, isOver, end };
+  }
+
+  /** A client's watches; undefined when the frontend is dead. */
+  openWatcher(outlet: Outlet, unackedMax: number): { watcher: Watcher; isOver: Promise<void> } | undefined {
+    const life = this.#life;
+    const watcher = life?.watching?.open(outlet, unackedMax);
+    return life === undefined || watcher === undefined ? undefined : { watcher, isOver: life.isOver };
+  }
+
+  /** The client left it. One that died has forgotten it. */
+  closeWatcher(watcher: Watcher): void {
+    this.#life?.watching?.close(watcher);
   }
 
   get isUp(): boolean {
@@ -257,6 +289,7 @@ export class Frontend {
     if (this.#life === undefined) return;
     this.settled += this.#life.settler.settled;
     this.#life.settler.stop();
+    this.#life.watching?.stop();
     for (const group of this.#life.groups) group.close();
     this.#life = undefined;
   }

@@ -26,6 +26,7 @@ import {
   listOf,
 } from "./clients.ts";
 import { Frontend, Group, type Replica } from "./processes.ts";
+import { WatchingClient } from "./watchers.ts";
 
 /** What a set of simulations has to have met. */
 export const expectedFaults = [
@@ -66,6 +67,8 @@ export interface SimulationOptions {
   /** Simulated time with faults. */
   faultyMs?: number;
   clients?: number;
+  /** Clients that watch. */
+  watchers?: number;
 }
 
 export interface SimulationResult {
@@ -88,11 +91,12 @@ class Simulation implements ClientWorld {
   readonly #tss: Group<Timestamps>;
   readonly #shards: Group<ShardService>[];
   readonly #clients: Client[];
+  readonly #watchers: WatchingClient[];
   readonly #faultyMs: number;
   readonly #machines: ShardService[] = [];
   #value = 0;
 
-  constructor(seed: number, { faultyMs = 1500, clients = 5 }: SimulationOptions) {
+  constructor(seed: number, { faultyMs = 1500, clients = 5, watchers = 0 }: SimulationOptions) {
     const dice = seededRandom(seed ^ 0x5eed);
     const delayMeanMs = [0.3, 1, 4][dice.integer(3)] as number;
     const latencyMeanMs = [0.3, 1, 4][dice.integer(3)] as number;
@@ -111,9 +115,10 @@ class Simulation implements ClientWorld {
     );
     const shardAddresses = this.#shards.map(({ addresses }) => addresses);
     this.frontends = hosts(100, 2).map(
-      (host) => new Frontend(cluster.host(host), this.#tss.addresses, shardAddresses),
+      (host) => new Frontend(cluster.host(host), this.#tss.addresses, shardAddresses, watchers > 0),
     );
     this.#clients = Array.from({ length: clients }, (_, index) => new Client(this, index + 1));
+    this.#watchers = Array.from({ length: watchers }, (_, index) => new WatchingClient(this, index + 1));
   }
 
   get scheduler() {
@@ -158,6 +163,8 @@ class Simulation implements ClientWorld {
     for (const frontend of this.frontends) frontend.start();
     const clients = this.#clients.map((client) => client.run());
     for (const client of clients) this.scheduler.background(client);
+    const watching = this.#watchers.map((watcher) => watcher.run());
+    for (const watcher of watching) this.scheduler.background(watcher);
     this.scheduler.after(400 + this.#random.integer(300), () => this.#strike());
     await this.#pause(this.#faultyMs);
     this.#heal();
@@ -165,6 +172,7 @@ class Simulation implements ClientWorld {
     this.isEnding = true;
     await Promise.all(clients);
     await this.#rest();
+    await this.#converge();
     await this.#check();
     for (const frontend of this.frontends) frontend.stop();
   }
@@ -299,6 +307,29 @@ class Simulation implements ClientWorld {
     }
     const left = this.#shards.map(({ name, replicas }) => `${name}: ${JSON.stringify(replicas.map(({ node, machine }) => ({ ...machine?.stats, ...node?.driver.status })))}`); // prettier-ignore
     throw new SimulationError(`no rest 30 s after the faults: ${left.join("; ")}`);
+  }
+
+  /** Every watcher's last run shows the last state, and none of its runs was wrong. */
+  async #converge(): Promise<void> {
+    if (this.#watchers.length === 0) return;
+    const keys = listKeys("strict");
+    const wanted = await (this.frontends[0] as Frontend).ask((backend) =>
+      backend.read(
+        keys.map((key) => new Uint8Array(Buffer.from(key))),
+        undefined,
+      ),
+    );
+    if (wanted === "gone") throw new SimulationError("the frontend is gone");
+    const final = new Map(keys.map((key, index) => [key, listOf(wanted.versions[index] as ReadVersion)]));
+    const isCurrent = ({ view }: WatchingClient) =>
+      [...view].every(([key, list]) => list.join() === final.get(key)?.join());
+    for (let waitedMs = 0; !this.#watchers.every(isCurrent); waitedMs += 20) {
+      if (waitedMs > 5000) throw new SimulationError("a watcher does not see the last state");
+      await this.#pause(20);
+    }
+    for (const watcher of this.#watchers) watcher.stop();
+    const faults = this.#watchers.flatMap((watcher) => watcher.faults);
+    if (faults.length > 0) throw new SimulationError(faults.slice(0, 3).join("; "));
   }
 
   async #check(): Promise<void> {

@@ -2,7 +2,7 @@
  * Reads at a timestamp, shared by all clients that run at it.
  *
  * Invariant: a key is asked for once per timestamp, and a read of a timestamp that was issued never changes, so what one client
- * reads holds for all. Kept for the newest timestamp only, and bounded. Keys of different watches are asked for apart: one
+ * reads holds for all. A few timestamps are kept, bounded. Keys of different watches are asked for apart: one
  * that waits for a transaction to be settled holds up only those who watch it.
  */
 import type { ReadVersion } from "../../shard/commands.ts";
@@ -17,12 +17,16 @@ export interface Reading {
   encoded: Uint8Array;
 }
 
+/** Timestamps that are kept, and bytes of all their values. */
+const MOMENTS_MAX = 16;
 const KEPT_BYTES_MAX = 32 << 20;
+
+type Moment = Map<string, Promise<Reading>>;
 
 export class SnapshotReader {
   readonly #read: (keys: readonly Uint8Array[], at: number) => Promise<Snapshot>;
-  #at = 0;
-  #kept = new Map<string, Promise<Reading>>();
+  /** Oldest first. */
+  readonly #moments = new Map<number, Moment>();
   #keptBytes = 0;
 
   constructor(read: (keys: readonly Uint8Array[], at: number) => Promise<Snapshot>) {
@@ -31,19 +35,28 @@ export class SnapshotReader {
 
   /** `names` are those of the keys. Rejects as the read does; asked again, it reads again. */
   read(keys: readonly Uint8Array[], names: readonly string[], at: number): Promise<Reading[]> {
-    if (at > this.#at || this.#keptBytes > KEPT_BYTES_MAX) {
-      this.#at = at;
-      this.#kept = new Map();
+    const moment = this.#momentOf(at);
+    const missing = [...keys.keys()].filter((place) => !moment.has(names[place] as string));
+    if (missing.length > 0) this.#load(moment, keys, names, missing, at);
+    return Promise.all(names.map((name) => moment.get(name) as Promise<Reading>));
+  }
+
+  #momentOf(at: number): Moment {
+    const known = this.#moments.get(at);
+    if (known !== undefined) return known;
+    if (this.#keptBytes > KEPT_BYTES_MAX) {
+      this.#moments.clear();
       this.#keptBytes = 0;
     }
-    const kept = at === this.#at ? this.#kept : new Map<string, Promise<Reading>>();
-    const missing = [...keys.keys()].filter((place) => !kept.has(names[place] as string));
-    if (missing.length > 0) this.#load(kept, keys, names, missing, at);
-    return Promise.all(names.map((name) => kept.get(name) as Promise<Reading>));
+    const moment: Moment = new Map();
+    this.#moments.set(at, moment);
+    const [oldest] = this.#moments.keys();
+    if (this.#moments.size > MOMENTS_MAX && oldest !== undefined) this.#moments.delete(oldest);
+    return moment;
   }
 
   #load(
-    kept: Map<string, Promise<Reading>>,
+    moment: Moment,
     keys: readonly Uint8Array[],
     names: readonly string[],
     places: readonly number[],
@@ -59,8 +72,8 @@ export class SnapshotReader {
         this.#encode(keys[place] as Uint8Array, versions[index] as ReadVersion, horizon),
       );
       // Whoever waits for it hears of it; here it is only forgotten.
-      reading.catch(() => kept.delete(name));
-      kept.set(name, reading);
+      reading.catch(() => moment.delete(name));
+      moment.set(name, reading);
     }
   }
 

@@ -35,6 +35,12 @@ export class WatchIndex {
     }
   }
 
+  /** One of those who watch a key. */
+  any(key: Uint8Array): Watch | undefined {
+    const [first] = this.#byKey.get(nameOf(key)) ?? [];
+    return first;
+  }
+
   onChange(timestamp: number, keys: readonly Uint8Array[]): void {
     for (const key of keys) {
       const name = nameOf(key);

@@ -39,11 +39,18 @@ export class Watch {
   isReady = false;
   #cause: Cause | undefined;
   #changes = 0;
+  /** Of the changes that are not told: the largest, and the one that was heard of last. */
   #newest = 0;
+  #last = 0;
 
   constructor(id: number, owner: WatchOwner) {
     this.id = id;
     this.#owner = owner;
+  }
+
+  /** The largest timestamp that a run has to reach; undefined: one that nobody has heard of yet. */
+  get wanted(): number | undefined {
+    return this.#cause === "changed" && this.#newest > 0 ? this.#newest : undefined;
   }
 
   get isDirty(): boolean {
@@ -65,8 +72,9 @@ export class Watch {
   onChange(timestamp: number): void {
     if (timestamp <= this.seen) return;
     // A transaction over two shards is heard of twice.
-    if (timestamp !== this.#newest) this.#changes += 1;
-    this.#newest = timestamp;
+    if (timestamp !== this.#last) this.#changes += 1;
+    this.#last = timestamp;
+    this.#newest = Math.max(this.#newest, timestamp);
     this.mark("changed");
   }
 
@@ -96,6 +104,8 @@ export class Watch {
   giveBack({ since, cause, changes }: Due): void {
     this.seen = since;
     this.#changes += changes;
+    // What it was to reach is forgotten: the next run reaches all that is known.
+    this.#newest = 0;
     this.#note(cause);
   }
 
@@ -103,5 +113,6 @@ export class Watch {
     this.#cause = undefined;
     this.#changes = 0;
     this.#newest = 0;
+    this.#last = 0;
   }
 }

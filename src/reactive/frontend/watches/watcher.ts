@@ -70,6 +70,8 @@ export class Watcher {
   #isClosed = false;
   #timer: Timer | undefined;
   #told = 0;
+  /** No round is as of an earlier moment: of the last one, or what the client has seen elsewhere. */
+  #at = 0;
 
   constructor(shared: WatcherShared, outlet: Outlet, unackedMax: number) {
     this.#shared = shared;
@@ -114,6 +116,7 @@ export class Watcher {
       if (this.#isCurrent(watch, revision)) this.unwatch(id);
       throw new FutureError(at);
     }
+    this.#at = Math.max(this.#at, at);
     if (at === NOW) watch.mark("first");
     else if (watch.prefixes.some((prefix) => !hadPrefixes.has(prefix))) watch.mark("refetch");
     else await this.#compare(watch, revision);
@@ -177,10 +180,23 @@ export class Watcher {
     if (this.#unacked.length >= this.#unackedMax || this.#outlet.isCongested) return;
     const nowMs = this.#shared.clock.monotonicMs();
     const due = [...this.#dirty].filter(([, dueMs]) => dueMs <= nowMs).map(([watch]) => watch);
-    const { known } = this.#shared.store;
+    const at = this.#momentFor(due);
     if (due.length === 0) this.#pumpAt(Math.min(...this.#dirty.values()) - nowMs);
-    else if (due.some(({ seen }) => seen >= known)) void this.#pumpLater();
-    else void this.#round(known, due);
+    else if (due.some(({ seen }) => seen >= at)) void this.#pumpLater();
+    else void this.#round(at, due);
+  }
+
+  /**
+   * The timestamp of the next round: of the newest change that it tells of, so that all who are told of a change read at the
+   * same one; or all that is known, where a change has no timestamp.
+   */
+  #momentFor(due: readonly Watch[]): number {
+    let newest = 0;
+    for (const { wanted } of due) {
+      if (wanted === undefined) return this.#shared.store.known;
+      newest = Math.max(newest, wanted);
+    }
+    return newest > this.#at ? newest : this.#shared.store.known;
   }
 
   /** What it has to read again may have changed behind every timestamp that is known here. */
@@ -208,6 +224,7 @@ export class Watcher {
       return { watch, revision: watch.revision, due: watch.begin(at) };
     });
     this.#isReading = true;
+    this.#at = at;
     try {
       const readings = await Promise.all(
         runs.map(({ watch: { keys, names } }) => reader.read(keys, names, at)),

@@ -13,6 +13,7 @@ import type { Clock } from "../../../core/seams/clock.ts";
 import { encodeServerMessage } from "../../client-wire/codec.ts";
 import type { Backend } from "../backend.ts";
 import type { Change } from "../../shard/feed.ts";
+import type { Access } from "../../shard/transaction.ts";
 import { FeedFollower } from "./feed-follower.ts";
 import { SnapshotReader } from "./snapshot-reader.ts";
 import { WatchIndex } from "./watch-index.ts";
@@ -50,6 +51,20 @@ export class Watching {
       started: Promise.all(this.#followers.map(({ started }) => started)),
       figures: { runs: 0, rounds: 0, gathered: 0, failedReads: 0 },
     };
+    backend.onOrdering = (at, accesses) => this.#onOrdering(at, accesses);
+  }
+
+  /**
+   * A transaction of this frontend is about to be committed: what will be run for it is read at its timestamp already, and the
+   * shard's answer comes with the commit's. Who watches the same key mostly reads the same.
+   */
+  #onOrdering(at: number, accesses: readonly Access[]): void {
+    const { index, reader } = this.#shared;
+    for (const { key, operations } of accesses) {
+      const watch = operations.byteLength > 0 ? index.any(key) : undefined;
+      // One that fails is asked for again by who needs it.
+      if (watch !== undefined) reader.read(watch.keys, watch.names, at).catch(() => undefined);
+    }
   }
 
   /** A client's watches; `close` it when the client is gone. */
