@@ -26,7 +26,7 @@ export const storeMutants: readonly Mutant[] = [
   async next(): Promise<number> {
     const kept = this.#kept.shift();
     if (kept !== undefined) return kept;
-    const first = decodeTimestamp(await this.#group.command(encodeCount(4)));
+    const first = await this.#take(4);
     this.#kept.push(first + 1, first + 2, first + 3);
     return first;
 `,
