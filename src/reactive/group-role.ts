@@ -6,7 +6,7 @@ import type { Metrics } from "../core/metrics.ts";
 import type { RoleContext } from "../core/role.ts";
 import { readBounded, readSecret } from "../core/secret-file.ts";
 import { type groupKeys, leaseMsOf } from "./group-config.ts";
-import { GroupNode } from "./replication/group-node.ts";
+import { GroupNode, type GroupNodeOptions } from "./replication/group-node.ts";
 import type { StateMachine } from "./replication/types.ts";
 import type { ListenerLimits } from "./wire/listener.ts";
 
@@ -19,6 +19,7 @@ export interface GroupRoleOptions {
   /** The group's name on the wire. */
   group: string;
   limits(): ListenerLimits;
+  files?: GroupNodeOptions["files"];
 }
 
 const PEM_BYTES_MAX = 1024 * 1024;
@@ -43,7 +44,7 @@ export function addressesOf(addresses: readonly string[]): { host: string; port:
 export function openGroupNode(
   context: RoleContext<GroupConfig>,
   role: string,
-  { machine, group, limits }: GroupRoleOptions,
+  { machine, group, limits, files }: GroupRoleOptions,
 ): Promise<GroupNode> {
   const { config } = context;
   const { tokenFile, heartbeatMs, electionMsMin, electionMsMax } = config;
@@ -65,6 +66,7 @@ export function openGroupNode(
       leaseMs: leaseMsOf(electionMsMin),
     },
     journalBytesMin: config.journalBytesMin,
+    ...(files !== undefined && { files }),
     onGroup: (durationMs) => syncs.observe(durationMs / 1000),
   });
 }

@@ -216,7 +216,8 @@ export class ReplicaDriver {
     });
     const { machine } = this.service;
     if (!isReady || machine.query === undefined) return undefined;
-    const { view } = this.status;
+    const { view, isPrimary } = this.status;
+    if (!isPrimary) return undefined;
     const answer = await machine.query(body, view);
     // An answer says of this view that it has begun: only its primary may say so.
     return this.status.isPrimary && this.status.view === view ? answer : undefined;

@@ -15,7 +15,7 @@ import type { Hello } from "../wire/handshake.ts";
 import type { Link } from "../wire/link.ts";
 import { FramedListener, type ListenerLimits, type Visitor } from "../wire/listener.ts";
 import { readCommand, readQuery, ResultStatus, writeResult, type Result } from "./client-codec.ts";
-import { ReplicaDriver } from "./driver.ts";
+import { type DriverOptions, ReplicaDriver } from "./driver.ts";
 import { replicaDefaults } from "./settings.ts";
 import type { ReplicaSettings, StateMachine } from "./types.ts";
 
@@ -37,6 +37,8 @@ export interface GroupNodeOptions {
   limits(): ListenerLimits;
   timing: Pick<ReplicaSettings, "heartbeatMs" | "electionMinMs" | "electionMaxMs" | "leaseMs">;
   journalBytesMin: number;
+  /** Of the journal's files; the log's own defaults when absent. */
+  files?: DriverOptions["files"];
   /** Frames of the role's own types (`FrameType.service` and above), from clients. */
   service?: {
     /** The payload is only valid during the call. May throw WireError. */
@@ -61,7 +63,7 @@ export class GroupNode {
   #queries = 0;
 
   static async open(options: GroupNodeOptions): Promise<GroupNode> {
-    const { context, machine, replica, replicas, timing, journalBytesMin, onGroup } = options;
+    const { context, machine, replica, replicas, timing, journalBytesMin, files, onGroup } = options;
     const peers = new Map<number, Dialer>();
     const driver = await ReplicaDriver.open({
       world: context,
@@ -73,6 +75,7 @@ export class GroupNode {
       send: (to, frame) => void peers.get(to)?.sendFrame(FrameType.peer, frame),
       headerBytes: FRAME_HEADER_BYTES,
       journalBytesMin,
+      ...(files !== undefined && { files }),
       onFatal: context.fatal,
       ...(onGroup !== undefined && { onGroup }),
     });

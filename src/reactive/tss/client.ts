@@ -14,14 +14,14 @@ interface Caller {
 }
 
 export class TimestampClient {
-  readonly #group: Pick<GroupClient, "command">;
+  readonly #group: Pick<GroupClient, "command" | "query">;
   #waiting: Caller[] = [];
   #underWay = 0;
   readonly #underWayMax: number;
   #requests = 0;
 
   /** `underWayMax`: requests at once; one gathers the most callers, more wait less. */
-  constructor(group: Pick<GroupClient, "command">, underWayMax = 2) {
+  constructor(group: Pick<GroupClient, "command" | "query">, underWayMax = 2) {
     this.#group = group;
     this.#underWayMax = underWayMax;
   }
@@ -44,10 +44,9 @@ export class TimestampClient {
     const callers = this.#waiting.splice(0, COUNT_MAX);
     this.#underWay++;
     this.#requests++;
-    this.#group.command(encodeCount(callers.length)).then(
-      (reply) => {
+    this.#take(callers.length).then(
+      (first) => {
         this.#underWay--;
-        const first = decodeTimestamp(reply);
         for (const [index, caller] of callers.entries()) caller.resolve(first + index);
         this.#ask();
       },
@@ -57,5 +56,14 @@ export class TimestampClient {
         this.#ask();
       },
     );
+  }
+
+  /** The first of so many consecutive ones. */
+  async #take(count: number): Promise<number> {
+    for (;;) {
+      const first = decodeTimestamp(await this.#group.query(encodeCount(count)));
+      if (first > 0) return first;
+      await this.#group.command(encodeCount(count));
+    }
   }
 }

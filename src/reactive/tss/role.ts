@@ -25,13 +25,19 @@ class TimestampServer implements RunningRole<TssConfig> {
   }
 
   notReady = () => this.#node.notReady();
-  stats = () => ({ last: this.#timestamps.last, ...this.#node.stats() });
-  keyFigure = () => `timestamp ${this.#timestamps.last}`;
-  throughput = () => ({ total: this.#timestamps.last, unit: "timestamps" });
+  stats = () => ({ last: this.#last, bound: this.#timestamps.bound, ...this.#node.stats() });
+  keyFigure = () => `timestamp ${this.#last}`;
+  throughput = () => ({ total: this.#last, unit: "timestamps" });
+
+  /** Only the primary knows; others, how far it may be. */
+  get #last(): number {
+    const { last, bound } = this.#timestamps;
+    return this.#node.driver.status.isPrimary ? last : bound;
+  }
 
   statsLine(): string {
     const { view, commit, isPrimary } = this.#node.driver.status;
-    return `last:${this.#timestamps.last} view:${view} commit:${commit} is_primary:${isPrimary ? 1 : 0}`;
+    return `last:${this.#last} view:${view} commit:${commit} is_primary:${isPrimary ? 1 : 0}`;
   }
 
   reload(config: TssConfig): void {
@@ -61,8 +67,8 @@ export const tss = defineRole({
     addGroupMetrics(context.metrics, "tss", node);
     context.metrics.gauge(
       "node_x_tss_last_timestamp",
-      "The last timestamp that this replica knows of.",
-      () => timestamps.last,
+      "The last timestamp that was given out, on the primary.",
+      () => (node.driver.status.isPrimary ? timestamps.last : timestamps.bound),
     );
     return new TimestampServer(timestamps, node, (config) => {
       limits = config.limits;

@@ -23,6 +23,7 @@ import { TimestampClient } from "../../../src/reactive/tss/client.ts";
 
 const PORT = 12345;
 const JOURNAL_BYTES_MIN = 6000;
+const FILES = { segmentBytesMin: 8192, readChunkBytes: 65_536 };
 
 export type Address = { host: string; port: number };
 
@@ -80,7 +81,7 @@ export class Replica<Machine extends StateMachine> {
         fatal: (error) => this.#onFatal(process, error),
       },
       "shard",
-      { machine, group: name, limits: () => config.limits },
+      { machine, group: name, limits: () => config.limits, files: FILES },
     );
     const task = opening.then(
       (node) => void (process.isAlive && (this.node = node)),

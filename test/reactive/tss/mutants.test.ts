@@ -13,7 +13,7 @@ testMutants(
   async next(): Promise<number> {
     const kept = this.#kept.shift();
     if (kept !== undefined) return kept;
-    const first = decodeTimestamp(await this.#group.command(encodeCount(4)));
+    const first = await this.#take(4);
     this.#kept.push(first + 1, first + 2, first + 3);
     return first;
 `,
@@ -22,9 +22,23 @@ testMutants(
     {
       breaks: "a snapshot forgets the counter",
       file: "src/reactive/tss/timestamps.ts",
-      from: "return { chunks: [encodeTimestamp(this.#last)]",
+      from: "return { chunks: [encodeTimestamp(this.#bound)]",
       to: "return { chunks: [encodeTimestamp(0)]",
       noticedBy: ["test/reactive/tss/snapshot.test.ts", "a restart from a snapshot"],
+    },
+    {
+      breaks: "a new primary goes on with what it gave out itself",
+      file: "src/reactive/tss/timestamps.ts",
+      from: "      this.#last = this.#bound;\n",
+      to: "",
+      noticedBy: [FILE, "S19, tss"],
+    },
+    {
+      breaks: "more is given out than was reserved",
+      file: "src/reactive/tss/timestamps.ts",
+      from: "if (this.#last + count > this.#bound)",
+      to: "if (this.#last + count > this.#bound && this.#bound === 0)",
+      noticedBy: [FILE, "one reservation serves"],
     },
     {
       breaks: "several callers of one request get the same timestamp",

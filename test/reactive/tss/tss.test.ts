@@ -31,13 +31,22 @@ test("timestamps begin with 1 and are unique and in the order in which they were
   expect(Math.min(...issued.map(({ timestamp }) => timestamp))).toBe(1);
 });
 
-test("one round serves all requests that wait", () => {
+test("one reservation serves many requests; a primary of another view begins above all of it", () => {
   const counter = new Timestamps();
-  const command = (number: number, body: Uint8Array) => ({ session: 1, number, body });
-  const commands = [command(1, encodeCount(3)), command(2, new Uint8Array(0)), command(3, encodeCount(2))];
-  const replies = counter.apply({ op: 1, timeMs: 0, commands });
-  expect(replies.map(decodeTimestamp)).toEqual([1, 4, 5]);
-  expect(decodeTimestamp(counter.query())).toBe(6);
+  const next = (view: number, count = 1) => decodeTimestamp(counter.query(encodeCount(count), view));
+  expect(next(0)).toBe(0);
+  const [reply] = counter.apply({
+    op: 1,
+    timeMs: 0,
+    commands: [{ session: 1, number: 1, body: encodeCount(3) }],
+  });
+  const bound = decodeTimestamp(reply as Uint8Array);
+  expect([next(0, 3), next(0), next(0, 2)]).toEqual([1, 4, 5]);
+  expect(next(0, bound)).toBe(0);
+  expect(next(0)).toBe(7);
+  expect(next(2)).toBe(0);
+  counter.apply({ op: 2, timeMs: 0, commands: [{ session: 1, number: 2, body: encodeCount(3) }] });
+  expect(next(2)).toBe(bound + 1);
 });
 
 test("S19, tss: the primary is killed six times; each time others go on in less than three seconds", () => {
