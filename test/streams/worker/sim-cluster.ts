@@ -151,7 +151,7 @@ export class StreamCluster {
     return sender;
   }
 
-  async until(what: string, holds: () => boolean, limitMs = 120_000): Promise<void> {
+  async until(what: string, holds: () => boolean, limitMs = 40_000): Promise<void> {
     const start = this.scheduler.timeMs;
     while (!holds()) {
       const failed = [...this.workers.values()].find(({ fatal }) => fatal !== undefined);
