@@ -8,6 +8,7 @@ import type { GeneratorNode, SourceNode } from "../plan/nodes.ts";
 import type { Plan } from "../plan/plan.ts";
 import { FileSink } from "../sinks/file-sink.ts";
 import type { Sink, SinkEvents } from "../sinks/sink.ts";
+import { TwoPhaseSink } from "../sinks/two-phase-sink.ts";
 import { TcpSink } from "../sinks/tcp-sink.ts";
 import { AckedSource } from "../sources/acked-source.ts";
 import { FileSource } from "../sources/file-source.ts";
@@ -21,6 +22,8 @@ export interface Surrounding {
   world: World;
   log: Log;
   dataDir: string;
+  /** The worker's name. */
+  worker: string;
   /** What relative paths are relative to. */
   directory: string;
   tls: TlsMaterial | undefined;
@@ -98,7 +101,7 @@ export function makeSinks(
   plan: Plan,
   lines: readonly string[],
   events: SinkEvents,
-  { world, log, directory }: Surrounding,
+  { world, log, directory, worker }: Surrounding,
 ): Sink[] {
   const addresses = lines.map((line) => addressOf(line, sinkKinds));
   const surplus = addresses.find(({ name }) => !plan.sinks.includes(name));
@@ -112,6 +115,11 @@ export function makeSinks(
     if (address.kind === "file") {
       const path = isAbsolute(address.path) ? address.path : join(directory, address.path);
       return new FileSink(name, path, events, world);
+    }
+    if (address.kind === "2pc") {
+      const cookie = address.options.get("cookie") ?? "";
+      const { host, port } = address;
+      return new TwoPhaseSink(name, events, { world, log, host, port, cookie, worker, app: plan.appName });
     }
     const isCommitted = address.options.get("mode") === "committed";
     return new TcpSink(name, events, { world, log, host: address.host, port: address.port, isCommitted });

@@ -178,8 +178,9 @@ export class Worker {
         checkpoint: this.stateLog.committed.id,
       });
     }
-    const around = { world, log, dataDir, directory: this.#options.directory, tls, onFatal };
-    const surrounding = { ...around, connectionsMax: this.#options.connectionsMax };
+    const around = { world, log, dataDir, worker: settings.name, tls, onFatal };
+    const { directory, connectionsMax } = this.#options;
+    const surrounding = { ...around, directory, connectionsMax };
     const events = { onPressure: () => this.runtime.judgePressure(), onFatal };
     this.#sinks = makeSinks(plan, settings.sinks, events, surrounding);
     this.#sources = await makeSources(plan, settings.sources, this.#sourceHost(), surrounding);

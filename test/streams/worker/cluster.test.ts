@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import detector from "../../../src/streams/apps/detector.ts";
 import { FaultCounts } from "../../../src/core/sim/faults.ts";
 import { chaos } from "./chaos.ts";
+import { SimReceiver } from "./sim-receiver.ts";
 import { StreamCluster, violation, workerSpec } from "./sim-cluster.ts";
 
 const KEYS = Array.from({ length: 11 }, (_, index) => `key_${index}`);
@@ -156,5 +157,66 @@ describe("workers move to other hosts, nothing edited", () => {
       await cluster.until("progress", () => sender.acked > 300);
       await expectValid(cluster, sender.finish());
     });
+  });
+});
+
+describe("a sink that commits in two phases", () => {
+  /** The judged output is what is committed at the sink, of all workers. */
+  async function withReceiver(
+    cluster: StreamCluster,
+    life: (receiver: SimReceiver) => Promise<number>,
+    vote?: (isCommit: boolean) => boolean,
+  ): Promise<void> {
+    const receiver = await SimReceiver.start(cluster, vote);
+    await cluster.startAll({ sinks: [`windows=2pc://${receiver.host}:5555`] });
+    const count = await life(receiver);
+    await cluster.untilAcked();
+    expect(violation(await receiver.output(), KEYS, count)).toBeUndefined();
+  }
+
+  test.each(["worker2", "initializer"])("%s dies: nothing is there twice and nothing is missing", (name) => {
+    simulate(8, 2, (cluster) =>
+      withReceiver(cluster, async () => {
+        const sender = cluster.send(KEYS, Number.POSITIVE_INFINITY);
+        for (let round = 1; round <= 3; round++) {
+          await cluster.until("some progress", () => sender.acked > round * 60);
+          cluster.kill(name);
+          await cluster.pause(30);
+          await cluster.restart(name);
+        }
+        return sender.finish();
+      }),
+    );
+  });
+
+  test("the sink dies and comes back, also between its promise and the commit", () => {
+    simulate(9, 2, (cluster) =>
+      withReceiver(cluster, async (receiver) => {
+        const sender = cluster.send(KEYS, Number.POSITIVE_INFINITY);
+        for (let round = 1; round <= 4; round++) {
+          await cluster.until("some progress", () => sender.acked > round * 60);
+          receiver.kill();
+          await cluster.pause(100);
+          await receiver.restart();
+        }
+        return sender.finish();
+      }),
+    );
+  });
+
+  test("a vote against a checkpoint undoes it, and a later one is committed", () => {
+    let votes = 0;
+    simulate(10, 2, (cluster) =>
+      withReceiver(
+        cluster,
+        async () => {
+          const sender = cluster.send(KEYS, Number.POSITIVE_INFINITY);
+          await cluster.until("some progress", () => sender.acked > 200);
+          expect(cluster.leader.leader?.status.epoch).toBeGreaterThan(1);
+          return sender.finish();
+        },
+        (isCommit) => isCommit && ++votes !== 3,
+      ),
+    );
   });
 });

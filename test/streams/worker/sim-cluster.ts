@@ -106,9 +106,11 @@ export class StreamCluster {
   }
 
   /** Starts the initializer and `size - 1` further workers, and waits until they run. */
-  async startAll(): Promise<void> {
-    await this.start(INITIALIZER);
-    for (let number = 2; number <= this.#options.size; number++) await this.start(workerSpec(number));
+  async startAll(settings: Partial<WorkerSettings> = {}): Promise<void> {
+    await this.start({ ...INITIALIZER, settings });
+    for (let number = 2; number <= this.#options.size; number++) {
+      await this.start({ ...workerSpec(number), settings });
+    }
     await this.until("the cluster runs", () => this.isRunning());
   }
 
@@ -149,7 +151,7 @@ export class StreamCluster {
     return sender;
   }
 
-  async until(what: string, holds: () => boolean, limitMs = 120_000): Promise<void> {
+  async until(what: string, holds: () => boolean, limitMs = 40_000): Promise<void> {
     const start = this.scheduler.timeMs;
     while (!holds()) {
       const failed = [...this.workers.values()].find(({ fatal }) => fatal !== undefined);
@@ -221,7 +223,12 @@ async function readAll(world: Pick<World, "disk">, path: string): Promise<Uint8A
 async function committedRecords(world: World, path: string): Promise<string[]> {
   if (!(await world.disk.exists(`${path}.committed`))) return [];
   const committed = Number(Buffer.from(await readAll(world, `${path}.committed`)).toString());
-  const reader = new ByteReader((await readAll(world, path)).subarray(0, committed));
+  return recordsOf((await readAll(world, path)).subarray(0, committed));
+}
+
+/** The records of a run of frames. */
+export function recordsOf(bytes: Uint8Array): string[] {
+  const reader = new ByteReader(bytes);
   const records: string[] = [];
   while (reader.remaining > 0) records.push(Buffer.from(reader.bytes()).toString());
   return records;

@@ -133,6 +133,8 @@ export class AckedSender {
         break;
       case "notifyAck": {
         const stream = this.#streams.find(({ id }) => id === frame.streamId) as Stream;
+        if (frame.isAccepted && (frame.position ?? 0) < stream.acked)
+          this.errors.push(`${stream.key} was forgotten`);
         stream.isOpen = frame.isAccepted;
         stream.next = (frame.position ?? 0) + 1;
         // The worker has not noticed yet that the connection before is gone.
