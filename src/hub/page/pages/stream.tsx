@@ -122,9 +122,9 @@ function WorkerCard({ instance, own }: Detail) {
             latency.map((ns) => (ns === undefined ? NONE : seconds(ns / 1e9))).join(", "),
           ],
           ["Checkpoint", numberAt(own, "checkpoint") ?? NONE],
-          ["Its age", ageMs === undefined ? NONE : seconds(ageMs / 1000)],
-          ["It took", duration(numberAt(own, "cluster.checkpointDurationMs"))],
-          ["Its size", sizeText(numberAt(own, "stateLog.lastCheckpointBytes"))],
+          ["Checkpoint age", ageMs === undefined ? NONE : seconds(ageMs / 1000)],
+          ["Checkpoint took", duration(numberAt(own, "cluster.checkpointDurationMs"))],
+          ["Checkpoint size", sizeText(numberAt(own, "stateLog.lastCheckpointBytes"))],
           [
             "Keys",
             keys.length === 0 ? NONE : keys.map(([step, count]) => `${step} ${whole(count)}`).join(", "),
