@@ -53,10 +53,10 @@ function Activity({ snapshot, history }: Row) {
 function Version({ isOdd, version, commit }: ShownInstance) {
   if (version === undefined) return <>{NONE}</>;
   const build = (
-    <>
+    <div>
       {version}
       <div class="detail">{(commit ?? "").slice(0, 7)}</div>
-    </>
+    </div>
   );
   return isOdd ? (
     <div class="bad-text" title="Differs from the others">
