@@ -55,6 +55,9 @@ export class ClusterView {
   #problems: string[] = [];
   #prefix: string | undefined;
   #restarts = new Map<string, number>();
+  /** Committed entries of each group, as of the latest round and the one before. */
+  #furthest: ReadonlyMap<string, number> = new Map();
+  #furthestBefore: ReadonlyMap<string, number> = new Map();
 
   constructor(keys: ClusterKeys, options: ClusterViewOptions) {
     this.#options = options;
@@ -120,6 +123,8 @@ export class ClusterView {
   #round(): void {
     const { history, onRound, context } = this.#options;
     const atMs = context.clock.nowMs();
+    this.#furthestBefore = this.#furthest;
+    this.#furthest = furthestOfGroups(this.watched);
     const values: Values = new Map(this.watched.map((each) => [each.identity.name, valuesOf(each)]));
     history.record(atMs, values);
     const happenings = this.#happenings.round(this.watched, atMs);
@@ -146,14 +151,14 @@ export class ClusterView {
 
   get instances(): ShownInstance[] {
     const odd = oddVersions(this.watched);
-    const furthest = furthestOfGroups(this.watched);
     return this.watched.map((each) => {
-      const lag = replicationLag(each, furthest) ?? 0;
+      // Replicas are not asked in the same instant: who has what its group had a round ago is not behind.
+      const lag = replicationLag(each, this.#furthestBefore) ?? 0;
       return {
         ...each.snapshot,
         restarts: this.#restarts.get(each.identity.name) ?? 0,
         isOdd: odd.has(buildOf(each.snapshot) ?? ""),
-        lag: lag === 0 ? undefined : `${lag.toLocaleString("en")} entries behind`,
+        lag: lag <= 0 ? undefined : `${lag.toLocaleString("en")} entries behind`,
       };
     });
   }

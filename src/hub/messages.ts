@@ -90,17 +90,27 @@ export interface HistoryAnswer {
 /** Latency and throughput of one thing over the last five minutes. */
 export interface StreamRow {
   name: string;
+  /** For a part of rows: their names, to find it by. */
+  of?: string[];
   /** Upper limits of the bins in which 50, 95, 99, 99.9 and 99.99 % end, in nanoseconds; null without samples. */
   percentilesNs: (number | null)[];
   /** Percent of messages in each of the groups of latencyGroups. */
   groups: number[];
   throughput: { min: number; median: number; max: number };
-  /** Median throughput per second, one for each period, oldest first. */
+  /** Messages in each second, oldest first, up to `untilMs`. */
   history: number[];
+  untilMs: number;
 }
 
 export interface StreamApplication {
   name: string;
   workers: string[];
-  tables: { pipelines: StreamRow[]; workers: StreamRow[]; computations: StreamRow[]; sources: StreamRow[] };
+  tables: {
+    pipelines: StreamRow[];
+    workers: StreamRow[];
+    computations: StreamRow[];
+    sources: StreamRow[];
+    /** Of the rows above, by worker and by pipeline. */
+    parts: StreamRow[];
+  };
 }

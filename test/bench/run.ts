@@ -3,6 +3,7 @@ import { NxError } from "../../src/core/errors.ts";
 import { benchBackup } from "./backup.ts";
 import { benchDeploy } from "./deploy.ts";
 import { benchDht } from "./dht.ts";
+import { benchHub } from "./hub.ts";
 import { benchLegacy } from "./legacy.ts";
 import { benchLogfiles } from "./logfiles.ts";
 import { benchStatus } from "./status.ts";
@@ -18,6 +19,7 @@ const families: Record<string, (argv: string[]) => Promise<number>> = {
   backup: benchBackup,
   deploy: benchDeploy,
   dht: benchDht,
+  hub: benchHub,
   legacy: benchLegacy,
   presence: benchPresence,
   logfiles: benchLogfiles,

@@ -1,9 +1,12 @@
 /** The hub in front of a cluster of every role, its page in a real browser. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { connect } from "node:net";
 import { chromium, type Browser, type Page } from "playwright-core";
 import { parseAnswer } from "../../src/core/watch/answer.ts";
 import { figures } from "../../src/hub/figures.ts";
 import { alerts } from "../../src/hub/monitoring/alerts.ts";
+import { type MetricsEntry, metricsFrame } from "../../src/streams/client/metrics.ts";
+import { entryOf } from "../hub/stream/entry.ts";
 import { until } from "./executable.ts";
 import { LocalCluster } from "./local-cluster.ts";
 import { accessibilityComplaints } from "./page-checks.ts";
@@ -193,6 +196,36 @@ describe.skipIf(Bun.which("chromium") === null)("the page", () => {
       await page.getByText("initializer").waitFor();
       await go(`instance/${named("queue0")}`);
       await page.getByRole("img", { name: /^Pushed: now/ }).waitFor();
+    },
+    TEST_MS,
+  );
+
+  test(
+    "shows what stream workers tell over the original's protocol",
+    async () => {
+      await go("stream");
+      const { metricsPort = 0 } = (await cluster.stats("hub0")).ports;
+      const socket = connect(metricsPort, "127.0.0.1");
+      socket.on("error", () => undefined);
+      const told = (worker: string, category: MetricsEntry["category"]) => {
+        const entry = entryOf(Math.floor(Date.now() / 1000), { worker, category }, { 20: 50, 22: 50 });
+        return metricsFrame({ type: "payload", event: "metrics", topic: "metrics:shop", entry });
+      };
+      const tell = setInterval(() => {
+        for (const worker of ["worker1", "worker2"])
+          for (const category of ["start-to-end", "computation", "node-ingress-egress"] as const)
+            socket.write(told(worker, category));
+      }, 200);
+      await page.getByRole("heading", { name: "shop" }).waitFor();
+      const pipelines = page.getByRole("table", { name: "Pipelines" });
+      expect(await pipelines.innerText()).toContain("≤ 1.0 ms");
+      await pipelines.getByRole("button", { name: "orders" }).click();
+      await page.getByText("orders: percent of messages by latency").waitFor();
+      await page.getByRole("img", { name: /orders: messages per second: now/ }).waitFor();
+      await page.getByRole("table", { name: "Parts of orders" }).getByText("orders on worker2").waitFor();
+      clearInterval(tell);
+      socket.destroy();
+      expect(await accessibilityComplaints(page)).toEqual([]);
     },
     TEST_MS,
   );

@@ -94,12 +94,22 @@ export const alerts: readonly Alert[] = [
     action: "`node-x logs PREFIX --only NAME`.",
   },
   {
-    name: "NodeXBackupBehind",
-    expression: "node_x_archive_newest_point_age_seconds > 900",
-    forMinutes: 5,
+    name: "NodeXBackupStuck",
+    expression:
+      "min_over_time(node_x_storage_log_used_bytes[15m]) > 0 and rate(node_x_storage_shipped_bytes_total[15m]) == 0",
+    forMinutes: 0,
     severity: "page",
-    summary: "A volume on {{ $labels.instance }} has no point of the last quarter of an hour.",
-    action: "The page Backup shows where it waits: storage, proxy or archive.",
+    summary: "{{ $labels.instance }} has writes that are not shipped for a quarter of an hour.",
+    action:
+      "The page Backup shows where they wait: storage, proxy or archive. A full log becomes a hash backup.",
+  },
+  {
+    name: "NodeXBackupOverflow",
+    expression: "node_x_storage_log_overflows > 0 or node_x_storage_failed_volumes > 0",
+    forMinutes: 0,
+    severity: "page",
+    summary: "A volume of {{ $labels.instance }} has lost its log, or its disk has failed.",
+    action: "/readyz says which: after an overflow `node-x walb reset-vol`, then `hash-bkp`.",
   },
   {
     name: "NodeXProxyGaveUp",

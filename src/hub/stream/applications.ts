@@ -21,7 +21,7 @@ const SKEW_SECONDS_MAX = 600;
 const SETTLING_SECONDS = 4;
 const PERCENTILES = [0.5, 0.95, 0.99, 0.999, 0.9999];
 
-const tableNames = ["pipelines", "workers", "computations", "sources"] as const;
+const tableNames = ["pipelines", "workers", "computations", "sources", "parts"] as const;
 type TableName = (typeof tableNames)[number];
 
 interface Told {
@@ -34,7 +34,12 @@ interface Told {
 
 /** Everything that one row is made of. */
 class Tally {
+  readonly of: string[] | undefined;
   told: Told[] = [];
+
+  constructor(of?: string[]) {
+    this.of = of;
+  }
 
   add(told: Told): void {
     this.told.push(told);
@@ -54,6 +59,7 @@ class Tally {
     const sorted = history.toSorted((a, b) => a - b);
     return {
       name,
+      ...(this.of !== undefined && { of: this.of }),
       percentilesNs: PERCENTILES.map((share) => percentile(bins, total, share)),
       groups: groupsOf(bins, total),
       throughput: {
@@ -62,6 +68,7 @@ class Tally {
         max: sorted.at(-1) ?? 0,
       },
       history,
+      untilMs: (nowSecond - SETTLING_SECONDS) * 1000,
     };
   }
 
@@ -106,6 +113,7 @@ class Application {
     workers: new Map(),
     computations: new Map(),
     sources: new Map(),
+    parts: new Map(),
   };
   readonly workers = new Map<string, number>();
   toldAtSecond = 0;
@@ -115,11 +123,17 @@ class Application {
     if (this.workers.size < ROWS_MAX || this.workers.has(entry.worker))
       this.workers.set(entry.worker, told.second);
     const [table, name] = placeOf(entry);
+    this.#add(table, name, told);
+    const part = partOf(entry, name);
+    if (part !== undefined) this.#add("parts", part.name, told, part.of);
+  }
+
+  #add(table: TableName, name: string, told: Told, of?: string[]): void {
     const tallies = this.tables[table];
     let tally = tallies.get(name);
     if (tally === undefined) {
       if (tallies.size >= ROWS_MAX) return;
-      tally = new Tally();
+      tally = new Tally(of);
       tallies.set(name, tally);
     }
     tally.add(told);
@@ -150,6 +164,19 @@ function placeOf({ category, name, worker, pipeline }: MetricsEntry): [TableName
       return ["computations", cut(`${pipeline}: ${step}`)];
     }
   }
+}
+
+/** The part of a row that one worker has in it, or one pipeline; sources are told as a whole. */
+function partOf(
+  { category, worker, pipeline }: MetricsEntry,
+  row: string,
+): { name: string; of: string[] } | undefined {
+  const cut = (text: string) => text.slice(0, NAME_LENGTH_MAX);
+  if (category === "pipeline-ingestion") return undefined;
+  if (category === "node-ingress-egress")
+    return { name: cut(`${pipeline} through ${worker}`), of: [row, pipeline] };
+  const of = category === "computation" ? [row, pipeline, worker] : [row, worker];
+  return { name: cut(`${row} on ${worker}`), of };
 }
 
 export class StreamApplications {
@@ -219,6 +246,7 @@ export class StreamApplications {
           workers: rows("workers"),
           computations: rows("computations"),
           sources: rows("sources"),
+          parts: rows("parts"),
         },
       };
     });

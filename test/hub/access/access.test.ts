@@ -135,8 +135,10 @@ describe("an action", () => {
   }
 
   test("is refused where the configuration allows none", async () => {
-    const { echo, hub, csrf, act } = await acting(false);
-    expect(csrf).toBe("");
+    const { echo, hub, csrf, act } = await acting(true);
+    const instances = [echo.directory.dataDir];
+    await hub.instance.reload(await hub.load({ instances, allowsActions: false }));
+    expect(await (await hub.fetch("/api/session")).json()).toEqual({ demandsLogin: false, isOpen: true });
     expect((await act({ "x-node-x-csrf": csrf })).status).toBe(403);
     expect(echo.instance.state).toBe("ready");
     await hub[Symbol.asyncDispose]();

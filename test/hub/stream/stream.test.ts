@@ -3,27 +3,15 @@ import { describe, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { realClock } from "../../../src/core/seams/clock.ts";
 import { percentile, StreamApplications } from "../../../src/hub/stream/applications.ts";
-import { HISTOGRAM_BINS, type MetricsEntry, metricsFrame } from "../../../src/streams/client/metrics.ts";
+import { type MetricsEntry, metricsFrame } from "../../../src/streams/client/metrics.ts";
 import { until } from "../../core/kernel/harness.ts";
 import { TestHub } from "../harness.ts";
+import { entryOf } from "./entry.ts";
 
 const NOW_SECOND = 1_795_600_000;
 
-function entry(over: Partial<MetricsEntry> = {}, bins: Record<number, number> = { 10: 100 }): MetricsEntry {
-  return {
-    name: "orders@worker1:Check",
-    category: "computation",
-    worker: "worker1",
-    pipeline: "orders",
-    id: 1,
-    histogram: Array.from({ length: HISTOGRAM_BINS }, (_, bin) => bins[bin] ?? 0),
-    minNs: 600,
-    maxNs: 900,
-    periodNs: 2_000_000_000,
-    periodEndNs: BigInt(NOW_SECOND) * 1_000_000_000n,
-    ...over,
-  };
-}
+const entry = (over: Partial<MetricsEntry> = {}, bins?: Record<number, number>) =>
+  entryOf(NOW_SECOND, over, bins);
 
 function applications() {
   const clock = { ...realClock, nowMs: () => time.second * 1000 };
@@ -53,6 +41,24 @@ describe("the tables", () => {
     ]);
     expect(sources?.[0]?.percentilesNs).toEqual([0, 0, 0, 0, 0]);
     expect(pipelines?.[0]?.percentilesNs[0]).toBe(2 ** 20);
+  });
+
+  test("tell of each row what each worker and pipeline has in it", () => {
+    const { all } = applications();
+    for (const worker of ["worker1", "worker2"]) {
+      all.add("shop", entry({ worker }));
+      all.add("shop", entry({ worker, category: "start-to-end" }));
+      all.add("shop", entry({ worker, category: "node-ingress-egress" }));
+    }
+    const parts = all.tables()[0]?.tables.parts ?? [];
+    const of = (row: string) => parts.filter((part) => part.of?.includes(row)).map(({ name }) => name);
+    expect(of("orders: Check")).toEqual(["orders: Check on worker1", "orders: Check on worker2"]);
+    expect(of("worker1")).toEqual([
+      "orders on worker1",
+      "orders through worker1",
+      "orders: Check on worker1",
+    ]);
+    expect(of("orders")).toContain("orders on worker2");
   });
 
   test("spread a period's messages over its seconds, and show seconds without any as 0", () => {

@@ -149,7 +149,12 @@ function VolumeCard({ volume }: { volume: Volume }) {
       <div class="card stacked">
         <Way volume={volume} />
         {usage !== undefined && (
-          <Meter share={usage} text={`${Math.round(100 * usage)} %`} label="The log is full by" isLimit />
+          <Meter
+            share={usage}
+            text={`log ${Math.round(100 * usage)} % full`}
+            label="The log is full by"
+            isLimit
+          />
         )}
         {archives.map((place) => (
           <Restore key={place.instance} name={name} place={place} />

@@ -1,5 +1,6 @@
 /** @jsxImportSource preact */
 /** The overview: what needs somebody, then every instance. */
+import { computed } from "@preact/signals";
 import type { Concern, ShownInstance } from "../../messages.ts";
 import { bytes, compact, duration } from "../format.ts";
 import { concerns, hub, rows, type Row } from "../live.ts";
@@ -52,10 +53,10 @@ function Activity({ snapshot, history }: Row) {
 function Version({ isOdd, version, commit }: ShownInstance) {
   if (version === undefined) return <>{NONE}</>;
   const build = (
-    <>
+    <div>
       {version}
       <div class="detail">{(commit ?? "").slice(0, 7)}</div>
-    </>
+    </div>
   );
   return isOdd ? (
     <div class="bad-text" title="Differs from the others">
@@ -66,6 +67,8 @@ function Version({ isOdd, version, commit }: ShownInstance) {
   );
 }
 
+const hasSeveralHosts = computed(() => new Set(rows.value.map(({ snapshot }) => snapshot.host)).size > 1);
+
 /** Without the prefix that all names of this cluster begin with. */
 function ownName(name: string): string {
   const prefix = hub.value?.prefix;
@@ -75,14 +78,14 @@ function ownName(name: string): string {
 function InstanceRow({ snapshot, history }: Row) {
   const { condition, reasons, target, name, role, host, keyFigure, lag, restarts } = snapshot;
   const { rssBytes, cpuPercent, uptimeSeconds } = snapshot;
-  const place = [role ?? target, host].filter((word) => word !== undefined).join(" on ");
+  const place = [role ?? target, hasSeveralHosts.value ? host : undefined];
   return (
     <tr>
       <th scope="row">
         <span class="name">
           <a href={linkTo("instance", target)}>{ownName(name)}</a>
         </span>
-        <div class="detail">{place}</div>
+        <div class="detail">{place.filter((word) => word !== undefined).join(" on ")}</div>
       </th>
       <td>
         <Condition snapshot={snapshot} />

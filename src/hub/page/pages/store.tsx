@@ -3,7 +3,7 @@
 import type { Detail } from "../../messages.ts";
 import { compact, whole } from "../format.ts";
 import { details, rows } from "../live.ts";
-import { numberAt, numbersAt, textAt } from "../own.ts";
+import { numberAt, numbersAt, type Own, textAt } from "../own.ts";
 import { FigureCharts, shortName } from "../parts/figure-charts.tsx";
 import { Cell, Condition, InstanceLink, NumberCell, Section, Table } from "../parts/small.tsx";
 
@@ -88,10 +88,10 @@ function Replica({ instance, own, furthest }: Pick<Detail, "instance" | "own"> &
       </Cell>
       <NumberCell label="Committed">{commit === undefined ? undefined : whole(commit)}</NumberCell>
       <NumberCell label="Behind">
-        {behind === undefined ? undefined : behind > 0 ? (
-          <span class="badge warn">{whole(behind)}</span>
+        {behind === undefined ? undefined : snapshot?.lag === undefined ? (
+          whole(behind)
         ) : (
-          "0"
+          <span class="badge bad">{whole(behind)}</span>
         )}
       </NumberCell>
       <NumberCell label="Peers">{numberAt(own, "peersConnected")}</NumberCell>
@@ -136,6 +136,11 @@ function Refused({ title, of }: { title: string; of: readonly Refusals[] }) {
   );
 }
 
+function clientsOf(own: Own): number | undefined {
+  const [webSockets, framed] = [numberAt(own, "clients.webSockets"), numberAt(own, "clients.framed")];
+  return webSockets === undefined && framed === undefined ? undefined : (webSockets ?? 0) + (framed ?? 0);
+}
+
 function Frontends({ of }: { of: readonly Detail[] }) {
   return (
     <Table
@@ -164,7 +169,7 @@ function Frontends({ of }: { of: readonly Detail[] }) {
             <NumberCell label="Settled">{numberAt(own, "frontend.settled")}</NumberCell>
             <NumberCell label="Subscriptions">{numberAt(own, "watches.watches")}</NumberCell>
             <NumberCell label="Keys watched">{numberAt(own, "watches.watchedKeys")}</NumberCell>
-            <NumberCell label="Clients">{numberAt(own, "clients.connections")}</NumberCell>
+            <NumberCell label="Clients">{clientsOf(own)}</NumberCell>
           </tr>
         );
       })}

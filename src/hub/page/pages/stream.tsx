@@ -6,6 +6,7 @@ import type { Detail, StreamApplication, StreamRow } from "../../messages.ts";
 import { bytes, compact, seconds, whole } from "../format.ts";
 import { details, latest } from "../live.ts";
 import { numberAt, numbersAt, textAt } from "../own.ts";
+import { Chart } from "../parts/chart.tsx";
 import { FigureCharts } from "../parts/figure-charts.tsx";
 import { Facts, InstanceLink, NONE, NumberCell, Section, Table } from "../parts/small.tsx";
 
@@ -38,49 +39,95 @@ function Bins({ row }: { row: StreamRow }) {
   );
 }
 
-function Rows({ title, note, rows }: { title: string; note: string; rows: readonly StreamRow[] }) {
+/** A row in detail: latencies by group, throughput over time, and what it is made of. */
+function RowDetail({ row, parts }: { row: StreamRow; parts: readonly StreamRow[] }) {
+  const { name, history, untilMs } = row;
+  const atMs = history.map((_, index) => untilMs - (history.length - 1 - index) * 1000);
+  return (
+    <div class="section">
+      <div class="grid wide">
+        <Bins row={row} />
+        <Chart
+          title={`${name}: messages per second`}
+          unit="count"
+          isRate
+          window={{ fromMs: untilMs - 300_000, toMs: untilMs }}
+          lines={[{ label: name, line: { atMs, mean: history, max: history } }]}
+        />
+      </div>
+      {parts.length > 0 && (
+        <div class="section">
+          <StreamTable caption={`Parts of ${name}`} rows={parts} />
+        </div>
+      )}
+    </div>
+  );
+}
+
+interface StreamTableProps {
+  caption: string;
+  rows: readonly StreamRow[];
+  chosen?: string | undefined;
+  onChoose?(name: string): void;
+}
+
+function StreamTable({ caption, rows, chosen, onChoose }: StreamTableProps) {
+  return (
+    <Table
+      caption={caption}
+      columns={[
+        ["Name"],
+        ...percentileNames.map((name) => [name, "number"] as const),
+        ["min/s", "number"],
+        ["med/s", "number"],
+        ["max/s", "number"],
+      ]}
+    >
+      {rows.map(({ name, percentilesNs, throughput }) => (
+        <tr key={name}>
+          <th scope="row" class="name">
+            {onChoose === undefined ? (
+              name
+            ) : (
+              <button type="button" aria-expanded={name === chosen} onClick={() => onChoose(name)}>
+                {name}
+              </button>
+            )}
+          </th>
+          {percentileNames.map((percentile, index) => (
+            <NumberCell key={percentile} label={percentile}>
+              {latency(percentilesNs[index])}
+            </NumberCell>
+          ))}
+          <NumberCell label="min/s">{compact(throughput.min)}</NumberCell>
+          <NumberCell label="med/s">{compact(throughput.median)}</NumberCell>
+          <NumberCell label="max/s">{compact(throughput.max)}</NumberCell>
+        </tr>
+      ))}
+    </Table>
+  );
+}
+
+interface RowsProps {
+  title: string;
+  note: string;
+  rows: readonly StreamRow[];
+  parts: readonly StreamRow[];
+}
+
+function Rows({ title, note, rows, parts }: RowsProps) {
   const [chosen, setChosen] = useState<string | undefined>(undefined);
   const row = rows.find(({ name }) => name === chosen);
   if (rows.length === 0) return null;
   return (
     <Section title={title} note={note}>
-      <Table
+      <StreamTable
         caption={title}
-        columns={[
-          ["Name"],
-          ...percentileNames.map((name) => [name, "number"] as const),
-          ["min/s", "number"],
-          ["med/s", "number"],
-          ["max/s", "number"],
-        ]}
-      >
-        {rows.map(({ name, percentilesNs, throughput }) => (
-          <tr key={name}>
-            <th scope="row" class="name">
-              <button
-                type="button"
-                aria-expanded={name === chosen}
-                onClick={() => setChosen(name === chosen ? undefined : name)}
-              >
-                {name}
-              </button>
-            </th>
-            {percentileNames.map((percentile, index) => (
-              <NumberCell key={percentile} label={percentile}>
-                {latency(percentilesNs[index])}
-              </NumberCell>
-            ))}
-            <NumberCell label="min/s">{compact(throughput.min)}</NumberCell>
-            <NumberCell label="med/s">{compact(throughput.median)}</NumberCell>
-            <NumberCell label="max/s">{compact(throughput.max)}</NumberCell>
-          </tr>
-        ))}
-      </Table>
-      {row !== undefined && (
-        <div class="section">
-          <Bins row={row} />
-        </div>
-      )}
+        rows={rows}
+        chosen={chosen}
+        onChoose={(name) => setChosen(name === chosen ? undefined : name)}
+      />
+      {row !== undefined && <RowDetail row={row} parts={parts.filter(({ of }) => of?.includes(row.name))} />}
     </Section>
   );
 }
@@ -96,7 +143,7 @@ function Application({ name, workers, tables: found }: StreamApplication) {
         </span>
       </div>
       {tables.map(([key, title, note]) => (
-        <Rows key={key} title={title} note={note} rows={found[key]} />
+        <Rows key={key} title={title} note={note} rows={found[key]} parts={found.parts} />
       ))}
     </>
   );
@@ -122,9 +169,9 @@ function WorkerCard({ instance, own }: Detail) {
             latency.map((ns) => (ns === undefined ? NONE : seconds(ns / 1e9))).join(", "),
           ],
           ["Checkpoint", numberAt(own, "checkpoint") ?? NONE],
-          ["Its age", ageMs === undefined ? NONE : seconds(ageMs / 1000)],
-          ["It took", duration(numberAt(own, "cluster.checkpointDurationMs"))],
-          ["Its size", sizeText(numberAt(own, "stateLog.lastCheckpointBytes"))],
+          ["Checkpoint age", ageMs === undefined ? NONE : seconds(ageMs / 1000)],
+          ["Checkpoint took", duration(numberAt(own, "cluster.checkpointDurationMs"))],
+          ["Checkpoint size", sizeText(numberAt(own, "stateLog.lastCheckpointBytes"))],
           [
             "Keys",
             keys.length === 0 ? NONE : keys.map(([step, count]) => `${step} ${whole(count)}`).join(", "),

@@ -27,7 +27,7 @@ export function TimeLine({
   const times = points.map(({ atMs }) => atMs);
   const first = Math.min(...times);
   const last = Math.max(...times);
-  const x = scaleTime([first, last === first ? first + 1 : last], [MARGIN, WIDTH - MARGIN]);
+  const x = last === first ? () => WIDTH / 2 : scaleTime([first, last], [MARGIN, WIDTH - MARGIN]);
   return (
     <div class="timeline">
       <svg viewBox={`0 0 ${WIDTH} 54`} role="group" aria-label={label}>
@@ -52,7 +52,7 @@ export function TimeLine({
             <title>{text}</title>
           </circle>
         ))}
-        <text x={MARGIN} y="48">
+        <text x={last > first ? MARGIN : WIDTH / 2} y="48" text-anchor={last > first ? "start" : "middle"}>
           {moment(first)}
         </text>
         {last > first && (
