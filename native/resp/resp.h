@@ -36,7 +36,7 @@ enum {
 /* Flags of a call's outcome. */
 enum {
   NX_RESP_CLOSE = 1, /* write the replies, then close the connection */
-  NX_RESP_MORE = 2,  /* stopped at the soft reply limit: call nx_resp_resume once the replies are written */
+  NX_RESP_MORE = 2,  /* stopped: enough replies, or enough work for this turn; call nx_resp_resume once the replies are written */
   NX_RESP_ADMIN = 4, /* stopped at an admin command: call nx_resp_answer before anything else */
   NX_RESP_HOLD =
       8, /* with ADMIN, inside EXEC: do not take the effects yet, the transaction is not complete */

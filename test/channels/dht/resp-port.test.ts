@@ -91,6 +91,25 @@ describe("clients that do not read", () => {
   });
 });
 
+test("a long pipeline leaves the others their turn: its answers come in pieces, in order", () => {
+  withNode({ mode: "memory" }, async ({ node, pause }) => {
+    const [long, other] = [node.connect(), node.connect()];
+    const count = 200;
+    long.send(
+      requestOf(["INCRBY", "counter", "1"]).repeat(count) +
+        requestOf(["SET", "k", "v".repeat(1024)]).repeat(count),
+    );
+    const first = long.received.toString().length;
+    const reply = other.call("GET", "counter");
+    expect(await reply).toBe(bulk(String(count)));
+    expect(first).toBeGreaterThan(0);
+    await pause(10);
+    const counters = Array.from({ length: count }, (_, index) => `:${index + 1}\r\n`).join("");
+    expect(long.received.toString()).toBe(counters + "+OK\r\n".repeat(count));
+    expect(first).toBeLessThan(long.received.byteLength);
+  });
+});
+
 describe("on a full disk", () => {
   const full = { nth: 1, isSticky: true, errno: "ENOSPC", operations: ["write"] } as const;
 
@@ -118,12 +137,13 @@ describe("on a full disk", () => {
 
   test("a client that was held back because the log could not keep up may read", () => {
     withNode({}, async ({ node, disk, pause }) => {
-      const [writer, reader] = [node.connect(), node.connect()];
-      expect(await writer.call("SET", "small", "1")).toBe("+OK\r\n");
+      const reader = node.connect();
+      const writers = Array.from({ length: 9 }, () => node.connect());
+      expect(await reader.call("SET", "small", "1")).toBe("+OK\r\n");
       await pause(200);
       disk.failLater(full);
       // More than the log lets wait: everybody who sends is held back.
-      writer.send(requestOf(["SET", "k", "v".repeat(MEBIBYTE)]).repeat(9));
+      for (const writer of writers) writer.send(requestOf(["SET", "k", "v".repeat(MEBIBYTE)]));
       const first = reader.call("GET", "small");
       // One with nothing to wait for but the log: its request is not complete.
       const halfway = node.connect();
@@ -136,7 +156,7 @@ describe("on a full disk", () => {
       expect(await reader.call("GET", "small")).toBe(bulk("1"));
       disk.failLater(undefined);
       await pause(3000);
-      expect(writer.received.toString()).toBe("+OK\r\n".repeat(9));
+      expect(writers.map(({ received }) => received.toString())).toEqual(writers.map(() => "+OK\r\n"));
     });
   });
 });
