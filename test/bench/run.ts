@@ -11,6 +11,7 @@ import { benchReactivePush } from "./reactive-push.ts";
 import { benchQueue } from "./queue.ts";
 import { benchNeo } from "./neo.ts";
 import { benchPresence } from "./presence.ts";
+import { benchStream } from "./stream.ts";
 import { benchTcm } from "./tcm.ts";
 
 const families: Record<string, (argv: string[]) => Promise<number>> = {
@@ -25,6 +26,7 @@ const families: Record<string, (argv: string[]) => Promise<number>> = {
   "reactive-push": benchReactivePush,
   queue: benchQueue,
   neo: benchNeo,
+  stream: benchStream,
   tcm: benchTcm,
 };
 
