@@ -13,6 +13,7 @@ import { benchQueue } from "./queue.ts";
 import { benchNeo } from "./neo.ts";
 import { benchPresence } from "./presence.ts";
 import { benchStorage } from "./storage.ts";
+import { benchStream } from "./stream.ts";
 import { benchTcm } from "./tcm.ts";
 
 const families: Record<string, (argv: string[]) => Promise<number>> = {
@@ -29,6 +30,7 @@ const families: Record<string, (argv: string[]) => Promise<number>> = {
   queue: benchQueue,
   neo: benchNeo,
   storage: benchStorage,
+  stream: benchStream,
   tcm: benchTcm,
 };
 

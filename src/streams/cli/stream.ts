@@ -3,7 +3,7 @@ import { defineVerb } from "../../core/verb.ts";
 
 export const streamVerb = defineVerb({
   name: "stream",
-  summary: "Send to a stream, receive from it, judge what came out",
+  summary: "Write stream applications, run them, send to them, judge what came out",
   examples: [
     {
       command: "node-x stream send 127.0.0.1:7000 --until 1000",
@@ -19,5 +19,13 @@ export const streamVerb = defineVerb({
     receive: async () => (await import("./receive.ts")).receiveVerb,
     verify: async () => (await import("./verify.ts")).verifyVerb,
     restore: async () => (await import("./restore.ts")).restoreVerb,
+    init: async () => (await import("./init.ts")).initVerb,
+    status: async () => (await import("./admin.ts")).statusVerb,
+    keys: async () => (await import("./admin.ts")).keysVerb,
+    sources: async () => (await import("./admin.ts")).sourcesVerb,
+    checkpoint: async () => (await import("./admin.ts")).checkpointVerb,
+    rotate: async () => (await import("./admin.ts")).rotateVerb,
+    shrink: async () => (await import("./admin.ts")).shrinkVerb,
+    stop: async () => (await import("./admin.ts")).stopVerb,
   },
 });

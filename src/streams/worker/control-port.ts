@@ -11,7 +11,8 @@ import type { Listener, Socket } from "../../core/seams/net.ts";
 import { Outbox } from "../../core/sockets/outbox.ts";
 import { jsonFrame, JsonFrameReader } from "../links/json-frames.ts";
 import { isProof } from "../links/secret.ts";
-import type { Leader, Session } from "./leader.ts";
+import type { Leader } from "./leader.ts";
+import type { Session } from "./leader-types.ts";
 import { PING_MS, SILENCE_MS } from "./member.ts";
 import type { Hello, ToLeader, ToMember } from "./messages.ts";
 

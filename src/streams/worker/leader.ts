@@ -12,53 +12,10 @@
  * a checkpoint is committed before that is durable. A crash of the leader leaves a cluster that stands still until it is
  * back, and loses nothing.
  */
-import type { Log } from "../../core/logging/log.ts";
-import type { Clock, Timer } from "../../core/seams/clock.ts";
+import type { Timer } from "../../core/seams/clock.ts";
 import { reshape, ringOf } from "../state/ring.ts";
-import type { Hello, Layout, Place, ToLeader, ToMember } from "./messages.ts";
-
-/** A member's connection. */
-export interface Session {
-  send(message: ToMember): void;
-  close(): void;
-}
-
-export interface LeaderOptions {
-  clock: Clock;
-  log: Log;
-  plan: string;
-  /** Of the leader's own worker. */
-  selfName: string;
-  /** Members that a new cluster waits for. */
-  size: number;
-  checkpointMs: number;
-  /** Writes the epoch and the places down; durable when it resolves. */
-  remember(epoch: number, places: readonly Place[]): Promise<void>;
-  /** Writes down that a checkpoint is committed; durable when it resolves. */
-  decide(checkpoint: number, layout: Layout): Promise<void>;
-  /** True while the leader's disk can take a checkpoint. */
-  canCheckpoint(): boolean;
-  onFatal(error: Error): void;
-}
-
-interface Member {
-  name: string;
-  incarnation: number;
-  place: Place;
-  session: Session | undefined;
-  /** The epoch for which it said that it is ready. */
-  readyEpoch: number;
-}
-
-interface Running {
-  checkpoint: number;
-  prepared: Set<string>;
-  startedMs: number;
-  hold: boolean;
-  isDeciding: boolean;
-}
-
-export type LeaderPhase = "forming" | "waiting" | "beginning" | "running";
+import type { LeaderOptions, LeaderPhase, Member, Running, Session } from "./leader-types.ts";
+import type { Hello, Layout, Place, ToLeader } from "./messages.ts";
 
 export class Leader {
   readonly #options: LeaderOptions;
@@ -78,6 +35,8 @@ export class Leader {
   #isBeginning = false;
   #mustBegin = false;
   #isClosed = false;
+  #isStopping = false;
+  #isAnotherWanted = false;
   #lastDurationMs = 0;
   #committedAtMs: number;
   #knownPlaces: readonly Place[];
@@ -171,7 +130,12 @@ export class Leader {
         if (reason !== undefined) session.send({ type: "refused", reason, isFinal: false });
         break;
       }
-      case "leaving":
+      case "checkpointWanted":
+        this.checkpointSoon();
+        break;
+      case "stopWanted":
+        this.stopCluster();
+        break;
       case "hello":
       case "ping":
         break;
@@ -390,11 +354,24 @@ export class Leader {
       this.#schedule(this.#options.checkpointMs);
       return;
     }
+    this.#isAnotherWanted = false;
     const checkpoint = this.#nextCheckpoint++;
     const startedMs = this.#options.clock.monotonicMs();
     this.#running = { checkpoint, prepared: new Set(), startedMs, hold, isDeciding: false };
     for (const session of this.#sessions())
       session.send({ type: "checkpoint", epoch: this.#epoch, checkpoint, hold });
+  }
+
+  /** Begins a checkpoint as soon as none is under way. */
+  checkpointSoon(): void {
+    if (this.#running === undefined) this.checkpoint();
+    else this.#isAnotherWanted = true;
+  }
+
+  /** Stops every worker behind a checkpoint in which no source feeds any more. */
+  stopCluster(): void {
+    this.#isStopping = true;
+    if (this.#running === undefined) this.checkpoint(true);
   }
 
   #sessions(): Session[] {
@@ -434,9 +411,22 @@ export class Leader {
       session.send({ type: "committed", epoch, checkpoint: running.checkpoint, layout });
     }
     if (isNewLayout) this.#settleMembers();
-    if (running.hold) this.#change();
+    if (this.#isStopping) this.#stopOrHold(running.hold);
+    else if (running.hold) this.#change();
+    else if (this.#isAnotherWanted) this.checkpoint();
     else if (this.#isChangeDue()) this.checkpoint(true);
     else this.#schedule(this.#options.checkpointMs);
+  }
+
+  #stopOrHold(isHeld: boolean): void {
+    if (!isHeld) {
+      this.checkpoint(true);
+      return;
+    }
+    // The leader's own worker is told last: it takes the leader along.
+    for (const [name, { session }] of this.#members)
+      if (name !== this.#options.selfName) session?.send({ type: "stop" });
+    this.#members.get(this.#options.selfName)?.session?.send({ type: "stop" });
   }
 
   // --- growing and shrinking ---------------------------------------------------------------------------------------

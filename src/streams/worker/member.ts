@@ -25,6 +25,8 @@ export interface MemberOptions {
   onFatal(error: Error): void;
   /** The member has left the cluster. */
   onGoodbye(): void;
+  /** The cluster stops. */
+  onStop(): void;
 }
 
 const RETRY_MS = 100;
@@ -170,6 +172,9 @@ export class Member {
       case "goodbye":
         this.close();
         this.#options.onGoodbye();
+        break;
+      case "stop":
+        this.#options.onStop();
         break;
       case "ping":
         break;

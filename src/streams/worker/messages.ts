@@ -40,7 +40,10 @@ export type ToLeader =
   | { type: "prepared"; epoch: number; checkpoint: number }
   /** The checkpoint cannot be: a sink voted against it. */
   | { type: "aborted"; epoch: number; checkpoint: number; reason: string }
-  | { type: "leaving" }
+  /** Somebody is about to stop: take a checkpoint now. */
+  | { type: "checkpointWanted" }
+  /** The whole cluster is to stop. */
+  | { type: "stopWanted" }
   | { type: "shrink"; names: readonly string[] }
   | { type: "ping" };
 
@@ -69,6 +72,8 @@ export type ToMember =
   /** `hold`: sources rest until the next epoch. */
   | { type: "checkpoint"; epoch: number; checkpoint: number; hold: boolean }
   | { type: "committed"; epoch: number; checkpoint: number; layout: Layout }
+  /** The cluster stops, behind a checkpoint. */
+  | { type: "stop" }
   /** This worker has left: its files are of no more use. */
   | { type: "goodbye" }
   | { type: "ping" };

@@ -1,4 +1,5 @@
 /** The worker as a role: loads the application, starts the worker, tells what it does. */
+import type { Hono } from "hono";
 import { resolve } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import { defineRole, type RoleContext, type RunningRole, type Stats } from "../../core/role.ts";
@@ -10,8 +11,12 @@ import { planOf } from "../plan/plan.ts";
 import { textOf } from "../wire/bytes.ts";
 import type { World } from "../../core/role.ts";
 import { hostPort } from "./addresses.ts";
+import { addRoutes } from "./admin.ts";
 import { workerAbout, type WorkerConfig } from "./config.ts";
 import { Worker } from "./worker.ts";
+
+/** A cluster that cannot take a checkpoint (somebody is missing) must not keep a worker from stopping. */
+const LAST_CHECKPOINT_MS = 5000;
 
 class RunningWorker implements RunningRole<WorkerConfig> {
   readonly #worker: Worker;
@@ -66,8 +71,13 @@ class RunningWorker implements RunningRole<WorkerConfig> {
     };
   }
 
+  /** What was taken in gets into a last checkpoint, so that nobody has to send it again. */
   async drain(): Promise<void> {
-    this.#worker.rest();
+    await this.#worker.finish(LAST_CHECKPOINT_MS);
+  }
+
+  admin(app: Hono): void {
+    addRoutes(app, this.#worker);
   }
 
   async stop(): Promise<void> {
@@ -122,6 +132,7 @@ async function startWorker(context: RoleContext<WorkerConfig>): Promise<RunningW
     mirror,
     onFatal: fatal,
     onGoodbye: () => context.done?.(),
+    onStop: () => context.done?.(),
   });
   return new RunningWorker(worker, config.name, mirror);
 }

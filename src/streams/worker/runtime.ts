@@ -72,6 +72,8 @@ export class WorkerRuntime {
   #keysCame: (() => void) | undefined;
   #sentMarks = new Map<number, number>();
   #isClosed = false;
+  /** Those who wait for a last checkpoint: the first one that began after they asked. */
+  readonly #finishers: { checkpoint: number | undefined; resolve(): void }[] = [];
   congestedMs = 0;
   #congestedSinceMs = 0;
 
@@ -190,6 +192,14 @@ export class WorkerRuntime {
 
   // --- checkpoints -------------------------------------------------------------------------------------------------
 
+  /** Sources rest for good; resolves when a checkpoint that began after this is committed. */
+  finish(): Promise<void> {
+    this.#rest.set("leaving", true);
+    const finished = Promise.withResolvers<void>();
+    this.#finishers.push({ checkpoint: undefined, resolve: finished.resolve });
+    return finished.promise;
+  }
+
   /** The leader asks for a checkpoint. With `hold` sources rest behind it until the next epoch. */
   startCheckpoint(checkpoint: number, hold: boolean): void {
     if (checkpoint <= this.#announced) {
@@ -197,6 +207,7 @@ export class WorkerRuntime {
       return;
     }
     if (this.#prepared?.id === checkpoint) return;
+    for (const finisher of this.#finishers) finisher.checkpoint ??= checkpoint;
     this.#rest.set("checkpoint", true);
     this.#holds = hold;
     this.#positions = Object.fromEntries(
@@ -296,6 +307,8 @@ export class WorkerRuntime {
     for (const sink of sinks) sink.commit(checkpoint);
     if (hasOutputs) stateLog.release();
     this.#partFrom(layout.members);
+    for (const finisher of this.#finishers)
+      if ((finisher.checkpoint ?? checkpoint + 1) <= checkpoint) finisher.resolve();
   }
 
   /** Workers that have left send nothing any more and need nothing. */

@@ -27,7 +27,8 @@ import type { WorkerConfig } from "./config.ts";
 import { ControlPort, helloWords, newsWords } from "./control-port.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { makeSinks, makeSources } from "./inputs-outputs.ts";
-import { Leader, type Session } from "./leader.ts";
+import { Leader } from "./leader.ts";
+import type { Session } from "./leader-types.ts";
 import { Member } from "./member.ts";
 import type { Hello, Layout, Place, ToMember } from "./messages.ts";
 import { WorkerRuntime } from "./runtime.ts";
@@ -55,6 +56,8 @@ export interface WorkerOptions {
   onFatal(error: Error): void;
   /** The worker has left its cluster. */
   onGoodbye(): void;
+  /** The cluster stops, and this worker with it. */
+  onStop(): void;
 }
 
 /** What a worker remembers of its cluster between two lives. */
@@ -85,6 +88,7 @@ export class Worker {
   #place: Place = { name: "", control: "", data: "" };
   #newsTimer: Timer | undefined;
   #isFailed = false;
+  #isFinished = false;
 
   private constructor(options: WorkerOptions) {
     this.#options = options;
@@ -260,7 +264,13 @@ export class Worker {
     announcePort("controlPort", control);
     this.#place = { name, control: `${host}:${control}`, data: `${host}:${data}` };
     this.#member = new Member(this.runtime, {
-      ...{ world, log, onFatal: this.#options.onFatal, onGoodbye: () => this.#leave() },
+      ...{
+        world,
+        log,
+        onFatal: this.#options.onFatal,
+        onGoodbye: () => this.#leave(),
+        onStop: this.#options.onStop,
+      },
       hello: () => this.#hello(),
       remember: (epoch, leader) => this.#remember({ epoch, leader }),
     });
@@ -353,18 +363,41 @@ export class Worker {
     }
   }
 
+  /** The whole cluster stands behind one checkpoint: there is nothing to finish. */
+  #stopWithAll(): void {
+    this.runtime.close();
+    this.#isFinished = true;
+    this.#options.onStop();
+  }
+
   /** Its keys are elsewhere: what it has of them must never be taken for the newest. */
   #leave(): void {
     this.runtime.close();
+    this.#isFinished = true;
     this.stateLog.forget();
     this.stateLog.flush().then(this.#options.onGoodbye, this.#options.onFatal);
   }
 
   // --- life --------------------------------------------------------------------------------------------------------
 
-  /** Sources stop taking records; what was begun is finished. */
-  rest(): void {
+  /**
+   * Sources stop taking records, and what they took gets into a last checkpoint; without one, after `timeoutMs`, what came
+   * since the last checkpoint comes again in the next life.
+   */
+  async finish(timeoutMs: number): Promise<void> {
+    if (this.#isFinished || !this.runtime.isRunning) return;
+    const timeout = Promise.withResolvers<void>();
+    const timer = this.#options.world.clock.after(timeoutMs, timeout.resolve);
+    const finished = this.runtime.finish();
+    this.#member.say({ type: "checkpointWanted" });
+    await Promise.race([finished, timeout.promise]);
+    timer.cancel();
     this.runtime.close();
+  }
+
+  /** Asks the leader to stop the whole cluster. */
+  stopCluster(): void {
+    this.#member.say({ type: "stopWanted" });
   }
 
   async close(): Promise<void> {

@@ -220,3 +220,31 @@ describe("a sink that commits in two phases", () => {
     );
   });
 });
+
+describe("stopping", () => {
+  test("a worker that is stopped takes a last checkpoint first: nothing comes again", () => {
+    simulate(11, 2, async (cluster) => {
+      await cluster.startAll();
+      cluster.send(KEYS, 40);
+      await cluster.until("records", () => cluster.leader.engine.recordsIn > 200);
+      const before = cluster.leader.engine.recordsIn;
+      await cluster.leader.finish(5000);
+      expect(cluster.leader.engine.recordsIn).toBeLessThanOrEqual(before + 50);
+      const { sources } = cluster.leader.stateLog.committed.meta;
+      const held = Object.values(sources.Detector as Record<string, number>).reduce((sum, seen) => sum + seen, 0);
+      expect(held).toBe(cluster.leader.engine.recordsIn);
+    });
+  });
+
+  test("the whole cluster stops behind one checkpoint", () => {
+    simulate(12, 3, async (cluster) => {
+      await cluster.startAll();
+      cluster.send(KEYS, Number.POSITIVE_INFINITY);
+      await cluster.until("records", () => cluster.leader.engine.recordsIn > 100);
+      cluster.workers.get("worker2")?.worker?.stopCluster();
+      await cluster.until("the end", () => [...cluster.workers.values()].every(({ hasLeft }) => hasLeft));
+      const ids = [...cluster.workers.values()].map(({ worker }) => worker?.stateLog.committed.id);
+      expect(new Set(ids).size).toBe(1);
+    });
+  });
+});

@@ -98,6 +98,9 @@ export class StreamCluster {
         onGoodbye: () => {
           running.hasLeft = true;
         },
+        onStop: () => {
+          running.hasLeft = true;
+        },
       });
     } catch (error) {
       running.fatal = error as Error;

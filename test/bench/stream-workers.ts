@@ -1,0 +1,114 @@
+/**
+ * Workers that are measured: the compiled executable with a configuration of its own in a directory under dist/bench, asked
+ * over their admin sockets.
+ */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { until } from "../e2e/executable.ts";
+import { benchDirectory } from "./servers.ts";
+
+const executable = join(import.meta.dir, "../../dist/node-x");
+
+export interface WorkerFigures {
+  checkpoint: number;
+  recordsIn: number;
+  keys: Record<string, number>;
+}
+
+export class BenchWorker {
+  readonly directory: string;
+  #child: Bun.Subprocess;
+
+  private constructor(directory: string) {
+    this.directory = directory;
+    this.#child = this.#spawn();
+  }
+
+  static start(settings: Record<string, unknown>, files: Record<string, string> = {}): BenchWorker {
+    mkdirSync(benchDirectory, { recursive: true });
+    const directory = mkdtempSync(join(benchDirectory, "worker-"));
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text);
+    const common = { dataDir: "data", controlPort: 0, dataPort: 0, log: { console: "off" } };
+    writeFileSync(join(directory, "worker.json"), JSON.stringify({ ...common, ...settings }));
+    return new BenchWorker(directory);
+  }
+
+  #spawn(): Bun.Subprocess {
+    const command = [executable, "run", "worker", "-c", "worker.json"];
+    return Bun.spawn(command, { cwd: this.directory, stdout: "ignore", stderr: "inherit" });
+  }
+
+  async kill(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.#child.exited;
+  }
+
+  restart(): void {
+    this.#child = this.#spawn();
+  }
+
+  async port(key: string): Promise<number> {
+    await this.ready();
+    const ports = JSON.parse(readFileSync(join(this.directory, "data/ports.json"), "utf8")) as Record<
+      string,
+      number
+    >;
+    return ports[key] as number;
+  }
+
+  ready(): Promise<true> {
+    return until("the worker", async () => {
+      try {
+        const { ok } = await fetch("http://x/readyz", { unix: join(this.directory, "data/admin.sock") });
+        return ok || undefined;
+      } catch {
+        return undefined;
+      }
+    });
+  }
+
+  async figures(): Promise<WorkerFigures> {
+    const response = await fetch("http://x/stats", { unix: join(this.directory, "data/admin.sock") });
+    return ((await response.json()) as { worker: WorkerFigures }).worker;
+  }
+
+  rssMebibytes(): number {
+    const [, pages = "0"] = readFileSync(`/proc/${this.#child.pid}/statm`, "utf8").split(" ");
+    return (Number(pages) * 4096) / 2 ** 20;
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    rmSync(this.directory, { recursive: true });
+  }
+}
+
+/** Sends one block again and again over a connection of its own, as fast as it is taken. */
+export class Pump {
+  #isStopped = false;
+  #socket: Bun.Socket<undefined> | undefined;
+
+  static async start(port: number, block: Uint8Array): Promise<Pump> {
+    const pump = new Pump();
+    let rest = block;
+    const push = (socket: Bun.Socket<undefined>) => {
+      while (!pump.#isStopped) {
+        const taken = socket.write(rest);
+        rest = rest.subarray(taken);
+        if (rest.byteLength > 0) return;
+        rest = block;
+      }
+    };
+    pump.#socket = await Bun.connect<undefined>({
+      hostname: "127.0.0.1",
+      port,
+      socket: { open: push, drain: push, data() {} },
+    });
+    return pump;
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#socket?.terminate();
+  }
+}
