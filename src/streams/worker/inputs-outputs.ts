@@ -8,8 +8,8 @@ import type { GeneratorNode, SourceNode } from "../plan/nodes.ts";
 import type { Plan } from "../plan/plan.ts";
 import { FileSink } from "../sinks/file-sink.ts";
 import type { Sink, SinkEvents } from "../sinks/sink.ts";
-import { TwoPhaseSink } from "../sinks/two-phase-sink.ts";
 import { TcpSink } from "../sinks/tcp-sink.ts";
+import { TwoPhaseSink } from "../sinks/two-phase-sink.ts";
 import { AckedSource } from "../sources/acked-source.ts";
 import { FileSource } from "../sources/file-source.ts";
 import { GeneratorSource } from "../sources/generator-source.ts";
@@ -19,6 +19,8 @@ import { TcpSource } from "../sources/tcp-source.ts";
 import { type Address, addressOf, sinkKinds, sourceKinds } from "./addresses.ts";
 
 export interface Surrounding {
+  /** The worker's name. */
+  worker: string;
   world: World;
   log: Log;
   dataDir: string;
@@ -118,8 +120,9 @@ export function makeSinks(
     }
     if (address.kind === "2pc") {
       const cookie = address.options.get("cookie") ?? "";
+      const instance = `${worker}.${name}`.replace(/[^A-Za-z0-9._-]/g, "_");
       const { host, port } = address;
-      return new TwoPhaseSink(name, events, { world, log, host, port, cookie, worker, app: plan.appName });
+      return new TwoPhaseSink(name, events, { world, log, host, port, cookie, app: plan.appName, instance });
     }
     const isCommitted = address.options.get("mode") === "committed";
     return new TcpSink(name, events, { world, log, host: address.host, port: address.port, isCommitted });
