@@ -26,6 +26,7 @@ export const demoVerb = defineVerb({
     network: { type: "string", valueHint: "A.B.C", default: "127.0.0", description: "The first numbers of the hosts' addresses" },
     "pause-ms": { type: "string", valueHint: "MS", default: "3000", description: "Between steps, where senders go on" },
     "checkpoint-ms": { type: "string", valueHint: "MS", default: "1000", description: "Between checkpoints" },
+    until: { type: "string", valueHint: "N", description: "The last value of each key, for demos whose senders never pause; about 1000 a second" },
     json: { type: "boolean", description: "Print JSON" },
   },
   examples: [
@@ -50,6 +51,11 @@ export const demoVerb = defineVerb({
       import("../../core/seams/world-real.ts"),
     ]);
     const root = args.dir === undefined ? join(tmpdir(), `node-x-demo-${process.pid}`) : resolve(workingDirectory, args.dir);
+    const isFlowing = demo.setting.protocol === "acked";
+    if (args.until !== undefined && !isFlowing)
+      throw new NxError("NX_USAGE", `--until: ${demo.name} sends what the original's script sends`);
+    const setting =
+      args.until === undefined ? demo.setting : { ...demo.setting, until: wholeOption("--until", args.until, 1, 1e9) };
     const result = await interruptible((interrupted) =>
       new DemoRun(
         {
@@ -59,7 +65,7 @@ export const demoVerb = defineVerb({
           checkpointMs: wholeOption("--checkpoint-ms", args["checkpoint-ms"], 10, MINUTE_MS),
           say: (text) => void stderr.write(`${text}\n`),
         },
-        demo.setting,
+        setting,
       ).play(demo.workers, demo.steps),
     );
     const { isValid, failure, report } = result;

@@ -66,7 +66,7 @@ export function workerName(worker: number): string {
 export class DemoCluster {
   readonly #options: DemoClusterOptions;
   readonly #workers = new Map<number, Running>();
-  readonly #replicas: DemoChild[] = [];
+  readonly #replicas = new Map<number, DemoChild>();
   #size = 0;
 
   constructor(options: DemoClusterOptions) {
@@ -107,7 +107,7 @@ export class DemoCluster {
     const { say } = this.#options;
     this.#size = size;
     say(`start replicas on hosts ${REPLICA_HOSTS.join(" and ")}`);
-    for (const number of REPLICA_HOSTS) await this.#startReplica(number);
+    for (const number of REPLICA_HOSTS) await this.startReplica(number);
     for (let worker = 1; worker <= size; worker++) {
       say(`start ${workerName(worker)} on host ${worker}`);
       await this.#launch(worker, this.host(worker), firstPorts(worker));
@@ -115,14 +115,20 @@ export class DemoCluster {
     await this.untilReady();
   }
 
-  async #startReplica(number: number): Promise<void> {
+  async startReplica(number: number): Promise<void> {
     const host = this.host(number);
     const words = await this.#configure(host, "replica", `replica${number}`, {
       host: host.address,
       port: REPLICA_PORT,
       dataDir: join(host.directory, "replica"),
     });
-    this.#replicas.push(new DemoChild(`replica ${number}`, words, this.#options.onFailed));
+    this.#replicas.set(number, new DemoChild(`replica ${number}`, words, this.#options.onFailed));
+  }
+
+  /** `kill -9` of the replica on this host. */
+  async killReplica(number: number): Promise<void> {
+    this.#options.say(`kill -9 the replica on host ${number}`);
+    await this.#replicas.get(number)?.end("SIGKILL");
   }
 
   /** Writes a configuration and gives the words that run it. */
@@ -218,6 +224,12 @@ export class DemoCluster {
     say(`  ready after ${((world.clock.monotonicMs() - startMs) / 1000).toFixed(1)} s`);
   }
 
+  /** Starts killed workers again where they were, in this order, and waits until the cluster runs. */
+  async launchAgain(workers: readonly number[]): Promise<void> {
+    for (const worker of workers) await this.#launch(worker, this.#running(worker).host, firstPorts(worker));
+    await this.untilReady();
+  }
+
   #running(worker: number): Running {
     const running = this.#workers.get(worker);
     if (running === undefined) throw new NxError("NX_USAGE", `there is no ${workerName(worker)}`);
@@ -281,7 +293,9 @@ export class DemoCluster {
   }
 
   async stop(): Promise<void> {
-    const children = [...this.#workers.values()].map(({ child }) => child).concat(this.#replicas);
+    const children = [...this.#workers.values()]
+      .map(({ child }) => child)
+      .concat([...this.#replicas.values()]);
     await Promise.all(children.filter(({ isRunning }) => isRunning).map((child) => child.end("SIGKILL")));
   }
 }

@@ -48,7 +48,7 @@ const keys = Array.from({ length: KEYS }, (_, index) => `key_${index}`);
 export class DemoRun {
   readonly cluster: DemoCluster;
   readonly options: DemoOptions;
-  readonly #setting: DemoSetting;
+  readonly setting: DemoSetting;
   readonly #stop = new AbortController();
   #records = 0;
   #failure: Error | undefined;
@@ -56,7 +56,7 @@ export class DemoRun {
 
   constructor(options: DemoOptions, setting: DemoSetting) {
     this.options = options;
-    this.#setting = setting;
+    this.setting = setting;
     const { world, root, network, checkpointMs, say } = options;
     const address = `${network}.1`;
     const isRaw = setting.protocol === "raw";
@@ -104,8 +104,8 @@ export class DemoRun {
 
   #receive(onListening: () => void): Promise<SessionReport> {
     const { world, root } = this.options;
-    const isRaw = this.#setting.protocol === "raw";
-    const rules: SequenceRules = { keys, expected: this.#setting.until, first: 1, isExactlyOnce: true };
+    const isRaw = this.setting.protocol === "raw";
+    const rules: SequenceRules = { keys, expected: this.setting.until, first: 1, isExactlyOnce: true };
     return receive({
       ...{
         world,
@@ -154,7 +154,7 @@ export class DemoRun {
     const { host, port } = this.cluster.source;
     return senderConfig.parse({
       ...{ role: "sender", instance: "demo.sender", dataDir: this.options.root, to: [`${host}:${port}`] },
-      protocol: this.#setting.protocol,
+      protocol: this.setting.protocol,
       counters: { keys: KEYS, from, until },
       // Each range of values is a stream of its own.
       streamPrefix: from === 0 ? "" : `${from}-`,

@@ -73,7 +73,7 @@ function flowing(
   return {
     ...{ name, shows, workers, setting: { protocol: "acked", until } },
     async steps(run) {
-      const sending = run.sendMeanwhile(until, FLOW_PACE);
+      const sending = run.sendMeanwhile(run.setting.until, FLOW_PACE);
       await run.pause();
       await steps(run);
       const { isDone, troubles } = await sending;
