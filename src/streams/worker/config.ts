@@ -67,6 +67,11 @@ export const workerConfig = roleSchema({
     "File with the secret that all workers of the cluster share. Must not be readable by other users.",
     { fileKind: "secret", absent: "any worker of the same application may join", example: "cluster.key" },
   ),
+  metricsHub: key(
+    address().optional(),
+    "The hub that is told every two seconds how many records came and how long they took: its metricsPort.",
+    { absent: "no hub is told", example: "127.0.0.1:5001" },
+  ),
   replicas: key(
     z.array(address()).default([]),
     "Replica servers that keep a copy of the state log: a checkpoint counts only when enough of them have it on disk.",
