@@ -108,6 +108,20 @@ const mutants: Mutant[] = [
     noticedBy: [receiver, "a worker that comes back while"],
   },
   {
+    breaks: "output that counts as released before it is delivered",
+    file: "src/streams/worker/runtime.ts",
+    from: "Promise.all(deliveries).then(",
+    to: "Promise.resolve().then(",
+    noticedBy: ["test/streams/connectors/connectors.test.ts", "records go from one queue to another"],
+  },
+  {
+    breaks: "a checkpoint that does not wait for the delivery of the one before",
+    file: "src/streams/connectors/delivering-sink.ts",
+    from: "const safe = this.#delivery.then(() => true);",
+    to: "const safe = Promise.resolve(true);",
+    noticedBy: ["test/streams/connectors/delivering-sink.test.ts", "the next checkpoint is not safe"],
+  },
+  {
     breaks: "a repeated value passes the judge",
     file: "src/streams/validate/sequence.ts",
     from: "(!isExactlyOnce && value <= previous)",
@@ -123,4 +137,7 @@ testMutants(mutants, [
   "test/streams/validate",
   "test/streams/replica",
   "test/streams/sinks",
+  "test/streams/connectors",
+  "test/streams/worker",
+  "test/channels/client",
 ]);
