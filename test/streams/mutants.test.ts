@@ -5,6 +5,7 @@ const receiver = "test/streams/receiver/two-phase.test.ts";
 const sender = "test/streams/sender/sender.test.ts";
 const wire = "test/streams/wire/codecs.test.ts";
 const mirror = "test/streams/replica/mirror.test.ts";
+const sink = "test/streams/sinks/two-phase-sink.test.ts";
 const sequence = "test/streams/validate/sequence.test.ts";
 
 const mutants: Mutant[] = [
@@ -86,6 +87,41 @@ const mutants: Mutant[] = [
     noticedBy: [mirror, "a new copy that is cut short"],
   },
   {
+    breaks: "a sink is told to keep what was never committed",
+    file: "src/streams/sinks/two-phase-sink.ts",
+    from: "const isCommit = checkpoint === this.#committedCheckpoint;",
+    to: "const isCommit = true;",
+    noticedBy: [sink, "is committed exactly once"],
+  },
+  {
+    breaks: "a checkpoint without output makes the one before forgotten",
+    file: "src/streams/sinks/two-phase-sink.ts",
+    from: "checkpoint: this.#committedCheckpoint };",
+    to: "checkpoint };",
+    noticedBy: [sink, "a checkpoint without output"],
+  },
+  {
+    breaks: "a worker's new connection does not wait for what the old one began",
+    file: "src/streams/receiver/two-phase-receiver.ts",
+    from: "void connection.work.then(() => this.#connections.delete(connection));",
+    to: "this.#connections.delete(connection);",
+    noticedBy: [receiver, "a worker that comes back while"],
+  },
+  {
+    breaks: "output that counts as released before it is delivered",
+    file: "src/streams/worker/runtime.ts",
+    from: "Promise.all(deliveries).then(",
+    to: "Promise.resolve().then(",
+    noticedBy: ["test/streams/connectors/connectors.test.ts", "records go from one queue to another"],
+  },
+  {
+    breaks: "a checkpoint that does not wait for the delivery of the one before",
+    file: "src/streams/connectors/delivering-sink.ts",
+    from: "const safe = this.#delivery.then(() => true);",
+    to: "const safe = Promise.resolve(true);",
+    noticedBy: ["test/streams/connectors/delivering-sink.test.ts", "the next checkpoint is not safe"],
+  },
+  {
     breaks: "a repeated value passes the judge",
     file: "src/streams/validate/sequence.ts",
     from: "(!isExactlyOnce && value <= previous)",
@@ -100,4 +136,8 @@ testMutants(mutants, [
   "test/streams/receiver",
   "test/streams/validate",
   "test/streams/replica",
+  "test/streams/sinks",
+  "test/streams/connectors",
+  "test/streams/worker",
+  "test/channels/client",
 ]);

@@ -18,6 +18,7 @@ export const streamVerb = defineVerb({
     send: async () => (await import("./send.ts")).sendVerb,
     receive: async () => (await import("./receive.ts")).receiveVerb,
     verify: async () => (await import("./verify.ts")).verifyVerb,
+    demo: async () => (await import("./demo.ts")).demoVerb,
     restore: async () => (await import("./restore.ts")).restoreVerb,
     init: async () => (await import("./init.ts")).initVerb,
     status: async () => (await import("./admin.ts")).statusVerb,

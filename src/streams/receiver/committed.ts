@@ -40,8 +40,17 @@ export async function committedParts(disk: Disk, directory: string): Promise<Out
     }
   }
   found.sort((a, b) => a.order - b.order || a.seconds - b.seconds || a.start - b.start);
-  return found.map(({ worker, start, end }) => {
-    const path = join(directory, `${PREFIX}${worker}`);
-    return { source: `${path} from byte ${start}`, chunks: fileChunks(disk, path, start, end) };
-  });
+  return found.map(({ worker, start, end }) => committedPart(disk, directory, worker, start, end));
+}
+
+/** One committed range. */
+export function committedPart(
+  disk: Disk,
+  directory: string,
+  worker: string,
+  start: number,
+  end: number,
+): OutputPart {
+  const path = join(directory, `${PREFIX}${worker}`);
+  return { source: `${path} from byte ${start}`, chunks: fileChunks(disk, path, start, end) };
 }

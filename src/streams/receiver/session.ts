@@ -9,9 +9,9 @@ import type { World } from "../../core/role.ts";
 import { textOf, WireError } from "../wire/bytes.ts";
 import { SequenceJudge, type SequenceRules, type Violation } from "../validate/sequence.ts";
 import { parseWindow } from "../validate/window-text.ts";
-import { verdictOf, verifyParts, type Verdict } from "../validate/verify.ts";
+import { judgePart, verdictOf, verifyParts, type OutputPart, type Verdict } from "../validate/verify.ts";
 import type { Address } from "../sender/line.ts";
-import { committedParts } from "./committed.ts";
+import { committedPart, committedParts } from "./committed.ts";
 import { FrameReceiver } from "./frame-receiver.ts";
 import { AppendFile } from "../append-file.ts";
 import { TwoPhaseReceiver } from "./two-phase-receiver.ts";
@@ -31,6 +31,8 @@ export interface SessionOptions {
   /** A body, without its header; valid during the call. */
   onBody?(body: Uint8Array): void;
   onListening(port: number): void;
+  /** So many records are in the file (framed) or committed (two-phase, where they are judged). */
+  onProgress?(records: number): void;
   onProblem(text: string): void;
   interrupted: AbortSignal;
 }
@@ -92,6 +94,7 @@ async function receiveFrames(
       if ((file?.waitingBytes ?? 0) > WAITING_BYTES_MAX) receiver.hold();
       const body = bytes.subarray(bodyStart, bodyEnd);
       onBody?.(body);
+      options.onProgress?.(receiver.frames);
       if (judge === undefined || violation !== undefined) return;
       violation = judgeBody(judge, body, { source: out ?? "the connection", offset });
       if (violation !== undefined) end("violation");
@@ -142,39 +145,64 @@ async function receiveTransactions(
 ): Promise<Figures> {
   const { world, address, rules, onProblem } = options;
   const directory = options.out as string;
-  let frames = 0;
-  let verdict: Verdict | null = null;
-  let isJudging = false;
-  let isJudgingDue = false;
-  /** Reads what is committed so far again from its beginning: the files are the truth, not what went by. */
-  const judge = async (): Promise<void> => {
-    if (rules === undefined) return;
-    isJudgingDue = true;
-    if (isJudging) return;
-    isJudging = true;
-    try {
-      while (isJudgingDue) {
-        isJudgingDue = false;
-        const found = await verifyParts(await committedParts(world.disk, directory), rules);
-        verdict = found;
-        frames = found.records;
-        if (found.isValid) end("complete");
-        else if (found.violation?.rule !== "final" && found.violation?.rule !== "keys") end("violation");
-      }
-    } finally {
-      isJudging = false;
-    }
-  };
+  const watch = rules === undefined ? undefined : new CommitWatch(options, directory, rules, end);
+  await watch?.begin();
   const receiver = new TwoPhaseReceiver({
     ...{ world, address, directory, onProblem },
-    onCommit: () => void judge().catch((error: Error) => onProblem(error.message)),
+    onCommit: (worker, _transaction, start, stop) => watch?.committed(worker, start, stop),
   });
   try {
     options.onListening(await receiver.listen());
     const why = await ended;
     const { connects, commits, rollbacks, refusals, committedBytes: bytes } = receiver;
+    // The verdict is about the files, not about what went by.
+    const verdict =
+      rules === undefined ? null : await verifyParts(await committedParts(world.disk, directory), rules);
+    const frames = verdict?.records ?? 0;
     return { end: why, connects, frames, bytes, torn: 0, commits, rollbacks, refusals, verdict };
   } finally {
     await receiver.close();
+  }
+}
+
+/** Judges commits as they come, so that a run ends when everything is there, or at its first violation. */
+class CommitWatch {
+  readonly #options: SessionOptions;
+  readonly #directory: string;
+  readonly #rules: SequenceRules;
+  readonly #judge: SequenceJudge;
+  readonly #end: (why: End) => void;
+  #work: Promise<void> = Promise.resolve();
+
+  constructor(options: SessionOptions, directory: string, rules: SequenceRules, end: (why: End) => void) {
+    this.#options = options;
+    this.#directory = directory;
+    this.#rules = rules;
+    this.#judge = new SequenceJudge(rules);
+    this.#end = end;
+  }
+
+  /** Judges what is there from an earlier run. */
+  async begin(): Promise<void> {
+    const { disk } = this.#options.world;
+    if (!(await disk.exists(this.#directory))) return;
+    for (const part of await committedParts(disk, this.#directory)) this.#then(part);
+    await this.#work;
+  }
+
+  committed(worker: string, start: number, stop: number): void {
+    this.#then(committedPart(this.#options.world.disk, this.#directory, worker, start, stop));
+  }
+
+  #then(part: OutputPart): void {
+    this.#work = this.#work
+      .then(async () => {
+        const violation = await judgePart(this.#judge, part);
+        this.#options.onProgress?.(this.#judge.records);
+        if (violation !== undefined) this.#end("violation");
+        else if (this.#rules.expected > 0 && this.#judge.reached >= this.#rules.expected)
+          this.#end("complete");
+      })
+      .catch((error: Error) => this.#options.onProblem(error.message));
   }
 }

@@ -110,7 +110,8 @@ export class TwoPhaseReceiver {
   #close(connection: Connection): void {
     connection.isClosed = true;
     connection.outbox.close();
-    this.#connections.delete(connection);
+    // What it had begun goes on; whoever comes next for this worker waits for it.
+    void connection.work.then(() => this.#connections.delete(connection));
   }
 
   #data(connection: Connection, chunk: Uint8Array): void {

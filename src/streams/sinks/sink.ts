@@ -19,8 +19,8 @@ export interface Sink {
    * of the sink, `outputs` what goes out with its commit. `safe` resolves when the sink can commit, false when it cannot.
    */
   prepare(checkpoint: number): { position: unknown; outputs: Uint8Array[]; safe: Promise<boolean> };
-  /** The checkpoint is committed. */
-  commit(checkpoint: number): void;
+  /** The checkpoint is committed. A promise that is returned resolves when its `outputs` have gone out for good. */
+  commit(checkpoint: number): void | Promise<void>;
   /** Goes back to a checkpoint: what was written since is void. `outputs` are those of that checkpoint, if they are due. */
   rollBack(checkpoint: number, position: unknown, outputs: readonly Uint8Array[]): Promise<void>;
   stats(): Record<string, number | string | boolean>;

@@ -31,8 +31,8 @@ const BODY_BYTES_MAX = 1024 * 1024;
 export async function verifyParts(parts: Iterable<OutputPart>, rules: SequenceRules): Promise<Verdict> {
   const judge = new SequenceJudge(rules);
   let violation: Violation | undefined;
-  for (const { source, chunks } of parts) {
-    violation = await judgePart(judge, source, chunks);
+  for (const part of parts) {
+    violation = await judgePart(judge, part);
     if (violation !== undefined) break;
   }
   return verdictOf(judge, violation ?? judge.end());
@@ -43,10 +43,10 @@ export function verdictOf(judge: SequenceJudge, violation: Violation | undefined
   return { isValid: violation === undefined, records, keys, reached, rewinds, violation: violation ?? null };
 }
 
-async function judgePart(
+/** Goes on judging with one more part; undefined: nothing is wrong so far. */
+export async function judgePart(
   judge: SequenceJudge,
-  source: string,
-  chunks: AsyncIterable<Uint8Array>,
+  { source, chunks }: OutputPart,
 ): Promise<Violation | undefined> {
   const reader = new FrameReader(() => BODY_BYTES_MAX);
   let violation: Violation | undefined;

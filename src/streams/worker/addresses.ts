@@ -4,6 +4,9 @@
  *   Orders=tcp://127.0.0.1:7000?log=true      Orders=acked://127.0.0.1:7100?cookie=secret
  *   Lines=file:///var/data/lines.txt          Ticks=generator:?pauseMs=10
  *   rejects=tcp://127.0.0.1:5555?mode=committed    rejects=file:///var/data/rejects.bin    rejects=2pc://127.0.0.1:7200
+ *
+ * Our own roles: `queue://HOST:PORT/CHANNEL` and `logfiles://HOST:PORT/CHANNEL` (ports of the legacy protocol) as source and
+ * sink, `dht://HOST:PORT/CHANNEL` and `store://HOST:PORT` (a frontend's httpPort) as sink.
  */
 import { NxError } from "../../core/errors.ts";
 
@@ -33,9 +36,12 @@ export function addressOf(text: string, kinds: Readonly<Record<string, readonly 
   }
   if (kind === "file") return { name, kind, host: "", port: 0, path: place.replace(/^\/\//, ""), options };
   if (kind === "generator") return { name, kind, host: "", port: 0, path: "", options };
-  const authority = /^\/\/(.+):(\d{1,5})$/.exec(place);
-  if (authority === null || Number(authority[2]) > 65_535) throw wrong(text, `wanted ${kind}://HOST:PORT`);
-  return { name, kind, host: authority[1] as string, port: Number(authority[2]), path: "", options };
+  const authority = /^\/\/([^/]+):(\d{1,5})(?:\/([^/]+))?$/.exec(place);
+  const path = authority?.[3] ?? "";
+  const isChannel = kind === "queue" || kind === "logfiles" || kind === "dht";
+  if (authority === null || Number(authority[2]) > 65_535 || isChannel === (path === ""))
+    throw wrong(text, `wanted ${kind}://HOST:PORT${isChannel ? "/CHANNEL" : ""}`);
+  return { name, kind, host: authority[1] as string, port: Number(authority[2]), path, options };
 }
 
 function wrong(text: string, wanted: string): NxError {
@@ -47,8 +53,18 @@ export const sourceKinds = {
   acked: ["cookie", "credits"],
   file: [],
   generator: ["pauseMs"],
+  queue: ["pollMs"],
+  logfiles: ["pollMs"],
 } as const;
-export const sinkKinds = { tcp: ["mode"], file: [], "2pc": ["cookie"] } as const;
+export const sinkKinds = {
+  tcp: ["mode"],
+  file: [],
+  "2pc": ["cookie"],
+  queue: [],
+  logfiles: [],
+  dht: [],
+  store: [],
+} as const;
 
 /** `host:port`. Throws NX_CONFIG_INVALID. */
 export function hostPort(text: string): { host: string; port: number } {

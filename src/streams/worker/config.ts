@@ -50,12 +50,12 @@ export const workerConfig = roleSchema({
   dataPort: port(12501, "Port on which workers send each other records."),
   sources: key(
     z.array(placed()).default([]),
-    "Where this worker's inputs come from, by the names in the application: `Lines=tcp://127.0.0.1:7000` (`?log=true` keeps what raw senders sent), `Lines=acked://127.0.0.1:7100?cookie=…`, `Lines=file:lines.txt`, `Ticks=generator:`.",
+    "Where this worker's inputs come from, by the names in the application: `Lines=tcp://127.0.0.1:7000` (`?log=true` keeps what raw senders sent), `Lines=acked://127.0.0.1:7100?cookie=…`, `Lines=file:lines.txt`, `Ticks=generator:`. Channels of our own nodes, by the ports of the legacy protocol: `Lines=logfiles://127.0.0.1:10010/CHANNEL`, `Lines=queue://127.0.0.1:10020/CHANNEL`.",
     { example: ["Lines=tcp://127.0.0.1:7000"] },
   ),
   sinks: key(
     z.array(placed()).default([]),
-    "Where the output goes, by the names in the application: `counts=tcp://127.0.0.1:5555` (`?mode=committed` sends with the checkpoint), `counts=file:counts.out` (exactly once), `counts=2pc://127.0.0.1:5556`.",
+    "Where the output goes, by the names in the application: `counts=tcp://127.0.0.1:5555` (`?mode=committed` sends with the checkpoint), `counts=file:counts.out` (exactly once), `counts=2pc://127.0.0.1:5556` (exactly once). With the checkpoint to our own roles: `counts=store://127.0.0.1:12355` (a frontend; exactly once, in one transaction), `counts=dht://127.0.0.1:10000/CHANNEL`, `counts=queue://127.0.0.1:10020/CHANNEL`, `counts=logfiles://127.0.0.1:10010/CHANNEL`.",
     { example: ["counts=file:counts.out"] },
   ),
   checkpointMs: key(
@@ -66,6 +66,11 @@ export const workerConfig = roleSchema({
     filePath().optional(),
     "File with the secret that all workers of the cluster share. Must not be readable by other users.",
     { fileKind: "secret", absent: "any worker of the same application may join", example: "cluster.key" },
+  ),
+  metricsHub: key(
+    address().optional(),
+    "The hub that is told every two seconds how many records came and how long they took: its metricsPort.",
+    { absent: "no hub is told", example: "127.0.0.1:5001" },
   ),
   replicas: key(
     z.array(address()).default([]),

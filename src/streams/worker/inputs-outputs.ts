@@ -4,12 +4,18 @@ import { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { World } from "../../core/role.ts";
 import type { TlsMaterial } from "../../core/seams/net.ts";
-import type { GeneratorNode, SourceNode } from "../plan/nodes.ts";
+import { dhtTarget, logfilesTarget, queueTarget } from "../connectors/channel-targets.ts";
+import { DeliveringSink } from "../connectors/delivering-sink.ts";
+import { LogfilesSource } from "../connectors/logfiles-source.ts";
+import { QueueSource } from "../connectors/queue-source.ts";
+import { storeTarget } from "../connectors/store-target.ts";
+import type { Target } from "../connectors/target.ts";
+import type { GeneratorNode, SinkNode, SourceNode } from "../plan/nodes.ts";
 import type { Plan } from "../plan/plan.ts";
 import { FileSink } from "../sinks/file-sink.ts";
 import type { Sink, SinkEvents } from "../sinks/sink.ts";
-import { TwoPhaseSink } from "../sinks/two-phase-sink.ts";
 import { TcpSink } from "../sinks/tcp-sink.ts";
+import { TwoPhaseSink } from "../sinks/two-phase-sink.ts";
 import { AckedSource } from "../sources/acked-source.ts";
 import { FileSource } from "../sources/file-source.ts";
 import { GeneratorSource } from "../sources/generator-source.ts";
@@ -19,6 +25,8 @@ import { TcpSource } from "../sources/tcp-source.ts";
 import { type Address, addressOf, sinkKinds, sourceKinds } from "./addresses.ts";
 
 export interface Surrounding {
+  /** The worker's name. */
+  worker: string;
   world: World;
   log: Log;
   dataDir: string;
@@ -71,6 +79,25 @@ async function makeSource(
     const path = isAbsolute(address.path) ? address.path : join(directory, address.path);
     return new FileSource(node, host, { disk: world.disk, clock: world.clock, path, onFatal });
   }
+  if (address.kind === "logfiles") {
+    const { host: nodeHost, port, path: channel } = address;
+    const pollMs = pollMsOf(address);
+    return new LogfilesSource(node, host, {
+      seams: world,
+      log,
+      address: { host: nodeHost, port },
+      channel,
+      pollMs,
+    });
+  }
+  if (address.kind === "queue") {
+    const inputLog = await InputLog.open(world, join(dataDir, `input-${address.name}`), onFatal);
+    const { host: nodeHost, port, path: channel } = address;
+    const pollMs = pollMsOf(address);
+    return new QueueSource(node, host, {
+      ...{ seams: world, log, address: { host: nodeHost, port }, channel, pollMs, inputLog },
+    });
+  }
   const { net, clock } = world;
   const common = { net, clock, log, host: address.host, port: address.port, tls, connectionsMax };
   if (address.kind === "acked") {
@@ -83,6 +110,14 @@ async function makeSource(
       : undefined;
   return new TcpSource(node, host, { ...common, inputLog });
 }
+
+function pollMsOf({ name, options }: Address): number {
+  const text = options.get("pollMs") ?? String(POLL_MS_DEFAULT);
+  if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
+  throw new NxError("NX_CONFIG_INVALID", `pollMs of ${name} is a number from 1, not ${JSON.stringify(text)}`);
+}
+
+const POLL_MS_DEFAULT = 500;
 
 /** The original's sources give 67. */
 const CREDITS_DEFAULT = 1000;
@@ -118,12 +153,35 @@ export function makeSinks(
     }
     if (address.kind === "2pc") {
       const cookie = address.options.get("cookie") ?? "";
+      const instance = `${worker}.${name}`.replace(/[^A-Za-z0-9._-]/g, "_");
       const { host, port } = address;
-      return new TwoPhaseSink(name, events, { world, log, host, port, cookie, worker, app: plan.appName });
+      return new TwoPhaseSink(name, events, { world, log, host, port, cookie, app: plan.appName, instance });
+    }
+    const target = targetOf(address, world, `${plan.appName}-${worker}.${name}`);
+    if (target !== undefined) {
+      const { framing } = plan.sinkNodes.find((node) => node.name === name) as SinkNode;
+      const { kind } = address;
+      return new DeliveringSink(name, events, { kind, clock: world.clock, log, framing, target });
     }
     const isCommitted = address.options.get("mode") === "committed";
     return new TcpSink(name, events, { world, log, host: address.host, port: address.port, isCommitted });
   });
+}
+
+/** One of our own roles that output is delivered to; undefined for other kinds. */
+function targetOf({ kind, host, port, path }: Address, world: World, output: string): Target | undefined {
+  switch (kind) {
+    case "queue":
+      return queueTarget(world, { host, port }, path);
+    case "logfiles":
+      return logfilesTarget(world, { host, port }, path);
+    case "dht":
+      return dhtTarget(world, { host, port }, path);
+    case "store":
+      return storeTarget({ frontends: [`http://${host}:${port}`], output });
+    default:
+      return undefined;
+  }
 }
 
 function unknown(kind: string, name: string, names: readonly string[]): NxError {

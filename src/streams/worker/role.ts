@@ -6,6 +6,7 @@ import { defineRole, type RoleContext, type RunningRole, type Stats } from "../.
 import { readSecret } from "../../core/secret-file.ts";
 import { copyDirectory } from "../replica/copy-file.ts";
 import { ReplicaMirror } from "../replica/mirror.ts";
+import { MetricsReporter } from "../metrics/reporter.ts";
 import { loadApp } from "../plan/load.ts";
 import { planOf } from "../plan/plan.ts";
 import { textOf } from "../wire/bytes.ts";
@@ -22,9 +23,16 @@ class RunningWorker implements RunningRole<WorkerConfig> {
   readonly #worker: Worker;
   readonly #name: string;
   readonly #mirror: ReplicaMirror | undefined;
+  readonly #reporter: MetricsReporter | undefined;
 
-  constructor(worker: Worker, name: string, mirror: ReplicaMirror | undefined) {
+  constructor(
+    worker: Worker,
+    name: string,
+    mirror: ReplicaMirror | undefined,
+    reporter: MetricsReporter | undefined,
+  ) {
     this.#worker = worker;
+    this.#reporter = reporter;
     this.#name = name;
     this.#mirror = mirror;
   }
@@ -83,6 +91,7 @@ class RunningWorker implements RunningRole<WorkerConfig> {
   async stop(): Promise<void> {
     await this.#worker.close();
     this.#mirror?.close();
+    this.#reporter?.close();
   }
 }
 
@@ -115,6 +124,20 @@ function mirrorOf(
   });
 }
 
+/** Tells a hub, if there is one. */
+function reporterOf(
+  { config, ...world }: RoleContext<WorkerConfig>,
+  app: string,
+  worker: Worker,
+): MetricsReporter | undefined {
+  if (config.metricsHub === undefined) return undefined;
+  return new MetricsReporter({
+    ...{ world, app, worker: config.name, hub: hostPort(config.metricsHub) },
+    bins: () => worker.latency.bins,
+    recordsIn: () => worker.engine.recordsIn,
+  });
+}
+
 async function startWorker(context: RoleContext<WorkerConfig>): Promise<RunningWorker> {
   const { config, log, dataDir, fatal, progress, announcePort } = context;
   const directory = resolve(".");
@@ -134,7 +157,8 @@ async function startWorker(context: RoleContext<WorkerConfig>): Promise<RunningW
     onGoodbye: () => context.done?.(),
     onStop: () => context.done?.(),
   });
-  return new RunningWorker(worker, config.name, mirror);
+  const reporter = reporterOf(context, app.name, worker);
+  return new RunningWorker(worker, config.name, mirror, reporter);
 }
 
 export const worker = defineRole({ ...workerAbout, start: startWorker });

@@ -298,14 +298,19 @@ export class WorkerRuntime {
   }
 
   committed(checkpoint: number, layout: Layout): void {
-    const { stateLog, sources, sinks } = this.#options;
+    const { stateLog, sources, sinks, onFatal } = this.#options;
     if (this.#prepared?.id !== checkpoint) return;
     const { meta, hasOutputs } = this.#prepared;
     this.#prepared = undefined;
     stateLog.commit(checkpoint, JSON.stringify(layout));
     for (const source of sources) source.committed(meta.sources[source.name]);
-    for (const sink of sinks) sink.commit(checkpoint);
-    if (hasOutputs) stateLog.release();
+    const deliveries = sinks.map((sink) => sink.commit(checkpoint));
+    if (hasOutputs) {
+      Promise.all(deliveries).then(() => {
+        // A later one has outputs of its own.
+        if (!this.#isClosed && stateLog.committed.id === checkpoint) stateLog.release();
+      }, onFatal);
+    }
     this.#partFrom(layout.members);
     for (const finisher of this.#finishers)
       if ((finisher.checkpoint ?? checkpoint + 1) <= checkpoint) finisher.resolve();

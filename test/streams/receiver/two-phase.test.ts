@@ -265,6 +265,27 @@ describe("a two-phase sink", () => {
     });
   });
 
+  test("a worker that comes back while its promise is being written finds all of it, or none", () => {
+    for (let step = 0; step < 60; step++) {
+      scene(step, async ({ cluster, world, startSink, committed }) => {
+        await startSink();
+        const first = (await HandWorker.connect(world)).worker;
+        first.output(0, "whole");
+        const ranges = [{ streamId: OUTPUT_STREAM, start: 0, end: 5 }];
+        first.control({ type: "phase1", transaction: "worker2:c_id=1", ranges });
+        await new Promise<void>((resolve) => cluster.scheduler.after(step * 0.05, resolve));
+        first.close();
+        const { worker, position } = await HandWorker.connect(world);
+        const transactions = await worker.uncommitted();
+        expect(position).toBe(transactions.length === 0 ? 0 : 5);
+        for (const transaction of transactions)
+          worker.control({ type: "phase2", transaction, isCommit: true });
+        await worker.uncommitted();
+        expect(await committed()).toBe(transactions.length === 0 ? "" : "whole");
+      });
+    }
+  });
+
   test("bytes that are no frame cost only their connection", () => {
     scene(7, async ({ world, startSink }) => {
       await startSink();

@@ -1,0 +1,179 @@
+/**
+ * One run of a demo: the sink and the senders around a cluster, and the verdict at its end.
+ *
+ * Invariant: the verdict is the validator's, about what the sink has in its files; a process that died unasked, or a wait
+ * that took too long, ends the run as failed, whatever the output looks like.
+ */
+import { join } from "node:path";
+import type { World } from "../../core/role.ts";
+import { sleep } from "../../core/seams/clock.ts";
+import { receive, type SessionReport } from "../receiver/session.ts";
+import { senderConfig, type SendingConfig } from "../sender/config.ts";
+import { sendOnce, type SendOnceResult } from "../sender/once.ts";
+import type { SequenceRules } from "../validate/sequence.ts";
+import { DemoCluster } from "./cluster.ts";
+
+export interface DemoOptions {
+  world: World;
+  root: string;
+  network: string;
+  /** Between two steps that the original separates by a sleep. */
+  pauseMs: number;
+  checkpointMs: number;
+  say(text: string): void;
+  interrupted: AbortSignal;
+}
+
+/** What differs between demos before their first step. */
+export interface DemoSetting {
+  /** acked: senders that are acknowledged and a two-phase sink. raw: plain TCP on both sides, as the original's demos have it. */
+  protocol: "acked" | "raw";
+  /** The last value of each key. */
+  until: number;
+}
+
+export interface DemoResult {
+  isValid: boolean;
+  /** Why it failed, where the validator's verdict does not say it. */
+  failure: string | undefined;
+  report: SessionReport | undefined;
+}
+
+export const KEYS = 11;
+const RECEIVE_MS = 600_000;
+const SEND_MS = 300_000;
+const BODY_BYTES_MAX = 1 << 20;
+const keys = Array.from({ length: KEYS }, (_, index) => `key_${index}`);
+
+export class DemoRun {
+  readonly cluster: DemoCluster;
+  readonly options: DemoOptions;
+  readonly setting: DemoSetting;
+  readonly #stop = new AbortController();
+  #records = 0;
+  #failure: Error | undefined;
+  #failed!: (error: Error) => void;
+
+  constructor(options: DemoOptions, setting: DemoSetting) {
+    this.options = options;
+    this.setting = setting;
+    const { world, root, network, checkpointMs, say } = options;
+    const address = `${network}.1`;
+    const isRaw = setting.protocol === "raw";
+    this.cluster = new DemoCluster({
+      ...{ world, root, network, checkpointMs, say },
+      app: "detector",
+      appArguments: [],
+      sources: [isRaw ? `Detector=tcp://${address}:7000` : `Detector=acked://${address}:7000?cookie=cookie`],
+      sinks: [isRaw ? `windows=tcp://${address}:5555` : `windows=2pc://${address}:5555`],
+      onFailed: (error) => this.#failed(error),
+    });
+  }
+
+  /** Plays `steps` with a sink listening; judges what it has when they are through. */
+  async play(size: number, steps: (run: DemoRun) => Promise<void>): Promise<DemoResult> {
+    const { promise: broken, reject } = Promise.withResolvers<never>();
+    broken.catch(() => undefined);
+    this.#failed = (error) => {
+      this.#failure ??= error;
+      reject(error);
+    };
+    const { interrupted } = this.options;
+    const interrupt = () => this.#failed(new Error("interrupted"));
+    interrupted.addEventListener("abort", interrupt);
+    let receiving: Promise<SessionReport> | undefined;
+    try {
+      const { promise: listening, resolve } = Promise.withResolvers<void>();
+      await this.cluster.prepare();
+      receiving = this.#receive(resolve);
+      receiving.catch((error: Error) => this.#failed(error));
+      await Promise.race([listening, broken]);
+      await Promise.race([this.cluster.start(size).then(() => steps(this)), broken]);
+    } catch (error) {
+      this.#failure ??= error as Error;
+      this.#stop.abort();
+    }
+    const report = await Promise.race([receiving, broken]).catch(() => undefined);
+    this.#stop.abort();
+    await receiving?.catch(() => undefined);
+    interrupted.removeEventListener("abort", interrupt);
+    await this.cluster.stop();
+    const isValid = this.#failure === undefined && report?.verdict?.isValid === true;
+    return { isValid, failure: this.#failure?.message, report };
+  }
+
+  #receive(onListening: () => void): Promise<SessionReport> {
+    const { world, root } = this.options;
+    const isRaw = this.setting.protocol === "raw";
+    const rules: SequenceRules = { keys, expected: this.setting.until, first: 1, isExactlyOnce: true };
+    return receive({
+      ...{
+        world,
+        rules,
+        onListening,
+        timeoutMs: RECEIVE_MS,
+        bytesPerSecondMax: 0,
+        bodyBytesMax: BODY_BYTES_MAX,
+      },
+      address: this.cluster.sink,
+      protocol: isRaw ? "framed" : "two-phase",
+      out: join(root, isRaw ? "received.txt" : "received"),
+      onProgress: (records) => {
+        this.#records = records;
+      },
+      onProblem: (text) => this.options.say(`  sink: ${text}`),
+      interrupted: this.#stop.signal,
+    });
+  }
+
+  // --- steps ---------------------------------------------------------------------------------------------------------
+
+  /** Sends (from, until] of each key; resolves when all of it was sent (acked: and acknowledged). */
+  async send(
+    from: number,
+    until: number,
+    pace: { batch: number; intervalMs: number },
+  ): Promise<SendOnceResult> {
+    this.options.say(`send (${from}, ${until}] of ${KEYS} keys`);
+    return sendOnce({
+      world: this.options.world,
+      config: this.#sendingConfig(from, until, pace),
+      timeoutMs: SEND_MS,
+      interrupted: this.#stop.signal,
+    });
+  }
+
+  /** The same, beside what follows. */
+  sendMeanwhile(until: number, pace: { batch: number; intervalMs: number }): Promise<SendOnceResult> {
+    const sending = this.send(0, until, pace);
+    sending.catch((error: Error) => this.#failed(error));
+    return sending;
+  }
+
+  #sendingConfig(from: number, until: number, pace: { batch: number; intervalMs: number }): SendingConfig {
+    const { host, port } = this.cluster.source;
+    return senderConfig.parse({
+      ...{ role: "sender", instance: "demo.sender", dataDir: this.options.root, to: [`${host}:${port}`] },
+      protocol: this.setting.protocol,
+      counters: { keys: KEYS, from, until },
+      // Each range of values is a stream of its own.
+      streamPrefix: from === 0 ? "" : `${from}-`,
+      ...pace,
+    });
+  }
+
+  /** Until the sink has the value `until` of each key (raw), or at least so many windows (acked). */
+  async untilReceived(until: number, timeoutMs = 20_000): Promise<void> {
+    const wanted = until * KEYS;
+    await this.cluster.until(`${wanted} windows at the sink`, () => this.#records >= wanted, timeoutMs);
+    this.options.say(`the sink has ${wanted} windows`);
+  }
+
+  get records(): number {
+    return this.#records;
+  }
+
+  pause(): Promise<void> {
+    return sleep(this.options.world.clock, this.options.pauseMs);
+  }
+}

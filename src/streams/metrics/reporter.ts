@@ -1,0 +1,128 @@
+/**
+ * Tells a hub how long this worker's records take, in the original's metrics protocol (wire/metrics.ts).
+ *
+ * Every two seconds in which something happened, what the histograms gained since the last time goes out. Without a
+ * connection it is thrown away: measuring never holds up what is measured.
+ *
+ * Invariant: nothing is told twice, and what was not told is not told later.
+ */
+import type { Timer } from "../../core/seams/clock.ts";
+import type { World } from "../../core/role.ts";
+import type { Socket } from "../../core/seams/net.ts";
+import { Outbox } from "../../core/sockets/outbox.ts";
+import type { Address } from "../sender/line.ts";
+import {
+  HISTOGRAM_BINS,
+  metricsFrame,
+  PERIOD_NS,
+  type MetricCategory,
+  type MetricsEntry,
+} from "../wire/metrics.ts";
+
+export interface ReporterOptions {
+  world: Pick<World, "net" | "clock">;
+  hub: Address;
+  app: string;
+  worker: string;
+  /** Counts by bin since the start, from a record's coming in to what it caused going out. */
+  bins(): readonly number[];
+  /** Records that came in from outside since the start. */
+  recordsIn(): number;
+}
+
+const RETRY_MS = 250;
+const UNSENT_BYTES_MAX = 1 << 20;
+const PERIOD_MS = PERIOD_NS / 1e6;
+
+export class MetricsReporter {
+  readonly #options: ReporterOptions;
+  readonly #periodTimer: Timer;
+  #retryTimer: Timer | undefined;
+  #outbox: Outbox | undefined;
+  #socket: Socket | undefined;
+  #binsBefore = new Array<number>(HISTOGRAM_BINS).fill(0);
+  #recordsBefore = 0;
+  #isClosed = false;
+  periods = 0;
+
+  constructor(options: ReporterOptions) {
+    this.#options = options;
+    this.#periodTimer = options.world.clock.every(PERIOD_MS, () => this.#report());
+    this.#connect();
+  }
+
+  get isConnected(): boolean {
+    return this.#outbox !== undefined;
+  }
+
+  #connect(): void {
+    const { world, hub, app, worker } = this.#options;
+    world.net
+      .connect<undefined>({
+        ...hub,
+        handlers: {
+          open: (socket) => {
+            if (this.#isClosed) return void socket.terminate();
+            this.#socket = socket;
+            this.#outbox = new Outbox(socket, { bytesMax: UNSENT_BYTES_MAX });
+            this.#outbox.send(metricsFrame({ type: "connect" }));
+            this.#outbox.send(metricsFrame({ type: "join", topic: `metrics:${app}`, worker }));
+            return undefined;
+          },
+          data: () => {},
+          drain: () => this.#outbox?.drain(),
+          close: () => this.#lost(),
+        },
+      })
+      .catch(() => this.#lost());
+  }
+
+  #lost(): void {
+    this.#outbox?.close();
+    this.#outbox = this.#socket = undefined;
+    if (this.#isClosed) return;
+    this.#retryTimer?.cancel();
+    this.#retryTimer = this.#options.world.clock.after(RETRY_MS, () => this.#connect());
+  }
+
+  #report(): void {
+    const { bins, recordsIn, app, worker } = this.#options;
+    const now = [...bins()];
+    const gained = now.map((count, bin) => count - (this.#binsBefore[bin] ?? 0));
+    this.#binsBefore = now;
+    const records = recordsIn() - this.#recordsBefore;
+    this.#recordsBefore += records;
+    if (records === 0 && gained.every((count) => count === 0)) return;
+    this.periods++;
+    this.#tell("start-to-end", `${app}@${worker}`, gained);
+    this.#tell("node-ingress-egress", `${app}*${worker}`, gained);
+    // Input is only counted: its latency is 0.
+    this.#tell("pipeline-ingestion", `${app}@${worker}`, [records]);
+  }
+
+  #tell(category: MetricCategory, name: string, histogram: number[]): void {
+    const { app, worker, world } = this.#options;
+    const first = histogram.findIndex((count) => count > 0);
+    const entry: MetricsEntry = {
+      ...{ name, category, worker, pipeline: app, id: 0, periodNs: PERIOD_NS },
+      histogram,
+      minNs: first <= 0 ? 0 : 2 ** (first - 1),
+      maxNs:
+        2 **
+          Math.max(
+            0,
+            histogram.findLastIndex((count) => count > 0),
+          ) -
+        1,
+      periodEndNs: BigInt(Math.round(world.clock.nowMs())) * 1_000_000n,
+    };
+    this.#outbox?.send(metricsFrame({ type: "payload", event: "metrics", topic: `metrics:${app}`, entry }));
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#periodTimer.cancel();
+    this.#retryTimer?.cancel();
+    this.#socket?.end();
+  }
+}
