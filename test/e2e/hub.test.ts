@@ -113,6 +113,12 @@ describe.skipIf(Bun.which("chromium") === null)("the page", () => {
         .getByText(`${all} of ${all} instances ready`, { exact: true })
         .waitFor();
       for (const name of cluster.names) expect(await row(name).innerText()).toContain("ready");
+      const find = page.getByLabel("Find instances");
+      await find.fill("dht READY");
+      await until("the others to be left out", async () =>
+        (await page.locator("tbody tr").count()) === 3 ? true : undefined,
+      );
+      await find.fill("");
     },
     TEST_MS,
   );

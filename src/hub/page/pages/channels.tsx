@@ -6,7 +6,7 @@ import { details, rows } from "../live.ts";
 import { listAt, numberAt, textAt, type Own } from "../own.ts";
 import { FigureCharts, shortName } from "../parts/figure-charts.tsx";
 import { HashRing, type RangeOwner } from "../parts/hash-ring.tsx";
-import { Cell, InstanceLink, Meter, NumberCell, Section, Table } from "../parts/small.tsx";
+import { Cell, EmptyRow, InstanceLink, Meter, NumberCell, Section, Table } from "../parts/small.tsx";
 import { LogSearch } from "./log-search.tsx";
 
 const of = (role: string) => details.value.filter((detail) => detail.role === role);
@@ -88,16 +88,6 @@ function Dht({ nodes }: { nodes: readonly Detail[] }) {
         />
       </div>
     </Section>
-  );
-}
-
-export function EmptyRow({ columns, text }: { columns: number; text: string }) {
-  return (
-    <tr>
-      <td colSpan={columns} class="muted">
-        {text}
-      </td>
-    </tr>
   );
 }
 

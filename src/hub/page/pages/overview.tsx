@@ -1,11 +1,21 @@
 /** @jsxImportSource preact */
 /** The overview: what needs somebody, then every instance. */
 import { computed } from "@preact/signals";
+import { useState } from "preact/hooks";
 import type { Concern, ShownInstance } from "../../messages.ts";
 import { bytes, compact, duration } from "../format.ts";
 import { concerns, hub, rows, type Row } from "../live.ts";
 import { FigureCharts } from "../parts/figure-charts.tsx";
-import { Cell, Condition, InstanceLink, NONE, NumberCell, Section, Table } from "../parts/small.tsx";
+import {
+  Cell,
+  Condition,
+  EmptyRow,
+  InstanceLink,
+  NONE,
+  NumberCell,
+  Section,
+  Table,
+} from "../parts/small.tsx";
 import { linkTo } from "../route.ts";
 import { Sparkline } from "../parts/sparkline.tsx";
 
@@ -121,8 +131,22 @@ function InstanceRow({ snapshot, history }: Row) {
   );
 }
 
+/** Clusters of more instances get a box to find some by name, role, host or state. */
+const FILTERED_FROM = 12;
+
+function matches({ snapshot }: Row, words: string): boolean {
+  const { name, role = "", host = "", condition, version = "" } = snapshot;
+  const text = [name, role, host, condition, version].join(" ").toLowerCase();
+  return words
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => text.includes(word));
+}
+
 export function OverviewPage() {
   const all = rows.value;
+  const [words, setWords] = useState("");
+  const shown = all.filter((row) => matches(row, words));
   if (all.length === 0)
     return (
       <p class="empty">
@@ -130,10 +154,25 @@ export function OverviewPage() {
         prefix in its key `cluster`, or data directories in `instances`.
       </p>
     );
-  const names = all.filter(({ snapshot }) => snapshot.role !== "hub").map(({ snapshot }) => snapshot.target);
+  const names = shown
+    .filter(({ snapshot }) => snapshot.role !== "hub")
+    .map(({ snapshot }) => snapshot.target);
   return (
     <>
       <ConcernList of={concerns.value} />
+      {all.length > FILTERED_FROM && (
+        <div class="search">
+          <label class="grows">
+            <span class="unseen">Find instances</span>
+            <input
+              type="search"
+              placeholder="Find by name, role, host or state"
+              value={words}
+              onInput={({ currentTarget }) => setWords(currentTarget.value)}
+            />
+          </label>
+        </div>
+      )}
       <Table
         caption="Instances of this cluster, with their state and figures"
         columns={[
@@ -148,9 +187,10 @@ export function OverviewPage() {
           ["Version", "number"],
         ]}
       >
-        {all.map((row) => (
+        {shown.map((row) => (
           <InstanceRow key={row.snapshot.target} {...row} />
         ))}
+        {shown.length === 0 && <EmptyRow columns={9} text="No instance matches." />}
       </Table>
       <Section title="Over time">
         <FigureCharts

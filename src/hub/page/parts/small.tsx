@@ -117,3 +117,14 @@ export function NumberCell({ label, children }: { label: string; children: Compo
 export function Cell({ label, children }: { label: string; children: ComponentChildren }) {
   return <td data-label={label}>{children}</td>;
 }
+
+/** Instead of rows, where there are none. */
+export function EmptyRow({ columns, text }: { columns: number; text: string }) {
+  return (
+    <tr>
+      <td colSpan={columns} class="muted">
+        {text}
+      </td>
+    </tr>
+  );
+}
