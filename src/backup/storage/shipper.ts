@@ -93,7 +93,7 @@ export class Shipper {
     const { log, retryMaxMs, snapshotIntervalMs, onOverflow } = this.#options;
     try {
       if (this.#isStopped || volume.engine === undefined) return undefined;
-      if (volume.attached.isOverflow) {
+      if (volume.isOverflow) {
         await onOverflow(volume);
         return undefined;
       }
