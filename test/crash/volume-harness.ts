@@ -18,6 +18,9 @@ import { type CrashModel, crashStates } from "../../src/core/sim/disk-crash.ts";
 import type { DirectoryNode } from "../../src/core/sim/disk-state.ts";
 import { SimDisk } from "../../src/core/sim/disk.ts";
 import { Scheduler } from "../../src/core/sim/scheduler.ts";
+import { join } from "node:path";
+import { NO_LSID } from "../../src/backup/formats/units.ts";
+import { StorageVolume } from "../../src/backup/storage/volume.ts";
 import { NbdTransmission } from "../../src/native/nbd.ts";
 import type { Exploration, Subject } from "./backup-harness.ts";
 import { keyOf, models } from "./log-harness.ts";
@@ -229,7 +232,48 @@ interface Point {
   submitted: number;
 }
 
-/** Every moment of a history times every state that it can leave. */
+/** Writes down every moment at which something on the disk changes. */
+function recordMoments(world: VolumeWorld, take: (after: string, disk: DirectoryNode) => void): void {
+  world.sim.onChange = (operation, path) => {
+    if (["read", "size", "list", "exists", "close", "open"].includes(operation)) return;
+    take(`${operation} ${path}`, world.sim.capture());
+  };
+}
+
+/** Every state that each moment can leave, judged: `judge` says what is wrong with what was found in one. */
+function visit<Moment extends { after: string; disk: DirectoryNode }, Found>(
+  moments: readonly Moment[],
+  find: (state: DirectoryNode) => Found,
+  judge: (found: Found | string, moment: Moment) => string | undefined,
+  statesMax = STATES_MAX,
+): Exploration {
+  const result: Exploration = { points: moments.length, states: 0, violations: [] };
+  const known = new Map<string, Found | string>();
+  for (const moment of moments) {
+    for (const crashModel of models) {
+      crashStates(moment.disk, crashModel, statesMax, (state) => {
+        result.states += 1;
+        const key = keyOf(state);
+        let found = known.get(key);
+        if (found === undefined) {
+          try {
+            found = find(state);
+          } catch (error) {
+            found = `refused: ${(error as Error).message}`;
+          }
+          known.set(key, found);
+        }
+        const wrong = judge(found, moment);
+        const torn = crashModel.isTearing ? ", torn" : "";
+        if (wrong !== undefined)
+          result.violations.push(`after ${moment.after} (${crashModel.names}${torn}): ${wrong}`);
+      });
+    }
+  }
+  return result;
+}
+
+/** Every moment of a history of writes times every state that it can leave. */
 export function exploreVolume(changes: readonly Change[], taken: Taken = {}): Exploration {
   const world = new VolumeWorld(7, taken);
   const model = new Model();
@@ -237,57 +281,135 @@ export function exploreVolume(changes: readonly Change[], taken: Taken = {}): Ex
   let flushed = 0;
   world.run(async () => {
     const engine = await world.open();
-    world.sim.onChange = (operation, path) => {
-      if (["read", "size", "list", "exists", "close", "open"].includes(operation)) return;
-      points.push({
-        after: `${operation} ${path}`,
-        disk: world.sim.capture(),
-        flushed,
-        submitted: model.changes,
-      });
-    };
+    const take = (after: string, disk: DirectoryNode) =>
+      points.push({ after, disk, flushed, submitted: model.changes });
+    recordMoments(world, take);
     const onFlushed = (count: number) => {
       flushed = count;
-      points.push({ after: `flush ${count}`, disk: world.sim.capture(), flushed, submitted: model.changes });
+      take(`flush ${count}`, world.sim.capture());
     };
     await live(world, engine, changes, model, { onFlushed });
   });
   world.sim.onChange = undefined;
-  const result: Exploration = { points: points.length, states: 0, violations: [] };
-  const found = new Map<string, number | string>();
-  for (const point of points) {
-    for (const crashModel of models) {
-      crashStates(point.disk, crashModel, STATES_MAX, (state) => {
-        result.states += 1;
-        const key = keyOf(state);
-        let version = found.get(key);
-        if (version === undefined) {
-          version = findVersion(state, taken, model);
-          found.set(key, version);
-        }
-        const where = `after ${point.after} (${crashModel.names}${crashModel.isTearing ? ", torn" : ""})`;
-        if (typeof version === "string") result.violations.push(`${where}: ${version}`);
-        else if (version < 0) result.violations.push(`${where}: an image that never was`);
-        else if (version < point.flushed)
-          result.violations.push(`${where}: ${version} of ${point.flushed} flushed`);
-        else if (version > point.submitted)
-          result.violations.push(`${where}: ${version} of ${point.submitted} made`);
-      });
-    }
-  }
-  return result;
+  const find = (state: DirectoryNode) => {
+    const restarted = new VolumeWorld(8, taken, state);
+    const image = restarted.run(() => restarted.image());
+    return versionOf(image, model.images);
+  };
+  return visit(points, find, (version, point) => {
+    if (typeof version === "string") return version;
+    if (version < 0) return "an image that never was";
+    if (version < point.flushed) return `${version} of ${point.flushed} flushed`;
+    return version > point.submitted ? `${version} of ${point.submitted} made` : undefined;
+  });
 }
 
-function findVersion(state: DirectoryNode, taken: Taken, model: Model): number | string {
-  const restarted = new VolumeWorld(8, taken, state);
-  try {
-    return versionOf(
-      restarted.run(() => restarted.image()),
-      model.images,
+/** What a storage knows of a volume's backup after a start. */
+interface Known {
+  state: string;
+  /** Of `done` and of the queue. */
+  gids: bigint[];
+  isOverflow: boolean;
+  /** Marks behind the end of the log. */
+  homeless: number;
+}
+
+interface Promised {
+  after: string;
+  disk: DirectoryNode;
+  states: string[];
+  /** Told to somebody. */
+  gids: bigint[];
+  mustShip: boolean;
+}
+
+/** init-vol, a log that begins anew, snapshots, a transfer, reset-vol: every moment times every state. */
+export function exploreBackup(taken: Taken = {}, statesMax = 16): Exploration {
+  const world = new VolumeWorld(7, taken);
+  const open = (of: VolumeWorld) => {
+    const { disk, random, clock } = of;
+    return new StorageVolume(
+      { disk, random, clock, log: silentLog() },
+      join(DIRECTORY, "backup"),
+      NAME,
+      1 << 20,
     );
-  } catch (error) {
-    return `refused: ${(error as Error).message}`;
-  }
+  };
+  const moments: Promised[] = [];
+  world.run(async () => {
+    const engine = await world.open();
+    const client = new Client(engine);
+    let promised: Omit<Promised, "after" | "disk"> = {
+      states: ["Clear", "SyncReady"],
+      gids: [],
+      mustShip: false,
+    };
+    const take = (after: string, disk: DirectoryNode) => moments.push({ after, disk, ...promised });
+    const promise = (next: Partial<typeof promised>) => {
+      promised = { ...promised, ...next };
+      take(`the promise of ${promised.states.join()} ${promised.gids.join()}`, world.sim.capture());
+    };
+    recordMoments(world, take);
+    const volume = open(world);
+    await volume.init(NAME, engine);
+    promise({ states: ["SyncReady"] });
+    await volume.resetLog(0n);
+    promised = { ...promised, states: ["SyncReady", "Stopped", "Target"] };
+    await volume.setState("Stopped");
+    await volume.setState("Target");
+    promise({ states: ["Target"], mustShip: true });
+    const gids: bigint[] = [];
+    for (let round = 0; round < 2; round++) {
+      await client.request(1, round * 2048, 1024, new Uint8Array(1024).fill(round + 1));
+      gids.push(await volume.snapshot(false));
+      promise({ gids: [...gids] });
+    }
+    const transfer = volume.nextTransfer();
+    if (transfer === undefined) throw new Error("nothing to ship");
+    // The proxy has it: from here on the first may be gone.
+    promised = { ...promised, gids: gids.slice(1) };
+    await volume.shipped(transfer);
+    promise({});
+    promised = { states: ["Target", "Stopped", "SyncReady"], gids: [], mustShip: false };
+    await volume.setState("Stopped");
+    await volume.resetLog(9n);
+    await volume.setState("SyncReady");
+    promise({ states: ["SyncReady"] });
+  });
+  world.sim.onChange = undefined;
+  const find = (state: DirectoryNode): Known => {
+    const restarted = new VolumeWorld(8, taken, state);
+    return restarted.run(async () => {
+      const engine = await restarted.open();
+      const volume = open(restarted);
+      await volume.load();
+      volume.attach(engine);
+      const marks = [volume.done, ...volume.queue];
+      const homeless = marks.filter(({ lsid }) => lsid !== NO_LSID && lsid > engine.log.written).length;
+      return {
+        state: volume.state,
+        gids: marks.map(({ gid }) => gid),
+        isOverflow: volume.isOverflow,
+        homeless,
+      };
+    });
+  };
+  return visit(
+    moments,
+    find,
+    (known, { states, gids, mustShip }) => {
+      if (typeof known === "string") return known;
+      if (!states.includes(known.state)) return `the state is ${known.state}, wanted ${states.join(" or ")}`;
+      const lost = gids.filter((gid) => !known.gids.includes(gid));
+      if (lost.length > 0) return `the snapshots ${lost.join()} are not known any more`;
+      if (mustShip && known.isOverflow) return "the log that is to be shipped is lost";
+      const ships = known.state === "Target" || known.state === "Stopped";
+      return ships && known.homeless > 0 && !known.isOverflow
+        ? "a mark lies behind the end of the log"
+        : undefined;
+    },
+    statesMax,
+  );
 }
 
 /** Random lives: changes, power loss, start, again and again; violations by seed. */

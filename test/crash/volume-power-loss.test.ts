@@ -1,7 +1,7 @@
 /** Power loss under a volume: every flushed write exists, none by half; with a guarantee taken away that turns red. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { withoutSync } from "./backup-harness.ts";
-import { exploreVolume, surviveCrashes } from "./volume-harness.ts";
+import { withoutDirectorySync, withoutSync } from "./backup-harness.ts";
+import { exploreBackup, exploreVolume, surviveCrashes } from "./volume-harness.ts";
 
 setDefaultTimeout(120_000);
 
@@ -43,8 +43,17 @@ test.each(Object.entries(histories))(
 
 test("a volume survives power loss after power loss, and nothing lost comes back", () => {
   const violations: string[] = [];
-  for (let seed = 1; seed <= 300; seed++) violations.push(...surviveCrashes(seed, 8));
+  for (let seed = 1; seed <= 200; seed++) violations.push(...surviveCrashes(seed, 8));
   expect(violations).toEqual([]);
+});
+
+test("a storage knows every snapshot that it told, and ships no log of another history", () => {
+  const result = exploreBackup();
+  console.log(`${result.points} moments, ${result.states} states`);
+  expect(result.violations.slice(0, 5)).toEqual([]);
+  expect(result.points).toBeGreaterThan(40);
+  expect(exploreBackup({ wrapDisk: withoutSync }, 4).violations).not.toEqual([]);
+  expect(exploreBackup({ wrapDisk: withoutDirectorySync }, 4).violations).not.toEqual([]);
 });
 
 test("files that are not synced are found out", () => {

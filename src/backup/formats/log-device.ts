@@ -146,8 +146,14 @@ export class LogDevice {
   }
 
   /** Writes whole physical blocks. */
-  async write(lsid: bigint, bytes: Uint8Array): Promise<void> {
-    await this.#each(lsid, bytes.byteLength / this.physicalBytes, (offset, from, to) =>
+  write(lsid: bigint, bytes: Uint8Array): Promise<void> {
+    const place = Number(lsid % this.superBlock.ringBlocks);
+    if (
+      place * this.physicalBytes + bytes.byteLength <=
+      Number(this.superBlock.ringBlocks) * this.physicalBytes
+    )
+      return this.#file.write(bytes, (ringStart(this.physicalBytes) + place) * this.physicalBytes);
+    return this.#each(lsid, bytes.byteLength / this.physicalBytes, (offset, from, to) =>
       this.#file.write(bytes.subarray(from, to), offset),
     );
   }

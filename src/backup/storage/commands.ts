@@ -120,7 +120,7 @@ async function start(options: CommandOptions, volume: StorageVolume, mode: strin
   const name = "c2sStartServer";
   if (mode.startsWith("t")) {
     volume.demandState(name, "Stopped");
-    if (volume.attached.isOverflow)
+    if (volume.isOverflow)
       throw new Refusal(`${name}:overflow:${volume.name}: the log has overflowed; reset-vol, then hash-bkp`);
     await volume.during("StartTarget", () => volume.setState("Target"));
     return options.onTarget(volume);
@@ -128,7 +128,7 @@ async function start(options: CommandOptions, volume: StorageVolume, mode: strin
   if (!mode.startsWith("s")) throw new Refusal(`${name}:bad mode:${mode}`);
   volume.demandState(name, "SyncReady");
   await volume.during("StartStandby", async () => {
-    if (volume.attached.isOverflow) await volume.resetLog(0n);
+    if (volume.isOverflow) await volume.resetLog(0n);
     await volume.setState("Standby");
   });
 }

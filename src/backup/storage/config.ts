@@ -80,6 +80,10 @@ export const storageConfig = roleSchema({
     integer(300_000, { min: 10, max: 86_400_000 }),
     "Longest wait after a failed transfer (-maxdelay).",
   ),
+  sendBytesPerSecond: key(
+    integer(0, { min: 0 }),
+    "What all proxies together are sent of logs, at most. 0 is no limit.",
+  ),
   heartbeatMs: key(
     integer(10_000, { min: 100, max: 3_600_000 }),
     "Each proxy is asked whether it is there this often.",

@@ -50,7 +50,7 @@ export function storageTargets(view: StorageView): Record<string, GetTarget> {
       }),
     uuid: (args) => uuidText(of(args).uuid),
     "ts-delta": () => view.lag.lines(),
-    "is-overflow": (args) => flag(of(args).attached.isOverflow),
+    "is-overflow": (args) => flag(of(args).isOverflow),
     "log-usage": (args) =>
       some(args).map(({ name, attached }) => {
         const { usage, ringBlocks, physicalBytes } = attached;
@@ -117,7 +117,7 @@ export function volumeStatus(volume: StorageVolume): string[] {
     `wdevPath ${volume.path}`,
     `sizeLb ${blocks}`,
     `size ${sizeText(blocks * 512)}`,
-    `isOverflow ${flag(engine?.isOverflow === true)}`,
+    `isOverflow ${flag(volume.isOverflow)}`,
     `logUsagePb ${engine?.usage ?? 0}`,
     `logCapacityPb ${engine?.ringBlocks ?? 0}`,
     `uuid ${uuidText(volume.uuid)}`,

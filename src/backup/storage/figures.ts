@@ -20,6 +20,7 @@ export function volumeFigures({ volumes, backups, shipper, lag }: FigureSources)
       ...engine.figures(),
       clients,
       backup: backup?.name,
+      isOverflow: backup?.isOverflow ?? false,
       state: backup?.state ?? "Clear",
       queuedMarks: backup?.queue.length ?? 0,
       shippedLogs: sender?.shippedLogs ?? 0,

@@ -15,6 +15,7 @@ import { controlProtocols, volumeOf } from "../server/control.ts";
 import { peerNet, secureOptionsOf } from "../server/security.ts";
 import { WalbServer } from "../server/server.ts";
 import { Volumes } from "../volume/volumes.ts";
+import { RateLimit } from "../wire/rate-limit.ts";
 import type { AddressPort } from "../wire/values.ts";
 import { type CommandOptions, stopVolume, storageCommands } from "./commands.ts";
 import { storageAbout, type storageConfig } from "./config.ts";
@@ -45,6 +46,7 @@ class Storage implements RunningRole<Config> {
   /** The network towards archives and proxies. */
   readonly #peers: Net;
   readonly #framer = new ThreadCalls<FrameRequest, FrameReply>("backup/storage/frame.thread.ts");
+  readonly #limit: RateLimit;
   readonly #directory: string;
   readonly #nodeId: string;
   readonly #commands: CommandOptions;
@@ -55,6 +57,7 @@ class Storage implements RunningRole<Config> {
     this.#context = context;
     const { disk, random, clock, net, log, config, tls, dataDir } = context;
     this.#directory = resolve(dataDir, config.baseDir);
+    this.#limit = new RateLimit(clock, config.sendBytesPerSecond);
     this.#nodeId = config.nodeId ?? context.instance;
     const nodeId = this.#nodeId;
     const { host, nbdPort, nbdConnectionsMax, socketTimeoutMs: timeoutMs } = config;
@@ -167,6 +170,7 @@ class Storage implements RunningRole<Config> {
           proxies: this.#proxies,
           framer: this.#framer,
         },
+        limit: this.#limit,
         timeoutMs: config.socketTimeoutMs,
         shipDelayMs: config.shipDelayMs,
         snapshotIntervalMs: config.snapshotIntervalMs,

@@ -13,6 +13,7 @@ import type { ThreadCalls } from "../../core/threads/thread-calls.ts";
 import { clean } from "../algebra/snapshot.ts";
 import { firstLine, readAck } from "../server/server.ts";
 import type { Conversation } from "../wire/conversation.ts";
+import type { RateLimit } from "../wire/rate-limit.ts";
 import { Writer } from "../wire/serial.ts";
 import { sendMark } from "../wire/streams.ts";
 import { writeDiff } from "../wire/values.ts";
@@ -23,6 +24,12 @@ import type { StorageVolume } from "./volume.ts";
 const CHUNK_BYTES = 2 << 20;
 
 export type Framer = Pick<ThreadCalls<FrameRequest, FrameReply>, "call">;
+
+/** What takes part in a transfer beside the two ends. */
+export interface Sending {
+  framer: Framer;
+  limit: RateLimit;
+}
 
 /** The position where the packs of a transfer end: a part of a log ends with a whole pack. */
 export async function endOfTransfer(volume: StorageVolume, transfer: Transfer): Promise<bigint> {
@@ -43,7 +50,7 @@ export async function endOfTransfer(volume: StorageVolume, transfer: Transfer): 
 async function sendLog(
   conversation: Conversation,
   volume: StorageVolume,
-  framer: Framer,
+  { framer, limit }: Sending,
   from: bigint,
   to: bigint,
 ) {
@@ -71,6 +78,7 @@ async function sendLog(
     lsid += BigInt(taken / physicalBytes);
     ahead = lsid < to ? read(lsid, wanted) : undefined;
     ahead?.catch(() => undefined);
+    await limit.take(framed.byteLength);
     if (framed.byteLength > 0) await conversation.send(framed);
   }
 }
@@ -85,7 +93,7 @@ export interface Shipment {
 export async function shipLog(
   conversation: Conversation,
   volume: StorageVolume,
-  framer: Framer,
+  sending: Sending,
   { transfer, endLsid }: Shipment,
 ): Promise<void> {
   const { attached } = volume;
@@ -102,7 +110,7 @@ export async function shipLog(
   );
   const answer = await reader.text();
   if (answer !== "accept") throw new NxError("NX_CONNECT_FAILED", firstLine(answer));
-  await sendLog(conversation, volume, framer, from.lsid, endLsid);
+  await sendLog(conversation, volume, sending, from.lsid, endLsid);
   await sendMark(conversation, "end");
   const diff = {
     isMergeable: from.isMergeable,

@@ -10,6 +10,7 @@ import type { Net } from "../../core/seams/net.ts";
 import { NxError } from "../../core/errors.ts";
 import { openProtocol } from "../server/server.ts";
 import type { Conversation } from "../wire/conversation.ts";
+import type { RateLimit } from "../wire/rate-limit.ts";
 import type { Proxies, ProxyPeer } from "./proxies.ts";
 import { endOfTransfer, type Framer, type Shipment, shipLog } from "./ship.ts";
 import type { StorageVolume } from "./volume.ts";
@@ -26,6 +27,8 @@ export interface ShipperOptions {
   retryMaxMs: number;
   proxies: Proxies;
   framer: Framer;
+  /** What all proxies together are sent. */
+  limit: RateLimit;
   /** Runs a transfer when there is room for one more. */
   inTurn<Result>(work: () => Promise<Result>): Promise<Result>;
   onOverflow(volume: StorageVolume): Promise<void>;
@@ -93,7 +96,7 @@ export class Shipper {
     const { log, retryMaxMs, snapshotIntervalMs, onOverflow } = this.#options;
     try {
       if (this.#isStopped || volume.engine === undefined) return undefined;
-      if (volume.attached.isOverflow) {
+      if (volume.isOverflow) {
         await onOverflow(volume);
         return undefined;
       }
@@ -145,7 +148,7 @@ export class Shipper {
   }
 
   async #to(peer: ProxyPeer, shipment: Shipment): Promise<void> {
-    const { net, clock, nodeId, timeoutMs, framer } = this.#options;
+    const { net, clock, nodeId, timeoutMs, framer, limit } = this.#options;
     const ids = { clientId: nodeId, protocol: "wlog-transfer" };
     let conversation: Conversation;
     try {
@@ -156,7 +159,7 @@ export class Shipper {
     }
     this.#conversation = conversation;
     try {
-      await shipLog(conversation, this.#volume, framer, shipment);
+      await shipLog(conversation, this.#volume, { framer, limit }, shipment);
     } finally {
       this.#conversation = undefined;
       conversation.end();

@@ -30,10 +30,10 @@ export function volumeCommand({ volumes, backupsOf }: VolumeCommandOptions): Pro
     [...volumes.all.values()].map(({ engine, clients }) => {
       const { name, bytes, ringBlocks, physicalBytes, usage, failure, stalled } = engine;
       const logBytes = Number(ringBlocks) * physicalBytes;
-      const state = backupsOf(name)
-        .map((each) => `${each.name}:${each.state}`)
-        .join(",");
-      const trouble = failure?.message ?? stalled ?? (engine.isOverflow ? "log overflow" : "");
+      const backups = backupsOf(name);
+      const state = backups.map((each) => `${each.name}:${each.state}`).join(",");
+      const hasOverflow = backups.some(({ isOverflow }) => isOverflow);
+      const trouble = failure?.message ?? stalled ?? (hasOverflow ? "log overflow" : "");
       return [
         `name:${name}`,
         `size:${sizeText(bytes)}`,

@@ -89,6 +89,18 @@ export class StorageVolume {
     return this.engine;
   }
 
+  /**
+   * Log that should be shipped is not there any more: it was overwritten, or the log is of another history than the one
+   * that `done` speaks of (power was lost while a log began anew).
+   */
+  get isOverflow(): boolean {
+    const { engine } = this;
+    if (engine === undefined) return false;
+    if (engine.isOverflow) return true;
+    const ships = this.#steady === "Target" || this.#steady === "Stopped";
+    return ships && (!Buffer.from(engine.uuid).equals(this.uuid) || this.done.lsid > engine.log.written);
+  }
+
   /** Physical blocks of the longest transfer. */
   get physicalMax(): bigint {
     return BigInt(Math.max(1, Math.floor(this.#shipBytesMax / this.attached.physicalBytes)));

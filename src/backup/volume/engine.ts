@@ -31,10 +31,13 @@ const GATHER_BYTES = 256 << 10;
 const SYNC_BYTES = 16 << 20;
 const SYNC_MS = 100;
 /** No more of the log than this is ever not durable: a start looks so far for what must not come back. */
-export const UNDURABLE_BYTES_MAX = 64 << 20;
-/** What is durable is copied when it is so much, or after this time. */
-const APPLY_BYTES = 8 << 20;
-const APPLY_MS = 100;
+export const UNDURABLE_BYTES_MAX = 256 << 20;
+/**
+ * What is durable is copied when it is so much (or a quarter of the ring), or after this time: what is written again in
+ * between is copied once, and clients that write without a pause have the processor for themselves.
+ */
+const APPLY_BYTES = 128 << 20;
+const APPLY_MS = 500;
 const CHECKPOINT_BYTES = 64 << 20;
 const CHECKPOINT_MS = 1000;
 /** How long a full disk is waited for before the next try. */
@@ -261,7 +264,8 @@ export class VolumeEngine {
   #needApply(): void {
     const blocks = this.log.durable - this.log.applied;
     if (blocks === 0n && this.log.held === 0) return this.#needCheckpoint();
-    const isDue = this.log.held > 0 || Number(blocks) * this.physicalBytes >= APPLY_BYTES;
+    const due = Math.min(APPLY_BYTES, (Number(this.ringBlocks) * this.physicalBytes) / 4);
+    const isDue = this.log.held > 0 || Number(blocks) * this.physicalBytes >= due;
     if (isDue) void this.#apply();
     else this.#after("apply", APPLY_MS, () => void this.#apply());
   }
