@@ -7,8 +7,8 @@
  *   client.executeReactive(async (transaction) => console.log(await score.value(transaction))); // now, and at each change
  *
  * Invariant: what `execute` resolved for is committed and durable; what it rejected for did not happen, unless the error is
- * `OutcomeUnknownError`. Reactive and read-only code sees one snapshot of the whole store per run, and timestamps never fall
- * for one client, whichever frontends it is connected to. Lost with the process, but for what `storage` keeps.
+ * `OutcomeUnknownError`. Reactive and read-only code sees one snapshot of the whole store per run, and the
+ * timestamps of reactive runs rise, whichever frontends the client is connected to. Lost with the process, but for what `storage` keeps.
  */
 import { realClock, type Clock } from "../core/seams/clock.ts";
 import { realRandom, type Random } from "../core/seams/random.ts";

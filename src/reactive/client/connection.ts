@@ -118,6 +118,8 @@ export class Connection {
   }
 
   #handle(message: ServerMessage): void {
+    // What it says before it knows this client cannot be about this client.
+    if (!this.#isWelcome && message.type !== "welcome" && message.type !== "failed") return;
     switch (message.type) {
       case "welcome":
         this.#isWelcome = true;

@@ -11,7 +11,7 @@ import { sleep } from "../../core/seams/clock.ts";
 import type { Operation } from "../shard/operations.ts";
 import type { ClientLog, QueuedEntry } from "./client-log.ts";
 import { deferred, type Deferred } from "./deferred.ts";
-import { AbortedError, ClosedError, OutcomeUnknownError, UnavailableError } from "./errors.ts";
+import { AbortedError, ClosedError, OutcomeUnknownError, RequestError, UnavailableError } from "./errors.ts";
 import { startExecution } from "./execution.ts";
 import type { StoreView } from "./store-view.ts";
 import type { Committed, TransactionCode, Transactions } from "./transactions.ts";
@@ -155,24 +155,31 @@ export class TransactionQueue implements Pending {
   #work(): void {
     if (this.#isWorking || this.#isClosed) return;
     this.#isWorking = true;
-    this.#idle = this.#workAll().finally(() => {
-      this.#isWorking = false;
-    });
+    this.#idle = this.#workAll();
   }
 
   async #workAll(): Promise<void> {
-    for (;;) {
-      const item = this.#items.find(({ committedAt }) => committedAt === undefined);
-      const code = item === undefined ? undefined : this.#code.get(item.entry.code);
-      if (item === undefined || code === undefined || this.#isClosed) return;
+    for (let next = this.#take(); next !== undefined; next = this.#take()) {
+      const { item, code } = next;
       try {
         await this.#committed(item, await this.#commit(item, code));
       } catch (error) {
-        if (error instanceof ClosedError || this.#isClosed) return;
+        // What is kept waits for the next life of the client.
+        if (isEnd(error)) this.#isClosed = true;
+        if (this.#isClosed) continue;
         if (isPassing(error)) await sleep(this.#options.clock, PAUSE_MS);
         else await this.#dropped(item, error);
       }
     }
+  }
+
+  /** What is to be committed next; with nothing, what comes later has to start anew. */
+  #take(): { item: Item; code: QueuedCode<unknown> } | undefined {
+    const item = this.#items.find(({ committedAt }) => committedAt === undefined);
+    const code = item === undefined ? undefined : this.#code.get(item.entry.code);
+    if (item !== undefined && code !== undefined && !this.#isClosed) return { item, code };
+    this.#isWorking = false;
+    return undefined;
   }
 
   async #commit(item: Item, code: QueuedCode<unknown>): Promise<Committed<void>> {
@@ -207,6 +214,12 @@ export class TransactionQueue implements Pending {
     else item.settle.reject(error);
     this.#options.onChange();
   }
+}
+
+/** Nothing will work any more: the client is closed, or its token or its protocol is refused. */
+function isEnd(error: unknown): boolean {
+  if (error instanceof RequestError) return error.code === "denied" || error.code === "protocol";
+  return error instanceof ClosedError;
 }
 
 function isPassing(error: unknown): boolean {

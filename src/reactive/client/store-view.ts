@@ -4,7 +4,7 @@
  * Invariant: `seen` never falls, over all connections. A read at a timestamp gives what the shards have at it, from the cache
  * where it is known and from a frontend where it is not.
  */
-import { NOW } from "../client-wire/messages.ts";
+import { FRESH } from "../client-wire/messages.ts";
 import type { ReadVersion } from "../shard/commands.ts";
 import { decodeValue } from "../shard/operations.ts";
 import type { Answer, Request } from "./connection.ts";
@@ -42,8 +42,8 @@ export class StoreView {
   }
 
   /** The versions of keys at a timestamp that nothing acknowledged so far is above. */
-  readNow(keys: readonly string[], ask: Ask): Promise<{ timestamp: number; versions: Version[] }> {
-    return this.#fetched(keys, NOW, ask);
+  readFresh(keys: readonly string[], ask: Ask): Promise<{ timestamp: number; versions: Version[] }> {
+    return this.#fetched(keys, FRESH, ask);
   }
 
   /** Takes what a frontend sent as the state of a key at a timestamp. */

@@ -15,8 +15,9 @@ import { Level, type TransactionId } from "../shard/transaction.ts";
 import { type Backoff, backoffMs } from "./backoff.ts";
 import type { Answer, Request } from "./connection.ts";
 import { AbortedError, OutcomeUnknownError, RequestError } from "./errors.ts";
-import { type Execution, startExecution, type Version } from "./execution.ts";
-import type { Ask, StoreView } from "./store-view.ts";
+import { type Execution, startExecution } from "./execution.ts";
+import { type Moment, Snapshot } from "./snapshot.ts";
+import type { StoreView } from "./store-view.ts";
 import type { Reader, Writer } from "./transaction-handle.ts";
 import { toUtf8 } from "./types/encodings.ts";
 
@@ -95,7 +96,8 @@ export class Transactions {
     const deadlineMs = clock.monotonicMs() + (timeoutMs ?? this.#options.timeoutMs);
     for (let attempt = 0; ; attempt++) {
       signal?.throwIfAborted();
-      const run = new Run(this.#options, deadlineMs, attempt === 0);
+      // What is in the cache will do at first, because the commit checks it.
+      const run = new Run(this.#options, deadlineMs, attempt === 0 ? "seen" : "fresh");
       const { result, outcome } = await run.commit(code, isolation, beforeCommit);
       if (outcome.kind === "committed") return { result: result as T, timestamp: outcome.timestamp };
       if (attempt >= retries || clock.monotonicMs() >= deadlineMs) throw refusedForGood(outcome, attempt + 1);
@@ -109,7 +111,7 @@ export class Transactions {
     const deadlineMs = clock.monotonicMs() + timeoutMs;
     for (;;) {
       try {
-        return await new Run(this.#options, deadlineMs, false).readOnly(code);
+        return await new Run(this.#options, deadlineMs, "fresh").readOnly(code);
       } catch (error) {
         // Its code took longer than versions are kept.
         if (!isTooOld(error) || clock.monotonicMs() >= deadlineMs) throw error;
@@ -131,48 +133,24 @@ export class Transactions {
 /** One run of a transaction's code. */
 class Run {
   readonly #options: TransactionsOptions;
-  readonly #ask: Ask;
+  readonly #snapshot: Snapshot;
   readonly #deadlineMs: number;
-  /** Of its snapshot; 0: not chosen yet. */
-  #timestamp: number;
-  #first: Promise<Version[]> | undefined;
 
-  /** `mayBeOld`: what is in the cache will do, because the commit checks it. */
-  constructor(options: TransactionsOptions, deadlineMs: number, mayBeOld: boolean) {
+  constructor(options: TransactionsOptions, deadlineMs: number, moment: Moment) {
     this.#options = options;
     this.#deadlineMs = deadlineMs;
-    this.#ask = (request) => options.request(request, deadlineMs);
-    this.#timestamp = mayBeOld ? options.view.seen : 0;
-  }
-
-  /** The first keys that are read choose the timestamp; later ones wait for it. */
-  readonly #load = async (keys: string[]): Promise<Version[]> => {
-    if (this.#first === undefined) {
-      this.#first = this.#loadFirst(keys);
-      return this.#first;
-    }
-    await this.#first;
-    return this.#options.view.read(keys, this.#timestamp, this.#ask);
-  };
-
-  async #loadFirst(keys: string[]): Promise<Version[]> {
-    const { view } = this.#options;
-    const isKnown = keys.every((key) => view.cache.at(key, this.#timestamp) !== undefined);
-    if (this.#timestamp > 0 && isKnown) return view.read(keys, this.#timestamp, this.#ask);
-    // A frontend has to be asked anyway: then for the newest.
-    const { timestamp, versions } = await view.readNow(keys, this.#ask);
-    this.#timestamp = timestamp;
-    return versions;
+    this.#snapshot = new Snapshot(options.view, (request) => options.request(request, deadlineMs), moment);
   }
 
   #start(isReadOnly: boolean): Execution {
-    return startExecution({ load: this.#load, uniqueName: this.#options.uniqueName, isReadOnly });
+    const { load } = this.#snapshot;
+    return startExecution({ load, uniqueName: this.#options.uniqueName, isReadOnly });
   }
 
   async readOnly<T>(code: ReadOnlyCode<T>): Promise<Committed<T>> {
     const execution = this.#start(true);
     try {
-      return { result: await code(execution), timestamp: this.#timestamp };
+      return { result: await code(execution), timestamp: this.#snapshot.timestamp };
     } finally {
       execution.close();
     }
@@ -205,13 +183,13 @@ class Run {
   ): Promise<Settlement> {
     const { names } = this.#options;
     const accesses = execution.accesses();
-    if (accesses.length === 0) return { kind: "committed", timestamp: this.#timestamp };
+    if (accesses.length === 0) return { kind: "committed", timestamp: this.#snapshot.timestamp };
     const level = isolation === undefined ? undefined : levels[isolation];
-    if (level !== Level.strict && this.#timestamp === 0) await this.#begin();
+    if (level !== Level.strict && this.#snapshot.timestamp === 0) await this.#snapshot.begin();
     const id = names.open();
     const keys = [...execution.operations.keys()];
     await beforeCommit?.(id, keys);
-    const snapshot = level === undefined || level === Level.snapshot ? this.#timestamp : 0;
+    const snapshot = level === undefined || level === Level.snapshot ? this.#snapshot.timestamp : 0;
     const transaction = { id, floor: names.floor, level, snapshot, accesses };
     let isSent = false;
     try {
@@ -227,12 +205,6 @@ class Run {
       names.close(id);
       throw error;
     }
-  }
-
-  async #begin(): Promise<void> {
-    const answer = await this.#ask({ type: "begin" });
-    if (answer.type !== "begun") throw new Error(`a frontend answered a begin with "${answer.type}"`);
-    this.#timestamp = answer.at;
   }
 
   /** The client's own commits are the first thing that it knows of the store. */

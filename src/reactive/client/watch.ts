@@ -9,6 +9,7 @@ import type { Cause, Run as PushedRun } from "../client-wire/messages.ts";
 import type { Operation } from "../shard/operations.ts";
 import { RequestError } from "./errors.ts";
 import { type Execution, startExecution, type Version } from "./execution.ts";
+import { Snapshot } from "./snapshot.ts";
 import type { Ask, StoreView } from "./store-view.ts";
 import type { Reader } from "./transaction-handle.ts";
 import { fromUtf8 } from "./types/encodings.ts";
@@ -195,23 +196,27 @@ export class Watch {
   #go(): void {
     if (this.#isRunning) return;
     this.#isRunning = true;
-    this.#finished = this.#runAll().finally(() => {
-      this.#isRunning = false;
-    });
+    this.#finished = this.#runAll();
   }
 
   async #runAll(): Promise<void> {
     // The caller gets its handle before the first run begins.
     await Promise.resolve();
-    while (this.#wanted !== undefined && !this.#isStopped) {
-      const wanted = this.#wanted;
-      this.#wanted = undefined;
-      // The run before this one may have read something else than what the change was about.
-      if (wanted.cause === "changed" && !this.#hasNews()) continue;
+    for (let wanted = this.#take(); wanted !== undefined; wanted = this.#take()) {
       this.#runTimestamp = wanted.timestamp;
       await this.#run(wanted);
       this.#runTimestamp = Number.POSITIVE_INFINITY;
     }
+  }
+
+  /** The run that is to be next; with none, what comes later has to start anew: in the same moment, so that nothing is between. */
+  #take(): Wanted | undefined {
+    const wanted = this.#isStopped ? undefined : this.#wanted;
+    this.#wanted = undefined;
+    // The run before this one may have read something else than what the change was about.
+    const isNeeded = wanted !== undefined && (wanted.cause !== "changed" || this.#hasNews());
+    if (!isNeeded) this.#isRunning = false;
+    return isNeeded ? wanted : undefined;
   }
 
   /** Something of what the last run read has changed since. */
@@ -221,31 +226,20 @@ export class Watch {
 
   async #run(wanted: Wanted): Promise<void> {
     const { view, ask, pending, uniqueName, register } = this.#host;
-    let { timestamp } = wanted;
-    let first: Promise<Version[]> | undefined;
-    const loadFirst = async (keys: string[]) => {
-      if (timestamp > 0) return this.#read(keys, timestamp);
-      const now = await view.readNow(keys, ask);
-      timestamp = now.timestamp;
-      return now.versions;
-    };
-    const load = async (keys: string[]) => {
-      if (first === undefined) return (first = loadFirst(keys));
-      await first;
-      return this.#read(keys, timestamp);
-    };
+    const moment = wanted.timestamp === 0 ? "fresh" : wanted.timestamp;
+    const snapshot = new Snapshot(view, ask, moment, (keys, timestamp) => this.#read(keys, timestamp));
     const isOptimistic = this.#options.optimistic === true;
     const execution = startExecution({
-      ...{ load, uniqueName, isReadOnly: true },
-      ...(isOptimistic && { pending: (key: string) => pending.operations(key, timestamp) }),
+      ...{ load: snapshot.load, uniqueName, isReadOnly: true },
+      ...(isOptimistic && { pending: (key: string) => pending.operations(key, snapshot.timestamp) }),
     });
     const info = {
       ...{ cause: wanted.cause, changes: wanted.changes },
       get timestamp() {
-        return timestamp;
+        return snapshot.timestamp;
       },
       get pending() {
-        return isOptimistic ? pending.count(timestamp) : 0;
+        return isOptimistic ? pending.count(snapshot.timestamp) : 0;
       },
     };
     try {
@@ -260,7 +254,7 @@ export class Watch {
     } finally {
       execution.close();
     }
-    this.#keep(execution, timestamp);
+    this.#keep(execution, snapshot.timestamp);
     if (!this.#isStopped) register(this);
   }
 
@@ -281,7 +275,8 @@ export class Watch {
     this.#versions = new Map(
       [...execution.versions].map(([key, read]) => {
         const known = before.get(key);
-        return [key, known !== undefined && known.end > read.end ? known : read];
+        const own = { ...read, end: Math.max(read.end, timestamp) };
+        return [key, known !== undefined && known.end > own.end ? known : own];
       }),
     );
     this.#timestamp = Math.max(this.#timestamp, timestamp);

@@ -12,6 +12,7 @@ import {
   text,
   UnavailableError,
 } from "../../../src/reactive/client.ts";
+import { FRESH } from "../../../src/reactive/client-wire/messages.ts";
 import { until } from "../../core/kernel/harness.ts";
 import { ModelCluster } from "./model-frontend.ts";
 
@@ -338,7 +339,7 @@ describe("what is older than versions are kept", () => {
   function forgets(cluster: ModelCluster, times: number): void {
     let left = times;
     cluster.answer = (message) =>
-      message.type === "read" && message.at > 0 && left-- > 0
+      message.type === "read" && message.at < FRESH && left-- > 0
         ? { type: "failed", request: message.request, code: "tooOld", text: "read again without one" }
         : undefined;
   }
@@ -482,6 +483,27 @@ describe("queued transactions", () => {
       expect(cluster.store.commits).toBe(1);
     },
   );
+
+  test("are kept when the token is refused", async () => {
+    const cluster = new ModelCluster();
+    const storage = memoryStorage();
+    const client = await clientOf(cluster, { storage });
+    await client.connected();
+    cluster.answer = (message) =>
+      message.type === "commit"
+        ? { type: "failed", request: message.request, code: "denied", text: "the token is not known" }
+        : undefined;
+    const say = client.queued("say", (transaction, words: string) => list("chat").append(transaction, words));
+    await say("kept");
+    await until("the refusal", () =>
+      cluster.received.some(({ type }) => type === "commit") ? true : undefined,
+    );
+    await settled();
+    await client.close();
+    cluster.answer = () => undefined;
+    const next = await clientOf(cluster, { storage });
+    expect(next.queuedCount).toBe(1);
+  });
 
   test("are committed in their order, one after the other", async () => {
     const cluster = new ModelCluster();

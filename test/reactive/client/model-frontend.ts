@@ -3,7 +3,7 @@
  * (the model of the C one), strict validation, watches that push at once. Every message goes through its bytes. What a real
  * frontend does is tested with real ones (test/e2e/reactive-*.test.ts).
  */
-import type { ClientMessage, ServerMessage } from "../../../src/reactive/client-wire/messages.ts";
+import { FRESH, type ClientMessage, type ServerMessage } from "../../../src/reactive/client-wire/messages.ts";
 import {
   decodeClientMessage,
   decodeServerMessage,
@@ -117,12 +117,8 @@ export class ModelCluster {
   }
 
   client(options: ClientOptions = {}): Promise<Client> {
-    return connect({
-      frontends: ["one:1", "two:2"],
-      timeoutMs: 5000,
-      ...options,
-      seams: { open: this.open },
-    });
+    const seams = { ...options.seams, open: this.open };
+    return connect({ frontends: ["one:1", "two:2"], timeoutMs: 5000, ...options, seams });
   }
 
   /** Ends every connection; clients come back. */
@@ -179,7 +175,7 @@ export class ModelCluster {
       case "begin":
         return { type: "begun", request: message.request, at: ++store.timestamp };
       case "read": {
-        const at = message.at === 0 ? ++store.timestamp : message.at;
+        const at = message.at === FRESH ? ++store.timestamp : message.at;
         const versions = message.keys.map((key) => store.read(key, at));
         return { type: "values", request: message.request, at, versions };
       }

@@ -8,6 +8,7 @@ import {
   type ClientMessage,
   type FailureCode,
   NEWEST,
+  FRESH,
   NOW,
   type ServerMessage,
 } from "../../client-wire/messages.ts";
@@ -73,12 +74,14 @@ async function read(
   { request, at, keys }: Extract<ClientMessage, { type: "read" }>,
 ): Promise<ServerMessage> {
   const { timestamp, versions } =
-    at === NEWEST ? await store.readNewest(principal, keys) : await store.read(principal, keys, momentOf(at));
+    at === NEWEST
+      ? await store.readNewest(principal, keys)
+      : await store.read(principal, keys, at === FRESH ? await store.backend.nextTimestamp() : momentOf(at));
   return { type: "values", request, at: timestamp, versions };
 }
 
 function momentOf(at: number): number | undefined {
-  return at === NOW || at === NEWEST ? undefined : at;
+  return at === NOW || at === NEWEST || at === FRESH ? undefined : at;
 }
 
 /** The failure that a client is told of. Undefined: a defect of ours. */
