@@ -1,6 +1,5 @@
 /** Who may do what at a frontend, over every way in; clients that do not behave. Real processes. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { connect } from "node:net";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { realWorld } from "../../src/core/seams/world-real.ts";
@@ -14,6 +13,7 @@ import { Level } from "../../src/reactive/shard/transaction.ts";
 import { Dialer } from "../../src/reactive/wire/dialer.ts";
 import { bytesOf, FailedError, plain, PlainClient } from "../reactive/plain-client.ts";
 import { LoneExecutable, until } from "./executable.ts";
+import { stalledClient } from "./stalled-client.ts";
 import { StoreProcesses } from "./store-processes.ts";
 
 setDefaultTimeout(60_000);
@@ -240,22 +240,11 @@ test("S16: a client that reads nothing is cut off with a line in the log; the ot
   using healthy = await PlainClient.connect(port);
   await healthy.watch(1, ["hot"]);
   // Says hello, asks for much, and never reads.
-  const stalled = connect(port, "127.0.0.1");
-  stalled.on("error", () => {});
-  const frame = (payload: Uint8Array) =>
-    Buffer.concat([Buffer.from([0x82, 0x80 | payload.byteLength, 0, 0, 0, 0]), payload]);
-  stalled.write(
-    `GET ${CONNECT_PATH} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
-      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
-  );
-  stalled.pause();
-  await Bun.sleep(50);
-  stalled.write(
-    frame(encodeClientMessage({ type: "hello", protocols: [1], client: 5, token: "", unackedMax: 64 })),
-  );
   const keys = [bytesOf("large")];
-  for (let request = 1; request <= 60; request++)
-    stalled.write(frame(encodeClientMessage({ type: "read", request, at: 0, keys })));
+  const stalled = await stalledClient(
+    port,
+    Array.from({ length: 60 }, (_, index) => ({ type: "read", request: index + 1, at: 0, keys })),
+  );
   const latenciesMs: number[] = [];
   for (let number = 1; number <= 50; number++) {
     const sentMs = performance.now();

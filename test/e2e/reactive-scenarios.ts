@@ -6,6 +6,7 @@ import { FollowingClient, type FollowingOptions } from "../reactive/following-cl
 import { plain, PlainClient } from "../reactive/plain-client.ts";
 import { DelayingProxy } from "./delaying-proxy.ts";
 import { until } from "./executable.ts";
+import { stalledClient } from "./stalled-client.ts";
 import type { StoreProcesses } from "./store-processes.ts";
 
 export interface Load {
@@ -217,6 +218,72 @@ export async function stopsAndCrashes({ store, clients: count, writes }: Load) {
     return (watches.watches === 0 && watches.watchedKeys === 0) || undefined;
   });
   return { stops: writes, crashes: count };
+}
+
+/** Runs of a hot key at healthy clients, from sending a write to each client's run; milliseconds, ascending. */
+async function hotRuns({ store, clients: count, writes, pauseMs }: Load): Promise<number[]> {
+  const port = store.frontendPorts[0] as number;
+  using writer = new Writer(store.frontendPorts);
+  const clients = await Promise.all(Array.from({ length: count }, () => PlainClient.connect(port)));
+  const sentMs = new Map<string, number>();
+  const latenciesMs: number[] = [];
+  try {
+    await Promise.all(clients.map((client) => client.watch(1, ["hot"])));
+    for (const client of clients)
+      client.onRun = ({ view, arrivedMs }) => {
+        const sent = sentMs.get(String(plain(view.get("hot"))));
+        if (sent !== undefined) latenciesMs.push(arrivedMs - sent);
+      };
+    for (let number = 1; number <= writes; number++) {
+      const text = `h${number}.${Math.random()}`;
+      sentMs.set(text, performance.now());
+      await writer.put({ hot: text });
+      await Bun.sleep(pauseMs);
+    }
+    await until(
+      "the last runs",
+      () =>
+        clients.every(({ runs }) => sentMs.has(String(plain(runs.at(-1)?.view.get("hot")))) || undefined) ||
+        undefined,
+    );
+    return latenciesMs.sort((a, b) => a - b);
+  } finally {
+    for (const client of clients) client.terminate();
+  }
+}
+
+/** S16: one client reads nothing, one takes two seconds for each run; the others do not notice. */
+export async function slowAndStalled(load: Load) {
+  const { store } = load;
+  const port = store.frontendPorts[0] as number;
+  const rss = async () => (await store.stats("c.frontend0")).process.rssBytes as number;
+  await hotRuns({ ...load, writes: Math.ceil(load.writes / 10) });
+  const without = quantile(await hotRuns(load), 0.99);
+  const before = await rss();
+  const keys = [new TextEncoder().encode("hot")];
+  const stalled = await stalledClient(port, [
+    { type: "watch", request: 1, watch: 1, at: 0, delayMs: 0, keys, prefixes: [] },
+  ]);
+  using sleepy = await PlainClient.connect(port, { acknowledges: false, unackedMax: 1 });
+  sleepy.onRun = ({ at }) => void setTimeout(() => sleepy.send({ type: "ack", at }), 2000);
+  await sleepy.watch(1, ["hot"]);
+  const startMs = performance.now();
+  const beside = quantile(await hotRuns(load), 0.99);
+  const sleepyRunsMax = 2 + (performance.now() - startMs) / 2000;
+  stalled.destroy();
+  if (beside > 2 * without + 20)
+    throw new Error(`S16: p99 ${beside} ms beside slow clients, ${without} ms without`);
+  if (sleepy.runs.length > sleepyRunsMax)
+    throw new Error(`S16: ${sleepy.runs.length} runs for one who sleeps`);
+  const grownBytes = (await rss()) - before;
+  if (grownBytes > 100e6) throw new Error(`S16: ${grownBytes} bytes for two slow clients`);
+  const { at } = sleepy.runs.at(-1) ?? { at: 0 };
+  await until("the sleepy one's last run", () => (sleepy.runs.at(-1)?.at ?? 0) > at || undefined);
+  return {
+    p99WithoutMs: Math.round(without),
+    p99BesideMs: Math.round(beside),
+    sleepyRuns: sleepy.runs.length,
+  };
 }
 
 /** What is done to the store while clients follow it; each step is awaited. */

@@ -149,20 +149,3 @@ test("S17: reactive clients of a frontend that is killed with -9 go to the other
   expect(figures.connections).toBeGreaterThan(10);
   expect(figures.longestRunGapMs).toBeLessThan(3000);
 });
-
-test("S19, S20: watchers follow through the loss of leaders, and of everything", async () => {
-  using store = await StoreProcesses.create({ tss: 3, shards: 2, replicas: 3, frontends: 1 });
-  await store.startAll();
-  const figures = await followThrough({ store, clients: 8, writes: 40, pauseMs: 2 }, async () => {
-    for (const name of ["c.shard0.0", "c.tss.0"]) {
-      await Bun.sleep(200);
-      await store.kill(name);
-      await Bun.sleep(500);
-      store.start(name);
-      await store.ready(name);
-    }
-    await store.kill(...store.names);
-    await store.startAll();
-  });
-  expect(figures.connections).toBeGreaterThan(8);
-});

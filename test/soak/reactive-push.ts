@@ -1,13 +1,16 @@
 /**
- * Long forms of the reactive scenarios over real processes: `bun run soak reactive-push [times]`. S11 to S13, S15, S17, S19, S20 and S25
+ * Long forms of the reactive scenarios over real processes: `bun run soak reactive-push [times]`. S4, S11 to S13, S15 to S17, S19, S20 and S25
  * as the specification has them; `times` shortens them (0.1: a tenth).
  */
 import { DelayingProxy } from "../e2e/delaying-proxy.ts";
+import { manyGames } from "../e2e/many-games.ts";
 import {
   atomicVisibility,
   firstRunAndFollow,
   followThrough,
   registrationRace,
+  requireNone,
+  slowAndStalled,
   stopsAndCrashes,
 } from "../e2e/reactive-scenarios.ts";
 import { StoreProcesses } from "../e2e/store-processes.ts";
@@ -32,6 +35,7 @@ async function follow(times: number) {
   return {
     s11: await firstRunAndFollow({ store, clients: 200, writes: Math.ceil(1000 * times), pauseMs: 20 }),
     s13: await registrationRace({ store, clients: 1, writes: Math.ceil(1000 * times), pauseMs: 0 }),
+    s16: await slowAndStalled({ store, clients: 100, writes: Math.ceil(6000 * times), pauseMs: 2 }),
     s15: await stopsAndCrashes({ store, clients: 100, writes: Math.ceil(5000 * times), pauseMs: 0 }),
   };
 }
@@ -89,6 +93,15 @@ async function leaders(times: number) {
   };
 }
 
+/** S4: games of two players, each on a frontend of his own. */
+async function games(times: number) {
+  using store = await StoreProcesses.create({ tss: 1, shards: 2, replicas: 1, frontends: 2 });
+  await store.startAll();
+  const count = Math.ceil(50 * times);
+  requireNone("S4", await manyGames(store.frontends, count));
+  return { games: count };
+}
+
 /** S25: every process is asked to end and started again, in turn, under load. */
 async function rolling(times: number) {
   using store = await StoreProcesses.create({ tss: 3, shards: 2, replicas: 3, frontends: 2 });
@@ -106,11 +119,12 @@ async function rolling(times: number) {
 
 export const soak: Soak = {
   summary:
-    "reactive clients: first runs, races, late shards, lost frontends, leaders and power; S11-S13, S15, S17, S19, S20, S25",
+    "reactive clients: first runs, races, late shards, lost frontends, leaders and power; S4, S11-S13, S15-S17, S19, S20, S25",
   async run([times = "1"]) {
     const share = Number(times);
     return {
       ...(await follow(share)),
+      s4: await games(share),
       s12: await late(share),
       s17: await frontends(share),
       ...(await leaders(share)),

@@ -76,10 +76,10 @@ class EventStream implements Outlet {
 export class WatchStreams {
   readonly #store: GuardedStore;
   readonly #watching: Watching;
-  readonly #streamsMax: number;
+  readonly #streamsMax: () => number;
   readonly #open = new Set<EventStream>();
 
-  constructor(store: GuardedStore, watching: Watching, streamsMax: number) {
+  constructor(store: GuardedStore, watching: Watching, streamsMax: () => number) {
     this.#store = store;
     this.#watching = watching;
     this.#streamsMax = streamsMax;
@@ -99,7 +99,7 @@ export class WatchStreams {
     const at = momentOf(context.req.header("last-event-id") ?? context.req.query("at"));
     this.#store.tables.checkKeys(principal, "read", keys);
     for (const prefix of prefixes) this.#store.tables.checkRange(principal, prefix);
-    if (this.#open.size >= this.#streamsMax)
+    if (this.#open.size >= this.#streamsMax())
       throw new HTTPException(503, { message: "too many watch here: try another frontend" });
     return this.#stream(context, { keys, prefixes }, at);
   }

@@ -44,6 +44,8 @@ class Frontend implements RunningRole<FrontendConfig> {
   readonly #settler: Settler;
   readonly #http: HttpFigures = { requests: 0 };
   readonly #clients = noFailures();
+  /** The last configuration's. */
+  #limits: FrontendConfig["limits"];
   #server: HttpServer | undefined;
   #trouble: string | undefined = "the timestamp server has not answered yet";
   readonly #probe;
@@ -65,12 +67,13 @@ class Frontend implements RunningRole<FrontendConfig> {
     const tss = client(TSS_GROUP, config.timestampServers);
     const shards = config.shards.map((addresses, shard) => client(shardGroup(shard), addresses));
     this.#context = context;
+    this.#limits = config.limits;
     this.#groups = [tss, ...shards];
     this.#backend = new Backend(shards, new TimestampClient(tss));
     this.#store = new GuardedStore(this.#backend, new Tables(config.tables));
     this.#watching = new Watching(this.#backend, clock);
     this.#ports = this.#openPorts();
-    this.#streams = new WatchStreams(this.#store, this.#watching, config.limits.connections);
+    this.#streams = new WatchStreams(this.#store, this.#watching, () => this.#limits.connections);
     this.#settler = new Settler(this.#backend, clock, log.child("settler"), config.settleAfterMs);
     this.#probe = clock.every(PROBE_MS, () => void this.#ask());
     void this.#ask();
@@ -98,7 +101,7 @@ class Frontend implements RunningRole<FrontendConfig> {
 
   #openPorts(): ClientPorts {
     const { config, clock, net, log, tls } = this.#context;
-    const limits = () => config.limits;
+    const limits = () => this.#limits;
     return new ClientPorts({
       world: { clock, net },
       log: log.child("clients"),
@@ -156,6 +159,10 @@ class Frontend implements RunningRole<FrontendConfig> {
   keyFigure = () =>
     `${this.#store.figures.committed.toLocaleString("en")} commits, ${this.#ports.size.toLocaleString("en")} clients`;
   throughput = () => ({ total: this.#http.requests + this.#watching.figures.runs, unit: "requests" });
+
+  reload(config: FrontendConfig): void {
+    this.#limits = config.limits;
+  }
 
   async drain(): Promise<void> {
     this.#ports.dismiss();

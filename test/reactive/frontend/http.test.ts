@@ -21,7 +21,7 @@ function failingApp(error: Error) {
   const store = new GuardedStore(backend, new Tables([]));
   // Nothing is watched here: no time passes.
   const still = { monotonicMs: () => 0, after: () => ({ cancel: () => {} }) } as unknown as Clock;
-  const streams = new WatchStreams(store, new Watching(backend, still), 1);
+  const streams = new WatchStreams(store, new Watching(backend, still), () => 1);
   const app = frontendApp(store, seededRandom(1), new Principals(new Map()), { requests: 0 }, streams);
   app.onError((thrown, context) => failureAnswer(thrown, context, log));
   return { app, logged };

@@ -1,8 +1,10 @@
-/** Negative controls of reactive runs: each breaks one line of the program, and a test of watches.test.ts must notice. */
+/** Negative controls of reactive runs and of access: each breaks one line of the program, and a test must notice. */
 import { testMutants } from "../../mutants.ts";
 
 const tests = "test/reactive/frontend/watches.test.ts";
 const watches = "src/reactive/frontend/watches";
+const accessTests = "test/reactive/frontend/access.test.ts";
+const access = "src/reactive/frontend/access";
 
 const lives = "every run of 16 random lives";
 
@@ -120,6 +122,41 @@ testMutants(
       from: "if (this.#watches.size === 0 || this.#dirty.size > 0 || this.#isReading || at <= this.#told) return;",
       to: "if (this.#watches.size === 0 || at <= this.#told) return;",
       noticedBy: [tests, "progress reaches"],
+    },
+    {
+      breaks: "a token that has to be known",
+      file: `${access}/principals.ts`,
+      from: "    let found: string | undefined;",
+      to: "    let found: string | undefined = this.#known[0]?.name;",
+      noticedBy: [accessTests, "a token names"],
+    },
+    {
+      breaks: "rights to write apart from those to read",
+      file: `${access}/tables.ts`,
+      from: 'right === "read" ? table.readers : table.writers',
+      to: "table.readers",
+      noticedBy: [accessTests, "what a transaction reads"],
+    },
+    {
+      breaks: "the longest prefix that counts",
+      file: `${access}/tables.ts`,
+      from: ".sort((a, b) => b - a)",
+      to: ".sort((a, b) => a - b)",
+      noticedBy: [accessTests, "of several tables"],
+    },
+    {
+      breaks: "a range whose tables are all looked at",
+      file: `${access}/tables.ts`,
+      from: 'if (table.name.startsWith(name)) this.check(principal, "read", table.prefix);',
+      to: "",
+      noticedBy: [accessTests, "a range is readable"],
+    },
+    {
+      breaks: "reads of a transaction that need a right of their own",
+      file: `${access}/tables.ts`,
+      from: 'if (reads.length > 0) this.check(principal, "read", key);',
+      to: "",
+      noticedBy: [accessTests, "what a transaction reads"],
     },
   ],
   ["test/reactive"],
