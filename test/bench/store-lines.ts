@@ -127,6 +127,6 @@ export async function restartOfManyKeys(keys: number, report: Report): Promise<v
     await store.ready("c.shard0.0");
     const seconds = (performance.now() - startMs) / 1000;
     const stats = await store.stats("c.shard0.0");
-    report(limits.restart, `restart with ${stats.shard.keys} keys`, seconds, "kill -9 to ready");
+    report(limits.restart, `restart with ${stats.shard.shard.keys} keys`, seconds, "kill -9 to ready");
   });
 }

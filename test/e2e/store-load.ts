@@ -61,6 +61,8 @@ export interface RandomLoad {
   /** Of all clients together. */
   transactions: number;
   keys?: number;
+  /** Ends it earlier. */
+  isOver?: () => boolean;
 }
 
 let lastTable = 0;
@@ -68,7 +70,7 @@ let lastTable = 0;
 /** Reads of lists and appends to them; under snapshot isolation a list is put as a whole, since appends do not conflict. */
 export async function randomLoad(
   store: StoreProcesses,
-  { level, clients, transactions, keys = 12 }: RandomLoad,
+  { level, clients, transactions, keys = 12, isOver = () => false }: RandomLoad,
 ): Promise<{ history: Transaction[]; refused: number }> {
   const history: Transaction[] = [];
   const table = `t${++lastTable}:`;
@@ -121,7 +123,7 @@ export async function randomLoad(
   };
   const caller = async (index: number) => {
     const client = new SteadyClient(store.frontendPorts, index);
-    while (left-- > 0) await run(client);
+    while (left-- > 0 && !isOver()) await run(client);
     client.close();
   };
   await Promise.all(Array.from({ length: clients }, (_, index) => caller(index)));

@@ -27,6 +27,8 @@ export interface StoreLayout {
   frontendConfig?: object;
   /** Where frontends reach a replica of a shard, when not directly. */
   shardAddress?(shard: number, direct: string): string;
+  /** Where replica `from` of a shard reaches replica `to`, when not directly. */
+  peerAddress?(shard: number, from: number, to: number, direct: string): string;
 }
 
 export class StoreProcesses implements Disposable {
@@ -41,7 +43,7 @@ export class StoreProcesses implements Disposable {
   }
 
   private constructor(layout: StoreLayout, ports: number[]) {
-    const { tss, shards, replicas, frontends, frontendConfig, shardAddress } = layout;
+    const { tss, shards, replicas, frontends, frontendConfig, shardAddress, peerAddress } = layout;
     const take = (count: number) => ports.splice(0, count).map((port) => `127.0.0.1:${port}`);
     const group = (file: string, name: string, role: string, addresses: string[]) => {
       writeFileSync(join(this.directory, file), addresses.map((address) => `host ${address}\n`).join(""));
@@ -52,7 +54,18 @@ export class StoreProcesses implements Disposable {
     group("c.tss.config", "c.tss", "tss", tssAddresses);
     const shardAddresses = Array.from({ length: shards }, () => take(replicas));
     for (const [shard, addresses] of shardAddresses.entries())
-      group(`c${shard}.config`, `c.shard${shard}`, "shard", addresses);
+      if (peerAddress === undefined) group(`c${shard}.config`, `c.shard${shard}`, "shard", addresses);
+      else
+        for (const from of addresses.keys()) {
+          // Each sees the others through proxies of its own, so each has a file of its own.
+          const prefix = `seen${"abcdefgh"[from]}`;
+          const seen = addresses.map((direct, to) =>
+            from === to ? direct : peerAddress(shard, from, to, direct),
+          );
+          const file = `${prefix}${shard}.config`;
+          writeFileSync(join(this.directory, file), seen.map((address) => `host ${address}\n`).join(""));
+          this.#add(`${prefix}.shard${shard}.${from}`, ["shard", "-c", file, "-i", String(from)]);
+        }
     const seen = shardAddresses.map((addresses, shard) =>
       addresses.map((address) => shardAddress?.(shard, address) ?? address),
     );
@@ -102,6 +115,21 @@ export class StoreProcesses implements Disposable {
       } catch {
         return undefined;
       }
+    });
+  }
+
+  /** What is left of an instance whose disk is lost. */
+  wipe(name: string): void {
+    rmSync((this.#instances.get(name) as Instance).dataDir, { recursive: true, force: true });
+  }
+
+  /** The name of a shard's primary with the highest view. */
+  primary(shard: number): Promise<string> {
+    const names = this.names.filter((name) => name.includes(`.shard${shard}.`));
+    return until(`a primary of shard ${shard}`, async () => {
+      const all = await Promise.all(names.map(async (name) => ({ name, stats: await this.stats(name) })));
+      const primaries = all.filter(({ stats }) => stats?.shard.isPrimary === true);
+      return primaries.sort((a, b) => b.stats.shard.view - a.stats.shard.view)[0]?.name;
     });
   }
 

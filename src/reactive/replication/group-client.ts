@@ -22,7 +22,7 @@ export interface GroupClientOptions {
   group: string;
   token?: string;
   tls?: ConnectOptions<unknown>["tls"];
-  /** A replica that does not answer for this long is left for the next one. */
+  /** A replica that does not answer for this long is left for the next one; longer, when none has answered. */
   attemptMs?: number;
   /** A command or query without answer for this long is given up. */
   timeoutMs?: number;
@@ -55,6 +55,7 @@ interface Call {
 }
 
 const TICK_MS = 25;
+const PATIENCE_MAX = 32;
 /** Between two visits of the same replica that says it is not the primary. */
 const REDIRECT_MS = 20;
 
@@ -77,6 +78,8 @@ export class GroupClient {
   #lastAnswerMs: number;
   #resendTimer: Timer | undefined;
   readonly #ticker: Timer;
+  /** Replicas that were left because they did not answer, since the last answer. */
+  #silences = 0;
   #isClosed = false;
   #view: number | undefined;
 
@@ -217,6 +220,7 @@ export class GroupClient {
       return;
     }
     this.#lastAnswerMs = this.#options.world.clock.monotonicMs();
+    this.#silences = 0;
     if (status === ResultStatus.ok) this.#view = Math.max(this.#view ?? 0, view);
     if (session === 0 && number === this.#registration) {
       this.#registration = 0;
@@ -264,9 +268,12 @@ export class GroupClient {
     const nowMs = this.#options.world.clock.monotonicMs();
     if (this.#owed === 0) return;
     this.#expire(nowMs);
-    if (nowMs - this.#lastAnswerMs > this.#attemptMs) {
-      this.#turnTo((this.#target + 1) % this.#options.replicas.length);
-    }
+    // Where all were tried in vain it is the network, or what is asked, that takes long: asking faster would make it worse.
+    const { length } = this.#options.replicas;
+    const patience = Math.min(PATIENCE_MAX, 2 ** Math.floor(this.#silences / length));
+    if (nowMs - this.#lastAnswerMs <= this.#attemptMs * patience) return;
+    this.#silences += 1;
+    this.#turnTo((this.#target + 1) % length);
   }
 
   #expire(nowMs: number): void {
