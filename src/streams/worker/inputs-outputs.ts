@@ -102,7 +102,7 @@ async function makeSource(
   const { net, clock } = world;
   const common = { net, clock, log, host: address.host, port: address.port, tls, connectionsMax };
   if (address.kind === "acked") {
-    const cookie = address.options.get("cookie") ?? "";
+    const cookie = address.options.get("cookie");
     return new AckedSource(node, host, { ...common, cookie, credits: creditsOf(address) });
   }
   const inputLog =
