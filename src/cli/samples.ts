@@ -12,8 +12,8 @@ const localDirectory = ".node-x/local";
 
 /**
  * The cluster that `node-x up` starts: two key/value nodes that share the hash space, a queue node, a log store, a
- * transactional store of one shard, a volume with its backup, a private presence service with three lookup servers; the page
- * that shows them all comes last.
+ * transactional store of one shard, a volume with its backup, a stream worker, a private presence service with
+ * three lookup servers; the page that shows them all comes last.
  */
 const localServers: { role: string; name: string; values: SampleValues }[] = [
   {
@@ -81,6 +81,18 @@ const localServers: { role: string; name: string; values: SampleValues }[] = [
       volumes: [{ name: "vol1", size: "64M", logSize: "32M" }],
       archive: "127.0.0.1:13020",
       proxies: ["127.0.0.1:13010"],
+    },
+  },
+  {
+    role: "worker",
+    name: "worker0",
+    values: {
+      dataDir: `${localDirectory}/worker0`,
+      controlPort: 12500,
+      dataPort: 12501,
+      app: "word-count",
+      sources: ["Lines=tcp://127.0.0.1:7000"],
+      sinks: [`counts=file:${localDirectory}/worker0/counts.out`],
     },
   },
   ...[0, 1, 2].map((index) => ({

@@ -33,7 +33,8 @@ export interface AckedSourceOptions {
   port: number;
   tls: TlsMaterial | undefined;
   connectionsMax: number;
-  cookie: string;
+  /** What a hello must show; undefined: anything. */
+  cookie: string | undefined;
   credits: number;
 }
 
@@ -185,7 +186,8 @@ export class AckedSource implements Source {
     if (client.isGreeted) this.#fail(client, "a second hello");
     else if (version !== CONNECTOR_VERSION)
       this.#fail(client, `the version is ${CONNECTOR_VERSION}, not ${version}`);
-    else if (cookie !== this.#options.cookie) this.#fail(client, "the cookie is another one");
+    else if (this.#options.cookie !== undefined && cookie !== this.#options.cookie)
+      this.#fail(client, "the cookie is another one");
     else {
       client.isGreeted = true;
       client.credits = this.#options.credits;

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { filePath, group, integer, key, port, roleSchema } from "../../core/config/schema.ts";
 import { reloadableKeys } from "../../core/config/keys.ts";
+import { workerFlags } from "./original-flags.ts";
 import type { RoleAbout } from "../../core/role.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -117,4 +118,5 @@ export const workerAbout: RoleAbout<typeof workerConfig> = {
     "state and acknowledged input survive power loss as of the last checkpoint; raw TCP input since then with ?log=true",
   config: workerConfig,
   reloadable: reloadableKeys(workerConfig),
+  originalFlags: workerFlags,
 };

@@ -46,7 +46,10 @@ export async function makeSources(
 ): Promise<Source[]> {
   const sources: Source[] = [];
   for (const line of lines) {
-    const address = addressOf(line, sourceKinds);
+    const address = byPosition(
+      addressOf(line, sourceKinds),
+      plan.sources.map(({ name }) => name),
+    );
     const node = plan.sources.find(({ name }) => name === address.name);
     if (node === undefined)
       throw unknown(
@@ -99,7 +102,7 @@ async function makeSource(
   const { net, clock } = world;
   const common = { net, clock, log, host: address.host, port: address.port, tls, connectionsMax };
   if (address.kind === "acked") {
-    const cookie = address.options.get("cookie") ?? "";
+    const cookie = address.options.get("cookie");
     return new AckedSource(node, host, { ...common, cookie, credits: creditsOf(address) });
   }
   const inputLog =
@@ -136,7 +139,7 @@ export function makeSinks(
   events: SinkEvents,
   { world, log, directory, worker }: Surrounding,
 ): Sink[] {
-  const addresses = lines.map((line) => addressOf(line, sinkKinds));
+  const addresses = lines.map((line) => byPosition(addressOf(line, sinkKinds), plan.sinks));
   const surplus = addresses.find(({ name }) => !plan.sinks.includes(name));
   if (surplus !== undefined) throw unknown("sink", surplus.name, plan.sinks);
   return plan.sinks.map((name) => {
@@ -180,6 +183,12 @@ function targetOf({ kind, host, port, path }: Address, world: World, output: str
     default:
       return undefined;
   }
+}
+
+/** `#2` names the application's second source or sink. */
+function byPosition(address: Address, names: readonly string[]): Address {
+  const position = /^#([1-9]\d?)$/.exec(address.name)?.[1];
+  return position === undefined ? address : { ...address, name: names[Number(position) - 1] ?? address.name };
 }
 
 function unknown(kind: string, name: string, names: readonly string[]): NxError {
