@@ -30,8 +30,6 @@ export interface Surrounding {
   world: World;
   log: Log;
   dataDir: string;
-  /** The worker's name. */
-  worker: string;
   /** What relative paths are relative to. */
   directory: string;
   tls: TlsMaterial | undefined;
