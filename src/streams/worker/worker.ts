@@ -269,7 +269,7 @@ export class Worker {
         log,
         onFatal: this.#options.onFatal,
         onGoodbye: () => this.#leave(),
-        onStop: this.#options.onStop,
+        onStop: () => this.#stopWithAll(),
       },
       hello: () => this.#hello(),
       remember: (epoch, leader) => this.#remember({ epoch, leader }),
