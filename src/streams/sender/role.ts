@@ -72,7 +72,8 @@ export const sender = defineRole({
       world: context,
       ...{ log, instance, config },
       onDone: () => {
-        log.info("everything is sent", { ...running.report(), latency: running.report().latency.p99Ms });
+        const { latency, ...totals } = running.report();
+        log.info("everything is sent", { ...totals, p50Ms: latency.p50Ms, p99Ms: latency.p99Ms });
         if (!config.isEndless) done?.();
       },
     });
