@@ -63,7 +63,7 @@ export class ClusterView {
     this.#options = options;
     this.#keys = keys;
     const { clock } = options.context;
-    this.#scraper = new Scraper({ clock, periodMs: keys.scrapePeriodMs, onRound: () => this.#round() });
+    this.#scraper = new Scraper({ clock, periodMs: keys.scrapePeriodMs, onRound: () => this.#safeRound() });
     this.#discovery = clock.every(DISCOVER_MS, () => void this.discover());
   }
 
@@ -117,6 +117,16 @@ export class ClusterView {
       const reason = (error as Error).message;
       if (!this.#problems.includes(reason)) log.warn(`the cluster's files cannot be read: ${reason}`);
       this.#problems = [reason];
+    }
+  }
+
+  /** A defect of ours must not end the hub: the next round comes in a second. */
+  #safeRound(): void {
+    try {
+      this.#round();
+    } catch (error) {
+      const { message, stack } = error as Error;
+      this.#options.context.log.error(`a round could not be recorded: ${message}`, { stack });
     }
   }
 

@@ -44,6 +44,7 @@ export class HappeningsWatch {
       const before = this.#seen.get(identity.name);
       const add = (kind: Happening["kind"], text: string) =>
         found.push({ atMs, instance: identity.name, kind, text });
+      const isFirstAnswer = before?.pid === undefined && before?.version === undefined;
       const pid = latest?.answer.pid ?? before?.pid;
       this.#seen.set(identity.name, { condition, pid, version: version ?? before?.version });
       if (before === undefined) continue;
@@ -51,7 +52,7 @@ export class HappeningsWatch {
       if (hasRestarted) add("restarted", `started anew ${Math.round(uptimeSeconds ?? 0)} s ago`);
       if (version !== undefined && before.version !== undefined && version !== before.version)
         add("version", `runs ${version}, before it ran ${before.version}`);
-      if (condition === before.condition) continue;
+      if (condition === before.condition || (isFirstAnswer && condition === "ready")) continue;
       const why = reasons.join("; ");
       if (condition === "unreachable") add("silent", `does not answer: ${why}`);
       else if (condition === "not ready") add("not ready", `is not ready: ${why}`);

@@ -247,7 +247,7 @@ describe.skipIf(Bun.which("chromium") === null)("the page", () => {
       process.kill(pid, "SIGKILL");
       await row("dht1").locator(".condition.ready").waitFor();
       await until("the restart to be counted", async () =>
-        (await row("dht1").locator(".badge").allInnerTexts()).includes("1") ? true : undefined,
+        (await row("dht1").locator(".badge").allInnerTexts()).includes("1 restart") ? true : undefined,
       );
       await go("happenings");
       await page

@@ -1,10 +1,11 @@
 /** What of each round is recorded: values of figures, and what happened to instances. */
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { parseAnswer, type Answer } from "../../src/core/watch/answer.ts";
 import { Watched } from "../../src/core/watch/watched.ts";
 import { concernsOf, oddVersions, replicationLag, furthestOfGroups } from "../../src/hub/concerns.ts";
-import { bounded } from "../../src/hub/details.ts";
-import { numberAt } from "../../src/hub/figures.ts";
+import { bounded, detailOf } from "../../src/hub/details.ts";
+import { figures, numberAt } from "../../src/hub/figures.ts";
 import { HappeningsWatch, valuesOf } from "../../src/hub/recorder.ts";
 
 function answer(over: Record<string, unknown> = {}): Answer {
@@ -99,6 +100,14 @@ describe("what happened", () => {
   });
 });
 
+test("the first answer of an instance that was not up yet is no news", () => {
+  const happenings = new HappeningsWatch();
+  const watched = watch("p.dht0", "nobody listens");
+  happenings.round([watched], 1);
+  watched.accept(answer(), 1);
+  expect(happenings.round([watched], 2)).toEqual([]);
+});
+
 describe("concerns", () => {
   const of = (watched: Watched[], restarts = 0) =>
     concernsOf({ watched, restartsOf: () => restarts, problems: [] }).map(
@@ -151,4 +160,28 @@ test("what a page gets of an instance is bounded in length, width and depth", ()
   expect((bounded({ text: "x".repeat(5000) }) as { text: string }).text).toHaveLength(500);
   const wide = Object.fromEntries(Array.from({ length: 5000 }, (_, index) => [`k${index}`, index]));
   expect(Object.keys(bounded(wide) as object)).toHaveLength(200);
+});
+
+test("whatever an instance says of itself, its values, concerns and details can be made", () => {
+  const roleNames = [...new Set(figures.flatMap(({ roles = [] }) => roles))];
+  const keys = [
+    "volumes",
+    "channels",
+    "archives",
+    "log",
+    "journal",
+    "group",
+    "commit",
+    "isPrimary",
+    "cluster",
+  ];
+  const own = fc.dictionary(fc.constantFrom(...keys, "records", "scans"), fc.jsonValue({ maxDepth: 4 }));
+  fc.assert(
+    fc.property(fc.constantFrom(...roleNames), own, own, (role, first, second) => {
+      const watched = watch("x", answer({ role, [role]: first }), answer({ role, [role]: second }));
+      for (const value of valuesOf(watched).values()) expect(Number.isFinite(value)).toBe(true);
+      concernsOf({ watched: [watched], restartsOf: () => 0, problems: [] });
+      JSON.stringify(detailOf(watched));
+    }),
+  );
 });

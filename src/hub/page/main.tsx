@@ -1,7 +1,7 @@
 /** @jsxImportSource preact */
 /** The page: who the reader is, then the page that the address names. */
-import { render, type FunctionComponent } from "preact";
-import { useEffect } from "preact/hooks";
+import { render, type ComponentChildren, type FunctionComponent } from "preact";
+import { useEffect, useErrorBoundary } from "preact/hooks";
 import type { Family } from "../messages.ts";
 import { hub, isConnected, listen, rows } from "./live.ts";
 import { BackupPage } from "./pages/backup.tsx";
@@ -28,6 +28,20 @@ const pages: Record<Family | "happenings" | "instance", FunctionComponent> = {
   instance: InstancePage,
 };
 
+/** A defect in one page must not take the others, nor the list of pages. */
+function Guarded({ children }: { children: ComponentChildren }) {
+  const [error, reset] = useErrorBoundary((failure: Error) => console.error(failure));
+  if (error === undefined) return <>{children}</>;
+  return (
+    <p class="notice" role="alert">
+      This page cannot be drawn: {(error as Error).message}.{" "}
+      <button type="button" onClick={reset}>
+        Try again
+      </button>
+    </p>
+  );
+}
+
 function App() {
   const name = page.value;
   useEffect(() => listen(name), [name]);
@@ -48,7 +62,9 @@ function App() {
       title={name === "instance" ? item.value : titleOf(Object.hasOwn(pages, name) ? name : "")}
       summary={summary}
     >
-      <Shown key={`${name} ${item.value}`} />
+      <Guarded key={`${name} ${item.value}`}>
+        <Shown />
+      </Guarded>
     </Shell>
   );
 }

@@ -16,16 +16,20 @@ function isReady(instance: string): boolean {
   return rows.value.some(({ snapshot }) => snapshot.target === instance && snapshot.condition === "ready");
 }
 
+/** A hash as 16 hexadecimal digits, if it is one. */
+function hashAt(own: Own, path: string): bigint | undefined {
+  const text = textAt(own, path) ?? "";
+  return /^[0-9a-f]{1,16}$/i.test(text) ? BigInt(`0x${text}`) : undefined;
+}
+
 function ownersOf(nodes: readonly Detail[]): RangeOwner[] {
   return nodes.flatMap(({ instance, own }) => {
-    const [min, max] = [textAt(own, "hashRange.min"), textAt(own, "hashRange.max")];
+    const [min, max] = [hashAt(own, "hashRange.min"), hashAt(own, "hashRange.max")];
     // A mirror has its node's range and answers for none of it until it is promoted.
     if (min === undefined || max === undefined || numberAt(own, "mirror.follower.isPromoted") === 0)
       return [];
     const records = numberAt(own, "records") ?? 0;
-    return [
-      { instance, isReady: isReady(instance), min: BigInt(`0x${min}`), max: BigInt(`0x${max}`), records },
-    ];
+    return [{ instance, isReady: isReady(instance), min, max, records }];
   });
 }
 

@@ -85,6 +85,18 @@ function ownName(name: string): string {
   return prefix !== undefined && name.startsWith(`${prefix}.`) ? name.slice(prefix.length + 1) : name;
 }
 
+/** Starts of the last day that the hub saw, if any. */
+function Restarts({ count }: { count: number }) {
+  if (count === 0) return null;
+  return (
+    <div>
+      <span class={`badge ${count >= 3 ? "bad" : "warn"}`}>
+        {count} restart{count === 1 ? "" : "s"}
+      </span>
+    </div>
+  );
+}
+
 function InstanceRow({ snapshot, history }: Row) {
   const { condition, reasons, target, name, role, host, keyFigure, lag, restarts } = snapshot;
   const { rssBytes, cpuPercent, uptimeSeconds } = snapshot;
@@ -119,10 +131,12 @@ function InstanceRow({ snapshot, history }: Row) {
       </NumberCell>
       <NumberCell label="Memory">{rssBytes === undefined ? undefined : bytes(rssBytes)}</NumberCell>
       <NumberCell label="Up for">
-        {uptimeSeconds === undefined ? undefined : duration(uptimeSeconds)}
-      </NumberCell>
-      <NumberCell label="Restarts">
-        {restarts === 0 ? "0" : <span class={`badge ${restarts >= 3 ? "bad" : "warn"}`}>{restarts}</span>}
+        {uptimeSeconds !== undefined && (
+          <div>
+            {duration(uptimeSeconds)}
+            <Restarts count={restarts} />
+          </div>
+        )}
       </NumberCell>
       <NumberCell label="Version">
         <Version {...snapshot} />
@@ -183,14 +197,13 @@ export function OverviewPage() {
           ["CPU", "number"],
           ["Memory", "number"],
           ["Up for", "number"],
-          ["Restarts", "number"],
           ["Version", "number"],
         ]}
       >
         {shown.map((row) => (
           <InstanceRow key={row.snapshot.target} {...row} />
         ))}
-        {shown.length === 0 && <EmptyRow columns={9} text="No instance matches." />}
+        {shown.length === 0 && <EmptyRow columns={8} text="No instance matches." />}
       </Table>
       <Section title="Over time">
         <FigureCharts

@@ -85,6 +85,12 @@ function timeText(at: Date, windowMs: number): string {
     : at.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
 }
 
+/** Labels at the edges stay inside. */
+function anchorAt(x: number, width: number): "start" | "middle" | "end" {
+  const half = 20;
+  return x < half ? "start" : x > width - half ? "end" : "middle";
+}
+
 function newest({ mean }: Line): number | undefined {
   return mean.findLast((value) => value !== null) ?? undefined;
 }
@@ -171,7 +177,7 @@ export function Chart({ title, unit, isRate = false, lines, window, top }: Chart
           </g>
         ))}
         {x.ticks(Math.max(2, Math.floor(width / 110))).map((tick) => (
-          <text key={tick.getTime()} x={x(tick)} y={HEIGHT - 4} text-anchor="middle">
+          <text key={tick.getTime()} x={x(tick)} y={HEIGHT - 4} text-anchor={anchorAt(x(tick), width)}>
             {timeText(tick, window.toMs - window.fromMs)}
           </text>
         ))}

@@ -106,7 +106,7 @@ interface TableProps {
 }
 
 export function NumberCell({ label, children }: { label: string; children: ComponentChildren }) {
-  const isNone = children === undefined || children === null || children === "";
+  const isNone = children === undefined || children === null || children === false || children === "";
   return (
     <td class={`number ${isNone ? "none" : ""}`} data-label={label}>
       {isNone ? NONE : children}
