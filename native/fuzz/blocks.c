@@ -2,7 +2,8 @@
  * Fuzz target of the WalB decoders. The first byte says what the rest is: a log file (0 modulo 4), one sorted diff (1),
  * one indexed diff (2), stored data of a codec (3; the second byte names it).
  *
- * A log must give the same writes whole and in pieces; a merge must end, and what it gives must be in rising order.
+ * A log must give the same writes whole and in pieces, and the same packs sorted in place as merged from its images; a merge
+ * must end, and what it gives must be in rising order.
  *
  *   clang -std=c11 -g -O1 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -Inative native/fuzz/blocks.c \
  *     native/blocks/*.c native/{buffer,nx}.c -lz -llzma -llz4 -lsnappy -lzstd
@@ -13,8 +14,10 @@
 #include <string.h>
 
 #include "../blocks/log-reader.h"
+#include "../blocks/log-sort.h"
 #include "../blocks/merge.h"
 #include "../nx.h"
+#include "../stretches.h"
 
 #define STEPS_MAX 20000u
 
@@ -34,6 +37,68 @@ static void read_log(const uint8_t *bytes, uint64_t length, uint64_t piece) {
   NX_ASSERT(nx_log_reader_out(whole)->length == nx_log_reader_out(parts)->length);
   nx_log_reader_free(whole);
   nx_log_reader_free(parts);
+}
+
+/* The packs of a log that is read in place, in batches of `batch` bytes. */
+static void sort_log(const uint8_t *bytes, uint64_t length, uint64_t batch, nx_buffer *packs) {
+  nx_buffer stretches = {0}, content = {0}, out = {0}, other = {0};
+  nx_log_reader *reader = nx_log_reader_new(NX_CODEC_NONE, 0, 0);
+  nx_log_reader_in_place(reader);
+  nx_log_feed(reader, bytes, length, 0);
+  nx_log_sort *sort = nx_log_sort_new(reader, NX_CODEC_SNAPPY, 0, 0);
+  while (nx_log_sort_next(sort, &stretches, batch) > 0) {
+    nx_buffer_reserve(&content, nx_log_sort_bytes(sort) + 1);
+    for (uint64_t at = 0; at < stretches.length; at += sizeof(nx_stretch)) {
+      const nx_stretch *stretch = (const nx_stretch *)(const void *)(stretches.data + at);
+      NX_ASSERT(stretch->from <= length && stretch->length <= length - stretch->from);
+      memcpy(content.data + stretch->to, bytes + stretch->from, stretch->length);
+    }
+    NX_ASSERT(nx_log_sort_pack(sort, content.data, nx_log_sort_bytes(sort), &out));
+    nx_log_sort_swap(sort, &out, &other);
+    nx_buffer_append(packs, out.data, out.length);
+    nx_buffer swapped = out;
+    out = other;
+    other = swapped;
+  }
+  nx_log_sort_end(sort, &out);
+  nx_buffer_append(packs, out.data, out.length);
+  nx_log_sort_free(sort);
+  nx_log_reader_free(reader);
+  nx_buffer *own[] = {&stretches, &content, &out, &other};
+  for (uint32_t i = 0; i < 4; i++) nx_buffer_free(own[i]);
+}
+
+/* The packs of the same log by way of its images: an indexed diff, merged. */
+static void merge_log(const uint8_t *bytes, uint64_t length, nx_buffer *packs) {
+  nx_log_reader *reader = nx_log_reader_new(NX_CODEC_SNAPPY, 0, 0);
+  nx_log_feed(reader, bytes, length, 0);
+  uint64_t records = nx_log_index(reader, 0);
+  const nx_buffer *diff = nx_log_reader_out(reader);
+  uint64_t offset = diff->length - NX_WDIFF_TRAILER_BYTES - records * NX_WDIFF_INDEX_BYTES;
+  nx_merge *merge = nx_merge_new(NX_MERGE_PACKS, 1, NX_CODEC_SNAPPY, 0, 0, 65536, 4096);
+  nx_merge_indexed(merge, 0, diff->length, offset, records);
+  nx_merge_state *state = nx_merge_state_of(merge);
+  for (uint32_t step; (step = nx_merge_step(merge)) != NX_MERGE_END;) {
+    NX_ASSERT(step != NX_MERGE_DAMAGED);
+    if (step == NX_MERGE_READY) {
+      nx_buffer_append(packs, nx_merge_out(merge)->data, nx_merge_out(merge)->length);
+      continue;
+    }
+    memcpy((uint8_t *)(uintptr_t)state->address, diff->data + state->offset, state->length);
+    nx_merge_filled(merge, state->length);
+  }
+  nx_merge_free(merge);
+  nx_log_reader_free(reader);
+}
+
+static void sort_and_merge(const uint8_t *bytes, uint64_t length, uint64_t batch) {
+  nx_buffer sorted = {0}, merged = {0};
+  sort_log(bytes, length, batch, &sorted);
+  merge_log(bytes, length, &merged);
+  NX_ASSERT(sorted.length == merged.length);
+  NX_ASSERT(sorted.length == 0 || memcmp(sorted.data, merged.data, sorted.length) == 0);
+  nx_buffer_free(&sorted);
+  nx_buffer_free(&merged);
 }
 
 static void run_merge(nx_merge *merge, const uint8_t *bytes, uint64_t length) {
@@ -92,7 +157,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   NX_ASSERT(rest != NULL);
   memcpy(rest, data + 2, length);
   switch (data[0] % 4) {
-    case 0: read_log(rest, length, 1 + data[1]); break;
+    case 0:
+      read_log(rest, length, 1 + data[1]);
+      sort_and_merge(rest, length, 1 + 300u * data[1]);
+      break;
     case 1: read_diff(rest, length, data[1] % 2, false); break;
     case 2: read_diff(rest, length, data[1] % 2, true); break;
     default: decode(data[1] % NX_CODEC_COUNT, rest, length); break;

@@ -52,3 +52,20 @@ test.each([
   },
   60_000,
 );
+
+test.each([
+  [
+    "a sorted piece begins at its image's start",
+    "log-sort.c",
+    "piece->offset + piece->image_start * NX_BLOCK_BYTES",
+    "piece->offset",
+  ],
+  ["the second batch is packed from the first one's content", "log-sort.c", "      content += bytes;\n", ""],
+])(
+  "the corpus turns red when %s",
+  async (_breaks, file, from, to) => {
+    const changed = await modules.mutate(`blocks/${file}`, from, to);
+    expect((await modules.run("fuzz/blocks.c", changed, ...corpusOf("blocks"))).code).not.toBe(0);
+  },
+  60_000,
+);

@@ -5,20 +5,29 @@
 import { basename, join } from "node:path";
 import { Exit } from "../../core/errors.ts";
 import { printJson } from "../../core/print.ts";
-import type { Disk } from "../../core/seams/disk.ts";
+import type { Disk, DiskFile } from "../../core/seams/disk.ts";
 import { readSmallFile, VolumeFiles } from "../files/volume-files.ts";
-import { chainFrom } from "../algebra/snapshot.ts";
-import { parseDiffName, sideName } from "../algebra/diff-name.ts";
+import { chainFrom, newest, snapshotText } from "../algebra/snapshot.ts";
+import { hashOf } from "../archive/reading.ts";
+import { diffName, parseDiffName, sideName } from "../algebra/diff-name.ts";
 import { fileSource } from "../formats/bytes.ts";
-import { mergedRuns, openDiff } from "../formats/diff-merge.ts";
+import { type Diff, type MergeResult, mergedRuns, openDiff } from "../formats/diff-merge.ts";
+import { beyondEnd } from "../formats/image.ts";
 import { compareWithSide } from "../formats/side-file.ts";
+import { BLOCK_BYTES } from "../formats/units.ts";
+import { virtualImage } from "../tools/virtual-image.ts";
 import { decodeFile, readState } from "../wire/values.ts";
 import { toolVerb } from "./tool-verb.ts";
+
+/** The chunk of `bhash` where none is named. */
+const HASH_BYTES = 256 << 10;
 
 interface Finding {
   path: string;
   problem: string;
 }
+
+const SMALL_FILES = /^(state|base|uuid|archive_uuid|size|full_repl_state)$|\.(archive|cold)$/;
 
 const isGone = (error: unknown) => (error as { code?: string }).code === "ENOENT";
 
@@ -53,8 +62,7 @@ async function verifyVolume(disk: Disk, directory: string): Promise<Finding[]> {
   const names = (await disk.list(directory)).map(({ name }) => name);
   try {
     const files = await VolumeFiles.open(disk, directory);
-    for (const name of names.filter((each) => /^(state|base|uuid|archive_uuid|size)$|\.archive$/.test(each)))
-      await files.read(name);
+    for (const name of names.filter((each) => SMALL_FILES.test(each))) await files.read(name);
     const base = await files.read("base");
     if (base !== undefined) {
       const diffs = names.map(parseDiffName).filter((diff) => diff !== undefined);
@@ -74,21 +82,70 @@ async function verifyVolume(disk: Disk, directory: string): Promise<Finding[]> {
   return findings;
 }
 
+/**
+ * Reads the newest point of a volume as a restore would, base and chain together, and writes it nowhere. Returns its gid
+ * and hash, which `bhash` of another archive with that point must give, too; nothing when there is no base in a file.
+ */
+async function restoreToNowhere(disk: Disk, directory: string): Promise<string | undefined> {
+  const volume = basename(directory);
+  const path = join(directory, `wb_${volume}`);
+  const base = await (await VolumeFiles.open(disk, directory)).read("base");
+  if (base === undefined || !(await disk.exists(path))) return undefined;
+  const state = await decodeFile(base, readState);
+  const names = (await disk.list(directory)).map(({ name }) => name);
+  const diffs = names.map(parseDiffName).filter((diff) => diff !== undefined);
+  const opened: DiskFile[] = [];
+  const open = async (name: string) => {
+    const file = await disk.open(join(directory, name), "read");
+    opened.push(file);
+    return fileSource(name, file, await file.size());
+  };
+  try {
+    const chain: Diff[] = [];
+    for (const diff of chainFrom(state.from, diffs)) chain.push(await openDiff(await open(diffName(diff))));
+    let endBlocks = 0;
+    const image = await open(basename(path));
+    const options = {
+      chunkBytes: HASH_BYTES,
+      onResult: (result: MergeResult) => (endBlocks = result.endBlocks),
+    };
+    const hash = await hashOf(virtualImage(image, chain, options));
+    if (endBlocks * BLOCK_BYTES > image.bytes) throw beyondEnd(endBlocks - 1, 1, image.bytes / BLOCK_BYTES);
+    return `${volume}@${snapshotText(newest(state, diffs).to)} ${Buffer.from(hash).toString("hex")}`;
+  } finally {
+    for (const file of opened) await file.close();
+  }
+}
+
 export const verifyVerb = toolVerb({
   name: "verify",
   summary:
     "Read every checksum below an archive's or a proxy's base directory; exit code 65 when something is damaged",
   original: "node-x itself",
-  usage: ["DIR: the base directory, or one volume's"],
-  options: {},
+  usage: [
+    "DIR: the base directory, or one volume's",
+    "-restore: read the newest point of each volume as a restore would, and print its hash (that of `bhash VOL GID`)",
+  ],
+  options: { restore: "flag" },
   examples: [{ command: "node-x walb verify archive/archive", shows: "Scrub an archive" }],
   async run({ options, files, isJson, stdout, stderr, progress }) {
     const [root = ""] = options.positionals(["DIR"]);
     const { disk } = files.world;
     const findings: Finding[] = [];
     let diffs = 0;
+    const restored: string[] = [];
+    const restoreInto = async (directory: string) => {
+      progress.show(`${basename(directory)}: as a restore would`);
+      try {
+        const line = await restoreToNowhere(disk, directory);
+        if (line !== undefined) restored.push(line);
+      } catch (error) {
+        findings.push({ path: directory, problem: (error as Error).message });
+      }
+    };
     const walk = async (directory: string): Promise<void> => {
       findings.push(...(await verifyVolume(disk, directory)));
+      if (options.has("restore")) await restoreInto(directory);
       for (const { name, kind } of await disk.list(directory)) {
         if (kind === "directory") await walk(join(directory, name));
         if (kind !== "file" || parseDiffName(name) === undefined) continue;
@@ -103,9 +160,10 @@ export const verifyVerb = toolVerb({
     };
     await walk(files.path(root));
     progress.end();
-    if (isJson) printJson(stdout, { ok: findings.length === 0, diffs, findings });
+    if (isJson) printJson(stdout, { ok: findings.length === 0, diffs, findings, restored });
     else {
       for (const { path, problem } of findings) stderr.write(`damaged: ${path}: ${problem}\n`);
+      for (const line of restored) stdout.write(`${line}\n`);
       stdout.write(`${diffs} diffs read, ${findings.length} damaged\n`);
     }
     return findings.length === 0 ? Exit.ok : Exit.dataError;

@@ -1,7 +1,7 @@
 /** The keys that every server of a backup group has. The letters in brackets are the original programs' options. */
 import { z } from "zod";
 import { integer, key } from "../../core/config/schema.ts";
-import { securityKeys } from "./security.ts";
+import { securityKeys } from "./security-keys.ts";
 
 interface ServerWords {
   role: "archive" | "proxy" | "storage";

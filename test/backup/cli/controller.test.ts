@@ -104,6 +104,10 @@ test("verify reads everything, and finds a flipped bit in every kind of file", a
     code: 0,
     stdout: "3 diffs read, 0 damaged\n",
   });
+  const hash = (await walb(archive, "bhash", VOLUME, "3")).stdout.trim();
+  expect((await cli(["walb", "verify", directory, "-restore"])).stdout).toBe(
+    `${VOLUME}@|3| ${hash}\n3 diffs read, 0 damaged\n`,
+  );
   const volume = join(directory, VOLUME);
   for (const name of readdirSync(volume).filter((each) => !/^w[br]_/.test(each))) {
     const path = join(volume, name);
