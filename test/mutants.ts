@@ -33,7 +33,7 @@ export function testMutants(mutants: readonly Mutant[], paths: readonly string[]
   afterAll(() => rmSync(copy, { recursive: true, force: true }));
 
   function run([file, name]: Mutant["noticedBy"]): number {
-    const command = [process.execPath, "test", "--timeout", "3000", `./${file}`, "-t", name];
+    const command = [process.execPath, "test", "--timeout", "8000", `./${file}`, "-t", name];
     return Bun.spawnSync(command, { cwd: copy, stdout: "ignore", stderr: "ignore" }).exitCode;
   }
 
