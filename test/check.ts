@@ -17,6 +17,11 @@ const testPrograms = [
   { program: "busybox", package: "busybox-static" },
   { program: "systemd-analyze", package: "systemd" },
   { program: "chromium", package: "chromium" },
+  { program: "nbdcopy", package: "libnbd-bin" },
+  { program: "qemu-io", package: "qemu-utils" },
+  { program: "fio", package: "fio" },
+  { program: "fusermount3", package: "fuse3" },
+  { program: "mke2fs", package: "e2fsprogs" },
 ];
 
 /** Runs a command with its output passed through; returns its exit code and what it printed. */
