@@ -231,7 +231,10 @@ describe("stopping", () => {
       await cluster.leader.finish(5000);
       expect(cluster.leader.engine.recordsIn).toBeLessThanOrEqual(before + 50);
       const { sources } = cluster.leader.stateLog.committed.meta;
-      const held = Object.values(sources.Detector as Record<string, number>).reduce((sum, seen) => sum + seen, 0);
+      const held = Object.values(sources.Detector as Record<string, number>).reduce(
+        (sum, seen) => sum + seen,
+        0,
+      );
       expect(held).toBe(cluster.leader.engine.recordsIn);
     });
   });
