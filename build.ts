@@ -335,6 +335,9 @@ async function bundlePages(directory: string): Promise<void> {
     mkdirSync(dirname(join(directory, output)), { recursive: true });
     replaceFile(join(directory, output), await script.text());
   }
+  // A file of declarations cannot be imported as a text.
+  const types = readFileSync(join(root, "src/reactive/client-types.d.ts"), "utf8");
+  replaceFile(join(directory, "reactive/client.d.ts.txt"), types);
 }
 
 // --- the executable ----------------------------------------------------------------------------------------------

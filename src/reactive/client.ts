@@ -35,6 +35,7 @@ import type { ReactiveCode, ReactiveOptions, RunInfo } from "./client/watch.ts";
 import { Watches } from "./client/watches.ts";
 
 export * from "./client/errors.ts";
+export { type OriginalCalls, originalCalls } from "./client/original-names.ts";
 export { browserStorage, fileStorage, type LogStorage, memoryStorage } from "./client/storage.ts";
 export { type Reader, TypeMismatchError, type Writer } from "./client/transaction-handle.ts";
 export * from "./client/types/encodings.ts";

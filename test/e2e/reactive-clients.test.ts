@@ -21,7 +21,7 @@ test("S17: a frontend is killed with -9 again and again; clients move on, nothin
   await using load = new ReactiveLoad(store.frontends);
   await load.startWatchers(4);
   await load.startWriters(4);
-  for (let round = 0; round < 4; round++) {
+  for (let round = 0; round < 3; round++) {
     await load.more(20);
     const frontend = `c.frontend${round % 2}`;
     const sinceMs = performance.now();
@@ -124,7 +124,7 @@ async function bank(
   await Promise.all(
     Array.from({ length: 6 }, async (_, index) => {
       const client = await connected(writer);
-      for (let turn = 0; turn < 40; turn++) await transfer(client, index, turn);
+      for (let turn = 0; turn < 20; turn++) await transfer(client, index, turn);
     }),
   );
   isOver = true;

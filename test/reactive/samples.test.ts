@@ -33,6 +33,7 @@ describe("over HTTP", () => {
       headers: { "if-none-match": response.headers.get("etag") ?? "" },
     });
     expect(again.status).toBe(304);
+    expect(await (await fetch(`${base}/client.d.ts`)).text()).toContain("export function connect(");
   });
 
   test("samples are there where the configuration says so; their page loads nothing from elsewhere", async () => {

@@ -6,6 +6,7 @@ import {
   counter,
   list,
   memoryStorage,
+  originalCalls,
   OutcomeUnknownError,
   type Reader,
   RequestError,
@@ -332,6 +333,21 @@ describe("reactive transactions", () => {
     expect(causes).toEqual(["first", "refetch"]);
     expect(readsOf(cluster)).toBe(reads + 1);
   });
+});
+
+test("the original's calls are there by their names", async () => {
+  const cluster = new ModelCluster();
+  const { execute_txn, reactive_txn, reactive_stop, abort_txn } = originalCalls(await clientOf(cluster));
+  const seen: bigint[] = [];
+  const id = reactive_txn(async (transaction) => void seen.push(await score.value(transaction)));
+  await until("the first run", () => (cluster.watches === 1 ? true : undefined));
+  const outcome = (code: Parameters<typeof execute_txn>[0]) =>
+    new Promise<boolean>((resolve) => execute_txn(code, resolve));
+  expect(await outcome((transaction) => score.increment(transaction))).toBe(true);
+  expect(await outcome((transaction) => abort_txn(transaction))).toBe(false);
+  await until("the change", () => (seen.at(-1) === 1n ? true : undefined));
+  await reactive_stop(id);
+  await until("it to be forgotten", () => (cluster.watches === 0 ? true : undefined));
 });
 
 describe("what is older than versions are kept", () => {
