@@ -15,7 +15,7 @@
  *   10 ping
  */
 import { readAccesses, readId, writeAccesses, writeId } from "../shard/transaction.ts";
-import { type ByteReader, type ByteWriter, WireError } from "../wire/bytes.ts";
+import { type ByteReader, type ByteWriter, getU32, WireError } from "../wire/bytes.ts";
 import {
   readKey,
   readKeys,
@@ -79,6 +79,16 @@ export function writeClientMessage(writer: ByteWriter, message: ClientMessage): 
       return;
     case "ping":
   }
+}
+
+/**
+ * The timestamp of an `ack`; undefined: these bytes are another message, or none. Of all messages a frontend gets this one by
+ * far the most.
+ */
+export function ackOf(bytes: Uint8Array): number | undefined {
+  if (bytes[0] !== clientCodes.ack || bytes.byteLength !== 9) return undefined;
+  const at = getU32(bytes, 5) * 2 ** 32 + getU32(bytes, 1);
+  return Number.isSafeInteger(at) ? at : undefined;
 }
 
 export function readClientMessage(reader: ByteReader, code: number): ClientMessage {

@@ -8,6 +8,7 @@ import {
   encodeClientMessage,
   encodeServerMessage,
 } from "../../../src/reactive/client-wire/codec.ts";
+import { ackOf } from "../../../src/reactive/client-wire/from-client.ts";
 import {
   type ClientMessage,
   failureCodes,
@@ -158,6 +159,17 @@ test("arbitrary bytes, and messages with flipped bytes, are a message or a WireE
     ),
     { numRuns: 2000 },
   );
+});
+
+test("an acknowledgement is told from every other message by its bytes", () => {
+  for (const message of clientMessages)
+    expect(ackOf(encodeClientMessage(message))).toBe(
+      (message.type === "ack" ? message.at : undefined) as never,
+    );
+  const largest = encodeClientMessage({ type: "ack", at: Number.MAX_SAFE_INTEGER });
+  expect(ackOf(largest)).toBe(Number.MAX_SAFE_INTEGER);
+  expect(ackOf(largest.fill(255, 1))).toBeUndefined();
+  expect(ackOf(new Uint8Array([9]))).toBeUndefined();
 });
 
 test("lengths and counts beyond their limits are refused before anything is allocated", () => {

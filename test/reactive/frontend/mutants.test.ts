@@ -35,8 +35,8 @@ testMutants(
       breaks: "a registration that is in the index before its first read",
       file: `${watches}/watcher.ts`,
       from: "    index.add(watch);\n    const { revision } = watch;\n    await started;",
-      to: "    const { revision } = watch;\n    await started;\n    const wait = () => store.nextTimestamp();\n    void wait().then(wait).then(wait).then(() => index.add(watch));",
-      noticedBy: [tests, lives],
+      to: "    const { revision } = watch;\n    await started;\n    const wait = () => store.nextTimestamp();\n    void wait().then(wait).then(wait).then(wait).then(wait).then(() => index.add(watch));",
+      noticedBy: [tests, "S13"],
     },
     {
       breaks:
@@ -105,7 +105,7 @@ testMutants(
     {
       breaks: "a run that is given back when its read fails",
       file: `${watches}/watcher.ts`,
-      from: "        watch.giveBack(taken);\n",
+      from: "      watch.giveBack(taken);\n",
       to: "",
       noticedBy: [tests, "a read that fails"],
     },

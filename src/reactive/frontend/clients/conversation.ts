@@ -8,6 +8,7 @@
 import type { Log } from "../../../core/logging/log.ts";
 import type { Clock, Timer } from "../../../core/seams/clock.ts";
 import { decodeClientMessage, encodeServerMessage } from "../../client-wire/codec.ts";
+import { ackOf } from "../../client-wire/from-client.ts";
 import {
   CLIENT_PROTOCOL_VERSION,
   type ClientMessage,
@@ -76,7 +77,9 @@ export class Conversation implements Outlet {
       if (bytes === undefined) throw new WireError("messages are binary here");
       if (this.#watcher === undefined && bytes.byteLength > protocolLimits.helloBytesMax)
         throw new WireError("a hello is not as long as this");
-      this.#take(decodeClientMessage(bytes));
+      const acknowledged = this.#watcher === undefined ? undefined : ackOf(bytes);
+      if (acknowledged !== undefined) this.#watcher?.acknowledge(acknowledged);
+      else this.#take(decodeClientMessage(bytes));
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       this.#shared.figures.garbled += 1;

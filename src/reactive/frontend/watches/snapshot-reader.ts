@@ -21,7 +21,13 @@ export interface Reading {
 const MOMENTS_MAX = 16;
 const KEPT_BYTES_MAX = 32 << 20;
 
-type Moment = Map<string, Promise<Reading>>;
+/** A key at a moment: `readings` is it alone, once it is there. */
+interface Asked {
+  readings: readonly [Reading] | undefined;
+  promise: Promise<readonly [Reading]>;
+}
+
+type Moment = Map<string, Asked>;
 
 export class SnapshotReader {
   readonly #read: (keys: readonly Uint8Array[], at: number) => Promise<Snapshot>;
@@ -33,12 +39,24 @@ export class SnapshotReader {
     this.#read = read;
   }
 
-  /** `names` are those of the keys. Rejects as the read does; asked again, it reads again. */
-  read(keys: readonly Uint8Array[], names: readonly string[], at: number): Promise<Reading[]> {
+  /**
+   * `names` are those of the keys. At once what is there already. Rejects as the read does; asked again, it reads again. Whoever
+   * reads one key at one moment gets the same array.
+   */
+  read(
+    keys: readonly Uint8Array[],
+    names: readonly string[],
+    at: number,
+  ): readonly Reading[] | Promise<readonly Reading[]> {
     const moment = this.#momentOf(at);
     const missing = [...keys.keys()].filter((place) => !moment.has(names[place] as string));
     if (missing.length > 0) this.#load(moment, keys, names, missing, at);
-    return Promise.all(names.map((name) => moment.get(name) as Promise<Reading>));
+    const asked = names.map((name) => moment.get(name) as Asked);
+    const [first] = asked;
+    if (first !== undefined && asked.length === 1) return first.readings ?? first.promise;
+    if (asked.every(({ readings }) => readings !== undefined))
+      return asked.map(({ readings }) => (readings as readonly [Reading])[0]);
+    return Promise.all(asked.map(async ({ promise }) => (await promise)[0]));
   }
 
   #momentOf(at: number): Moment {
@@ -62,18 +80,20 @@ export class SnapshotReader {
     places: readonly number[],
     at: number,
   ): void {
-    const asked = this.#read(
+    const loading = this.#read(
       places.map((place) => keys[place] as Uint8Array),
       at,
     );
     for (const [index, place] of places.entries()) {
       const name = names[place] as string;
-      const reading = asked.then(({ versions, horizon }) =>
-        this.#encode(keys[place] as Uint8Array, versions[index] as ReadVersion, horizon),
-      );
+      const promise = loading.then(({ versions, horizon }) => {
+        asked.readings = [this.#encode(keys[place] as Uint8Array, versions[index] as ReadVersion, horizon)];
+        return asked.readings;
+      });
+      const asked: Asked = { readings: undefined, promise };
       // Whoever waits for it hears of it; here it is only forgotten.
-      reading.catch(() => moment.delete(name));
-      moment.set(name, reading);
+      promise.catch(() => moment.delete(name));
+      moment.set(name, asked);
     }
   }
 

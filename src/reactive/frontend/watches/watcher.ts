@@ -29,6 +29,8 @@ export interface WatcherShared {
   clock: Clock;
   /** Resolves when all shards are followed. */
   started: Promise<unknown>;
+  /** The last message of one run, which others may get too. */
+  lastMessage: { at: number; run: WrittenRun; message: Uint8Array } | undefined;
   /** Watchers that have something to tell. */
   dirty: Set<Watcher>;
   figures: { runs: number; rounds: number; gathered: number; failedReads: number };
@@ -50,6 +52,8 @@ export class FutureError extends Error {
 }
 
 const RETRY_MS = 50;
+
+type Answer = readonly Reading[] | Promise<readonly Reading[]>;
 
 interface PlannedRun {
   watch: Watch;
@@ -183,7 +187,7 @@ export class Watcher {
     const at = this.#momentFor(due);
     if (due.length === 0) this.#pumpAt(Math.min(...this.#dirty.values()) - nowMs);
     else if (due.some(({ seen }) => seen >= at)) void this.#pumpLater();
-    else void this.#round(at, due);
+    else this.#round(at, due);
   }
 
   /**
@@ -217,54 +221,72 @@ export class Watcher {
     this.#timer = this.#shared.clock.after(delayMs, () => this.pump());
   }
 
-  async #round(at: number, due: readonly Watch[]): Promise<void> {
-    const { reader, clock, figures, store } = this.#shared;
+  #round(at: number, due: readonly Watch[]): void {
+    const { reader } = this.#shared;
     const runs = due.map((watch): PlannedRun => {
       this.#dirty.delete(watch);
       return { watch, revision: watch.revision, due: watch.begin(at) };
     });
-    this.#isReading = true;
     this.#at = at;
+    const readings = runs.map(({ watch: { keys, names } }) => reader.read(keys, names, at));
+    if (readings.some((reading) => reading instanceof Promise)) void this.#wait(at, runs, readings);
+    else {
+      this.#send(at, runs, readings as (readonly Reading[])[]);
+      this.pump();
+    }
+  }
+
+  async #wait(at: number, runs: readonly PlannedRun[], readings: readonly Answer[]): Promise<void> {
+    this.#isReading = true;
     try {
-      const readings = await Promise.all(
-        runs.map(({ watch: { keys, names } }) => reader.read(keys, names, at)),
-      );
+      const [first] = readings;
+      const got = readings.length === 1 ? [await (first as Answer)] : await Promise.all(readings);
       this.#isReading = false;
-      this.#send(at, runs, readings);
+      this.#send(at, runs, got);
     } catch {
-      figures.failedReads += 1;
-      const dueMs = clock.monotonicMs() + RETRY_MS;
-      for (const { watch, revision, due: taken } of runs) {
-        if (!this.#isCurrent(watch, revision)) continue;
-        watch.giveBack(taken);
-        this.#dirty.set(watch, dueMs);
-      }
-      // The timestamp may have become too old to be read.
-      await store.nextTimestamp().catch(() => undefined);
+      await this.#giveBack(runs);
       this.#isReading = false;
     }
     this.pump();
   }
 
-  #send(at: number, runs: readonly PlannedRun[], readings: readonly Reading[][]): void {
+  async #giveBack(runs: readonly PlannedRun[]): Promise<void> {
+    const { clock, figures, store } = this.#shared;
+    figures.failedReads += 1;
+    const dueMs = clock.monotonicMs() + RETRY_MS;
+    for (const { watch, revision, due: taken } of runs) {
+      if (!this.#isCurrent(watch, revision)) continue;
+      watch.giveBack(taken);
+      this.#dirty.set(watch, dueMs);
+    }
+    // The timestamp may have become too old to be read.
+    await store.nextTimestamp().catch(() => undefined);
+  }
+
+  #send(at: number, runs: readonly PlannedRun[], readings: readonly (readonly Reading[])[]): void {
     const { figures } = this.#shared;
     const written = runs.flatMap(({ watch, revision, due }, place) =>
       this.#isCurrent(watch, revision) ? (runToSend(watch, due, readings[place] as Reading[]) ?? []) : [],
     );
     if (written.length === 0) return;
-    const bytes = written.reduce((sum, { values }) => sum + bytesOf(values), 64 * written.length);
-    const writer = new ByteWriter(bytes).u8(serverCodes.runs).u64(at).u32(written.length);
-    for (const { head, values } of written) {
-      writeRunHead(writer, head);
-      writer.u32(values.length);
-      for (const { encoded } of values) writer.raw(encoded);
-      figures.gathered += Math.max(0, head.changes - 1);
-    }
+    for (const { head } of written) figures.gathered += Math.max(0, head.changes - 1);
     figures.runs += written.length;
     figures.rounds += 1;
     this.#unacked.push(at);
     this.#told = at;
-    this.#outlet.send(writer.done());
+    this.#outlet.send(this.#encode(at, written));
+  }
+
+  /** Those who watch the same key under the same number mostly get the same bytes. */
+  #encode(at: number, written: readonly WrittenRun[]): Uint8Array {
+    const shared = this.#shared;
+    const [run] = written;
+    const last = shared.lastMessage;
+    if (run === undefined || written.length > 1) return encodeRuns(at, written);
+    if (last !== undefined && last.at === at && isSameRun(last.run, run)) return last.message;
+    const message = encodeRuns(at, written);
+    shared.lastMessage = { at, run, message };
+    return message;
   }
 
   close(): void {
@@ -278,7 +300,27 @@ export class Watcher {
 
 interface WrittenRun {
   head: Parameters<typeof writeRunHead>[1];
+  /** What was read, of which `values` are told. */
+  readings: readonly Reading[];
   values: readonly Reading[];
+}
+
+function isSameRun(one: WrittenRun, other: WrittenRun): boolean {
+  const [a, b] = [one.head, other.head];
+  const isSameHead =
+    a.watch === b.watch && a.since === b.since && a.cause === b.cause && a.changes === b.changes;
+  return isSameHead && one.readings === other.readings;
+}
+
+function encodeRuns(at: number, written: readonly WrittenRun[]): Uint8Array {
+  const bytes = written.reduce((sum, { values }) => sum + bytesOf(values), 64 * written.length);
+  const writer = new ByteWriter(bytes).u8(serverCodes.runs).u64(at).u32(written.length);
+  for (const { head, values } of written) {
+    writeRunHead(writer, head);
+    writer.u32(values.length);
+    for (const { encoded } of values) writer.raw(encoded);
+  }
+  return writer.done();
 }
 
 /** Undefined: nothing that it read has changed. */
@@ -289,11 +331,10 @@ function runToSend(
 ): WrittenRun | undefined {
   const head = { watch: watch.id, since, cause, changes };
   const isForgotten = readings.some(({ horizon }) => horizon > since);
-  if (cause === "changed" && !isForgotten) {
-    const values = readings.filter(({ start }) => start > since);
-    return values.length === 0 && watch.prefixes.length === 0 ? undefined : { head, values };
-  }
-  return { head: cause === "changed" ? { ...head, cause: "refetch" } : head, values: readings };
+  if (cause !== "changed" || isForgotten)
+    return { head: cause === "changed" ? { ...head, cause: "refetch" } : head, readings, values: readings };
+  const values = readings.filter(({ start }) => start > since);
+  return values.length === 0 && watch.prefixes.length === 0 ? undefined : { head, readings, values };
 }
 
 const bytesOf = (values: readonly Reading[]) =>

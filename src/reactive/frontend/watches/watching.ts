@@ -48,6 +48,7 @@ export class Watching {
       index,
       clock,
       dirty: new Set(),
+      lastMessage: undefined,
       started: Promise.all(this.#followers.map(({ started }) => started)),
       figures: { runs: 0, rounds: 0, gathered: 0, failedReads: 0 },
     };
@@ -62,8 +63,10 @@ export class Watching {
     const { index, reader } = this.#shared;
     for (const { key, operations } of accesses) {
       const watch = operations.byteLength > 0 ? index.any(key) : undefined;
+      if (watch === undefined) continue;
+      const reading = reader.read(watch.keys, watch.names, at);
       // One that fails is asked for again by who needs it.
-      if (watch !== undefined) reader.read(watch.keys, watch.names, at).catch(() => undefined);
+      if (reading instanceof Promise) reading.catch(() => undefined);
     }
   }
 
