@@ -25,7 +25,7 @@ import {
   type Vote,
 } from "./commands.ts";
 import { Feed } from "./feed.ts";
-import { decodeOperations, isCommutative, partOf } from "./operations.ts";
+import { decodeOperations, encodeOperations, isCommutative, partOf } from "./operations.ts";
 import { type Outcome, Outcomes } from "./outcomes.ts";
 import { footprintOf, PreparedList } from "./prepared.ts";
 import { AtOnce } from "./at-once.ts";
@@ -62,6 +62,12 @@ const COLLECT_KEYS = 64;
 const SNAPSHOT_CHUNK_BYTES = 256 * 1024;
 /** The answer to a command that cannot be read. */
 const UNREADABLE = Uint8Array.of(255);
+const NOTHING = new Uint8Array(0);
+/** The first that there is: frontends ask for one before they serve anybody, so no transaction has it. */
+const PRELOAD_TIMESTAMP = 1;
+const PRELOADED = encodeOperations([
+  { kind: "put", value: { type: "bytes", bytes: new TextEncoder().encode("null") } },
+]);
 /** How close the samples are that tell which timestamp was current when. */
 const SAMPLE_MS = 1000;
 
@@ -192,6 +198,8 @@ export class ShardService implements StateMachine {
         return encodeVote(this.#prepare(command.transaction));
       case "atOnce":
         return this.#runAtOnce(command);
+      case "preload":
+        return this.#preload(command.keys);
       case "decide":
       case "commit":
         return encodeOutcome(this.#commit(command.id, command.timestamp, command.kind === "decide"));
@@ -211,6 +219,18 @@ export class ShardService implements StateMachine {
     if (known === undefined) return undefined;
     if (known === "forgotten") return { kind: "forgotten" };
     return known.timestamp === 0 ? { kind: "aborted" } : { kind: "committed", timestamp: known.timestamp };
+  }
+
+  /** Of a shard to which nothing was committed: as if the first timestamp had been that of a transaction with all of them. */
+  #preload(keys: readonly Uint8Array[]): Uint8Array {
+    const state = this.#state;
+    if (state.largest <= PRELOAD_TIMESTAMP && state.prepared.size === 0) {
+      for (const key of keys)
+        if (this.#versions.read(key, Number.MAX_SAFE_INTEGER)?.start === 0)
+          this.#versions.write(key, PRELOAD_TIMESTAMP, state.position, PRELOADED);
+      state.largest = PRELOAD_TIMESTAMP;
+    }
+    return NOTHING;
   }
 
   #prepare(transaction: Transaction): Vote {
