@@ -21,5 +21,5 @@ export const replicaDefaults: Omit<ReplicaSettings, "replica" | "replicas"> = {
   waitingBytesMax: 64 * MEBIBYTE,
   transferBytesMax: MEBIBYTE,
   retainEntriesMax: 20_000,
-  retainBytesMax: 64 * MEBIBYTE,
+  retainBytesMax: 16 * MEBIBYTE,
 };

@@ -54,7 +54,7 @@ export interface ShardSettings {
 export const shardDefaults: ShardSettings = {
   retentionMs: 30_000,
   outcomeRetentionMs: 10 * 60_000,
-  feedKeysMax: 200_000,
+  feedKeysMax: 50_000,
 };
 
 /** Keys that are looked at for old versions with each entry. */
