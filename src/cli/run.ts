@@ -36,7 +36,7 @@ export const runVerb = defineVerb({
       type: "string",
       alias: "N",
       valueHint: "N",
-      description: "For a frontend's text file: how many shards there are",
+      description: "How many shards there are: for a frontend's text file, or the keys that a shard loads",
     },
     batch: { type: "string", alias: "B", valueHint: "N", description: "Sets the key batch" },
     numkeys: { type: "string", alias: "k", valueHint: "N", description: "Sets the key preloadKeys" },
@@ -70,7 +70,11 @@ export const runVerb = defineVerb({
   ],
   async run(call) {
     const { args, environment, workingDirectory } = call;
-    const sets = [...call.all("set"), ...originalSets(args), ...(await flagsOf(args.role, call.rest))];
+    const sets = [
+      ...call.all("set"),
+      ...originalSets(args.role, args),
+      ...(await flagsOf(args.role, call.rest)),
+    ];
     const replica = numberOf(args.replica, "--replica");
     const shardCount = numberOf(args.shards, "--shards");
     const { base } = args;
@@ -87,8 +91,16 @@ export const runVerb = defineVerb({
 });
 
 /** Keys that Diamond's servers have as flags. */
-function originalSets(args: { batch?: string; numkeys?: string; keys?: string }): string[] {
-  const pairs = { batch: args.batch, preloadKeys: args.numkeys, preloadFile: args.keys };
+function originalSets(
+  role: string,
+  args: { batch?: string; numkeys?: string; keys?: string; shards?: string },
+): string[] {
+  const pairs = {
+    batch: args.batch,
+    preloadKeys: args.numkeys,
+    preloadFile: args.keys,
+    preloadShards: role === "shard" ? args.shards : undefined,
+  };
   return Object.entries(pairs).flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${value}`]));
 }
 

@@ -19,6 +19,7 @@ export interface GroupRoleOptions {
   /** The group's name on the wire. */
   group: string;
   limits(): ListenerLimits;
+  batch?: number;
   files?: GroupNodeOptions["files"];
 }
 
@@ -44,7 +45,7 @@ export function addressesOf(addresses: readonly string[]): { host: string; port:
 export function openGroupNode(
   context: RoleContext<GroupConfig>,
   role: string,
-  { machine, group, limits, files }: GroupRoleOptions,
+  { machine, group, limits, batch, files }: GroupRoleOptions,
 ): Promise<GroupNode> {
   const { config } = context;
   const { tokenFile, heartbeatMs, electionMsMin, electionMsMax } = config;
@@ -66,6 +67,7 @@ export function openGroupNode(
       leaseMs: leaseMsOf(electionMsMin),
     },
     journalBytesMin: config.journalBytesMin,
+    ...(batch !== undefined && { batch }),
     ...(files !== undefined && { files }),
     onGroup: (durationMs) => syncs.observe(durationMs / 1000),
   });

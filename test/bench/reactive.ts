@@ -16,7 +16,13 @@ import { benchCommand, type Report } from "./command.ts";
 import { median } from "./compare.ts";
 import { startEtcdServer } from "./etcd-server.ts";
 import { StoreClient } from "./store-client.ts";
-import { compareLevels, hotCounter, memoryStaysFlat, restartOfManyKeys } from "./store-lines.ts";
+import {
+  compareLevels,
+  hotCounter,
+  memoryStaysFlat,
+  restartOfManyKeys,
+  whereTimeGoes,
+} from "./store-lines.ts";
 
 const flags = z.object({
   rounds: defaultFlag(integerFlag(1, 100), "N", "Interleaved rounds", "5"),
@@ -24,7 +30,11 @@ const flags = z.object({
   callers: defaultFlag(integerFlag(1, 10_000), "N", "Callers at once", "64"),
   transactions: defaultFlag(integerFlag(10, 1e9), "N", "For the measurement of memory", "1000000"),
   keys: defaultFlag(integerFlag(1, 1e8), "N", "For the measurement of a restart", "1000000"),
-  only: valueFlag(z.enum(["etcd", "levels", "counter", "memory", "restart"]), "PART", "Measure only this"),
+  only: valueFlag(
+    z.enum(["etcd", "cpu", "levels", "counter", "memory", "restart"]),
+    "PART",
+    "Measure only this",
+  ),
 });
 type Options = z.output<typeof flags>;
 
@@ -147,6 +157,7 @@ export const benchReactive = benchCommand({
       await ensurePrograms([{ program: "etcd", package: "etcd-server" }]);
       for (const members of [1, 3]) await compare(members, options, report);
     }
+    if (isWanted("cpu")) await whereTimeGoes(seconds, callers);
     if (isWanted("levels")) await compareLevels(options, report);
     if (isWanted("counter")) await hotCounter(seconds, callers, report);
     if (isWanted("memory")) await memoryStaysFlat(transactions, report);

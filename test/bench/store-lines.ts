@@ -85,6 +85,38 @@ export async function hotCounter(seconds: number, callers: number, report: Repor
   });
 }
 
+/** CPU of each process for one commit and one read, of 1 and of 3 members: it bounds the rate, whatever else the host does. */
+export async function whereTimeGoes(seconds: number, callers: number): Promise<void> {
+  for (const members of [1, 3]) {
+    using store = await StoreProcesses.create({ tss: members, shards: 1, replicas: members, frontends: 1 });
+    await store.startAll();
+    const client = await StoreClient.connect(store.frontendPorts[0] as number);
+    const calls = {
+      commit: (caller: number) => client.put(`k${caller}`, VALUE),
+      read: async (caller: number) => void (await client.read([`k${caller}`])),
+    };
+    const cpuSeconds = async () => {
+      const all = await Promise.all(store.names.map((name) => store.stats(name)));
+      return all.map(({ process: each }) => each.cpuUserSeconds + each.cpuSystemSeconds);
+    };
+    for (const [name, call] of Object.entries(calls)) {
+      // Warm first: half of what a young process does is compiling.
+      await callFor(seconds, callers, () => call(Math.floor(Math.random() * 1000)));
+      const before = await cpuSeconds();
+      let count = 0;
+      await callFor(seconds, callers, async () => {
+        await call(count++ % 1000);
+      });
+      const used = (await cpuSeconds()).map(
+        (each, index) => ((each - (before[index] as number)) * 1e6) / count,
+      );
+      const parts = store.names.map((instance, index) => `${instance} ${Math.round(used[index] as number)}`);
+      console.log(`CPU of one ${name}, ${members} member(s), microseconds: ${parts.join(", ")}`);
+    }
+    client.close();
+  }
+}
+
 /** Resident memory of all processes, after a fifth of the transactions and after all of them. */
 export async function memoryStaysFlat(transactions: number, report: Report): Promise<void> {
   await withStore(1, async (client, store) => {

@@ -20,6 +20,7 @@ const group = {
   batch: key(z.int().default(1), "Batch size."),
   preloadKeys: key(z.int().default(0), "How many keys to load."),
   preloadFile: key(z.string().optional(), "Where they are."),
+  preloadShards: key(z.int().default(1), "How many shards there are."),
 };
 const lists = z.array(z.array(z.string())).default([]);
 

@@ -123,16 +123,6 @@ export class StoreProcesses implements Disposable {
     rmSync((this.#instances.get(name) as Instance).dataDir, { recursive: true, force: true });
   }
 
-  /** The name of a shard's primary with the highest view. */
-  primary(shard: number): Promise<string> {
-    const names = this.names.filter((name) => name.includes(`.shard${shard}.`));
-    return until(`a primary of shard ${shard}`, async () => {
-      const all = await Promise.all(names.map(async (name) => ({ name, stats: await this.stats(name) })));
-      const primaries = all.filter(({ stats }) => stats?.shard.isPrimary === true);
-      return primaries.sort((a, b) => b.stats.shard.view - a.stats.shard.view)[0]?.name;
-    });
-  }
-
   /** What an instance says of itself. */
   async stats(name: string): Promise<any> {
     const unix = join((this.#instances.get(name) as Instance).dataDir, "admin.sock");
@@ -152,8 +142,16 @@ export class StoreProcesses implements Disposable {
 
   /** The instance that leads a group, `c.tss` or `c.shard0`. */
   primaryOf(group: string): Promise<string> {
-    return until(`a primary of ${group}`, async () => {
-      const members = this.names.filter((name) => name.startsWith(`${group}.`));
+    return this.#primaryAmong(this.names.filter((name) => name.startsWith(`${group}.`)));
+  }
+
+  /** The same for a shard, also where each replica has a file of its own. */
+  primary(shard: number): Promise<string> {
+    return this.#primaryAmong(this.names.filter((name) => name.includes(`.shard${shard}.`)));
+  }
+
+  #primaryAmong(members: string[]): Promise<string> {
+    return until(`a primary among ${members.join(", ")}`, async () => {
       const all = await Promise.all(
         members.map(async (name) => ({
           name,

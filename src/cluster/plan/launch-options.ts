@@ -23,6 +23,8 @@ export function withLaunchOptions(cluster: Cluster, { batch, keys, isDebug }: La
       "NX_USAGE",
       `${cluster.prefix} has no shards: --batch, --keys and --numkeys are for shards`,
     );
+  const shards = new Set(cluster.instances.flatMap(({ role, index }) => (role === "shard" ? [index] : [])))
+    .size;
   const instances = cluster.instances.map((instance) => {
     const debug = { DEBUG: "all", [environmentName(instance.role, ["log", "level"])]: "trace" };
     const environment = { ...instance.environment, ...(isDebug && debug) };
@@ -33,7 +35,9 @@ export function withLaunchOptions(cluster: Cluster, { batch, keys, isDebug }: La
       words: [
         ...instance.words,
         ...(batch === undefined ? [] : ["-B", String(batch)]),
-        ...(keys === undefined ? [] : ["-k", String(keys.count), "-f", `{configs}/${KEYS_NAME}`]),
+        ...(keys === undefined
+          ? []
+          : ["-N", String(shards), "-k", String(keys.count), "-f", `{configs}/${KEYS_NAME}`]),
       ],
       files: keys === undefined ? instance.files : [...instance.files, { ...keys.file, name: KEYS_NAME }],
     };

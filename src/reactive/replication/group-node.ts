@@ -37,6 +37,8 @@ export interface GroupNodeOptions {
   limits(): ListenerLimits;
   timing: Pick<ReplicaSettings, "heartbeatMs" | "electionMinMs" | "electionMaxMs" | "leaseMs">;
   journalBytesMin: number;
+  /** Commands that one entry of the log may hold. */
+  batch?: number;
   /** Of the journal's files; the log's own defaults when absent. */
   files?: DriverOptions["files"];
   /** Frames of the role's own types (`FrameType.service` and above), from clients. */
@@ -63,14 +65,20 @@ export class GroupNode {
   #queries = 0;
 
   static async open(options: GroupNodeOptions): Promise<GroupNode> {
-    const { context, machine, replica, replicas, timing, journalBytesMin, files, onGroup } = options;
+    const { context, machine, replica, replicas, timing, journalBytesMin, batch, files, onGroup } = options;
     const peers = new Map<number, Dialer>();
     const driver = await ReplicaDriver.open({
       world: context,
       crc32c,
       log: context.log.child("replica"),
       directory: context.dataDir,
-      settings: { ...replicaDefaults, ...timing, replica, replicas: replicas.length },
+      settings: {
+        ...replicaDefaults,
+        ...timing,
+        ...(batch !== undefined && { entryRequestsMax: batch }),
+        replica,
+        replicas: replicas.length,
+      },
       machine,
       send: (to, frame) => void peers.get(to)?.sendFrame(FrameType.peer, frame),
       headerBytes: FRAME_HEADER_BYTES,

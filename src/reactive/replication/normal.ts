@@ -103,7 +103,8 @@ export class Normal {
     let bytes = 0;
     let count = 0;
     for (const request of this.#waiting) {
-      if (count > 0 && bytes + requestBytes(request) > settings.entryBytesMax) break;
+      const isFull = bytes + requestBytes(request) > settings.entryBytesMax;
+      if (count > 0 && (isFull || count >= settings.entryRequestsMax)) break;
       bytes += requestBytes(request);
       count++;
     }

@@ -17,8 +17,9 @@ export const replicaDefaults: Omit<ReplicaSettings, "replica" | "replicas"> = {
   // Enough to keep disk and network busy at once; more would only make batches smaller.
   pipelineMax: 8,
   entryBytesMax: MEBIBYTE,
+  entryRequestsMax: 4096,
   waitingBytesMax: 64 * MEBIBYTE,
   transferBytesMax: MEBIBYTE,
   retainEntriesMax: 20_000,
-  retainBytesMax: 64 * MEBIBYTE,
+  retainBytesMax: 16 * MEBIBYTE,
 };

@@ -289,6 +289,8 @@ export interface ReplicaSettings {
   pipelineMax: number;
   /** Payload of one entry. */
   entryBytesMax: number;
+  /** Requests in one entry. */
+  entryRequestsMax: number;
   /** Requests that wait for an entry; further ones are refused. */
   waitingBytesMax: number;
   /** Payload of one message that carries entries. */

@@ -13,6 +13,7 @@
  *   finish           6    id                              outcome; at the home: everyone has carried it out
  *   at once          7    timestamp u64, view u64,        vote; commits unless it is refused. `view`: of this group, as its
  *                         transaction                     frontend knew it before it asked for the timestamp (at-once.ts)
+ *   preload          8    keys                            empty; an empty shard gets these keys (preload.ts)
  *
  *   vote:     kind u8 (0 yes, 1 no, 2 decided, 3 late), then
  *             yes      largest u64       the largest commit timestamp that the shard knows
@@ -47,7 +48,8 @@ export type ShardCommand =
   | { kind: "prepare"; transaction: Transaction }
   | { kind: "decide" | "commit"; id: TransactionId; timestamp: number }
   | { kind: "abort" | "resolve" | "finish"; id: TransactionId }
-  | { kind: "atOnce"; timestamp: number; view: number; transaction: Transaction };
+  | { kind: "atOnce"; timestamp: number; view: number; transaction: Transaction }
+  | { kind: "preload"; keys: Uint8Array[] };
 
 export type FinalOutcome =
   | { kind: "committed"; timestamp: number }
@@ -71,7 +73,16 @@ export type Vote =
   /** It cannot be committed at its timestamp; nothing was done. */
   | { kind: "late" };
 
-const commandKinds = ["prepare", "decide", "commit", "abort", "resolve", "finish", "atOnce"] as const;
+const commandKinds = [
+  "prepare",
+  "decide",
+  "commit",
+  "abort",
+  "resolve",
+  "finish",
+  "atOnce",
+  "preload",
+] as const;
 
 /** Whether a command is one of these, without reading all of it. */
 export const isAtOnce = (bytes: Uint8Array) => bytes[0] === 1 + commandKinds.indexOf("atOnce");
@@ -83,7 +94,8 @@ export function encodeCommand(command: ShardCommand): Uint8Array {
   else if (command.kind === "atOnce") {
     writer.u64(command.timestamp).u64(command.view);
     writeTransaction(writer, command.transaction);
-  } else {
+  } else if (command.kind === "preload") writeKeys(writer, command.keys);
+  else {
     writeId(writer, command.id);
     if ("timestamp" in command) writer.u64(command.timestamp);
   }
@@ -117,6 +129,8 @@ function readCommand(reader: ByteReader, kind: ShardCommand["kind"] | undefined,
         view: reader.u64(),
         transaction: readTransaction(reader),
       };
+    case "preload":
+      return { kind, keys: readKeys(reader) };
     default:
       throw new WireError(`${code} is no command of a shard`);
   }

@@ -2,7 +2,7 @@
  * The configuration of the shard role, and what it says of itself. Only declarations.
  */
 import { reloadableKeys } from "../../core/config/keys.ts";
-import { integer, key, limits, port, roleSchema } from "../../core/config/schema.ts";
+import { filePath, integer, key, limits, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
 import { groupChecks, groupKeys, replicasKey } from "../group-config.ts";
 
@@ -24,6 +24,23 @@ export const shardConfig = groupChecks(
     outcomeRetentionMs: key(
       integer(600_000, { min: 60_000, max: 86_400_000 }),
       "What became of a transaction is remembered this long for a client that is silent. The same at all replicas.",
+    ),
+    batch: key(
+      integer(4096, { min: 1, max: 65_536 }),
+      "Commands that one entry of the log may hold, of those that wait at the end of a turn of the event loop. 1: every command is replicated by itself.",
+    ),
+    preloadFile: key(
+      filePath().optional(),
+      "File with one key per line. An empty shard begins with these keys, each with the text `null`.",
+      { absent: "an empty shard begins empty", example: "keys.txt" },
+    ),
+    preloadKeys: key(
+      integer(0, { min: 0, max: 1e9 }),
+      "How many lines of preloadFile are taken, from the first. 0: all.",
+    ),
+    preloadShards: key(
+      integer(1, { min: 1, max: 4096 }),
+      "How many shards the cluster has, to load only the keys of this one.",
     ),
     limits: limits({
       requestBytesMax: key(

@@ -2,13 +2,18 @@
  * The shard role: one replica of a group that keeps the versions of its keys (service.ts). Frontends talk to it; clients do not.
  */
 import type { z } from "zod";
-import { defineRole, type RunningRole } from "../../core/role.ts";
-import { addGroupMetrics, openGroupNode } from "../group-role.ts";
+import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
+import { readBounded, readSecret } from "../../core/secret-file.ts";
+import { addGroupMetrics, addressesOf, openGroupNode, peerTlsOf } from "../group-role.ts";
+import { GroupClient } from "../replication/group-client.ts";
 import type { GroupNode } from "../replication/group-node.ts";
 import { shardAbout, type shardConfig } from "./config.ts";
+import { keysOf, preload } from "./preload.ts";
 import { ShardService, shardDefaults } from "./service.ts";
 
 type ShardConfig = z.output<typeof shardConfig>;
+
+const PRELOAD_BYTES_MAX = 256 * 1024 * 1024;
 
 /** The name of a shard's group on the wire. */
 export const shardGroup = (shard: number) => `shard${shard}`;
@@ -24,7 +29,23 @@ class ShardServer implements RunningRole<ShardConfig> {
     this.#setLimits = setLimits;
   }
 
-  notReady = () => this.#node.notReady();
+  /** Ready when these are done. */
+  #loading: GroupClient | undefined;
+  #isStopped = false;
+
+  /** Gives an empty shard the keys of a file. */
+  preload(group: GroupClient, keys: readonly Uint8Array[]): void {
+    this.#loading = group;
+    void preload(group, keys, () => this.#isStopped).finally(() => {
+      group.close();
+      this.#loading = undefined;
+    });
+  }
+
+  notReady = () => [
+    ...this.#node.notReady(),
+    ...(this.#loading === undefined ? [] : ["the keys of preloadFile are being loaded"]),
+  ];
   stats = () => ({ shard: this.#service.stats, ...this.#node.stats() });
   keyFigure = () => `${this.#service.versions.stats().keys.toLocaleString("en")} keys`;
   throughput = () => ({ total: this.#service.figures.commits, unit: "commits" });
@@ -47,6 +68,8 @@ class ShardServer implements RunningRole<ShardConfig> {
   }
 
   async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#loading?.close();
     await this.#node.stop();
     this.#service.close();
   }
@@ -56,12 +79,13 @@ export const shard = defineRole({
   ...shardAbout,
   async start(context) {
     let { limits } = context.config;
-    const { shard: number, retentionMs, outcomeRetentionMs } = context.config;
+    const { shard: number, retentionMs, outcomeRetentionMs, batch } = context.config;
     const service = new ShardService({ ...shardDefaults, retentionMs, outcomeRetentionMs });
     const node = await openGroupNode(context, "shard", {
       machine: service,
       group: shardGroup(number),
       limits: () => limits,
+      batch,
     });
     const { metrics } = context;
     addGroupMetrics(metrics, "shard", node);
@@ -83,8 +107,35 @@ export const shard = defineRole({
         { reason },
       );
     gauge("prepared", "Transactions that are voted for and not decided.", () => service.state.prepared.size);
-    return new ShardServer(service, node, (config) => {
+    const server = new ShardServer(service, node, (config) => {
       limits = config.limits;
     });
+    const keys = preloadedKeys(context.config);
+    if (keys.length > 0) server.preload(ownGroup(context), keys);
+    return server;
   },
 });
+
+function preloadedKeys({
+  preloadFile,
+  preloadKeys,
+  preloadShards,
+  shard: number,
+}: ShardConfig): Uint8Array[] {
+  if (preloadFile === undefined) return [];
+  const text = readBounded(preloadFile, PRELOAD_BYTES_MAX);
+  return keysOf({ text, count: preloadKeys, shard: number, shards: preloadShards });
+}
+
+/** The shard's own group, as a client sees it. */
+function ownGroup(context: RoleContext<ShardConfig>): GroupClient {
+  const { config } = context;
+  const tls = peerTlsOf(context, config.peerCa);
+  return new GroupClient({
+    world: context,
+    group: shardGroup(config.shard),
+    replicas: addressesOf(config.replicas),
+    ...(config.tokenFile !== undefined && { token: readSecret("tokenFile", config.tokenFile) }),
+    ...(tls !== undefined && { tls }),
+  });
+}

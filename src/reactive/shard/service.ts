@@ -13,7 +13,7 @@
 import { assert } from "../../core/errors.ts";
 import { Versions } from "../../native/versions.ts";
 import type { Batch, StateMachine, StateRestorer, StateStream } from "../replication/types.ts";
-import { ByteReader, ByteWriter, WireError } from "../wire/bytes.ts";
+import { WireError } from "../wire/bytes.ts";
 import {
   decodeCommand,
   encodeOutcome,
@@ -25,21 +25,13 @@ import {
   type Vote,
 } from "./commands.ts";
 import { Feed } from "./feed.ts";
-import { decodeOperations, isCommutative, partOf } from "./operations.ts";
-import { type Outcome, Outcomes } from "./outcomes.ts";
-import { footprintOf, PreparedList } from "./prepared.ts";
+import { decodeOperations, encodeOperations, isCommutative, partOf } from "./operations.ts";
+import type { Outcome } from "./outcomes.ts";
+import { footprintOf } from "./prepared.ts";
 import { AtOnce } from "./at-once.ts";
-import { ReadMarks } from "./read-marks.ts";
 import { answerQuery } from "./queries.ts";
-import {
-  type Access,
-  idText,
-  Level,
-  readTransaction,
-  type Transaction,
-  type TransactionId,
-  writeTransaction,
-} from "./transaction.ts";
+import { type Access, idText, Level, type Transaction, type TransactionId } from "./transaction.ts";
+import { decodeState, emptyState, encodeState, type ShardState } from "./state.ts";
 import { Waiting } from "./waiting.ts";
 
 export interface ShardSettings {
@@ -54,7 +46,7 @@ export interface ShardSettings {
 export const shardDefaults: ShardSettings = {
   retentionMs: 30_000,
   outcomeRetentionMs: 10 * 60_000,
-  feedKeysMax: 200_000,
+  feedKeysMax: 50_000,
 };
 
 /** Keys that are looked at for old versions with each entry. */
@@ -62,37 +54,14 @@ const COLLECT_KEYS = 64;
 const SNAPSHOT_CHUNK_BYTES = 256 * 1024;
 /** The answer to a command that cannot be read. */
 const UNREADABLE = Uint8Array.of(255);
+const NOTHING = new Uint8Array(0);
+/** The first that there is: frontends ask for one before they serve anybody, so no transaction has it. */
+const PRELOAD_TIMESTAMP = 1;
+const PRELOADED = encodeOperations([
+  { kind: "put", value: { type: "bytes", bytes: new TextEncoder().encode("null") } },
+]);
 /** How close the samples are that tell which timestamp was current when. */
 const SAMPLE_MS = 1000;
-
-/** Everything but the versions and the feed: the first chunk of a snapshot. */
-export interface ShardState {
-  /** Of the last entry. */
-  position: number;
-  /** The group's clock at the last entry. */
-  timeMs: number;
-  /** The largest commit timestamp. */
-  largest: number;
-  /** Reads at timestamps below are refused. */
-  horizon: number;
-  /** Which timestamp was the largest when, oldest first. */
-  samples: { timeMs: number; largest: number }[];
-  prepared: PreparedList;
-  outcomes: Outcomes;
-  /** Commit timestamps of what read a key: nothing is committed below them any more. */
-  readMarks: ReadMarks;
-}
-
-const emptyState = (): ShardState => ({
-  position: 0,
-  timeMs: 0,
-  largest: 0,
-  horizon: 0,
-  samples: [],
-  prepared: new PreparedList(),
-  outcomes: new Outcomes(),
-  readMarks: new ReadMarks(),
-});
 
 export interface ShardFigures {
   commits: number;
@@ -192,6 +161,8 @@ export class ShardService implements StateMachine {
         return encodeVote(this.#prepare(command.transaction));
       case "atOnce":
         return this.#runAtOnce(command);
+      case "preload":
+        return this.#preload(command.keys);
       case "decide":
       case "commit":
         return encodeOutcome(this.#commit(command.id, command.timestamp, command.kind === "decide"));
@@ -211,6 +182,18 @@ export class ShardService implements StateMachine {
     if (known === undefined) return undefined;
     if (known === "forgotten") return { kind: "forgotten" };
     return known.timestamp === 0 ? { kind: "aborted" } : { kind: "committed", timestamp: known.timestamp };
+  }
+
+  /** Of a shard to which nothing was committed: as if the first timestamp had been that of a transaction with all of them. */
+  #preload(keys: readonly Uint8Array[]): Uint8Array {
+    const state = this.#state;
+    if (state.largest <= PRELOAD_TIMESTAMP && state.prepared.size === 0) {
+      for (const key of keys)
+        if (this.#versions.read(key, Number.MAX_SAFE_INTEGER)?.start === 0)
+          this.#versions.write(key, PRELOAD_TIMESTAMP, state.position, PRELOADED);
+      state.largest = PRELOAD_TIMESTAMP;
+    }
+    return NOTHING;
   }
 
   #prepare(transaction: Transaction): Vote {
@@ -435,46 +418,4 @@ export class ShardService implements StateMachine {
       ...this.#versions.stats(),
     };
   }
-}
-
-/**
- *   position u64, time u64, largest u64, horizon u64,
- *   samples   u32 count, then time u64 and largest u64 each
- *   prepared  u32 count, then at u64, above u64, transaction each
- *   outcomes  (outcomes.ts)
- *   marks     (read-marks.ts)
- */
-function encodeState(state: ShardState): Uint8Array {
-  const writer = new ByteWriter(4096);
-  writer.u64(state.position).u64(state.timeMs).u64(state.largest).u64(state.horizon);
-  writer.u32(state.samples.length);
-  for (const { timeMs, largest } of state.samples) writer.u64(timeMs).u64(largest);
-  writer.u32(state.prepared.size);
-  for (const { transaction, atMs, above } of state.prepared) {
-    writer.u64(atMs).u64(above);
-    writeTransaction(writer, transaction);
-  }
-  state.outcomes.write(writer);
-  state.readMarks.write(writer, state.horizon);
-  return writer.done();
-}
-
-function decodeState(bytes: Uint8Array): ShardState {
-  const reader = new ByteReader(bytes);
-  const state = emptyState();
-  state.position = reader.u64();
-  state.timeMs = reader.u64();
-  state.largest = reader.u64();
-  state.horizon = reader.u64();
-  for (let left = reader.count(16); left > 0; left--)
-    state.samples.push({ timeMs: reader.u64(), largest: reader.u64() });
-  for (let left = reader.count(16); left > 0; left--) {
-    const atMs = reader.u64();
-    const above = reader.u64();
-    state.prepared.add({ transaction: readTransaction(reader), atMs, above });
-  }
-  state.outcomes = Outcomes.read(reader);
-  state.readMarks = ReadMarks.read(reader);
-  reader.end();
-  return state;
 }

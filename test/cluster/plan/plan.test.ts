@@ -95,7 +95,7 @@ test("Diamond's words become part of every shard, and of nobody else", async () 
   const file = { path: "/k", name: "k", sha256: "00", bytes: 1 };
   const { instances } = withLaunchOptions(cluster, { batch: 8, keys: { file, count: 5 }, isDebug: true });
   const shard = instances.find(({ role }) => role === "shard");
-  expect(shard?.words.slice(-6)).toEqual(["-B", "8", "-k", "5", "-f", "{configs}/keys.txt"]);
+  expect(shard?.words.slice(-8)).toEqual(["-B", "8", "-N", "2", "-k", "5", "-f", "{configs}/keys.txt"]);
   expect(shard?.files.at(-1)).toEqual({ ...file, name: "keys.txt" });
   expect(shard?.environment).toEqual({ DEBUG: "all", NODE_X_SHARD_LOG_LEVEL: "trace" });
   expect(instances.find(({ role }) => role === "tss")?.words).not.toContain("-B");

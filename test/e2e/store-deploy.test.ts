@@ -1,0 +1,150 @@
+/**
+ * A transactional store in Diamond's own files and words, with the real executable on this host: start with keys to load, a new release
+ * and a rollback while clients commit, a restart of every process, stop. Nothing that was acknowledged is lost on the way.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ensureExecutable } from "../../build.ts";
+import { until } from "./executable.ts";
+import { freePorts } from "./group-processes.ts";
+import { executable } from "./node-process.ts";
+
+const top = mkdtempSync(join(tmpdir(), "nx-store-deploy-"));
+const host = join(top, "host");
+let frontendPorts: number[] = [];
+
+async function nodeX(...words: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const child = Bun.spawn([executable, ...words], {
+    cwd: top,
+    env: {
+      HOME: top,
+      PATH: process.env.PATH ?? "",
+      XDG_STATE_HOME: join(top, "state"),
+      DIAMOND_WORKING_DIR: host,
+    },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [stdout, stderr] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  return { code: await child.exited, stdout, stderr };
+}
+
+beforeAll(async () => {
+  await ensureExecutable();
+  mkdirSync(host, { recursive: true });
+  const [t0, t1, t2, a0, a1, a2, b0, ...frontends] = await freePorts(9);
+  frontendPorts = frontends;
+  const lines = (word: string, ports: (number | undefined)[]) =>
+    ports.map((port) => `${word} 127.0.0.1:${port}\n`).join("");
+  const files: Record<string, string> = {
+    "d.cluster.json": JSON.stringify({ rollout: { healthyForMs: 50, readyTimeoutMs: 30_000 } }),
+    "d.tss.config": lines("host", [t0, t1, t2]),
+    "d0.config": `f 1\n${lines("replica", [a0, a1, a2])}`,
+    "d1.config": lines("host", [b0]),
+    "d.frontend0.config": lines("host", [frontends[0]]),
+    "d.frontend1.config": `f 1\n${lines("replica", [frontends[1]])}`,
+    "keys.list": Array.from({ length: 40 }, (_, index) => `key${index}\n`).join(""),
+  };
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(top, name), text);
+}, 60_000);
+
+afterAll(async () => {
+  await nodeX("kill", "d");
+  rmSync(top, { recursive: true, force: true });
+}, 60_000);
+
+/** Whatever answers; undefined when neither frontend does. */
+async function ask(path: string, init?: RequestInit): Promise<{ status: number; body: any } | undefined> {
+  for (const port of frontendPorts) {
+    try {
+      const response = await fetch(`http://127.0.0.1:${port}/v1/${path}`, init);
+      if (response.status < 500) return { status: response.status, body: await response.json() };
+    } catch {
+      // The other one.
+    }
+  }
+  return undefined;
+}
+
+/** A client that appends one element after the other, each under a name of its own until it knows the outcome. */
+class Appender {
+  readonly acknowledged: string[] = [];
+  longestGapMs = 0;
+  #isStopped = false;
+  readonly #done: Promise<void>;
+
+  constructor() {
+    this.#done = this.#run();
+  }
+
+  async #run(): Promise<void> {
+    let lastMs = performance.now();
+    for (let number = 1; !this.#isStopped; number++) {
+      const element = `e${number}`;
+      const transaction = {
+        id: { client: 77, number },
+        operations: ["x", "another"].map((key) => ({ op: "append", key, element })),
+      };
+      const body = JSON.stringify(transaction);
+      const answer = await until("a frontend that answers", () =>
+        ask("transactions", { method: "POST", body }),
+      );
+      if (answer.body.outcome !== "committed") continue;
+      this.acknowledged.push(element);
+      const nowMs = performance.now();
+      this.longestGapMs = Math.max(this.longestGapMs, nowMs - lastMs);
+      lastMs = nowMs;
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#done;
+  }
+}
+
+test("start with --batch and --keys: every shard has its own keys, once", async () => {
+  const started = await nodeX("start", "d", "--batch", "64", "--keys", "keys.list", "--numkeys", "30");
+  expect([started.code, started.stdout], started.stderr).toEqual([0, "9 instances started\n"]);
+  const { body } = (await ask("scan?prefix=key&limit=100")) as { body: any };
+  expect(body.values).toHaveLength(30);
+  expect(body.values[0]).toMatchObject({ key: "key0", version: 1, value: { type: "bytes", text: "null" } });
+  expect((await ask("keys/key35"))?.status).toBe(404);
+}, 90_000);
+
+test("a new release, a rollback to the one before and a restart of everything, while clients commit", async () => {
+  const appender = new Appender();
+  await until("the first commits", () => appender.acknowledged.length > 5 || undefined);
+  for (const words of [
+    ["deploy", "d", "--batch", "32", "-y"],
+    ["rollback", "d", "-y"],
+    ["restart", "d"],
+  ]) {
+    const before = appender.acknowledged.length;
+    const { code, stderr } = await nodeX(...words);
+    expect({ words, code }, stderr).toEqual({ words, code: 0 });
+    await until(`commits after ${words[0]}`, () => appender.acknowledged.length > before || undefined);
+  }
+  await appender.stop();
+  const read = await ask("read", { method: "POST", body: JSON.stringify({ keys: ["x", "another"] }) });
+  const [x, another] = read?.body.values.map(({ value }: any) => value.elements) as [string[], string[]];
+  expect(x).toEqual(another);
+  expect(new Set(x).size).toBe(x.length);
+  expect(appender.acknowledged.filter((element) => !x.includes(element))).toEqual([]);
+  console.log(`${appender.acknowledged.length} commits; longest gap ${Math.round(appender.longestGapMs)} ms`);
+}, 240_000);
+
+test("stop ends every process, start brings the store back with everything", async () => {
+  expect((await nodeX("stop", "d")).code).toBe(0);
+  expect(await ask("keys/key0")).toBeUndefined();
+  const { code, stderr } = await nodeX("start", "d");
+  expect(code, stderr).toBe(0);
+  expect((await ask("keys/key0"))?.body.value).toEqual({ type: "bytes", text: "null" });
+  expect((await ask("keys/x"))?.status).toBe(200);
+}, 120_000);
