@@ -293,6 +293,8 @@ const clientFromFrontend: BunPlugin = {
 const browserBundles: { entry: string; output: string; plugins?: BunPlugin[] }[] = [
   { entry: "src/hub/page/main.tsx", output: "hub/page.js.txt" },
   { entry: "src/reactive/client.ts", output: "reactive/client.js.txt" },
+  // For tests of applications, by whatever runs them: `node-x stream init` writes it.
+  { entry: "src/streams/api/index.ts", output: "streams/module.js.txt" },
   {
     entry: "src/reactive/samples/main.tsx",
     output: "reactive/samples.js.txt",
@@ -303,7 +305,7 @@ const browserBundles: { entry: string; output: string; plugins?: BunPlugin[] }[]
 /** Bundles what runs in browsers into `directory`, where a source of it has changed. */
 async function buildPages(directory: string): Promise<void> {
   const sources = [
-    ...new Bun.Glob("src/{hub,reactive,core,native}/**/*.{ts,tsx}").scanSync({ cwd: root }),
+    ...new Bun.Glob("src/{hub,reactive,streams,core,native}/**/*.{ts,tsx}").scanSync({ cwd: root }),
     "bun.lock",
     "build.ts",
   ].sort();

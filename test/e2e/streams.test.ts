@@ -115,3 +115,46 @@ test(
   },
   LIMIT_MS,
 );
+
+test(
+  "stream init writes a sample that runs, types that fit it, and a module that tests it",
+  async () => {
+    using alone = await LoneExecutable.copy();
+    expect((await alone.run(["stream", "init", "word-count", "--dir", "work"])).code).toBe(0);
+    const directory = join(alone.directory, "work");
+    writeFileSync(
+      join(directory, "word-count.test.ts"),
+      `import { test } from "bun:test";
+       import { testApp } from "node-x/stream";
+       import wordCount from "./word-count.ts";
+       test("counts", () => void testApp(wordCount).feed("Lines", ["to be", "to do"])
+         .expect("counts", ["to: 1", "be: 1", "to: 2", "do: 1"]));`,
+    );
+    const bun = async (...words: string[]) => {
+      const child = Bun.spawn([process.execPath, ...words], {
+        cwd: directory,
+        stdout: "pipe",
+        stderr: "pipe",
+      });
+      const text = (await new Response(child.stdout).text()) + (await new Response(child.stderr).text());
+      return { code: await child.exited, text };
+    };
+    const tested = await bun("test", "word-count.test.ts");
+    expect(tested.text).toContain("1 pass");
+    const options = {
+      strict: true,
+      noEmit: true,
+      module: "Preserve",
+      moduleResolution: "bundler",
+      target: "ESNext",
+      types: [],
+    };
+    writeFileSync(
+      join(directory, "tsconfig.json"),
+      JSON.stringify({ compilerOptions: options, files: ["word-count.ts"] }),
+    );
+    const checked = await bun("check", "--no-script", "-p", "tsconfig.json");
+    expect(checked.text).toContain("No type errors");
+  },
+  LIMIT_MS,
+);

@@ -3,6 +3,7 @@
  *
  * Time stands still until `advance` moves it.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { App, TestRun } from "./contract.ts";
 import { NxError } from "../../core/errors.ts";
 import type { SourceNode } from "../plan/nodes.ts";
@@ -90,7 +91,7 @@ class Run implements TestRun {
 
   expect(sink: string, values: readonly unknown[]): TestRun {
     const found = this.take(sink);
-    if (!Bun.deepEquals(found, values)) {
+    if (!isDeepStrictEqual(found, values)) {
       throw new NxError(
         "NX_CHECK_FAILED",
         `the sink "${sink}" got ${JSON.stringify(found)}, expected was ${JSON.stringify(values)}`,

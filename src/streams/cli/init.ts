@@ -1,18 +1,19 @@
 /** `node-x stream init`: a directory to write an application in, with the types that an editor wants and a sample. */
 import { dirname, join, resolve } from "node:path";
+import { buildInfo } from "../../core/build-info.ts";
 import { Exit, NxError } from "../../core/errors.ts";
 import { makeDurableDirectory, writeFileAtomically } from "../../core/seams/durable-files.ts";
 import { realWorld } from "../../core/seams/world-real.ts";
 import { defineVerb } from "../../core/verb.ts";
-import { appTexts, contractText } from "../apps/texts.ts";
+import { appTexts, contractText, moduleText } from "../apps/texts.ts";
 
-/** What `import … from "node-x/stream"` finds beside an application, for editors only: the executable has its own. */
+/** What `import … from "node-x/stream"` finds beside an application, for editors and tests: the executable has its own. */
 const packageText = `${JSON.stringify(
   {
     name: "node-x",
-    version: "0.0.0",
-    types: "stream.d.ts",
-    exports: { "./stream": { types: "./stream.d.ts" } },
+    version: buildInfo.version,
+    type: "module",
+    exports: { "./stream": { types: "./stream.d.ts", default: "./stream.js" } },
   },
   null,
   2,
@@ -22,8 +23,8 @@ export const initVerb = defineVerb({
   name: "init",
   summary: "Write a sample application and the types for an editor",
   description:
-    "Writes NAME.ts and node_modules/node-x with the types of node-x/stream. The executable does not read the types; " +
-    "an application runs without them too. An application that is there is not overwritten.",
+    "Writes NAME.ts and node_modules/node-x with the types of node-x/stream and the module itself, for tests with testApp. " +
+    "The executable reads neither: an application runs without them too. An application that is there is not overwritten.",
   args: {
     app: {
       type: "positional",
@@ -49,6 +50,7 @@ export const initVerb = defineVerb({
       [`${name}.ts`]: text,
       "node_modules/node-x/package.json": packageText,
       "node_modules/node-x/stream.d.ts": contractText,
+      "node_modules/node-x/stream.js": moduleText,
     };
     const first = join(directory, `${name}.ts`);
     const { disk } = realWorld();
