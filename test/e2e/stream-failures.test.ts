@@ -55,14 +55,14 @@ function expectValid({ isValid, failure, report }: DemoResult, until: number): v
 test(
   "A7, A8: the initializer and a worker are killed mid-stream, without waiting for a checkpoint",
   async () => {
-    const until = 2000;
+    const until = 1200;
     const steps = flow(until, async ({ cluster }) => {
       await cluster.kill(1);
       await cluster.restart(1, "same");
       await cluster.kill(2);
       await cluster.restart(2, "same");
     });
-    expectValid(await play({ protocol: "acked", until }, 2, steps), until);
+    expectValid(await play({ app: "detector", protocol: "acked", until }, 2, steps), until);
   },
   LIMIT_MS,
 );
@@ -70,12 +70,12 @@ test(
 test(
   "A9: all three workers are killed at once, and come back in another order",
   async () => {
-    const until = 2000;
+    const until = 1200;
     const steps = flow(until, async ({ cluster }) => {
       await Promise.all([cluster.kill(1), cluster.kill(2), cluster.kill(3)]);
       await cluster.launchAgain([3, 1, 2]);
     });
-    expectValid(await play({ protocol: "acked", until }, 3, steps), until);
+    expectValid(await play({ app: "detector", protocol: "acked", until }, 3, steps), until);
   },
   LIMIT_MS,
 );
@@ -83,7 +83,7 @@ test(
 test(
   "A15: with one replica away records flow; with both away checkpoints wait, and go on when they are back",
   async () => {
-    const until = 3000;
+    const until = 2500;
     const steps = flow(until, async ({ cluster }) => {
       await cluster.killReplica(2);
       await cluster.untilCheckpoint();
@@ -101,7 +101,26 @@ test(
       await cluster.move(2, 4, true);
       await cluster.restart(2, "moved");
     });
-    expectValid(await play({ protocol: "acked", until }, 2, steps), until);
+    expectValid(await play({ app: "detector", protocol: "acked", until }, 2, steps), until);
+  },
+  LIMIT_MS,
+);
+
+test(
+  "A22: what the market rejects is what the oracle rejects, with a worker killed and moved on the way",
+  async () => {
+    const until = 2500;
+    const steps = flow(until, async ({ cluster }) => {
+      await cluster.kill(2);
+      await cluster.move(2, 4, true);
+      await cluster.restart(2, "moved");
+    });
+    const setting: DemoSetting = { app: "market-spread", protocol: "acked", until };
+    const { isValid, failure, market } = await play(setting, 3, steps);
+    expect(failure).toBeUndefined();
+    expect(market?.difference).toBeNull();
+    expect(market?.results).toBeGreaterThan(20);
+    expect(isValid).toBe(true);
   },
   LIMIT_MS,
 );
@@ -109,13 +128,17 @@ test(
 test(
   "negative control: plain TCP and a kill without waiting for a checkpoint is told as lost values",
   async () => {
-    const { isValid, failure } = await play({ protocol: "raw", until: 3000 }, 2, async (run) => {
-      await run.send(0, 1000, { batch: 100, intervalMs: 5 });
-      await run.cluster.kill(1);
-      await run.cluster.restart(1, "same");
-      await run.send(1000, 3000, { batch: 100, intervalMs: 5 });
-      await run.untilReceived(3000, 10_000);
-    });
+    const { isValid, failure } = await play(
+      { app: "detector", protocol: "raw", until: 3000 },
+      2,
+      async (run) => {
+        await run.send(0, 1000, { batch: 100, intervalMs: 5 });
+        await run.cluster.kill(1);
+        await run.cluster.restart(1, "same");
+        await run.send(1000, 3000, { batch: 100, intervalMs: 5 });
+        await run.untilReceived(3000, 10_000);
+      },
+    );
     expect(isValid).toBe(false);
     // The application looks at its own windows, so it stops before the sink could see a gap.
     expect(failure).toMatch(/ended by itself[^]*the window of key_\d+[^]* is \[/);
