@@ -7,6 +7,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { realWorld } from "../../src/core/seams/world-real.ts";
+import { DemoCluster } from "../../src/streams/demo/cluster.ts";
+import { FrameReceiver } from "../../src/streams/receiver/frame-receiver.ts";
+import { senderConfig } from "../../src/streams/sender/config.ts";
+import { sendOnce } from "../../src/streams/sender/once.ts";
+import { SequenceJudge, type Violation } from "../../src/streams/validate/sequence.ts";
+import { parseWindow } from "../../src/streams/validate/window-text.ts";
 import { DemoRun, type DemoResult, type DemoSetting } from "../../src/streams/demo/run.ts";
 
 const LIMIT_MS = 120_000;
@@ -121,6 +127,80 @@ test(
     expect(market?.difference).toBeNull();
     expect(market?.results).toBeGreaterThan(20);
     expect(isValid).toBe(true);
+  },
+  LIMIT_MS,
+);
+
+test(
+  "A21: a sink that does not read slows the senders down, and memory does not grow with it",
+  async () => {
+    const UNTIL = 20_000;
+    const world = realWorld();
+    const root = mkdtempSync(join(tmpdir(), "node-x-stream-"));
+    const host = network();
+    let failure: Error | undefined;
+    const cluster = new DemoCluster({
+      ...{ world, root, network: host, app: "detector", appArguments: [], checkpointMs: 150 },
+      sources: [`Detector=acked://${host}.1:7000?cookie=cookie`],
+      sinks: [`windows=tcp://${host}.1:5555`],
+      say: () => {},
+      onFailed: (error) => (failure ??= error),
+    });
+    const keys = Array.from({ length: 11 }, (_, key) => `key_${key}`);
+    const judge = new SequenceJudge({ keys, expected: UNTIL, first: 1, isExactlyOnce: true });
+    let violation: Violation | undefined;
+    const receiver = new FrameReceiver({
+      ...{ world, address: cluster.sink, bodyBytesMax: 1 << 16, bytesPerSecondMax: 0 },
+      onFrame(bytes, start, bodyStart, end) {
+        const window = parseWindow(Buffer.from(bytes.subarray(bodyStart, end)).toString());
+        violation ??= judge.judge(window, { source: "sink", offset: start });
+      },
+      onProblem: () => {},
+    });
+    try {
+      await receiver.listen();
+      await cluster.start(1);
+      receiver.hold();
+      const config = senderConfig.parse({
+        ...{
+          role: "sender",
+          instance: "t",
+          dataDir: root,
+          to: [`${host}.1:7000`],
+          batch: 1000,
+          intervalMs: 0,
+        },
+        counters: { keys: 11, until: UNTIL },
+      });
+      let throttled = 0;
+      const sending = sendOnce({
+        ...{ world, config, timeoutMs: 60_000, interrupted: new AbortController().signal },
+        onProgress: ({ figures }) => (throttled = figures.throttled),
+      });
+      const rssBytes = async () => (await cluster.status(1))?.rssBytes ?? 0;
+      let isStill = false;
+      let before = -1;
+      await cluster.until("the flow to stand still", async () => {
+        const { recordsIn = 0 } = (await cluster.status(1)) ?? {};
+        isStill = recordsIn === before && recordsIn > 0 && recordsIn < UNTIL * 11;
+        before = recordsIn;
+        await Bun.sleep(300);
+        return isStill;
+      });
+      const full = await rssBytes();
+      await Bun.sleep(1500);
+      expect((await rssBytes()) - full).toBeLessThan(16 << 20);
+      expect(throttled).toBeGreaterThan(0);
+      receiver.release();
+      expect((await sending).isDone).toBe(true);
+      await cluster.until("every window", () => judge.records >= UNTIL * 11 || violation !== undefined);
+      expect(violation ?? judge.end()).toBeUndefined();
+      expect(failure).toBeUndefined();
+    } finally {
+      receiver.close();
+      await cluster.stop();
+      rmSync(root, { recursive: true, force: true });
+    }
   },
   LIMIT_MS,
 );
