@@ -7,6 +7,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { realWorld } from "../../src/core/seams/world-real.ts";
+import { DemoCluster } from "../../src/streams/demo/cluster.ts";
+import { FrameReceiver } from "../../src/streams/receiver/frame-receiver.ts";
+import { senderConfig } from "../../src/streams/sender/config.ts";
+import { sendOnce } from "../../src/streams/sender/once.ts";
+import { SequenceJudge, type Violation } from "../../src/streams/validate/sequence.ts";
+import { parseWindow } from "../../src/streams/validate/window-text.ts";
 import { DemoRun, type DemoResult, type DemoSetting } from "../../src/streams/demo/run.ts";
 
 const LIMIT_MS = 120_000;
@@ -55,14 +61,14 @@ function expectValid({ isValid, failure, report }: DemoResult, until: number): v
 test(
   "A7, A8: the initializer and a worker are killed mid-stream, without waiting for a checkpoint",
   async () => {
-    const until = 2000;
+    const until = 1200;
     const steps = flow(until, async ({ cluster }) => {
       await cluster.kill(1);
       await cluster.restart(1, "same");
       await cluster.kill(2);
       await cluster.restart(2, "same");
     });
-    expectValid(await play({ protocol: "acked", until }, 2, steps), until);
+    expectValid(await play({ app: "detector", protocol: "acked", until }, 2, steps), until);
   },
   LIMIT_MS,
 );
@@ -70,12 +76,12 @@ test(
 test(
   "A9: all three workers are killed at once, and come back in another order",
   async () => {
-    const until = 2000;
+    const until = 1200;
     const steps = flow(until, async ({ cluster }) => {
       await Promise.all([cluster.kill(1), cluster.kill(2), cluster.kill(3)]);
       await cluster.launchAgain([3, 1, 2]);
     });
-    expectValid(await play({ protocol: "acked", until }, 3, steps), until);
+    expectValid(await play({ app: "detector", protocol: "acked", until }, 3, steps), until);
   },
   LIMIT_MS,
 );
@@ -83,7 +89,7 @@ test(
 test(
   "A15: with one replica away records flow; with both away checkpoints wait, and go on when they are back",
   async () => {
-    const until = 3000;
+    const until = 2500;
     const steps = flow(until, async ({ cluster }) => {
       await cluster.killReplica(2);
       await cluster.untilCheckpoint();
@@ -101,7 +107,100 @@ test(
       await cluster.move(2, 4, true);
       await cluster.restart(2, "moved");
     });
-    expectValid(await play({ protocol: "acked", until }, 2, steps), until);
+    expectValid(await play({ app: "detector", protocol: "acked", until }, 2, steps), until);
+  },
+  LIMIT_MS,
+);
+
+test(
+  "A22: what the market rejects is what the oracle rejects, with a worker killed and moved on the way",
+  async () => {
+    const until = 2500;
+    const steps = flow(until, async ({ cluster }) => {
+      await cluster.kill(2);
+      await cluster.move(2, 4, true);
+      await cluster.restart(2, "moved");
+    });
+    const setting: DemoSetting = { app: "market-spread", protocol: "acked", until };
+    const { isValid, failure, market } = await play(setting, 3, steps);
+    expect(failure).toBeUndefined();
+    expect(market?.difference).toBeNull();
+    expect(market?.results).toBeGreaterThan(20);
+    expect(isValid).toBe(true);
+  },
+  LIMIT_MS,
+);
+
+test(
+  "A21: a sink that does not read slows the senders down, and memory does not grow with it",
+  async () => {
+    const UNTIL = 20_000;
+    const world = realWorld();
+    const root = mkdtempSync(join(tmpdir(), "node-x-stream-"));
+    const host = network();
+    let failure: Error | undefined;
+    const cluster = new DemoCluster({
+      ...{ world, root, network: host, app: "detector", appArguments: [], checkpointMs: 150 },
+      sources: [`Detector=acked://${host}.1:7000?cookie=cookie`],
+      sinks: [`windows=tcp://${host}.1:5555`],
+      say: () => {},
+      onFailed: (error) => (failure ??= error),
+    });
+    const keys = Array.from({ length: 11 }, (_, key) => `key_${key}`);
+    const judge = new SequenceJudge({ keys, expected: UNTIL, first: 1, isExactlyOnce: true });
+    let violation: Violation | undefined;
+    const receiver = new FrameReceiver({
+      ...{ world, address: cluster.sink, bodyBytesMax: 1 << 16, bytesPerSecondMax: 0 },
+      onFrame(bytes, start, bodyStart, end) {
+        const window = parseWindow(Buffer.from(bytes.subarray(bodyStart, end)).toString());
+        violation ??= judge.judge(window, { source: "sink", offset: start });
+      },
+      onProblem: () => {},
+    });
+    try {
+      await receiver.listen();
+      await cluster.start(1);
+      receiver.hold();
+      const config = senderConfig.parse({
+        ...{
+          role: "sender",
+          instance: "t",
+          dataDir: root,
+          to: [`${host}.1:7000`],
+          batch: 1000,
+          intervalMs: 0,
+        },
+        counters: { keys: 11, until: UNTIL },
+      });
+      let throttled = 0;
+      const sending = sendOnce({
+        ...{ world, config, timeoutMs: 60_000, interrupted: new AbortController().signal },
+        onProgress: ({ figures }) => (throttled = figures.throttled),
+      });
+      const rssBytes = async () => (await cluster.status(1))?.rssBytes ?? 0;
+      let isStill = false;
+      let before = -1;
+      await cluster.until("the flow to stand still", async () => {
+        const { recordsIn = 0 } = (await cluster.status(1)) ?? {};
+        isStill = recordsIn === before && recordsIn > 0 && recordsIn < UNTIL * 11;
+        before = recordsIn;
+        await Bun.sleep(300);
+        return isStill;
+      });
+      const full = await rssBytes();
+      await Bun.sleep(1500);
+      expect((await rssBytes()) - full).toBeLessThan(16 << 20);
+      expect(throttled).toBeGreaterThan(0);
+      receiver.release();
+      expect((await sending).isDone).toBe(true);
+      await cluster.until("every window", () => judge.records >= UNTIL * 11 || violation !== undefined);
+      expect(violation ?? judge.end()).toBeUndefined();
+      expect(failure).toBeUndefined();
+    } finally {
+      receiver.close();
+      await cluster.stop();
+      rmSync(root, { recursive: true, force: true });
+    }
   },
   LIMIT_MS,
 );
@@ -109,13 +208,17 @@ test(
 test(
   "negative control: plain TCP and a kill without waiting for a checkpoint is told as lost values",
   async () => {
-    const { isValid, failure } = await play({ protocol: "raw", until: 3000 }, 2, async (run) => {
-      await run.send(0, 1000, { batch: 100, intervalMs: 5 });
-      await run.cluster.kill(1);
-      await run.cluster.restart(1, "same");
-      await run.send(1000, 3000, { batch: 100, intervalMs: 5 });
-      await run.untilReceived(3000, 10_000);
-    });
+    const { isValid, failure } = await play(
+      { app: "detector", protocol: "raw", until: 3000 },
+      2,
+      async (run) => {
+        await run.send(0, 1000, { batch: 100, intervalMs: 5 });
+        await run.cluster.kill(1);
+        await run.cluster.restart(1, "same");
+        await run.send(1000, 3000, { batch: 100, intervalMs: 5 });
+        await run.untilReceived(3000, 10_000);
+      },
+    );
     expect(isValid).toBe(false);
     // The application looks at its own windows, so it stops before the sink could see a gap.
     expect(failure).toMatch(/ended by itself[^]*the window of key_\d+[^]* is \[/);

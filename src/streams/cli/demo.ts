@@ -9,6 +9,7 @@ import { Exit, NxError } from "../../core/errors.ts";
 import { wholeOption } from "../../core/option-values.ts";
 import { colorsFor, printJson, printTable } from "../../core/print.ts";
 import { defineVerb } from "../../core/verb.ts";
+import type { MarketVerdict } from "../demo/market.ts";
 import { interruptible } from "./interruption.ts";
 import { verdictLines } from "./rules.ts";
 
@@ -68,13 +69,19 @@ export const demoVerb = defineVerb({
         setting,
       ).play(demo.workers, demo.steps),
     );
-    const { isValid, failure, report } = result;
-    if (args.json === true) printJson(stdout, { demo: demo.name, isValid, failure: failure ?? null, report: report ?? null });
+    const { isValid, failure, report, market } = result;
+    if (args.json === true) printJson(stdout, { demo: demo.name, isValid, failure: failure ?? null, report: report ?? null, market: market ?? null });
     else {
       if (failure !== undefined) stdout.write(`failed: ${failure}\n`);
+      if (market !== undefined) stdout.write(`${marketLine(market)}\n`);
       if (report?.verdict != null) stdout.write(`${verdictLines(report.verdict).join("\n")}\n`);
       stderr.write(`${isValid ? "" : "logs and "}files are in ${root}\n`);
     }
     return isValid ? Exit.ok : Exit.failed;
   },
 }); // prettier-ignore
+
+function marketLine({ isValid, results, difference }: MarketVerdict): string {
+  if (isValid) return `Validation successful: the ${results} rejected orders are those of the oracle`;
+  return `Validation failed: ${difference} (of ${results} results)`;
+}

@@ -37,6 +37,7 @@ export interface WorkerStatus {
   checkpoint: number;
   recordsIn: number;
   recordsOut: number;
+  rssBytes: number;
   cluster: { phase: string; epoch: number; checkpoint: number } | null;
   replicas?: { inSync: number; troubles: string[] };
 }
@@ -243,7 +244,11 @@ export class DemoCluster {
     const socket = join(this.#dataDir(worker, host), "admin.sock");
     try {
       const { body } = await adminGet(socket, "/stats", ADMIN_MS);
-      return (JSON.parse(body) as { worker: WorkerStatus }).worker;
+      const { worker: told, process } = JSON.parse(body) as {
+        worker: WorkerStatus;
+        process: { rssBytes: number };
+      };
+      return { ...told, rssBytes: process.rssBytes };
     } catch {
       return undefined;
     }

@@ -7,11 +7,13 @@
 import { join } from "node:path";
 import type { World } from "../../core/role.ts";
 import { sleep } from "../../core/seams/clock.ts";
+import { committedParts } from "../receiver/committed.ts";
 import { receive, type SessionReport } from "../receiver/session.ts";
 import { senderConfig, type SendingConfig } from "../sender/config.ts";
 import { sendOnce, type SendOnceResult } from "../sender/once.ts";
 import type { SequenceRules } from "../validate/sequence.ts";
 import { DemoCluster } from "./cluster.ts";
+import { demoMarket, judgeMarket, type MarketVerdict } from "./market.ts";
 
 export interface DemoOptions {
   world: World;
@@ -28,7 +30,8 @@ export interface DemoOptions {
 export interface DemoSetting {
   /** acked: senders that are acknowledged and a two-phase sink. raw: plain TCP on both sides, as the original's demos have it. */
   protocol: "acked" | "raw";
-  /** The last value of each key. */
+  /** detector: each of 11 keys goes from 1 to `until`. market: so many orders and quotes. */
+  app: "detector" | "market-spread";
   until: number;
 }
 
@@ -37,6 +40,8 @@ export interface DemoResult {
   /** Why it failed, where the validator's verdict does not say it. */
   failure: string | undefined;
   report: SessionReport | undefined;
+  /** Of the market. */
+  market: MarketVerdict | undefined;
 }
 
 export const KEYS = 11;
@@ -59,13 +64,11 @@ export class DemoRun {
     this.setting = setting;
     const { world, root, network, checkpointMs, say } = options;
     const address = `${network}.1`;
-    const isRaw = setting.protocol === "raw";
     this.cluster = new DemoCluster({
       ...{ world, root, network, checkpointMs, say },
-      app: "detector",
+      app: setting.app,
       appArguments: [],
-      sources: [isRaw ? `Detector=tcp://${address}:7000` : `Detector=acked://${address}:7000?cookie=cookie`],
-      sinks: [isRaw ? `windows=tcp://${address}:5555` : `windows=2pc://${address}:5555`],
+      ...placesOf(setting, address),
       onFailed: (error) => this.#failed(error),
     });
   }
@@ -88,24 +91,49 @@ export class DemoRun {
       receiving = this.#receive(resolve);
       receiving.catch((error: Error) => this.#failed(error));
       await Promise.race([listening, broken]);
-      await Promise.race([this.cluster.start(size).then(() => steps(this)), broken]);
+      await Promise.race([this.#steps(size, steps), broken]);
     } catch (error) {
       this.#failure ??= error as Error;
       this.#stop.abort();
     }
+    // The market's end is the senders', not something that the sink could see.
+    if (this.setting.app === "market-spread") this.#stop.abort();
     const report = await Promise.race([receiving, broken]).catch(() => undefined);
     this.#stop.abort();
     await receiving?.catch(() => undefined);
     interrupted.removeEventListener("abort", interrupt);
     await this.cluster.stop();
-    const isValid = this.#failure === undefined && report?.verdict?.isValid === true;
-    return { isValid, failure: this.#failure?.message, report };
+    const market = await this.#judgeMarket();
+    const isJudgedValid = market === undefined ? report?.verdict?.isValid === true : market.isValid;
+    const isValid = this.#failure === undefined && isJudgedValid;
+    return { isValid, failure: this.#failure?.message, report, market };
+  }
+
+  async #steps(size: number, steps: (run: DemoRun) => Promise<void>): Promise<void> {
+    await this.cluster.start(size);
+    await steps(this);
+    // A sender hears of a commit when the sink may not have: with the next checkpoints it has.
+    if (this.setting.app === "market-spread") await this.cluster.untilCheckpoint();
+  }
+
+  async #judgeMarket(): Promise<MarketVerdict | undefined> {
+    const { app, until } = this.setting;
+    const { disk } = this.options.world;
+    if (app !== "market-spread" || !(await disk.exists(this.#received))) return undefined;
+    return judgeMarket(await committedParts(disk, this.#received), until);
+  }
+
+  get #received(): string {
+    return join(this.options.root, this.setting.protocol === "raw" ? "received.txt" : "received");
   }
 
   #receive(onListening: () => void): Promise<SessionReport> {
-    const { world, root } = this.options;
+    const { world } = this.options;
     const isRaw = this.setting.protocol === "raw";
-    const rules: SequenceRules = { keys, expected: this.setting.until, first: 1, isExactlyOnce: true };
+    const rules: SequenceRules | undefined =
+      this.setting.app === "detector"
+        ? { keys, expected: this.setting.until, first: 1, isExactlyOnce: true }
+        : undefined;
     return receive({
       ...{
         world,
@@ -117,7 +145,7 @@ export class DemoRun {
       },
       address: this.cluster.sink,
       protocol: isRaw ? "framed" : "two-phase",
-      out: join(root, isRaw ? "received.txt" : "received"),
+      out: this.#received,
       onProgress: (records) => {
         this.#records = records;
       },
@@ -134,10 +162,13 @@ export class DemoRun {
     until: number,
     pace: { batch: number; intervalMs: number },
   ): Promise<SendOnceResult> {
-    this.options.say(`send (${from}, ${until}] of ${KEYS} keys`);
+    const isMarket = this.setting.app === "market-spread";
+    this.options.say(
+      isMarket ? `send ${until} orders and ${until} quotes` : `send (${from}, ${until}] of ${KEYS} keys`,
+    );
     return sendOnce({
       world: this.options.world,
-      config: this.#sendingConfig(from, until, pace),
+      config: isMarket ? this.#marketConfig(until, pace) : this.#sendingConfig(from, until, pace),
       timeoutMs: SEND_MS,
       interrupted: this.#stop.signal,
     });
@@ -162,6 +193,17 @@ export class DemoRun {
     });
   }
 
+  #marketConfig(count: number, pace: { batch: number; intervalMs: number }): SendingConfig {
+    const { source, quotesSource } = this.cluster;
+    return senderConfig.parse({
+      ...{ role: "sender", instance: "demo.sender", dataDir: this.options.root, feed: "market" },
+      to: [source, quotesSource].map(({ host, port }) => `${host}:${port}`),
+      protocol: this.setting.protocol,
+      market: { ...demoMarket, orders: count, quotes: count },
+      ...pace,
+    });
+  }
+
   /** Until the sink has the value `until` of each key (raw), or at least so many windows (acked). */
   async untilReceived(until: number, timeoutMs = 20_000): Promise<void> {
     const wanted = until * KEYS;
@@ -176,4 +218,16 @@ export class DemoRun {
   pause(): Promise<void> {
     return sleep(this.options.world.clock, this.options.pauseMs);
   }
+}
+
+/** The keys `sources` and `sinks` of the workers. */
+function placesOf({ app, protocol }: DemoSetting, address: string): { sources: string[]; sinks: string[] } {
+  const source = (name: string, port: number) =>
+    protocol === "raw"
+      ? `${name}=tcp://${address}:${port}`
+      : `${name}=acked://${address}:${port}?cookie=cookie`;
+  const sink = (name: string) => `${name}=${protocol === "raw" ? "tcp" : "2pc"}://${address}:5555`;
+  return app === "detector"
+    ? { sources: [source("Detector", 7000)], sinks: [sink("windows")] }
+    : { sources: [source("Orders", 7000), source("Nbbo", 7001)], sinks: [sink("rejects")] };
 }

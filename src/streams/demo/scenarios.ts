@@ -2,7 +2,8 @@
  * The demos of the original's scripts, each as its steps: what is started, what is killed, where it goes.
  *
  * `restart`, `migrate2` and `migrate3` are its verifying scripts: plain TCP, and the kill comes when a checkpoint holds
- * everything. In the others the senders never pause.
+ * everything. In the others the senders never pause. `start2`, `start3` and `send` are the original's market, the rest the
+ * detector, whose output can be judged value by value.
  */
 import type { DemoRun, DemoSetting } from "./run.ts";
 
@@ -46,7 +47,7 @@ function verifying(
   change: (run: DemoRun) => Promise<void>,
 ): Demo {
   return {
-    ...{ name, shows, workers, setting: { protocol: "raw", until: 2 * HALF } },
+    ...{ name, shows, workers, setting: { app: "detector", protocol: "raw", until: 2 * HALF } },
     async steps(run) {
       await firstHalf(run);
       await run.cluster.kill(MOVED);
@@ -71,7 +72,7 @@ function flowing(
   steps: (run: DemoRun) => Promise<void>,
 ): Demo {
   return {
-    ...{ name, shows, workers, setting: { protocol: "acked", until } },
+    ...{ name, shows, workers, setting: { app: "detector", protocol: "acked", until } },
     async steps(run) {
       const sending = run.sendMeanwhile(run.setting.until, FLOW_PACE);
       await run.pause();
@@ -80,6 +81,12 @@ function flowing(
       if (!isDone) throw new Error(`not everything was acknowledged: ${troubles.join("; ")}`);
     },
   };
+}
+
+/** Orders and quotes, and nothing else. */
+function market(name: string, shows: string, workers: number, until: number): Demo {
+  const demo = flowing(name, shows, workers, until, async () => {});
+  return { ...demo, setting: { ...demo.setting, app: "market-spread" } };
 }
 
 function chain(name: string, workers: number, hosts: readonly number[]): Demo {
@@ -114,9 +121,9 @@ export const demos: readonly Demo[] = [
     await run.cluster.move(MOVED, 4, true);
     await run.cluster.restart(MOVED, "moved");
   }),
-  flowing("start2", "Start a cluster of 2 workers and let records flow", 2, 2000, async () => {}),
-  flowing("start3", "Start a cluster of 3 workers and let records flow", 3, 2000, async () => {}),
-  flowing("send", "Senders at a steady rate", 2, 5000, async () => {}),
+  market("start2", "Start the market on 2 workers", 2, 2000),
+  market("start3", "Start the market on 3 workers", 3, 2000),
+  market("send", "Senders of orders and quotes at a steady rate", 2, 10_000),
   flowing("crash-move", "Crash worker2 under load and move it to another machine", 2, 10_000, (run) =>
     moveAndRestart(run, 4),
   ),

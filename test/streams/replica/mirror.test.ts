@@ -112,7 +112,7 @@ describe("copies at replicas", () => {
   test("what was acknowledged by one replica is restored from both; by two, from any one (A15)", () => {
     const faults = new FaultCounts();
     let [acknowledged, compactions] = [0, 0];
-    for (let seed = 1; seed <= 15; seed++) {
+    for (let seed = 1; seed <= 8; seed++) {
       for (const acks of [1, 2]) {
         const result = life({ seed, acks });
         expect(result.violations, `seed ${seed}, ${acks} acks`).toEqual([]);
@@ -122,8 +122,8 @@ describe("copies at replicas", () => {
       }
     }
     faults.requireAll(["power loss", "unsynced change lost", "unsynced change kept"]);
-    expect(acknowledged).toBeGreaterThan(1000);
-    expect(compactions).toBeGreaterThan(20);
+    expect(acknowledged).toBeGreaterThan(500);
+    expect(compactions).toBeGreaterThan(10);
   }, 60_000);
 
   test("negative control: what was sent taken for synced is caught", () => {
