@@ -4,6 +4,7 @@
  * Invariant: no process and no directory outlives the cluster that a test holds with `using`.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { RedisClient } from "bun";
 import { Controller } from "../../src/backup/client/controller.ts";
@@ -23,7 +24,7 @@ export interface InstanceStats {
 
 /** Configurations by name. What others must know the address of has a port of its own. */
 async function configurations(hub: object): Promise<Record<string, object>> {
-  const [registrar, tssPort, dht, archive, proxy, source, ...shardPorts] = (await freePorts(9)) as [
+  const [registrar, tssPort, dht, archive, proxy, reporters, ...shardPorts] = (await freePorts(9)) as [
     ...[number, number, number, number, number, number],
     ...number[],
   ];
@@ -50,11 +51,11 @@ async function configurations(hub: object): Promise<Record<string, object>> {
     },
     dhtdump0: { node: { port: dht } },
     worker0: {
-      ...{ controlPort: 0, dataPort: 0, checkpointMs: 200 },
-      ...{ sources: [`Lines=tcp://${at(source)}`], sinks: ["counts=file:counts.out"] },
+      ...{ controlPort: 0, dataPort: 0, checkpointMs: 200, metricsHub: at(reporters) },
+      ...{ sources: ["Lines=tcp://127.0.0.1:0"], sinks: ["counts=file:counts.out"] },
     },
     replica0: { port: 0 },
-    hub0: { port: 0, metricsPort: 0, scrapePeriodMs: 200, ...hub },
+    hub0: { port: 0, metricsPort: reporters, scrapePeriodMs: 200, ...hub },
   };
 }
 
@@ -65,6 +66,7 @@ export class LocalCluster implements Disposable {
   readonly #alone: LoneExecutable;
   readonly #up: Bun.Subprocess;
   #clients: RedisClient[] = [];
+  #words: Socket | undefined;
 
   private constructor(alone: LoneExecutable, names: string[]) {
     this.#alone = alone;
@@ -118,6 +120,13 @@ export class LocalCluster implements Disposable {
     return `http://127.0.0.1:${port}`;
   }
 
+  async #dialWorker(): Promise<Socket> {
+    const { ports } = await this.stats("worker0");
+    const socket = connect(ports["source.Lines"] as number, "127.0.0.1");
+    socket.on("error", () => undefined);
+    return socket;
+  }
+
   async #controller(name: string): Promise<Controller> {
     const { port = 0 } = (await this.stats(name)).ports;
     const options = { net: realWorld().net, clock: realClock, clientId: "test", timeoutMs: 10_000 };
@@ -141,8 +150,10 @@ export class LocalCluster implements Disposable {
     await storage?.command("full-bkp", [VOLUME], "accept");
   }
 
-  /** Does a little of everything: keys, queues, log lines, transactions. */
+  /** Does a little of everything: keys, queues, log lines, transactions, words to count. */
   async work(round: number): Promise<void> {
+    this.#words ??= await this.#dialWorker();
+    this.#words.write("the quick brown fox jumps over the lazy dog\n".repeat(10));
     if (this.#clients.length === 0)
       this.#clients = await Promise.all(
         ["dht0", "dht1", "queue0"].map(
@@ -167,6 +178,7 @@ export class LocalCluster implements Disposable {
   /** The up process ends its children when it is killed, too: they watch it. */
   [Symbol.dispose](): void {
     for (const client of this.#clients) client.close();
+    this.#words?.destroy();
     this.#up.kill("SIGKILL");
     this.#alone[Symbol.dispose]();
   }

@@ -4,7 +4,7 @@
  * Each further question is about the time since the last answer and a little before, because the newest point of coarse graphs
  * is still growing.
  */
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import type { HistoryAnswer, Line } from "../messages.ts";
 import { clockSkewMs, hub } from "./live.ts";
 import { range } from "./route.ts";
@@ -85,9 +85,12 @@ export function useLines(wanted: readonly WantedLine[]): Lines {
       clearInterval(timer);
     };
   }, [identity]);
-  const toMs = Date.now() + clockSkewMs.peek();
-  return {
-    window: answer?.window ?? { fromMs: toMs - ms, toMs },
-    of: (instance, figure) => answer?.lines.get(keyOf({ instance, figure })) ?? emptyLine,
-  };
+  // The same answer is the same object: who draws it need not draw it again with each message of the hub.
+  return useMemo(() => {
+    const toMs = Date.now() + clockSkewMs.peek();
+    return {
+      window: answer?.window ?? { fromMs: toMs - ms, toMs },
+      of: (instance, figure) => answer?.lines.get(keyOf({ instance, figure })) ?? emptyLine,
+    };
+  }, [answer, ms]);
 }

@@ -1,7 +1,8 @@
 /** @jsxImportSource preact */
 /** Graphs of figures from the table: one for each figure, with a line for each instance. */
+import { useMemo } from "preact/hooks";
 import { figures, type Figure } from "../../figures.ts";
-import { useLines, type WantedLine } from "../lines.ts";
+import { useLines, type Lines, type WantedLine } from "../lines.ts";
 import { Chart } from "./chart.tsx";
 
 export interface Graph {
@@ -13,10 +14,6 @@ export interface Graph {
 
 const byId = new Map(figures.map((figure) => [figure.id, figure]));
 const INSTANCES_MAX = 24;
-
-export function figureOf(id: string): Figure | undefined {
-  return byId.get(id);
-}
 
 /** The part of a name that tells it from its neighbours: `dht0` of `local.dht0`. */
 export function shortName(instance: string): string {
@@ -36,6 +33,13 @@ export function FigureCharts({ graphs, isWide = false }: { graphs: readonly Grap
     instances.map((instance) => ({ instance, figure })),
   );
   const lines = useLines(wanted);
+  const what = shown
+    .map(({ figure, title, instances }) => [figure, title, ...instances].join(" "))
+    .join("\n");
+  return useMemo(() => <Charts of={shown} lines={lines} isWide={isWide} />, [what, lines, isWide]);
+}
+
+function Charts({ of: shown, lines, isWide }: { of: readonly Graph[]; lines: Lines; isWide: boolean }) {
   return (
     <div class={`grid ${isWide ? "wide" : ""}`}>
       {shown.map(({ figure: id, title, instances }) => {
