@@ -1,13 +1,15 @@
 /**
- * kill -9 of an archive and a proxy under a storage that ships: both run as the executable under the names of the
- * original programs. Everything that the proxy acknowledged is restorable in the end, and the image is the storage's.
+ * kill -9 of two archives and a proxy under a storage that ships: all run as the executable under the names of the original
+ * programs. The first archive replicates to the second, merges, applies and restores meanwhile. Everything that the proxy
+ * acknowledged is restorable in the end on both, and the image is the storage's.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureExecutable } from "../../build.ts";
 import { snappy } from "../../src/backup/formats/compression.ts";
-import { seededRandom } from "../../src/core/seams/random.ts";
+import type { Controller } from "../../src/backup/client/controller.ts";
+import { type Random, seededRandom } from "../../src/core/seams/random.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
 import { controllerOf, TestStorage, VOLUME } from "../backup/servers.ts";
 import { imageHash } from "../backup/hash.ts";
@@ -21,9 +23,10 @@ class Server {
   #child: Bun.Subprocess | undefined;
   port = 0;
 
-  constructor(directory: string, program: string) {
-    this.#program = join(directory, program);
-    this.base = join(directory, `${program}-data`);
+  constructor(directory: string, name: string, program: string) {
+    mkdirSync(join(directory, name));
+    this.#program = join(directory, name, program);
+    this.base = join(directory, `${name}-data`);
     symlinkSync(join(import.meta.dir, "../../dist/node-x"), this.#program);
     mkdirSync(this.base);
   }
@@ -61,6 +64,28 @@ class Server {
   }
 }
 
+const replicate = (control: Controller, { address }: Server, gid: bigint) =>
+  control.command("replicate", [VOLUME, "gid", String(gid), `${address.host}:${address.port}`], "accept");
+
+/** Something that an operator or a rule would have the archive do; it may be refused, and cut by a kill. */
+async function chore(control: Controller, second: Server, random: Random): Promise<void> {
+  const lines = (await control.get("restorable", VOLUME)) as string[];
+  const gids = lines.map((line) => line.split(" ")[0] as string);
+  const newest = gids.at(-1);
+  if (newest === undefined) return;
+  const [oldest = newest, old = newest] = [gids[0], gids.at(-4)];
+  const kind = random.integer(6);
+  if (kind === 0) await control.command("apply", [VOLUME, old], "accept");
+  else if (kind === 1) {
+    await control.command("disable-snapshot", [VOLUME, ...gids.slice(1, -2)], "ok");
+    await control.command("merge", [VOLUME, oldest, "gid", old], "accept");
+  } else if (kind === 2) {
+    await control.command("restore", [VOLUME, newest], "accept");
+    for (const gid of (await control.get("restored", VOLUME)) as string[])
+      await control.command("del-restored", [VOLUME, gid], "ok");
+  } else await replicate(control, second, BigInt(newest));
+}
+
 export async function runBackupKill9(
   kills: number,
   seed: number,
@@ -69,12 +94,15 @@ export async function runBackupKill9(
   const directory = mkdtempSync(join(tmpdir(), "node-x-backup-kill9-"));
   const random = seededRandom(seed);
   const world = { ...realWorld(), random };
-  const [archive, proxy] = [new Server(directory, "walb-archive"), new Server(directory, "walb-proxy")];
+  const archive = new Server(directory, "a0", "walb-archive");
+  const second = new Server(directory, "a1", "walb-archive");
+  const proxy = new Server(directory, "p0", "walb-proxy");
   let retries = 0;
   let shipped = 0;
   try {
-    await archive.start();
-    await proxy.start();
+    for (const server of [archive, second, proxy]) await server.start();
+    const secondControl = controllerOf(world, "127.0.0.1", second.port);
+    await secondControl.command("init-vol", [VOLUME], "ok");
     const archiveControl = controllerOf(world, "127.0.0.1", archive.port);
     const proxyControl = controllerOf(world, "127.0.0.1", proxy.port);
     await archiveControl.command("init-vol", [VOLUME], "ok");
@@ -90,7 +118,8 @@ export async function runBackupKill9(
     for (let done = 0; done < kills; done++) {
       storage.write(6);
       const shipment = storage.snapshot(random.integer(2) === 0);
-      const victim = random.integer(2) === 0 ? archive : proxy;
+      const victim = [archive, second, proxy][random.integer(3)] as Server;
+      void chore(archiveControl, second, random).catch(() => undefined);
       const killed = (async () => {
         await Bun.sleep(random.integer(25));
         await victim.kill();
@@ -115,13 +144,22 @@ export async function runBackupKill9(
       const newest = await archiveControl.get("meta-snap", VOLUME).catch(() => undefined);
       return newest === `|${last}|` ? true : undefined;
     });
-    const hash = Buffer.from(await archiveControl.blockHash([VOLUME, String(last), "64K"])).toString("hex");
-    if (hash !== imageHash(storage.image, 65536))
-      throw new Error(`seed ${seed}: the image at ${last} is not the storage's`);
+    await until(`gid ${last} at the second archive`, async () => {
+      await replicate(archiveControl, second, last).catch(() => undefined);
+      const newest = await secondControl.get("meta-snap", VOLUME).catch(() => undefined);
+      return newest === `|${last}|` ? true : undefined;
+    });
+    for (const [name, control] of [
+      ["first", archiveControl],
+      ["second", secondControl],
+    ] as const) {
+      const hash = Buffer.from(await control.blockHash([VOLUME, String(last), "64K"])).toString("hex");
+      if (hash !== imageHash(storage.image, 65536))
+        throw new Error(`seed ${seed}: the image at ${last} on the ${name} archive is not the storage's`);
+    }
     return { kills, shipped, retries };
   } finally {
-    await archive.kill();
-    await proxy.kill();
+    for (const server of [archive, second, proxy]) await server.kill();
     rmSync(directory, { recursive: true, force: true });
   }
 }
