@@ -1,5 +1,5 @@
 /**
- * `node-x stream demo`: the original's demonstrations, on hosts 127.0.0.1 to 127.0.0.4.
+ * `node-x stream demo`: the original's demonstrations, on hosts 127.0.1.1 to 127.0.1.4, beside what `node-x up` runs on 127.0.0.1.
  *
  * Exit code 0: the validator found nothing wrong; 1: it did, or a step failed.
  */
@@ -24,7 +24,7 @@ export const demoVerb = defineVerb({
   args: {
     name: { type: "positional", required: false, description: "Which one" },
     dir: { type: "string", valueHint: "DIR", description: "Where hosts keep their files; it is emptied first" },
-    network: { type: "string", valueHint: "A.B.C", default: "127.0.0", description: "The first numbers of the hosts' addresses" },
+    network: { type: "string", valueHint: "A.B.C", default: "127.0.1", description: "The first numbers of the hosts' addresses; not those of `node-x up`, which may be running" },
     "pause-ms": { type: "string", valueHint: "MS", default: "3000", description: "Between steps, where senders go on" },
     "checkpoint-ms": { type: "string", valueHint: "MS", default: "1000", description: "Between checkpoints" },
     until: { type: "string", valueHint: "N", description: "The last value of each key, for demos whose senders never pause; about 1000 a second" },
@@ -46,7 +46,7 @@ export const demoVerb = defineVerb({
     if (demo === undefined)
       throw new NxError("NX_USAGE", `there is no demo "${args.name}"`, { hint: `they are ${demos.map(({ name }) => name).join(", ")}` });
     if (!/^127(\.\d{1,3}){2}$/.test(args.network))
-      throw new NxError("NX_USAGE", "--network: wanted three numbers that begin with 127, such as 127.0.0");
+      throw new NxError("NX_USAGE", "--network: wanted three numbers that begin with 127, such as 127.0.1");
     const [{ DemoRun }, { realWorld }] = await Promise.all([
       import("../demo/run.ts"),
       import("../../core/seams/world-real.ts"),

@@ -11,7 +11,7 @@ export interface DemoHost {
   directory: string;
 }
 
-/** `network`: the first three numbers of the addresses, such as 127.0.0. */
+/** `network`: the first three numbers of the addresses, such as 127.0.1. */
 export function demoHost(root: string, network: string, number: number): DemoHost {
   return { number, address: `${network}.${number}`, directory: join(root, `host${number}`) };
 }
