@@ -40,7 +40,7 @@ type Change =
   | { do: "rest" };
 
 /** A client of an engine, without a network. */
-class Client {
+export class Client {
   readonly #engine: VolumeEngine;
   readonly #transmission: NbdTransmission;
   readonly #device;
@@ -191,7 +191,7 @@ export class VolumeWorld {
   }
 }
 
-async function sleepOn(clock: SimClock, ms: number): Promise<void> {
+export async function sleepOn(clock: SimClock, ms: number): Promise<void> {
   await new Promise<void>((resolve) => clock.after(ms, resolve));
 }
 

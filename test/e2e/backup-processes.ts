@@ -77,6 +77,9 @@ export class ServerProcess {
   }
 }
 
+/** Large volumes take their time on a busy machine. */
+const TRANSFER_LIMIT_MS = 180_000;
+
 export class ProcessGroup implements AsyncDisposable {
   readonly archive: ServerProcess;
   readonly proxy: ServerProcess;
@@ -115,17 +118,20 @@ export class ProcessGroup implements AsyncDisposable {
 
   async fullBackup(): Promise<void> {
     await this.storage.controller.command("full-bkp", [VOLUME, "1M"], "accept");
-    await until("the full backup", async () =>
-      (await this.storage.controller.get("state", VOLUME)) === "Target" ? true : undefined,
+    await until(
+      "the full backup",
+      async () => ((await this.storage.controller.get("state", VOLUME)) === "Target" ? true : undefined),
+      TRANSFER_LIMIT_MS,
     );
   }
 
   /** Resolves when the point can be restored. */
   async untilRestorable(gid: bigint): Promise<void> {
-    await until(`point ${gid}`, async () => {
+    const isThere = async () => {
       const lines = (await this.archive.controller.get("restorable", VOLUME)) as string[];
       return lines.some((line) => line.startsWith(`${gid} `)) ? true : undefined;
-    });
+    };
+    await until(`point ${gid}`, isThere, TRANSFER_LIMIT_MS);
   }
 
   get uri(): string {

@@ -55,8 +55,9 @@ export class LoneExecutable implements Disposable {
 export async function until<Value>(
   what: string,
   attempt: () => Promise<Value | undefined> | Value | undefined,
+  limitMs = 20_000,
 ): Promise<Value> {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + limitMs;
   for (;;) {
     const value = await attempt();
     if (value !== undefined) return value;

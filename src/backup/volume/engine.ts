@@ -80,6 +80,8 @@ export class VolumeEngine {
   /** Log that somebody still needs begins here; undefined: nobody needs any. */
   #keepFrom: bigint | undefined;
   readonly #pins = new Map<object, bigint>();
+  /** Calls into the disk that have not returned: until then files and memory stay. */
+  readonly #underway = new Set<Promise<unknown>>();
   #isFrozen = false;
   #isClosed = false;
   failure: Error | undefined;
@@ -191,11 +193,19 @@ export class VolumeEngine {
       if (this.#writing.length > 0 && this.log.waitingBytes < GATHER_BYTES) break;
       const batch = this.log.take();
       if (batch === undefined) break;
-      void this.#write(batch);
+      this.#track(this.#write(batch));
     }
     // Whoever waits for room waits for a checkpoint, however little there is to be copied.
     if (this.log.held > 0) this.#sync();
     this.#needSync();
+  }
+
+  #track(work: Promise<unknown>): void {
+    this.#underway.add(work);
+    work.then(
+      () => this.#underway.delete(work),
+      () => this.#underway.delete(work),
+    );
   }
 
   async #write(batch: Batch): Promise<void> {
@@ -243,7 +253,7 @@ export class VolumeEngine {
     const target = this.log.written;
     if (target === this.log.durable) return this.#needApply();
     this.#isSyncing = true;
-    this.#logFile.sync().then(
+    const syncing = this.#logFile.sync().then(
       () => {
         this.#isSyncing = false;
         if (this.failure !== undefined) return;
@@ -257,6 +267,7 @@ export class VolumeEngine {
       },
       (error: Error) => this.#fail(error),
     );
+    this.#track(syncing);
   }
 
   // --- the data file ---------------------------------------------------------------------------------------------
@@ -361,12 +372,14 @@ export class VolumeEngine {
   async pinned<Value>(work: () => Promise<Value>): Promise<Value> {
     const pin = {};
     this.#pins.set(pin, this.#checkpoint);
+    const working = work();
+    this.#track(working);
     try {
-      return await work();
+      return await working;
     } finally {
       this.#pins.delete(pin);
-      this.#setLimit();
-      this.kick();
+      if (!this.#isClosed) this.#setLimit();
+      if (!this.#isClosed) this.kick();
     }
   }
 
@@ -482,6 +495,7 @@ export class VolumeEngine {
     this.#isClosed = true;
     for (const timer of Object.values(this.#timers)) timer?.cancel();
     await this.#applying;
+    await Promise.allSettled(this.#underway);
     this.pair.close();
     this.log.free();
     await this.#logFile.close();

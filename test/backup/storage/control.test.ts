@@ -8,11 +8,19 @@ import { Group } from "./cluster.ts";
 /** The lines of a recorded answer to a question. */
 async function recordedLines(name: string, question: string[], nth: number): Promise<string[]> {
   const isQuestion = (steps: Step[]) =>
-    steps.some(({ from, comment }) => from === "client" && comment === JSON.stringify(question).replaceAll('"', "'").replaceAll(",", ", ")) ;
+    steps.some(
+      ({ from, comment }) =>
+        from === "client" && comment === JSON.stringify(question).replaceAll('"', "'").replaceAll(",", ", "),
+    );
   const hasLines = (steps: Step[]) => steps.some(({ comment }) => /^\d+ lines?$/.test(comment));
   const steps = conversationsOf(name).filter((each) => isQuestion(each) && hasLines(each))[nth] as Step[];
   const at = steps.findIndex(({ comment }) => /^\d+ lines?$/.test(comment));
-  const bytes = Buffer.concat(steps.slice(at).filter(({ from, comment }) => from === "server" && comment !== "Ack").map((step) => step.bytes));
+  const bytes = Buffer.concat(
+    steps
+      .slice(at)
+      .filter(({ from, comment }) => from === "server" && comment !== "Ack")
+      .map((step) => step.bytes),
+  );
   return decodeFile(bytes, (reader) => reader.texts());
 }
 
@@ -41,9 +49,9 @@ test("status and get have the original's lines, before and after a full backup",
   );
   const gets = "ctl-storage-get.txt";
   for (const target of ["latest-snap", "log-usage"])
-    expect(shape((await controller.get(target, ...(target === "log-usage" ? [VOLUME] : []))) as string[])).toEqual(
-      shape(await recordedLines(gets, target === "log-usage" ? [target, "vol1"] : [target], 0)),
-    );
+    expect(
+      shape((await controller.get(target, ...(target === "log-usage" ? [VOLUME] : []))) as string[]),
+    ).toEqual(shape(await recordedLines(gets, target === "log-usage" ? [target, "vol1"] : [target], 0)));
 }, 60_000);
 
 test.each([
@@ -54,7 +62,12 @@ test.each([
   ["a bulk that is no multiple of a block", "full-bkp", [VOLUME, "700"], "bad bulk size"],
   ["a way to start that is none", "start", [VOLUME, "fast"], "bad mode:fast"],
 ] as const)("%s is refused by name", async (_what, name, words, reason) => {
-  await using group = await Group.start({ archives: 0, proxies: 0, archivePort: () => 1, proxyPorts: () => [1] });
+  await using group = await Group.start({
+    archives: 0,
+    proxies: 0,
+    archivePort: () => 1,
+    proxyPorts: () => [1],
+  });
   await group.initStorage();
   await expect(group.storage.controller.command(name, [...words], "ok")).rejects.toThrow(reason);
 });

@@ -10,8 +10,8 @@ testMutants(
     {
       breaks: "a flush that does not sync the log",
       file: "src/backup/volume/engine.ts",
-      from: "this.#logFile.sync().then(",
-      to: "Promise.resolve().then(",
+      from: "const syncing = this.#logFile.sync().then(",
+      to: "const syncing = Promise.resolve().then(",
       noticedBy: [loss, "writes, flushes and overwrites"],
     },
     {
