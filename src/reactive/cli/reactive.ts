@@ -1,11 +1,13 @@
 /** `node-x reactive`: the tools of the transactional store. */
 import { resolve } from "node:path";
 import { Exit, NxError } from "../../core/errors.ts";
-import { readSecret } from "../../core/secret-file.ts";
+import { readBounded, readSecret } from "../../core/secret-file.ts";
 import { type Call, defineVerb, type Surroundings } from "../../core/verb.ts";
+import type { WebSocketClass } from "../client/socket.ts";
 import type { ShellOutput } from "../shell/shell.ts";
 
 const CONNECT_MS = 5000;
+const PEM_BYTES_MAX = 1024 * 1024;
 
 const shellArgs = {
   config: {
@@ -21,6 +23,11 @@ const shellArgs = {
     description: "Address of a frontend; may be repeated. http://127.0.0.1:12355 when nothing says otherwise",
   },
   "token-file": { type: "string", valueHint: "FILE", description: "File with the token to show" },
+  ca: {
+    type: "string",
+    valueHint: "FILE",
+    description: "PEM file with the authorities of frontends that have TLS; the system's when absent",
+  },
   json: { type: "boolean", description: "One JSON object per result" },
 } as const;
 
@@ -57,6 +64,9 @@ const shellVerb = defineVerb({
     await using client = await connect({
       frontends: await frontendsOf(call),
       timeoutMs: CONNECT_MS,
+      ...(call.args.ca !== undefined && {
+        WebSocket: trusting(resolve(call.workingDirectory, call.args.ca)),
+      }),
       ...(token !== undefined && {
         token: readSecret("--token-file", resolve(call.workingDirectory, token)),
       }),
@@ -90,6 +100,17 @@ export const reactiveVerb = defineVerb({
   subVerbs: { shell: async () => shellVerb },
   examples: [{ command: "node-x reactive shell get greeting", shows: "Read a key" }],
 });
+
+/** A WebSocket that trusts the authorities of a file. */
+function trusting(path: string): WebSocketClass {
+  const ca = readBounded(path, PEM_BYTES_MAX);
+  return class extends WebSocket {
+    constructor(url: string) {
+      // Bun's own second argument, beside the protocols of the standard.
+      super(url, { tls: { ca } } as unknown as string[]);
+    }
+  } as unknown as WebSocketClass;
+}
 
 async function frontendsOf(call: Call<typeof shellArgs>): Promise<string[]> {
   const given = call.all("frontend");

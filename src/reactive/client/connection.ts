@@ -44,12 +44,11 @@ export interface ConnectionOptions {
   onEnd(reason: string, failure: RequestError | undefined): void;
 }
 
-/** How often silence is looked at; a frontend that has nothing else to say says so once a second. */
-const TICK_MS = 1000;
-const PING_TICKS = 2;
-/** The other side is gone: it has not even answered a ping. */
-const SILENT_TICKS = 4;
-const OPEN_TICKS = 4;
+/** How often silence is looked at. A frontend that has nothing else to say says so about once a second. */
+const TICK_MS = 500;
+const PING_TICKS = 3;
+/** The other side is gone: it has not even answered a ping. Another one is connected before three seconds are over. */
+const SILENT_TICKS = 5;
 const UNACKED_MAX = 8;
 
 export class Connection {
@@ -149,8 +148,7 @@ export class Connection {
 
   #tick(): void {
     this.#ticks += 1;
-    const isSilent = this.#ticks >= (this.#isWelcome ? SILENT_TICKS : OPEN_TICKS);
-    if (isSilent) this.#socket.close();
+    if (this.#ticks >= SILENT_TICKS) this.#socket.close();
     else if (this.#isWelcome && this.#ticks >= PING_TICKS) this.send({ type: "ping" });
   }
 

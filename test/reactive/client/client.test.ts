@@ -15,6 +15,7 @@ import {
 } from "../../../src/reactive/client.ts";
 import { FRESH } from "../../../src/reactive/client-wire/messages.ts";
 import { until } from "../../core/kernel/harness.ts";
+import { LifeClock } from "./life.ts";
 import { ModelCluster } from "./model-frontend.ts";
 
 setDefaultTimeout(30_000);
@@ -166,6 +167,25 @@ describe("transactions", () => {
     await arrived.promise;
     await client.close();
     expect(await attempt).toBeInstanceOf(OutcomeUnknownError);
+  });
+
+  test("a frontend that says nothing any more is left for another one within three seconds", async () => {
+    const cluster = new ModelCluster();
+    const clock = new LifeClock();
+    const client = await clientOf(cluster, { seams: { clock } });
+    await client.connected();
+    const [silent] = cluster.urls;
+    cluster.latency = (url) => (url === silent ? new Promise(() => {}) : Promise.resolve());
+    let isDone = false;
+    const done = client.execute((transaction) => score.increment(transaction)).then(() => (isDone = true));
+    let waitedMs = 0;
+    for (; !isDone && waitedMs < 10_000; waitedMs += 100) {
+      clock.advance(100);
+      for (let hops = 0; hops < 100; hops++) await Promise.resolve();
+    }
+    await done;
+    expect(waitedMs).toBeLessThanOrEqual(3000);
+    expect(cluster.urls).not.toContain(silent as string);
   });
 
   test("a refusal for good is told with its code, and a wrong token ends the client", async () => {

@@ -20,7 +20,7 @@ interface RunSeen {
 }
 
 /** Time passes when the life says so, so that everything that happens is a function of the seed. */
-class LifeClock implements Clock {
+export class LifeClock implements Clock {
   #nowMs = 0;
   #timers: { atMs: number; callback: () => void }[] = [];
 

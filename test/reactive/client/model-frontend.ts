@@ -85,7 +85,7 @@ export class ModelCluster {
   /** Another answer than the one that would be given. */
   answer: (message: ClientMessage) => ServerMessage | undefined = () => undefined;
   /** How long each message is on its way. */
-  latency: () => Promise<void> = () => Promise.resolve();
+  latency: (url: string) => Promise<void> = () => Promise.resolve();
   readonly received: ClientMessage[] = [];
   /** Nothing is pushed while it is true. */
   isQuiet = false;
@@ -102,14 +102,17 @@ export class ModelCluster {
     return {
       send: (bytes) => {
         const message = decodeClientMessage(bytes.slice());
-        link.toFrontend = link.toFrontend.then(this.latency).then(() => this.#receive(link, message));
+        link.toFrontend = link.toFrontend
+          .then(() => this.latency(url))
+          .then(() => this.#receive(link, message));
       },
       close: () => this.#cut(link),
     };
   };
 
-  get connections(): number {
-    return this.#links.size;
+  /** Of the connections that there are. */
+  get urls(): string[] {
+    return [...this.#links].map(({ url }) => url);
   }
 
   get watches(): number {
@@ -140,9 +143,11 @@ export class ModelCluster {
   #send(link: Link, message: ServerMessage): void {
     const bytes = encodeServerMessage(message);
     decodeServerMessage(bytes);
-    link.toClient = link.toClient.then(this.latency).then(() => {
-      if (link.isOpen) link.handlers.onMessage(bytes);
-    });
+    link.toClient = link.toClient
+      .then(() => this.latency(link.url))
+      .then(() => {
+        if (link.isOpen) link.handlers.onMessage(bytes);
+      });
   }
 
   #receive(link: Link, message: ClientMessage): void {
