@@ -21,11 +21,16 @@ export interface GameOptions {
   /** There and back. */
   delayMs: number;
   moves: number;
+  replicas?: number;
+  /** Called behind this move, while the game goes on. */
+  disturb?: { atMove: number; how(store: StoreProcesses): Promise<void> };
 }
 
 export interface GameFigures {
   roundMs: number;
   reads: number;
+  /** When each move was acknowledged, from the first one on, in milliseconds. */
+  movedMs: number[];
 }
 
 const KEYS = ["game.turn", "game.score"].map(bytesOf) as [Uint8Array, Uint8Array];
@@ -38,9 +43,15 @@ interface Position {
   version: number;
 }
 
-export async function playGame({ mode, delayMs, moves }: GameOptions): Promise<GameFigures> {
+export async function playGame({
+  mode,
+  delayMs,
+  moves,
+  replicas = 1,
+  disturb,
+}: GameOptions): Promise<GameFigures> {
   using proxy = await DelayingProxy.open();
-  using store = await StoreProcesses.create({ tss: 1, shards: 2, replicas: 1, frontends: 1 });
+  using store = await StoreProcesses.create({ tss: replicas, shards: 2, replicas, frontends: 1 });
   await store.startAll();
   const port = store.frontendPorts[0] as number;
   using setup = await PlainClient.connect(port);
@@ -51,6 +62,7 @@ export async function playGame({ mode, delayMs, moves }: GameOptions): Promise<G
   const { promise: isOver, resolve: end, reject } = Promise.withResolvers<void>();
   let made = 0;
   let startMs = 0;
+  const movedMs: number[] = [];
   let reads = 0;
 
   const move = async (client: PlainClient, player: number, version: number) => {
@@ -65,6 +77,8 @@ export async function playGame({ mode, delayMs, moves }: GameOptions): Promise<G
     if (outcome.kind !== "committed") throw new Error(`a move was refused: ${JSON.stringify(outcome)}`);
     made += 1;
     if (made === WARM_UP) startMs = performance.now();
+    if (made >= WARM_UP) movedMs.push(performance.now() - startMs);
+    if (made === disturb?.atMove) disturb.how(store).catch(reject);
     if (made === moves + WARM_UP) end();
   };
 
@@ -106,5 +120,5 @@ export async function playGame({ mode, delayMs, moves }: GameOptions): Promise<G
   const roundMs = ((performance.now() - startMs) / moves) * 2;
   for (const client of players) client.terminate();
   await Promise.allSettled(playing);
-  return { roundMs, reads };
+  return { roundMs, reads, movedMs };
 }

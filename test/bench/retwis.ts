@@ -20,6 +20,7 @@ export interface Mix {
 }
 
 interface Kind {
+  name: string;
   share: number;
   reads: () => number;
   writes: number;
@@ -27,12 +28,12 @@ interface Kind {
 }
 
 const none = () => 0;
-const kinds: readonly Kind[] = [
-  { share: 1, reads: none, writes: 2, increments: 1 },
-  { share: 5, reads: none, writes: 0, increments: 2 },
-  { share: 20, reads: () => 1, writes: 1, increments: 5 },
-  { share: 50, reads: () => 1 + Math.floor(Math.random() * 10), writes: 0, increments: 0 },
-  { share: 24, reads: none, writes: 0, increments: 1 },
+export const kinds: readonly Kind[] = [
+  { name: "add user", share: 1, reads: none, writes: 2, increments: 1 },
+  { name: "follow", share: 5, reads: none, writes: 0, increments: 2 },
+  { name: "post", share: 20, reads: () => 1, writes: 1, increments: 5 },
+  { name: "timeline", share: 50, reads: () => 1 + Math.floor(Math.random() * 10), writes: 0, increments: 0 },
+  { name: "like", share: 24, reads: none, writes: 0, increments: 1 },
 ];
 
 /** Draws from 0 to `count` - 1, small numbers more often: by the power `skew` of their place. */
@@ -54,16 +55,19 @@ export function zipf(count: number, skew: number): () => number {
 
 export class Retwis {
   readonly #draw: () => number;
+  readonly #only: Kind | undefined;
   committed = 0;
   aborted = 0;
 
-  constructor(keys: number, skew: number) {
+  /** `only`: one kind of transaction instead of the mix. */
+  constructor(keys: number, skew: number, only?: Kind) {
     this.#draw = zipf(keys, skew);
+    this.#only = only;
   }
 
   /** One transaction, until it is committed. */
   async run(client: StoreClient, mix: Mix): Promise<void> {
-    const kind = drawKind();
+    const kind = this.#only ?? drawKind();
     const names = (prefix: string, count: number) => {
       const drawn = new Set<string>();
       while (drawn.size < count) drawn.add(`${prefix}${this.#draw()}`);
@@ -71,10 +75,10 @@ export class Retwis {
     };
     const [reads, writes, counts] = [names("r", kind.reads()), names("w", kind.writes), names("n", kind.increments)]; // prettier-ignore
     for (;;) {
-      const accesses = await accessesOf(client, mix, reads, writes, counts);
+      const { at, accesses } = await accessesOf(client, mix, reads, writes, counts);
       // What only reads is finished when it has read, unless all of it must be of one moment: the read was.
       if (writes.length + counts.length === 0) break;
-      const outcome = await client.commit(mix.level, accesses);
+      const outcome = await client.commit(mix.level, accesses, mix.level === Level.snapshot ? at : 0);
       if (outcome.kind === "committed") break;
       this.aborted += 1;
     }
@@ -88,16 +92,17 @@ async function accessesOf(
   reads: string[],
   writes: string[],
   counts: string[],
-): Promise<KeyAccess[]> {
+): Promise<{ at: number; accesses: KeyAccess[] }> {
   const wanted = commutes ? reads : [...reads, ...counts];
   const isAtOnce = level !== Level.readCommitted;
   // Read committed promises nothing between keys, so each is read by itself.
-  const versions = isAtOnce
-    ? await (wanted.length > 0 ? client.read(wanted) : [])
-    : (await Promise.all(wanted.map((key) => client.read([key])))).flat();
+  const { at, versions } =
+    isAtOnce && wanted.length > 0
+      ? await client.readAt(wanted)
+      : { at: 0, versions: (await Promise.all(wanted.map((key) => client.read([key])))).flat() };
   const put: Operation[] = [{ kind: "put", value: { type: "bytes", bytes: VALUE } }];
   const versionOf = (key: string) => versions[wanted.indexOf(key)];
-  return [
+  const accesses = [
     ...reads.map((key) => ({ key, version: versionOf(key) as NonNullable<KeyAccess["version"]> })),
     ...writes.map((key) => ({ key, operations: put })),
     ...counts.map((key): KeyAccess => {
@@ -108,6 +113,7 @@ async function accessesOf(
       return { key, version, operations: [{ kind: "put", value: { type: "counter", count } }] };
     }),
   ];
+  return { at, accesses };
 }
 
 const VALUE = new Uint8Array(64).fill(118);

@@ -8,6 +8,7 @@ import { benchLegacy } from "./legacy.ts";
 import { benchLogfiles } from "./logfiles.ts";
 import { benchStatus } from "./status.ts";
 import { benchReactive } from "./reactive.ts";
+import { benchReactiveFigures } from "./reactive-figures.ts";
 import { benchReactivePush } from "./reactive-push.ts";
 import { benchQueue } from "./queue.ts";
 import { benchNeo } from "./neo.ts";
@@ -27,6 +28,7 @@ const families: Record<string, (argv: string[]) => Promise<number>> = {
   status: benchStatus,
   reactive: benchReactive,
   "reactive-push": benchReactivePush,
+  "reactive-figures": benchReactiveFigures,
   queue: benchQueue,
   neo: benchNeo,
   storage: benchStorage,

@@ -32,13 +32,14 @@ export class StoreClient {
     return new StoreClient(await PlainClient.connect(port));
   }
 
-  async commit(level: Level, accesses: readonly KeyAccess[]): Promise<Settlement> {
+  /** `snapshot`: the timestamp of its reads, for snapshot isolation. */
+  async commit(level: Level, accesses: readonly KeyAccess[], snapshot = 0): Promise<Settlement> {
     const number = ++this.#number;
     this.#open.add(number);
     try {
       const floor = this.#open.values().next().value ?? number;
       const id = { client: this.#client.client, number };
-      const transaction = { id, floor, level, snapshot: 0, accesses: accesses.map(toAccess) };
+      const transaction = { id, floor, level, snapshot, accesses: accesses.map(toAccess) };
       const { outcome } = await this.#client.ask({ type: "commit", transaction }, "settled");
       return outcome;
     } finally {
@@ -57,7 +58,16 @@ export class StoreClient {
 
   /** As of one moment, after all that was acknowledged. */
   async read(keys: readonly string[]): Promise<Version[]> {
-    return (await this.#client.ask({ type: "read", at: 0, keys: keys.map(bytesOf) }, "values")).versions;
+    return (await this.readAt(keys)).versions;
+  }
+
+  /** The same with the moment. */
+  async readAt(keys: readonly string[]): Promise<{ at: number; versions: Version[] }> {
+    const { at, versions } = await this.#client.ask(
+      { type: "read", at: 0, keys: keys.map(bytesOf) },
+      "values",
+    );
+    return { at, versions };
   }
 
   close(): void {

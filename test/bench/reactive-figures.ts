@@ -1,0 +1,180 @@
+/**
+ * `bun run bench reactive-figures`: the measurements of the Diamond paper (OSDI 2016), figures 7 to 10, on this host.
+ *
+ *    7  committed Retwis transactions per second for read committed, snapshot isolation and strict serializability, with and
+ *       without commuting operations (DOCC)
+ *    8  what commuting operations gain, by kind of transaction, strictly serializable
+ *    9  a round of the 100 game over a delay: with pushed data, with notifications only, and polled
+ *   10  rounds of the game while the primary of a shard is killed
+ *
+ * As in the paper the middle half of a run counts. All processes and the load share this host, and everything is synced to disk,
+ * which the paper did not do: shapes compare, numbers do not. Writes a JSON file and an SVG.
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { z } from "zod";
+import { ensureExecutable } from "../../build.ts";
+import {
+  asksForHelp,
+  defaultFlag,
+  flagHelp,
+  integerFlag,
+  numberFlag,
+  parseFlags,
+} from "../../src/core/load/flags.ts";
+import { Level } from "../../src/reactive/shard/transaction.ts";
+import { StoreProcesses } from "../e2e/store-processes.ts";
+import { figureSvg, type Panel } from "./figure-svg.ts";
+import { playGame } from "./game-rounds.ts";
+import { describeMachine, isNoisy } from "./machine.ts";
+import { kinds, type Mix, Retwis } from "./retwis.ts";
+import { benchDirectory } from "./servers.ts";
+import { StoreClient } from "./store-client.ts";
+
+const flags = z.object({
+  seconds: defaultFlag(numberFlag(0.5, 600), "S", "Length of one measurement", "8"),
+  callers: defaultFlag(integerFlag(1, 10_000), "N", "Callers at once", "32"),
+  keys: defaultFlag(integerFlag(10, 10_000_000), "N", "Keys of each kind", "1000"),
+  skew: defaultFlag(numberFlag(0, 5), "S", "Zipf coefficient", "0.8"),
+  moves: defaultFlag(integerFlag(4, 10_000), "N", "Moves of a game", "40"),
+  delay: defaultFlag(numberFlag(0, 1000), "MS", "Round trip between players and frontend", "36"),
+});
+type Flags = z.output<typeof flags>;
+
+const modes: Record<string, Mix> = {
+  RC: { level: Level.readCommitted, commutes: true },
+  "SI+DOCC": { level: Level.snapshot, commutes: true },
+  SI: { level: Level.snapshot, commutes: false },
+  "SS+DOCC": { level: Level.strict, commutes: true },
+  SS: { level: Level.strict, commutes: false },
+};
+
+interface Rate {
+  perSecond: number;
+  abortRate: number;
+}
+
+/** Committed per second in the middle half of the time. */
+async function rateOf(
+  client: StoreClient,
+  load: Retwis,
+  mix: Mix,
+  { seconds, callers }: Flags,
+): Promise<Rate> {
+  const startMs = performance.now();
+  const at = (share: number) => startMs + share * seconds * 1000;
+  let [committed, aborted] = [0, 0];
+  const caller = async () => {
+    while (performance.now() < at(1)) {
+      const before = load.aborted;
+      await load.run(client, mix);
+      const nowMs = performance.now();
+      if (nowMs < at(0.25) || nowMs > at(0.75)) continue;
+      committed += 1;
+      aborted += load.aborted - before;
+    }
+  };
+  await Promise.all(Array.from({ length: callers }, caller));
+  return { perSecond: committed / (seconds / 2), abortRate: aborted / Math.max(1, aborted + committed) };
+}
+
+async function withStore<Value>(use: (client: StoreClient) => Promise<Value>): Promise<Value> {
+  using store = await StoreProcesses.create({ tss: 1, shards: 3, replicas: 1, frontends: 1 });
+  await store.startAll();
+  const client = await StoreClient.connect(store.frontendPorts[0] as number);
+  try {
+    return await use(client);
+  } finally {
+    client.close();
+  }
+}
+
+/** Figures 7 and 8. */
+function throughput(wanted: Flags) {
+  return withStore(async (client) => {
+    const levels: Record<string, Rate> = {};
+    for (const [name, mix] of Object.entries(modes))
+      levels[name] = await rateOf(client, new Retwis(wanted.keys, wanted.skew), mix, wanted);
+    const gains: Record<string, number> = {};
+    for (const kind of kinds) {
+      const rate = (name: "SS" | "SS+DOCC") =>
+        rateOf(client, new Retwis(wanted.keys, wanted.skew, kind), modes[name] as Mix, wanted);
+      const [on, off] = [await rate("SS+DOCC"), await rate("SS")];
+      gains[kind.name] = on.perSecond / Math.max(off.perSecond, 1e-9);
+    }
+    return { levels, gains };
+  });
+}
+
+/** Figures 9 and 10. */
+async function games({ delay, moves }: Flags) {
+  const rounds: Record<string, number> = {};
+  for (const mode of ["pushed", "notified", "polled"] as const)
+    rounds[mode] = (await playGame({ mode, delayMs: delay, moves })).roundMs;
+  const { movedMs } = await playGame({
+    mode: "pushed",
+    delayMs: delay,
+    moves: 3 * moves,
+    replicas: 3,
+    disturb: {
+      atMove: moves,
+      how: async (store) => void (await store.kill(await store.primaryOf("c.shard0"))),
+    },
+  });
+  const failover = movedMs.slice(2).map((atMs, index) => ({
+    x: Number((atMs / 1000).toFixed(3)),
+    y: Math.round(atMs - (movedMs[index] as number)),
+  }));
+  return { rounds, failover };
+}
+
+const barsOf = (values: Record<string, number>) =>
+  Object.entries(values).map(([label, value]) => ({ label, value }));
+
+export async function benchReactiveFigures(argv: string[]): Promise<number> {
+  if (asksForHelp(argv)) {
+    console.log(flagHelp(flags).join("\n"));
+    return 0;
+  }
+  const wanted = parseFlags(flags, argv, "bun run bench reactive-figures");
+  await ensureExecutable();
+  const machine = describeMachine(benchDirectory.replace("/bench", ""));
+  const host = `${machine.cpu}, ${machine.cores} cores, ${machine.disk}${isNoisy(machine) ? " (NOISY)" : ""}`;
+  console.log(`${host}\n`);
+  const { levels, gains } = await throughput(wanted);
+  const { rounds, failover } = await games(wanted);
+  const rates = Object.fromEntries(Object.entries(levels).map(([name, { perSecond }]) => [name, perSecond]));
+  const panels: Panel[] = [
+    {
+      title: "7: Retwis mix by isolation level",
+      unit: "committed transactions per second",
+      bars: barsOf(rates),
+    },
+    { title: "8: gain of commuting operations, SS", unit: "times", bars: barsOf(gains) },
+    {
+      title: `9: a round of the 100 game over ${wanted.delay} ms`,
+      unit: "milliseconds",
+      bars: barsOf(rounds),
+    },
+    {
+      title: "10: rounds while the primary of a shard is killed",
+      unit: "milliseconds of two moves",
+      xLabel: "seconds",
+      points: failover,
+    },
+  ];
+  const path = `${benchDirectory}/reactive-figures`;
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.json`, JSON.stringify({ host, wanted, levels, gains, rounds, failover }, null, 2));
+  writeFileSync(`${path}.svg`, figureSvg(`Figures 7 to 10 on ${host}`, panels));
+  for (const [name, { perSecond, abortRate }] of Object.entries(levels))
+    console.log(
+      `${name.padEnd(10)} ${perSecond.toFixed(0)} transactions/s, ${(100 * abortRate).toFixed(1)} % aborted`,
+    );
+  for (const [name, gain] of Object.entries(gains)) console.log(`DOCC on ${name}: ${gain.toFixed(2)} x`);
+  for (const [name, roundMs] of Object.entries(rounds))
+    console.log(`round ${name}: ${roundMs.toFixed(0)} ms`);
+  console.log(`longest round with a killed primary: ${Math.max(...failover.map(({ y }) => y))} ms`);
+  console.log(`\n${path}.svg and .json`);
+  return 0;
+}
