@@ -40,7 +40,7 @@ test("counts of acknowledged records are exact in a dht, whatever the worker's d
   const KEYS = ["0", "1", "2", "3"];
   const COUNT = 150;
   for (let seed = 1; seed <= 2; seed++) {
-    const cluster = new StreamCluster(seed, { app: counting, size: 1, checkpointMs: 40, source: "In" });
+    const cluster = new StreamCluster(seed, { app: counting, size: 1, checkpointMs: 40, sources: ["In"] });
     const random = cluster.scheduler.fork();
     cluster.scheduler.run(async () => {
       await startDht(cluster.sim.host(OTHER.host));

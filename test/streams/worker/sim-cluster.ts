@@ -14,7 +14,7 @@ import type { App } from "../../../src/streams/api/contract.ts";
 import { planOf } from "../../../src/streams/plan/plan.ts";
 import { Worker, type WorkerSettings } from "../../../src/streams/worker/worker.ts";
 import { ByteReader } from "../../../src/streams/wire/bytes.ts";
-import { AckedSender } from "./sim-sender.ts";
+import { AckedSender, type SendTo } from "./sim-sender.ts";
 
 export const CONTROL_PORT = 12500;
 export const SOURCE_PORT = 7000;
@@ -36,7 +36,8 @@ export interface RunningWorker {
 export interface StreamClusterOptions extends SimClusterOptions {
   app: App;
   args?: readonly string[];
-  source?: string;
+  /** Each on a port of its own, from SOURCE_PORT up. */
+  sources?: readonly string[];
   sink?: string;
   size: number;
   checkpointMs?: number;
@@ -64,12 +65,14 @@ export class StreamCluster {
   }
 
   #settings({ name, host, settings }: WorkerSpec): WorkerSettings {
-    const { size, checkpointMs = 100, source = "Detector", sink = "windows" } = this.#options;
+    const { size, checkpointMs = 100, sources = ["Detector"], sink = "windows" } = this.#options;
     const isInitializer = name === INITIALIZER.name;
     return {
       ...{ name, host, size, checkpointMs, joining: 0, controlPort: CONTROL_PORT, dataPort: 12501 },
       join: isInitializer ? undefined : `${INITIALIZER.host}:${CONTROL_PORT}`,
-      sources: isInitializer ? [`${source}=acked://${host}:${SOURCE_PORT}?credits=50`] : [],
+      sources: isInitializer
+        ? sources.map((name, index) => `${name}=acked://${host}:${SOURCE_PORT + index}?credits=50`)
+        : [],
       sinks: [`${sink}=file:/data/${name}/out`],
       compaction: { logBytesMin: 20_000, growthPercent: 100 },
       onStepError: "fail",
@@ -148,8 +151,18 @@ export class StreamCluster {
 
   /** A sender of 1..count for each key, on a host of its own. */
   send(keys: readonly string[], count: number, address = INITIALIZER.host): AckedSender {
+    return this.sendTo({ address, port: SOURCE_PORT }, keys, count);
+  }
+
+  /** The same with records of any kind. */
+  sendTo(to: Partial<SendTo>, keys: readonly string[], count: number): AckedSender {
     const { world } = this.sim.host(`10.0.1.${this.senders.length + 1}`).start();
-    const sender = new AckedSender(world, address, SOURCE_PORT, keys, count);
+    const sender = new AckedSender(
+      world,
+      { address: INITIALIZER.host, port: SOURCE_PORT, ...to },
+      keys,
+      count,
+    );
     this.senders.push(sender);
     return sender;
   }
@@ -188,8 +201,10 @@ export class StreamCluster {
   /** The committed output of every host that ever had a worker of this name, in order. */
   async output(): Promise<Map<string, string[]>> {
     const result = new Map<string, string[]>();
-    for (const { spec, world } of this.workers.values()) {
-      result.set(spec.name, await committedRecords(world, `/data/${spec.name}/out`));
+    for (const { spec } of this.workers.values()) {
+      // The host's disk, which outlives its processes.
+      const { disk } = this.sim.host(spec.host);
+      result.set(spec.name, await committedRecords({ disk }, `/data/${spec.name}/out`));
     }
     return result;
   }
@@ -223,17 +238,17 @@ async function readAll(world: Pick<World, "disk">, path: string): Promise<Uint8A
   return bytes;
 }
 
-async function committedRecords(world: World, path: string): Promise<string[]> {
+async function committedRecords(world: Pick<World, "disk">, path: string): Promise<string[]> {
   if (!(await world.disk.exists(`${path}.committed`))) return [];
   const committed = Number(Buffer.from(await readAll(world, `${path}.committed`)).toString());
   return recordsOf((await readAll(world, path)).subarray(0, committed));
 }
 
-/** The records of a run of frames. */
+/** The records of a run of frames, a character for each byte. */
 export function recordsOf(bytes: Uint8Array): string[] {
   const reader = new ByteReader(bytes);
   const records: string[] = [];
-  while (reader.remaining > 0) records.push(Buffer.from(reader.bytes()).toString());
+  while (reader.remaining > 0) records.push(Buffer.from(reader.bytes()).toString("latin1"));
   return records;
 }
 

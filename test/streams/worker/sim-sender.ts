@@ -27,10 +27,18 @@ interface Stream {
   isOpen: boolean;
 }
 
+export interface SendTo {
+  address: string;
+  port: number;
+  /** The record with this number of a stream; u64 number and key when absent. */
+  payloadOf?(key: string, number: number): Uint8Array;
+}
+
+const counter = (key: string, number: number) => new ByteWriter().u64(number).raw(Buffer.from(key)).done();
+
 export class AckedSender {
   readonly #world: Pick<World, "clock" | "net">;
-  readonly #address: string;
-  readonly #port: number;
+  readonly #to: SendTo;
   readonly #streams: Stream[];
   #count: number;
   #outbox: Outbox | undefined;
@@ -43,15 +51,13 @@ export class AckedSender {
 
   constructor(
     world: Pick<World, "clock" | "net">,
-    address: string,
-    port: number,
+    to: SendTo,
     keys: readonly string[],
     count: number,
     pauseMs = 2,
   ) {
     this.#world = world;
-    this.#address = address;
-    this.#port = port;
+    this.#to = to;
     this.#count = count;
     this.#streams = keys.map((key, index) => ({
       id: BigInt(index + 1),
@@ -83,8 +89,8 @@ export class AckedSender {
     const frames = new FrameReader();
     try {
       await this.#world.net.connect<undefined>({
-        host: this.#address,
-        port: this.#port,
+        host: this.#to.address,
+        port: this.#to.port,
         handlers: {
           open: (socket) => {
             this.#socket = socket;
@@ -174,7 +180,7 @@ export class AckedSender {
     for (let sent = 0; sent < this.#streams.length; sent++) {
       const stream = this.#streams[this.#turn++ % this.#streams.length] as Stream;
       if (!stream.isOpen || stream.next > this.#count || this.#credits <= 0) continue;
-      const payload = new ByteWriter().u64(stream.next).raw(Buffer.from(stream.key)).done();
+      const payload = (this.#to.payloadOf ?? counter)(stream.key, stream.next);
       this.#credits -= 1;
       this.#send({
         type: "message",

@@ -1,0 +1,302 @@
+/**
+ * Acceptance scenarios in the simulation, by the numbers that they have in the plan: what goes in comes out as a
+ * single-threaded run of the same application makes it, on any number of workers, whatever dies.
+ */
+import { describe, expect, test } from "bun:test";
+import { app, framed, json, testApp, tumbling, type App, type KeyedStream, type Stream } from "node-x/stream";
+import detector from "../../../src/streams/apps/detector.ts";
+import marketSpread from "../../../src/streams/apps/market-spread.ts";
+import wordCount from "../../../src/streams/apps/word-count.ts";
+import { ByteWriter } from "../../../src/streams/wire/bytes.ts";
+import { RESULT_COMPARED_BYTES, writeOrder, writeQuote } from "../../../src/streams/wire/market-spread.ts";
+import { frameOf } from "../../../src/streams/wire/frame.ts";
+import { StreamCluster, violation, workerSpec, type StreamClusterOptions } from "./sim-cluster.ts";
+
+const KEYS = Array.from({ length: 11 }, (_, index) => `key_${index}`);
+
+function simulate(
+  seed: number,
+  options: StreamClusterOptions,
+  life: (cluster: StreamCluster) => Promise<void>,
+): void {
+  const cluster = new StreamCluster(seed, options);
+  cluster.scheduler.run(() => life(cluster), { timeLimitMs: 600_000 });
+}
+
+const allRecords = async (cluster: StreamCluster) => [...(await cluster.output()).values()].flat().toSorted();
+
+describe("A9: all workers die at once and come back in any order", () => {
+  test.each([
+    ["initializer", "worker2", "worker3"],
+    ["worker2", "worker3", "initializer"],
+    ["worker3", "initializer", "worker2"],
+    ["initializer", "worker3", "worker2"],
+    ["worker2", "initializer", "worker3"],
+    ["worker3", "worker2", "initializer"],
+  ])("%s, %s, %s", (first, second, third) => {
+    const order = [first, second, third];
+    simulate(1, { app: detector, size: 3 }, async (cluster) => {
+      await cluster.startAll();
+      const sender = cluster.send(KEYS, Number.POSITIVE_INFINITY);
+      await cluster.until("some progress", () => sender.acked > 50);
+      for (const name of order) cluster.kill(name);
+      for (const name of order) {
+        await cluster.restart(name);
+        await cluster.pause(40);
+      }
+      const count = sender.finish();
+      await cluster.untilAcked();
+      expect(violation(await cluster.output(), KEYS, count)).toBeUndefined();
+    });
+  });
+});
+
+/** A kill each half millisecond after a checkpoint began: before, at and behind every step of it. */
+describe("A11: a crash at every point of a checkpoint", () => {
+  test.each(["initializer", "worker2"])(
+    "of %s",
+    (name) => {
+      for (let step = 0; step < 10; step++) {
+        simulate(20 + step, { app: detector, size: 2 }, async (cluster) => {
+          await cluster.startAll();
+          const sender = cluster.send(KEYS, Number.POSITIVE_INFINITY);
+          await cluster.until("some progress", () => sender.acked > 20);
+          const isRunning = () => cluster.leader.leader?.status.isCheckpointRunning === true;
+          while (!isRunning()) await cluster.pause(0.05);
+          await cluster.pause(step * 0.3);
+          if (step % 2 === 0) cluster.kill(name);
+          else cluster.losePower(name);
+          await cluster.pause(20);
+          await cluster.restart(name);
+          const count = sender.finish();
+          await cluster.untilAcked();
+          expect({ step, wrong: violation(await cluster.output(), KEYS, count) }).toEqual({
+            step,
+            wrong: undefined,
+          });
+        });
+      }
+    },
+    30_000,
+  );
+});
+
+test("A16: three times one worker becomes three and one again, under the same names", () => {
+  simulate(3, { app: detector, size: 1, checkpointMs: 30 }, async (cluster) => {
+    await cluster.startAll();
+    const sender = cluster.send(KEYS, Number.POSITIVE_INFINITY);
+    const members = () => cluster.leader.leader?.layout?.members.length;
+    for (let cycle = 0; cycle < 3; cycle++) {
+      for (const number of [2, 3]) await cluster.start({ ...workerSpec(number), settings: { joining: 2 } });
+      await cluster.until("three members", () => members() === 3);
+      await cluster.pause(100);
+      await cluster.until(
+        "a leave",
+        () => cluster.leader.leader?.shrink(["worker2", "worker3"]) === undefined,
+      );
+      await cluster.until("one member", () => members() === 1);
+      await cluster.until("goodbyes", () =>
+        ["worker2", "worker3"].every((name) => cluster.workers.get(name)?.hasLeft),
+      );
+      for (const name of ["worker2", "worker3"]) cluster.kill(name);
+    }
+    const count = sender.finish();
+    await cluster.untilAcked();
+    expect(violation(await cluster.output(), KEYS, count)).toBeUndefined();
+  });
+}, 30_000);
+
+test("A20: connections break all the time, and no checkpoint is undone by it", () => {
+  simulate(4, { app: detector, args: ["--depth", "2"], size: 3 }, async (cluster) => {
+    await cluster.startAll();
+    const sender = cluster.send(KEYS, Number.POSITIVE_INFINITY);
+    cluster.sim.network.options.reset = 0.01;
+    await cluster.until("much progress", () => sender.acked > 1000);
+    cluster.sim.network.options.reset = 0;
+    const count = sender.finish();
+    await cluster.untilAcked();
+    expect(violation(await cluster.output(), KEYS, count)).toBeUndefined();
+    expect(cluster.leader.leader?.status.epoch).toBe(1);
+    expect(cluster.sim.faults().of("connection reset")).toBeGreaterThan(5);
+  });
+}, 30_000);
+
+describe("A22: market-spread rejects what a single-threaded run rejects", () => {
+  const SYMBOLS = Array.from({ length: 30 }, (_, index) => `S${index}`);
+  const time = "20261125-12:00:00.000";
+  const quote = (symbol: string) => {
+    const isRejecting = Number(symbol.slice(1)) % 5 === 0;
+    const out = new ByteWriter();
+    writeQuote(out, { symbol, time, bid: 20, offer: isRejecting ? 20.06 : 20.02 });
+    return out.done();
+  };
+  const order = (symbol: string, number: number) => {
+    const out = new ByteWriter();
+    const orderId = String(number).padStart(6, "0");
+    writeOrder(out, {
+      side: 1 + (number % 2),
+      account: number,
+      orderId,
+      symbol,
+      quantity: 100,
+      price: 20,
+      time,
+    });
+    return out.done();
+  };
+
+  function oracle(count: number): string[] {
+    const run = testApp(marketSpread);
+    for (const symbol of SYMBOLS) run.feedBytes("Nbbo", frameOf(quote(symbol)));
+    for (const symbol of SYMBOLS)
+      for (let number = 1; number <= count; number++) run.feedBytes("Orders", frameOf(order(symbol, number)));
+    return (run.take("rejects") as { order: Uint8Array; bid: number; offer: number }[])
+      .map(({ order: head, bid, offer }) => {
+        const out = new ByteWriter().raw(head).f64(bid).f64(offer);
+        return Buffer.from(out.done()).toString("latin1");
+      })
+      .toSorted();
+  }
+
+  test.each([1, 2, 3])("%p workers", (size) => {
+    const options = { app: marketSpread, size, sources: ["Orders", "Nbbo"], sink: "rejects" };
+    simulate(5, options, async (cluster) => {
+      await cluster.startAll();
+      cluster.sendTo({ port: 7001, payloadOf: quote }, SYMBOLS, 1);
+      await cluster.until("the quotes", () => cluster.senders.every(({ isDone }) => isDone));
+      const orders = cluster.sendTo({ port: 7000, payloadOf: order }, SYMBOLS, 20);
+      await cluster.until("orders", () => orders.acked > 100);
+      const name = size === 1 ? "initializer" : "worker2";
+      cluster.kill(name);
+      await cluster.restart(name);
+      await cluster.untilAcked();
+      const found = (await allRecords(cluster)).map((record) => record.slice(0, RESULT_COMPARED_BYTES));
+      expect(found.length).toBe(6 * 20);
+      expect(found).toEqual(oracle(20).map((record) => record.slice(0, RESULT_COMPARED_BYTES)));
+    });
+  });
+});
+
+test("A23: word counts of three workers are those of one", () => {
+  const LINES = ["to be or not to be", "that is the question", "whether tis nobler in the mind to suffer"];
+  const line = (_key: string, number: number) => Buffer.from(LINES[number % LINES.length] as string);
+  simulate(6, { app: wordCount, size: 3, sources: ["Lines"], sink: "counts" }, async (cluster) => {
+    await cluster.startAll();
+    cluster.sendTo({ payloadOf: line }, ["lines"], 30);
+    await cluster.untilAcked();
+    const texts = Array.from({ length: 30 }, (_, index) => LINES[(index + 1) % LINES.length]);
+    const expected = testApp(wordCount).feed("Lines", texts).take("counts") as string[];
+    expect(await allRecords(cluster)).toEqual(expected.toSorted());
+  });
+});
+
+describe("A23: any pipeline of steps with and without state, by key and without, is the same on three workers", () => {
+  interface Item {
+    key: string;
+    value: number;
+    steps: string[];
+  }
+  type Kind = "stateless" | "state" | "keyed stateless" | "keyed state";
+  const KINDS: readonly Kind[] = ["stateless", "state", "keyed stateless", "keyed state"];
+
+  function step(stream: Stream<Item>, kind: Kind, name: string): Stream<Item> {
+    const mark = (item: Item, more = ""): Item => ({ ...item, steps: [...item.steps, name + more] });
+    const counted = (keyed: KeyedStream<Item>): Stream<Item> =>
+      keyed.state<{ newest: Record<string, number> }, Item>(
+        name,
+        { init: () => ({ newest: {} }) },
+        (item, state, out) => {
+          // Per key the values must come in their order, whatever the step's own key is.
+          const before = state.newest[item.key] ?? 0;
+          state.newest[item.key] = item.value;
+          out.emit(mark(item, item.value === before + 1 ? "" : `!${before}`));
+        },
+      );
+    switch (kind) {
+      case "stateless":
+        return stream.map((item) => mark(item));
+      case "state":
+        return counted(stream.global());
+      case "keyed stateless":
+        return stream
+          .keyBy(({ key }) => key, json<Item>())
+          .state(`${name} pass`, { init: () => 0 }, (item, _state, out) => out.emit(mark(item)));
+      case "keyed state":
+        return counted(stream.keyBy(({ key }) => key));
+    }
+  }
+
+  const pipeline = (kinds: readonly Kind[]): App =>
+    app("grid", (a) => {
+      let stream: Stream<Item> = a.source<Item>("in", {
+        framing: framed(),
+        decode: (frame) => ({ key: frame.text(8), value: Number(frame.u64(0)), steps: [] }),
+      });
+      for (const [index, kind] of kinds.entries()) stream = step(stream, kind, `${index} ${kind}`);
+      stream.to(
+        a.sink<Item>("out", { framing: framed(), encode: (item, out) => out.utf8(JSON.stringify(item)) }),
+      );
+    });
+
+  const grid = KINDS.flatMap((first) => [[first], ...KINDS.map((second) => [first, second])]);
+  test.each(grid.map((kinds) => [kinds.join(", "), kinds] as const))("%s", (_name, kinds) => {
+    const keys = ["a", "b", "c", "d"];
+    const options = { app: pipeline(kinds), size: 3, sources: ["in"], sink: "out", checkpointMs: 30 };
+    simulate(7, options, async (cluster) => {
+      await cluster.startAll();
+      cluster.sendTo({}, keys, 15);
+      await cluster.untilAcked();
+      const expected = keys.flatMap((key) =>
+        Array.from({ length: 15 }, (_, index) =>
+          JSON.stringify({ key, value: index + 1, steps: kinds.map((kind, at) => `${at} ${kind}`) }),
+        ),
+      );
+      expect(await allRecords(cluster)).toEqual(expected.toSorted());
+    });
+  });
+});
+
+test("A24: every window fires once at the committed output, also when workers die in the middle of it", () => {
+  interface Item {
+    key: string;
+    timeMs: number;
+  }
+  const windows = app("windows", (a) => {
+    a.source<Item>("in", {
+      framing: framed(),
+      decode: (frame) => ({ key: frame.text(8), timeMs: Number(frame.u64(0)) * 10 }),
+    })
+      .eventTime(({ timeMs }) => timeMs, { latenessMs: 100_000 })
+      .keyBy(({ key }) => key)
+      .window<number, string>("counts", tumbling(100), {
+        initial: () => 0,
+        update: (_item, count) => count + 1,
+        output: (key, count, bounds) => `${key} ${bounds?.startMs}: ${count}`,
+      })
+      .to(a.sink<string>("out", { framing: framed(), encode: (text, out) => out.utf8(text) }));
+  });
+  const keys = ["a", "b", "c", "d", "e"];
+  // The last record is far in the future: with it all windows before are due.
+  const record = (key: string, number: number) =>
+    new ByteWriter()
+      .u64(number === 101 ? 1_000_000 : number - 1)
+      .raw(Buffer.from(key))
+      .done();
+  simulate(8, { app: windows, size: 3, sources: ["in"], sink: "out" }, async (cluster) => {
+    await cluster.startAll();
+    const sender = cluster.sendTo({ payloadOf: record }, keys, 101);
+    for (const name of ["worker2", "worker3", "initializer"]) {
+      const before = sender.acked;
+      await cluster.until("some progress", () => sender.acked > before + 30 || sender.isDone);
+      cluster.kill(name);
+      await cluster.restart(name);
+      await cluster.until("the cluster runs", () => cluster.isRunning());
+    }
+    await cluster.untilAcked();
+    await cluster.pause(1000);
+    const expected = keys.flatMap((key) =>
+      Array.from({ length: 10 }, (_, index) => `${key} ${index * 100}: 10`),
+    );
+    expect(await allRecords(cluster)).toEqual(expected.toSorted());
+  });
+});
