@@ -14,6 +14,7 @@ import { benchNeo } from "./neo.ts";
 import { benchPresence } from "./presence.ts";
 import { benchStorage } from "./storage.ts";
 import { benchStream } from "./stream.ts";
+import { benchStreamTools } from "./stream-tools.ts";
 import { benchTcm } from "./tcm.ts";
 
 const families: Record<string, (argv: string[]) => Promise<number>> = {
@@ -31,6 +32,7 @@ const families: Record<string, (argv: string[]) => Promise<number>> = {
   neo: benchNeo,
   storage: benchStorage,
   stream: benchStream,
+  "stream-tools": benchStreamTools,
   tcm: benchTcm,
 };
 
