@@ -15,6 +15,7 @@ import { benchNeo } from "./neo.ts";
 import { benchPresence } from "./presence.ts";
 import { benchStorage } from "./storage.ts";
 import { benchStream } from "./stream.ts";
+import { benchStreamTools } from "./stream-tools.ts";
 import { benchTcm } from "./tcm.ts";
 
 const families: Record<string, (argv: string[]) => Promise<number>> = {
@@ -33,6 +34,7 @@ const families: Record<string, (argv: string[]) => Promise<number>> = {
   neo: benchNeo,
   storage: benchStorage,
   stream: benchStream,
+  "stream-tools": benchStreamTools,
   tcm: benchTcm,
 };
 

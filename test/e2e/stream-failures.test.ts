@@ -34,6 +34,7 @@ async function play(
       network: network(),
       pauseMs: 200,
       checkpointMs: 150,
+      metricsHub: undefined,
       say: () => {},
       interrupted: new AbortController().signal,
     };
@@ -140,7 +141,15 @@ test(
     const host = network();
     let failure: Error | undefined;
     const cluster = new DemoCluster({
-      ...{ world, root, network: host, app: "detector", appArguments: [], checkpointMs: 150 },
+      ...{
+        world,
+        root,
+        network: host,
+        app: "detector",
+        appArguments: [],
+        checkpointMs: 150,
+        metricsHub: undefined,
+      },
       sources: [`Detector=acked://${host}.1:7000?cookie=cookie`],
       sinks: [`windows=tcp://${host}.1:5555`],
       say: () => {},

@@ -25,7 +25,13 @@ export const soak: Soak = {
     const run = new DemoRun(
       {
         ...{ world: realWorld(), root, network: `127.${100 + (process.pid % 100)}.1` },
-        ...{ pauseMs: 0, checkpointMs: 500, say: () => {}, interrupted: new AbortController().signal },
+        ...{
+          pauseMs: 0,
+          checkpointMs: 500,
+          metricsHub: undefined,
+          say: () => {},
+          interrupted: new AbortController().signal,
+        },
       },
       { app: "detector", protocol: "acked", until },
     );

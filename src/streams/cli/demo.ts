@@ -27,6 +27,7 @@ export const demoVerb = defineVerb({
     network: { type: "string", valueHint: "A.B.C", default: "127.0.1", description: "The first numbers of the hosts' addresses; not those of `node-x up`, which may be running" },
     "pause-ms": { type: "string", valueHint: "MS", default: "3000", description: "Between steps, where senders go on" },
     "checkpoint-ms": { type: "string", valueHint: "MS", default: "1000", description: "Between checkpoints" },
+    hub: { type: "string", valueHint: "ADDRESS", description: "A hub's metricsPort: its page then shows the demo, as with `node-x up` running --hub 127.0.0.1:5001" },
     until: { type: "string", valueHint: "N", description: "The last value of each key, for demos whose senders never pause; about 1000 a second" },
     json: { type: "boolean", description: "Print JSON" },
   },
@@ -57,25 +58,26 @@ export const demoVerb = defineVerb({
       throw new NxError("NX_USAGE", `--until: ${demo.name} sends what the original's script sends`);
     const setting =
       args.until === undefined ? demo.setting : { ...demo.setting, until: wholeOption("--until", args.until, 1, 1e9) };
-    const result = await interruptible((interrupted) =>
-      new DemoRun(
-        {
-          world: realWorld(),
-          ...{ root, network: args.network, interrupted },
-          pauseMs: wholeOption("--pause-ms", args["pause-ms"], 0, MINUTE_MS),
-          checkpointMs: wholeOption("--checkpoint-ms", args["checkpoint-ms"], 10, MINUTE_MS),
-          say: (text) => void stderr.write(`${text}\n`),
-        },
-        setting,
-      ).play(demo.workers, demo.steps),
-    );
-    const { isValid, failure, report, market } = result;
+    const demoOptions = {
+      world: realWorld(),
+      ...{ root, network: args.network, metricsHub: args.hub },
+      pauseMs: wholeOption("--pause-ms", args["pause-ms"], 0, MINUTE_MS),
+      checkpointMs: wholeOption("--checkpoint-ms", args["checkpoint-ms"], 10, MINUTE_MS),
+      say: (text: string) => void stderr.write(`${text}\n`),
+    };
+    const { isValid, failure, report, market } = await interruptible(async (interrupted) => {
+      const run = new DemoRun({ ...demoOptions, interrupted }, setting);
+      const result = await run.play(demo.workers, demo.steps);
+      // Files are kept where somebody asked for them, or may want to know what went wrong.
+      if (result.isValid && args.dir === undefined) await run.cluster.clear();
+      return result;
+    });
     if (args.json === true) printJson(stdout, { demo: demo.name, isValid, failure: failure ?? null, report: report ?? null, market: market ?? null });
     else {
       if (failure !== undefined) stdout.write(`failed: ${failure}\n`);
       if (market !== undefined) stdout.write(`${marketLine(market)}\n`);
       if (report?.verdict != null) stdout.write(`${verdictLines(report.verdict).join("\n")}\n`);
-      stderr.write(`${isValid ? "" : "logs and "}files are in ${root}\n`);
+      if (!isValid || args.dir !== undefined) stderr.write(`files and logs are in ${root}\n`);
     }
     return isValid ? Exit.ok : Exit.failed;
   },

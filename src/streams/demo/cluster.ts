@@ -28,6 +28,8 @@ export interface DemoClusterOptions {
   sources: string[];
   sinks: string[];
   checkpointMs: number;
+  /** The hub that workers tell what their records take. */
+  metricsHub: string | undefined;
   /** One step, for people. */
   say(text: string): void;
   onFailed(error: Error): void;
@@ -96,11 +98,23 @@ export class DemoCluster {
 
   // --- start (scripts 20 and 21) -------------------------------------------------------------------------------------
 
-  /** Empties the hosts' directories. */
+  /** Empties the directory. Throws NX_FILE_EXISTS when something else than an earlier demo is in it. */
   async prepare(): Promise<void> {
-    const { world, root } = this.#options;
-    await removeTree(world.disk, root);
-    await world.disk.makeDirectory(root);
+    const { disk } = this.#options.world;
+    const { root } = this.#options;
+    const names = (await disk.exists(root)) ? (await disk.list(root)).map(({ name }) => name) : [];
+    const foreign = names.find((name) => !/^(host\d+|received(\.txt)?)$/.test(name));
+    if (foreign !== undefined)
+      throw new NxError("NX_FILE_EXISTS", `${root} is not a demo's directory: it holds ${foreign}`, {
+        hint: "give a directory that does not exist",
+      });
+    await removeTree(disk, root);
+    await disk.makeDirectory(root);
+  }
+
+  /** Removes everything that the demo has written. */
+  async clear(): Promise<void> {
+    await removeTree(this.#options.world.disk, this.#options.root);
   }
 
   /** Replicas, then the initializer, then the other workers; resolves when all are ready. */
@@ -156,11 +170,11 @@ export class DemoCluster {
   }
 
   async #launch(worker: number, host: DemoHost, ports: { control: number; data: number }): Promise<void> {
-    const { app, appArguments, sources, sinks, checkpointMs, onFailed } = this.#options;
+    const { app, appArguments, sources, sinks, checkpointMs, metricsHub, onFailed } = this.#options;
     const name = workerName(worker);
     const isInitializer = worker === INITIALIZER_HOST;
     const words = await this.#configure(host, "worker", name, {
-      ...{ app, appArguments, name, sinks, checkpointMs },
+      ...{ app, appArguments, name, sinks, checkpointMs, ...(metricsHub !== undefined && { metricsHub }) },
       ...(isInitializer
         ? { sources, size: this.#size }
         : { join: `${this.host(INITIALIZER_HOST).address}:${CONTROL_PORT}` }),

@@ -22,6 +22,7 @@ export interface DemoOptions {
   /** Between two steps that the original separates by a sleep. */
   pauseMs: number;
   checkpointMs: number;
+  metricsHub: string | undefined;
   say(text: string): void;
   interrupted: AbortSignal;
 }
@@ -62,10 +63,10 @@ export class DemoRun {
   constructor(options: DemoOptions, setting: DemoSetting) {
     this.options = options;
     this.setting = setting;
-    const { world, root, network, checkpointMs, say } = options;
+    const { world, root, network, checkpointMs, metricsHub, say } = options;
     const address = `${network}.1`;
     this.cluster = new DemoCluster({
-      ...{ world, root, network, checkpointMs, say },
+      ...{ world, root, network, checkpointMs, metricsHub, say },
       app: setting.app,
       appArguments: [],
       ...placesOf(setting, address),
