@@ -46,7 +46,11 @@ function debianMirror(): string {
 }
 
 /** Makes kernel, initrd and a root file system in `place`, once; minutes. */
-export async function ensureImage(place: string, publicKey: string): Promise<void> {
+export async function ensureImage(
+  place: string,
+  publicKey: string,
+  morePackages: readonly string[] = [],
+): Promise<void> {
   await ensurePrograms([
     { program: "qemu-system-x86_64", package: "qemu-system-x86" },
     { program: "debootstrap", package: "debootstrap" },
@@ -56,7 +60,14 @@ export async function ensureImage(place: string, publicKey: string): Promise<voi
   if (!existsSync(join(place, "complete"))) {
     rmSync(root, { recursive: true, force: true });
     mkdirSync(place, { recursive: true });
-    run(["debootstrap", "--variant=minbase", `--include=${PACKAGES}`, RELEASE, root, debianMirror()]);
+    run([
+      "debootstrap",
+      "--variant=minbase",
+      `--include=${[PACKAGES, ...morePackages].join(",")}`,
+      RELEASE,
+      root,
+      debianMirror(),
+    ]);
     writeFileSync(join(place, "complete"), "");
   }
   for (const kind of ["vmlinuz", "initrd.img"]) {

@@ -4,32 +4,29 @@
  * executable is rolled out and rolled back, and after a reboot everything runs by itself with its data. The
  * image is kept in `directory` (dist/qemu) for the next time.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ensureExecutable } from "../../build.ts";
-import { SshClient } from "../cluster/ssh/sshd.ts";
 import { executable } from "../e2e/node-process.ts";
+import { GuestShell } from "../e2e/guest-shell.ts";
 import { ensureImage, QemuGuest } from "../e2e/qemu-guest.ts";
 import type { Soak } from "./run.ts";
 
 const UNIT = "node-x-q.dht0.service";
-/** Emulation is slow, and slower on a busy machine. */
-const LIMIT_MS = 10 * 60_000;
-
-class Operator implements Disposable {
-  readonly directory = mkdtempSync(join(tmpdir(), "nx-q-"));
-  readonly client = new SshClient();
-  readonly #guest: QemuGuest;
+class Operator extends GuestShell {
+  readonly #sshPort: () => number;
+  readonly #hostKeyFile: string;
 
   constructor(guest: QemuGuest) {
-    this.#guest = guest;
+    super(guest);
+    this.#sshPort = () => guest.sshPort;
+    this.#hostKeyFile = guest.hostKeyFile;
   }
 
   writeFiles(): void {
     mkdirSync(join(this.directory, "c"));
-    const ssh = { host: "127.0.0.1", port: this.#guest.sshPort, user: "root" };
-    const hostKeys = [readFileSync(this.#guest.hostKeyFile, "utf8").trim().split(" ").slice(0, 2).join(" ")];
+    const ssh = { host: "127.0.0.1", port: this.#sshPort(), user: "root" };
+    const hostKeys = [readFileSync(this.#hostKeyFile, "utf8").trim().split(" ").slice(0, 2).join(" ")];
     const cluster = {
       hosts: { guest: { ssh, hostKeys, workingDirectory: "/srv/node-x" } },
       placement: { dht0: "guest" },
@@ -40,63 +37,12 @@ class Operator implements Disposable {
       join(this.directory, "c/q.dht0.json"),
       '{ "host": "0.0.0.0", "port": 10000, "respPort": 10200 }',
     );
-    const [type, key] = readFileSync(this.#guest.hostKeyFile, "utf8").split(" ");
-    writeFileSync(this.client.knownHosts, `[127.0.0.1]:${this.#guest.sshPort} ${type} ${key}\n`);
-  }
-
-  async #spawn(words: string[]): Promise<{ code: number; output: string }> {
-    const child = Bun.spawn(words, {
-      cwd: this.directory,
-      env: {
-        PATH: process.env.PATH ?? "",
-        HOME: this.directory,
-        XDG_STATE_HOME: join(this.directory, "s"),
-        NODE_X_SSH_CONFIG: this.client.settings.configFile as string,
-      },
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-    });
-    const [stdout, stderr] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-    ]);
-    return { code: await child.exited, output: `${stdout}${stderr}` };
+    this.trustGuest();
   }
 
   async nodeX(...words: string[]): Promise<void> {
-    const { code, output } = await this.#spawn([executable, ...words]);
+    const { code, output } = await this.spawn([executable, ...words]);
     if (code !== 0) throw new Error(`node-x ${words.join(" ")}: ${output}`);
-  }
-
-  /** Runs one line in the guest; undefined when it cannot be reached. */
-  async inGuest(line: string): Promise<string | undefined> {
-    const { configFile } = this.client.settings;
-    const words = ["ssh", "-F", configFile as string, "-o", "BatchMode=yes", "-o", "ConnectTimeout=20"];
-    const { code, output } = await this.#spawn([
-      ...words,
-      "-p",
-      String(this.#guest.sshPort),
-      "root@127.0.0.1",
-      line,
-    ]);
-    return code === 0 ? output.trim() : undefined;
-  }
-
-  async untilGuest(what: string, line: string, isRight: (answer: string) => boolean): Promise<string> {
-    const deadlineMs = performance.now() + LIMIT_MS;
-    for (;;) {
-      const answer = await this.inGuest(line);
-      if (answer !== undefined && isRight(answer)) return answer;
-      if (performance.now() > deadlineMs)
-        throw new Error(`${what}: gave up at ${answer}\n${this.#guest.console().slice(-2000)}`);
-      await Bun.sleep(1000);
-    }
-  }
-
-  [Symbol.dispose](): void {
-    this.client[Symbol.dispose]();
-    rmSync(this.directory, { recursive: true, force: true });
   }
 }
 
