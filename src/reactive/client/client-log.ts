@@ -35,8 +35,8 @@ type Line =
 
 /** Numbers that are reserved at once: a crash leaves at most this many unused. */
 const RESERVE = 10_000;
-/** Settled lines that are kept before the log is written anew. */
-const SETTLED_MAX = 200;
+/** Lines that say nothing any more are written over when there are so many. */
+const STALE_MAX = 200;
 
 export class ClientLog {
   readonly client: number;
@@ -45,7 +45,8 @@ export class ClientLog {
   #reserved: number;
   #number: number;
   #lastEntry: number;
-  #settled = 0;
+  /** Lines that a later one has made void. */
+  #stale = 0;
   #reserving: Promise<void> = Promise.resolve();
 
   static async open(storage: LogStorage, random: Random): Promise<ClientLog> {
@@ -115,13 +116,13 @@ export class ClientLog {
     const queued = this.#entries.get(entry);
     if (queued !== undefined) queued.attempt = attempt;
     await this.#append({ attempt: entry, ...attempt });
+    await this.#tidy();
   }
 
   async settle({ entry }: QueuedEntry): Promise<void> {
     this.#entries.delete(entry);
-    this.#settled += 1;
     await this.#append({ settled: entry });
-    if (this.#settled > SETTLED_MAX) await this.#rewrite();
+    await this.#tidy();
   }
 
   async close(): Promise<void> {
@@ -133,8 +134,13 @@ export class ClientLog {
     return this.#storage.append(JSON.stringify(line));
   }
 
+  async #tidy(): Promise<void> {
+    this.#stale += 1;
+    if (this.#stale > STALE_MAX) await this.#rewrite();
+  }
+
   async #rewrite(): Promise<void> {
-    this.#settled = 0;
+    this.#stale = 0;
     const lines: Line[] = [{ client: this.client, reserved: this.#reserved }];
     for (const { entry, code, arguments: words, attempt } of this.#entries.values()) {
       lines.push({ queued: entry, code, arguments: words });

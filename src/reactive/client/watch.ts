@@ -251,6 +251,8 @@ export class Watch {
         return;
       }
       this.fail(error);
+      // A read was refused, so what the code would have read is not known: what it read before still counts.
+      if (error instanceof RequestError) return this.#versions.size === 0 ? void this.stop() : undefined;
     } finally {
       execution.close();
     }

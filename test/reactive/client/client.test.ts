@@ -412,6 +412,31 @@ describe("what is older than versions are kept", () => {
     expect(causes).toEqual(["refetch", "changed"]);
   });
 
+  test("a read that is refused is told, and what was read before still counts", async () => {
+    const cluster = new ModelCluster();
+    const client = await clientOf(cluster, { cacheBytesMax: 0 });
+    const errors: unknown[] = [];
+    const seen: bigint[] = [];
+    client.executeReactive(
+      async (transaction) => {
+        const value = await score.value(transaction);
+        if (value === 1n) await motto.value(transaction);
+        seen.push(value);
+      },
+      { onError: (error) => errors.push(error) },
+    );
+    await until("the first run", () => (seen.length === 1 && cluster.watches === 1 ? true : undefined));
+    cluster.answer = (message) =>
+      message.type === "read"
+        ? { type: "failed", request: message.request, code: "forbidden", text: "no right to read" }
+        : undefined;
+    await client.execute((transaction) => score.increment(transaction));
+    await until("the refusal", () => (errors.length === 1 ? true : undefined));
+    await client.execute((transaction) => score.increment(transaction));
+    await until("the next run", () => (seen.at(-1) === 2n ? true : undefined));
+    expect(seen).toEqual([0n, 2n]);
+  });
+
   test("a watch that a frontend refuses for good ends, with the reason", async () => {
     const cluster = new ModelCluster();
     const client = await clientOf(cluster);
