@@ -3,6 +3,7 @@
  * arrive in, whoever acknowledges what, whichever frontend a client comes back to.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { decodeServerMessage } from "../../../src/reactive/client-wire/codec.ts";
 import { type ReactiveCluster, ReactiveClient, reactiveCluster, write } from "./watch-harness.ts";
 
 setDefaultTimeout(20_000);
@@ -171,6 +172,61 @@ test("S14: a read set that moves takes its changes along, and drops those of wha
   await mail.run(checked);
   expect(await checked).toEqual([]);
   store.close();
+});
+
+test("all watches of a client move together: behind each message they show one moment", async () => {
+  let along = 0;
+  for (let seed = 1; seed <= 12; seed++) {
+    const store = reactiveCluster({ seed, frontends: 1 });
+    const { mail } = store.cluster;
+    const { watching } = store.frontends[0] as (typeof store.frontends)[0];
+    const views = new Map<number, Map<string, number>>();
+    const seen: { at: number; versions: Map<string, number> }[] = [];
+    const watcher = watching.open(
+      {
+        isCongested: false,
+        send(bytes) {
+          const message = decodeServerMessage(bytes.slice());
+          if (message.type !== "runs") return;
+          for (const { watch, values } of message.runs)
+            for (const { key, start } of values) views.get(watch)?.set(Buffer.from(key).toString(), start);
+          along += message.runs.length > 1 ? 1 : 0;
+          if ([...views.values()].every(({ size }) => size > 0))
+            seen.push({
+              at: message.at,
+              versions: new Map([...views.values()].flatMap((view) => [...view])),
+            });
+          void mail.turn().then(() => watcher.acknowledge(message.at));
+        },
+      },
+      1,
+    );
+    const sets = [["a", "b"], ["c"], ["d", "e"]];
+    const watched = sets.map(async (keys, id) => {
+      views.set(id, new Map());
+      await watcher.watch(id, { keys: keys.map((key) => Buffer.from(key)), prefixes: [] }, 0, 0);
+      watcher.pump();
+    });
+    await mail.run(Promise.all(watched));
+    const writer = async () => {
+      for (let turn = 0; turn < 10; turn++) await write(store, 0, pick(store.random, KEYS, 0.5));
+    };
+    await mail.run(Promise.all([writer(), writer()]));
+    await mail.run(settled(store));
+    const checked = Promise.all(
+      seen.map(async ({ at, versions }) => {
+        const truth = await store.cluster.read([...versions.keys()], at);
+        return [...versions]
+          .filter(([key, start]) => truth.get(key)?.start !== start)
+          .map(([key]) => `${key}@${at}`);
+      }),
+    );
+    await mail.run(checked);
+    expect((await checked).flat()).toEqual([]);
+    watching.close(watcher);
+    store.close();
+  }
+  expect(along).toBeGreaterThan(20);
 });
 
 test("S15: no run begins after a watch is stopped, and nothing is left of clients that went away", async () => {

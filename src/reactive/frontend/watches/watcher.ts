@@ -1,8 +1,8 @@
 /**
  * All watches of one client, and the runs that it is sent.
  *
- * Invariant: runs leave one round after the other, each round as of one timestamp, which never falls; all watches that are due
- * move to it together. At most `unackedMax` rounds are on their way: what changes meanwhile is gathered in the next one, so a
+ * Invariant: runs leave one round after the other, each round as of one timestamp, which never falls; all watches move to it
+ * together, and those of which something changed are run. At most `unackedMax` rounds are on their way: what changes meanwhile is gathered in the next one, so a
  * client that is slow, or asleep, costs a mark per watch and nothing more, and holds up nobody.
  */
 import type { Clock, Timer } from "../../../core/seams/clock.ts";
@@ -52,6 +52,8 @@ export class FutureError extends Error {
 }
 
 const RETRY_MS = 50;
+/** A client whose other watches read more keys than this does not have all of them looked at for each run. */
+const TOGETHER_KEYS_MAX = 1000;
 
 type Answer = readonly Reading[] | Promise<readonly Reading[]>;
 
@@ -221,9 +223,22 @@ export class Watcher {
     this.#timer = this.#shared.clock.after(delayMs, () => this.pump());
   }
 
+  /**
+   * Watches that go along with those that are due, because they may have changed too and nobody has said so yet: so all of a
+   * client's watches show one moment. Those that let changes gather do not, nor ranges, which are not read here.
+   */
+  #alongWith(due: readonly Watch[], at: number): Watch[] {
+    if (this.#watches.size === due.length) return [];
+    const others = [...this.#watches.values()].filter(
+      (watch) => watch.isReady && !this.#dirty.has(watch) && watch.prefixes.length === 0 && watch.seen < at,
+    );
+    const keys = others.reduce((sum, watch) => sum + watch.keys.length, 0);
+    return keys > TOGETHER_KEYS_MAX ? [] : others;
+  }
+
   #round(at: number, due: readonly Watch[]): void {
     const { reader } = this.#shared;
-    const runs = due.map((watch): PlannedRun => {
+    const runs = [...due, ...this.#alongWith(due, at)].map((watch): PlannedRun => {
       this.#dirty.delete(watch);
       return { watch, revision: watch.revision, due: watch.begin(at) };
     });
@@ -334,7 +349,9 @@ function runToSend(
   if (cause !== "changed" || isForgotten)
     return { head: cause === "changed" ? { ...head, cause: "refetch" } : head, readings, values: readings };
   const values = readings.filter(({ start }) => start > since);
-  return values.length === 0 && watch.prefixes.length === 0 ? undefined : { head, readings, values };
+  if (values.length === 0 && watch.prefixes.length === 0) return undefined;
+  // It went along and nobody has told of its change yet.
+  return { head: { ...head, changes: Math.max(1, changes) }, readings, values };
 }
 
 const bytesOf = (values: readonly Reading[]) =>
