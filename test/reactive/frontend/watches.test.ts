@@ -4,6 +4,8 @@
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { decodeServerMessage } from "../../../src/reactive/client-wire/codec.ts";
+import type { Operation } from "../../../src/reactive/shard/operations.ts";
+import { Level } from "../../../src/reactive/shard/transaction.ts";
 import { type ReactiveCluster, ReactiveClient, reactiveCluster, write } from "./watch-harness.ts";
 
 setDefaultTimeout(20_000);
@@ -271,6 +273,29 @@ test("S16: a client that does not acknowledge or read is owed one run, and the o
   await mail.run(Promise.all([silent, full].map((client) => converged(store, client))));
   expect([silent, full].map(({ runs }) => runs.length)).toEqual([2, 2]);
   expect(full.runs[1]?.run).toMatchObject({ cause: "changed", changes: 20 });
+  store.close();
+});
+
+test("deletes and writes of every level lead to runs", async () => {
+  const store = reactiveCluster({ seed: 7, frontends: 1 });
+  const { mail } = store.cluster;
+  const client = new ReactiveClient(store, ["x", "y"]);
+  await mail.run(client.connect(0));
+  await mail.run(until(store, "the first run", () => client.runs.length === 1));
+  const put = { kind: "put", value: { type: "bytes", bytes: Buffer.from("same") } } as const;
+  const writes: [Operation, Level][] = [
+    [put, Level.readCommitted],
+    [put, Level.snapshot],
+    [put, Level.strict],
+    [{ kind: "delete" }, Level.strict],
+  ];
+  for (const [index, [operation, level]] of writes.entries()) {
+    await mail.run(write(store, 0, ["x", "y"], operation, level));
+    await mail.run(until(store, "the run", () => client.runs.length === index + 2));
+    await mail.run(settled(store));
+  }
+  expect(client.runs).toHaveLength(1 + writes.length);
+  expect(client.faults).toEqual([]);
   store.close();
 });
 
