@@ -2,6 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { seededRandom } from "../../src/core/seams/random.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
 import {
   decodeServerMessage,
@@ -201,6 +202,39 @@ test("S23: text, garbage, a foreign version, a long hello, a page of another ori
   long.sendRaw(new Uint8Array(200_000));
   expect((await long.ended).code).toBe(1009);
 
+  // Messages with flipped bytes: an answer, a refusal or the end of that connection, and no defect of ours.
+  const random = seededRandom(23);
+  const valid = [
+    encodeClientMessage({ type: "read", request: 1, at: 0, keys: [bytesOf("k"), bytesOf("l")] }),
+    encodeClientMessage({
+      type: "watch",
+      ...{ request: 2, watch: 1, at: 0, delayMs: 10 },
+      ...{ keys: [bytesOf("k")], prefixes: [bytesOf("p")] },
+    }),
+    encodeClientMessage({
+      type: "scan",
+      request: 3,
+      at: 0,
+      prefix: bytesOf("k"),
+      after: bytesOf(""),
+      countMax: 5,
+    }),
+    encodeClientMessage({ type: "resolve", request: 4, id: { client: 1, number: 1 }, keys: [bytesOf("k")] }),
+    encodeClientMessage({ type: "ack", at: 5 }),
+  ];
+  const flipping = Array.from({ length: 60 }, async () => {
+    const client = await PlainClient.connect(port);
+    for (let turn = 0; turn < 5; turn++) {
+      const message = (valid[random.integer(valid.length)] as Uint8Array).slice();
+      message[random.integer(message.byteLength)] = random.integer(256);
+      client.sendRaw(message);
+    }
+    await Promise.race([client.ended, Bun.sleep(100)]);
+    client.terminate();
+  });
+  await Promise.all(flipping);
+  expect(store.rootLog("c.frontend0")).not.toContain("failed");
+
   const origin = (value: string) => PlainClient.connect(port, { headers: { origin: value } });
   expect(
     await origin("https://evil.example").then(
@@ -245,6 +279,9 @@ test("S16: a client that reads nothing is cut off with a line in the log; the ot
     port,
     Array.from({ length: 60 }, (_, index) => ({ type: "read", request: index + 1, at: 0, keys })),
   );
+  // One who reads, but asks for more at once than may wait.
+  await writer.put({ large1: "x".repeat(500_000), large2: "x".repeat(500_000) });
+  await failsWith("tooLarge", writer.read(["large", "large1", "large2"]));
   const latenciesMs: number[] = [];
   for (let number = 1; number <= 50; number++) {
     const sentMs = performance.now();

@@ -9,7 +9,8 @@
  *   the earlier read set: a watch is re-sent whenever a run has read something else than the run before.
  * - `at` says as of when the client has seen the keys. Whatever was committed to one of them behind it leads to a run. With `now`
  *   it has seen nothing, and the first run follows.
- * - All runs of one `runs` message are as of one timestamp, over all shards. Timestamps never fall, on one connection and, since
+ * - All runs of one `runs` message are as of one timestamp, over all shards, and behind it all watches of the client are: one that is
+ *   not in it has not changed. (Not so for ranges, for those with `delayMs`, and beyond 1000 keys.) Timestamps never fall, on one connection and, since
  *   the client names what it has seen when it watches again, over any number of connections and frontends.
  * - A run tells of the latest state; changes in between are counted (`changes`), not shown. It brings the values of those keys
  *   that changed since `since`; every other key of the read set is unchanged up to the run's timestamp.

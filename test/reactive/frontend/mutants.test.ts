@@ -124,6 +124,13 @@ testMutants(
       noticedBy: [tests, "progress reaches"],
     },
     {
+      breaks: "watches that go along with those that are due",
+      file: `${watches}/watcher.ts`,
+      from: "return keys > TOGETHER_KEYS_MAX ? [] : others;",
+      to: "return keys > 0 ? [] : others;",
+      noticedBy: [tests, "all watches of a client"],
+    },
+    {
       breaks: "a token that has to be known",
       file: `${access}/principals.ts`,
       from: "    let found: string | undefined;",

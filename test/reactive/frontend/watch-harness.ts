@@ -231,13 +231,14 @@ export async function write(
   frontend: number,
   keys: readonly string[],
   operation: Operation = { kind: "put", value: { type: "bytes", bytes: Buffer.from("x") } },
+  level: Level = Level.strict,
 ): Promise<number | undefined> {
   const { backend } = frontends[frontend] as { backend: Backend };
   const result = await backend.coordinator.commit({
     id: { client: 77, number: number() },
     floor: 0,
-    level: Level.strict,
-    snapshot: 0,
+    level,
+    snapshot: level === Level.snapshot ? await backend.nextTimestamp() : 0,
     accesses: keys.map((key) => ({
       key: Buffer.from(key),
       reads: [],

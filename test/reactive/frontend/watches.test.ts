@@ -3,6 +3,9 @@
  * arrive in, whoever acknowledges what, whichever frontend a client comes back to.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { decodeServerMessage } from "../../../src/reactive/client-wire/codec.ts";
+import type { Operation } from "../../../src/reactive/shard/operations.ts";
+import { Level } from "../../../src/reactive/shard/transaction.ts";
 import { type ReactiveCluster, ReactiveClient, reactiveCluster, write } from "./watch-harness.ts";
 
 setDefaultTimeout(20_000);
@@ -173,6 +176,61 @@ test("S14: a read set that moves takes its changes along, and drops those of wha
   store.close();
 });
 
+test("all watches of a client move together: behind each message they show one moment", async () => {
+  let along = 0;
+  for (let seed = 1; seed <= 12; seed++) {
+    const store = reactiveCluster({ seed, frontends: 1 });
+    const { mail } = store.cluster;
+    const { watching } = store.frontends[0] as (typeof store.frontends)[0];
+    const views = new Map<number, Map<string, number>>();
+    const seen: { at: number; versions: Map<string, number> }[] = [];
+    const watcher = watching.open(
+      {
+        isCongested: false,
+        send(bytes) {
+          const message = decodeServerMessage(bytes.slice());
+          if (message.type !== "runs") return;
+          for (const { watch, values } of message.runs)
+            for (const { key, start } of values) views.get(watch)?.set(Buffer.from(key).toString(), start);
+          along += message.runs.length > 1 ? 1 : 0;
+          if ([...views.values()].every(({ size }) => size > 0))
+            seen.push({
+              at: message.at,
+              versions: new Map([...views.values()].flatMap((view) => [...view])),
+            });
+          void mail.turn().then(() => watcher.acknowledge(message.at));
+        },
+      },
+      1,
+    );
+    const sets = [["a", "b"], ["c"], ["d", "e"]];
+    const watched = sets.map(async (keys, id) => {
+      views.set(id, new Map());
+      await watcher.watch(id, { keys: keys.map((key) => Buffer.from(key)), prefixes: [] }, 0, 0);
+      watcher.pump();
+    });
+    await mail.run(Promise.all(watched));
+    const writer = async () => {
+      for (let turn = 0; turn < 10; turn++) await write(store, 0, pick(store.random, KEYS, 0.5));
+    };
+    await mail.run(Promise.all([writer(), writer()]));
+    await mail.run(settled(store));
+    const checked = Promise.all(
+      seen.map(async ({ at, versions }) => {
+        const truth = await store.cluster.read([...versions.keys()], at);
+        return [...versions]
+          .filter(([key, start]) => truth.get(key)?.start !== start)
+          .map(([key]) => `${key}@${at}`);
+      }),
+    );
+    await mail.run(checked);
+    expect((await checked).flat()).toEqual([]);
+    watching.close(watcher);
+    store.close();
+  }
+  expect(along).toBeGreaterThan(20);
+});
+
 test("S15: no run begins after a watch is stopped, and nothing is left of clients that went away", async () => {
   for (let seed = 1; seed <= 15; seed++) {
     const store = reactiveCluster({ seed, frontends: 1 });
@@ -215,6 +273,29 @@ test("S16: a client that does not acknowledge or read is owed one run, and the o
   await mail.run(Promise.all([silent, full].map((client) => converged(store, client))));
   expect([silent, full].map(({ runs }) => runs.length)).toEqual([2, 2]);
   expect(full.runs[1]?.run).toMatchObject({ cause: "changed", changes: 20 });
+  store.close();
+});
+
+test("deletes and writes of every level lead to runs", async () => {
+  const store = reactiveCluster({ seed: 7, frontends: 1 });
+  const { mail } = store.cluster;
+  const client = new ReactiveClient(store, ["x", "y"]);
+  await mail.run(client.connect(0));
+  await mail.run(until(store, "the first run", () => client.runs.length === 1));
+  const put = { kind: "put", value: { type: "bytes", bytes: Buffer.from("same") } } as const;
+  const writes: [Operation, Level][] = [
+    [put, Level.readCommitted],
+    [put, Level.snapshot],
+    [put, Level.strict],
+    [{ kind: "delete" }, Level.strict],
+  ];
+  for (const [index, [operation, level]] of writes.entries()) {
+    await mail.run(write(store, 0, ["x", "y"], operation, level));
+    await mail.run(until(store, "the run", () => client.runs.length === index + 2));
+    await mail.run(settled(store));
+  }
+  expect(client.runs).toHaveLength(1 + writes.length);
+  expect(client.faults).toEqual([]);
   store.close();
 });
 

@@ -26,6 +26,8 @@ import { answer, failureOf, LimitError, type StoreRequest } from "./requests.ts"
 
 export interface ConversationLimits {
   requestBytesMax: number;
+  /** Also of one answer. */
+  outboxBytesMax: number;
   requestsMax: number;
   watchesMax: number;
   watchedKeysMax: number;
@@ -135,7 +137,7 @@ export class Conversation implements Outlet {
       if (this.#requests > requestsMax)
         throw new LimitError("tooMany", `more than ${requestsMax} requests at once`);
       if (message.type === "watch") await this.#watch(message, watcher, principal);
-      else this.#say(await answer(store, principal, message));
+      else this.#answer(encodeServerMessage(await answer(store, principal, message)));
     } catch (error) {
       const failure = failureOf(error);
       if (failure === undefined)
@@ -177,6 +179,17 @@ export class Conversation implements Outlet {
 
   #say(message: ServerMessage): void {
     this.send(encodeServerMessage(message));
+  }
+
+  /** Throws LimitError for one that would not find room whatever the client reads. */
+  #answer(message: Uint8Array): void {
+    const { outboxBytesMax } = this.#shared.limits();
+    if (message.byteLength > outboxBytesMax)
+      throw new LimitError(
+        "tooLarge",
+        `the answer has ${message.byteLength} bytes, ${outboxBytesMax} are allowed`,
+      );
+    this.send(message);
   }
 
   #fail(request: number, code: FailureCode, text: string): void {

@@ -1,15 +1,14 @@
 /**
  * All watches of one client, and the runs that it is sent.
  *
- * Invariant: runs leave one round after the other, each round as of one timestamp, which never falls; all watches that are due
- * move to it together. At most `unackedMax` rounds are on their way: what changes meanwhile is gathered in the next one, so a
- * client that is slow, or asleep, costs a mark per watch and nothing more, and holds up nobody.
+ * Invariant: runs leave one round after the other, each round as of one timestamp, which never falls; all watches move to it
+ * together, and those of which something changed are run. At most `unackedMax` rounds are on their way: what changes meanwhile is
+ * gathered in the next one, so a client that is slow, or asleep, costs a mark per watch and nothing more, and holds up nobody.
  */
 import type { Clock, Timer } from "../../../core/seams/clock.ts";
-import { serverCodes, writeRunHead } from "../../client-wire/from-frontend.ts";
 import { NOW } from "../../client-wire/messages.ts";
-import { ByteWriter } from "../../wire/bytes.ts";
 import type { Snapshot } from "../backend.ts";
+import { type RunMessages, runToSend } from "./run-messages.ts";
 import type { Reading, SnapshotReader } from "./snapshot-reader.ts";
 import { type Due, type ReadSet, Watch } from "./watch.ts";
 import type { WatchIndex } from "./watch-index.ts";
@@ -29,8 +28,7 @@ export interface WatcherShared {
   clock: Clock;
   /** Resolves when all shards are followed. */
   started: Promise<unknown>;
-  /** The last message of one run, which others may get too. */
-  lastMessage: { at: number; run: WrittenRun; message: Uint8Array } | undefined;
+  messages: RunMessages;
   /** Watchers that have something to tell. */
   dirty: Set<Watcher>;
   figures: { runs: number; rounds: number; gathered: number; failedReads: number };
@@ -52,6 +50,8 @@ export class FutureError extends Error {
 }
 
 const RETRY_MS = 50;
+/** A client whose other watches read more keys than this does not have all of them looked at for each run. */
+const TOGETHER_KEYS_MAX = 1000;
 
 type Answer = readonly Reading[] | Promise<readonly Reading[]>;
 
@@ -221,9 +221,22 @@ export class Watcher {
     this.#timer = this.#shared.clock.after(delayMs, () => this.pump());
   }
 
+  /**
+   * Watches that go along with those that are due, because they may have changed too and nobody has said so yet: so all of a
+   * client's watches show one moment. Those that let changes gather do not, nor ranges, which are not read here.
+   */
+  #alongWith(due: readonly Watch[], at: number): Watch[] {
+    if (this.#watches.size === due.length) return [];
+    const others = [...this.#watches.values()].filter(
+      (watch) => watch.isReady && !this.#dirty.has(watch) && watch.prefixes.length === 0 && watch.seen < at,
+    );
+    const keys = others.reduce((sum, watch) => sum + watch.keys.length, 0);
+    return keys > TOGETHER_KEYS_MAX ? [] : others;
+  }
+
   #round(at: number, due: readonly Watch[]): void {
     const { reader } = this.#shared;
-    const runs = due.map((watch): PlannedRun => {
+    const runs = [...due, ...this.#alongWith(due, at)].map((watch): PlannedRun => {
       this.#dirty.delete(watch);
       return { watch, revision: watch.revision, due: watch.begin(at) };
     });
@@ -274,19 +287,7 @@ export class Watcher {
     figures.rounds += 1;
     this.#unacked.push(at);
     this.#told = at;
-    this.#outlet.send(this.#encode(at, written));
-  }
-
-  /** Those who watch the same key under the same number mostly get the same bytes. */
-  #encode(at: number, written: readonly WrittenRun[]): Uint8Array {
-    const shared = this.#shared;
-    const [run] = written;
-    const last = shared.lastMessage;
-    if (run === undefined || written.length > 1) return encodeRuns(at, written);
-    if (last !== undefined && last.at === at && isSameRun(last.run, run)) return last.message;
-    const message = encodeRuns(at, written);
-    shared.lastMessage = { at, run, message };
-    return message;
+    this.#outlet.send(this.#shared.messages.encode(at, written));
   }
 
   close(): void {
@@ -297,45 +298,3 @@ export class Watcher {
     this.#dirty.clear();
   }
 }
-
-interface WrittenRun {
-  head: Parameters<typeof writeRunHead>[1];
-  /** What was read, of which `values` are told. */
-  readings: readonly Reading[];
-  values: readonly Reading[];
-}
-
-function isSameRun(one: WrittenRun, other: WrittenRun): boolean {
-  const [a, b] = [one.head, other.head];
-  const isSameHead =
-    a.watch === b.watch && a.since === b.since && a.cause === b.cause && a.changes === b.changes;
-  return isSameHead && one.readings === other.readings;
-}
-
-function encodeRuns(at: number, written: readonly WrittenRun[]): Uint8Array {
-  const bytes = written.reduce((sum, { values }) => sum + bytesOf(values), 64 * written.length);
-  const writer = new ByteWriter(bytes).u8(serverCodes.runs).u64(at).u32(written.length);
-  for (const { head, values } of written) {
-    writeRunHead(writer, head);
-    writer.u32(values.length);
-    for (const { encoded } of values) writer.raw(encoded);
-  }
-  return writer.done();
-}
-
-/** Undefined: nothing that it read has changed. */
-function runToSend(
-  watch: Watch,
-  { since, cause, changes }: Due,
-  readings: readonly Reading[],
-): WrittenRun | undefined {
-  const head = { watch: watch.id, since, cause, changes };
-  const isForgotten = readings.some(({ horizon }) => horizon > since);
-  if (cause !== "changed" || isForgotten)
-    return { head: cause === "changed" ? { ...head, cause: "refetch" } : head, readings, values: readings };
-  const values = readings.filter(({ start }) => start > since);
-  return values.length === 0 && watch.prefixes.length === 0 ? undefined : { head, readings, values };
-}
-
-const bytesOf = (values: readonly Reading[]) =>
-  values.reduce((sum, { encoded }) => sum + encoded.byteLength, 0);

@@ -15,6 +15,7 @@ import type { Backend } from "../backend.ts";
 import type { Change } from "../../shard/feed.ts";
 import type { Access } from "../../shard/transaction.ts";
 import { FeedFollower } from "./feed-follower.ts";
+import { RunMessages } from "./run-messages.ts";
 import { SnapshotReader } from "./snapshot-reader.ts";
 import { WatchIndex } from "./watch-index.ts";
 import { type Outlet, Watcher, type WatcherShared } from "./watcher.ts";
@@ -48,7 +49,7 @@ export class Watching {
       index,
       clock,
       dirty: new Set(),
-      lastMessage: undefined,
+      messages: new RunMessages(),
       started: Promise.all(this.#followers.map(({ started }) => started)),
       figures: { runs: 0, rounds: 0, gathered: 0, failedReads: 0 },
     };
