@@ -153,7 +153,7 @@ export class Leader {
     this.#epoch = Math.max(this.#epoch, hello.epoch);
     this.#nextCheckpoint = Math.max(this.#nextCheckpoint, hello.committed + 1, hello.prepared + 1);
     const before = this.#members.get(hello.name);
-    const isSame = before?.incarnation === hello.incarnation;
+    const isSame = before?.incarnation === hello.incarnation && before.life === hello.life;
     if (before?.session !== undefined && before.session !== session) {
       if (!isSame) before.session.send({ type: "fenced" });
       before.session.close();
@@ -161,6 +161,7 @@ export class Leader {
     this.#members.set(hello.name, {
       name: hello.name,
       incarnation: hello.incarnation,
+      life: hello.life,
       place: hello.place,
       session,
       readyEpoch: isSame ? before.readyEpoch : 0,
@@ -170,10 +171,10 @@ export class Leader {
     return undefined;
   }
 
-  #refusal({ name, incarnation, committed, prepared }: Hello): string | undefined {
+  #refusal({ name, incarnation, life, committed, prepared }: Hello): string | undefined {
     const before = this.#members.get(name);
-    if (before?.session !== undefined && incarnation < before.incarnation)
-      return `there is a newer worker "${name}"`;
+    const isNewer = before === undefined || incarnation > before.incarnation || life === before.life;
+    if (before?.session !== undefined && !isNewer) return `there is another worker "${name}"`;
     if (this.#layout === undefined) {
       const isFull = before === undefined && this.#members.size >= this.#options.size;
       return isFull ? `the cluster has its ${this.#options.size} workers: join it instead` : undefined;
@@ -194,6 +195,7 @@ export class Leader {
     this.#joiners.set(hello.name, {
       name: hello.name,
       incarnation: hello.incarnation,
+      life: hello.life,
       place: hello.place,
       session,
       readyEpoch: 0,
