@@ -4,10 +4,13 @@ import { testMutants, type Mutant } from "../mutants.ts";
 const cluster = "test/streams/worker/cluster.test.ts";
 const source = "test/streams/sources/acked-source.test.ts";
 const stateLog = "test/streams/checkpoint/state-log.test.ts";
+const leader = "test/streams/worker/leader.test.ts";
 const windows = "test/streams/runtime/windows.test.ts";
 
 const mutants: Mutant[] = [
   { breaks: "the hold of what overtakes a barrier", file: "src/streams/checkpoint/alignment.ts", from: "return this.#arrived[exchange]?.has(peer) === true;\n  }\n\n  get", to: "return this.#arrived[exchange]?.has(peer) === undefined;\n  }\n\n  get", noticedBy: [cluster, "what overtakes a barrier"] },
+  { breaks: "the decision before anyone hears of it", file: "src/streams/worker/leader.ts", from: "await this.#options.decide(running.checkpoint, layout);", to: "void this.#options.decide(running.checkpoint, layout);", noticedBy: [leader, "before that is written down"] },
+  { breaks: "the wait for a decision that is under way", file: "src/streams/worker/leader.ts", from: "      await this.#deciding;", to: "", noticedBy: [leader, "while a checkpoint is being decided"] },
   { breaks: "the wait for replicas", file: "src/streams/checkpoint/state-log.ts", from: "await Promise.all([this.#file.flush(), this.#options.mirror?.flush()]);", to: "await this.#file.flush();", noticedBy: [stateLog, "only when the mirror has it"] },
   { breaks: "acknowledgements by committed checkpoints", file: "src/streams/sources/acked-source.ts", from: "this.#acknowledge(client, []);", to: "this.#acknowledge(client, [...this.#seen].map(([streamId, position]) => ({ streamId, position })));", noticedBy: [cluster, "a worker that dies in the middle"] },
   { breaks: "dropping what was seen", file: "src/streams/sources/acked-source.ts", from: "messageId <= seen", to: "messageId < 0", noticedBy: [source, "sent again after a break is dropped"] },

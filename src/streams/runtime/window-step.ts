@@ -58,11 +58,6 @@ export class WindowStep {
     this.#fireUpTo(watermarkMs);
   }
 
-  /** Fires every open window although its time has not come: the input has fallen silent. */
-  flush(): void {
-    this.#fireUpTo(Number.MAX_VALUE);
-  }
-
   #fireUpTo(watermarkMs: number): void {
     while (this.#nextDueMs <= watermarkMs) {
       const dueMs = this.#nextDueMs;

@@ -31,6 +31,7 @@ export interface LeaderOptions {
 export interface Member {
   name: string;
   incarnation: number;
+  life: number;
   place: Place;
   session: Session | undefined;
   /** The epoch for which it said that it is ready. */

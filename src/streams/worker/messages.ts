@@ -23,6 +23,8 @@ export interface Hello {
   name: string;
   /** Goes up with every start of this name: of two that live, the larger one is right. */
   incarnation: number;
+  /** Chance, once for each process: tells two that started from copies of one directory. */
+  life: number;
   plan: string;
   epoch: number;
   committed: number;

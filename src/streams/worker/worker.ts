@@ -62,6 +62,8 @@ export interface WorkerOptions {
 
 /** What a worker remembers of its cluster between two lives. */
 interface Remembered {
+  app: string | undefined;
+  name: string;
   incarnation: number;
   epoch: number;
   leader: string;
@@ -84,7 +86,8 @@ export class Worker {
   #incoming!: IncomingLinks;
   #sources: Source[] = [];
   #sinks: Sink[] = [];
-  #known: Remembered = { incarnation: 0, epoch: 0, leader: "", places: [] };
+  #known: Remembered = { app: "", name: "", incarnation: 0, epoch: 0, leader: "", places: [] };
+  readonly #life: number;
   #place: Place = { name: "", control: "", data: "" };
   #newsTimer: Timer | undefined;
   #isFailed = false;
@@ -92,6 +95,7 @@ export class Worker {
 
   private constructor(options: WorkerOptions) {
     this.#options = options;
+    this.#life = options.world.random.integer(2 ** 48);
     this.deadLetters = new DeadLetters(
       options.world,
       join(options.dataDir, "dead-letters.jsonl"),
@@ -176,6 +180,7 @@ export class Worker {
     });
     this.#checkSteps();
     if (this.stateLog.cluster !== "") this.#known = JSON.parse(this.stateLog.cluster) as Remembered;
+    this.#checkOwner();
     this.#known.incarnation += 1;
     if (this.stateLog.committed.id > 0) {
       log.info(`recovering: replayed ${this.stateLog.replayedEntries} entries from the state log`, {
@@ -211,6 +216,20 @@ export class Worker {
         this.#member.say({ type: "aborted", epoch: this.runtime.epoch, checkpoint, reason }),
     });
     await this.#open();
+  }
+
+  /** A directory is one worker's of one application. */
+  #checkOwner(): void {
+    const { app, name } = this.#known;
+    const own = { app: this.#options.plan.appName, name: this.#options.settings.name };
+    if (app !== undefined && app !== "" && (app !== own.app || name !== own.name)) {
+      throw new NxError(
+        "NX_STREAM_REFUSED",
+        `${this.#options.dataDir} is of the worker ${name} of "${app}", not of ${own.name} of "${own.app}"`,
+        { hint: "give each worker a directory of its own; nothing was changed" },
+      );
+    }
+    Object.assign(this.#known, own);
   }
 
   #checkSteps(): void {
@@ -292,6 +311,7 @@ export class Worker {
     return {
       type: "hello",
       ...words,
+      life: this.#life,
       epoch: this.runtime.epoch,
       committed: committed.id,
       prepared: prepared?.id ?? 0,

@@ -25,6 +25,13 @@ export interface WorkerSpec {
   settings?: Partial<WorkerSettings>;
 }
 
+export interface OddWorker {
+  app?: App;
+  secret?: string;
+  dataDir?: string;
+  sinks?: string[];
+}
+
 export interface RunningWorker {
   spec: WorkerSpec;
   worker: Worker | undefined;
@@ -81,17 +88,18 @@ export class StreamCluster {
     };
   }
 
-  /** Starts a worker; its failure is kept, not thrown. */
-  async start(spec: WorkerSpec): Promise<RunningWorker> {
+  /** Starts a worker; its failure is kept, not thrown. `odd`: what is different from what the cluster expects. */
+  async start(spec: WorkerSpec, odd: OddWorker = {}): Promise<RunningWorker> {
     const { world } = this.sim.host(spec.host).start();
     const running: RunningWorker = { spec, worker: undefined, world, fatal: undefined, hasLeft: false };
     this.workers.set(spec.name, running);
-    const { app, args } = this.#options;
+    const { app, args } = { ...this.#options, ...odd };
+    const { secret = "sesame", dataDir = `/data/${spec.name}`, sinks } = odd;
     try {
       running.worker = await Worker.start({
-        ...{ world, log: silentLog(), dataDir: `/data/${spec.name}`, directory: "/", secret: "sesame" },
+        ...{ world, log: silentLog(), dataDir, directory: "/", secret },
         plan: planOf(app, { ...(args !== undefined && { args }), now: () => world.clock.nowMs() }),
-        settings: this.#settings(spec),
+        settings: { ...this.#settings(spec), ...(sinks !== undefined && { sinks }) },
         ...{ tls: undefined, connectionsMax: 100, mirror: undefined },
         announcePort: () => {},
         progress: () => {},

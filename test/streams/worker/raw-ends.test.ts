@@ -1,0 +1,129 @@
+/** Raw TCP at both ends: what an input log saves, what is lost without one, and senders that feel a slow receiver. */
+import { expect, test } from "bun:test";
+import type { World } from "../../../src/core/role.ts";
+import type { Socket } from "../../../src/core/seams/net.ts";
+import { Outbox } from "../../../src/core/sockets/outbox.ts";
+import detector from "../../../src/streams/apps/detector.ts";
+import passthrough from "../../../src/streams/apps/passthrough.ts";
+import { ByteWriter } from "../../../src/streams/wire/bytes.ts";
+import { FrameReader, frameOf } from "../../../src/streams/wire/frame.ts";
+import { SOURCE_PORT, StreamCluster, violation } from "./sim-cluster.ts";
+
+const HOST = "10.0.0.1";
+const LIMITS = { timeLimitMs: 600_000 };
+
+/** Sends frames as fast as they are taken; nobody acknowledges anything. */
+class RawSender {
+  sentBytes = 0;
+  #outbox: Outbox | undefined;
+
+  static async connect(world: World): Promise<RawSender> {
+    const sender = new RawSender();
+    await world.net.connect<undefined>({
+      host: HOST,
+      port: SOURCE_PORT,
+      handlers: {
+        open: (socket) => {
+          sender.#outbox = new Outbox(socket, { bytesMax: 1 << 28 });
+        },
+        data: () => {},
+        drain: () => sender.#outbox?.drain(),
+        close: () => {},
+      },
+    });
+    return sender;
+  }
+
+  get waitingBytes(): number {
+    return this.#outbox?.length ?? 0;
+  }
+
+  send(body: Uint8Array): void {
+    this.sentBytes += body.byteLength;
+    this.#outbox?.send(frameOf(body));
+  }
+}
+
+const counter = (key: string, value: number) => new ByteWriter().u64(value).raw(Buffer.from(key)).done();
+
+async function sendCounters(
+  cluster: StreamCluster,
+  sender: RawSender,
+  from: number,
+  to: number,
+): Promise<void> {
+  for (let value = from; value <= to; value++) {
+    for (const key of ["a", "b", "c"]) sender.send(counter(key, value));
+    await cluster.pause(1);
+  }
+}
+
+test("A7: with an input log nothing that was read is lost when another worker dies", () => {
+  const cluster = new StreamCluster(1, { app: detector, size: 2 });
+  cluster.scheduler.run(async () => {
+    await cluster.startAll({ sources: [`Detector=tcp://${HOST}:${SOURCE_PORT}?log=true`] });
+    const sender = await RawSender.connect(cluster.sim.host("10.0.1.1").start().world);
+    for (let round = 0; round < 4; round++) {
+      await sendCounters(cluster, sender, round * 40 + 1, round * 40 + 30);
+      cluster.kill("worker2");
+      await sendCounters(cluster, sender, round * 40 + 31, round * 40 + 40);
+      await cluster.restart("worker2");
+      await cluster.until("the cluster runs", () => cluster.isRunning());
+    }
+    await cluster.pause(1000);
+    expect(violation(await cluster.output(), ["a", "b", "c"], 160)).toBeUndefined();
+  }, LIMITS);
+});
+
+test("A7: without one, the records since the checkpoint are gone, and counted", () => {
+  const cluster = new StreamCluster(2, { app: detector, args: ["--tolerant"], size: 2, checkpointMs: 50 });
+  cluster.scheduler.run(async () => {
+    await cluster.startAll({ sources: [`Detector=tcp://${HOST}:${SOURCE_PORT}`] });
+    const sender = await RawSender.connect(cluster.sim.host("10.0.1.1").start().world);
+    await sendCounters(cluster, sender, 1, 200);
+    await cluster.pause(10);
+    cluster.kill("worker2");
+    await sendCounters(cluster, sender, 201, 220);
+    await cluster.restart("worker2");
+    await cluster.until("the cluster runs", () => cluster.isRunning());
+    const [source] = cluster.leader.sources;
+    expect(source?.stats().lostRecords).toBeGreaterThan(0);
+  }, LIMITS);
+});
+
+test("A21: a receiver that does not read lets the senders wait, and then gets everything", () => {
+  const cluster = new StreamCluster(3, { app: passthrough, size: 1, sources: ["In"], sink: "Out" });
+  cluster.scheduler.run(async () => {
+    const { world } = cluster.sim.host("10.0.2.1").start();
+    let receiving: Socket | undefined;
+    let records = 0;
+    const reader = new FrameReader(() => 1 << 20);
+    await world.net.listen<undefined>({
+      ...{ host: "10.0.2.1", port: 5555 },
+      handlers: {
+        open: (socket) => {
+          receiving = socket;
+          socket.pause();
+        },
+        data: (_socket, _state, chunk) => reader.feed(chunk, () => void (records += 1)),
+        drain: () => {},
+        close: () => {},
+      },
+    });
+    await cluster.startAll({
+      sources: [`In=tcp://${HOST}:${SOURCE_PORT}`],
+      sinks: ["Out=tcp://10.0.2.1:5555"],
+    });
+    const sender = await RawSender.connect(cluster.sim.host("10.0.1.1").start().world);
+    const body = new Uint8Array(16_000);
+    for (let record = 0; record < 800; record++) sender.send(body);
+    await cluster.until("pressure", () => cluster.leader.runtime.stats.rests.includes("congested"));
+    await cluster.pause(2000);
+    const waiting = cluster.leader.sinks[0]?.stats().waitingBytes as number;
+    expect(waiting).toBeLessThan(6 << 20);
+    expect(sender.waitingBytes).toBeGreaterThan(1 << 20);
+    receiving?.resume();
+    await cluster.until("everything", () => records === 800, 60_000);
+    expect(cluster.leader.runtime.stats.rests).toEqual([]);
+  }, LIMITS);
+});
