@@ -3,7 +3,8 @@
  * in order, at what the two-phase sink committed.
  */
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { ownCommand } from "../../src/core/own-command.ts";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { realWorld } from "../../src/core/seams/world-real.ts";
@@ -128,6 +129,44 @@ test(
     expect(market?.difference).toBeNull();
     expect(market?.results).toBeGreaterThan(20);
     expect(isValid).toBe(true);
+  },
+  LIMIT_MS,
+);
+
+/** Flips a bit in the middle of what is written of a state log; returns the file. */
+function damage(directory: string): string {
+  const logs = readdirSync(directory).filter((name) => name.startsWith("log-"));
+  const path = join(directory, logs.toSorted().at(-1) as string);
+  const bytes = readFileSync(path);
+  // The log reserves space: what is written ends before the zeros.
+  const middle = bytes.findLastIndex((byte) => byte !== 0) >> 1;
+  bytes[middle] = (bytes[middle] as number) ^ 0x10;
+  writeFileSync(path, bytes);
+  return path;
+}
+
+test(
+  "A13: a worker whose state has a flipped bit refuses to start and names the file; restored from a replica it goes on",
+  async () => {
+    const until = 1500;
+    const steps = flow(until, async ({ cluster }) => {
+      await cluster.untilCheckpoint();
+      await cluster.kill(2);
+      const { directory } = cluster.host(2);
+      const file = damage(join(directory, "worker2/state"));
+      const refused = Bun.spawn(
+        [...ownCommand(), "run", "worker", "--config", join(directory, "demo.worker2.json")],
+        {
+          ...{ stdin: "ignore", stdout: "ignore", stderr: "pipe" },
+        },
+      );
+      const said = await new Response(refused.stderr).text();
+      expect(await refused.exited).not.toBe(0);
+      expect(said).toContain(file);
+      await cluster.move(2, 2, true);
+      await cluster.restart(2, "same");
+    });
+    expectValid(await play({ app: "detector", protocol: "acked", until }, 2, steps), until);
   },
   LIMIT_MS,
 );

@@ -122,6 +122,20 @@ const mutants: Mutant[] = [
     noticedBy: ["test/streams/connectors/delivering-sink.test.ts", "the next checkpoint is not safe"],
   },
   {
+    breaks: "a piece that comes during a sync is told of only with the next one",
+    file: "src/streams/replica/append-session.ts",
+    from: "isChecked && file.bytes > bytes &&",
+    to: "isChecked && file.waitingBytes > 0 &&",
+    noticedBy: ["test/crash/stream-power-loss.test.ts", "of a replica"],
+  },
+  {
+    breaks: "a replica's removal that a power loss undoes",
+    file: "src/streams/replica/files.ts",
+    from: "    await this.#disk.syncDirectory(directory);\n",
+    to: "",
+    noticedBy: ["test/crash/stream-power-loss.test.ts", "of a replica"],
+  },
+  {
     breaks: "a repeated value passes the judge",
     file: "src/streams/validate/sequence.ts",
     from: "(!isExactlyOnce && value <= previous)",
@@ -140,4 +154,5 @@ testMutants(mutants, [
   "test/streams/connectors",
   "test/streams/worker",
   "test/channels/client",
+  "test/crash/stream-power-loss.test.ts",
 ]);

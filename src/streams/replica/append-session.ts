@@ -63,17 +63,16 @@ export class AppendSession {
   }
 
   #syncSoon(): void {
-    this.#syncing ??= this.#syncAll().finally(() => {
-      this.#syncing = undefined;
-    });
+    this.#syncing ??= this.#syncAll();
   }
 
   /** Never rejects. */
   async #syncAll(): Promise<void> {
     const { file, isChecked, send, setPaused, onFailed } = this.#options;
     try {
+      let bytes: number;
       do {
-        const { bytes } = file;
+        bytes = file.bytes;
         await file.sync();
         if (bytes !== this.#reportedBytes) send(statusFrame({ writtenBytes: bytes, syncedBytes: bytes }));
         this.#reportedBytes = bytes;
@@ -81,10 +80,13 @@ export class AppendSession {
           this.#isPaused = false;
           setPaused(false);
         }
-      } while (isChecked && file.waitingBytes > 0 && !this.#isEnded);
+        // What came meanwhile may be written by the same call, and is told with the next one.
+      } while (isChecked && file.bytes > bytes && !this.#isEnded);
     } catch (error) {
       onFailed(error as Error);
     }
+    // In the same breath as the look at what came meanwhile: nothing can come between.
+    this.#syncing = undefined;
   }
 
   /** The sender is gone, or ends: what it sent is synced. */
