@@ -21,10 +21,10 @@ import {
   type Happening,
   type HubFacts,
   type ShownInstance,
-  type StreamApplication,
   type TickMessage,
 } from "./messages.ts";
 import { HappeningsWatch, valuesOf } from "./recorder.ts";
+import type { StreamApplications } from "./stream/applications.ts";
 import { targetsOf, type AskKeys } from "./targets.ts";
 
 export interface ClusterKeys extends AskKeys {
@@ -36,9 +36,7 @@ export interface ClusterKeys extends AskKeys {
 export interface ClusterViewOptions {
   context: RoleContext<unknown>;
   history: History;
-  streamApplications(): StreamApplication[];
-  /** How many of them there are. */
-  streamCount(): number;
+  streams: StreamApplications;
   onRound(): void;
 }
 
@@ -131,11 +129,14 @@ export class ClusterView {
   }
 
   #round(): void {
-    const { history, onRound, context } = this.#options;
+    const { history, streams, onRound, context } = this.#options;
     const atMs = context.clock.nowMs();
     this.#furthestBefore = this.#furthest;
     this.#furthest = furthestOfGroups(this.watched);
-    const values: Values = new Map(this.watched.map((each) => [each.identity.name, valuesOf(each)]));
+    const values: Values = new Map([
+      ...this.watched.map((each) => [each.identity.name, valuesOf(each)] as const),
+      ...streams.rates(),
+    ]);
     history.record(atMs, values);
     const happenings = this.#happenings.round(this.watched, atMs);
     for (const happening of happenings) history.addHappening(happening);
@@ -189,7 +190,7 @@ export class ClusterView {
       version: buildInfo.version,
       scrapePeriodMs: this.#scraper.periodMs,
       allowsActions: this.#keys.allowsActions,
-      streamCount: this.#options.streamCount(),
+      streamCount: this.#options.streams.count,
       nowMs: clock.nowMs(),
     };
   }
@@ -207,7 +208,7 @@ export class ClusterView {
 
   #family(family: Family): Partial<TickMessage> {
     const details = detailsOf(this.watched, family);
-    return family === "stream" ? { details, stream: this.#options.streamApplications() } : { details };
+    return family === "stream" ? { details, stream: this.#options.streams.tables() } : { details };
   }
 
   full(view: string): FullMessage {

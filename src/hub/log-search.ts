@@ -30,8 +30,9 @@ export interface LogAnswer {
 /** Why there is no answer, in the store's words where it gave some. */
 export class LogSearchError extends Error {}
 
+/** Throws LogSearchError with the store's words, NX_CONNECT_FAILED when it is not reached. */
 export async function searchLogs(
-  { address = "127.0.0.1" }: Target,
+  { address = "127.0.0.1", endpoint }: Target,
   { snapshot }: Watched,
   question: LogQuestion,
   tls: { ca?: string },
@@ -39,21 +40,34 @@ export async function searchLogs(
   const { httpPort } = snapshot.ports;
   if (httpPort === undefined)
     throw new LogSearchError(`${snapshot.name} has no httpPort: it cannot be searched`);
-  const { channel, limit, ignoreCase, ...rest } = question;
+  const host = address.includes(":") ? `[${address}]` : address;
+  const place = `${host}:${httpPort}/channels/${encodeURIComponent(question.channel)}/records?${wordsOf(question)}`;
+  // Its figures do not tell whether its ports speak TLS: what its admin endpoint speaks is the better guess.
+  const schemes = "socket" in endpoint ? (["http", "https"] as const) : (["https", "http"] as const);
+  let failure: unknown;
+  for (const scheme of schemes) {
+    try {
+      return await ask(`${scheme}://${place}`, snapshot.name, scheme === "https" ? tls : {});
+    } catch (error) {
+      if (error instanceof LogSearchError) throw error;
+      failure ??= error;
+    }
+  }
+  throw failure;
+}
+
+function wordsOf({ channel: _, limit, ignoreCase, ...rest }: LogQuestion): URLSearchParams {
   const words = new URLSearchParams({ limit: String(Math.min(limit, LINES_MAX)) });
   for (const [key, value] of Object.entries(rest))
     if (value !== undefined && value !== "") words.set(key, value);
   if (ignoreCase === true && words.has("regex")) words.set("ignoreCase", "true");
-  const host = address.includes(":") ? `[${address}]` : address;
-  const path = `${host}:${httpPort}/channels/${encodeURIComponent(channel)}/records?${words}`;
-  const exchange = { deadlineMs: DEADLINE_MS, answerBytesMax: ANSWER_BYTES_MAX, tls };
-  const answer = await httpExchange({
-    ...exchange,
-    url: `${tls.ca === undefined ? "http" : "https"}://${path}`,
-  });
+  return words;
+}
+
+async function ask(url: string, name: string, tls: { ca?: string }): Promise<LogAnswer> {
+  const answer = await httpExchange({ url, deadlineMs: DEADLINE_MS, answerBytesMax: ANSWER_BYTES_MAX, tls });
   const text = new TextDecoder().decode(answer.body);
-  if (answer.status !== 200)
-    throw new LogSearchError(errorOf(text) ?? `${snapshot.name} answers ${answer.status}`);
+  if (answer.status !== 200) throw new LogSearchError(errorOf(text) ?? `${name} answers ${answer.status}`);
   return { lines: text.split("\n").filter((line) => line !== "") };
 }
 

@@ -114,3 +114,8 @@ export interface StreamApplication {
     parts: StreamRow[];
   };
 }
+
+/** Where the history has what a pipeline did. */
+export const streamInstance = (application: string) => `stream ${application}`;
+/** Names of figures have no slash. */
+export const streamFigure = (pipeline: string) => encodeURIComponent(pipeline);

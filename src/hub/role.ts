@@ -51,8 +51,7 @@ class Hub implements RunningRole<HubConfig> {
     this.#view = new ClusterView(config, {
       context,
       history,
-      streamApplications: () => this.#applications.tables(),
-      streamCount: () => this.#applications.count,
+      streams: this.#applications,
       onRound: () => this.#viewers.tick((view) => this.#view.tick(view)),
     });
     this.#addMetrics();

@@ -16,7 +16,7 @@
  * Everything but the page's files and the login stands behind the guard (access/guard.ts).
  */
 import { Hono, type Context } from "hono";
-import { deleteCookie, setCookie } from "hono/cookie";
+import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import { z } from "zod";
 import { keepOpen, type HttpConnection } from "../core/sockets/serve-http.ts";
 import { COOKIE, demandCertainHost, demandOwnPage, demandSession, sessionOf } from "./access/guard.ts";
@@ -98,7 +98,11 @@ function addLogin(app: Hono<Hosted>, { sessions, allowsActions, isSecure }: Rout
 function addReading(app: Hono<Hosted>, options: RoutesOptions): void {
   const { view, viewers, history, federation, nowMs } = options;
   app.get("/api/events", (context) => {
-    const stream = viewers.open(context.req.query("view"));
+    const isProgram = sessionOf(options.sessions, context)?.csrf === "";
+    const cookie = getCookie(context, COOKIE);
+    // A stream outlives its request: it ends with the session that it was opened in.
+    const mayLook = () => isProgram || options.sessions.of(cookie) !== undefined;
+    const stream = viewers.open(context.req.query("view"), mayLook);
     if (stream === undefined) return context.text("too many pages are open\n", 503);
     keepOpen(context.env, context.req.raw);
     return new Response(stream, {

@@ -9,6 +9,8 @@ interface Viewer {
   /** What it shows. */
   view: string;
   controller: ReadableStreamDefaultController<Uint8Array>;
+  /** False once its reader may look no more. */
+  mayLook(): boolean;
   /** It missed a tick. */
   isBehind: boolean;
 }
@@ -33,13 +35,13 @@ export class Viewers {
   }
 
   /** A stream of events for one page that shows `view`; undefined when there are too many. */
-  open(view = ""): ReadableStream<Uint8Array> | undefined {
+  open(view = "", mayLook = () => true): ReadableStream<Uint8Array> | undefined {
     if (this.#viewers.size >= VIEWERS_MAX) return undefined;
     let viewer: Viewer;
     return new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
-          viewer = { view, controller, isBehind: false };
+          viewer = { view, controller, mayLook, isBehind: false };
           this.#viewers.add(viewer);
           controller.enqueue(encode("full", this.#full(view)));
         },
@@ -58,6 +60,11 @@ export class Viewers {
       return known;
     };
     for (const viewer of this.#viewers) {
+      if (!viewer.mayLook()) {
+        this.#viewers.delete(viewer);
+        viewer.controller.close();
+        continue;
+      }
       if ((viewer.controller.desiredSize ?? 0) <= 0) {
         viewer.isBehind = true;
         continue;

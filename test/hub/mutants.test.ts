@@ -14,6 +14,7 @@ testMutants(
     { breaks: "the login before metrics", file: "src/hub/routes.ts", from: 'app.use("/metrics", demandSession(sessions));', to: "", noticedBy: [access, "tells nothing before the login"] },
     { breaks: "the slowing of guesses", file: "src/hub/access/sessions.ts", from: "this.#failures += 1;", to: "", noticedBy: [access, "slows down whoever guesses"] },
     { breaks: "the end of sessions", file: "src/hub/access/sessions.ts", from: "if (endsAtMs <= nowMs)", to: "if (endsAtMs < 0)", noticedBy: [access, "ends sessions after their time"] },
+    { breaks: "the end of a session's streams", file: "src/hub/viewers.ts", from: "if (!viewer.mayLook()) {", to: "if (false) {", noticedBy: [access, "ends the streams of a session"] },
     { breaks: "the page's token", file: "src/hub/access/guard.ts", from: "isSame(given, wanted)", to: "true", noticedBy: [access, "needs the token of the hub's own page"] },
     { breaks: "the refusal of other sites", file: "src/hub/access/guard.ts", from: 'const isOwn = site === undefined || site === "same-origin";', to: "const isOwn = true;", noticedBy: [access, "needs the token of the hub's own page"] },
     { breaks: "the refusal of rebound names", file: "src/hub/access/guard.ts", from: "sessions.demandsLogin || isCertainHost", to: "true || isCertainHost", noticedBy: [access, "answers only under names that cannot have been rebound"] },

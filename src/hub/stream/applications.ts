@@ -9,7 +9,7 @@
 import type { Clock } from "../../core/seams/clock.ts";
 import { HISTOGRAM_BINS, type MetricsEntry } from "../../streams/client/metrics.ts";
 import { latencyGroups } from "../latency-groups.ts";
-import type { StreamApplication, StreamRow } from "../messages.ts";
+import { type StreamApplication, streamFigure, streamInstance, type StreamRow } from "../messages.ts";
 
 export const WINDOW_SECONDS = 300;
 const APPLICATIONS_MAX = 50;
@@ -48,6 +48,15 @@ class Tally {
   forget(beforeSecond: number): void {
     if ((this.told[0]?.second ?? beforeSecond) >= beforeSecond) return;
     this.told = this.told.filter(({ second }) => second >= beforeSecond);
+  }
+
+  /** Messages in one second. */
+  countIn(second: number): number {
+    return this.told.reduce(
+      (sum, told) =>
+        told.second <= second && second < told.second + told.seconds ? sum + told.count / told.seconds : sum,
+      0,
+    );
   }
 
   row(name: string, nowSecond: number): StreamRow {
@@ -227,6 +236,19 @@ export class StreamApplications {
   get count(): number {
     this.#forget(this.#nowSecond());
     return this.#applications.size;
+  }
+
+  /** Messages of each pipeline in the newest second that is settled, for graphs beyond the window; by application. */
+  rates(): Map<string, Map<string, number>> {
+    const second = this.#nowSecond() - SETTLING_SECONDS - 1;
+    const found = new Map<string, Map<string, number>>();
+    for (const [name, { tables }] of this.#applications) {
+      const pipelines = [...tables.pipelines].map(
+        ([pipeline, tally]) => [streamFigure(pipeline), tally.countIn(second)] as const,
+      );
+      found.set(streamInstance(name), new Map(pipelines));
+    }
+    return found;
   }
 
   /** The tables of every application that told something in the window. */

@@ -47,6 +47,19 @@ describe("a hub with a password", () => {
     expect((await hub.fetch("/api/instances", { headers })).status).toBe(401);
   });
 
+  test("ends the streams of a session with it", async () => {
+    await using hub = await TestHub.start({ config: { passwordFile } });
+    const cookie =
+      ((await loginTo(hub, "correct horse")).headers.get("set-cookie") ?? "").split(";")[0] ?? "";
+    const headers = { cookie };
+    const events = await hub.fetch("/api/events", { headers });
+    const reader = (events.body as ReadableStream<Uint8Array>).getReader();
+    expect((await reader.read()).done).toBe(false);
+    await hub.fetch("/api/logout", { method: "POST", headers });
+    for (let ticks = 0; ticks < 20 && !(await reader.read()).done; ticks++);
+    expect((await reader.read()).done).toBe(true);
+  });
+
   test("lets programs in by bearer token", async () => {
     await using hub = await TestHub.start({ config: { passwordFile } });
     const with_ = (token: string) => hub.fetch("/metrics", { headers: { authorization: `Bearer ${token}` } });

@@ -61,6 +61,15 @@ describe("the tables", () => {
     expect(of("orders")).toContain("orders on worker2");
   });
 
+  test("give the history what each pipeline did in the newest settled second", () => {
+    const { all, time } = applications();
+    all.add("shop", entry({ category: "start-to-end", pipeline: "a/b" }, { 20: 50 }));
+    time.second = NOW_SECOND + 4;
+    expect(all.rates()).toEqual(new Map([["stream shop", new Map([["a%2Fb", 25]])]]));
+    time.second = NOW_SECOND + 5;
+    expect(all.rates().get("stream shop")?.get("a%2Fb")).toBe(0);
+  });
+
   test("spread a period's messages over its seconds, and show seconds without any as 0", () => {
     const { all, time } = applications();
     all.add("shop", entry({}, { 10: 100 }));

@@ -10,6 +10,8 @@ export interface Place {
   channel: string;
 }
 
+const LINES_SHOWN = 300;
+
 interface Found {
   lines: string[];
   contains: string;
@@ -45,11 +47,38 @@ function Marked({ text, word }: { text: string; word: string }) {
   );
 }
 
+function FoundLines({ lines, contains }: Found) {
+  return (
+    <ul class="lines" tabIndex={0} aria-label="Lines that were found">
+      {lines.map((line, index) => {
+        const { time, value } = parsed(line);
+        const text = typeof value === "string" ? value : JSON.stringify(value ?? "");
+        return (
+          <li key={index}>
+            <time>{time === undefined ? "" : moment(time * 1000)}</time>
+            <span>
+              <Marked text={text} word={contains} />
+            </span>
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+/** The store answers in the order of time, so what is left out is the newest. */
+function outcomeOf(count: number): string {
+  if (count === 0) return "No line matches.";
+  if (count >= LINES_SHOWN)
+    return `The first ${count} lines: ask for less, or for a shorter time, to see later ones.`;
+  return `${count} line${count === 1 ? "" : "s"}.`;
+}
+
 export function LogSearch({ places }: { places: readonly Place[] }) {
   const [at, setAt] = useState(0);
   const [words, setWords] = useState("");
   const [isExpression, setExpression] = useState(false);
-  const [isWhole, setWhole] = useState(true);
+  const [isWhole, setWhole] = useState(false);
   const [found, setFound] = useState<Found | undefined>(undefined);
   const [trouble, setTrouble] = useState("");
   const place = places[at] ?? places[0];
@@ -60,16 +89,12 @@ export function LogSearch({ places }: { places: readonly Place[] }) {
     try {
       const from = Math.floor((Date.now() - range.value.ms) / 1000);
       const { lines } = await ask<Found>("/api/logs", {
-        ...{ instance: place.instance, channel: place.channel, limit: "200" },
+        ...{ instance: place.instance, channel: place.channel, limit: String(LINES_SHOWN) },
         ...(words !== "" && { [isExpression ? "regex" : "contains"]: words }),
         ...(!isWhole && { from: String(from) }),
       });
       setFound({ lines, contains: isExpression ? "" : words });
-      setTrouble(
-        lines.length === 0
-          ? "No line matches."
-          : `${lines.length} line${lines.length === 1 ? "" : "s"}, at most 200 are shown.`,
-      );
+      setTrouble(outcomeOf(lines.length));
     } catch (error) {
       setFound(undefined);
       setTrouble((error as Error).message);
@@ -120,22 +145,7 @@ export function LogSearch({ places }: { places: readonly Place[] }) {
       <p role="status" class="muted small">
         {trouble}
       </p>
-      {found !== undefined && found.lines.length > 0 && (
-        <ul class="lines" tabIndex={0} aria-label="Lines that were found">
-          {found.lines.map((line, index) => {
-            const { time, value } = parsed(line);
-            const text = typeof value === "string" ? value : JSON.stringify(value ?? "");
-            return (
-              <li key={index}>
-                <time>{time === undefined ? "" : moment(time * 1000)}</time>
-                <span>
-                  <Marked text={text} word={found.contains} />
-                </span>
-              </li>
-            );
-          })}
-        </ul>
-      )}
+      {found !== undefined && found.lines.length > 0 && <FoundLines {...found} />}
     </form>
   );
 }

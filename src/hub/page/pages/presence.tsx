@@ -13,6 +13,33 @@ function epochsText({ own }: Detail): string {
   return served.length === 0 ? "none" : served.join(", ");
 }
 
+function Server({ detail, newest }: { detail: Detail; newest: number }) {
+  const { instance, own } = detail;
+  const snapshot = rows.value.find((row) => row.snapshot.target === instance)?.snapshot;
+  const epoch = numberAt(own, "epoch");
+  const behind = epoch === undefined ? undefined : newest - epoch;
+  const trouble = textAt(own, "upstream.trouble");
+  return (
+    <tr>
+      <th scope="row" class="name">
+        <InstanceLink name={instance} />
+      </th>
+      <td>
+        {snapshot !== undefined && <Condition snapshot={snapshot} />}
+        {trouble !== undefined && <div class="reasons warn-text">{trouble}</div>}
+      </td>
+      <Cell label="Serves">{epochsText(detail)}</Cell>
+      <NumberCell label="Behind">
+        {behind === undefined ? undefined : behind > 0 ? <span class="badge bad">{behind} epochs</span> : "0"}
+      </NumberCell>
+      <NumberCell label="Database">{bytes(numberAt(own, "databaseBytes") ?? 0)}</NumberCell>
+      <NumberCell label="Lookups">{whole(numberAt(own, "lookups") ?? 0)}</NumberCell>
+      <NumberCell label="Waiting">{numberAt(own, "scans.waiting")}</NumberCell>
+      <NumberCell label="Refused">{whole(numberAt(own, "malformed") ?? 0)}</NumberCell>
+    </tr>
+  );
+}
+
 export function PresencePage() {
   const all = details.value;
   const registrar = all.find(({ role }) => role === "regserver");
@@ -51,36 +78,9 @@ export function PresencePage() {
             ["Refused", "number"],
           ]}
         >
-          {all.map((detail) => {
-            const { instance, own } = detail;
-            const snapshot = rows.value.find((row) => row.snapshot.target === instance)?.snapshot;
-            const epoch = numberAt(own, "epoch");
-            const behind = epoch === undefined ? undefined : newest - epoch;
-            const trouble = textAt(own, "upstream.trouble");
-            return (
-              <tr key={instance}>
-                <th scope="row" class="name">
-                  <InstanceLink name={instance} />
-                </th>
-                <td>
-                  {snapshot !== undefined && <Condition snapshot={snapshot} />}
-                  {trouble !== undefined && <div class="reasons warn-text">{trouble}</div>}
-                </td>
-                <Cell label="Serves">{epochsText(detail)}</Cell>
-                <NumberCell label="Behind">
-                  {behind === undefined ? undefined : behind > 0 ? (
-                    <span class="badge bad">{behind} epochs</span>
-                  ) : (
-                    "0"
-                  )}
-                </NumberCell>
-                <NumberCell label="Database">{bytes(numberAt(own, "databaseBytes") ?? 0)}</NumberCell>
-                <NumberCell label="Lookups">{whole(numberAt(own, "lookups") ?? 0)}</NumberCell>
-                <NumberCell label="Waiting">{numberAt(own, "scans.waiting")}</NumberCell>
-                <NumberCell label="Refused">{whole(numberAt(own, "malformed") ?? 0)}</NumberCell>
-              </tr>
-            );
-          })}
+          {all.map((detail) => (
+            <Server key={detail.instance} detail={detail} newest={newest} />
+          ))}
         </Table>
       </Section>
       <Section title="Over time">

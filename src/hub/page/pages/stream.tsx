@@ -2,9 +2,16 @@
 /** Stream applications: latency and throughput of pipelines, workers and computations over the last five minutes, and checkpoints. */
 import { useState } from "preact/hooks";
 import { latencyGroups } from "../../latency-groups.ts";
-import type { Detail, StreamApplication, StreamRow } from "../../messages.ts";
+import {
+  type Detail,
+  type StreamApplication,
+  streamFigure,
+  streamInstance,
+  type StreamRow,
+} from "../../messages.ts";
 import { bytes, compact, seconds, whole } from "../format.ts";
 import { details, latest } from "../live.ts";
+import { useLines, type WantedLine } from "../lines.ts";
 import { numberAt, numbersAt, textAt } from "../own.ts";
 import { Chart } from "../parts/chart.tsx";
 import { FigureCharts } from "../parts/figure-charts.tsx";
@@ -39,10 +46,19 @@ function Bins({ row }: { row: StreamRow }) {
   );
 }
 
+interface RowDetailProps {
+  row: StreamRow;
+  parts: readonly StreamRow[];
+  place: WantedLine | undefined;
+}
+
 /** A row in detail: latencies by group, throughput over time, and what it is made of. */
-function RowDetail({ row, parts }: { row: StreamRow; parts: readonly StreamRow[] }) {
+function RowDetail({ row, parts, place }: RowDetailProps) {
   const { name, history, untilMs } = row;
   const atMs = history.map((_, index) => untilMs - (history.length - 1 - index) * 1000);
+  // The history has pipelines; of the others there are the last five minutes.
+  const kept = useLines(place === undefined ? [] : [place]);
+  const recent = { atMs, mean: history, max: history };
   return (
     <div class="section">
       <div class="grid wide">
@@ -51,8 +67,10 @@ function RowDetail({ row, parts }: { row: StreamRow; parts: readonly StreamRow[]
           title={`${name}: messages per second`}
           unit="count"
           isRate
-          window={{ fromMs: untilMs - 300_000, toMs: untilMs }}
-          lines={[{ label: name, line: { atMs, mean: history, max: history } }]}
+          window={place === undefined ? { fromMs: untilMs - 300_000, toMs: untilMs } : kept.window}
+          lines={[
+            { label: name, line: place === undefined ? recent : kept.of(place.instance, place.figure) },
+          ]}
         />
       </div>
       {parts.length > 0 && (
@@ -113,9 +131,11 @@ interface RowsProps {
   note: string;
   rows: readonly StreamRow[];
   parts: readonly StreamRow[];
+  /** Where the history has a row; undefined: nowhere. */
+  placeOf(name: string): WantedLine | undefined;
 }
 
-function Rows({ title, note, rows, parts }: RowsProps) {
+function Rows({ title, note, rows, parts, placeOf }: RowsProps) {
   const [chosen, setChosen] = useState<string | undefined>(undefined);
   const row = rows.find(({ name }) => name === chosen);
   if (rows.length === 0) return null;
@@ -127,7 +147,13 @@ function Rows({ title, note, rows, parts }: RowsProps) {
         chosen={chosen}
         onChoose={(name) => setChosen(name === chosen ? undefined : name)}
       />
-      {row !== undefined && <RowDetail row={row} parts={parts.filter(({ of }) => of?.includes(row.name))} />}
+      {row !== undefined && (
+        <RowDetail
+          row={row}
+          parts={parts.filter(({ of }) => of?.includes(row.name))}
+          place={placeOf(row.name)}
+        />
+      )}
     </Section>
   );
 }
@@ -143,7 +169,16 @@ function Application({ name, workers, tables: found }: StreamApplication) {
         </span>
       </div>
       {tables.map(([key, title, note]) => (
-        <Rows key={key} title={title} note={note} rows={found[key]} parts={found.parts} />
+        <Rows
+          key={key}
+          title={title}
+          note={note}
+          rows={found[key]}
+          parts={found.parts}
+          placeOf={(row) =>
+            key === "pipelines" ? { instance: streamInstance(name), figure: streamFigure(row) } : undefined
+          }
+        />
       ))}
     </>
   );

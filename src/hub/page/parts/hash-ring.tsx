@@ -2,7 +2,7 @@
 /** The hash space as a ring: which dht node answers for which part, and parts that nobody or more than one answers for. */
 import { arc } from "d3-shape";
 import { compact } from "../format.ts";
-import { lineColor } from "./chart.tsx";
+import { lineColor } from "./chart-scale.ts";
 import { shortName } from "./figure-charts.tsx";
 
 export interface RangeOwner {
