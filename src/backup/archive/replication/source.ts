@@ -96,10 +96,6 @@ export class ReplicationSource {
     }
   }
 
-  cancel(): void {
-    this.#conversation.terminate("the replication does not begin");
-  }
-
   /** Resolves with where the target is then. */
   async run(): Promise<bigint> {
     const conversation = this.#conversation;
