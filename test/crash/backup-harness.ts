@@ -160,7 +160,7 @@ export function record(
   return points;
 }
 
-const JOBS = { discard: "zero", openMax: 10, keepsOneCold: false } as const;
+const JOBS = { discard: "zero", openMax: 10, keepsOneCold: false, applySleepPercent: 0 } as const;
 
 /** A base image at gid 0 and diffs up to `gids`; `promise` hears of each. */
 export async function makeHistory(

@@ -31,6 +31,8 @@ export interface CommandOptions {
   compression: Compression;
   /** Diffs that one step of a replication merges at most. */
   mergeDiffsMax: number;
+  /** Diffs that a hash or a scan opens together; 0 is no limit. */
+  virtualDiffsMax: number;
   /** A volume came into being. */
   onInit(volume: ArchiveVolume): void;
   onClear(volume: ArchiveVolume): void;
@@ -213,6 +215,6 @@ export function archiveCommands(options: CommandOptions): Record<string, Protoco
       await volume.diffs.reload();
     }),
     ...repairCommands(of),
-    ...scanCommands({ server, of }),
+    ...scanCommands({ server, of, diffsMax: options.virtualDiffsMax }),
   };
 }

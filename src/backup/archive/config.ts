@@ -61,6 +61,14 @@ export const archiveConfig = roleSchema({
     integer(200, { min: 2, max: 10_000 }),
     "Diffs that one apply or restore opens together (-maxopen).",
   ),
+  openVirtualMax: key(
+    integer(0, { min: 0, max: 100_000 }),
+    "Diffs that bhash and virt-full-scan open together; more are refused (-maxopen-virt). 0 is no limit.",
+  ),
+  applySleepPercent: key(
+    integer(0, { min: 0, max: 99 }),
+    "The share of its time that an apply sleeps, for others (-apply-sleep-pct).",
+  ),
   maintenance: key(
     maintenanceConfig.optional(),
     "What the archive does of its own accord: let points go, apply, merge, replicate.",

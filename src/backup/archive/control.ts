@@ -1,4 +1,5 @@
 /** What an archive answers its controller: `get` targets and the text of `status`, word for word as the original's. */
+import type { KeepAlive } from "../../core/seams/net.ts";
 import {
   newest,
   chainFrom,
@@ -11,7 +12,7 @@ import {
   stateText,
 } from "../algebra/snapshot.ts";
 import { listingTime, sizeText, uuidText } from "../formats/units.ts";
-import { type GetTarget, gidOf, volumeOf, wordsAtLeast } from "../server/control.ts";
+import { type GetTarget, gidOf, keepAliveText, volumeOf, wordsAtLeast } from "../server/control.ts";
 import { Refusal, type WalbServer } from "../server/server.ts";
 import { type Action, actions, type ArchiveVolume } from "./volume.ts";
 
@@ -23,6 +24,7 @@ export interface ArchiveView {
   timeoutSeconds: number;
   grows: boolean;
   keepsOneCold: boolean;
+  keepAlive: KeepAlive | undefined;
   volumes: ReadonlyMap<string, ArchiveVolume>;
   volume(name: string): ArchiveVolume;
   server(): WalbServer;
@@ -158,7 +160,7 @@ export async function archiveStatus(view: ArchiveView): Promise<string[]> {
     `maxConnections ${view.connectionsMax}`,
     `maxForegroundTasks ${view.foregroundMax}`,
     `socketTimeout ${view.timeoutSeconds}`,
-    "keepAlive OFF",
+    keepAliveText(view.keepAlive),
     `doAutoResize ${view.grows ? 1 : 0}`,
     `keepOneColdSnapshot ${view.keepsOneCold ? 1 : 0}`,
     "-----Volume-----",

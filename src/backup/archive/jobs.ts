@@ -23,6 +23,7 @@ import { type DiscardRule, ImageWriter } from "../formats/image.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 import { Refusal } from "../server/server.ts";
 import type { OpenImage } from "./images/back-end.ts";
+import { Sleeper } from "./sleeper.ts";
 import type { ArchiveVolume } from "./volume.ts";
 
 export interface JobOptions {
@@ -31,6 +32,8 @@ export interface JobOptions {
   openMax: number;
   /** Of cold snapshots only the newest stays. */
   keepsOneCold: boolean;
+  /** The share of its time that an apply sleeps. */
+  applySleepPercent: number;
 }
 
 const READY_BYTES = 4 << 20;
@@ -48,6 +51,7 @@ async function applyTo(
   image: OpenImage,
   diffs: readonly MetaDiff[],
   rule: DiscardRule,
+  sleeper?: Sleeper,
 ): Promise<void> {
   const target = { file: image.file, blocks: Math.floor(image.bytes / BLOCK_BYTES) };
   await volume.diffs.withOpen(diffs, async (open) => {
@@ -56,6 +60,7 @@ async function applyTo(
       for await (const runs of mergedRuns(open, { readyBytes: READY_BYTES })) {
         volume.throwIfForced();
         await writer.write(runs);
+        await sleeper?.rest();
       }
       await writer.finish();
     } finally {
@@ -129,7 +134,7 @@ export function diffsToApply(volume: ArchiveVolume, gid: bigint): MetaDiff[] {
 export async function apply(
   volume: ArchiveVolume,
   gid: bigint,
-  { discard, openMax }: JobOptions,
+  { discard, openMax, applySleepPercent }: JobOptions,
 ): Promise<void> {
   const cold = volume.base.isApplying ? undefined : volume.cold.newestBetween(volume.base.from.begin, gid);
   if (cold !== undefined) {
@@ -149,7 +154,8 @@ export async function apply(
   });
   const base = await volume.world.images.openBase(volume.name, "readWrite");
   try {
-    for (const part of rounds(diffs, openMax)) await applyTo(volume, base, part, discard);
+    const sleeper = new Sleeper(volume.world.clock, applySleepPercent);
+    for (const part of rounds(diffs, openMax)) await applyTo(volume, base, part, discard, sleeper);
     await base.file.sync();
   } finally {
     await base.file.close();

@@ -64,6 +64,8 @@ export function fullSync(options: ReceiveOptions): Protocol {
         await call.answer("accept");
         const uuid = await call.reader.raw(16);
         await call.send(ack());
+        // A replication that was interrupted has nothing to go on from any more.
+        await volume.setFullReplication(undefined);
         await receiveBase(call, volume, request, options.syncBytes);
         await call.send(ack());
         const snapshot = await readSnapshot(call.reader);

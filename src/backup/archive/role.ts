@@ -77,7 +77,8 @@ class Archive implements RunningRole<Config> {
     const peers = peerNet(net, clock, config);
     const source = { net: peers, clock, nodeId, timeoutMs: config.socketTimeoutMs, limit };
     const compression = parseCompression(config.syncCompression) ?? snappy;
-    const jobs = { discard: config.discard, openMax: config.openMax, keepsOneCold: config.keepsOneCold };
+    const { discard, openMax, keepsOneCold, applySleepPercent } = config;
+    const jobs = { discard, openMax, keepsOneCold, applySleepPercent };
     const { maintenance, mergeDiffsMax } = config;
     this.#beginMaintenance = () =>
       maintenance &&
@@ -94,7 +95,8 @@ class Archive implements RunningRole<Config> {
       foregroundMax: config.foregroundMax,
       timeoutSeconds: config.socketTimeoutMs / 1000,
       grows: config.grows,
-      keepsOneCold: config.keepsOneCold,
+      keepsOneCold,
+      keepAlive: config.keepAlive,
       volumes: this.#volumes,
       volume,
       server,
@@ -105,6 +107,7 @@ class Archive implements RunningRole<Config> {
     this.#server = new WalbServer({
       ...{ net, clock, log, nodeId, host: config.host, port: config.port, tls: context.tls },
       secure: secureOptionsOf(config, clock.nowMs()),
+      keepAlive: config.keepAlive,
       connectionsMax: config.connectionsMax,
       foregroundMax: config.foregroundMax,
       timeoutMs: config.socketTimeoutMs,
@@ -124,6 +127,7 @@ class Archive implements RunningRole<Config> {
           source,
           compression,
           mergeDiffsMax: config.mergeDiffsMax,
+          virtualDiffsMax: config.openVirtualMax,
           onInit: (each) => this.#volumes.set(each.name, each),
           onClear: (each) => this.#volumes.delete(each.name),
         }),

@@ -5,9 +5,8 @@
  *   virt-full-scan   > [VOL, GID, bulk?, size?, sleep%?]    < accept, blocks, then per bulk next, stored size (0: zeros),
  *                                                             snappy bytes; end     > ack     < ok
  */
-import type { Clock } from "../../core/seams/clock.ts";
-import { sleep } from "../../core/seams/clock.ts";
 import { Codec, isZero } from "../../native/blocks.ts";
+import { chainFrom } from "../algebra/snapshot.ts";
 import { snappy } from "../formats/compression.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 import { gidOf } from "../server/control.ts";
@@ -15,34 +14,11 @@ import { type Protocol, readAck, Refusal, type WalbServer } from "../server/serv
 import { Writer } from "../wire/serial.ts";
 import { sendMark, StreamMark } from "../wire/streams.ts";
 import { firstBlocks, hashOf, imageAt } from "./reading.ts";
+import { Sleeper } from "./sleeper.ts";
 import type { ArchiveVolume } from "./volume.ts";
 import { bulkOf, sizeOf } from "./words.ts";
 
 const DUMMY_PERIOD_MS = 1000;
-const SLEEP_MIN_MS = 100;
-const SLEEP_MAX_MS = 1000;
-
-/** Sleeps for a share of the time that passes. */
-class Sleeper {
-  readonly #clock: Clock;
-  readonly #percent: number;
-  #sinceMs: number;
-
-  constructor(clock: Clock, percent: number) {
-    this.#clock = clock;
-    this.#percent = percent;
-    this.#sinceMs = clock.monotonicMs();
-  }
-
-  async rest(): Promise<void> {
-    if (this.#percent === 0) return;
-    const workedMs = this.#clock.monotonicMs() - this.#sinceMs;
-    const sleepMs = (workedMs * this.#percent) / (100 - this.#percent);
-    if (sleepMs < SLEEP_MIN_MS) return;
-    await sleep(this.#clock, Math.min(sleepMs, SLEEP_MAX_MS));
-    this.#sinceMs = this.#clock.monotonicMs();
-  }
-}
 
 function percentOf(text: string | undefined): number {
   const percent = Number(text ?? 0);
@@ -50,8 +26,13 @@ function percentOf(text: string | undefined): number {
   return percent;
 }
 
-async function request(words: string[], volume: ArchiveVolume) {
+async function request(words: string[], volume: ArchiveVolume, diffsMax: number) {
   const [, gid = "", bulk, size, percent] = words;
+  const { length } = chainFrom(volume.base.from, volume.diffs.all, gidOf(gid));
+  if (diffsMax > 0 && length > diffsMax)
+    throw new Refusal(
+      `${length} diffs would be opened together, at most ${diffsMax} may be: merge or apply some`,
+    );
   const all = await volume.sizeBlocks();
   const blocks = Math.min(all, Math.floor(sizeOf(size, all * BLOCK_BYTES) / BLOCK_BYTES));
   return { gid: gidOf(gid), chunkBytes: bulkOf(bulk), blocks, percent: percentOf(percent) };
@@ -60,14 +41,16 @@ async function request(words: string[], volume: ArchiveVolume) {
 export function scanCommands(options: {
   server(): WalbServer;
   of(words: string[], least?: number): ArchiveVolume;
+  /** Diffs that are opened together at most; 0 is no limit. */
+  diffsMax: number;
 }): Record<string, Protocol> {
-  const { server, of } = options;
+  const { server, of, diffsMax } = options;
   return {
     async bhash(call) {
       const words = await call.reader.texts();
       const volume = of(words, 2);
       volume.demandActive("c2aBlockHashServer");
-      const { gid, chunkBytes, blocks } = await request(words, volume);
+      const { gid, chunkBytes, blocks } = await request(words, volume, diffsMax);
       await server().foreground("c2aBlockHashServer", async () => {
         await call.answer("accept");
         const timer = volume.world.clock.every(
@@ -83,7 +66,7 @@ export function scanCommands(options: {
       const words = await call.reader.texts();
       const volume = of(words, 2);
       volume.demandActive("c2aVirtualFullScanServer");
-      const { gid, chunkBytes, blocks, percent } = await request(words, volume);
+      const { gid, chunkBytes, blocks, percent } = await request(words, volume, diffsMax);
       const codec = new Codec();
       const sleeper = new Sleeper(volume.world.clock, percent);
       try {

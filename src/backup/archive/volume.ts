@@ -257,6 +257,7 @@ export class ArchiveVolume {
     this.#files = await VolumeFiles.open(disk, this.directory);
     this.diffs = await DiffFiles.open(disk, random, this.directory);
     await this.#openCold();
+    await this.setFullReplication(undefined);
     await this.setUuid(new Uint8Array(16));
     await this.setArchiveUuid(new Uint8Array(16));
     await this.setBase(steady({ begin: NO_LSID, end: NO_LSID }, 0));
@@ -282,6 +283,7 @@ export class ArchiveVolume {
    */
   async forgetHistory(): Promise<void> {
     await this.setState("SyncReady");
+    await this.setFullReplication(undefined);
     await this.setBase(steady({ begin: NO_LSID, end: NO_LSID }, 0));
     await this.diffs.remove(this.diffs.all);
     for (const gid of this.cold.all) await this.cold.remove(gid);

@@ -32,6 +32,13 @@ function commonKeys(options: Options, role: string, call: Surroundings): Record<
     connectionsMax: options.number("maxconn", 10),
     foregroundMax: options.number("fg", 2),
     socketTimeoutMs: options.number("to", 10) * 1000,
+    keepAlive: options.has("ka")
+      ? {
+          idleSeconds: options.number("kaidle", 1800),
+          intervalSeconds: options.number("kaintvl", 60),
+          probes: options.number("kacnt", 10),
+        }
+      : undefined,
     log:
       log === "-"
         ? { console: "text" }
@@ -74,6 +81,8 @@ export async function runWalbArchive(words: readonly string[], call: Surrounding
     openMax: openMax === 0 ? undefined : openMax,
     volumeGroup: options.text("vg"),
     thinPool: options.text("tp"),
+    openVirtualMax: options.number("maxopen-virt", 0),
+    applySleepPercent: options.number("apply-sleep-pct", 0),
     keepsOneCold: options.has("keep-one-cold-snap"),
     mergeDiffsMax: options.number("wn", 1000),
     syncCompression: options.text("sync-cmpr", "snappy:0:1"),

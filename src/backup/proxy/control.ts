@@ -2,7 +2,8 @@
 import { diffText, type MetaDiff } from "../algebra/snapshot.ts";
 import { compressionText } from "../formats/compression.ts";
 import { listingTime, sizeText } from "../formats/units.ts";
-import { type GetTarget, volumeOf, wordsAtLeast } from "../server/control.ts";
+import type { KeepAlive } from "../../core/seams/net.ts";
+import { type GetTarget, keepAliveText, volumeOf, wordsAtLeast } from "../server/control.ts";
 import type { WalbServer } from "../server/server.ts";
 import type { Sender } from "./sender.ts";
 import type { ProxyVolume } from "./volume.ts";
@@ -16,6 +17,7 @@ export interface ProxyView {
     retryMaxMs: number;
     giveUpSeconds: number;
     connectionsMax: number;
+    keepAlive?: KeepAlive | undefined;
     foregroundMax: number;
     backgroundMax: number;
     socketTimeoutMs: number;
@@ -80,7 +82,7 @@ export function proxyStatus(view: ProxyView): string[] {
     `maxForegroundTasks ${config.foregroundMax}`,
     `maxBackgroundTasks ${config.backgroundMax}`,
     `socketTimeout ${config.socketTimeoutMs / 1000}`,
-    "keepAlive OFF",
+    keepAliveText(view.config.keepAlive),
     "-----TaskQueue 0-----",
     "-----Volume-----",
   ];

@@ -69,6 +69,7 @@ class Proxy implements RunningRole<Config> {
     this.#server = new WalbServer({
       ...{ net, clock, log, nodeId: this.#nodeId, host: config.host, port: config.port, tls: context.tls },
       secure: secureOptionsOf(config, clock.nowMs()),
+      keepAlive: config.keepAlive,
       connectionsMax: config.connectionsMax,
       foregroundMax: config.foregroundMax,
       timeoutMs: config.socketTimeoutMs,

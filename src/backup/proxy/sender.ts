@@ -8,7 +8,8 @@ import type { Log } from "../../core/logging/log.ts";
 import type { Clock, Timer } from "../../core/seams/clock.ts";
 import type { Net } from "../../core/seams/net.ts";
 import { canMerge, merged, type MetaDiff } from "../algebra/snapshot.ts";
-import { type Diff, mergedPacks } from "../formats/diff-merge.ts";
+import { compressedPacks } from "../formats/compressed-packs.ts";
+import type { Diff } from "../formats/diff-merge.ts";
 import { firstLine, openProtocol, readAck } from "../server/server.ts";
 import type { Conversation } from "../wire/conversation.ts";
 import type { RateLimit } from "../wire/rate-limit.ts";
@@ -209,7 +210,7 @@ export class Sender {
           if (verdict === "dropped") await this.queue.diffs.remove(diffs);
           return verdict;
         }
-        await sendPacks(conversation, mergedPacks(open, { compression, blocksMax: 0, isEachPack: true }));
+        await sendPacks(conversation, compressedPacks(open, compression));
         await readAck(conversation.reader);
       } catch (error) {
         log.warn(`the archive cannot be reached: ${(error as Error).message}`, this.#fields);

@@ -34,5 +34,16 @@ export const serverKeys = ({ role, example, holds, foreground }: ServerWords) =>
     integer(10_000, { min: 100, max: 3_600_000 }),
     "A peer that is silent for this long in the middle of a protocol is cut (-to).",
   ),
+  keepAlive: key(
+    z
+      .strictObject({
+        idleSeconds: key(integer(1800, { min: 1, max: 86_400 }), "Silence before the first probe (-kaidle)."),
+        intervalSeconds: key(integer(60, { min: 1, max: 86_400 }), "Between probes (-kaintvl)."),
+        probes: key(integer(10, { min: 1, max: 1000 }), "Probes that may stay unanswered (-kacnt)."),
+      })
+      .optional(),
+    "The kernel probes peers that are silent (-ka).",
+    { absent: "as the runtime does" },
+  ),
   ...securityKeys,
 });

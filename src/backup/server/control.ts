@@ -4,6 +4,7 @@
  */
 import { buildInfo } from "../../core/build-info.ts";
 import { type Clock, sleep } from "../../core/seams/clock.ts";
+import type { KeepAlive } from "../../core/seams/net.ts";
 import { Writer } from "../wire/serial.ts";
 import { ack, type Protocol, Refusal, type ServerCall, type WalbServer } from "./server.ts";
 
@@ -17,6 +18,13 @@ export interface ControlOptions {
   targets: Record<string, GetTarget>;
   status(volume: string | undefined): Promise<string[]> | string[];
   onShutdown(isForced: boolean): void;
+}
+
+/** The line of a status about probing silent peers. */
+export function keepAliveText(keepAlive: KeepAlive | undefined): string {
+  if (keepAlive === undefined) return "keepAlive OFF";
+  const { idleSeconds, intervalSeconds, probes } = keepAlive;
+  return `keepAlive ON idle ${idleSeconds} intvl ${intervalSeconds} cnt ${probes}`;
 }
 
 /** A command word list of which `least` must be there. */

@@ -10,7 +10,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { Clock } from "../../core/seams/clock.ts";
-import type { Listener, Net, TlsMaterial } from "../../core/seams/net.ts";
+import type { KeepAlive, Listener, Net, TlsMaterial } from "../../core/seams/net.ts";
 import { Conversation, type ConversationOptions } from "../wire/conversation.ts";
 import { SECURE_PROTOCOL } from "../wire/secured-net.ts";
 import { type Reader, Writer } from "../wire/serial.ts";
@@ -91,6 +91,7 @@ export interface ServerOptions {
   /** The originals speak plain TCP only. */
   tls: TlsMaterial | undefined;
   secure?: SecureOptions | undefined;
+  keepAlive?: KeepAlive | undefined;
   nodeId: string;
   connectionsMax: number;
   foregroundMax: number;
@@ -160,10 +161,11 @@ export class WalbServer {
   }
 
   #listen(port: number, tls: TlsMaterial | undefined, isSecure: boolean): Promise<Listener> {
-    const { net, clock, host, timeoutMs } = this.#options;
+    const { net, clock, host, timeoutMs, keepAlive } = this.#options;
     return net.listen({
       host,
       port,
+      ...(keepAlive !== undefined && { keepAlive }),
       ...(tls !== undefined && { tls }),
       handlers: {
         open: (socket) => {

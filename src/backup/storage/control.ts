@@ -1,6 +1,7 @@
 /** What a storage answers its controller: `get` targets and the text of `status`, word for word as the original's. */
 import { listingTime, sizeText, uuidText } from "../formats/units.ts";
-import { type GetTarget, volumeOf, wordsAtLeast } from "../server/control.ts";
+import type { KeepAlive } from "../../core/seams/net.ts";
+import { type GetTarget, keepAliveText, volumeOf, wordsAtLeast } from "../server/control.ts";
 import { Refusal, type WalbServer } from "../server/server.ts";
 import type { AddressPort } from "../wire/values.ts";
 import type { Mark } from "./cuts.ts";
@@ -16,6 +17,7 @@ export interface StorageView {
     retryMinMs: number;
     retryMaxMs: number;
     connectionsMax: number;
+    keepAlive?: KeepAlive | undefined;
     foregroundMax: number;
     backgroundMax: number;
     socketTimeoutMs: number;
@@ -79,7 +81,7 @@ export function storageStatus(view: StorageView): string[] {
     `maxForegroundTasks ${config.foregroundMax}`,
     `maxBackgroundTasks ${config.backgroundMax}`,
     `socketTimeout ${config.socketTimeoutMs / 1000}`,
-    "keepAlive OFF",
+    keepAliveText(view.config.keepAlive),
     `fullScanLbPerSec ${Math.floor(view.fullScanBytesPerSecond() / 512)}`,
     "-----Archive-----",
     host(archive),

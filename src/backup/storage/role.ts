@@ -124,6 +124,7 @@ class Storage implements RunningRole<Config> {
     this.#server = new WalbServer({
       ...{ net, clock, log, nodeId, host, port: config.port, tls, timeoutMs },
       secure: secureOptionsOf(config, clock.nowMs()),
+      keepAlive: config.keepAlive,
       connectionsMax: config.connectionsMax,
       foregroundMax: config.foregroundMax,
       protocols: {

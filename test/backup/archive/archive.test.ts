@@ -274,6 +274,20 @@ test("a part of an image is hashed and scanned, and a scan sleeps for a share of
   ).rejects.toThrow("bad percentage:100");
 });
 
+test("options of the original: diffs of a hash are limited, an apply sleeps, silent peers are probed", async () => {
+  const keepAlive = { idleSeconds: 5, intervalSeconds: 2, probes: 3 };
+  await using archive = await start({ openVirtualMax: 2, applySleepPercent: 50, keepAlive });
+  const { images } = await prepared(archive, 4);
+  await expect(archive.controller.blockHash([VOLUME, "4"])).rejects.toThrow(
+    "4 diffs would be opened together",
+  );
+  await archive.controller.command("apply", [VOLUME, "3"], "accept");
+  await settled(archive, "Apply");
+  const hash = await archive.controller.blockHash([VOLUME, "4", "64K"]);
+  expect(Buffer.from(hash).toString("hex")).toBe(imageHash(images.get(4n) as Buffer, 65536));
+  expect(await archive.controller.status()).toContain("keepAlive ON idle 5 intvl 2 cnt 3");
+});
+
 test("what is known of a stopped volume is repaired by hand", async () => {
   await using archive = await start();
   await prepared(archive, 2);

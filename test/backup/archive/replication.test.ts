@@ -187,6 +187,29 @@ test("e14: link cut during full replication: it goes on where it was", async () 
   expect(second.passed).toBeLessThan(whole.passed - 100_000);
 });
 
+test("a storage's copy between two tries of a full replication makes it begin anew", async () => {
+  await using group = newGroup();
+  const a0 = await group.archive("a0");
+  const storage = await group.copied(a0, 16_384);
+  const images = await history(group, a0, storage, 1);
+  const a1 = await initialised(group, "a1");
+  using link = new Repeater(a1.port);
+  link.rate = 4 << 20;
+  const words = [VOLUME, "gid", "1", `127.0.0.1:${link.port}`, "0", "0", "none", "1G", "16K"];
+  await a0.controller.command("replicate", words, "accept");
+  const progress = () => a1.controller.get("progress", VOLUME) as Promise<bigint>;
+  await until(async () => (await progress()) > 4000n, "a part has come");
+  link.cut();
+  await settled(a0, "ReplSyncAsClient");
+  await isState(a1, "SyncReady");
+  const other = new TestStorage(group.world(), 16_384);
+  other.write(60);
+  await expect(other.fullSync(at(a1.port), { stopAtBulk: 20 })).rejects.toThrow("cut by the test");
+  await isState(a1, "SyncReady");
+  await replicate(a0, a1.port, 1);
+  await expectSame(group, a0, a1, images);
+});
+
 test("e15: link cut during hash replication, repeated", async () => {
   await using group = newGroup();
   const a0 = await group.archive("a0");

@@ -17,7 +17,8 @@ import type { Clock } from "../../../core/seams/clock.ts";
 import type { Net } from "../../../core/seams/net.ts";
 import { Codec } from "../../../native/blocks.ts";
 import type { Compression } from "../../formats/compression.ts";
-import { type Diff, mergedPacks } from "../../formats/diff-merge.ts";
+import { compressedPacks } from "../../formats/compressed-packs.ts";
+import type { Diff } from "../../formats/diff-merge.ts";
 import { BLOCK_BYTES } from "../../formats/units.ts";
 import { firstLine, openProtocol, readAck, Refusal } from "../../server/server.ts";
 import { sendDiffering } from "../../wire/compare.ts";
@@ -94,10 +95,6 @@ export class ReplicationSource {
       conversation.terminate("the replication was refused");
       throw error;
     }
-  }
-
-  cancel(): void {
-    this.#conversation.terminate("the replication does not begin");
   }
 
   /** Resolves with where the target is then. */
@@ -199,7 +196,7 @@ export class ReplicationSource {
         .raw(uuid);
       await conversation.send(writeDiff(writer, whole));
       await expectWord(conversation, "ok");
-      const packs = mergedPacks(open, { compression, blocksMax: 0, isEachPack: true });
+      const packs = compressedPacks(open, compression);
       await sendPacks(conversation, this.#guarded(packs));
       await readAck(conversation.reader);
     });
