@@ -38,7 +38,7 @@ export declare class Client {
   readOnlyTimed<T>(code: ReadOnlyCode<T>, timeoutMs?: number): Promise<Committed<T>>;
   executeReactive(code: ReactiveCode, options?: ReactiveOptions): ReactiveHandle;
   follow<T>(
-    code: (transaction: Reader, run: RunInfo) => Promise<T> | T,
+    code: (transaction: SnapshotReader, run: RunInfo) => Promise<T> | T,
     options?: ReactiveOptions,
   ): AsyncGenerator<T, void, void>;
   queued<Words = void>(name: string, code: QueuedCode<Words>): (words: Words) => Promise<QueuedTransaction>;
@@ -50,9 +50,21 @@ export declare class Client {
 
 // --- transactions ----------------------------------------------------------------------------------------------
 
-/** What code that only reads is given. */
+/** What every code is given. */
 export interface Reader {
   read(key: string, part: { kind: 0 | 1 | 2 | 3; data: Uint8Array }): Promise<Value>;
+}
+
+/** What code that only reads is given. */
+export interface SnapshotReader extends Reader {
+  /** All keys that begin with a prefix, ascending. Throws when there are more than `limit`, 10 000 when absent. */
+  list(prefix: string, limit?: number): Promise<Entry[]>;
+}
+
+export interface Entry {
+  key: string;
+  version: number;
+  value: Value;
 }
 
 /** What code that may write is given. */
@@ -68,7 +80,7 @@ export interface TransactionHandle extends Writer {
 }
 
 export type TransactionCode<T> = (transaction: TransactionHandle) => Promise<T> | T;
-export type ReadOnlyCode<T> = (transaction: Reader) => Promise<T> | T;
+export type ReadOnlyCode<T> = (transaction: SnapshotReader) => Promise<T> | T;
 export type Isolation = "strict" | "snapshot" | "readCommitted";
 
 export interface ExecuteOptions {
@@ -83,7 +95,7 @@ export interface Committed<T> {
   timestamp: number;
 }
 
-export type ReactiveCode = (transaction: Reader, run: RunInfo) => Promise<void> | void;
+export type ReactiveCode = (transaction: SnapshotReader, run: RunInfo) => Promise<void> | void;
 
 export interface RunInfo {
   /** Of everything that this run sees. */
@@ -124,7 +136,7 @@ export interface ListOptions {
 export interface Listed {
   timestamp: number;
   isMore: boolean;
-  entries: { key: string; version: number; value: Value }[];
+  entries: Entry[];
 }
 
 export interface OriginalCalls {

@@ -23,7 +23,7 @@ import { Session } from "./client/session.ts";
 import { type OpenSocket, type WebSocketClass, webSockets } from "./client/socket.ts";
 import { type LogStorage, memoryStorage } from "./client/storage.ts";
 import { StoreView } from "./client/store-view.ts";
-import type { Reader } from "./client/transaction-handle.ts";
+import type { SnapshotReader } from "./client/transaction-handle.ts";
 import {
   type Committed,
   type ExecuteOptions,
@@ -37,7 +37,13 @@ import { Watches } from "./client/watches.ts";
 export * from "./client/errors.ts";
 export { type OriginalCalls, originalCalls } from "./client/original-names.ts";
 export { browserStorage, fileStorage, type LogStorage, memoryStorage } from "./client/storage.ts";
-export { type Reader, TypeMismatchError, type Writer } from "./client/transaction-handle.ts";
+export {
+  type Entry,
+  type Reader,
+  type SnapshotReader,
+  TypeMismatchError,
+  type Writer,
+} from "./client/transaction-handle.ts";
 export * from "./client/types/encodings.ts";
 export * from "./client/types/list.ts";
 export * from "./client/types/map.ts";
@@ -199,7 +205,7 @@ export class Client {
 
   /** `executeReactive` as a loop: `for await (const score of client.follow((t) => total.value(t)))`. */
   follow<T>(
-    code: (transaction: Reader, run: RunInfo) => Promise<T> | T,
+    code: (transaction: SnapshotReader, run: RunInfo) => Promise<T> | T,
     options: ReactiveOptions = {},
   ): AsyncGenerator<T, void, void> {
     return follow((each, settings) => this.executeReactive(each, settings), code, options);

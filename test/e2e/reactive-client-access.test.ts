@@ -68,6 +68,28 @@ test("tokens and rights: who may not is told so, at once, and everything else go
   expect(await shell("get", "diary:today")).toMatchObject({ code: 69 });
 });
 
+test("lists under a prefix follow what is added, changed and removed, over all shards", async () => {
+  using store = await StoreProcesses.create({ tss: 1, shards: 3, replicas: 1, frontends: 2 });
+  await store.startAll();
+  await using watcher = await connect({ frontends: store.frontends.slice(0, 1) });
+  await using writer = await connect({ frontends: store.frontends.slice(1) });
+  let seen = "none";
+  watcher.executeReactive(async (transaction) => {
+    seen = (await transaction.list("user:")).map(({ key }) => key.slice(5)).join();
+  });
+  const shows = (wanted: string) => until(`"${wanted}"`, () => (seen === wanted ? true : undefined));
+  await shows("");
+  const names = Array.from({ length: 12 }, (_, index) => String.fromCharCode(97 + index));
+  for (const [index, name] of names.entries()) {
+    await writer.execute((transaction) => text(`user:${name}`).set(transaction, name));
+    await shows(names.slice(0, index + 1).join());
+  }
+  await writer.execute((transaction) => {
+    for (const name of names.slice(1)) text(`user:${name}`).delete(transaction);
+  });
+  await shows("a");
+});
+
 test("TLS: the address says https, and --ca whom to trust", async () => {
   using directory = await LoneExecutable.copy();
   for (const words of [

@@ -9,7 +9,7 @@ import { type Part, PartKind } from "../../native/version-values.ts";
 import { applyOperation } from "../shard/apply.ts";
 import { canonicalValue, encodeOperations, type Operation, type Value } from "../shard/operations.ts";
 import type { Access } from "../shard/transaction.ts";
-import type { Writer } from "./transaction-handle.ts";
+import type { Entry, SnapshotReader, Writer } from "./transaction-handle.ts";
 import { toUtf8 } from "./types/encodings.ts";
 
 /** One version of a key, as it was read. */
@@ -21,10 +21,12 @@ export interface Version {
   value: Value;
 }
 
-export interface Execution extends Writer {
+export interface Execution extends Writer, SnapshotReader {
   /** Keys that were read from the store, with their versions. */
   readonly versions: ReadonlyMap<string, Version>;
   readonly operations: ReadonlyMap<string, readonly Operation[]>;
+  /** Those that were listed. */
+  readonly prefixes: ReadonlySet<string>;
   /** What to send to be committed; empty: there is nothing to check and nothing to write. */
   accesses(): Access[];
   /** Ends it: later use of the handle throws. */
@@ -36,6 +38,8 @@ export type LoadVersions = (keys: string[]) => Promise<Version[]>;
 
 export interface ExecutionOptions {
   load: LoadVersions;
+  /** Entries under a prefix, as of the execution's timestamp. */
+  scan?: (prefix: string, limit: number) => Promise<Entry[]>;
   uniqueName(): string;
   isReadOnly?: boolean;
   /** What is not committed yet and shall be seen all the same. */
@@ -44,11 +48,14 @@ export interface ExecutionOptions {
 
 const partName = ({ kind, data }: Part) => `${kind}:${data.join()}`;
 
+const LIST_MAX = 10_000;
+
 const isAbsolute = ({ kind }: Operation) => kind === "put" || kind === "delete";
 
 class RunningExecution implements Execution {
   readonly versions = new Map<string, Version>();
   readonly operations = new Map<string, Operation[]>();
+  readonly prefixes = new Set<string>();
   readonly #options: ExecutionOptions;
   readonly #looked = new Map<string, Map<string, Part>>();
   #wanted: { keys: Set<string>; done: Promise<void> } | undefined;
@@ -72,6 +79,15 @@ class RunningExecution implements Execution {
     const version = this.versions.get(key) ?? (await this.#fetched(key));
     const pending = this.#options.pending?.(key) ?? [];
     return fold(version.value, [...pending, ...(this.operations.get(key) ?? [])]);
+  }
+
+  async list(prefix: string, limit = LIST_MAX): Promise<Entry[]> {
+    this.#assertOpen();
+    if (this.#options.scan === undefined) throw new TypeError("only transactions that read can list keys");
+    this.prefixes.add(prefix);
+    const entries = await this.#options.scan(prefix, limit);
+    this.#assertOpen();
+    return entries;
   }
 
   apply(key: string, operation: Operation): void {

@@ -1,7 +1,8 @@
 /** Keys by their prefix. */
 import { NOW } from "../client-wire/messages.ts";
-import { decodeValue, type Value } from "../shard/operations.ts";
+import { decodeValue } from "../shard/operations.ts";
 import type { Ask } from "./store-view.ts";
+import type { Entry } from "./transaction-handle.ts";
 import { fromUtf8, toUtf8 } from "./types/encodings.ts";
 
 export interface ListOptions {
@@ -17,7 +18,7 @@ export interface Listed {
   timestamp: number;
   /** There are more behind the last one. */
   isMore: boolean;
-  entries: { key: string; version: number; value: Value }[];
+  entries: Entry[];
 }
 
 const LIMIT_DEFAULT = 100;

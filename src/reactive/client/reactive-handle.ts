@@ -1,6 +1,6 @@
 /** What the application holds of a reactive transaction, and the same as an asynchronous iterator. */
 import { deferred } from "./deferred.ts";
-import type { Reader } from "./transaction-handle.ts";
+import type { SnapshotReader } from "./transaction-handle.ts";
 import type { ReactiveCode, ReactiveOptions, RunInfo, Watch } from "./watch.ts";
 
 export interface ReactiveHandle {
@@ -30,7 +30,7 @@ export function handleOf(watch: Watch): ReactiveHandle {
  */
 export async function* follow<T>(
   start: (code: ReactiveCode, options: ReactiveOptions) => ReactiveHandle,
-  code: (transaction: Reader, run: RunInfo) => Promise<T> | T,
+  code: (transaction: SnapshotReader, run: RunInfo) => Promise<T> | T,
   options: ReactiveOptions,
 ): AsyncGenerator<T, void, void> {
   let latest: { value: T } | undefined;

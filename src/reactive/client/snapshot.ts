@@ -3,13 +3,18 @@
  * them is read. Reads that come while it is chosen wait for it.
  */
 import type { Version } from "./execution.ts";
+import { listKeys } from "./listing.ts";
 import type { Ask, StoreView } from "./store-view.ts";
+import type { Entry } from "./transaction-handle.ts";
 
 /**
  * `seen`: the newest that this client knows, where the cache has it: for who is checked later. `fresh`: everything that is
  * acknowledged to anybody. A number: that timestamp.
  */
 export type Moment = "seen" | "fresh" | number;
+
+/** Keys that are asked for at once. */
+const PAGE = 1000;
 
 export type ReadAt = (keys: string[], timestamp: number) => Promise<Version[]>;
 
@@ -45,6 +50,22 @@ export class Snapshot {
     }
     await this.#first;
     return this.#read(keys, this.#timestamp);
+  };
+
+  /** Everything under a prefix. */
+  readonly scan = async (prefix: string, limit: number): Promise<Entry[]> => {
+    this.#first ??= this.begin().then(() => []);
+    await this.#first;
+    const entries: Entry[] = [];
+    for (let isMore = true; isMore;) {
+      const after = entries.at(-1)?.key ?? "";
+      const page = await listKeys(this.#ask, prefix, { at: this.#timestamp, after, limit: PAGE });
+      entries.push(...page.entries);
+      ({ isMore } = page);
+      if (entries.length > limit)
+        throw new RangeError(`more than ${limit} keys begin with "${prefix}": list a longer prefix`);
+    }
+    return entries;
   };
 
   /** Chooses a fresh timestamp, where nothing was read. */

@@ -7,10 +7,27 @@
 import type { Part } from "../../native/version-values.ts";
 import type { Operation, Value } from "../shard/operations.ts";
 
-/** Read-only and reactive transactions. */
+/** What every transaction can do. */
 export interface Reader {
   /** The value of a key. `part`: what of it the transaction looks at; changes elsewhere do not concern it. */
   read(key: string, part: Part): Promise<Value>;
+}
+
+/** A key with its value. */
+export interface Entry {
+  key: string;
+  /** Commit timestamp of the version. */
+  version: number;
+  value: Value;
+}
+
+/** Read-only and reactive transactions. */
+export interface SnapshotReader extends Reader {
+  /**
+   * All keys that begin with a prefix, ascending, with their values. A reactive transaction runs again when one of them is added,
+   * changed or removed. Of own queued transactions nothing is seen here. Throws when there are more than `limit`.
+   */
+  list(prefix: string, limit?: number): Promise<Entry[]>;
 }
 
 /** Transactions that may also write. */

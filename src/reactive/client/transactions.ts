@@ -18,7 +18,7 @@ import { AbortedError, OutcomeUnknownError, RequestError } from "./errors.ts";
 import { type Execution, startExecution } from "./execution.ts";
 import { type Moment, Snapshot } from "./snapshot.ts";
 import type { StoreView } from "./store-view.ts";
-import type { Reader, Writer } from "./transaction-handle.ts";
+import type { SnapshotReader, Writer } from "./transaction-handle.ts";
 import { toUtf8 } from "./types/encodings.ts";
 
 export type Isolation = "strict" | "snapshot" | "readCommitted";
@@ -47,7 +47,7 @@ export interface TransactionHandle extends Writer {
 }
 
 export type TransactionCode<T> = (transaction: TransactionHandle) => Promise<T> | T;
-export type ReadOnlyCode<T> = (transaction: Reader) => Promise<T> | T;
+export type ReadOnlyCode<T> = (transaction: SnapshotReader) => Promise<T> | T;
 
 /** Gives transactions their names. */
 export interface TransactionNames {
@@ -143,8 +143,9 @@ class Run {
   }
 
   #start(isReadOnly: boolean): Execution {
-    const { load } = this.#snapshot;
-    return startExecution({ load, uniqueName: this.#options.uniqueName, isReadOnly });
+    const { load, scan } = this.#snapshot;
+    const { uniqueName } = this.#options;
+    return startExecution({ load, uniqueName, isReadOnly, ...(isReadOnly && { scan }) });
   }
 
   async readOnly<T>(code: ReadOnlyCode<T>): Promise<Committed<T>> {

@@ -11,7 +11,7 @@ import { RequestError } from "./errors.ts";
 import { type Execution, startExecution, type Version } from "./execution.ts";
 import { Snapshot } from "./snapshot.ts";
 import type { Ask, StoreView } from "./store-view.ts";
-import type { Reader } from "./transaction-handle.ts";
+import type { SnapshotReader } from "./transaction-handle.ts";
 import { fromUtf8 } from "./types/encodings.ts";
 
 export interface RunInfo {
@@ -25,7 +25,7 @@ export interface RunInfo {
   readonly pending: number;
 }
 
-export type ReactiveCode = (transaction: Reader, run: RunInfo) => Promise<void> | void;
+export type ReactiveCode = (transaction: SnapshotReader, run: RunInfo) => Promise<void> | void;
 
 export interface ReactiveOptions {
   /** Changes may be gathered this long before a run. */
@@ -53,6 +53,12 @@ export interface WatchHost {
   report(error: unknown): void;
 }
 
+export interface ReadSet {
+  at: number;
+  keys: string[];
+  prefixes: string[];
+}
+
 interface Wanted {
   /** 0: now. */
   timestamp: number;
@@ -68,6 +74,10 @@ export class Watch {
   readonly #host: WatchHost;
   /** The newest that is known of each key of the read set. */
   #versions = new Map<string, Version>();
+  /** Those whose keys were listed by the last run. */
+  #prefixes: ReadonlySet<string> = new Set();
+  /** When something may have happened under them. */
+  #prefixNews = 0;
   /** Those that the frontend is known to look after. */
   #confirmed: ReadonlySet<string> = new Set();
   /** Of the last run. */
@@ -97,7 +107,8 @@ export class Watch {
 
   /** As of when all of the read set is known. */
   get #known(): number {
-    let oldest = Number.POSITIVE_INFINITY;
+    // What is under prefixes is known from the last run only.
+    let oldest = this.#prefixes.size > 0 ? this.#timestamp : Number.POSITIVE_INFINITY;
     for (const { end } of this.#versions.values()) oldest = Math.min(oldest, end);
     return oldest === Number.POSITIVE_INFINITY ? this.#timestamp : oldest;
   }
@@ -107,13 +118,13 @@ export class Watch {
     return Math.min(this.#known, this.#runTimestamp);
   }
 
-  /** What to tell a frontend: these keys have been seen as of this timestamp. */
-  get readSet(): { at: number; keys: string[] } {
-    return { at: this.#known, keys: [...this.#versions.keys()] };
+  /** What to tell a frontend: these keys and prefixes have been seen as of this timestamp. */
+  get readSet(): ReadSet {
+    return { at: this.#known, keys: [...this.#versions.keys()], prefixes: [...this.#prefixes] };
   }
 
   /** The frontend is told to look after these keys. Until it has confirmed that, only those count that it looked after anyway. */
-  expect(keys: readonly string[]): void {
+  expect({ keys }: ReadSet): void {
     this.#confirmed = new Set(keys.filter((key) => this.#confirmed.has(key)));
   }
 
@@ -123,7 +134,7 @@ export class Watch {
   }
 
   /** The frontend looks after these keys; what it sends from here on is about them. */
-  confirm(keys: Iterable<string>): void {
+  confirm({ keys }: ReadSet): void {
     this.#confirmed = new Set(keys);
   }
 
@@ -167,7 +178,10 @@ export class Watch {
       this.#host.view.cache.extend(key, run.since, timestamp);
     }
     // What concerns only keys that the last run did not read any more is no change.
-    if (run.cause === "changed" && ![...changed].some((key) => this.#versions.has(key))) return;
+    const isAboutKeys = [...changed].some((key) => this.#versions.has(key));
+    if (run.cause === "changed" && !isAboutKeys && this.#prefixes.size === 0) return;
+    // Of what is under prefixes no values are sent, only that something has happened.
+    if (this.#prefixes.size > 0) this.#prefixNews = timestamp;
     this.#want({ timestamp, cause: run.cause, changes: run.changes });
   }
 
@@ -221,6 +235,7 @@ export class Watch {
 
   /** Something of what the last run read has changed since. */
   #hasNews(): boolean {
+    if (this.#prefixNews > this.#timestamp) return true;
     return [...this.#versions.values()].some(({ start }) => start > this.#timestamp);
   }
 
@@ -230,7 +245,7 @@ export class Watch {
     const snapshot = new Snapshot(view, ask, moment, (keys, timestamp) => this.#read(keys, timestamp));
     const isOptimistic = this.#options.optimistic === true;
     const execution = startExecution({
-      ...{ load: snapshot.load, uniqueName, isReadOnly: true },
+      ...{ load: snapshot.load, scan: snapshot.scan, uniqueName, isReadOnly: true },
       ...(isOptimistic && { pending: (key: string) => pending.operations(key, snapshot.timestamp) }),
     });
     const info = {
@@ -282,5 +297,6 @@ export class Watch {
       }),
     );
     this.#timestamp = Math.max(this.#timestamp, timestamp);
+    this.#prefixes = execution.prefixes;
   }
 }

@@ -11,7 +11,7 @@ import type { Answer, Request } from "./connection.ts";
 import { LostError } from "./connection.ts";
 import { RequestError } from "./errors.ts";
 import { toUtf8 } from "./types/encodings.ts";
-import { type ReactiveCode, type ReactiveOptions, Watch, type WatchHost } from "./watch.ts";
+import { type ReactiveCode, type ReactiveOptions, type ReadSet, Watch, type WatchHost } from "./watch.ts";
 
 export interface WatchesOptions {
   host: Omit<WatchHost, "register" | "unregister">;
@@ -29,7 +29,7 @@ export class Watches {
   readonly #options: WatchesOptions;
   readonly #watches = new Map<number, Watch>();
   /** What was last said of each watch on this connection. */
-  #said = new Map<number, string[]>();
+  #said = new Map<number, ReadSet>();
   #lastId = 0;
 
   constructor(options: WatchesOptions) {
@@ -87,9 +87,9 @@ export class Watches {
   }
 
   #register(watch: Watch): void {
-    const { keys } = watch.readSet;
-    if (keys.length > 0) {
-      if (!isSame(this.#said.get(watch.id), keys)) void this.#say(watch);
+    const { readSet } = watch;
+    if (readSet.keys.length + readSet.prefixes.length > 0) {
+      if (!isSame(this.#said.get(watch.id), readSet)) void this.#say(watch, readSet);
     } else if (this.#said.has(watch.id)) this.#forget(watch.id);
   }
 
@@ -104,27 +104,21 @@ export class Watches {
     this.#options.ask({ type: "unwatch", watch: id }).catch(() => undefined);
   }
 
-  async #say(watch: Watch): Promise<void> {
-    const { at, keys } = watch.readSet;
-    this.#said.set(watch.id, keys);
-    watch.expect(keys);
-    const isLatest = () => this.#said.get(watch.id) === keys && !watch.isStopped;
+  async #say(watch: Watch, readSet: ReadSet): Promise<void> {
+    const { at } = readSet;
+    const [keys, prefixes] = [readSet.keys.map(toUtf8), readSet.prefixes.map(toUtf8)];
+    this.#said.set(watch.id, readSet);
+    watch.expect(readSet);
+    const isLatest = () => this.#said.get(watch.id) === readSet && !watch.isStopped;
     try {
       const { id, delayMs } = watch;
-      await this.#options.ask({
-        type: "watch",
-        watch: id,
-        at,
-        delayMs,
-        keys: keys.map(toUtf8),
-        prefixes: [],
-      });
-      if (isLatest()) watch.confirm(keys);
+      await this.#options.ask({ type: "watch", watch: id, at, delayMs, keys, prefixes });
+      if (isLatest()) watch.confirm(readSet);
     } catch (error) {
       if (error instanceof LostError || !isLatest()) return;
       if (error instanceof RequestError && passing.has(error.code)) {
         await sleep(this.#options.clock, REPEAT_MS);
-        if (isLatest()) void this.#say(watch);
+        if (isLatest()) void this.#say(watch, watch.readSet);
         return;
       }
       watch.fail(error);
@@ -133,8 +127,8 @@ export class Watches {
   }
 }
 
-function isSame(said: string[] | undefined, keys: string[]): boolean {
-  if (said?.length !== keys.length) return false;
-  const before = new Set(said);
-  return keys.every((key) => before.has(key));
+function isSame(said: ReadSet | undefined, next: ReadSet): boolean {
+  if (said?.keys.length !== next.keys.length || said.prefixes.length !== next.prefixes.length) return false;
+  const [keys, prefixes] = [new Set(said.keys), new Set(said.prefixes)];
+  return next.keys.every((key) => keys.has(key)) && next.prefixes.every((prefix) => prefixes.has(prefix));
 }

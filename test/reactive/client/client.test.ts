@@ -338,6 +338,25 @@ describe("reactive transactions", () => {
     await until("nothing to be watched", () => (cluster.watches === 0 ? true : undefined));
   });
 
+  test("what is under a prefix can be listed, and a new key is a change", async () => {
+    const cluster = new ModelCluster();
+    const [client, other] = [await clientOf(cluster), await clientOf(cluster)];
+    const seen: string[] = [];
+    client.executeReactive(async (transaction) => {
+      const entries = await transaction.list("user:");
+      seen.push(entries.map(({ key }) => key).join());
+    });
+    await until("the first run", () => (cluster.watches === 1 ? true : undefined));
+    await other.execute((transaction) => text("user:b").set(transaction, "b"));
+    await until("the new key", () => (seen.at(-1) === "user:b" ? true : undefined));
+    await other.execute((transaction) => text("elsewhere").set(transaction, "x"));
+    await other.execute((transaction) => text("user:a").set(transaction, "a"));
+    await until("another one", () => (seen.at(-1) === "user:a,user:b" ? true : undefined));
+    expect(seen).toEqual(["", "user:b", "user:a,user:b"]);
+    const tooMany = client.readOnly((transaction) => transaction.list("user:", 1));
+    expect(await tooMany.catch((error: unknown) => error)).toBeInstanceOf(RangeError);
+  });
+
   test("a refetch asks for everything anew", async () => {
     const cluster = new ModelCluster();
     const client = await clientOf(cluster);

@@ -38,6 +38,14 @@ class ModelStore {
     };
   }
 
+  /** Keys that begin with one of the prefixes. Nothing is ever removed here. */
+  under(prefixes: Uint8Array[], at: number): Uint8Array[] {
+    if (prefixes.length === 0) return [];
+    const isUnder = (key: Uint8Array) =>
+      prefixes.some((prefix) => compareBytes(key.subarray(0, prefix.length), prefix) === 0);
+    return this.versions.keys(at).filter(isUnder);
+  }
+
   changedSince(key: Uint8Array, at: number): boolean {
     return (this.versions.read(key, this.timestamp)?.start ?? 0) > at;
   }
@@ -68,7 +76,7 @@ class ModelStore {
 interface Link {
   url: string;
   handlers: SocketHandlers;
-  watches: Map<number, { keys: Uint8Array[]; at: number }>;
+  watches: Map<number, { keys: Uint8Array[]; prefixes: Uint8Array[]; at: number }>;
   isOpen: boolean;
   /** Messages on their way, in order. */
   toFrontend: Promise<void>;
@@ -184,6 +192,15 @@ export class ModelCluster {
         const versions = message.keys.map((key) => store.read(key, at));
         return { type: "values", request: message.request, at, versions };
       }
+      case "scan": {
+        const entries = store
+          .under([message.prefix], message.at)
+          .filter((key) => compareBytes(key, message.after) > 0)
+          .map((key) => ({ key, ...store.read(key, message.at) }));
+        const isMore = entries.length > message.countMax;
+        const { request, at } = message;
+        return { type: "scanned", request, at, isMore, entries: entries.slice(0, message.countMax) };
+      }
       case "commit":
         return { type: "settled", request: message.request, outcome: store.commit(message.transaction) };
       case "resolve": {
@@ -193,7 +210,7 @@ export class ModelCluster {
         return { type: "settled", request: message.request, outcome };
       }
       case "watch":
-        link.watches.set(message.watch, { keys: message.keys, at: message.at });
+        link.watches.set(message.watch, { keys: message.keys, prefixes: message.prefixes, at: message.at });
         return { type: "watching", request: message.request, watch: message.watch, at: message.at };
       case "unwatch":
         link.watches.delete(message.watch);
@@ -209,8 +226,10 @@ export class ModelCluster {
     const state = link.watches.get(watch);
     if (state === undefined) return;
     const { timestamp: at } = this.store;
-    const changed = state.keys.filter((key) => this.store.changedSince(key, state.at));
-    if (changed.length === 0) return;
+    const isChanged = (key: Uint8Array) => this.store.changedSince(key, state.at);
+    const changed = state.keys.filter(isChanged);
+    // Of what is under prefixes no values are sent.
+    if (changed.length === 0 && !this.store.under(state.prefixes, at).some(isChanged)) return;
     const values = changed.sort(compareBytes).map((key) => ({ key, ...this.store.read(key, at) }));
     const since = state.at;
     state.at = at;

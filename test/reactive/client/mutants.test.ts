@@ -31,6 +31,13 @@ testMutants(
       noticedBy: [lives, randomLives],
     },
     {
+      breaks: "that a new key under a listed prefix is news",
+      file: `${directory}/watch.ts`,
+      from: "if (this.#prefixNews > this.#timestamp) return true;",
+      to: "",
+      noticedBy: [lives, randomLives],
+    },
+    {
       breaks: "that a run needs a change in its read set",
       file: `${directory}/watch.ts`,
       from: ' && (wanted.cause !== "changed" || this.#hasNews())',
