@@ -106,6 +106,8 @@ export class Watches {
 
   async #say(watch: Watch, readSet: ReadSet): Promise<void> {
     const { at } = readSet;
+    // What a frontend has not told yet of prefixes is lost when a watch is replaced; a new one begins with all of it.
+    if (readSet.prefixes.length > 0 && this.#said.has(watch.id)) this.#forget(watch.id);
     const [keys, prefixes] = [readSet.keys.map(toUtf8), readSet.prefixes.map(toUtf8)];
     this.#said.set(watch.id, readSet);
     watch.expect(readSet);
