@@ -90,10 +90,6 @@ export class ListVariable<T> extends Variable {
     this.#put(transaction, []);
   }
 
-  delete(transaction: Writer): void {
-    transaction.apply(this.key, { kind: "delete" });
-  }
-
   #put(transaction: Writer, elements: Uint8Array[]): void {
     transaction.apply(this.key, { kind: "put", value: { type: "list", elements } });
   }

@@ -60,10 +60,6 @@ export class MapVariable<T> extends Variable {
   clear(transaction: Writer): void {
     this.replace(transaction, []);
   }
-
-  delete(transaction: Writer): void {
-    transaction.apply(this.key, { kind: "delete" });
-  }
 }
 
 /** A map to texts, or to what `encoding` says. Unset: empty. */

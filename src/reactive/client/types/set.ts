@@ -50,10 +50,6 @@ export class SetVariable<T> extends Variable {
   clear(transaction: Writer): void {
     this.replace(transaction, []);
   }
-
-  delete(transaction: Writer): void {
-    transaction.apply(this.key, { kind: "delete" });
-  }
 }
 
 /** A set of texts, or of what `encoding` says. Unset: empty. */

@@ -28,10 +28,6 @@ export class SingleVariable<T, Unset = T> extends Variable {
     const bytes = this.#encoding.encode(item);
     transaction.apply(this.key, { kind: "put", value: { type: "bytes", bytes } });
   }
-
-  delete(transaction: Writer): void {
-    transaction.apply(this.key, { kind: "delete" });
-  }
 }
 
 /** Reads what it changes, so two at once conflict: a counter does not. */
@@ -79,10 +75,6 @@ export class CounterVariable extends Variable {
 
   set(transaction: Writer, count: bigint | number): void {
     transaction.apply(this.key, { kind: "put", value: { type: "counter", count: int64(count) } });
-  }
-
-  delete(transaction: Writer): void {
-    transaction.apply(this.key, { kind: "delete" });
   }
 }
 

@@ -1,7 +1,7 @@
 /** What all variables have in common: a key, and the check that what is stored under it is of their type. */
 import type { Part } from "../../../native/version-values.ts";
 import type { Value } from "../../shard/operations.ts";
-import { type Reader, TypeMismatchError } from "../transaction-handle.ts";
+import { type Reader, TypeMismatchError, type Writer } from "../transaction-handle.ts";
 import type { Encoding } from "./encodings.ts";
 
 const KEY_BYTES_MAX = 65_535;
@@ -23,6 +23,11 @@ export abstract class Variable {
     if (key === "" || 3 * key.length > KEY_BYTES_MAX || !key.isWellFormed())
       throw new RangeError(`a key has 1 to ${Math.floor(KEY_BYTES_MAX / 3)} well-formed characters`);
     this.key = key;
+  }
+
+  /** Nothing is under the key then. */
+  delete(transaction: Writer): void {
+    transaction.apply(this.key, { kind: "delete" });
   }
 
   /** The value under the key, of this type; undefined when nothing is there. */
