@@ -293,6 +293,7 @@ export class Watcher {
   close(): void {
     this.#isClosed = true;
     this.#timer?.cancel();
+    this.#shared.dirty.delete(this);
     for (const watch of this.#watches.values()) this.#shared.index.remove(watch);
     this.#watches.clear();
     this.#dirty.clear();
