@@ -134,7 +134,7 @@ testMutants(
       breaks: "a token that has to be known",
       file: `${access}/principals.ts`,
       from: "    let found: string | undefined;",
-      to: "    let found: string | undefined = this.#known[0]?.name;",
+      to: "    let found = this.#known[0]?.name;",
       noticedBy: [accessTests, "a token names"],
     },
     {
