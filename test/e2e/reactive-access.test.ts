@@ -21,6 +21,7 @@ setDefaultTimeout(60_000);
 
 const ALICE = "alice-0123456789abcdef";
 const BOB = "bob-0123456789abcdef";
+const CAROL = "carol-0123456789abcdef";
 
 async function guardedStore(): Promise<StoreProcesses> {
   const store = await StoreProcesses.create({
@@ -103,8 +104,19 @@ test("tokens name principals; tables say who reads and writes, at which level, v
   expect((await ask("keys/score:a", ALICE, { method: "PUT", body: "x" })).status).toBe(400);
   expect((await ask("scan?prefix=diary:", ALICE)).status).toBe(403);
   expect((await ask("scan?prefix=score:&after=diary:", ALICE)).body.values).toHaveLength(1);
+  // A token is changed by writing the file and a signal; who is in stays in.
+  writeFileSync(join(store.directory, "client.tokens"), `alice ${ALICE}\ncarol ${CAROL}\n`);
+  store.signal("c.frontend0", "SIGHUP");
+  await until("carol to be let in", () =>
+    PlainClient.connect(port, { token: CAROL }).then(
+      (client) => (client.terminate(), true),
+      () => undefined,
+    ),
+  );
+  await failsWith("denied", PlainClient.connect(port, { token: BOB }));
+  expect((await bob.read(["score:a"])).values).toEqual([2]);
   const log = store.rootLog("c.frontend0");
-  expect([ALICE, BOB, "nobody-0123456789abcdef"].filter((token) => log.includes(token))).toEqual([]);
+  expect([CAROL, ALICE, BOB, "nobody-0123456789abcdef"].filter((token) => log.includes(token))).toEqual([]);
 });
 
 test("with TLS the WebSocket is encrypted, and a plain one is not answered", async () => {

@@ -133,6 +133,10 @@ export class StoreProcesses implements Disposable {
     return readFileSync(join((this.#instances.get(name) as Instance).dataDir, "log/root.log"), "utf8");
   }
 
+  signal(name: string, signal: NodeJS.Signals): void {
+    this.#instances.get(name)?.child?.kill(signal);
+  }
+
   /** Asks an instance to end, as the service manager does; resolves with its exit code. */
   async terminate(name: string): Promise<number | undefined> {
     const child = this.#instances.get(name)?.child;

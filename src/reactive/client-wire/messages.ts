@@ -7,6 +7,7 @@
  *
  * - A `watch` is answered by `watching` once nothing of its keys can be missed any more. Sent again with other keys it replaces
  *   the earlier read set: a watch is re-sent whenever a run has read something else than the run before.
+ *   One that fails is not watched, nor is what it was to replace.
  * - `at` says as of when the client has seen the keys. Whatever was committed to one of them behind it leads to a run. With `now`
  *   it has seen nothing, and the first run follows.
  * - All runs of one `runs` message are as of one timestamp, over all shards, and behind it all watches of the client are: one that is

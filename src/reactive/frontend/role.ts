@@ -160,7 +160,9 @@ class Frontend implements RunningRole<FrontendConfig> {
     `${this.#store.figures.committed.toLocaleString("en")} commits, ${this.#ports.size.toLocaleString("en")} clients`;
   throughput = () => ({ total: this.#http.requests + this.#watching.figures.runs, unit: "requests" });
 
+  /** Tokens are read again too: that is how they are changed. */
   reload(config: FrontendConfig): void {
+    this.#principals.replaceBy(readPrincipals(config));
     this.#limits = config.limits;
   }
 

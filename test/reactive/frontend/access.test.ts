@@ -16,7 +16,11 @@ test("a token names its principal; without tokens everybody is one; an unknown o
     undefined,
     undefined,
   ]);
-  expect(new Principals(new Map()).of("anything")).toBe("");
+  expect(new Principals(undefined).of("anything")).toBe("");
+  // A file without a token lets nobody in.
+  expect(new Principals(parseTokens("# nobody yet\n", "tokens")).of("")).toBeUndefined();
+  principals.replaceBy(new Principals(new Map([["carol", ALICE]])));
+  expect([ALICE, BOB].map((token) => principals.of(token))).toEqual(["carol", undefined]);
 });
 
 test.each([

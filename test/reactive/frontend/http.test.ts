@@ -22,7 +22,7 @@ function failingApp(error: Error) {
   // Nothing is watched here: no time passes.
   const still = { monotonicMs: () => 0, after: () => ({ cancel: () => {} }) } as unknown as Clock;
   const streams = new WatchStreams(store, new Watching(backend, still), () => 1);
-  const app = frontendApp(store, seededRandom(1), new Principals(new Map()), { requests: 0 }, streams);
+  const app = frontendApp(store, seededRandom(1), new Principals(undefined), { requests: 0 }, streams);
   app.onError((thrown, context) => failureAnswer(thrown, context, log));
   return { app, logged };
 }

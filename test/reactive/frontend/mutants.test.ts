@@ -34,8 +34,8 @@ testMutants(
     {
       breaks: "a registration that is in the index before its first read",
       file: `${watches}/watcher.ts`,
-      from: "    index.add(watch);\n    const { revision } = watch;\n    await started;",
-      to: "    const { revision } = watch;\n    await started;\n    const wait = () => store.nextTimestamp();\n    void wait().then(wait).then(wait).then(wait).then(wait).then(() => index.add(watch));",
+      from: "    index.add(watch);\n    const { revision } = watch;\n",
+      to: "    const { revision } = watch;\n    const wait = () => this.#shared.store.nextTimestamp();\n    void wait().then(wait).then(wait).then(wait).then(wait).then(() => index.add(watch));\n",
       noticedBy: [tests, "S13"],
     },
     {
@@ -134,7 +134,7 @@ testMutants(
       breaks: "a token that has to be known",
       file: `${access}/principals.ts`,
       from: "    let found: string | undefined;",
-      to: "    let found: string | undefined = this.#known[0]?.name;",
+      to: "    let found = this.#known[0]?.name;",
       noticedBy: [accessTests, "a token names"],
     },
     {

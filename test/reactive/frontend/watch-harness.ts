@@ -16,7 +16,7 @@ import { Level } from "../../../src/reactive/shard/transaction.ts";
 import { type Mailroom, randomOf, shardCluster, type ShardCluster } from "../shard/shard-harness.ts";
 
 /** A clock without a rate: whatever waits for a time waits for its turn. */
-function mailClock(mail: Mailroom): Clock {
+export function mailClock(mail: Mailroom): Clock {
   let nowMs = 0;
   const after = (delayMs: number, callback: () => void) => {
     let isCancelled = false;

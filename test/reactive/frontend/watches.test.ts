@@ -6,7 +6,9 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { decodeServerMessage } from "../../../src/reactive/client-wire/codec.ts";
 import type { Operation } from "../../../src/reactive/shard/operations.ts";
 import { Level } from "../../../src/reactive/shard/transaction.ts";
-import { type ReactiveCluster, ReactiveClient, reactiveCluster, write } from "./watch-harness.ts";
+import { shardOf } from "../../../src/reactive/frontend/placement.ts";
+import { Watching } from "../../../src/reactive/frontend/watches/watching.ts";
+import { mailClock, type ReactiveCluster, ReactiveClient, reactiveCluster, write } from "./watch-harness.ts";
 
 setDefaultTimeout(20_000);
 
@@ -377,6 +379,36 @@ test("a read that fails is made again, and its changes are not lost", async () =
   await mail.run(until(store, "the failures", () => failures <= 0));
   await mail.run(converged(store, client));
   expect(client.runs.at(-1)?.run).toMatchObject({ cause: "changed", since: client.runs[0]?.at });
+  store.close();
+});
+
+test("a shard that does not answer fails the watches of its keys, leaves nothing of them behind, and is followed later", async () => {
+  const store = reactiveCluster({ seed: 9, shards: 2, frontends: 1 });
+  const { mail, groups } = store.cluster;
+  const { watching, backend } = store.frontends[0] as (typeof store.frontends)[0];
+  const [a, b] = ["x", "y"].map((key) => Buffer.from(key)) as [Buffer, Buffer];
+  expect(shardOf(a, 2)).not.toBe(shardOf(b, 2));
+  const down = groups[shardOf(b, 2)] as (typeof groups)[0];
+  const { query } = down;
+  down.query = async () => {
+    await mail.turn();
+    throw new Error("no answer");
+  };
+  const other = new Watching(backend, mailClock(mail));
+  const watcher = other.open({ isCongested: false, send: () => {} }, 1);
+  await mail.run(watcher.watch(1, { keys: [a], prefixes: [] }, 0, 0));
+  const failed = watcher.watch(2, { keys: [a, b], prefixes: [] }, 0, 0).then(
+    () => "watching",
+    (error: Error) => error.message,
+  );
+  await mail.run(failed);
+  expect(await failed).toBe("no answer");
+  expect(other.figures).toMatchObject({ watches: 1, watchedKeys: 1 });
+  down.query = query;
+  await mail.run(watcher.watch(2, { keys: [a, b], prefixes: [] }, 0, 0));
+  expect(other.figures).toMatchObject({ watches: 2, watchedKeys: 2 });
+  other.stop();
+  watching.stop();
   store.close();
 });
 

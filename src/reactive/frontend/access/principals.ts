@@ -22,20 +22,24 @@ const TOKEN_LENGTH_MIN = 16;
 const digestOf = (token: string) => createHash("sha256").update(token).digest();
 
 export class Principals {
-  readonly #known: { name: string; digest: Buffer }[];
+  #known: { name: string; digest: Buffer }[] | undefined;
 
-  constructor(tokens: ReadonlyMap<string, string>) {
-    this.#known = [...tokens].map(([name, token]) => ({ name, digest: digestOf(token) }));
+  /** Undefined: nobody has to say who he is. An empty map: nobody may come. */
+  constructor(tokens: ReadonlyMap<string, string> | undefined) {
+    this.#known =
+      tokens === undefined
+        ? undefined
+        : [...tokens].map(([name, token]) => ({ name, digest: digestOf(token) }));
   }
 
-  /** Whether nobody has to say who he is. */
-  get areOpen(): boolean {
-    return this.#known.length === 0;
+  /** From now on these are known. Who is in stays in. */
+  replaceBy(other: Principals): void {
+    this.#known = other.#known;
   }
 
   /** The principal of a token; undefined: it is nobody's. */
   of(token: string): string | undefined {
-    if (this.areOpen) return ANYBODY;
+    if (this.#known === undefined) return ANYBODY;
     const digest = digestOf(token);
     let found: string | undefined;
     for (const { name, digest: own } of this.#known) if (timingSafeEqual(own, digest)) found = name;
@@ -69,6 +73,7 @@ export function readPrincipals(config: {
   clientTokensFile?: string | undefined;
 }): Principals {
   const { clientTokenFile, clientTokensFile } = config;
+  if (clientTokenFile === undefined && clientTokensFile === undefined) return new Principals(undefined);
   const tokens =
     clientTokensFile === undefined
       ? new Map<string, string>()

@@ -27,30 +27,37 @@ export class FeedFollower {
   readonly #options: FeedFollowerOptions;
   #position = END;
   #isStopped = false;
-  /** Resolves when it follows: no later change is missed. */
-  readonly started: Promise<void>;
+  /** Those who wait for it to begin. */
+  #waiting: PromiseWithResolvers<void>[] = [];
 
   constructor(options: FeedFollowerOptions) {
     this.#options = options;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.started = promise;
-    void this.#run(resolve);
+    void this.#run();
+  }
+
+  /** Resolves when it follows: no later change is missed. Rejects when the shard did not answer. */
+  started(): Promise<void> {
+    if (this.#position !== END) return Promise.resolve();
+    const waiter = Promise.withResolvers<void>();
+    this.#waiting.push(waiter);
+    return waiter.promise;
   }
 
   stop(): void {
     this.#isStopped = true;
   }
 
-  async #run(onStarted: () => void): Promise<void> {
+  async #run(): Promise<void> {
     while (!this.#isStopped) {
       try {
         if (this.#position === END) {
           this.#position = (await this.#ask(false, 0)).position;
-          onStarted();
+          for (const { resolve } of this.#waiting.splice(0)) resolve();
         }
         this.#take(await this.#ask(true, 0));
-      } catch {
+      } catch (error) {
         // The group answers again, or the role's probe says that it does not.
+        for (const { reject } of this.#waiting.splice(0)) reject(error);
         await new Promise<void>((resolve) => this.#options.clock.after(RETRY_MS, resolve));
       }
     }

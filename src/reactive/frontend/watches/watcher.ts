@@ -26,8 +26,8 @@ export interface WatcherShared {
   reader: SnapshotReader;
   index: WatchIndex;
   clock: Clock;
-  /** Resolves when all shards are followed. */
-  started: Promise<unknown>;
+  /** Resolves when the shards of a read set are followed; rejects when one does not answer. */
+  started(read: ReadSet): Promise<void>;
   messages: RunMessages;
   /** Watchers that have something to tell. */
   dirty: Set<Watcher>;
@@ -101,10 +101,11 @@ export class Watcher {
 
   /**
    * Watches `read`, which the client has seen as of `at`. Resolves when nothing behind that can be missed: the index has
-   * it before the shards are asked, so a change is heard of or found. Runs begin with the next `pump`.
+   * it before the shards are asked, so a change is heard of or found. Runs begin with the next `pump`. Rejects when shards do not
+   * answer or nobody can have seen that: it is then not watched, nor what it replaced.
    */
   async watch(id: number, read: ReadSet, at: number, delayMs: number): Promise<void> {
-    const { index, store, started } = this.#shared;
+    const { index } = this.#shared;
     const known = this.#watches.get(id);
     const watch = known ?? new Watch(id, { onDirty: (dirty) => this.#onDirty(dirty) });
     if (known !== undefined) index.remove(known);
@@ -114,18 +115,26 @@ export class Watcher {
     this.#watches.set(id, watch);
     index.add(watch);
     const { revision } = watch;
-    await started;
-    if (at === NOW || at > store.known) await store.nextTimestamp();
-    if (at > store.known) {
+    try {
+      await this.#register(watch, revision, read, hadPrefixes);
+    } catch (error) {
       if (this.#isCurrent(watch, revision)) this.unwatch(id);
-      throw new FutureError(at);
+      throw error;
     }
+  }
+
+  async #register(watch: Watch, revision: number, read: ReadSet, hadPrefixes: Set<string>): Promise<void> {
+    const { store, started } = this.#shared;
+    const at = watch.seen;
+    await started(read);
+    if (at === NOW || at > store.known) await store.nextTimestamp();
+    if (at > store.known) throw new FutureError(at);
+    if (!this.#isCurrent(watch, revision)) return;
     this.#at = Math.max(this.#at, at);
     if (at === NOW) watch.mark("first");
     else if (watch.prefixes.some((prefix) => !hadPrefixes.has(prefix))) watch.mark("refetch");
     else await this.#compare(watch, revision);
-    if (!this.#isCurrent(watch, revision)) return;
-    watch.ready();
+    if (this.#isCurrent(watch, revision)) watch.ready();
   }
 
   unwatch(id: number): void {
@@ -293,6 +302,7 @@ export class Watcher {
   close(): void {
     this.#isClosed = true;
     this.#timer?.cancel();
+    this.#shared.dirty.delete(this);
     for (const watch of this.#watches.values()) this.#shared.index.remove(watch);
     this.#watches.clear();
     this.#dirty.clear();

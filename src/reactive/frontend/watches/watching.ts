@@ -12,12 +12,14 @@
 import type { Clock } from "../../../core/seams/clock.ts";
 import { encodeServerMessage } from "../../client-wire/codec.ts";
 import type { Backend } from "../backend.ts";
+import { shardOf } from "../placement.ts";
 import type { Change } from "../../shard/feed.ts";
 import type { Access } from "../../shard/transaction.ts";
 import { FeedFollower } from "./feed-follower.ts";
 import { RunMessages } from "./run-messages.ts";
 import { SnapshotReader } from "./snapshot-reader.ts";
 import { WatchIndex } from "./watch-index.ts";
+import type { ReadSet } from "./watch.ts";
 import { type Outlet, Watcher, type WatcherShared } from "./watcher.ts";
 
 export class Watching {
@@ -50,7 +52,7 @@ export class Watching {
       clock,
       dirty: new Set(),
       messages: new RunMessages(),
-      started: Promise.all(this.#followers.map(({ started }) => started)),
+      started: (read) => this.#started(read),
       figures: { runs: 0, rounds: 0, gathered: 0, failedReads: 0 },
     };
     backend.onOrdering = (at, accesses) => this.#onOrdering(at, accesses);
@@ -69,6 +71,15 @@ export class Watching {
       // One that fails is asked for again by who needs it.
       if (reading instanceof Promise) reading.catch(() => undefined);
     }
+  }
+
+  /** Resolves when the shards of a read set are followed. Rejects when one does not answer. */
+  async #started({ keys, prefixes }: ReadSet): Promise<void> {
+    const followers = this.#followers;
+    const shards = new Set(
+      prefixes.length > 0 ? followers.keys() : keys.map((key) => shardOf(key, followers.length)),
+    );
+    await Promise.all([...shards].map((shard) => followers[shard]?.started()));
   }
 
   /** A client's watches; `close` it when the client is gone. */
