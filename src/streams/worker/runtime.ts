@@ -55,7 +55,7 @@ export class WorkerRuntime {
   readonly #upstream: number[][];
   readonly #rest: RestReasons;
   readonly #held = new HeldRecords();
-  readonly #timer: Timer;
+  readonly #timer: Timer | undefined;
   placement = new Placement([], [], 0);
   epoch = 0;
   readonly #outgoing: OutgoingLinks;
@@ -90,7 +90,7 @@ export class WorkerRuntime {
       tell: (isCongested) => this.#outgoing.each((link) => link.congested(isCongested)),
       onChange: (mustRest) => this.#rest.set("congested", mustRest),
     });
-    this.#timer = options.world.clock.every(TICK_MS, () => this.#tick());
+    if (options.engine.windows.size > 0) this.#timer = world.clock.every(TICK_MS, () => this.#tick());
   }
 
   get stats() {
@@ -380,7 +380,7 @@ export class WorkerRuntime {
   }
 
   #tick(): void {
-    if (this.#engine.windows.size === 0 || !this.isRunning) return;
+    if (!this.isRunning) return;
     this.#sendWatermarks();
     // Nothing fires between a barrier and its snapshot: it would belong to neither side.
     if (this.#alignment === undefined) this.fireWindows();
@@ -409,7 +409,7 @@ export class WorkerRuntime {
 
   close(): void {
     this.#isClosed = true;
-    this.#timer.cancel();
+    this.#timer?.cancel();
     this.#rest.set("closed", true);
     this.#outgoing.close();
   }

@@ -316,6 +316,7 @@ export class Worker {
       committed: committed.id,
       prepared: prepared?.id ?? 0,
       place: this.#place,
+      hasSources: this.#sources.length > 0,
       joining: committed.id === 0 && !this.#member.hasJoined ? settings.joining : 0,
       proof: proofOf(secret, helloWords(words)),
     };
