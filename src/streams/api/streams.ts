@@ -194,6 +194,7 @@ class ByKey<T> implements KeyedStream<T> {
 
   window<A, U>(name: string, spec: WindowSpec, aggregate: Aggregate<T, A, U>): WindowedStream<T, U> {
     this.graph.claim("state", name);
+    assertWindow(name, spec);
     const node = this.graph.add({
       kind: "window",
       inputs: [this.node],
@@ -203,6 +204,19 @@ class ByKey<T> implements KeyedStream<T> {
     });
     return new Windowed<T, U>(this.graph, node);
   }
+}
+
+function assertWindow(name: string, spec: WindowSpec): void {
+  if (spec.kind === "count") {
+    if (Number.isSafeInteger(spec.count) && spec.count > 0) return;
+    throw invalid(`the window "${name}" counts ${spec.count} records`, "a whole number from 1");
+  }
+  const slideMs = spec.kind === "sliding" ? spec.slideMs : spec.rangeMs;
+  if (spec.rangeMs > 0 && slideMs > 0 && slideMs <= spec.rangeMs && spec.delayMs >= 0) return;
+  throw invalid(
+    `the window "${name}" has a range of ${spec.rangeMs} ms, begins each ${slideMs} ms and waits ${spec.delayMs} ms`,
+    "a range above 0, a slide above 0 and not longer than the range, a delay from 0",
+  );
 }
 
 class Windowed<T, U> extends FlowStream<U> implements WindowedStream<T, U> {

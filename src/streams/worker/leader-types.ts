@@ -32,6 +32,7 @@ export interface Member {
   name: string;
   incarnation: number;
   life: number;
+  hasSources: boolean;
   place: Place;
   session: Session | undefined;
   /** The epoch for which it said that it is ready. */

@@ -31,6 +31,8 @@ export interface Hello {
   /** The checkpoint that is prepared and not known to be committed; 0: none. */
   prepared: number;
   place: Place;
+  /** It takes input that others would not know how far it was taken: it cannot leave. */
+  hasSources: boolean;
   /** Wants to become a member, together with so many in all; 0: is one already. */
   joining: number;
   proof: string;

@@ -6,7 +6,7 @@
  */
 import type { Source } from "../sources/source.ts";
 
-export type RestReason = "epoch" | "checkpoint" | "hold" | "congested" | "leaving" | "closed";
+export type RestReason = "epoch" | "checkpoint" | "hold" | "congested" | "leaving" | "finishing" | "closed";
 
 export class RestReasons {
   readonly #sources: readonly Source[];

@@ -49,7 +49,9 @@ export class Roster {
 
   /** Members that may be asked to leave. */
   get eligible(): string[] {
-    return this.names.filter((name) => name !== this.#selfName);
+    const mayLeave = (name: string) =>
+      name !== this.#selfName && this.members.get(name)?.hasSources === false;
+    return this.names.filter(mayLeave);
   }
 
   find(name: string): Member | undefined {
@@ -156,6 +158,6 @@ export class Roster {
 }
 
 export function memberOf(session: Session, hello: Hello, readyEpoch: number): Member {
-  const { name, incarnation, life, place } = hello;
-  return { name, incarnation, life, place, session, readyEpoch };
+  const { name, incarnation, life, hasSources, place } = hello;
+  return { name, incarnation, life, hasSources, place, session, readyEpoch };
 }

@@ -16,7 +16,7 @@ import type { CheckpointMeta } from "../checkpoint/contents.ts";
 import type { StateLog } from "../checkpoint/state-log.ts";
 import type { NumberedMessage } from "../links/frames.ts";
 import { IncomingLinks } from "../links/incoming.ts";
-import { OutgoingLink } from "../links/outgoing.ts";
+import { OutgoingLinks } from "../links/outgoing-links.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { Sink } from "../sinks/sink.ts";
 import type { Source } from "../sources/source.ts";
@@ -25,6 +25,7 @@ import { HeldRecords } from "./held-records.ts";
 import { moveKeys } from "./key-moves.ts";
 import type { Layout, Place, ToMember } from "./messages.ts";
 import { Placement } from "./placement.ts";
+import { Pressure } from "./pressure.ts";
 import { RestReasons } from "./rest-reasons.ts";
 
 export interface RuntimeOptions {
@@ -54,19 +55,17 @@ export class WorkerRuntime {
   readonly #upstream: number[][];
   readonly #rest: RestReasons;
   readonly #held = new HeldRecords();
-  readonly #timer: Timer;
+  readonly #timer: Timer | undefined;
   placement = new Placement([], [], 0);
   epoch = 0;
-  #names: readonly string[] = [];
-  #outgoing: (OutgoingLink | undefined)[] = [];
+  readonly #outgoing: OutgoingLinks;
   #alignment: Alignment | undefined;
   #holds = false;
   #positions: Record<string, unknown> = {};
   #prepared: { id: number; meta: CheckpointMeta; hasOutputs: boolean } | undefined;
   /** The newest checkpoint that was announced as prepared in this epoch. */
   #announced = 0;
-  #peerCongested = new Set<number>();
-  #isCongested = false;
+  readonly #pressure: Pressure;
   /** Workers whose keys are still coming. */
   #awaitedKeys = new Set<number>();
   #keysCame: (() => void) | undefined;
@@ -74,15 +73,24 @@ export class WorkerRuntime {
   #isClosed = false;
   /** Those who wait for a last checkpoint: the first one that began after they asked. */
   readonly #finishers: { checkpoint: number | undefined; resolve(): void }[] = [];
-  congestedMs = 0;
-  #congestedSinceMs = 0;
 
   constructor(options: RuntimeOptions) {
     this.#options = options;
     this.#engine = options.engine;
     this.#upstream = upstreamOf(options.engine.plan);
     this.#rest = new RestReasons(options.sources);
-    this.#timer = options.world.clock.every(TICK_MS, () => this.#tick());
+    const { world, log, name: from, secret } = options;
+    this.#outgoing = new OutgoingLinks({ world, log, from, secret, onPressure: () => this.judgePressure() });
+    this.#pressure = new Pressure({
+      clock: options.world.clock,
+      isOverLimit: () =>
+        this.#held.bytes > HELD_BYTES_HIGH ||
+        this.#outgoing.isCongested ||
+        options.sinks.some((sink) => sink.isCongested),
+      tell: (isCongested) => this.#outgoing.each((link) => link.congested(isCongested)),
+      onChange: (mustRest) => this.#rest.set("congested", mustRest),
+    });
+    if (options.engine.windows.size > 0) this.#timer = world.clock.every(TICK_MS, () => this.#tick());
   }
 
   get stats() {
@@ -91,12 +99,8 @@ export class WorkerRuntime {
       rests: this.#rest.reasons,
       isAligning: this.#alignment !== undefined,
       heldRecords: this.#held.count,
-      congestedMs: Math.round(this.congestedMs),
-      links: this.#outgoing.flatMap((link, peer) =>
-        link === undefined
-          ? []
-          : [{ to: this.#names[peer] ?? "", isConnected: link.isConnected, waitingBytes: link.waitingBytes }],
-      ),
+      congestedMs: Math.round(this.#pressure.totalMs),
+      links: this.#outgoing.stats,
     };
   }
 
@@ -113,9 +117,9 @@ export class WorkerRuntime {
     this.epoch = epoch;
     this.#rest.set("epoch", true);
     this.#reset();
-    this.#names = places.map((place) => place.name);
-    const self = this.#names.indexOf(name);
-    this.placement = new Placement(ring, this.#names, self);
+    const names = places.map((place) => place.name);
+    const self = names.indexOf(name);
+    this.placement = new Placement(ring, names, self);
     this.#rest.set("leaving", leaving.includes(name));
     if (newcomers.includes(name)) stateLog.forget();
     else stateLog.rollBack(checkpoint);
@@ -138,47 +142,37 @@ export class WorkerRuntime {
   }
 
   #reset(): void {
-    for (const link of this.#outgoing) link?.close();
-    this.#outgoing = [];
+    this.#outgoing.close();
     this.#alignment = undefined;
     this.#held.clear();
     this.#holds = false;
     this.#prepared = undefined;
     this.#announced = 0;
-    this.#peerCongested.clear();
     this.#sentMarks.clear();
     this.#keysCame = undefined;
     this.#awaitedKeys.clear();
     this.#rest.set("checkpoint", false);
     this.#rest.set("hold", false);
-    this.judgePressure();
+    this.#pressure.reset();
   }
 
   #link(places: readonly Place[], self: number): void {
-    const { world, log, name, secret, incoming } = this.#options;
     this.#awaitedKeys = new Set(places.keys().filter((peer) => peer !== self));
-    incoming.begin(this.epoch, this.#names);
-    this.#outgoing = places.map((place, peer) =>
-      peer === self
-        ? undefined
-        : new OutgoingLink({
-            ...{ world, log, from: name, to: place.name, epoch: this.epoch, secret },
-            ...hostPort(place.data),
-            onPressure: () => this.judgePressure(),
-          }),
+    const peers = places.map(({ name, data }) => ({ name, ...hostPort(data) }));
+    this.#options.incoming.begin(
+      this.epoch,
+      peers.map(({ name }) => name),
     );
+    this.#outgoing.begin(this.epoch, peers, self);
   }
 
   /** Hands over the keys that belong to others by the new ring, and waits for those of this worker. */
   async #moveKeys(self: number): Promise<void> {
     const watermarks = this.#watermarks();
-    const moved = moveKeys(
-      this.#engine,
-      this.placement,
-      this.#rest.has("leaving"),
-      (owner, step, key, image) => this.#outgoing[owner]?.keyState(step, key, image),
+    const moved = moveKeys(this.#engine, this.placement, this.#rest.has("leaving"), (...state) =>
+      this.#outgoing.keyState(...state),
     );
-    for (const link of this.#outgoing) link?.keyEnd(watermarks);
+    this.#outgoing.each((link) => link.keyEnd(watermarks));
     this.#options.log.info("keys were handed over", { moved, self });
     if (this.#awaitedKeys.size === 0) return;
     await new Promise<void>((resolve) => {
@@ -194,7 +188,7 @@ export class WorkerRuntime {
 
   /** Sources rest for good; resolves when a checkpoint that began after this is committed. */
   finish(): Promise<void> {
-    this.#rest.set("leaving", true);
+    this.#rest.set("finishing", true);
     const finished = Promise.withResolvers<void>();
     this.#finishers.push({ checkpoint: undefined, resolve: finished.resolve });
     return finished.promise;
@@ -219,8 +213,7 @@ export class WorkerRuntime {
   }
 
   #newAlignment(checkpoint: number): Alignment {
-    const peers = [...this.#names.keys()].filter((peer) => this.#outgoing[peer] !== undefined);
-    return new Alignment(checkpoint, this.#engine.plan, this.#upstream, peers);
+    return new Alignment(checkpoint, this.#engine.plan, this.#upstream, this.#outgoing.peers);
   }
 
   /** Sends the barrier down these exchanges, behind everything that belongs to the checkpoint. */
@@ -229,7 +222,7 @@ export class WorkerRuntime {
     this.#sendWatermarks();
     for (const exchange of exchanges) {
       if (this.#engine.plan.exchanges[exchange]?.isLocal === true) continue;
-      for (const link of this.#outgoing) link?.barrier(exchange, checkpoint);
+      this.#outgoing.each((link) => link.barrier(exchange, checkpoint));
     }
   }
 
@@ -311,20 +304,10 @@ export class WorkerRuntime {
         if (!this.#isClosed && stateLog.committed.id === checkpoint) stateLog.release();
       }, onFatal);
     }
-    this.#partFrom(layout.members);
+    // Workers that have left send nothing any more and need nothing.
+    for (const peer of this.#outgoing.partFromOthers(layout.members)) this.#pressure.hear(peer, false);
     for (const finisher of this.#finishers)
       if ((finisher.checkpoint ?? checkpoint + 1) <= checkpoint) finisher.resolve();
-  }
-
-  /** Workers that have left send nothing any more and need nothing. */
-  #partFrom(members: readonly string[]): void {
-    for (const [peer, link] of this.#outgoing.entries()) {
-      if (link === undefined || members.includes(this.#names[peer] as string)) continue;
-      link.close();
-      this.#outgoing[peer] = undefined;
-      this.#peerCongested.delete(peer);
-    }
-    this.judgePressure();
   }
 
   // --- records from other workers ----------------------------------------------------------------------------------
@@ -345,9 +328,7 @@ export class WorkerRuntime {
         else this.#hearWatermark(message.exchange, peer, message.timeMs);
         break;
       case "congested":
-        if (message.isCongested) this.#peerCongested.add(peer);
-        else this.#peerCongested.delete(peer);
-        this.judgePressure();
+        this.#pressure.hear(peer, message.isCongested);
         break;
       case "keyState": {
         const { name } = this.#engine.plan.states[message.step] as { name: string };
@@ -389,28 +370,17 @@ export class WorkerRuntime {
 
   /** To be called when a link or a sink says that its state changed. */
   judgePressure(): void {
-    const isCongested =
-      this.#held.bytes > HELD_BYTES_HIGH ||
-      this.#outgoing.some((link) => link?.isCongested === true) ||
-      this.#options.sinks.some((sink) => sink.isCongested);
-    if (isCongested !== this.#isCongested) {
-      this.#isCongested = isCongested;
-      const nowMs = this.#options.world.clock.monotonicMs();
-      if (isCongested) this.#congestedSinceMs = nowMs;
-      else this.congestedMs += nowMs - this.#congestedSinceMs;
-      for (const link of this.#outgoing) link?.congested(isCongested);
-    }
-    this.#rest.set("congested", isCongested || this.#peerCongested.size > 0);
+    this.#pressure.judge();
   }
 
   /** What the records so far caused goes out. */
   flush(): void {
     for (const sink of this.#options.sinks) sink.flush();
-    for (const link of this.#outgoing) link?.flush();
+    this.#outgoing.flush();
   }
 
   #tick(): void {
-    if (this.#engine.windows.size === 0 || !this.isRunning) return;
+    if (!this.isRunning) return;
     this.#sendWatermarks();
     // Nothing fires between a barrier and its snapshot: it would belong to neither side.
     if (this.#alignment === undefined) this.fireWindows();
@@ -428,20 +398,20 @@ export class WorkerRuntime {
       const markMs = this.#engine.watermarks.local(exchange);
       if (exchange.isLocal || this.#sentMarks.get(index) === markMs) continue;
       this.#sentMarks.set(index, markMs);
-      for (const link of this.#outgoing) link?.watermark(index, markMs);
+      this.#outgoing.each((link) => link.watermark(index, markMs));
     }
   }
 
   /** A record for another worker. */
-  send(...[owner, exchange, key, timeMs, write]: Parameters<Engine["host"]["send"]>): void {
-    this.#outgoing[owner]?.record(exchange, key, timeMs, write);
+  send(...record: Parameters<Engine["host"]["send"]>): void {
+    this.#outgoing.record(...record);
   }
 
   close(): void {
     this.#isClosed = true;
-    this.#timer.cancel();
+    this.#timer?.cancel();
     this.#rest.set("closed", true);
-    for (const link of this.#outgoing) link?.close();
+    this.#outgoing.close();
   }
 }
 

@@ -10,11 +10,9 @@ import { join } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { World } from "../../core/role.ts";
-import type { Timer } from "../../core/seams/clock.ts";
 import type { TlsMaterial } from "../../core/seams/net.ts";
 import { type Mirror, StateLog } from "../checkpoint/state-log.ts";
 import { IncomingLinks } from "../links/incoming.ts";
-import { jsonFrame } from "../links/json-frames.ts";
 import { proofOf } from "../links/secret.ts";
 import type { Plan } from "../plan/plan.ts";
 import { Engine } from "../runtime/engine.ts";
@@ -22,15 +20,14 @@ import { LatencyHistogram } from "../runtime/latency.ts";
 import type { StateStore } from "../state/store.ts";
 import type { Sink } from "../sinks/sink.ts";
 import type { Source, SourceHost } from "../sources/source.ts";
-import { hostPort } from "./addresses.ts";
 import type { WorkerConfig } from "./config.ts";
-import { ControlPort, helloWords, newsWords } from "./control-port.ts";
+import { ControlPort, helloWords } from "./control-port.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { makeSinks, makeSources } from "./inputs-outputs.ts";
-import { Leader } from "./leader.ts";
-import type { Session } from "./leader-types.ts";
+import type { Leader } from "./leader.ts";
+import { Leading } from "./leading.ts";
 import { Member } from "./member.ts";
-import type { Hello, Layout, Place, ToMember } from "./messages.ts";
+import type { Hello, Place } from "./messages.ts";
 import { WorkerRuntime } from "./runtime.ts";
 
 export type WorkerSettings = Pick<
@@ -70,7 +67,6 @@ interface Remembered {
   places: Place[];
 }
 
-const NEWS_MS = 1000;
 const INITIALIZER = "initializer";
 
 export class Worker {
@@ -80,7 +76,7 @@ export class Worker {
   readonly deadLetters: DeadLetters;
   runtime!: WorkerRuntime;
   stateLog!: StateLog;
-  leader: Leader | undefined;
+  #leading: Leading | undefined;
   #member!: Member;
   #control!: ControlPort;
   #incoming!: IncomingLinks;
@@ -89,7 +85,6 @@ export class Worker {
   #known: Remembered = { app: "", name: "", incarnation: 0, epoch: 0, leader: "", places: [] };
   readonly #life: number;
   #place: Place = { name: "", control: "", data: "" };
-  #newsTimer: Timer | undefined;
   #isFailed = false;
   #isFinished = false;
 
@@ -134,6 +129,11 @@ export class Worker {
       throw error;
     }
     return worker;
+  }
+
+  /** At the initializer, once it has begun to lead. */
+  get leader(): Leader | undefined {
+    return this.#leading?.leader;
   }
 
   get isInitializer(): boolean {
@@ -316,71 +316,24 @@ export class Worker {
       committed: committed.id,
       prepared: prepared?.id ?? 0,
       place: this.#place,
+      hasSources: this.#sources.length > 0,
       joining: committed.id === 0 && !this.#member.hasJoined ? settings.joining : 0,
       proof: proofOf(secret, helloWords(words)),
     };
   }
 
-  // --- the initializer ---------------------------------------------------------------------------------------------
-
   #lead(): void {
-    const { world, log, settings, plan, onFatal } = this.#options;
-    const { committed, prepared } = this.stateLog;
-    const { clock } = world;
-    this.leader = new Leader(
+    const { world, log, settings, plan, secret, onFatal } = this.#options;
+    const { name, size, checkpointMs } = settings;
+    this.#leading = new Leading(
       {
-        ...{ clock, log: log.child("leader"), plan: plan.hash, selfName: settings.name, onFatal },
-        size: settings.size,
-        checkpointMs: settings.checkpointMs,
+        ...{ world, log, name, plan: plan.hash, secret, size, checkpointMs, onFatal },
+        ...{ stateLog: this.stateLog, member: this.#member, control: this.#place.control },
+        hello: () => this.#hello(),
         remember: (epoch, places) => this.#remember({ epoch, places: [...places] }),
-        decide: async (checkpoint, layout) => {
-          this.stateLog.commit(checkpoint, JSON.stringify(layout));
-          await this.stateLog.flush();
-        },
-        canCheckpoint: () => this.stateLog.isOpen,
       },
-      {
-        epoch: this.#known.epoch,
-        committed: committed.id,
-        prepared: prepared?.id ?? 0,
-        layout: committed.layout === "" ? undefined : (JSON.parse(committed.layout) as Layout),
-        places: this.#known.places,
-      },
+      this.#known,
     );
-    const { leader } = this;
-    const later = (task: () => void) => clock.endOfTurn(task);
-    const session: Session = {
-      send: (message: ToMember) => later(() => this.#member.hear(message)),
-      close: () => {},
-    };
-    this.#member.attach((message) => later(() => leader.hear(session, settings.name, message)));
-    const refusal = leader.greet(session, this.#hello());
-    if (refusal !== undefined) onFatal(new NxError("NX_STREAM_REFUSED", refusal));
-    this.#newsTimer = clock.every(NEWS_MS, () => this.#tellMembers());
-    this.#tellMembers();
-  }
-
-  /** Members that are not connected may look for the leader where it was before it moved. */
-  #tellMembers(): void {
-    const { world, secret } = this.#options;
-    const { control } = this.#place;
-    const news = jsonFrame({ type: "leaderAt", control, proof: proofOf(secret, newsWords(control)) });
-    for (const place of this.leader?.missingPlaces ?? []) {
-      world.net
-        .connect<undefined>({
-          ...hostPort(place.control),
-          handlers: {
-            open: (socket) => {
-              socket.write(news);
-              socket.end();
-            },
-            data: () => {},
-            drain: () => {},
-            close: () => {},
-          },
-        })
-        .catch(() => undefined);
-    }
   }
 
   /** The whole cluster stands behind one checkpoint: there is nothing to finish. */
@@ -421,8 +374,7 @@ export class Worker {
   }
 
   async close(): Promise<void> {
-    this.leader?.close();
-    this.#newsTimer?.cancel();
+    this.#leading?.close();
     this.#member.close();
     this.#control.close();
     this.runtime.close();

@@ -167,3 +167,15 @@ test("a window that fired does not fire again, even from a state that was taken 
   fireDue(spec, aggregate, state, "k", 200, events.fire);
   expect(fired).toEqual(["k@0:10", "late"]);
 });
+
+test("windows that no record could be in are refused", () => {
+  for (const spec of [
+    tumbling(0),
+    sliding(100, 200),
+    sliding(100, 0),
+    counting(0),
+    counting(1.5),
+    tumbling(10, { delayMs: -1 }),
+  ])
+    expect(() => testApp(windowApp(spec))).toThrow('the window "w"');
+});

@@ -52,7 +52,7 @@ test("what overtakes a barrier on another link is held until the checkpoint is a
     // The barrier of worker3 does not get to worker2, while the initializer is aligned and goes on.
     network.cut("10.0.0.3", "10.0.0.2");
     const held = () => cluster.workers.get("worker2")?.worker?.runtime.stats.heldRecords ?? 0;
-    await cluster.until("records behind the barrier", () => held() > 3);
+    await cluster.until("records behind the barrier", () => held() > 3, 2000);
     network.heal();
     const before = cluster.leader.leader?.status.checkpoint ?? 0;
     await cluster.until("the checkpoint", () => (cluster.leader.leader?.status.checkpoint ?? 0) > before);
@@ -212,7 +212,7 @@ describe("a sink that commits in two phases", () => {
         async () => {
           const sender = cluster.send(KEYS, Number.POSITIVE_INFINITY);
           const epoch = () => cluster.leader.leader?.status.epoch ?? 0;
-          await cluster.until("the cluster to go back", () => epoch() > 1 && sender.acked > 200);
+          await cluster.until("the cluster to go back", () => epoch() > 1 && sender.acked > 200, 5000);
           return sender.finish();
         },
         (isCommit) => isCommit && ++votes !== 3,

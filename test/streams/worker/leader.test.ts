@@ -29,7 +29,7 @@ class FakeMember {
     const { committed = 0, prepared = 0, joining = 0 } = checkpoints;
     return {
       ...{ type: "hello", name: this.name, incarnation: this.incarnation, life: this.incarnation, plan: "p" },
-      ...{ epoch: 0, committed, prepared, place, joining, proof: "" },
+      ...{ epoch: 0, committed, prepared, place, hasSources: false, joining, proof: "" },
     };
   }
 
