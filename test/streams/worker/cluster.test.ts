@@ -212,7 +212,7 @@ describe("a sink that commits in two phases", () => {
         async () => {
           const sender = cluster.send(KEYS, Number.POSITIVE_INFINITY);
           const epoch = () => cluster.leader.leader?.status.epoch ?? 0;
-          await cluster.until("the cluster to go back", () => epoch() > 1 && sender.acked > 200);
+          await cluster.until("the cluster to go back", () => epoch() > 1 && sender.acked > 200, 5000);
           return sender.finish();
         },
         (isCommit) => isCommit && ++votes !== 3,
