@@ -254,23 +254,37 @@ test(
   LIMIT_MS,
 );
 
+/** Plain TCP, and a kill without waiting for a checkpoint. */
+async function loseRecords(run: DemoRun): Promise<void> {
+  await run.send(0, 1000, { batch: 100, intervalMs: 5 });
+  await run.cluster.kill(1);
+  await run.cluster.restart(1, "same");
+  await run.send(1000, 3000, { batch: 100, intervalMs: 5 });
+  await run.untilReceived(3000, 10_000);
+}
+
 test(
-  "negative control: plain TCP and a kill without waiting for a checkpoint is told as lost values",
+  "negative control: lost values stop the application, which looks at its own windows",
   async () => {
-    const { isValid, failure } = await play(
-      { app: "detector", protocol: "raw", until: 3000 },
-      2,
-      async (run) => {
-        await run.send(0, 1000, { batch: 100, intervalMs: 5 });
-        await run.cluster.kill(1);
-        await run.cluster.restart(1, "same");
-        await run.send(1000, 3000, { batch: 100, intervalMs: 5 });
-        await run.untilReceived(3000, 10_000);
-      },
-    );
+    const setting: DemoSetting = { app: "detector", protocol: "raw", until: 3000 };
+    const { isValid, failure } = await play(setting, 2, loseRecords);
     expect(isValid).toBe(false);
-    // The application looks at its own windows, so it stops before the sink could see a gap.
     expect(failure).toMatch(/ended by itself[^]*the window of key_\d+[^]* is \[/);
+  },
+  LIMIT_MS,
+);
+
+test(
+  "negative control: where the application lets them through, the validator names the first",
+  async () => {
+    const appArguments = ["--tolerant"];
+    const setting: DemoSetting = { app: "detector", protocol: "raw", until: 3000, appArguments };
+    const { isValid, failure, report } = await play(setting, 2, loseRecords);
+    expect(isValid).toBe(false);
+    expect(failure).toBeUndefined();
+    expect(report?.end).toBe("violation");
+    expect(report?.verdict?.violation?.key).toMatch(/^key_\d+$/);
+    expect(["sequence", "window"]).toContain(report?.verdict?.violation?.rule as string);
   },
   LIMIT_MS,
 );
