@@ -3,8 +3,12 @@
  * -9, moves and restarts them, and the validator judges what came out.
  */
 import { expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DemoResult } from "../../src/streams/demo/run.ts";
+import { detectorOutput } from "../../src/streams/validate/oracle.ts";
+import { parseWindow } from "../../src/streams/validate/window-text.ts";
+import { FrameReader } from "../../src/streams/wire/frame.ts";
 import { LoneExecutable } from "./executable.ts";
 
 const LIMIT_MS = 120_000;
@@ -16,6 +20,19 @@ const network = () => `127.${20 + (nextNetwork >> 3)}.${1 + (nextNetwork++ % 250
 interface Printed extends Omit<DemoResult, "failure"> {
   demo: string;
   failure: string | null;
+  /** What the sink wrote, where it is one file. */
+  received: Buffer | undefined;
+}
+
+/** By key, the bodies in their order. */
+function bodiesOf(frames: Uint8Array): Map<string, string[]> {
+  const bodies = new Map<string, string[]>();
+  new FrameReader().feed(frames, (bytes, start, end) => {
+    const body = Buffer.from(bytes.subarray(start, end)).toString();
+    const { key } = parseWindow(body);
+    bodies.set(key, [...(bodies.get(key) ?? []), body]);
+  });
+  return bodies;
 }
 
 async function demo(name: string, ...options: string[]): Promise<Printed> {
@@ -26,7 +43,9 @@ async function demo(name: string, ...options: string[]): Promise<Printed> {
     ...options,
   ]);
   expect(stdout, stderr).toStartWith("{");
-  const printed = JSON.parse(stdout) as Printed;
+  const file = join(alone.directory, "demo/received.txt");
+  const received = existsSync(file) ? readFileSync(file) : undefined;
+  const printed: Printed = { ...(JSON.parse(stdout) as Printed), received };
   expect(printed.failure, stderr).toBeNull();
   expect(printed.report?.verdict?.violation ?? null).toBeNull();
   expect(code).toBe(0);
@@ -36,7 +55,7 @@ async function demo(name: string, ...options: string[]): Promise<Printed> {
 test(
   "A1: a worker that is killed and restarted in place loses, repeats and reorders nothing",
   async () => {
-    const { report } = await demo("restart");
+    const { report, received } = await demo("restart");
     expect(report?.verdict).toMatchObject({
       isValid: true,
       records: 22_000,
@@ -44,6 +63,9 @@ test(
       reached: 2000,
       rewinds: 0,
     });
+    // Byte for byte what one thread would have written.
+    for (const [key, bodies] of bodiesOf(received as Buffer))
+      expect(bodies).toEqual([...detectorOutput(key, 2000)]);
   },
   LIMIT_MS,
 );

@@ -23,7 +23,7 @@ export interface DemoClusterOptions {
   /** The first three numbers of the hosts' addresses. */
   network: string;
   app: string;
-  appArguments: string[];
+  appArguments: readonly string[];
   /** As the worker's keys `sources` and `sinks`. Only the initializer has sources. */
   sources: string[];
   sinks: string[];
@@ -71,6 +71,7 @@ export class DemoCluster {
   readonly #workers = new Map<number, Running>();
   readonly #replicas = new Map<number, DemoChild>();
   #size = 0;
+  #isStopped = false;
 
   constructor(options: DemoClusterOptions) {
     this.#options = options;
@@ -137,6 +138,7 @@ export class DemoCluster {
       port: REPLICA_PORT,
       dataDir: join(host.directory, "replica"),
     });
+    this.#assertRunning();
     this.#replicas.set(number, new DemoChild(`replica ${number}`, words, this.#options.onFailed));
   }
 
@@ -144,6 +146,11 @@ export class DemoCluster {
   async killReplica(number: number): Promise<void> {
     this.#options.say(`kill -9 the replica on host ${number}`);
     await this.#replicas.get(number)?.end("SIGKILL");
+  }
+
+  /** Steps that go on after the end of a demo must not leave processes behind. */
+  #assertRunning(): void {
+    if (this.#isStopped) throw new NxError("NX_USAGE", "the demo has ended");
   }
 
   /** Writes a configuration and gives the words that run it. */
@@ -184,6 +191,7 @@ export class DemoCluster {
       replicas: this.#replicaAddresses.map(({ host: address, port }) => `${address}:${port}`),
       dataDir: this.#dataDir(worker, host),
     });
+    this.#assertRunning();
     this.#workers.set(worker, {
       child: new DemoChild(`${name} on host ${host.number}`, words, onFailed),
       host,
@@ -311,7 +319,9 @@ export class DemoCluster {
     }
   }
 
+  /** Kills every process; none is started afterwards. */
   async stop(): Promise<void> {
+    this.#isStopped = true;
     const children = [...this.#workers.values()]
       .map(({ child }) => child)
       .concat([...this.#replicas.values()]);

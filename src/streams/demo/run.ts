@@ -34,6 +34,8 @@ export interface DemoSetting {
   /** detector: each of 11 keys goes from 1 to `until`. market: so many orders and quotes. */
   app: "detector" | "market-spread";
   until: number;
+  /** Words for the application. */
+  appArguments?: readonly string[];
 }
 
 export interface DemoResult {
@@ -49,6 +51,8 @@ export const KEYS = 11;
 const RECEIVE_MS = 600_000;
 const SEND_MS = 300_000;
 const BODY_BYTES_MAX = 1 << 20;
+/** Ends the steps; the verdict says the rest. */
+const VIOLATION = new Error("a rule is violated");
 const keys = Array.from({ length: KEYS }, (_, index) => `key_${index}`);
 
 export class DemoRun {
@@ -68,7 +72,7 @@ export class DemoRun {
     this.cluster = new DemoCluster({
       ...{ world, root, network, checkpointMs, metricsHub, say },
       app: setting.app,
-      appArguments: [],
+      appArguments: setting.appArguments ?? [],
       ...placesOf(setting, address),
       onFailed: (error) => this.#failed(error),
     });
@@ -90,11 +94,18 @@ export class DemoRun {
       const { promise: listening, resolve } = Promise.withResolvers<void>();
       await this.cluster.prepare();
       receiving = this.#receive(resolve);
-      receiving.catch((error: Error) => this.#failed(error));
+      receiving.then(
+        ({ end }) => {
+          // Nothing that follows can mend it.
+          if (end === "violation") reject(VIOLATION);
+          else if (end === "timeout") this.#failed(new Error("the sink did not get everything in time"));
+        },
+        (error: Error) => this.#failed(error),
+      );
       await Promise.race([listening, broken]);
       await Promise.race([this.#steps(size, steps), broken]);
     } catch (error) {
-      this.#failure ??= error as Error;
+      if (error !== VIOLATION) this.#failure ??= error as Error;
       this.#stop.abort();
     }
     // The market's end is the senders', not something that the sink could see.

@@ -11,19 +11,10 @@
 import { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { World } from "../../core/role.ts";
-import type { Timer } from "../../core/seams/clock.ts";
-import type { Socket } from "../../core/seams/net.ts";
-import { Outbox } from "../../core/sockets/outbox.ts";
 import { checkpointOf } from "../receiver/transaction-log.ts";
 import { RecordWriter } from "../runtime/record-writer.ts";
-import { ByteWriter, copyOf } from "../wire/bytes.ts";
-import {
-  CONNECTOR_VERSION,
-  readConnectorFrame,
-  writeConnectorFrame,
-  type ConnectorFrame,
-} from "../wire/connector.ts";
-import { FrameReader } from "../wire/frame.ts";
+import { copyOf, WireError } from "../wire/bytes.ts";
+import { CONNECTOR_VERSION, type ConnectorFrame } from "../wire/connector.ts";
 import {
   CONTROL_STREAM,
   OUTPUT_STREAM,
@@ -31,6 +22,7 @@ import {
   twoPhasePayload,
   type TwoPhaseMessage,
 } from "../wire/two-phase.ts";
+import { SinkLink } from "./sink-link.ts";
 import type { Sink, SinkEvents } from "./sink.ts";
 
 export interface TwoPhaseSinkOptions {
@@ -59,17 +51,13 @@ interface Position {
 interface Barrier {
   checkpoint: number;
   end: number;
+  /** The sink has answered. */
+  isVoted: boolean;
   vote(isCommit: boolean): void;
 }
 
-const RETRY_MS = 250;
-const WATCH_MS = 1000;
-/** A host that lost its power never says so: a sink that owes an answer for so long is called anew. */
-const SILENCE_MS = 5000;
 /** Uncommitted output that is kept; more rests the sources until the next commit. */
 const HIGH_BYTES = 16 << 20;
-const UNSENT_BYTES_MAX = 1 << 20;
-const REPLY_BYTES_MAX = 1 << 20;
 const NO_KEY = new Uint8Array(0);
 
 export class TwoPhaseSink implements Sink {
@@ -77,7 +65,7 @@ export class TwoPhaseSink implements Sink {
   readonly writer = new RecordWriter(1 << 16);
   readonly #options: TwoPhaseSinkOptions;
   readonly #events: SinkEvents;
-  readonly #frames = new ByteWriter(1 << 16);
+  readonly #link: SinkLink;
   /** Uncommitted output, in order. */
   #runs: Run[] = [];
   #offset = 0;
@@ -87,28 +75,28 @@ export class TwoPhaseSink implements Sink {
   #barrier: Barrier | undefined;
   /** Output up to here was handed to the present connection. */
   #sentOffset = 0;
-  #socket: Socket | undefined;
-  #outbox: Outbox | undefined;
   #isReady = false;
-  #timer: Timer | undefined;
-  #watchdog: Timer | undefined;
-  #heardAtMs = 0;
-  #attempt = 0;
-  #isClosed = false;
   #isCongested = false;
-  #connections = 0;
-  #trouble: string | undefined = "not connected yet";
 
   constructor(name: string, events: SinkEvents, options: TwoPhaseSinkOptions) {
     this.name = name;
     this.#events = events;
     this.#options = options;
+    const { world, log, host, port, cookie, app, instance } = options;
+    this.#link = new SinkLink({
+      ...{ world, log, name, host, port },
+      hello: { type: "hello", version: CONNECTOR_VERSION, cookie, program: app, instance },
+      onFrame: (frame) => this.#hear(frame),
+      onDown: () => {
+        this.#isReady = false;
+      },
+      onRoom: () => this.#pump(),
+      isOwed: () => !this.#isReady || this.#barrier?.isVoted === false,
+    });
   }
 
   /** The first connection comes with the first `rollBack`, which says where the output stands. */
-  async open(): Promise<void> {
-    this.#watchdog = this.#options.world.clock.every(WATCH_MS, () => this.#watch());
-  }
+  async open(): Promise<void> {}
 
   get isCongested(): boolean {
     return this.#isCongested;
@@ -143,9 +131,16 @@ export class TwoPhaseSink implements Sink {
       return { position, outputs: [], safe: Promise.resolve(true) };
     }
     const { promise: safe, resolve: vote } = Promise.withResolvers<boolean>();
-    this.#barrier = { checkpoint, end, vote };
+    const barrier: Barrier = {
+      ...{ checkpoint, end, isVoted: false },
+      vote: (isCommit) => {
+        barrier.isVoted = true;
+        vote(isCommit);
+      },
+    };
+    this.#barrier = barrier;
     this.#pump();
-    if (this.#isReady) this.#askForPromise(this.#barrier);
+    if (this.#isReady) this.#askForPromise(barrier);
     const position: Position = { bytes: end, checkpoint };
     return { position, outputs: [], safe };
   }
@@ -183,105 +178,8 @@ export class TwoPhaseSink implements Sink {
     this.#committedCheckpoint = checkpoint;
     this.#offset = this.#committedOffset = bytes;
     this.#judge();
-    this.#redial();
-  }
-
-  // --- connection ----------------------------------------------------------------------------------------------------
-
-  /** A new connection makes the sink forget what it has not promised. */
-  #redial(): void {
-    this.#drop();
-    if (!this.#isClosed) void this.#connect();
-  }
-
-  #drop(): void {
-    const socket = this.#socket;
-    this.#attempt++;
-    this.#socket = undefined;
-    this.#outbox?.close();
-    this.#outbox = undefined;
-    this.#isReady = false;
-    socket?.terminate();
-    this.#timer?.cancel();
-  }
-
-  #watch(): void {
-    const isOwed = !this.#isReady || this.#barrier !== undefined;
-    if (!isOwed) this.#heardAtMs = this.#nowMs;
-    else if (this.#attempt > 0 && this.#nowMs - this.#heardAtMs > SILENCE_MS)
-      this.#lost("it does not answer");
-  }
-
-  get #nowMs(): number {
-    return this.#options.world.clock.monotonicMs();
-  }
-
-  async #connect(): Promise<void> {
-    const { world, host, port } = this.#options;
-    const attempt = ++this.#attempt;
-    this.#heardAtMs = this.#nowMs;
-    const reader = new FrameReader(() => REPLY_BYTES_MAX);
-    try {
-      await world.net.connect<undefined>({
-        host,
-        port,
-        handlers: {
-          open: (socket) => this.#opened(socket, attempt),
-          data: (socket, _state, chunk) => {
-            if (socket !== this.#socket) return;
-            this.#heardAtMs = this.#nowMs;
-            this.#receive(socket, reader, chunk);
-          },
-          drain: (socket) => {
-            if (socket === this.#socket) this.#outbox?.drain();
-          },
-          close: (socket, _state, error) => {
-            if (socket === this.#socket) this.#lost(error?.message ?? "the sink closed the connection");
-          },
-        },
-      });
-    } catch (error) {
-      if (attempt === this.#attempt) this.#lost((error as Error).message);
-    }
-  }
-
-  #opened(socket: Socket, attempt: number): undefined {
-    if (this.#isClosed || attempt !== this.#attempt) {
-      socket.terminate();
-      return;
-    }
-    this.#connections += 1;
-    this.#socket = socket;
-    this.#outbox = new Outbox(socket, {
-      bytesMax: Number.POSITIVE_INFINITY,
-      highBytes: UNSENT_BYTES_MAX,
-      onLow: () => this.#pump(),
-    });
-    const { cookie, app, instance } = this.#options;
-    this.#send({ type: "hello", version: CONNECTOR_VERSION, cookie, program: app, instance });
-  }
-
-  #receive(socket: Socket, reader: FrameReader, chunk: Uint8Array): void {
-    try {
-      reader.feed(chunk, (bytes, start, end) => {
-        this.#hear(readConnectorFrame(bytes, start, end));
-        return socket === this.#socket;
-      });
-    } catch (error) {
-      this.#lost((error as Error).message);
-    }
-  }
-
-  #lost(reason: string): void {
-    if (this.#isClosed) return;
-    if (reason !== this.#trouble)
-      this.#options.log.warn(`the sink ${this.name} cannot be reached: ${reason}`, {
-        host: this.#options.host,
-        port: this.#options.port,
-      });
-    this.#trouble = reason;
-    this.#drop();
-    this.#timer = this.#options.world.clock.after(RETRY_MS, () => void this.#connect());
+    // A new connection makes the sink forget what it has not promised.
+    this.#link.dial();
   }
 
   // --- conversation --------------------------------------------------------------------------------------------------
@@ -289,7 +187,7 @@ export class TwoPhaseSink implements Sink {
   #hear(frame: ConnectorFrame): void {
     switch (frame.type) {
       case "ok":
-        this.#send({
+        this.#link.send({
           type: "notify",
           streamId: OUTPUT_STREAM,
           name: this.name,
@@ -297,20 +195,20 @@ export class TwoPhaseSink implements Sink {
         });
         return;
       case "notifyAck":
-        if (!frame.isAccepted) return this.#lost("the sink does not take the output");
+        if (!frame.isAccepted) throw new WireError("the sink does not take the output");
         this.#sentOffset = frame.position ?? 0;
-        this.#control({ type: "listUncommitted", request: BigInt(this.#connections) });
+        this.#control({ type: "listUncommitted", request: BigInt(this.#link.connections) });
         return;
       case "message":
         return this.#hearTwoPhase(readTwoPhase(frame.payload));
       case "ack":
         return;
       case "restart":
-        return this.#redial();
+        return this.#link.dial();
       case "error":
-        return this.#lost(`the sink says: ${frame.text}`);
+        throw new WireError(`the sink says: ${frame.text}`);
       default:
-        return this.#lost(`a sink does not send ${frame.type}`);
+        throw new WireError(`a sink does not send ${frame.type}`);
     }
   }
 
@@ -324,7 +222,7 @@ export class TwoPhaseSink implements Sink {
           barrier.vote(message.isCommit);
         return;
       default:
-        return this.#lost(`a sink does not send ${message.type}`);
+        throw new WireError(`a sink does not send ${message.type}`);
     }
   }
 
@@ -354,7 +252,7 @@ export class TwoPhaseSink implements Sink {
       );
       return;
     }
-    this.#trouble = undefined;
+    this.#link.trouble = "";
     this.#isReady = true;
     this.#pump();
     if (this.#barrier === undefined) return;
@@ -371,7 +269,7 @@ export class TwoPhaseSink implements Sink {
       if (start >= bytes.byteLength) continue;
       if (offset >= until) return;
       // A barrier comes between two runs; before it everything goes, so that its question stands behind it.
-      if (this.#barrier === undefined && (this.#outbox?.length ?? 0) > UNSENT_BYTES_MAX) return;
+      if (this.#barrier === undefined && !this.#link.hasRoom) return;
       this.#message(OUTPUT_STREAM, this.#sentOffset, bytes.subarray(start));
       this.#sentOffset = offset + bytes.byteLength;
     }
@@ -382,13 +280,7 @@ export class TwoPhaseSink implements Sink {
   }
 
   #message(streamId: bigint, messageId: number, payload: Uint8Array): void {
-    this.#send({ type: "message", streamId, messageId, eventTimeNs: 0n, key: NO_KEY, payload });
-  }
-
-  #send(frame: ConnectorFrame): void {
-    this.#frames.clear();
-    writeConnectorFrame(this.#frames, frame);
-    this.#outbox?.send(this.#frames.done());
+    this.#link.send({ type: "message", streamId, messageId, eventTimeNs: 0n, key: NO_KEY, payload });
   }
 
   // --- life ----------------------------------------------------------------------------------------------------------
@@ -397,18 +289,15 @@ export class TwoPhaseSink implements Sink {
     return {
       kind: "2pc",
       isConnected: this.#isReady,
-      connections: this.#connections,
+      connections: this.#link.connections,
       bytes: this.#offset,
       committedBytes: this.#committedOffset,
       waitingBytes: this.#offset - this.#committedOffset,
-      trouble: this.#trouble ?? "",
+      trouble: this.#link.trouble,
     };
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
-    this.#timer?.cancel();
-    this.#watchdog?.cancel();
-    this.#outbox?.end();
+    this.#link.close();
   }
 }
