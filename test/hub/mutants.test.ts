@@ -22,6 +22,7 @@ testMutants(
     { breaks: "the token's way over TLS only", file: "src/hub/targets.ts", from: "...(isSafe && token !== undefined && { token })", to: "...(token !== undefined && { token })", noticedBy: [targets, "a token never goes to a plain address"] },
     { breaks: "the fresh start after damage", file: "src/hub/history/database.ts", from: 'if (verdict !== "ok") throw new HistoryDamaged(String(verdict));', to: "", noticedBy: [history, "flipped bytes"] },
     { breaks: "the catching up after a restart", file: "src/hub/history/history.ts", from: "this.#catchUp(this.#database);", to: "", noticedBy: [history, "keeps its coarse points right"] },
+    { breaks: "the end of recording", file: "src/hub/history/history.ts", from: "if (this.#isClosed) return undefined;", to: "", noticedBy: [history, "is left alone by whoever records after the end"] },
     { breaks: "the forgetting of old rows", file: "src/hub/history/history.ts", from: "database.forgetRows(id, atMs - keptMs);", to: "void id, keptMs;", noticedBy: [history, "holds rows of each detail only as long"] },
     { breaks: "the break where nobody recorded", file: "src/hub/history/history.ts", from: "atMs - beforeMs > 2.5 * level.stepMs", to: "false", noticedBy: [history, "shows the time in between as a gap"] },
     { breaks: "the bound of lines", file: "src/hub/history/history.ts", from: "this.#numbers.size >= SERIES_MAX", to: "false", noticedBy: [history, "has a bounded number of lines"] },

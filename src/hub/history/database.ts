@@ -9,7 +9,7 @@
  * with a clear error and a fresh one is begun; a full disk costs rows, never the hub. Rows are small and in a write-ahead log
  * without a sync each: a crash of the process loses nothing that was recorded, power loss at most the newest rows.
  */
-import { Database, type Statement } from "bun:sqlite";
+import { Database, SQLiteError, type Statement } from "bun:sqlite";
 import type { Happening } from "../messages.ts";
 import { encodeRow, type Row } from "./row.ts";
 
@@ -26,6 +26,15 @@ const schema = `
 
 /** Why a file cannot be used. */
 export class HistoryDamaged extends Error {}
+
+/** What SQLite says of a disk that is full, away or somebody else's for a moment: the file may be as good as ever. */
+const passing = /^SQLITE_(FULL|READONLY|BUSY|LOCKED|IOERR|CANTOPEN|PERM|NOMEM|INTERRUPT)/;
+
+/** True for a failure that says that the file is damaged; others pass, or are defects of ours. */
+export function isDamage(error: unknown): boolean {
+  if (error instanceof HistoryDamaged) return true;
+  return error instanceof SQLiteError && !passing.test(error.code ?? "");
+}
 
 interface SeriesRecord {
   number: number;
@@ -48,7 +57,7 @@ export class HistoryDatabase {
     );
   }
 
-  /** Throws HistoryDamaged when the file is there and cannot be trusted. */
+  /** Throws what `isDamage` says of when the file is there and cannot be trusted. */
   static open(path: string): HistoryDatabase {
     let database: Database | undefined;
     try {
@@ -72,7 +81,7 @@ export class HistoryDatabase {
       return new HistoryDatabase(path, database);
     } catch (error) {
       database?.close();
-      throw error instanceof HistoryDamaged ? error : new HistoryDamaged((error as Error).message);
+      throw error;
     }
   }
 

@@ -4,11 +4,12 @@
  * Invariant: memory and disk are bounded whatever runs for however long; reading and writing never throw: when the file fails
  * while the hub runs, it is put aside, said so once, and recording goes on in a fresh one.
  */
+import { errnoOf } from "../../core/errors.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { Disk } from "../../core/seams/disk.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { Happening, Line } from "../messages.ts";
-import { HistoryDatabase } from "./database.ts";
+import { HistoryDatabase, isDamage } from "./database.ts";
 import { levelReaching, levelsFor, type Level } from "./levels.ts";
 import { LIVE_POINTS, LivePoints } from "./live.ts";
 import { RowReader, type Row, type Sample } from "./row.ts";
@@ -28,6 +29,7 @@ export type Values = ReadonlyMap<string, ReadonlyMap<string, number>>;
 
 export const SERIES_MAX = 20_000;
 const POINTS_MAX = 1500;
+const LOOSE_NUMBER_MIN = 2 ** 31;
 const TIDY_MS = 60_000;
 /** A full disk is tried again after this. */
 const RETRY_MS = 30_000;
@@ -71,6 +73,10 @@ export class History {
   #tidiedAtMs = Number.NEGATIVE_INFINITY;
   #silentUntilMs = Number.NEGATIVE_INFINITY;
   #fed = new Set<number>();
+  #isClosed = false;
+  #isOpening = false;
+  /** Of series while there is no file; no number of a file is as large. */
+  #looseNumber = LOOSE_NUMBER_MIN;
 
   private constructor(options: HistoryOptions) {
     this.#options = options;
@@ -84,11 +90,13 @@ export class History {
     return history;
   }
 
+  /** Leaves the hub without a file when there can be none; `record` tries again. */
   async #openDatabase(): Promise<void> {
     const { path } = this.#options;
     try {
       this.#database = HistoryDatabase.open(path);
     } catch (error) {
+      if (!isDamage(error)) return this.#warn(error as Error);
       await this.#putAside((error as Error).message);
       this.#database = HistoryDatabase.open(path);
     }
@@ -96,6 +104,25 @@ export class History {
       this.#database.series().map(({ number, instance, figure }) => [keyOf(instance, figure), number]),
     );
     this.#catchUp(this.#database);
+  }
+
+  /** Opens the file again after a while without one. */
+  #reopen(): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (this.#database !== undefined || this.#isOpening || nowMs < this.#silentUntilMs) return;
+    this.#isOpening = true;
+    this.#openDatabase()
+      .catch((error: Error) => this.#warn(error))
+      .finally(() => (this.#isOpening = false));
+  }
+
+  /** At most once in a while. */
+  #warn(error: Error): void {
+    const { clock, log, path } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (nowMs < this.#silentUntilMs) return;
+    this.#silentUntilMs = nowMs + RETRY_MS;
+    log.warn(`the history of the graphs is not written: ${error.message}`, { file: path });
   }
 
   /** The damaged file stays for whoever wants to look at it; only the newest one does. */
@@ -108,7 +135,9 @@ export class History {
       keptAs: aside,
     });
     for (const suffix of ["-wal", "-shm"])
-      if (await disk.exists(path + suffix)) await disk.remove(path + suffix);
+      await disk.remove(path + suffix).catch((error: unknown) => {
+        if (errnoOf(error) !== "ENOENT") throw error;
+      });
     if (await disk.exists(path)) await disk.rename(path, aside);
   }
 
@@ -130,6 +159,7 @@ export class History {
   /** Records one moment. */
   record(atMs: number, values: Values): void {
     const row: Row = new Map();
+    this.#reopen();
     this.#guard(() => {
       for (const [instance, figures] of values)
         for (const [figure, value] of figures) {
@@ -146,8 +176,8 @@ export class History {
   #numberOf(instance: string, figure: string, atMs: number): number | undefined {
     const key = keyOf(instance, figure);
     const known = this.#numbers.get(key);
-    if (known !== undefined || this.#numbers.size >= SERIES_MAX || this.#database === undefined) return known;
-    const number = this.#database.addSeries(instance, figure, atMs);
+    if (known !== undefined || this.#numbers.size >= SERIES_MAX) return known;
+    const number = this.#database?.addSeries(instance, figure, atMs) ?? this.#looseNumber++;
     this.#numbers.set(key, number);
     return number;
   }
@@ -184,6 +214,8 @@ export class History {
 
   /** Runs what uses the database; its failure costs the rows, and is said once. */
   #guard<Result>(work: () => Result): Result | undefined {
+    // Answers to the last round may come after the end; that is no damage.
+    if (this.#isClosed) return undefined;
     try {
       return work();
     } catch (error) {
@@ -193,14 +225,7 @@ export class History {
   }
 
   #failed(error: Error): void {
-    const { clock, log } = this.#options;
-    const nowMs = clock.monotonicMs();
-    if (/full|readonly|locked|busy|I\/O/i.test(error.message)) {
-      if (nowMs < this.#silentUntilMs) return;
-      this.#silentUntilMs = nowMs + RETRY_MS;
-      log.warn(`the history of the graphs is not written: ${error.message}`, { file: this.#options.path });
-      return;
-    }
+    if (!isDamage(error)) return this.#warn(error);
     const broken = this.#database;
     this.#database = undefined;
     this.#numbers.clear();
@@ -210,9 +235,11 @@ export class History {
     } catch {
       // It is given up either way.
     }
+    this.#isOpening = true;
     this.#putAside(error.message)
       .then(() => this.#openDatabase())
-      .catch((failure: Error) => log.error(`the graphs are not kept: ${failure.message}`));
+      .catch((failure: Error) => this.#warn(failure))
+      .finally(() => (this.#isOpening = false));
   }
 
   addHappening(happening: Happening): void {
@@ -272,6 +299,7 @@ export class History {
       });
       this.#database?.close();
     });
+    this.#isClosed = true;
   }
 }
 

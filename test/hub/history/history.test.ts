@@ -3,8 +3,11 @@ import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import {
   existsSync,
+  mkdirSync,
   openSync,
   readFileSync,
+  renameSync,
+  rmdirSync,
   statSync,
   truncateSync,
   writeFileSync,
@@ -16,6 +19,12 @@ import { START_MS, TestHistory } from "./harness.ts";
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
+
+function alter(path: string, statement: string): void {
+  const database = new Database(path);
+  database.run(statement);
+  database.close();
+}
 
 describe("a line", () => {
   test("has every value of the last minutes, and gaps where there was none", async () => {
@@ -39,6 +48,21 @@ describe("a line", () => {
     expect(atMs).toEqual([0, 10, 20, 30, 40, 50].map((seconds) => START_MS + seconds * 1000));
     expect(mean).toEqual([4.5, 4.5, 4.5, 4.5, 4.5, 4.5]);
     expect(max).toEqual([9, 9, 9, 9, 9, 9]);
+    second.close();
+  });
+
+  test("is left alone by whoever records after the end", async () => {
+    using place = new TestHistory();
+    const first = await place.open();
+    place.fill(first, 30, () => 7);
+    first.close();
+    place.fill(first, 3, () => 8);
+    first.addHappening({ atMs: place.nowMs, instance: "p.dht0", kind: "silent", text: "" });
+    first.close();
+    expect(place.lines).toEqual([]);
+    expect(existsSync(`${place.path}.damaged`)).toBe(false);
+    const second = await place.open();
+    expect(second.read("p.dht0", "requests", START_MS, place.nowMs).mean).toEqual([7, 7, 7]);
     second.close();
   });
 
@@ -145,8 +169,8 @@ describe("the file", () => {
           writeSync(file, Buffer.from([0xa5]), 0, 1, at);
       },
     ],
-    ["one of another version", (path) => new Database(path).run("pragma user_version = 99")],
-    ["somebody else's database", (path) => new Database(path).run("pragma application_id = 7")],
+    ["one of another version", (path) => alter(path, "pragma user_version = 99")],
+    ["somebody else's database", (path) => alter(path, "pragma application_id = 7")],
   ];
   test.each(damages)(
     "that is %s is put aside with an error that says so, and a fresh one is begun",
@@ -167,13 +191,40 @@ describe("the file", () => {
     },
   );
 
+  test("that cannot be opened leaves live graphs, and is written once it can", async () => {
+    using place = new TestHistory();
+    const first = await place.open();
+    place.fill(first, 30, () => 7);
+    first.close();
+    const bytes = readFileSync(place.path);
+    renameSync(place.path, `${place.path}.there`);
+    mkdirSync(place.path); // SQLite cannot open a directory
+    const second = await place.open();
+    place.fill(second, 3, () => 8);
+    expect(second.read("p.dht0", "requests", START_MS, place.nowMs).mean).toEqual([8, 8, 8]);
+    expect(place.lines.join()).toContain("the history of the graphs is not written");
+    expect(existsSync(`${place.path}.damaged`)).toBe(false);
+    rmdirSync(place.path);
+    renameSync(`${place.path}.there`, place.path);
+    expect(readFileSync(place.path).equals(bytes)).toBe(true);
+    place.nowMs += MINUTE_MS;
+    for (let tries = 0; tries < 100 && second.bytes === 0; tries++) {
+      place.fill(second, 1, () => 9);
+      await Bun.sleep(1);
+    }
+    place.fill(second, 30, () => 9);
+    second.close();
+    const third = await place.open();
+    const { mean } = third.read("p.dht0", "requests", START_MS, place.nowMs);
+    expect([mean.includes(7), mean.includes(9)]).toEqual([true, true]);
+    third.close();
+  });
+
   test("that breaks while the hub runs costs the graphs so far and nothing else", async () => {
     using place = new TestHistory();
     const history = await place.open();
     place.fill(history, 30, () => 1);
-    const intruder = new Database(place.path);
-    intruder.run("drop table row");
-    intruder.close();
+    alter(place.path, "drop table row");
     place.fill(history, 30, () => 2);
     expect(place.lines.join()).toContain("is begun anew");
     const deadline = performance.now() + 5000;
