@@ -16,6 +16,7 @@
 #include "../blocks/log-reader.h"
 #include "../blocks/log-sort.h"
 #include "../blocks/merge.h"
+#include "../blocks/recompress.h"
 #include "../nx.h"
 #include "../stretches.h"
 
@@ -137,6 +138,16 @@ static void read_diff(const uint8_t *bytes, uint64_t length, uint32_t form, bool
   run_merge(merge, bytes, length);
 }
 
+/* A pack that is sound stays so, and does not grow. */
+static void recompress(const uint8_t *bytes, uint64_t length) {
+  nx_buffer out = {0};
+  if (nx_pack_recompress(bytes, length, NX_CODEC_LZ4, 0, &out) == 0 && out.length != 0) {
+    NX_ASSERT(out.length <= length);
+    NX_ASSERT(nx_wdiff_pack_verify(out.data, out.length, 0, UINT64_MAX) >= 0);
+  }
+  nx_buffer_free(&out);
+}
+
 static void decode(uint32_t id, const uint8_t *bytes, uint64_t length) {
   uint8_t content[3000];
   nx_codec *codec = nx_codec_new();
@@ -161,7 +172,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
       read_log(rest, length, 1 + data[1]);
       sort_and_merge(rest, length, 1 + 300u * data[1]);
       break;
-    case 1: read_diff(rest, length, data[1] % 2, false); break;
+    case 1:
+      read_diff(rest, length, data[1] % 2, false);
+      if (length > NX_WDIFF_HEADER_BYTES + NX_WDIFF_PACK_BYTES)
+        recompress(rest + NX_WDIFF_HEADER_BYTES, length - NX_WDIFF_HEADER_BYTES - NX_WDIFF_PACK_BYTES);
+      break;
     case 2: read_diff(rest, length, data[1] % 2, true); break;
     default: decode(data[1] % NX_CODEC_COUNT, rest, length); break;
   }

@@ -34,7 +34,7 @@ export const securityKeys = {
       .strictObject({
         mode: key(
           z.enum(["required", "preferred"]).default("required"),
-          "required: only encrypted connections are made. preferred: plain ones to servers that offer nothing else.",
+          "With required only encrypted connections are made, with preferred plain ones, too, to servers that offer nothing else.",
         ),
         ca: key(filePath(), "PEM file with the authorities of the other servers' certificates.", {
           fileKind: "caBundle",
