@@ -110,7 +110,7 @@ async function oversizeBodies() {
   const epoch = await service.epoch();
   const before = await residentMegabytes(attacked);
   const measureBeside = async (victim: PresenceProcess) => {
-    const script = new URL("oversize-sender.ts", import.meta.url).pathname;
+    const script = new URL("../e2e/oversize-sender.ts", import.meta.url).pathname;
     const words = [`${victim.url}/lookup/${epoch}/`, String(OVERSIZE_SECONDS)];
     const sender = Bun.spawn(["nice", "-n", "15", process.execPath, script, ...words], {
       stdio: ["ignore", "ignore", "inherit"],

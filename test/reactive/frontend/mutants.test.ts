@@ -90,10 +90,17 @@ testMutants(
     },
     {
       breaks: "watchers that read again when the feed lost something",
-      file: `${watches}/watcher.ts`,
-      from: 'for (const watch of this.#watches.values()) watch.mark("refetch");',
+      file: `${watches}/watch.ts`,
+      from: '    this.mark("refetch");\n',
       to: "",
       noticedBy: [tests, "a shard that no longer has"],
+    },
+    {
+      breaks: "what was heard of before a range's watch was replaced",
+      file: `${watches}/watcher.ts`,
+      from: "    watch.catchUp();\n",
+      to: "",
+      noticedBy: [tests, "a range that changed while its watch was replaced"],
     },
     {
       breaks: "a refetch where deleted keys are forgotten",

@@ -42,6 +42,8 @@ export class Watch {
   /** Of the changes that are not told: the largest, and the one that was heard of last. */
   #newest = 0;
   #last = 0;
+  /** The largest timestamp of any change that it was told of or that may have been lost, whatever its read set was then. */
+  #heard = 0;
 
   constructor(id: number, owner: WatchOwner) {
     this.id = id;
@@ -70,12 +72,27 @@ export class Watch {
 
   /** One of its keys changed. */
   onChange(timestamp: number): void {
+    this.#heard = Math.max(this.#heard, timestamp);
     if (timestamp <= this.seen) return;
     // A transaction over two shards is heard of twice.
     if (timestamp !== this.#last) this.#changes += 1;
     this.#last = timestamp;
     this.#newest = Math.max(this.#newest, timestamp);
     this.mark("changed");
+  }
+
+  /** Changes up to this timestamp may not have been heard of. */
+  onGap(upTo: number): void {
+    this.#heard = Math.max(this.#heard, upTo);
+    this.mark("refetch");
+  }
+
+  /**
+   * What was heard of before the present read set took the place of an earlier one: a run that was on its way then is not sent.
+   * For ranges, whose keys nobody compares; it may be about a key that is read no more, which costs a run.
+   */
+  catchUp(): void {
+    if (this.prefixes.length > 0) this.onChange(this.#heard);
   }
 
   mark(cause: Cause): void {

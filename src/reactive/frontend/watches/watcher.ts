@@ -134,7 +134,9 @@ export class Watcher {
     if (at === NOW) watch.mark("first");
     else if (watch.prefixes.some((prefix) => !hadPrefixes.has(prefix))) watch.mark("refetch");
     else await this.#compare(watch, revision);
-    if (this.#isCurrent(watch, revision)) watch.ready();
+    if (!this.#isCurrent(watch, revision)) return;
+    watch.catchUp();
+    watch.ready();
   }
 
   unwatch(id: number): void {
@@ -156,9 +158,9 @@ export class Watcher {
     for (const { start } of versions) watch.onChange(start);
   }
 
-  /** Changes of a shard were lost. */
-  onGap(): void {
-    for (const watch of this.#watches.values()) watch.mark("refetch");
+  /** Changes of a shard were lost, all with timestamps up to this one. */
+  onGap(upTo: number): void {
+    for (const watch of this.#watches.values()) watch.onGap(upTo);
   }
 
   #isCurrent(watch: Watch, revision: number): boolean {

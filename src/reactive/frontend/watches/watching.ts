@@ -9,7 +9,7 @@
  * Invariant: nothing here must survive. A client that comes back, here or elsewhere, says what it has seen, and is told if
  * anything happened since.
  */
-import type { Clock } from "../../../core/seams/clock.ts";
+import { sleep, type Clock } from "../../../core/seams/clock.ts";
 import { encodeServerMessage } from "../../client-wire/codec.ts";
 import type { Backend } from "../backend.ts";
 import { shardOf } from "../placement.ts";
@@ -22,8 +22,12 @@ import { WatchIndex } from "./watch-index.ts";
 import type { ReadSet } from "./watch.ts";
 import { type Outlet, Watcher, type WatcherShared } from "./watcher.ts";
 
+/** Before a timestamp is asked for again. */
+const RETRY_MS = 50;
+
 export class Watching {
   readonly #backend: Backend;
+  readonly #clock: Clock;
   readonly #followers: FeedFollower[];
   readonly #watchers = new Set<Watcher>();
   readonly #shared: WatcherShared;
@@ -31,10 +35,14 @@ export class Watching {
   #progress = 0;
   #changes = 0;
   #gaps = 0;
+  /** Gaps that nobody was told of: until then nobody has everything. */
+  #openGaps = 0;
+  #isStopped = false;
 
   constructor(backend: Backend, clock: Clock) {
     const index = new WatchIndex();
     this.#backend = backend;
+    this.#clock = clock;
     this.#followers = backend.shards.map(
       (shard) =>
         new FeedFollower({
@@ -42,7 +50,7 @@ export class Watching {
           clock,
           onChange: (change) => this.#onChange(change),
           onCaughtUp: () => this.#pump(),
-          onGap: () => this.#onGap(),
+          onGap: () => void this.#onGap(),
         }),
     );
     this.#shared = {
@@ -104,9 +112,18 @@ export class Watching {
     for (const watcher of this.#shared.dirty) watcher.pump();
   }
 
-  #onGap(): void {
+  /** What was lost has a timestamp that was issued before the one that is asked for here, so all read again as of that one or later. */
+  async #onGap(): Promise<void> {
     this.#gaps += 1;
-    for (const watcher of this.#watchers) watcher.onGap();
+    this.#openGaps += 1;
+    let upTo: number | undefined;
+    while (upTo === undefined && !this.#isStopped) {
+      upTo = await this.#backend.nextTimestamp().catch(() => undefined);
+      if (upTo === undefined) await sleep(this.#clock, RETRY_MS);
+    }
+    this.#openGaps -= 1;
+    for (const watcher of this.#watchers) watcher.onGap(upTo ?? 0);
+    this.#pump();
   }
 
   /**
@@ -127,6 +144,7 @@ export class Watching {
   }
 
   #tell(at: number): void {
+    if (this.#openGaps > 0) return;
     this.#progress = Math.max(this.#progress, at);
     let encoded: Uint8Array | undefined;
     const encode = () => (encoded ??= encodeServerMessage({ type: "progress", at }));
@@ -148,6 +166,7 @@ export class Watching {
   }
 
   stop(): void {
+    this.#isStopped = true;
     for (const follower of this.#followers) follower.stop();
     for (const watcher of this.#watchers) watcher.close();
     this.#watchers.clear();

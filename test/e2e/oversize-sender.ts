@@ -1,7 +1,7 @@
 /**
  * A client that sends bodies of ten megabytes, one behind the other on four connections, whatever is answered.
  *
- *   bun test/soak/oversize-sender.ts URL SECONDS
+ *   bun test/e2e/oversize-sender.ts URL SECONDS
  */
 const [, , url = "", seconds = "1"] = process.argv;
 const body = new Uint8Array(10 << 20);
