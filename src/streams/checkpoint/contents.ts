@@ -5,7 +5,7 @@
  * So the stores always hold one checkpoint or the other, never half of one.
  */
 import { copyOf, type ByteReader } from "../wire/bytes.ts";
-import type { StateStore } from "../state/store.ts";
+import { imageOf, type StateStore } from "../state/store.ts";
 import { readStateRecord, type StateRecord } from "./records.ts";
 
 /** Everything a checkpoint holds besides the states of keys. */
@@ -66,13 +66,15 @@ export class Contents {
     switch (record.type) {
       case "put":
         this.entries += 1;
-        this.#staged.push({ ...record, image: copyOf(record.image) });
+        record.image = imageOf(record.image);
+        this.#staged.push(record);
         break;
       case "remove":
         this.#staged.push(record);
         break;
       case "output":
-        this.#staged.push({ ...record, bytes: copyOf(record.bytes) });
+        record.bytes = copyOf(record.bytes);
+        this.#staged.push(record);
         break;
       case "prepared":
         this.#prepare(record.checkpoint, JSON.parse(record.meta) as CheckpointMeta);

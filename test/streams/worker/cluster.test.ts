@@ -72,6 +72,14 @@ test("clusters survive whatever their seed has for them", () => {
   faults.requireAll(["host lost its process", "host lost its power", "link cut"]);
 }, 60_000);
 
+test("one seed gives one life", () => {
+  const [first, second] = [1, 2].map(() => {
+    const { count, epochs, faults, events } = chaos(9, 4);
+    return JSON.stringify([count, epochs, String(faults), events]);
+  });
+  expect(first).toBe(second as string);
+});
+
 describe("growing and shrinking", () => {
   const members = (cluster: StreamCluster) => cluster.leader.leader?.layout?.members ?? [];
   const keysOf = (cluster: StreamCluster) =>
