@@ -18,7 +18,7 @@ import {
   restorePoints,
 } from "../algebra/snapshot.ts";
 import { snappy } from "../formats/compression.ts";
-import { mergedRuns, writeMerged } from "../formats/diff-merge.ts";
+import { type Diff, mergedRuns, writeMerged } from "../formats/diff-merge.ts";
 import { type DiscardRule, ImageWriter } from "../formats/image.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 import { Refusal } from "../server/server.ts";
@@ -40,8 +40,8 @@ const READY_BYTES = 4 << 20;
 /** A copy of a base is asked for in parts of this length, so that it can be stopped. */
 const COPY_BYTES = 32 << 20;
 
-function rounds(diffs: readonly MetaDiff[], openMax: number): MetaDiff[][] {
-  const parts: MetaDiff[][] = [];
+function rounds<Each>(diffs: readonly Each[], openMax: number): Each[][] {
+  const parts: Each[][] = [];
   for (let at = 0; at < diffs.length; at += openMax) parts.push(diffs.slice(at, at + openMax));
   return parts;
 }
@@ -49,24 +49,22 @@ function rounds(diffs: readonly MetaDiff[], openMax: number): MetaDiff[][] {
 async function applyTo(
   volume: ArchiveVolume,
   image: OpenImage,
-  diffs: readonly MetaDiff[],
+  diffs: readonly Diff[],
   rule: DiscardRule,
   sleeper?: Sleeper,
 ): Promise<void> {
   const target = { file: image.file, blocks: Math.floor(image.bytes / BLOCK_BYTES) };
-  await volume.diffs.withOpen(diffs, async (open) => {
-    const writer = new ImageWriter(volume.world.disk, target, rule);
-    try {
-      for await (const runs of mergedRuns(open, { readyBytes: READY_BYTES })) {
-        volume.throwIfForced();
-        await writer.write(runs);
-        await sleeper?.rest();
-      }
-      await writer.finish();
-    } finally {
-      await writer.close();
+  const writer = new ImageWriter(volume.world.disk, target, rule);
+  try {
+    for await (const runs of mergedRuns(diffs, { readyBytes: READY_BYTES })) {
+      volume.throwIfForced();
+      await writer.write(runs);
+      await sleeper?.rest();
     }
-  });
+    await writer.finish();
+  } finally {
+    await writer.close();
+  }
 }
 
 /** Copies what is not a hole of the base into an image that reads as zeros. */
@@ -89,29 +87,33 @@ async function copyBase(volume: ArchiveVolume, image: OpenImage): Promise<void> 
   }
 }
 
-/** Makes the image of `gid`, from the base or from a cold snapshot that is nearer. */
-export async function restore(
-  volume: ArchiveVolume,
-  gid: bigint,
-  { discard, openMax, keepsOneCold }: JobOptions,
-): Promise<void> {
+/**
+ * Makes the image of `gid`, from the base or from a cold snapshot that is nearer. All diffs are open before the first is
+ * used: a merge beside us removes their names, and perhaps the point.
+ */
+export async function restore(volume: ArchiveVolume, gid: bigint, options: JobOptions): Promise<void> {
   const { images } = volume.world;
   const cold = volume.cold.newestBetween(volume.base.from.begin, gid);
-  const from = cold === undefined ? volume.base.from : clean(cold);
-  const image = await images.beginRestore(volume.name, gid, cold);
-  try {
-    const chain = chainFrom(from, volume.diffs.all, gid);
-    if (!image.isCopy) await copyBase(volume, image);
-    for (const part of rounds(chain, openMax)) await applyTo(volume, image, part, discard);
-    await image.file.sync();
-    if (images.keepsCold && cold !== gid && gid > volume.base.from.begin)
-      await volume.cold.keep(gid, chain.at(-1)?.timestamp ?? volume.base.timestamp, keepsOneCold);
-  } catch (error) {
+  let chain: MetaDiff[] = [];
+  const choose = () => {
+    const from = cold === undefined ? volume.base.from : clean(cold);
+    return (chain = chainFrom(from, volume.diffs.all, gid));
+  };
+  await volume.diffs.withOpen(choose, async (open) => {
+    const image = await images.beginRestore(volume.name, gid, cold);
+    try {
+      if (!image.isCopy) await copyBase(volume, image);
+      for (const part of rounds(open, options.openMax)) await applyTo(volume, image, part, options.discard);
+      await image.file.sync();
+      if (images.keepsCold && cold !== gid && gid > volume.base.from.begin)
+        await volume.cold.keep(gid, chain.at(-1)?.timestamp ?? volume.base.timestamp, options.keepsOneCold);
+    } catch (error) {
+      await image.file.close();
+      await images.collect(volume.name);
+      throw error;
+    }
     await image.file.close();
-    await images.collect(volume.name);
-    throw error;
-  }
-  await image.file.close();
+  });
   await images.finishRestore(volume.name, gid);
 }
 
@@ -155,7 +157,8 @@ export async function apply(
   const base = await volume.world.images.openBase(volume.name, "readWrite");
   try {
     const sleeper = new Sleeper(volume.world.clock, applySleepPercent);
-    for (const part of rounds(diffs, openMax)) await applyTo(volume, base, part, discard, sleeper);
+    for (const part of rounds(diffs, openMax))
+      await volume.diffs.withOpen(part, (open) => applyTo(volume, base, open, discard, sleeper));
     await base.file.sync();
   } finally {
     await base.file.close();

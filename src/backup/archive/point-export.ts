@@ -129,7 +129,8 @@ export class PointReader implements BlockReader {
     await this.#layer.truncate(this.bytes);
     const writer = new ImageWriter(volume.world.disk, target, "ignore");
     try {
-      await volume.diffs.withOpen(chainFrom(volume.base.from, volume.diffs.all, this.#gid), async (open) => {
+      const chain = () => chainFrom(volume.base.from, volume.diffs.all, this.#gid);
+      await volume.diffs.withOpen(chain, async (open) => {
         for await (const { runs, data } of mergedRuns(open, { readyBytes: READY_BYTES })) {
           volume.throwIfForced();
           for (const { address, blocks, kind } of runs)

@@ -34,7 +34,7 @@ export function imageAt(
   chunkBytes: number,
 ): AsyncGenerator<Uint8Array> {
   return readingBase(volume, async function* (base) {
-    const opened = openChain(volume, chainFrom(volume.base.from, volume.diffs.all, gid));
+    const opened = openChain(volume, () => chainFrom(volume.base.from, volume.diffs.all, gid));
     try {
       for await (const chunk of virtualImage(base, await opened.open, { chunkBytes })) {
         if (gid !== undefined && volume.base.to.begin > gid)
@@ -74,7 +74,7 @@ export async function* firstBlocks(
 }
 
 /** Diffs that stay open until `close` is called. */
-function openChain(volume: ArchiveVolume, chain: readonly MetaDiff[]) {
+function openChain(volume: ArchiveVolume, chain: () => readonly MetaDiff[]) {
   const done = Promise.withResolvers<void>();
   const ready = Promise.withResolvers<Diff[]>();
   const closed = volume.diffs

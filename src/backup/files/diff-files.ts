@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Disk, DiskFile } from "../../core/seams/disk.ts";
 import type { Random } from "../../core/seams/random.ts";
 import { diffName, parseDiffName, sideName } from "../algebra/diff-name.ts";
-import type { MetaDiff } from "../algebra/snapshot.ts";
+import { isSameDiff, type MetaDiff } from "../algebra/snapshot.ts";
 import { type ByteSink, fileSource } from "../formats/bytes.ts";
 import { type Diff, openDiff } from "../formats/diff-merge.ts";
 import { compareWithSide, type SideFinding, SideSums } from "../formats/side-file.ts";
@@ -188,23 +188,29 @@ export class DiffFiles {
     return found.length > 0;
   }
 
-  /** Opens diffs for a merge and closes them after `work`. */
+  /**
+   * Opens diffs and closes them after `work`; whoever removes them meanwhile takes only their names. `choose` is asked when no
+   * name can change any more before all are open.
+   */
   async withOpen<Result>(
-    diffs: readonly MetaDiff[],
+    choose: readonly MetaDiff[] | (() => readonly MetaDiff[]),
     work: (open: Diff[]) => Promise<Result>,
   ): Promise<Result> {
-    const files: DiskFile[] = [];
+    const files: { path: string; file: DiskFile }[] = [];
     try {
+      await this.#alone(async () => {
+        for (const diff of typeof choose === "function" ? choose() : choose) {
+          // Its flag, which is in its name, may have changed since it was chosen.
+          const path = this.pathOf(this.#diffs.find((each) => isSameDiff(each, diff)) ?? diff);
+          files.push({ path, file: await this.#disk.open(path, "read") });
+        }
+      });
       const open: Diff[] = [];
-      for (const diff of diffs) {
-        const path = this.pathOf(diff);
-        const file = await this.#disk.open(path, "read");
-        files.push(file);
+      for (const { path, file } of files)
         open.push(await openDiff(fileSource(path, file, await file.size())));
-      }
       return await work(open);
     } finally {
-      for (const file of files) await file.close();
+      for (const { file } of files) await file.close();
     }
   }
 

@@ -288,6 +288,18 @@ test("options of the original: diffs of a hash are limited, an apply sleeps, sil
   expect(await archive.controller.status()).toContain("keepAlive ON idle 5 intvl 2 cnt 3");
 });
 
+test("a restore, a hash and a merge at the same time: the point that is merged away meanwhile is right", async () => {
+  await using archive = await start({ foregroundMax: 5 });
+  const { images } = await prepared(archive, 8, [1, 2, 3, 4, 5, 6]);
+  const hash = archive.controller.blockHash([VOLUME, "5", "64K"]);
+  await archive.controller.command("restore", [VOLUME, "4"], "accept");
+  await archive.controller.command("merge", [VOLUME, "1", "gid", "8"], "accept");
+  await settled(archive, "Merge");
+  await settled(archive, "Restore");
+  expect(readFileSync(volumePath(`wr_${VOLUME}_4`)).equals(images.get(4n) as Buffer)).toBe(true);
+  expect(Buffer.from(await hash).toString("hex")).toBe(imageHash(images.get(5n) as Buffer, 65536));
+});
+
 test("what is known of a stopped volume is repaired by hand", async () => {
   await using archive = await start();
   await prepared(archive, 2);
