@@ -130,7 +130,7 @@ function Restore({ name, place }: { name: string; place: Place }) {
         To make an image of {name} as it was at{" "}
         <strong>{moment(points.find(({ id }) => id === gid)?.atMs ?? 0)}</strong>:
       </p>
-      <pre>
+      <pre tabIndex={0}>
         <code>{command}</code>
       </pre>
       <button type="button" onClick={() => void navigator.clipboard?.writeText(command)}>

@@ -106,7 +106,7 @@ export function InstancePage() {
       <Section title="All that it says">
         <details>
           <summary>Figures of the role and the process</summary>
-          <pre>{JSON.stringify(found?.own ?? {}, null, 2)}</pre>
+          <pre tabIndex={0}>{JSON.stringify(found?.own ?? {}, null, 2)}</pre>
         </details>
       </Section>
     </>
