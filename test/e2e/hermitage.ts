@@ -126,8 +126,12 @@ class ScriptedTransaction {
 
   async commit(): Promise<string> {
     const more = { level: this.#level, snapshot: this.#snapshot, reads: [...this.#accesses.values()] };
-    const outcome = await this.#client.commit([], more);
-    return outcome.kind === "committed" ? "ok" : NOT_COMMITTED;
+    for (;;) {
+      const outcome = await this.#client.commit([], more);
+      // An earlier transaction was acknowledged and is not carried out on every shard yet: what a client repeats by itself.
+      const isEarly = outcome.kind === "refused" && outcome.reason === "prepared";
+      if (!isEarly) return outcome.kind === "committed" ? "ok" : NOT_COMMITTED;
+    }
   }
 }
 
