@@ -25,7 +25,7 @@ export interface InstanceStats {
  * Ports that are free, from below those that the kernel hands out by itself: members of the cluster that take any port
  * must not be given one of these.
  */
-async function quietPorts(count: number): Promise<number[]> {
+export async function quietPorts(count: number): Promise<number[]> {
   const found: number[] = [];
   while (found.length < count) {
     const port = 15_000 + Math.floor(Math.random() * 15_000);

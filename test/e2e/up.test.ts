@@ -3,14 +3,14 @@ import { expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LoneExecutable, until } from "./executable.ts";
-import { freePorts } from "./group-processes.ts";
+import { quietPorts } from "./local-cluster.ts";
 
 test("uses the sample cluster, writes what of it is missing and leaves alone what is there", async () => {
   using alone = await LoneExecutable.copy();
   const configs = join(alone.directory, ".node-x/configs");
   mkdirSync(configs, { recursive: true });
   // The sample's ports may be taken on the machine that runs this test; files that exist are the operator's.
-  const [port, tssPort, shardPort, archivePort, proxyPort] = (await freePorts(5)) as [
+  const [port, tssPort, shardPort, archivePort, proxyPort] = (await quietPorts(5)) as [
     number,
     number,
     number,
@@ -43,6 +43,10 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
   const all: Record<string, object> = {
     ...servers,
     frontend0: { httpPort: 0, timestampServers: [tss], shards: [[shard]] },
+    worker0: {
+      ...{ controlPort: 0, dataPort: 0, app: "word-count" },
+      ...{ sources: ["Lines=tcp://127.0.0.1:0"], sinks: ["counts=file:data/worker0/counts.out"] },
+    },
   };
   const instances = Object.keys(all).map((name) => `data/${name}`);
   const own = Object.fromEntries(
