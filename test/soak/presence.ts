@@ -205,11 +205,11 @@ export const soak: Soak = {
     return {
       fuzzed: { protocol1: await fuzz(1), protocol3: await fuzz(3) },
       simulated: await simulate(),
-      oversizeBodies: await oversizeBodies(),
       boundaries: await boundaries(Math.min(60, Number(seconds))),
       idleConnections: await idleConnections(),
       twoDatabases: await twoDatabases(Number(seconds) < 180 ? 1 : 3),
       epochsOfTenSeconds: await epochs(10, Number(seconds)),
+      oversizeBodies: await oversizeBodies(),
     };
   },
 };
