@@ -23,7 +23,7 @@ import { BLOCK_BYTES } from "../formats/units.ts";
 import { firstLine, readAck } from "../server/server.ts";
 import type { Conversation } from "../wire/conversation.ts";
 import { Writer } from "../wire/serial.ts";
-import { readNext, sendMark, StreamMark } from "../wire/streams.ts";
+import { readNext, sendMark, sendPack } from "../wire/streams.ts";
 import { readSnapshot, writeCompression, writeSnapshot } from "../wire/values.ts";
 import type { Framer } from "./ship.ts";
 import type { StorageVolume } from "./volume.ts";
@@ -191,7 +191,7 @@ class Differing {
   }
 
   async add(block: number, bulk: Uint8Array, isEqual: boolean): Promise<void> {
-    await this.#conversation.send(Uint8Array.of(StreamMark.dummy));
+    await sendMark(this.#conversation, "dummy");
     if (!isEqual) {
       if (this.#log === undefined) {
         const { id, level } = this.#options.compression;
@@ -216,7 +216,7 @@ class Differing {
       const diff = await openDiff(memorySource("what differs", Buffer.concat([header, log.out.take()])));
       const { compression } = this.#options;
       for await (const pack of mergedPacks([diff], { compression, blocksMax: 0, isEachPack: true }))
-        await this.#conversation.send(new Writer().u8(StreamMark.next).u64(pack.byteLength).raw(pack));
+        await sendPack(this.#conversation, pack);
     } finally {
       log.free();
     }

@@ -5,17 +5,9 @@
  */
 import { z } from "zod";
 import { reloadableKeys } from "../../core/config/keys.ts";
-import {
-  durability,
-  filePath,
-  group,
-  integer,
-  key,
-  limits,
-  port,
-  roleSchema,
-} from "../../core/config/schema.ts";
+import { durability, group, integer, key, limits, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
+import { neo } from "../config-keys.ts";
 import { logfilesDialect } from "./ini.ts";
 
 const KIBIBYTE = 1024;
@@ -114,21 +106,7 @@ export const logfilesConfig = roleSchema({
     }),
     "The swarm protocol's own settings.",
   ),
-  neo: key(
-    group({
-      credentialsFile: key(
-        filePath().optional(),
-        "File with a line name:hex for each client of the neo protocol, 256 hex digits of its secret. Read again on SIGHUP. Must not be readable by other users.",
-        {
-          fileKind: "secrets",
-          absent: "the neo protocol is not spoken",
-          example: "etc/credentials",
-          isReloadable: true,
-        },
-      ),
-    }),
-    "The neo protocol's own settings.",
-  ),
+  neo,
   limits: limits({
     channelsMax: key(
       integer(10_000, { min: 1, max: 1_000_000 }),
