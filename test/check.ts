@@ -22,6 +22,8 @@ const testPrograms = [
   { program: "fio", package: "fio" },
   { program: "fusermount3", package: "fuse3" },
   { program: "mke2fs", package: "e2fsprogs" },
+  { program: "etcd", package: "etcd-server" },
+  { program: "nats-server", package: "nats-server" },
 ];
 
 /** Runs a command with its output passed through; returns its exit code and what it printed. */
