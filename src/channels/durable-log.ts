@@ -28,15 +28,10 @@ export interface LoggedState {
   exportSlices(sliceBytes?: number): Iterable<Uint8Array>;
 }
 
-export interface DurableLogOptions {
+/** Who stands on a log: what it lends, and what it wants to hear. */
+export interface LogOwner {
   world: World;
   log: Log;
-  directory: string;
-  /** Names the effects' format in the files. */
-  payloadFormat: number;
-  state: LoggedState;
-  snapshotSliceBytes: number;
-  compaction: { logBytesMin: number; growthPercent: number };
   onDurable(): void;
   /** Appends are welcome again after `isCongested`. */
   onDrain(): void;
@@ -45,9 +40,18 @@ export interface DurableLogOptions {
   onFatal(error: Error): void;
   /** One group was synced. */
   onGroup(payloadBytes: number, durationMs: number): void;
+  progress(text: string): void;
+}
+
+export interface DurableLogOptions extends LogOwner {
+  directory: string;
+  /** Names the effects' format in the files. */
+  payloadFormat: number;
+  state: LoggedState;
+  snapshotSliceBytes: number;
+  compaction: { logBytesMin: number; growthPercent: number };
   /** Told of all effects, in order; valid during the call. `position` is behind them. */
   onAppend?(effects: Uint8Array, position: number): void;
-  progress(text: string): void;
 }
 
 /** Answers writes while the disk is full; the code is that of Redis for a server that cannot persist. */

@@ -10,21 +10,17 @@
  */
 import { join } from "node:path";
 import type { Clock, Timer } from "../../core/seams/clock.ts";
-import type { Log } from "../../core/logging/log.ts";
 import type { FrameSource } from "../../core/append-log/scan.ts";
-import type { World } from "../../core/role.ts";
 import type { NativeBuffer } from "../../native/buffer.ts";
 import { Store } from "../../native/store.ts";
-import { DurableLog, replayFrame } from "../durable-log.ts";
+import { DurableLog, type LogOwner, replayFrame } from "../durable-log.ts";
 import { decodeEffects } from "../effects.ts";
-import type { Durability } from "../reply-gate.ts";
+import { LogBacked } from "../log-backed.ts";
 import { DumpKeeper } from "./dump.ts";
 import { type DumpSettings, importDumps, openFromDumps, openFromLog } from "./dump-start.ts";
 import { EFFECTS_FORMAT, SNAPSHOT_SLICE_BYTES } from "./log-format.ts";
 
-export interface DurableStoreOptions {
-  world: World;
-  log: Log;
+export interface DurableStoreOptions extends LogOwner {
   dataDir: string;
   mode: "log" | "dump" | "memory";
   /** Keys the hash function; random when missing. */
@@ -32,32 +28,23 @@ export interface DurableStoreOptions {
   dump: DumpSettings;
   memoryBytesMax: number;
   compaction: { logBytesMin: number; growthPercent: number };
-  onDurable(): void;
-  /** Appends are welcome again after `isCongested`. */
-  onDrain(): void;
-  /** Why writes are refused, as an error text of the protocol; undefined when they are welcome. `isStalled` agrees. */
-  onRefusal(text: string | undefined): void;
-  onFatal(error: Error): void;
-  /** One group was synced. */
-  onGroup(payloadBytes: number, durationMs: number): void;
   /** Told of all effects of a log, in order; valid during the call. `position` is behind them. */
   onAppend?(effects: Uint8Array, position: number): void;
-  progress(text: string): void;
 }
 
 const TICK_MS = 50;
 /** Records of background work per tick: well under a millisecond. */
 const TICK_STEPS = 1000;
 
-export class DurableStore implements Durability {
+export class DurableStore extends LogBacked {
   readonly store: Store;
   readonly #effects: NativeBuffer;
   readonly #options: DurableStoreOptions;
-  #log: DurableLog | undefined;
   #dumps: DumpKeeper | undefined;
   #timers: Timer[] = [];
 
   private constructor(options: DurableStoreOptions) {
+    super();
     this.#options = options;
     this.store = new Store({
       memoryBytesMax: 0,
@@ -78,14 +65,14 @@ export class DurableStore implements Durability {
   }
 
   async #openLog(): Promise<void> {
-    this.#log = await DurableLog.open({
+    this.log = await DurableLog.open({
       ...this.#options,
       directory: join(this.#options.dataDir, "store"),
       payloadFormat: EFFECTS_FORMAT,
       state: this.store,
       snapshotSliceBytes: SNAPSHOT_SLICE_BYTES,
     });
-    const { isNew, file } = this.#log;
+    const { isNew, file } = this.log;
     await importDumps({ ...this.#options, store: this.store }, isNew ? file : undefined);
     this.store.setLogging(true);
   }
@@ -115,28 +102,6 @@ export class DurableStore implements Durability {
     this.#dumps.start();
   }
 
-  get position(): number {
-    return this.#log?.position ?? 0;
-  }
-
-  get durablePosition(): number {
-    return this.#log?.durablePosition ?? 0;
-  }
-
-  get isStalled(): boolean {
-    return this.#log?.isStalled === true;
-  }
-
-  /** Clients must wait before they send more. Never while writes are refused anyway. */
-  get isCongested(): boolean {
-    return this.#log?.isCongested === true;
-  }
-
-  /** Why writes are refused right now; undefined when all is well. */
-  get refusal(): string | undefined {
-    return this.#log?.refusal;
-  }
-
   /** Why what was acknowledged is not kept as it should be; undefined when all is well. */
   get trouble(): string | undefined {
     const failure = this.#dumps?.figures.failure;
@@ -156,14 +121,13 @@ export class DurableStore implements Durability {
   }
 
   get figures() {
-    const { log, compactions = 0, loadedEffects = 0 } = this.#log?.figures ?? {};
+    const { log, compactions = 0, loadedEffects = 0 } = this.log?.figures ?? {};
     return { log, dump: this.#dumps?.figures, compactions, loadedEffects };
   }
 
-  /** Moves the effects of what was just executed into the log's gathering group. */
-  commit(): void {
+  override commit(): void {
     if (this.#dumps !== undefined) this.#commitRemovals(this.#dumps);
-    else this.#log?.commit();
+    else super.commit();
   }
 
   /** Applies effects that come from another node, and logs them. With a log only. */
@@ -172,7 +136,7 @@ export class DurableStore implements Durability {
     this.store.setLogging(false);
     this.store.replay(effects);
     this.store.setLogging(true);
-    this.#log?.append(effects);
+    this.log?.append(effects);
   }
 
   /** Removes everything, and logs that. */
@@ -196,17 +160,6 @@ export class DurableStore implements Durability {
     this.store.setMemoryLimit(bytesMax);
   }
 
-  /** Begins a compaction that somebody asked for; returns why it cannot begin, as a protocol's error text. */
-  requestCompaction(): string | undefined {
-    if (this.#log === undefined) return 'ERR there is no log to rewrite: durability is "memory"';
-    return this.#log.requestCompaction();
-  }
-
-  /** Rewrites the log as a snapshot now, unless that is under way. */
-  async compact(): Promise<void> {
-    await this.#log?.compact();
-  }
-
   #startTimers(clock: Clock): void {
     this.#timers.push(
       clock.every(TICK_MS, () => {
@@ -224,7 +177,7 @@ export class DurableStore implements Durability {
     for (const timer of this.#timers) timer.cancel();
     this.commit();
     try {
-      await this.#log?.close();
+      await this.log?.close();
       await this.#dumps?.close();
     } catch (error) {
       // Without the last dump something is lost; the process must not end as if all were well.

@@ -6,45 +6,32 @@
  * With save files every position is 0: what survives is a clean shutdown (saved-queues.ts). In memory nothing does.
  */
 import { join } from "node:path";
-import type { Log } from "../../core/logging/log.ts";
-import type { World } from "../../core/role.ts";
 import type { Timer } from "../../core/seams/clock.ts";
 import { Queues } from "../../native/queues.ts";
-import { DurableLog } from "../durable-log.ts";
-import type { PortState } from "../gated-port.ts";
-import type { Durability } from "../reply-gate.ts";
+import { DurableLog, type LogOwner } from "../durable-log.ts";
+import { LogBacked } from "../log-backed.ts";
 import type { QueueConfig } from "./config.ts";
 import { QUEUE_EFFECTS_FORMAT, SNAPSHOT_SLICE_BYTES } from "./log-format.ts";
 import { loadQueues, saveQueues } from "./saved-queues.ts";
 
 const TICK_MS = 1000;
 
-export interface DurableQueuesOptions {
-  world: World;
-  log: Log;
+export interface DurableQueuesOptions extends LogOwner {
   dataDir: string;
   config: Pick<QueueConfig, "durability" | "compaction" | "channels" | "deadLetters" | "swarm">;
-  onDurable(): void;
-  /** Appends are welcome again after `isCongested`. */
-  onDrain(): void;
-  /** Why writes are refused, as an error text of the protocol; undefined when they are welcome. */
-  onRefusal(text: string | undefined): void;
-  onFatal(error: Error): void;
-  onGroup(payloadBytes: number, durationMs: number): void;
-  progress(text: string): void;
 }
 
 export function queuesSettings({ ringBytes, sizeBytesMax, whenFull }: QueueConfig["channels"]) {
   return { channelBytes: ringBytes, sizeBytesMax, dropsOldest: whenFull === "dropOldest" };
 }
 
-export class DurableQueues implements Durability, PortState {
+export class DurableQueues extends LogBacked {
   readonly queues: Queues;
   readonly #options: DurableQueuesOptions;
-  #log: DurableLog | undefined;
   #timer: Timer | undefined;
 
   private constructor(options: DurableQueuesOptions) {
+    super();
     const { channels, deadLetters } = options.config;
     this.#options = options;
     this.queues = new Queues(queuesSettings(channels), options.world.random.bytes(16));
@@ -71,7 +58,7 @@ export class DurableQueues implements Durability, PortState {
 
   async #openLog(): Promise<void> {
     const { config, dataDir } = this.#options;
-    this.#log = await DurableLog.open({
+    this.log = await DurableLog.open({
       ...this.#options,
       directory: join(dataDir, "store"),
       payloadFormat: QUEUE_EFFECTS_FORMAT,
@@ -80,51 +67,16 @@ export class DurableQueues implements Durability, PortState {
       compaction: config.compaction,
     });
     // The originals' files, once: the snapshot holds them whole or, after a crash before its end, they are read again.
-    if (this.#log.isNew) {
+    if (this.log.isNew) {
       await loadQueues(this.#options, this.queues, false);
-      if (this.queues.channels().length > 0) await this.#log.compact();
+      if (this.queues.channels().length > 0) await this.log.compact();
     }
     this.queues.setLogging(true);
   }
 
-  get position(): number {
-    return this.#log?.position ?? 0;
-  }
-
-  get durablePosition(): number {
-    return this.#log?.durablePosition ?? 0;
-  }
-
-  get isStalled(): boolean {
-    return this.#log?.isStalled === true;
-  }
-
-  get isCongested(): boolean {
-    return this.#log?.isCongested === true;
-  }
-
-  /** Why writes are refused right now; undefined when all is well. */
-  get refusal(): string | undefined {
-    return this.#log?.refusal;
-  }
-
   get figures() {
-    const { log, compactions = 0 } = this.#log?.figures ?? {};
+    const { log, compactions = 0 } = this.log?.figures ?? {};
     return { log, compactions };
-  }
-
-  commit(): void {
-    this.#log?.commit();
-  }
-
-  requestCompaction(): string | undefined {
-    if (this.#log === undefined) return 'ERR there is no log to rewrite: durability is not "log"';
-    return this.#log.requestCompaction();
-  }
-
-  /** Rewrites the log as a snapshot now, unless that is under way. */
-  async compact(): Promise<void> {
-    await this.#log?.compact();
   }
 
   /**
@@ -133,10 +85,10 @@ export class DurableQueues implements Durability, PortState {
   async close(beforeFree?: () => void): Promise<void> {
     this.#timer?.cancel();
     try {
-      await this.#log?.close();
+      await this.log?.close();
       if (this.#options.config.durability === "save") await saveQueues(this.#options, this.queues);
     } catch (error) {
-      if (this.#log === undefined) this.#options.onFatal(error as Error);
+      if (this.log === undefined) this.#options.onFatal(error as Error);
       throw error;
     } finally {
       beforeFree?.();

@@ -8,8 +8,8 @@
  * Measured here (ext4 on a virtio disk, median of 600 appends each): a write followed by fdatasync takes
  * 150-190 us over blocks that were written with zeros before, 210-430 us where it makes the file longer,
  * because then each sync also commits the journal. Unwritten extents (fallocate) need that commit too, so
- * `allocate` writes zeros. A descriptor with O_DSYNC was no faster (155-180 us), so write and sync stay two
- * calls.
+ * `allocate` writes zeros. A descriptor with O_DSYNC is no faster on the disk (155-180 us), but saves `writeDurably` a
+ * second way to the pool and back.
  */
 import * as fs from "node:fs";
 import { dirname } from "node:path";
