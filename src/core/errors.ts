@@ -224,6 +224,26 @@ export const errorKinds = {
     meaning:
       "A stream cluster does not let this worker in: another application, another secret, a name that is taken, or a change is under way. The message says which.",
   },
+  NX_JETSTREAM_REFUSED: {
+    exit: Exit.config,
+    meaning:
+      "A JetStream stream or consumer is missing, or is not as it must be; the message says which and what is different.",
+  },
+  NX_JETSTREAM_UNAVAILABLE: {
+    exit: Exit.temporary,
+    meaning:
+      "JetStream does not acknowledge: no server is reached, or too few of them are up. Writes are refused until it does, which is noticed by itself.",
+  },
+  NX_JETSTREAM_FENCED: {
+    exit: Exit.temporary,
+    meaning:
+      "Another instance has taken this JetStream stream over. This one stopped; it acknowledged nothing since.",
+  },
+  NX_JETSTREAM_LOST: {
+    exit: Exit.dataError,
+    meaning:
+      "A JetStream stream does not hold what its servers had acknowledged. The message says from where to where. Nothing was changed.",
+  },
   NX_NOT_RUNNING: { exit: Exit.unavailable, meaning: "No instance answers on this admin endpoint." },
   NX_NOT_READY: {
     exit: Exit.failed,

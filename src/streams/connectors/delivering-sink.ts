@@ -3,8 +3,8 @@
  *
  * Until then records wait here and in the checkpoint. A checkpoint counts as released only after its delivery, and the next
  * one is not safe before that: so whatever dies, a committed checkpoint's output is delivered, at least once, in order.
- * Exactly once where the target can tell that it has a checkpoint already (store-target.ts) or where doing it again changes
- * nothing (dht-target.ts).
+ * Exactly once where the target can tell that it has a checkpoint already (store-target.ts, nats-target.ts) or where doing it again changes
+ * nothing (channel-targets.ts).
  *
  * Invariant: deliveries come one behind the other; the records of a checkpoint that was not committed are never delivered.
  */
@@ -77,19 +77,20 @@ export class DeliveringSink implements Sink {
     this.#prepared = this.#held;
     this.#held = [];
     const safe = this.#delivery.then(() => true);
-    return { position: 0, outputs: this.#prepared, safe };
+    return { position: this.#options.target.position?.() ?? 0, outputs: this.#prepared, safe };
   }
 
   commit(checkpoint: number): Promise<void> {
     return this.#deliver(checkpoint, this.#prepared.splice(0));
   }
 
-  async rollBack(checkpoint: number, _position: unknown, outputs: readonly Uint8Array[]): Promise<void> {
+  async rollBack(checkpoint: number, position: unknown, outputs: readonly Uint8Array[]): Promise<void> {
     this.writer.clear();
     this.#held = [];
     this.#prepared = [];
     // What is being delivered is committed, and goes on.
     await this.#delivery;
+    this.#options.target.resume?.(position);
     if (outputs.length > 0) await this.#deliver(checkpoint, outputs);
     this.#waitingBytes = 0;
     this.#judge();

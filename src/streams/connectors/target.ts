@@ -5,6 +5,10 @@ export interface Target {
    * ones, after it failed, and after a crash that came before the worker had noted the delivery.
    */
   deliver(checkpoint: number, records: readonly Uint8Array[]): Promise<void>;
+  /** What a checkpoint keeps of the target, asked for at its barrier; JSON. Absent: nothing. */
+  position?(): unknown;
+  /** The worker goes on behind a checkpoint that kept this; undefined: it begins. */
+  resume?(position: unknown): void;
   close(): Promise<void>;
 }
 

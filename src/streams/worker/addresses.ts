@@ -6,7 +6,8 @@
  *   rejects=tcp://127.0.0.1:5555?mode=committed    rejects=file:///var/data/rejects.bin    rejects=2pc://127.0.0.1:7200
  *
  * Our own roles: `queue://HOST:PORT/CHANNEL` and `logfiles://HOST:PORT/CHANNEL` (ports of the legacy protocol) as source and
- * sink, `dht://HOST:PORT/CHANNEL` and `store://HOST:PORT` (a frontend's httpPort) as sink.
+ * sink, `dht://HOST:PORT/CHANNEL` and `store://HOST:PORT` (a frontend's httpPort) as sink. JetStream, at the servers that
+ * the key `nats` names: `nats:STREAM?subject=orders.>` as source and sink.
  */
 import { NxError } from "../../core/errors.ts";
 
@@ -36,6 +37,10 @@ export function addressOf(text: string, kinds: Readonly<Record<string, readonly 
   }
   if (kind === "file") return { name, kind, host: "", port: 0, path: place.replace(/^\/\//, ""), options };
   if (kind === "generator") return { name, kind, host: "", port: 0, path: "", options };
+  if (kind === "nats") {
+    if (!/^[^\s.*>/\\]+$/.test(place)) throw wrong(text, "wanted nats:STREAM");
+    return { name, kind, host: "", port: 0, path: place, options };
+  }
   const authority = /^\/\/([^/]+):(\d{1,5})(?:\/([^/]+))?$/.exec(place);
   const path = authority?.[3] ?? "";
   const isChannel = kind === "queue" || kind === "logfiles" || kind === "dht";
@@ -55,6 +60,7 @@ export const sourceKinds = {
   generator: ["pauseMs"],
   queue: ["pollMs"],
   logfiles: ["pollMs"],
+  nats: ["subject", "consumer", "pending"],
 } as const;
 export const sinkKinds = {
   tcp: ["mode"],
@@ -64,7 +70,18 @@ export const sinkKinds = {
   logfiles: [],
   dht: [],
   store: [],
+  nats: ["subject", "inFlight"],
 } as const;
+
+/** A whole number from 1 among an address's options. Throws NX_CONFIG_INVALID. */
+export function numberOf({ name, options }: Address, option: string, byDefault: number): number {
+  const text = options.get(option) ?? String(byDefault);
+  if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
+  throw new NxError(
+    "NX_CONFIG_INVALID",
+    `${option} of ${name} is a number from 1 to 9999999, not ${JSON.stringify(text)}`,
+  );
+}
 
 /** `host:port`. Throws NX_CONFIG_INVALID. */
 export function hostPort(text: string): { host: string; port: number } {

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { filePath, group, integer, key, port, roleSchema } from "../../core/config/schema.ts";
 import { reloadableKeys } from "../../core/config/keys.ts";
 import { workerFlags } from "./original-flags.ts";
+import { natsKeys } from "../../core/nats/keys.ts";
 import type { RoleAbout } from "../../core/role.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -51,14 +52,15 @@ export const workerConfig = roleSchema({
   dataPort: port(12501, "Port on which workers send each other records."),
   sources: key(
     z.array(placed()).default([]),
-    "Where this worker's inputs come from, by the names in the application: `Lines=tcp://127.0.0.1:7000` (`?log=true` keeps what raw senders sent), `Lines=acked://127.0.0.1:7100?cookie=…`, `Lines=file:lines.txt`, `Ticks=generator:`. Channels of our own nodes, by the ports of the legacy protocol: `Lines=logfiles://127.0.0.1:10010/CHANNEL`, `Lines=queue://127.0.0.1:10020/CHANNEL`.",
+    "Where this worker's inputs come from, by the names in the application: `Lines=tcp://127.0.0.1:7000` (`?log=true` keeps what raw senders sent), `Lines=acked://127.0.0.1:7100?cookie=…`, `Lines=file:lines.txt`, `Ticks=generator:`. Channels of our own nodes, by the ports of the legacy protocol: `Lines=logfiles://127.0.0.1:10010/CHANNEL`, `Lines=queue://127.0.0.1:10020/CHANNEL`. A JetStream stream, by a durable consumer (`?subject=orders.>&consumer=NAME&pending=100000`): `Lines=nats:STREAM`.",
     { example: ["Lines=tcp://127.0.0.1:7000"] },
   ),
   sinks: key(
     z.array(placed()).default([]),
-    "Where the output goes, by the names in the application: `counts=tcp://127.0.0.1:5555` (`?mode=committed` sends with the checkpoint), `counts=file:counts.out` (exactly once), `counts=2pc://127.0.0.1:5556` (exactly once). With the checkpoint to our own roles: `counts=store://127.0.0.1:12355` (a frontend; exactly once, in one transaction), `counts=dht://127.0.0.1:10000/CHANNEL`, `counts=queue://127.0.0.1:10020/CHANNEL`, `counts=logfiles://127.0.0.1:10010/CHANNEL`.",
+    "Where the output goes, by the names in the application: `counts=tcp://127.0.0.1:5555` (`?mode=committed` sends with the checkpoint), `counts=file:counts.out` (exactly once), `counts=2pc://127.0.0.1:5556` (exactly once). With the checkpoint to our own roles: `counts=store://127.0.0.1:12355` (a frontend; exactly once, in one transaction), `counts=dht://127.0.0.1:10000/CHANNEL`, `counts=queue://127.0.0.1:10020/CHANNEL`, `counts=logfiles://127.0.0.1:10010/CHANNEL`. With the checkpoint to a JetStream stream (`?subject=counts.out&inFlight=256`; exactly once): `counts=nats:STREAM`.",
     { example: ["counts=file:counts.out"] },
   ),
+  nats: key(group(natsKeys), "The NATS servers that `nats:` sources and sinks are on."),
   checkpointMs: key(
     integer(1000, { min: 10, max: 86_400_000 }),
     "Time between a checkpoint's end and the next one's begin. Read by the initializer.",

@@ -2,11 +2,15 @@
 import { isAbsolute, join } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/logging/log.ts";
+import type { NatsSettings } from "../../core/nats/keys.ts";
+import { NatsLink } from "../../core/nats/link.ts";
 import type { World } from "../../core/role.ts";
 import type { TlsMaterial } from "../../core/seams/net.ts";
 import { dhtTarget, logfilesTarget, queueTarget } from "../connectors/channel-targets.ts";
 import { DeliveringSink } from "../connectors/delivering-sink.ts";
 import { LogfilesSource } from "../connectors/logfiles-source.ts";
+import { NatsSource } from "../connectors/nats-source.ts";
+import { NatsTarget } from "../connectors/nats-target.ts";
 import { QueueSource } from "../connectors/queue-source.ts";
 import { storeTarget } from "../connectors/store-target.ts";
 import type { Target } from "../connectors/target.ts";
@@ -22,7 +26,7 @@ import { GeneratorSource } from "../sources/generator-source.ts";
 import { InputLog } from "../sources/input-log.ts";
 import type { Source, SourceHost } from "../sources/source.ts";
 import { TcpSource } from "../sources/tcp-source.ts";
-import { type Address, addressOf, sinkKinds, sourceKinds } from "./addresses.ts";
+import { type Address, addressOf, numberOf, sinkKinds, sourceKinds } from "./addresses.ts";
 
 export interface Surrounding {
   /** The worker's name. */
@@ -33,6 +37,7 @@ export interface Surrounding {
   /** What relative paths are relative to. */
   directory: string;
   tls: TlsMaterial | undefined;
+  nats: NatsSettings;
   connectionsMax: number;
   onFatal(error: Error): void;
 }
@@ -57,7 +62,7 @@ export async function makeSources(
         address.name,
         plan.sources.map(({ name }) => name),
       );
-    sources.push(await makeSource(node, address, host, around));
+    sources.push(await makeSource(node, address, host, around, plan.appName));
   }
   return sources;
 }
@@ -66,8 +71,10 @@ async function makeSource(
   node: SourceNode | GeneratorNode,
   address: Address,
   host: SourceHost,
-  { world, log, dataDir, directory, tls, connectionsMax, onFatal }: Surrounding,
+  around: Surrounding,
+  appName: string,
 ): Promise<Source> {
+  const { world, log, dataDir, directory, tls, connectionsMax, onFatal } = around;
   if (node.kind === "generator" || address.kind === "generator") {
     if (node.kind !== "generator" || address.kind !== "generator")
       throw new NxError(
@@ -82,7 +89,7 @@ async function makeSource(
   }
   if (address.kind === "logfiles") {
     const { host: nodeHost, port, path: channel } = address;
-    const pollMs = pollMsOf(address);
+    const pollMs = numberOf(address, "pollMs", POLL_MS_DEFAULT);
     return new LogfilesSource(node, host, {
       seams: world,
       log,
@@ -94,16 +101,31 @@ async function makeSource(
   if (address.kind === "queue") {
     const inputLog = await InputLog.open(world, join(dataDir, `input-${address.name}`), onFatal);
     const { host: nodeHost, port, path: channel } = address;
-    const pollMs = pollMsOf(address);
+    const pollMs = numberOf(address, "pollMs", POLL_MS_DEFAULT);
     return new QueueSource(node, host, {
       ...{ seams: world, log, address: { host: nodeHost, port }, channel, pollMs, inputLog },
+    });
+  }
+  if (address.kind === "nats") {
+    return new NatsSource(node, host, {
+      ...{ link: natsLink(address, around, appName), clock: world.clock, log, onFatal },
+      stream: address.path,
+      subject: address.options.get("subject"),
+      consumer:
+        address.options.get("consumer") ??
+        plainName(`${appName}-${around.worker}-${address.name}`).replaceAll(".", "_"),
+      pending: numberOf(address, "pending", PENDING_DEFAULT),
     });
   }
   const { net, clock } = world;
   const common = { net, clock, log, host: address.host, port: address.port, tls, connectionsMax };
   if (address.kind === "acked") {
     const cookie = address.options.get("cookie");
-    return new AckedSource(node, host, { ...common, cookie, credits: creditsOf(address) });
+    return new AckedSource(node, host, {
+      ...common,
+      cookie,
+      credits: numberOf(address, "credits", CREDITS_DEFAULT),
+    });
   }
   const inputLog =
     address.options.get("log") === "true"
@@ -112,33 +134,21 @@ async function makeSource(
   return new TcpSource(node, host, { ...common, inputLog });
 }
 
-function pollMsOf({ name, options }: Address): number {
-  const text = options.get("pollMs") ?? String(POLL_MS_DEFAULT);
-  if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
-  throw new NxError("NX_CONFIG_INVALID", `pollMs of ${name} is a number from 1, not ${JSON.stringify(text)}`);
-}
-
 const POLL_MS_DEFAULT = 500;
-
 /** The original's sources give 67. */
 const CREDITS_DEFAULT = 1000;
-
-function creditsOf({ name, options }: Address): number {
-  const text = options.get("credits") ?? String(CREDITS_DEFAULT);
-  if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
-  throw new NxError(
-    "NX_CONFIG_INVALID",
-    `the credits of ${name} are a number from 1, not ${JSON.stringify(text)}`,
-  );
-}
+/** Of a second between checkpoints: what comes beyond waits for the next one. */
+const PENDING_DEFAULT = 100_000;
+const IN_FLIGHT_DEFAULT = 256;
 
 /** One for each sink of the plan, in its order. Throws NX_CONFIG_INVALID. */
 export function makeSinks(
   plan: Plan,
   lines: readonly string[],
   events: SinkEvents,
-  { world, log, directory, worker }: Surrounding,
+  around: Surrounding,
 ): Sink[] {
+  const { world, log, directory, worker } = around;
   const addresses = lines.map((line) => byPosition(addressOf(line, sinkKinds), plan.sinks));
   const surplus = addresses.find(({ name }) => !plan.sinks.includes(name));
   if (surplus !== undefined) throw unknown("sink", surplus.name, plan.sinks);
@@ -154,11 +164,11 @@ export function makeSinks(
     }
     if (address.kind === "2pc") {
       const cookie = address.options.get("cookie") ?? "";
-      const instance = `${worker}.${name}`.replace(/[^A-Za-z0-9._-]/g, "_");
+      const instance = plainName(`${worker}.${name}`);
       const { host, port } = address;
       return new TwoPhaseSink(name, events, { world, log, host, port, cookie, app: plan.appName, instance });
     }
-    const target = targetOf(address, world, `${plan.appName}-${worker}.${name}`);
+    const target = targetOf(address, around, plan.appName);
     if (target !== undefined) {
       const { framing } = plan.sinkNodes.find((node) => node.name === name) as SinkNode;
       const { kind } = address;
@@ -169,8 +179,10 @@ export function makeSinks(
   });
 }
 
-/** One of our own roles that output is delivered to; undefined for other kinds. */
-function targetOf({ kind, host, port, path }: Address, world: World, output: string): Target | undefined {
+/** Where output is delivered with its checkpoint; undefined for other kinds of sinks. */
+function targetOf(address: Address, around: Surrounding, appName: string): Target | undefined {
+  const { kind, name, host, port, path, options } = address;
+  const { world, log, worker } = around;
   switch (kind) {
     case "queue":
       return queueTarget(world, { host, port }, path);
@@ -179,10 +191,31 @@ function targetOf({ kind, host, port, path }: Address, world: World, output: str
     case "dht":
       return dhtTarget(world, { host, port }, path);
     case "store":
-      return storeTarget({ frontends: [`http://${host}:${port}`], output });
+      return storeTarget({
+        frontends: [`http://${host}:${port}`],
+        output: `${appName}-${worker}.${name}`,
+      });
+    case "nats":
+      return new NatsTarget({
+        ...{ link: natsLink(address, around, appName), random: world.random, log, stream: path },
+        subject: options.get("subject"),
+        inFlight: numberOf(address, "inFlight", IN_FLIGHT_DEFAULT),
+      });
     default:
       return undefined;
   }
+}
+
+function natsLink({ name }: Address, { world, log, nats, worker }: Surrounding, appName: string): NatsLink {
+  return new NatsLink({
+    ...{ settings: nats, clock: world.clock, random: world.random, log },
+    name: `${appName} ${worker} ${name}`,
+  });
+}
+
+/** Fit for names that allow little else. */
+function plainName(text: string): string {
+  return text.replace(/[^A-Za-z0-9._-]/g, "_");
 }
 
 /** `#2` names the application's second source or sink. */

@@ -33,7 +33,7 @@ import { WorkerRuntime } from "./runtime.ts";
 export type WorkerSettings = Pick<
   WorkerConfig,
   | "name" | "size" | "join" | "joining" | "controlPort" | "dataPort" | "sources" | "sinks"
-  | "checkpointMs" | "compaction" | "onStepError" | "deadLetters" | "host"
+  | "checkpointMs" | "compaction" | "onStepError" | "deadLetters" | "host" | "nats"
 >; // prettier-ignore
 
 export interface WorkerOptions {
@@ -187,7 +187,7 @@ export class Worker {
         checkpoint: this.stateLog.committed.id,
       });
     }
-    const around = { world, log, dataDir, worker: settings.name, tls, onFatal };
+    const around = { world, log, dataDir, worker: settings.name, tls, nats: settings.nats, onFatal };
     const { directory, connectionsMax } = this.#options;
     const surrounding = { ...around, directory, connectionsMax };
     const events = { onPressure: () => this.runtime.judgePressure(), onFatal };

@@ -84,6 +84,7 @@ export class StreamCluster {
       compaction: { logBytesMin: 20_000, growthPercent: 100 },
       onStepError: "fail",
       deadLetters: { bytesMax: 1 << 20 },
+      nats: { servers: [] },
       ...settings,
     };
   }
