@@ -5,6 +5,7 @@ const rollout = "test/cluster/deploy/rollout.test.ts";
 const store = "test/cluster/release/store.test.ts";
 const lock = "test/cluster/lock/host-lock.test.ts";
 const audit = "test/cluster/audit/chain.test.ts";
+const salted = "test/cluster/release/salted.test.ts";
 const frame = "test/cluster/agent/frame.test.ts";
 
 const mutants: Mutant[] = [
@@ -18,6 +19,9 @@ const mutants: Mutant[] = [
   { breaks: "the digest of blocks", file: "src/cluster/release/incoming.ts", from: 'if (digestOf(block) !== digest) throw damaged("a block does not have its digest");', to: "", noticedBy: [store, "with a block that arrived damaged"] },
   { breaks: "the self-test on the host", file: "src/cluster/release/incoming.ts", from: 'if (status === 0) return output.trim().split("\\n");', to: 'if (status !== "") return [];', noticedBy: [store, "that fails its self-test"] },
   { breaks: "the care for releases in use", file: "src/cluster/release/store.ts", from: "removed = releases.slice(keep).filter(({ id }) => !inUse.has(id));", to: "removed = releases.slice(keep);", noticedBy: [store, "never one that a link points to"] },
+  { breaks: "the privacy of secrets on the host", file: "src/cluster/release/store.ts", from: "if (salt !== undefined) continue;", to: "", noticedBy: [salted, "on the host only its user can read them"] },
+  { breaks: "the salt of secrets", file: "src/cluster/release/salted.ts", from: 'if (salt !== undefined) hash.update(Buffer.from(salt, "hex"));', to: "", noticedBy: [salted, "the same content keeps its salt"] },
+  { breaks: "the silence about secrets in plans", file: "src/cluster/plan/deploy-plan.ts", from: '.filter(({ salt }) => (salt === undefined) === (kind === "open"))', to: '.filter(() => kind === "open")', noticedBy: ["test/cluster/plan/plan.test.ts", "not even a digest of it is told"] },
   { breaks: "the undoing of a failed instance", file: "src/cluster/rollout/engine.ts", from: "if (isUnderWay) await undo(lane, options);", to: "", noticedBy: [rollout, "\\(sick\\) goes back"] },
   { breaks: "the halt after a failure", file: "src/cluster/rollout/engine.ts", from: "if (first !== undefined) throw first;", to: "if (first?.message === '') throw first;", noticedBy: [rollout, "\\(sick\\) goes back"] },
   { breaks: "the guard's firing", file: "src/cluster/agent/deployment.ts", from: "if (isBack && activeRelease === previous) return;", to: "if (isBack || activeRelease !== '') return;", noticedBy: [rollout, "\\(3\\) leaves old or new"] },

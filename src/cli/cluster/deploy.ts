@@ -4,6 +4,7 @@ import { buildInfo } from "../../core/build-info.ts";
 import { NxError } from "../../core/errors.ts";
 import type { Intent } from "../../cluster/plan/deploy-plan.ts";
 import type { Executable } from "../../cluster/release/executable.ts";
+import type { Salts } from "../../cluster/release/salted.ts";
 import type { LaunchOptions } from "../../cluster/plan/launch-options.ts";
 import { usageError } from "../strict.ts";
 import { defineVerb, type Call } from "../verb.ts";
@@ -112,8 +113,10 @@ export async function bring(
   const { args } = call;
   const opened = await openCluster(verb, args.prefix, args, call.all("only"), call);
   const context = await withLaunch(opened, await launchOptions(verb, call, opened));
-  const [{ Executable: Reader }, { executablePath }] = await Promise.all([
+  const [{ Executable: Reader }, { Salts }, { realRandom }, { executablePath }] = await Promise.all([
     import("../../cluster/release/executable.ts"),
+    import("../../cluster/release/salted.ts"),
+    import("../../core/seams/random.ts"),
     import("../../cluster/operator/place.ts"),
   ]);
   const executable = await Reader.read(
@@ -123,8 +126,8 @@ export async function bring(
   const hosts = context.isWhole ? context.cluster.hosts : hostsOf(context.cluster, context.selected);
   const withoutAgent = args.plan === true ? "counts as empty" : executable;
   return await withAgents(context, hosts, call, withoutAgent, async (agents) => {
-    const nowMs = context.place.clock.nowMs();
-    const makePlan = () => planFor(context, agents, executable, intent, nowMs);
+    const drawn = { nowMs: context.place.clock.nowMs(), salts: new Salts(realRandom.bytes(32)) };
+    const makePlan = () => planFor(context, agents, executable, intent, drawn);
     if (verb === "upgrade") refuseOtherChanges(await makePlan());
     return await roll(
       {
@@ -182,7 +185,7 @@ async function planFor(
   agents: Agents,
   executable: Executable,
   intent: Intent,
-  nowMs: number,
+  drawn: { nowMs: number; salts: Salts },
 ): Promise<Planned> {
   const [{ inventories }, { makeRelease }, { planDeploy }, { planSteps }] = await Promise.all([
     import("../../cluster/rollout/session.ts"),
@@ -197,9 +200,9 @@ async function planFor(
     executable,
     version: buildInfo.version,
     madeBy: operator.name,
-    nowMs,
+    ...drawn,
     disk: place.disk,
-    known: known.values(),
+    known: [...known.values()],
   });
   const manifests = new Map([...release.hosts].map(([host, { manifest }]) => [host, manifest]));
   const deploy = planDeploy({

@@ -12,7 +12,7 @@ import { z } from "zod";
 import { errorKinds, type ErrorCode } from "../../core/errors.ts";
 
 /** Raised when an end of the other version would misunderstand. The ends must have the same. */
-export const AGENT_PROTOCOL = 1;
+export const AGENT_PROTOCOL = 2;
 
 const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/);
 const count = z.number().int().nonnegative();
@@ -38,6 +38,7 @@ export const serviceSpec = z.object({
   dataDir: absolutePath,
   outputFile: absolutePath,
   stopTimeoutMs: milliseconds,
+  namedFiles: z.object({ directory: absolutePath, names: z.array(plainName) }).optional(),
 });
 
 export const serviceStatus = z.object({
@@ -80,7 +81,18 @@ export const releaseManifest = z.object({
   madeBy: z.string().max(500),
   version: z.string().max(200),
   executable: z.object({ sha256: sha256Hex, bytes: count }),
-  files: z.array(z.object({ name: relativePath, sha256: sha256Hex, bytes: count })),
+  /** With a salt (salted.ts) a file is private; its digest is then over salt and content. */
+  files: z.array(
+    z.object({
+      name: relativePath,
+      sha256: sha256Hex,
+      bytes: count,
+      salt: z
+        .string()
+        .regex(/^[0-9a-f]{32}$/)
+        .optional(),
+    }),
+  ),
   services: z.array(serviceSpec),
 });
 export type ReleaseManifest = z.infer<typeof releaseManifest>;

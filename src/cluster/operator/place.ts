@@ -51,6 +51,13 @@ export function ownAudit(place: OperatorPlace, cluster: { prefix: string; direct
 /** The kernel's limit for a socket's path, less the 40 letters that ssh makes of %C and what it adds while it binds. */
 const CONTROL_DIRECTORY_LENGTH_MAX = 107 - 40 - 20;
 
+/** Seconds until a host counts as down: NODE_X_SSH_CONNECT_TIMEOUT, for slow hosts. Throws NX_USAGE. */
+function connectTimeout(text: string | undefined): number {
+  if (text === undefined) return defaultSshSettings.connectTimeoutSeconds;
+  if (/^[1-9]\d{0,3}$/.test(text)) return Number(text);
+  throw new NxError("NX_USAGE", `NODE_X_SSH_CONNECT_TIMEOUT: wanted seconds from 1 to 9999, got "${text}"`);
+}
+
 /** DIAMOND_SSH or NODE_X_SSH names another ssh, NODE_X_SSH_CONFIG another ssh_config. */
 export async function sshSettings(place: OperatorPlace): Promise<SshSettings> {
   const { environment, disk } = place;
@@ -58,7 +65,7 @@ export async function sshSettings(place: OperatorPlace): Promise<SshSettings> {
   const isShort = Buffer.byteLength(controlDirectory) <= CONTROL_DIRECTORY_LENGTH_MAX;
   if (isShort) await makeDurableDirectory(disk, controlDirectory);
   return {
-    ...defaultSshSettings,
+    connectTimeoutSeconds: connectTimeout(environment.NODE_X_SSH_CONNECT_TIMEOUT),
     program: environment.NODE_X_SSH ?? environment.DIAMOND_SSH ?? defaultSshSettings.program,
     ...(environment.NODE_X_SSH_CONFIG !== undefined && { configFile: environment.NODE_X_SSH_CONFIG }),
     ...(isShort && { controlDirectory }),

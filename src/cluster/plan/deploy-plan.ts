@@ -8,6 +8,7 @@
 import type { InstanceState, Inventory, ReleaseManifest } from "../agent/messages.ts";
 import type { Action, PlannedInstance } from "../rollout/steps.ts";
 import { isLeader } from "../rollout/steps.ts";
+import { namedFilePath } from "../topology/layout.ts";
 import type { Cluster, Instance } from "../topology/types.ts";
 
 export type Change = "add" | "change" | "remove";
@@ -105,8 +106,14 @@ function actionFor(
 }
 
 /** Everything of a release that can make a difference to one instance. */
-function partsOf({ name, files }: Instance, { executable, files: all, services }: ReleaseManifest): string {
-  const names = new Set(files.map((file) => `configs/${file.name}`));
+function partsOf(
+  { name, files, namedFiles }: Instance,
+  { executable, files: all, services }: ReleaseManifest,
+): string {
+  const names = new Set([
+    ...files.map((file) => `configs/${file.name}`),
+    ...namedFiles.map(({ key }) => namedFilePath(name, key)),
+  ]);
   return JSON.stringify([
     executable.sha256,
     all.filter((file) => names.has(file.name)).map(({ name: file, sha256 }) => [file, sha256]),
@@ -180,13 +187,22 @@ function changesOf(host: string, { release, manifests, inventories }: DeployInpu
     ...compare(previous === undefined ? [] : [["executable", previous.executable.sha256]], [
       ["executable", next.executable.sha256],
     ]),
-    ...compare(
-      previous?.files.map(({ name, sha256 }) => [name, sha256]) ?? [],
-      next.files.map(({ name, sha256 }) => [name, sha256]),
-    ),
+    ...compare(digestsOf(previous, "open"), digestsOf(next, "open")),
+    // Of what is private even a digest is nobody's business.
+    ...compare(digestsOf(previous, "private"), digestsOf(next, "private")).map(({ change, item }) => ({
+      change,
+      item,
+    })),
     ...compare(servicesOf(previous), servicesOf(next)).map(({ change, item }) => ({ change, item })),
   ];
   return { host, from, to: release, items };
+}
+
+function digestsOf(manifest: ReleaseManifest | undefined, kind: "open" | "private"): [string, string][] {
+  const files = manifest?.files ?? [];
+  return files
+    .filter(({ salt }) => (salt === undefined) === (kind === "open"))
+    .map(({ name, sha256 }) => [name, sha256]);
 }
 
 function servicesOf(manifest: ReleaseManifest | undefined): [string, string][] {

@@ -65,6 +65,7 @@ export class Executable implements AgentExecutable {
   readonly bytes: Uint8Array;
   readonly sha256: string;
   readonly platform: Platform;
+  readonly copies = new Map<string, Promise<string | undefined>>();
   #blocks: Block[] | undefined;
   #table: Uint8Array | undefined;
   #compressed: Uint8Array[] | undefined;

@@ -12,10 +12,11 @@ import type { Disk } from "../../core/seams/disk.ts";
 import type { Inventory, ReleaseManifest } from "../agent/messages.ts";
 import type { HostRelease } from "../rollout/executor.ts";
 import type { ServiceSpec } from "../services/services.ts";
-import { deploymentPaths, instanceCommand } from "../topology/layout.ts";
+import { deploymentPaths, instanceCommand, namedFilePath, namedFilesDirectory } from "../topology/layout.ts";
 import type { Cluster, ConfigFile, Host, Instance } from "../topology/types.ts";
 import type { Executable } from "./executable.ts";
 import { readWhole } from "./files.ts";
+import { saltedDigest, type Salts } from "./salted.ts";
 
 const CONFIG_BYTES_MAX = 8 << 20;
 
@@ -27,7 +28,8 @@ export interface MakeOptions {
   nowMs: number;
   disk: Disk;
   /** What the hosts have: the same release again keeps its name. */
-  known: Iterable<Inventory>;
+  known: readonly Inventory[];
+  salts: Salts;
 }
 
 export interface Release {
@@ -38,18 +40,20 @@ export interface Release {
 }
 
 export async function makeRelease(options: MakeOptions): Promise<Release> {
-  const { cluster, executable, version, madeBy, nowMs, disk, known } = options;
-  const drafts = cluster.hosts.map((host) => {
-    const instances = cluster.instances.filter((instance) => instance.host === host.name);
-    return {
-      host,
-      files: filesOf(instances),
-      services: instances.map((one) => serviceOf(cluster, host, one)),
-    };
-  });
+  const { cluster, executable, version, madeBy, nowMs, known } = options;
+  const drafts = await Promise.all(
+    cluster.hosts.map(async (host) => {
+      const instances = cluster.instances.filter((instance) => instance.host === host.name);
+      return {
+        host,
+        files: await contentsOf(instances, options),
+        services: instances.map((one) => serviceOf(cluster, host, one)),
+      };
+    }),
+  );
   const described = drafts.map(({ host, files, services }) => ({
     host: host.name,
-    files: files.map(({ name, sha256 }) => ({ name, sha256 })),
+    files: files.map(({ entry: { name, sha256 } }) => ({ name, sha256 })),
     services,
   }));
   const digest = createHash("sha256")
@@ -59,7 +63,6 @@ export async function makeRelease(options: MakeOptions): Promise<Release> {
   const id = found?.id ?? `${stamp(nowMs)}-${digest.slice(0, 8)}`;
   const hosts = new Map<string, HostRelease>();
   for (const { host, files, services } of drafts) {
-    const contents = await Promise.all(files.map((file) => contentOf(disk, file)));
     const manifest: ReleaseManifest = {
       id,
       digest,
@@ -67,12 +70,38 @@ export async function makeRelease(options: MakeOptions): Promise<Release> {
       madeBy,
       version,
       executable: { sha256: executable.sha256, bytes: executable.bytes.byteLength },
-      files: files.map(({ name, sha256, bytes }) => ({ name: `configs/${name}`, sha256, bytes })),
+      files: files.map(({ entry }) => entry),
       services,
     };
-    hosts.set(host.name, { manifest, files: contents });
+    hosts.set(host.name, { manifest, files: files.map(({ content }) => content) });
   }
   return { id, digest, hosts };
+}
+
+interface FileWithContent {
+  entry: ReleaseManifest["files"][number];
+  content: Uint8Array;
+}
+
+/** The configurations of a host's instances, then the files that these name. */
+async function contentsOf(
+  instances: readonly Instance[],
+  { disk, known, salts }: MakeOptions,
+): Promise<FileWithContent[]> {
+  const configs = filesOf(instances).map(async (file): Promise<FileWithContent> => {
+    const { name, sha256, bytes } = file;
+    return { entry: { name: `configs/${name}`, sha256, bytes }, content: await contentOf(disk, file) };
+  });
+  const named = instances.flatMap(({ name: instance, namedFiles }) =>
+    namedFiles.map(async ({ key, path }): Promise<FileWithContent> => {
+      const content = await readWhole(disk, path, CONFIG_BYTES_MAX);
+      const name = namedFilePath(instance, key);
+      const salt = salts.saltOf(name, content, known);
+      const sha256 = saltedDigest(content, salt);
+      return { entry: { name, sha256, bytes: content.byteLength, salt }, content };
+    }),
+  );
+  return await Promise.all([...configs, ...named]);
 }
 
 function earlier(known: Iterable<Inventory>, digest: string): ReleaseManifest | undefined {
@@ -100,6 +129,12 @@ export function serviceOf(cluster: Cluster, host: Host, instance: Instance): Ser
     dataDir: instance.dataDir,
     outputFile: `${paths.log}/${instance.outputFile}`,
     stopTimeoutMs: instance.rollout.stopTimeoutMs,
+    ...(instance.namedFiles.length > 0 && {
+      namedFiles: {
+        directory: namedFilesDirectory(paths, instance.name),
+        names: instance.namedFiles.map(({ key }) => key),
+      },
+    }),
   };
 }
 

@@ -6,15 +6,23 @@
  * any moment leaves every instance with the old release or the new one. Releases that a link points to are
  * never removed.
  */
-import { createHash } from "node:crypto";
 import { basename, dirname, join, relative } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import type { LinkingDisk } from "../../core/seams/disk.ts";
 import { makeDurableDirectory, writeFileAtomically } from "../../core/seams/durable-files.ts";
 import { releaseManifest, type ReleaseManifest } from "../agent/messages.ts";
 import { agentExecutable, releasePaths, type DeploymentPaths } from "../topology/layout.ts";
-import { listIfAny, readLinkIfAny, readTextIfAny, removeIfAny, removeTree, replaceLink } from "./files.ts";
+import {
+  listIfAny,
+  readLinkIfAny,
+  readTextIfAny,
+  removeIfAny,
+  removeTree,
+  replaceLink,
+  sha256OfFile,
+} from "./files.ts";
 import { blocksFileOf, Incoming, type RunProgram } from "./incoming.ts";
+import { saltedDigest } from "./salted.ts";
 
 const MANIFEST = "release.json";
 const MANIFEST_BYTES_MAX = 16 << 20;
@@ -39,6 +47,8 @@ export interface StoreOptions {
 export class ReleaseStore {
   readonly incoming: Incoming;
   readonly #options: StoreOptions;
+  /** Of the executable that ssh runs here; read once, because it is long. */
+  #agentDigest: string | undefined;
 
   constructor(options: StoreOptions) {
     this.#options = options;
@@ -118,11 +128,13 @@ export class ReleaseStore {
     const to = releasePaths(making).executable;
     await disk.link(from, to);
     if (await disk.exists(blocksFileOf(from))) await disk.link(blocksFileOf(from), blocksFileOf(to));
-    for (const [index, { name }] of manifest.files.entries()) {
+    for (const [index, { name, salt }] of manifest.files.entries()) {
       const path = join(making, name);
       await makeDurableDirectory(disk, dirname(path));
-      await disk.setMode(dirname(path), 0o755);
       await writeFileAtomically(disk, path, contents[index] as Uint8Array);
+      // What has a salt stays as it was made: 0600 in a directory with 0700.
+      if (salt !== undefined) continue;
+      await disk.setMode(dirname(path), 0o755);
       await disk.setMode(path, 0o644);
     }
     await writeFileAtomically(disk, join(making, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
@@ -150,11 +162,14 @@ export class ReleaseStore {
     throw new NxError("NX_RELEASE_UNKNOWN", `the executable ${sha256} has not arrived on this host`);
   }
 
-  /** The executable of a release that has this digest. */
+  /** An executable here that has this digest and has passed its self-test: a release's, or the agent's. */
   async executableOf(sha256: string): Promise<string | undefined> {
     const { releases } = await this.list();
     const release = releases.find(({ executable, isBad }) => executable.sha256 === sha256 && !isBad);
-    return release && releasePaths(join(await this.directory(), release.id)).executable;
+    if (release !== undefined) return releasePaths(join(await this.directory(), release.id)).executable;
+    const agent = agentExecutable(this.#options.workingDirectory);
+    this.#agentDigest ??= await digestIfAny(this.#options.disk, agent);
+    return this.#agentDigest === sha256 ? agent : undefined;
   }
 
   async #bases(): Promise<string[]> {
@@ -189,6 +204,7 @@ export class ReleaseStore {
     await removeIfAny(disk, making);
     await disk.link(releasePaths(release).executable, making);
     await disk.rename(making, agent);
+    this.#agentDigest = undefined;
     await disk.syncDirectory(dirname(agent));
   }
 
@@ -273,13 +289,18 @@ export class ReleaseStore {
   }
 }
 
+/** Empty when there is no such file. */
+async function digestIfAny(disk: LinkingDisk, path: string): Promise<string> {
+  return (await disk.exists(path)) ? await sha256OfFile(disk, path) : "";
+}
+
 /** Checks the contents against the manifest, one by one. */
 function split(manifest: ReleaseManifest, bytes: Uint8Array): Uint8Array[] {
   let at = 0;
-  const contents = manifest.files.map(({ name, bytes: length, sha256 }) => {
+  const contents = manifest.files.map(({ name, bytes: length, sha256, salt }) => {
     const content = bytes.subarray(at, at + length);
     at += length;
-    if (createHash("sha256").update(content).digest("hex") === sha256) return content;
+    if (saltedDigest(content, salt) === sha256) return content;
     throw new NxError("NX_UPLOAD_DAMAGED", `${name} does not have the SHA-256 that was announced`);
   });
   if (at === bytes.byteLength) return contents;

@@ -9,6 +9,7 @@ import { z } from "zod";
 import { NxError } from "../../core/errors.ts";
 import type { Disk } from "../../core/seams/disk.ts";
 import { writeFileAtomically } from "../../core/seams/durable-files.ts";
+import { serviceSpec } from "../agent/messages.ts";
 import type { DeploymentPaths } from "../topology/layout.ts";
 import type { ServiceSpec } from "./services.ts";
 
@@ -18,21 +19,7 @@ export interface ListedProgram {
   isWanted: boolean;
 }
 
-const listSchema = z.array(
-  z.object({
-    spec: z.object({
-      instance: z.string(),
-      role: z.string(),
-      command: z.array(z.string()).min(1),
-      workingDirectory: z.string(),
-      environment: z.record(z.string(), z.string()),
-      dataDir: z.string(),
-      outputFile: z.string(),
-      stopTimeoutMs: z.number(),
-    }),
-    isWanted: z.boolean(),
-  }),
-);
+const listSchema = z.array(z.object({ spec: serviceSpec, isWanted: z.boolean() }));
 
 const BYTES_MAX = 16 * 1024 * 1024;
 

@@ -19,6 +19,14 @@ export interface ServiceSpec {
   /** Absolute path of the file for standard output and error; the journal takes them under systemd. */
   outputFile: string;
   stopTimeoutMs: number;
+  /** Private files that its command names by this directory; missing when there are none. */
+  namedFiles?: NamedFilesPlace | undefined;
+}
+
+export interface NamedFilesPlace {
+  /** Absolute. */
+  directory: string;
+  names: string[];
 }
 
 export type ServiceState = "running" | "restarting" | "stopped";

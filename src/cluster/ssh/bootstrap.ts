@@ -5,7 +5,8 @@
  * Invariant: the remote command is always the same text; it reads the script by its length from standard
  * input and runs it. The script in turn reads what varies (paths, digests) as lines, so no shell ever
  * interprets a word of ours. An executable takes its name only when it is complete, has the right digest and
- * has passed its self-test there.
+ * has passed its self-test there. A copy that is on the machine already is linked only when it belongs to the
+ * same user, because whoever owns it could change it later.
  */
 
 /**
@@ -19,7 +20,7 @@ export const BOOT_MARK = "NXBOOT";
 
 /**
  * Lines on standard input: working directory, task, then for `install`: SHA-256, and the gzip stream until
- * its end.
+ * its end; for `adopt`: SHA-256, and the path of a copy on the same machine.
  */
 const script = `
 set -u
@@ -34,18 +35,14 @@ libc() {
   echo unknown
 }
 say() { printf '${BOOT_MARK} %s\\n' "$*"; }
-case $task in
-agent)
-  [ -x "$exe" ] && exec "$exe" agent --stdio
-  say missing "$(uname -s)" "$(uname -m)" "$(libc)"
-  ;;
-install)
+prepare() {
   IFS= read -r sha || exit 64
   mkdir -p "$bin" || { say failed "cannot create $bin"; exit 73; }
   new=$bin/.node-x.$$
   trap 'rm -f "$new"' EXIT
   trap 'exit 75' HUP INT TERM PIPE
-  gzip -dc > "$new" || { say failed "cannot write $new: $(df -Pk "$root" | awk 'NR==2 {print $4}') KiB are free"; exit 74; }
+}
+keep() {
   sum=$(sha256sum < "$new") || { say failed "sha256sum does not work"; exit 69; }
   [ "\${sum%% *}" = "$sha" ] || { say damaged; exit 65; }
   chmod 755 "$new"
@@ -53,15 +50,34 @@ install)
   sync "$new" 2>/dev/null || sync
   mv -f "$new" "$exe" || { say failed "cannot replace $exe"; exit 73; }
   say installed
+}
+case $task in
+agent)
+  [ -x "$exe" ] && exec "$exe" agent --stdio
+  say missing "$(uname -s)" "$(uname -m)" "$(libc)" "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
+  ;;
+install)
+  prepare
+  gzip -dc > "$new" || { say failed "cannot write $new: $(df -Pk "$root" | awk 'NR==2 {print $4}') KiB are free"; exit 74; }
+  keep
+  ;;
+adopt)
+  prepare
+  IFS= read -r from || exit 64
+  { ln "$from" "$new" 2>/dev/null && [ -O "$new" ] && [ ! -L "$new" ]; } ||
+    { rm -f "$new"; cp "$from" "$new" 2>/dev/null; } || { say absent; exit 0; }
+  keep
   ;;
 esac
 `.trimStart();
 
-export type BootTask = { task: "agent" } | { task: "install"; sha256: string };
+export type BootTask =
+  { task: "agent" } | { task: "install"; sha256: string } | { task: "adopt"; sha256: string; from: string };
 
 /** What goes to standard input first. */
 export function bootInput(workingDirectory: string, task: BootTask): Uint8Array {
-  const lines = [workingDirectory, task.task, ...(task.task === "install" ? [task.sha256] : [])];
+  const { task: name, ...more } = task;
+  const lines = [workingDirectory, name, ...Object.values(more)];
   const body = new TextEncoder().encode(script);
   return new TextEncoder().encode(
     `${body.byteLength}\n${script}${lines.map((line) => `${line}\n`).join("")}`,
@@ -69,8 +85,9 @@ export function bootInput(workingDirectory: string, task: BootTask): Uint8Array 
 }
 
 export type BootAnswer =
-  | { kind: "missing"; system: string; machine: string; libc: string }
-  | { kind: "installed" | "damaged" }
+  /** `machineId` is the same for all hosts that are one running machine; empty when it does not tell. */
+  | { kind: "missing"; system: string; machine: string; libc: string; machineId: string }
+  | { kind: "installed" | "damaged" | "absent" }
   | { kind: "failed" | "unfit"; reason: string };
 
 /** The script's words in what the far end said; undefined when it said none. */
@@ -79,9 +96,16 @@ export function bootAnswer(text: string): BootAnswer | undefined {
   const [, kind, ...words] = line?.split(" ") ?? [];
   switch (kind) {
     case "missing":
-      return { kind, system: words[0] ?? "", machine: words[1] ?? "", libc: words[2] ?? "" };
+      return {
+        kind,
+        system: words[0] ?? "",
+        machine: words[1] ?? "",
+        libc: words[2] ?? "",
+        machineId: words[3] ?? "",
+      };
     case "installed":
     case "damaged":
+    case "absent":
       return { kind };
     case "failed":
     case "unfit":

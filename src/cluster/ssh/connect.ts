@@ -9,6 +9,7 @@
 import { errnoOf, NxError } from "../../core/errors.ts";
 import { AgentClient } from "../agent/client.ts";
 import { AGENT_PROTOCOL } from "../agent/messages.ts";
+import { agentExecutable } from "../topology/layout.ts";
 import type { Host } from "../topology/types.ts";
 import { absentAgent } from "./absent-agent.ts";
 import { bootAnswer, bootInput, REMOTE_COMMAND, type BootAnswer } from "./bootstrap.ts";
@@ -22,6 +23,8 @@ export interface AgentExecutable {
   sha256: string;
   /** gzip stream of the whole, in pieces. */
   compressed(): Promise<AsyncIterable<Uint8Array> | Iterable<Uint8Array>>;
+  /** By machine (`machineId`): the path of a copy there, once it has arrived; undefined when it did not. */
+  readonly copies: Map<string, Promise<string | undefined>>;
   /** Why it cannot run on such a host; undefined when it can. */
   whyUnfit(machine: string, libc: string): string | undefined;
 }
@@ -158,7 +161,36 @@ async function install(
     const reason = executable.whyUnfit(answer.machine, answer.libc);
     if (reason !== undefined) throw unfit(host.name, reason);
   }
+  const machineId = answer?.kind === "missing" ? answer.machineId : "";
+  const arriving = executable.copies.get(machineId);
+  // Nothing is waited for otherwise: whoever comes first must be known before the next one asks.
+  const copy = arriving === undefined ? undefined : await arriving;
+  if (copy !== undefined && (await adopt(host, door, executable.sha256, copy))) return;
   onProgress?.(host.name, "sending the executable for the first time");
+  const sent = send(host, door, executable);
+  // Those that follow on the same machine wait for it and need not be sent it.
+  if (machineId !== "" && !executable.copies.has(machineId))
+    executable.copies.set(
+      machineId,
+      sent.then(
+        () => agentExecutable(host.workingDirectory),
+        () => undefined,
+      ),
+    );
+  await sent;
+}
+
+/** Takes a copy that is on the machine already; false when it cannot be had there. */
+async function adopt(host: Host, door: Door, sha256: string, from: string): Promise<boolean> {
+  const child = door.run();
+  await child.write(bootInput(host.workingDirectory, { task: "adopt", sha256, from })).catch(() => undefined);
+  child.close();
+  const said = await new Response(child.incoming as ReadableStream<Uint8Array>).text();
+  await child.exited;
+  return bootAnswer(said)?.kind === "installed";
+}
+
+async function send(host: Host, door: Door, executable: AgentExecutable): Promise<void> {
   const child = door.run();
   try {
     await child.write(bootInput(host.workingDirectory, { task: "install", sha256: executable.sha256 }));

@@ -3,7 +3,7 @@
  *
  *   <working directory>/               relative paths of configurations start here
  *     .node-x/<prefix>/                the deployment of one prefix; another prefix has another directory
- *       releases/<id>/                 node-x, configs/, units/
+ *       releases/<id>/                 node-x, configs/; files/<instance>/ with its keys and tokens, private
  *       current -> releases/<id>       what the host was last deployed with
  *       active/<instance> -> ../releases/<id>
  *                                      what this instance starts with: swapped one by one in a rollout
@@ -14,7 +14,7 @@
  *
  * Both links are replaced by rename, so a crash leaves the old target or the new one.
  */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 export interface DeploymentPaths {
   root: string;
@@ -49,13 +49,22 @@ export function agentExecutable(workingDirectory: string): string {
 }
 
 /** Inside a release, or behind a link to one. */
-export function releasePaths(release: string): { executable: string; configs: string; units: string } {
-  return {
-    executable: join(release, "node-x"),
-    configs: join(release, "configs"),
-    units: join(release, "units"),
-  };
+export function releasePaths(release: string): { executable: string; configs: string } {
+  return { executable: join(release, "node-x"), configs: join(release, "configs") };
 }
+
+/** The name in a release of a file that the configuration of an instance names. */
+export function namedFilePath(instance: string, key: string): string {
+  return `files/${instance}/${key}`;
+}
+
+/** The directory of an instance's named files, through its own link. */
+export function namedFilesDirectory(paths: DeploymentPaths, instance: string): string {
+  return dirname(join(paths.active, instance, namedFilePath(instance, "any")));
+}
+
+/** Stands in an instance's words for the directory of its named files on the host. */
+export const NAMED_FILES = "{files}";
 
 /** The command of an instance: through its own link, so that the same words start whatever release it points to. */
 export function instanceCommand(
@@ -63,5 +72,10 @@ export function instanceCommand(
   instance: { name: string; words: readonly string[] },
 ): string[] {
   const { executable, configs } = releasePaths(join(paths.active, instance.name));
-  return [executable, "run", ...instance.words.map((word) => word.replace("{configs}", configs))];
+  const files = namedFilesDirectory(paths, instance.name);
+  return [
+    executable,
+    "run",
+    ...instance.words.map((word) => word.replace("{configs}", configs).replace(NAMED_FILES, files)),
+  ];
 }

@@ -29,7 +29,7 @@ export function prefixOfFile(file: string, roleNames: readonly string[]): string
 export async function readMembers(sources: MemberSources, prefix?: string): Promise<ClusterMembers> {
   const of = prefix ?? prefixOfFile(sources.file, sources.catalog.names);
   if (of === undefined) return { prefix: undefined, members: [], problems: [] };
-  const { partial, problems } = await tryReadCluster({ ...sources, prefix: of });
+  const { partial, problems } = await tryReadCluster({ ...sources, prefix: of, ignoresNamedFiles: true });
   const hosts = new Map(partial.hosts.map((host) => [host.name, host]));
   const own = partial.instances.find(({ name }) => name === sources.instance)?.host;
   const here = own === undefined ? undefined : hosts.get(own);

@@ -8,7 +8,6 @@
 import { createHash } from "node:crypto";
 import { basename, dirname, join, resolve } from "node:path";
 import { listConfigDirectory } from "../../core/config/config-directory.ts";
-import { fileProblems } from "../../core/config/files.ts";
 import { parseGroupFile, quorumOf, type GroupFile } from "../../core/config/group-file.ts";
 import { configKeys, isPortKey } from "../../core/config/keys.ts";
 import {
@@ -25,6 +24,7 @@ import { NxError } from "../../core/errors.ts";
 import { wholeProblems, type Member, type PlacedInstance } from "./clashes.ts";
 import { emptyClusterFile, readClusterFile, type ClusterFile, type ReadClusterFile } from "./cluster-file.ts";
 import { Hosts, type HostSurroundings } from "./hosts.ts";
+import { namedFileProblems, namedFilesOf, strayFileNotices, wordsFor } from "./named-files.ts";
 import { filesOfPrefix, isPrefix, type MemberName, type PrefixFiles } from "./names.ts";
 import { inStartOrder, startOrders, type StartOrder } from "./order.ts";
 import { groupWords, outputFileOf } from "./original-names.ts";
@@ -37,6 +37,8 @@ export interface TopologySources extends HostSurroundings {
   prefix: string;
   catalog: SchemaCatalog;
   orders?: readonly StartOrder[];
+  /** Nobody wants to start anything: secrets and certificates are not looked for. */
+  ignoresNamedFiles?: boolean;
 }
 
 export interface TopologyResult {
@@ -206,6 +208,7 @@ class Reading {
       replica: isGroup ? replica : undefined,
       group: isGroup ? { size: group.members.length, quorum: group.quorum } : undefined,
       files: files.map(({ name }) => this.#fileOf(name)),
+      namedFiles: [],
       words: groupWords(
         member,
         `${this.#prefix}.${shortName}`,
@@ -244,19 +247,22 @@ class Reading {
       );
     const address = String(config.config.host);
     this.#shutdownTimeouts.set(config.instance, Number(config.config.shutdownTimeoutMs));
+    const isLooking = this.#sources.ignoresNamedFiles !== true;
+    const namedFiles = isLooking ? namedFilesOf(config, this.#directory) : [];
     const host = this.#add(nameless, address, "host", originOf, {
       role: config.role,
       index,
       replica: undefined,
       group: groupOfJson(config),
       files: [member, ...this.#alsoReadBy(role, member, all)].map(({ name }) => this.#fileOf(name)),
-      words: [role, "--config", `{configs}/${member.name}`],
+      namedFiles,
+      words: [role, "--config", `{configs}/${member.name}`, ...wordsFor(namedFiles)],
       dataDir: config.dataDirAsWritten,
       ports: portsOf(config),
     }, peersOf(config)); // prettier-ignore
-    // Secrets and certificates of this machine can be looked at; those of others are looked at when the instance starts.
-    if (host?.access.kind === "local")
-      this.#problems.push(...fileProblems({ ...config, workingDirectory: host.workingDirectory }));
+    if (host === undefined || !isLooking) return;
+    this.#problems.push(...namedFileProblems(config, namedFiles, host));
+    this.#notices.push(...strayFileNotices(config, namedFiles, this.#directory, host));
   }
 
   /** The hub shows every instance of its prefix: it finds them in their files. */

@@ -60,6 +60,14 @@ export interface ConfigFile {
   bytes: number;
 }
 
+/** A secret or certificate beside the prefix's files. What is in it is read only to be sent. */
+export interface NamedFile {
+  /** The key of the configuration, and the file's name on the host: `tls.key`. */
+  key: string;
+  /** Absolute, on the operator's machine. */
+  path: string;
+}
+
 export interface PortUse {
   /** The key of the configuration, `respPort`; `address` for a line of a Diamond file. */
   key: string;
@@ -81,7 +89,9 @@ export interface Instance {
   host: string;
   /** Its own file first, then others that the role reads (a frontend's shards). */
   files: ConfigFile[];
-  /** Words after `node-x run`; `{configs}` stands for the directory of the files on the host. */
+  /** Files that its configuration names and that are deployed with it, each private to its user. */
+  namedFiles: NamedFile[];
+  /** Words after `node-x run`; `{configs}` and `{files}` stand for the directories of its files on the host. */
   words: string[];
   /** Beyond what every process on a host has. */
   environment: Record<string, string>;

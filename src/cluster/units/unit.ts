@@ -9,6 +9,7 @@
  * somebody: that is what `systemctl enable` keeps.
  */
 import { Exit } from "../../core/errors.ts";
+import type { NamedFilesPlace } from "../services/services.ts";
 
 export interface UnitSpec {
   /** For people: `p.dht0 (dht)`. */
@@ -25,6 +26,8 @@ export interface UnitSpec {
   privileges: "none" | "lvm";
   /** A port below 1024. */
   hasLowPort?: boolean;
+  /** Private files of root's: systemd hands copies to the instance's user (LoadCredential=, systemd 247). */
+  namedFiles?: NamedFilesPlace | undefined;
 }
 
 const STATE_ROOT = "/var/lib/";
@@ -92,7 +95,7 @@ export function sysusersLine(role: string): string {
 }
 
 export function unitText(spec: UnitSpec): string {
-  const { description, role, command, workingDirectory, stopTimeoutMs, environment } = spec;
+  const { description, role, workingDirectory, stopTimeoutMs, environment } = spec;
   const sections = [
     [
       "[Unit]",
@@ -107,7 +110,7 @@ export function unitText(spec: UnitSpec): string {
       "[Service]",
       "Type=notify",
       "NotifyAccess=main",
-      `ExecStart=${command.map(quoted).join(" ")}`,
+      ...commandLines(spec),
       "ExecReload=/bin/kill -HUP $MAINPID",
       `WorkingDirectory=${pathValue(workingDirectory)}`,
       ...Object.entries(environment).map(([name, value]) => `Environment=${quoted(`${name}=${value}`)}`),
@@ -133,6 +136,21 @@ export function unitText(spec: UnitSpec): string {
     ["", "[Install]", `WantedBy=${role}.target`],
   ];
   return `${sections.map((lines) => lines.join("\n")).join("\n")}\n`.replace("\n[Service]", "\n\n[Service]");
+}
+
+/** The words that start it. Where they name a private file, it is the copy that only this service can see. */
+function commandLines({ command, namedFiles }: UnitSpec): string[] {
+  if (namedFiles === undefined) return [`ExecStart=${command.map(quoted).join(" ")}`];
+  const { directory, names } = namedFiles;
+  const words = command.map((word) =>
+    word.includes(`=${directory}/`)
+      ? `"${word.split(directory).map(escaped).join("${CREDENTIALS_DIRECTORY}")}"`
+      : quoted(word),
+  );
+  const sources = names.map(
+    (name) => `LoadCredential=${name}:${oneLine(`${directory}/${name}`).replaceAll("%", "%%")}`,
+  );
+  return [`ExecStart=${words.join(" ")}`, ...sources];
 }
 
 /** Who it runs as, and where it may write. */
@@ -178,7 +196,11 @@ export function targetText(role: string): string {
 
 /** One word of a command line: systemd knows quotes, `%` and `$` (systemd.service(5)). */
 function quoted(word: string): string {
-  const escaped = word
+  return /^[A-Za-z0-9_./:=@,+-]+$/.test(word) ? word : `"${escaped(word)}"`;
+}
+
+function escaped(text: string): string {
+  return text
     .replace(/[\\"]/g, "\\$&")
     .replaceAll("%", "%%")
     .replaceAll("$", "$$$$")
@@ -186,7 +208,6 @@ function quoted(word: string): string {
       /[\x00-\x1f\x7f]/g,
       (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`,
     );
-  return /^[A-Za-z0-9_./:=@,+-]+$/.test(word) ? word : `"${escaped}"`;
 }
 
 /** A path as the whole value of a setting. */

@@ -6,6 +6,7 @@
  * connection.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { z } from "zod";
 import { realClock } from "../seams/clock.ts";
@@ -47,6 +48,11 @@ export function fileProblems(check: FileCheck): Problem[] {
   return problems;
 }
 
+/** Whether a file that a configuration names can be looked at on this machine. */
+export function isThere(path: string): boolean {
+  return existsSync(path);
+}
+
 const fileWanted: Record<FileKind, string> = {
   secret: "a file with one secret, private to its owner",
   secrets: "a file with secrets, private to its owner",
@@ -74,8 +80,8 @@ function fileFault(path: string, kind: FileKind): string | undefined {
  * valid today.
  */
 function pairProblems(check: FileCheck): Problem[] {
-  const tls = check.config.tls as TlsFiles | undefined;
-  if (tls === undefined) return [];
+  const tls = check.config.tls as Partial<TlsFiles> | undefined;
+  if (tls?.cert === undefined || tls.key === undefined) return [];
   const at = (path: string) => resolve(check.workingDirectory, path);
   try {
     loadTls({ cert: at(tls.cert), key: at(tls.key) }, realClock.nowMs());

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { AgentClient } from "../../../src/cluster/agent/client.ts";
 import type { InstanceState } from "../../../src/cluster/agent/messages.ts";
 import { Executable } from "../../../src/cluster/release/executable.ts";
+import { Salts } from "../../../src/cluster/release/salted.ts";
 import { makeRelease, type Release } from "../../../src/cluster/release/make.ts";
 import type { Fence } from "../../../src/cluster/release/upload.ts";
 import { runRollout, type EngineOptions, type StepExecutor } from "../../../src/cluster/rollout/engine.ts";
@@ -82,6 +83,7 @@ export class ModelCluster implements Disposable {
         group: undefined,
         host,
         files: [{ path, name: `${name}.json`, sha256, bytes: text.length }],
+        namedFiles: [],
         words: ["dht", "--config", `{configs}/${name}.json`],
         dataDir: join(this.directory, name),
         ports: [],
@@ -105,6 +107,7 @@ export class ModelCluster implements Disposable {
       nowMs: this.clock.nowMs(),
       disk,
       known: [],
+      salts: new Salts(new Uint8Array(32)),
     });
     return { cluster, executable, release };
   }

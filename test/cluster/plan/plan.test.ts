@@ -238,6 +238,35 @@ describe("a deploy's plan", () => {
     expect(Object.keys(actions(plan(all, { of: debug })))).toHaveLength(3);
   });
 
+  test("a private file that changed replaces its instance, and not even a digest of it is told", () => {
+    const ofSalt = (salt: string) => (of: Host, id: string) => {
+      const manifest = manifestOf(dhts, of, id);
+      const file = { name: "files/p.dht0/tls.key", sha256: salt.repeat(32), bytes: 1, salt: salt.repeat(16) };
+      return of.name === "a" ? { ...manifest, files: [...manifest.files, file] } : manifest;
+    };
+    const instances = dhts.instances.map((one) =>
+      one.name === "p.dht0" ? { ...one, namedFiles: [{ key: "tls.key", path: "/k" }] } : one,
+    );
+    const planOf = (salt: string) =>
+      planDeploy({
+        cluster: { ...dhts, instances },
+        selected: instances,
+        isWhole: true,
+        intent: "deploy",
+        release: "r2",
+        manifests: new Map(dhts.hosts.map((host) => [host.name, ofSalt(salt)(host, "r2")])),
+        inventories: new Map(
+          dhts.hosts.map((host) => [
+            host.name,
+            inventoryOf([ofSalt("ab")(host, "r1")], all[host.name as "a"], "r1"),
+          ]),
+        ),
+      });
+    expect(actions(planOf("ab"))).toEqual({});
+    expect(actions(planOf("cd"))).toEqual({ "p.dht0": "replace" });
+    expect(planOf("cd").hosts[0]?.items).toEqual([{ change: "change", item: "files/p.dht0/tls.key" }]);
+  });
+
   test("a process that still runs what its link left behind is restarted", () => {
     const manifests = new Map(dhts.hosts.map((host) => [host.name, manifestOf(dhts, host, "r2")]));
     const old = dhts.hosts.map(

@@ -1,7 +1,19 @@
 /** The boot script by itself, under every POSIX shell that is here: what it says, what it leaves, what it never does. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  appendFileSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bootAnswer, bootInput, REMOTE_COMMAND, type BootTask } from "../../../src/cluster/ssh/bootstrap.ts";
@@ -65,6 +77,27 @@ describe.each(shells)("under %s", (...shell) => {
     const task = { task: "install", sha256: digest ?? sha256(program) } as const;
     expect(await boot(words, root, task, Bun.gzipSync(Buffer.from(program)))).toMatchObject({ kind });
     expect(readdirSync(join(root, ".node-x/.bin"))).toEqual([]);
+  });
+
+  test("a copy that is on the machine is linked when it is ours, copied when it is another user's", async () => {
+    const copy = join(directory, `copy ${count++}`);
+    writeFileSync(copy, good, { mode: 0o755 });
+    const adopt = async (from: string) => {
+      const root = fresh();
+      const answer = await boot(words, root, { task: "adopt", sha256: sha256(good), from });
+      const path = join(root, ".node-x/.bin/node-x");
+      return { answer, links: existsSync(path) ? statSync(path).nlink : 0 };
+    };
+    expect(await adopt(copy)).toEqual({ answer: { kind: "installed" }, links: 2 });
+    symlinkSync(copy, `${copy} link`);
+    expect(await adopt(`${copy} link`)).toEqual({ answer: { kind: "installed" }, links: 1 });
+    if (process.getuid?.() === 0) {
+      chownSync(copy, 12_345, 12_345);
+      expect(await adopt(copy)).toEqual({ answer: { kind: "installed" }, links: 1 });
+    }
+    appendFileSync(copy, "# changed\n");
+    expect(await adopt(copy)).toEqual({ answer: { kind: "damaged" }, links: 0 });
+    expect(await adopt(`${copy} elsewhere`)).toEqual({ answer: { kind: "absent" }, links: 0 });
   });
 
   test("a stream that is cut leaves nothing, and what was there stays", async () => {

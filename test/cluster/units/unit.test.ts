@@ -101,6 +101,10 @@ describe("systemd-analyze verify", () => {
   test.each([
     ["an instance", plain],
     ["a state directory", { ...plain, dataDir: "/var/lib/node-x/p.dht0" }],
+    [
+      "private files",
+      { ...plain, namedFiles: { directory: "/srv/n x/files/p.dht0", names: ["tls.key", "passwordFile"] } },
+    ],
     ["LVM", { ...plain, privileges: "lvm" as const }],
     [
       "words that need quotes",
@@ -128,6 +132,19 @@ describe("the unit", () => {
   test("takes each word as it is", () => {
     const text = unitText({ ...plain, command: ["/x", "a b", "100%", "$HOME", 'q"', "back\\slash"] });
     expect(text).toContain('ExecStart=/x "a b" "100%%" "$$HOME" "q\\"" "back\\\\slash"\n');
+  });
+
+  test("reads private files from copies that only its service can see", () => {
+    const namedFiles = { directory: "/srv/n x/50%/files/p.dht0", names: ["tls.key", "passwordFile"] };
+    const words = ["--set", `tls.key=${namedFiles.directory}/tls.key`, "--set", "price=$5"];
+    const lines = unitText({ ...plain, command: [...plain.command, ...words], namedFiles }).split("\n");
+    expect(lines.find((line) => line.startsWith("ExecStart="))).toEndWith(
+      ' --set "tls.key=${CREDENTIALS_DIRECTORY}/tls.key" --set "price=$$5"',
+    );
+    expect(lines.filter((line) => line.startsWith("LoadCredential="))).toEqual([
+      "LoadCredential=tls.key:/srv/n x/50%%/files/p.dht0/tls.key",
+      "LoadCredential=passwordFile:/srv/n x/50%%/files/p.dht0/passwordFile",
+    ]);
   });
 
   test("no description or path can smuggle in a line", () => {
