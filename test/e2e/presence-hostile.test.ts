@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { seededRandom } from "../../src/core/seams/random.ts";
 import { PresenceClient } from "../../src/presence/client.ts";
+import { connect } from "node:net";
 import { ed25519 } from "@noble/curves/ed25519.js";
 import { combinedKeys, registerCombined } from "../../src/presence/protocol/blinding.ts";
 import { concat, epochBytes, isEqual, toHex } from "../../src/presence/protocol/bytes.ts";
@@ -26,6 +27,17 @@ interface Answer {
 async function post(url: string, body: Uint8Array<ArrayBuffer> | ReadableStream, init = {}): Promise<Answer> {
   const answer = await fetch(url, { method: "POST", body, ...init });
   return { status: answer.status, body: toHex(new Uint8Array(await answer.arrayBuffer())) };
+}
+
+/** What comes before the server closes the connection after a request with these headers. */
+function untilClosed(url: string, headers: string): Promise<string> {
+  const { port, pathname } = new URL(url);
+  const socket = connect(Number(port), "127.0.0.1");
+  let answer = "";
+  socket.on("data", (data) => (answer += data.toString("latin1")));
+  socket.on("error", () => {}); // a reset while it sends: the answer has come by then
+  socket.write(`POST ${pathname} HTTP/1.1\r\nhost: x\r\n${headers}\r\n\r\n`);
+  return new Promise((resolve) => socket.on("close", () => resolve(answer)));
 }
 
 describe.each([1, 3] as const)("protocol %i", (protocol) => {
@@ -98,8 +110,10 @@ describe.each([1, 3] as const)("protocol %i", (protocol) => {
     const epoch = await service.epoch();
     const before = (await service.regserver.stats()).process.rssBytes;
     const large = new Uint8Array(10 << 20);
-    expect((await post(registerUrl(epoch), large)).status).toBe(413);
-    expect((await post(lookupUrl(epoch), new Uint8Array(100 << 20))).status).toBe(413);
+    // The connection is closed while the body is sent, so a client may find it reset instead of reading the answer.
+    const statusOf = (answer: Promise<Answer>) => answer.then(({ status }) => status).catch(() => 413);
+    expect(await statusOf(post(registerUrl(epoch), large))).toBe(413);
+    expect(await statusOf(post(lookupUrl(epoch), new Uint8Array(100 << 20)))).toBe(413);
     let sent = 0;
     const endless = new ReadableStream({
       pull(controller) {
@@ -108,13 +122,29 @@ describe.each([1, 3] as const)("protocol %i", (protocol) => {
         if (sent > 50 << 20) controller.close();
       },
     });
-    const answer = await post(registerUrl(epoch), endless).catch(() => ({ status: 413 }));
-    expect(answer.status).toBe(413);
+    expect(await statusOf(post(registerUrl(epoch), endless))).toBe(413);
     const count = encodeLookup(LookupType.pir, epoch, encodePirPayload(65_535, new Uint8Array(100)));
     expect((await post(lookupUrl(epoch), count)).status).toBe(refusal);
     const after = (await service.regserver.stats()).process.rssBytes;
     console.log(`memory grew by ${((after - before) / 2 ** 20).toFixed(1)} MiB`);
     expect(after - before).toBeLessThan(20 << 20);
+  });
+
+  test("scenario 13: a body that is too long ends its connection, and what is left of it is not read", async () => {
+    const epoch = await service.epoch();
+    const heads = {
+      [registerUrl(epoch)]: "content-length: 10485760",
+      [lookupUrl(epoch)]: "content-length: 10485760",
+    };
+    for (const [url, length] of Object.entries(heads)) {
+      // Not a byte of the body is sent: a server that wants to read it keeps the connection and waits.
+      const answer = await untilClosed(url, length);
+      expect(answer).toStartWith("HTTP/1.1 413 ");
+      expect(answer.toLowerCase()).toContain("connection: close");
+    }
+    // Without a length the limit is met while reading; this chunk is never finished.
+    const chunk = `transfer-encoding: chunked\r\n\r\nA00000\r\n${"x".repeat(2 << 20)}`;
+    expect(["", "HTTP/1.1 413"]).toContain((await untilClosed(registerUrl(epoch), chunk)).slice(0, 12));
   });
 
   test("scenario 14: malformed lookups get the five bytes of an error", async () => {

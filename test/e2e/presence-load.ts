@@ -1,11 +1,12 @@
 /**
- * Loads on a presence service: users that register and look up without pause while epochs pass (scenario 8), and connections that
- * do nothing (scenario 23).
+ * Loads on a presence service: users that register and look up without pause while epochs pass (scenario 8), connections that
+ * do nothing (scenario 23), lookups at a part of what the machine can do (scenario 24).
  *
  * Invariant of a run of the first that returns: what was acknowledged for an epoch was visible in that epoch, and what was not
  * acknowledged for it was not.
  */
 import { expect } from "bun:test";
+import { closedLoop, openLoop } from "../../src/core/load/pacing.ts";
 import { friendOf, type TestUser } from "../../src/presence/users.ts";
 import { until } from "./executable.ts";
 import { status, testUsers, type PresenceService } from "./presence-service.ts";
@@ -64,6 +65,58 @@ export async function loadAcrossEpochs(service: PresenceService, epochs: number)
     await registering;
   }
   return { latenciesMs: latenciesMs.sort((a, b) => a - b), judged };
+}
+
+export interface LookupLoad extends AsyncDisposable {
+  /** Lookups a second that this machine does when each worker sends the next one at once. */
+  capacity: number;
+  /** Lookups a second that have been done since. */
+  readonly rate: number;
+}
+
+const LOAD_WORKERS = 16;
+
+/** Finds out what rate of lookups saturates the service (with this client on the same machine), then sends at `part` of it. */
+export async function lookUpAt(
+  service: PresenceService,
+  part: number,
+  measureMs: number,
+): Promise<LookupLoad> {
+  const client = service.client();
+  const [asking, asked] = testUsers(2, 1) as [TestUser, TestUser];
+  let { epoch } = await client.status();
+  const following = setInterval(() => void client.status().then((now) => (epoch = now.epoch)), 1000);
+  let pacing = closedLoop;
+  let done = 0;
+  let isOver = false;
+  const worker = async () => {
+    while (!isOver) {
+      const nowMs = performance.now();
+      if (pacing.allowance(nowMs) === 0) await Bun.sleep(Math.max(1, pacing.waitMs(nowMs)));
+      else {
+        pacing.take(nowMs);
+        await client.lookup(asking.identity, [friendOf(asked, false)], epoch);
+        done += 1;
+      }
+    }
+  };
+  const working = Promise.all(Array.from({ length: LOAD_WORKERS }, worker));
+  await Promise.race([working, Bun.sleep(measureMs)]);
+  const capacity = (done * 1000) / measureMs;
+  const startMs = performance.now();
+  pacing = openLoop(part * capacity, startMs);
+  done = 0;
+  return {
+    capacity,
+    get rate() {
+      return (done * 1000) / (performance.now() - startMs);
+    },
+    async [Symbol.asyncDispose]() {
+      isOver = true;
+      clearInterval(following);
+      await working;
+    },
+  };
 }
 
 /** So many connections that asked one thing each and stay open; closed when the holder ends. */

@@ -118,7 +118,7 @@ class Routes {
 
   async register(context: Request): Promise<Response> {
     const { registrar } = this.#options;
-    // Read before anything is refused: a connection whose request was not read cannot be used again.
+    // Read before anything is refused: a connection whose request was not read is closed.
     const body = await this.#body(context, registrar?.registrationBytesMax ?? UNWANTED_BYTES_MAX);
     if (registrar === undefined || epochOf(context) !== registrar.epoch)
       return this.#refuse(context, 403, "epoch");
@@ -134,9 +134,14 @@ class Routes {
     }
   }
 
-  /** Undefined when it is longer than `bytesMax`, or its sender went away. */
-  #body(context: Request, bytesMax: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    return readBody(context.req.raw, bytesMax).catch(() => undefined);
+  /**
+   * Undefined when it is longer than `bytesMax`, or its sender went away. The answer ends the connection then: to keep
+   * it, the server would have to take all that is still coming, which costs everybody else milliseconds of this thread.
+   */
+  async #body(context: Request, bytesMax: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const body = await readBody(context.req.raw, bytesMax).catch(() => undefined);
+    if (body === undefined) context.header("connection", "close");
+    return body;
   }
 
   async lookup(context: Request): Promise<Response> {
