@@ -30,7 +30,7 @@ typedef struct {
   nx_buffer scratch;
 } nx_chains;
 
-/* -EEXIST and -ESTALE as in nx_versions_write. */
+/* -EEXIST as in nx_versions_write; -ESTALE below a base. */
 int nx_chain_insert(nx_chains *chains, nx_key_node *node, uint64_t timestamp, uint64_t position, nx_bytes ops);
 /* Adds a base behind the versions of a node. */
 void nx_chain_add_base(nx_chains *chains, nx_key_node *node, uint64_t timestamp, uint64_t position, uint8_t type,

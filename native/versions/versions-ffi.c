@@ -27,14 +27,15 @@ typedef struct {
 NX_API handle *nx_ffi_versions_new(void);
 NX_API void nx_ffi_versions_free(handle *h);
 NX_API result_block *nx_ffi_versions_block(handle *h);
+NX_API void nx_ffi_versions_raise_horizon(handle *h, double horizon);
 NX_API int nx_ffi_versions_write(handle *h, const uint8_t *key, uint64_t key_length, double timestamp, double position,
                                  const uint8_t *ops, uint64_t ops_length);
 NX_API int nx_ffi_versions_read(handle *h, const uint8_t *key, uint64_t key_length, double timestamp);
 NX_API int nx_ffi_versions_changed(handle *h, const uint8_t *key, uint64_t key_length, uint32_t part_kind,
-                                   const uint8_t *part, uint64_t part_length, double since, bool was_present, double horizon);
+                                   const uint8_t *part, uint64_t part_length, double since, bool was_present);
 NX_API bool nx_ffi_versions_scan(handle *h, const uint8_t *from, uint64_t from_length, bool after, const uint8_t *to,
                                  uint64_t to_length, double timestamp, uint32_t count_max, double bytes_target);
-NX_API bool nx_ffi_versions_collect(handle *h, double horizon, uint32_t keys_max);
+NX_API bool nx_ffi_versions_collect(handle *h, uint32_t keys_max);
 NX_API void nx_ffi_versions_dump_begin(handle *h, double position);
 NX_API bool nx_ffi_versions_dump(handle *h, double bytes_target);
 NX_API void nx_ffi_versions_dump_end(handle *h);
@@ -56,6 +57,10 @@ void nx_ffi_versions_free(handle *h) {
 
 result_block *nx_ffi_versions_block(handle *h) { return &h->block; }
 
+void nx_ffi_versions_raise_horizon(handle *h, double horizon) {
+  nx_versions_raise_horizon(h->versions, (uint64_t)horizon);
+}
+
 int nx_ffi_versions_write(handle *h, const uint8_t *key, uint64_t key_length, double timestamp, double position,
                           const uint8_t *ops, uint64_t ops_length) {
   return nx_versions_write(h->versions, (nx_bytes){key, key_length}, (uint64_t)timestamp, (uint64_t)position,
@@ -74,12 +79,10 @@ int nx_ffi_versions_read(handle *h, const uint8_t *key, uint64_t key_length, dou
 }
 
 int nx_ffi_versions_changed(handle *h, const uint8_t *key, uint64_t key_length, uint32_t part_kind,
-                            const uint8_t *part, uint64_t part_length, double since, bool was_present,
-                            double horizon) {
+                            const uint8_t *part, uint64_t part_length, double since, bool was_present) {
   if (part_kind > NX_PART_FIELD || (part_kind == NX_PART_INDEX && part_length != 4)) return -EINVAL;
   nx_part asked = {(uint8_t)part_kind, {part, part_length}};
-  return nx_versions_changed(h->versions, (nx_bytes){key, key_length}, asked, (uint64_t)since, was_present,
-                             (uint64_t)horizon);
+  return nx_versions_changed(h->versions, (nx_bytes){key, key_length}, asked, (uint64_t)since, was_present);
 }
 
 static void show_out(handle *h) {
@@ -96,9 +99,7 @@ bool nx_ffi_versions_scan(handle *h, const uint8_t *from, uint64_t from_length, 
   return more;
 }
 
-bool nx_ffi_versions_collect(handle *h, double horizon, uint32_t keys_max) {
-  return nx_versions_collect(h->versions, (uint64_t)horizon, keys_max);
-}
+bool nx_ffi_versions_collect(handle *h, uint32_t keys_max) { return nx_versions_collect(h->versions, keys_max); }
 
 void nx_ffi_versions_dump_begin(handle *h, double position) {
   nx_versions_dump_begin(h->versions, (uint64_t)position);

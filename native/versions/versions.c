@@ -18,6 +18,7 @@
 struct nx_versions {
   nx_keys keys;
   nx_chains chains;
+  uint64_t horizon;
   nx_buffer collect_from; /* where the next step begins; empty: at the first key */
   uint64_t pass_horizon;  /* of the step that began the present pass over all keys */
   uint64_t done_horizon;  /* nothing is left to collect up to it: whatever is written later stands above it */
@@ -44,47 +45,50 @@ void nx_versions_free(nx_versions *versions) {
   free(versions);
 }
 
+void nx_versions_raise_horizon(nx_versions *versions, uint64_t horizon) {
+  if (horizon > versions->horizon) versions->horizon = horizon;
+}
+
 int nx_versions_write(nx_versions *versions, nx_bytes key, uint64_t timestamp, uint64_t position, nx_bytes ops) {
   if (key.length > NX_VERSION_KEY_BYTES_MAX || timestamp == 0 || !nx_ops_valid(ops)) return -EINVAL;
+  if (timestamp <= versions->horizon) return -ESTALE;
   nx_key_node *node = nx_keys_add(&versions->keys, key);
   int result = nx_chain_insert(&versions->chains, node, timestamp, position, ops);
   NX_ASSERT(node->newest != NULL);
   return result;
 }
 
-static void view_of(nx_versions *versions, nx_key_node *node, nx_version *version, const nx_version *above,
-                    nx_version_view *view) {
-  *view = (nx_version_view){.start = version->timestamp, .next = above == NULL ? 0 : above->timestamp};
-  view->value = nx_chain_value(&versions->chains, node, version, &view->type);
+static nx_version_view view_of(nx_versions *versions, nx_key_node *node, nx_version *version, const nx_version *above) {
+  nx_version_view view = {.start = version->timestamp, .next = above == NULL ? 0 : above->timestamp};
+  view.value = nx_chain_value(&versions->chains, node, version, &view.type);
+  /* A tombstone down there may have been collected, or may be at any moment. */
+  if (view.type == NX_TYPE_ABSENT && version->timestamp <= versions->horizon) view.start = 0;
+  return view;
 }
 
 int nx_versions_read(nx_versions *versions, nx_bytes key, uint64_t timestamp, nx_version_view *view) {
   *view = (nx_version_view){0};
+  if (timestamp < versions->horizon) return -ESTALE;
   nx_key_node *node = nx_keys_find(&versions->keys, key);
   if (node == NULL) return 0;
   nx_version *above, *version = nx_chain_find(node, timestamp, &above);
-  if (version != NULL) {
-    view_of(versions, node, version, above, view);
-    return 0;
-  }
-  view->next = above->timestamp;
-  return above->is_base ? -ESTALE : 0;
+  if (version != NULL) *view = view_of(versions, node, version, above);
+  else view->next = above->timestamp;
+  return 0;
 }
 
-bool nx_versions_changed(nx_versions *versions, nx_bytes key, nx_part part, uint64_t since, bool was_present,
-                         uint64_t horizon) {
+bool nx_versions_changed(nx_versions *versions, nx_bytes key, nx_part part, uint64_t since, bool was_present) {
   nx_key_node *node = nx_keys_find(&versions->keys, key);
   if (node == NULL) return was_present;
   nx_version *version = node->newest;
-  for (; version != NULL && version->timestamp > since; version = version->older) {
-    if (version->is_base || version->timestamp <= horizon) break;
+  for (; version != NULL && version->timestamp > versions->horizon; version = version->older) {
+    if (version->timestamp <= since) return false;
     if (nx_ops_touch((nx_bytes){version->ops, version->ops_length}, part)) return true;
   }
-  if (version == NULL || version->timestamp <= since) return false;
-  if (version != node->newest) return true;
+  if (version == NULL) return was_present;
   uint8_t type;
   nx_chain_value(&versions->chains, node, version, &type);
-  return type != NX_TYPE_ABSENT || was_present;
+  return type == NX_TYPE_ABSENT ? was_present : version->timestamp > since;
 }
 
 static void append32(nx_buffer *out, uint32_t number) { nx_buffer_append(out, &number, sizeof number); }
@@ -96,6 +100,7 @@ static void append_bytes(nx_buffer *out, nx_bytes bytes) {
 
 bool nx_versions_scan(nx_versions *versions, nx_bytes from, bool after, nx_bytes to, uint64_t timestamp,
                       uint32_t count_max, uint64_t bytes_target, nx_buffer *out) {
+  if (timestamp < versions->horizon) return false;
   uint64_t end = out->length + bytes_target;
   nx_key_node *node = nx_keys_from(&versions->keys, from, after);
   for (uint32_t count = 0; node != NULL; node = node->next[0]) {
@@ -103,8 +108,7 @@ bool nx_versions_scan(nx_versions *versions, nx_bytes from, bool after, nx_bytes
     if (to.length > 0 && nx_bytes_compare(key, to) >= 0) return false;
     nx_version *above, *version = nx_chain_find(node, timestamp, &above);
     if (version == NULL) continue;
-    nx_version_view view;
-    view_of(versions, node, version, above, &view);
+    nx_version_view view = view_of(versions, node, version, above);
     if (view.type == NX_TYPE_ABSENT) continue;
     if (count == count_max || (count > 0 && out->length >= end)) return true;
     append_bytes(out, key);
@@ -124,13 +128,13 @@ static void set_content(nx_buffer *buffer, nx_bytes bytes) {
   nx_buffer_append(buffer, bytes.data, bytes.length);
 }
 
-bool nx_versions_collect(nx_versions *versions, uint64_t horizon, uint32_t keys_max) {
-  if (versions->is_dumping || horizon <= versions->done_horizon) return true;
-  if (versions->collect_from.length == 0) versions->pass_horizon = horizon;
+bool nx_versions_collect(nx_versions *versions, uint32_t keys_max) {
+  if (versions->is_dumping || versions->horizon == versions->done_horizon) return true;
+  if (versions->collect_from.length == 0) versions->pass_horizon = versions->horizon;
   nx_key_node *node = nx_keys_from(&versions->keys, content(&versions->collect_from), false);
   for (uint32_t count = 0; node != NULL && count < keys_max; count++) {
     nx_key_node *next = node->next[0];
-    if (nx_chain_collect(&versions->chains, node, horizon)) {
+    if (nx_chain_collect(&versions->chains, node, versions->horizon)) {
       nx_chain_free(&versions->chains, node);
       nx_keys_remove(&versions->keys, nx_key_of(node));
       versions->removed_keys += 1;
@@ -206,10 +210,12 @@ static bool load_version(nx_versions *versions, nx_key_node *node, nx_bytes *byt
   if (head.data[16] != 1 || !is_first || !nx_take(bytes, 1, &type) || !nx_take_bytes(bytes, &content)) return false;
   if (!nx_value_valid(type.data[0], content)) return false;
   nx_chain_add_base(&versions->chains, node, timestamp, position, type.data[0], content);
+  nx_versions_raise_horizon(versions, timestamp); /* it was at least there when the base was made */
   return true;
 }
 
 int nx_versions_load(nx_versions *versions, nx_bytes bytes) {
+  versions->pass_horizon = versions->done_horizon = 0; /* what comes may lie below */
   while (bytes.length > 0) {
     nx_bytes key, field;
     if (!nx_take_bytes(&bytes, &key) || key.length > NX_VERSION_KEY_BYTES_MAX || !nx_take(&bytes, 4, &field)) return -EINVAL;

@@ -6,7 +6,9 @@
  * above it. A value is folded from its chain when it is read and kept with the version it belongs to.
  *
  * Invariant: the value at timestamp t depends only on the set of versions at or below t, never on the order in which they
- * arrived. All replicas of a shard apply the same writes, so they hold the same state; nothing here reads a clock.
+ * arrived. The *horizon* ends the past: below it nothing is read, at or below it nothing is written, and what lies there counts as
+ * one settled state. So every answer is the same whether old versions were collected yet or not; only the memory differs.
+ * All replicas of a shard apply the same writes and raise the same horizon, so they answer alike; nothing here reads a clock.
  *
  * One store is used by one thread. It keeps nothing on disk: the owner streams it into a snapshot (`nx_versions_dump`)
  * while writes go on. Errors are negative errno: -EINVAL for bytes that are not what the tables below say. Allocation
@@ -65,7 +67,7 @@ typedef struct {
 
 /* One version, as a reader sees it. `value` is valid until the next call. */
 typedef struct {
-  uint64_t start;   /* its commit timestamp; 0: the key never had a version at or below the timestamp asked for */
+  uint64_t start;   /* its commit timestamp; 0: the key has no version there, or was deleted at or below the horizon */
   uint64_t next;    /* of the version above it; 0: none */
   uint8_t type;
   nx_bytes value;
@@ -74,41 +76,42 @@ typedef struct {
 nx_versions *nx_versions_new(void);
 void nx_versions_free(nx_versions *versions);
 
+/* Moves the horizon up; a lower one changes nothing. The owner must keep it below what may still be committed. */
+void nx_versions_raise_horizon(nx_versions *versions, uint64_t horizon);
+
 /*
  * Adds what one transaction does to one key. `position` is the place in the shard's log, never less than in an earlier
- * call. -EEXIST when the key has a version of this timestamp; -ESTALE when the timestamp is at or below the key's collected
- * past: the owner must keep the horizon below what may still be committed.
+ * call. -ESTALE when the timestamp is at or below the horizon; -EEXIST when the key has a version of it.
  */
 int nx_versions_write(nx_versions *versions, nx_bytes key, uint64_t timestamp, uint64_t position, nx_bytes ops);
 
-/* The newest version at or below the timestamp. -ESTALE when it was collected. */
+/* The newest version at or below the timestamp. -ESTALE below the horizon. */
 int nx_versions_read(nx_versions *versions, nx_bytes key, uint64_t timestamp, nx_version_view *view);
 
 /*
- * Whether a version above `since` touches the part. What is at or below `horizon` counts as if it had been collected, so that
- * replicas that have come differently far answer alike: of those versions the newest touches every part, and a
- * tombstone is no trace of the key. `was_present`: the reader saw a value, so a key without a trace has changed for it.
+ * Whether a version above `since` touches the part. Of the versions at or below the horizon the newest touches every part, and
+ * a tombstone is no trace of the key. `was_present`: the reader saw a value, so a key without a trace has changed for it.
  */
-bool nx_versions_changed(nx_versions *versions, nx_bytes key, nx_part part, uint64_t since, bool was_present,
-                         uint64_t horizon);
+bool nx_versions_changed(nx_versions *versions, nx_bytes key, nx_part part, uint64_t since, bool was_present);
 
 /*
  * Appends the present keys from `from` (exclusive when `after`) up to, not including, `to` (empty: no end) as
  *   key length u32, key, start u64, next u64, type u8, length u32, value
- * until `count_max` keys or `bytes_target` bytes are reached; true when there may be more.
+ * until `count_max` keys or `bytes_target` bytes are reached; true when there may be more. Below the horizon there are none.
  */
 bool nx_versions_scan(nx_versions *versions, nx_bytes from, bool after, nx_bytes to, uint64_t timestamp,
                       uint32_t count_max, uint64_t bytes_target, nx_buffer *out);
 
 /*
- * Forgets what no read at or above `horizon` can see, for `keys_max` keys from where the last call stopped; true when it
- * came round. Does nothing while a dump is under way.
+ * Forgets what nobody can see any more, for `keys_max` keys from where the last call stopped; true when it came round. Does
+ * nothing while a dump is under way.
  */
-bool nx_versions_collect(nx_versions *versions, uint64_t horizon, uint32_t keys_max);
+bool nx_versions_collect(nx_versions *versions, uint32_t keys_max);
 
 /*
  * A dump holds what was written up to `position`, whatever is written meanwhile. `begin` fixes it; `dump` appends about
- * `bytes_target` bytes and returns true while there is more; `end` lets versions be collected again. One at a time.
+ * `bytes_target` bytes and returns true while there is more; `end` lets versions be collected again. One at a time. The horizon
+ * is not in it: who loads a dump raises it.
  *   per key: key length u32, key, versions u32, then oldest first: timestamp u64, position u64, is base u8, then
  *   ops: length u32, operations; base: type u8, length u32, value
  */

@@ -2,8 +2,8 @@
  * The multi-version store of a shard (native/versions/): writes at commit timestamps, reads at any of them.
  *
  * Invariant: the value at a timestamp depends only on which versions are at or below it, not on the order in which they
- * arrived; the contract suite holds this against a plain TypeScript model. Views of C memory are valid until the next
- * call. Nothing here survives a crash: the shard's journal and snapshots do.
+ * arrived, and no answer on what was collected, only on the horizon; the contract suite holds this against a plain TypeScript
+ * model. Views of C memory are valid until the next call. Nothing here survives a crash: the shard's journal and snapshots do.
  */
 import { type Pointer, toArrayBuffer } from "bun:ffi";
 import { assert } from "../core/errors.ts";
@@ -14,17 +14,18 @@ const symbols = {
   nx_ffi_versions_new: { args: [], returns: "ptr" },
   nx_ffi_versions_free: { args: ["ptr"], returns: "void" },
   nx_ffi_versions_block: { args: ["ptr"], returns: "ptr" },
+  nx_ffi_versions_raise_horizon: { args: ["ptr", "f64"], returns: "void" },
   nx_ffi_versions_write: { args: ["ptr", "ptr", "usize", "f64", "f64", "ptr", "usize"], returns: "i32" },
   nx_ffi_versions_read: { args: ["ptr", "ptr", "usize", "f64"], returns: "i32" },
   nx_ffi_versions_changed: {
-    args: ["ptr", "ptr", "usize", "u32", "ptr", "usize", "f64", "bool", "f64"],
+    args: ["ptr", "ptr", "usize", "u32", "ptr", "usize", "f64", "bool"],
     returns: "i32",
   },
   nx_ffi_versions_scan: {
     args: ["ptr", "ptr", "usize", "bool", "ptr", "usize", "f64", "u32", "f64"],
     returns: "bool",
   },
-  nx_ffi_versions_collect: { args: ["ptr", "f64", "u32"], returns: "bool" },
+  nx_ffi_versions_collect: { args: ["ptr", "u32"], returns: "bool" },
   nx_ffi_versions_dump_begin: { args: ["ptr", "f64"], returns: "void" },
   nx_ffi_versions_dump: { args: ["ptr", "f64"], returns: "bool" },
   nx_ffi_versions_dump_end: { args: ["ptr"], returns: "void" },
@@ -50,7 +51,7 @@ const Block = {
 
 /** A version as a reader sees it. */
 export interface VersionView {
-  /** Its commit timestamp; 0: the key has no version at or below the timestamp asked for. */
+  /** Its commit timestamp; 0: the key has no version there, or was deleted at or below the horizon. */
   start: number;
   /** Commit timestamp of the version above it; 0: none. */
   next: number;
@@ -95,6 +96,14 @@ export class Versions {
   }
 
   /**
+   * Below the horizon nothing is read, at or below it nothing is written; a lower one than before changes nothing. A dump does
+   * not carry it: who loads one raises it.
+   */
+  raiseHorizon(horizon: number): void {
+    this.#native.nx_ffi_versions_raise_horizon(this.#handle, horizon);
+  }
+
+  /**
    * Adds what one transaction does to one key. `position`: the place in the shard's log, never less than in an earlier call.
    * Throws for operations that are not in the form of versions.h: whoever took them from the network checks first.
    */
@@ -114,7 +123,7 @@ export class Versions {
     return "written";
   }
 
-  /** The newest version at or below the timestamp; undefined when it was collected. */
+  /** The newest version at or below the timestamp; undefined below the horizon. */
   read(key: Uint8Array, timestamp: number): VersionView | undefined {
     const result = this.#native.nx_ffi_versions_read(
       this.#handle,
@@ -133,11 +142,10 @@ export class Versions {
   }
 
   /**
-   * Whether a version above `since` touches the part. What is at or below `horizon` counts as if it had been collected, so that
-   * replicas that have come differently far answer alike. `wasPresent`: the reader saw a value, so a key that is gone
-   * without a trace has changed for it.
+   * Whether a version above `since` touches the part; the newest one at or below the horizon touches all. `wasPresent`: the
+   * reader saw a value, so a key that is gone without a trace has changed for it.
    */
-  changed(key: Uint8Array, part: Part, since: number, wasPresent: boolean, horizon: number): boolean {
+  changed(key: Uint8Array, part: Part, since: number, wasPresent: boolean): boolean {
     const result = this.#native.nx_ffi_versions_changed(
       this.#handle,
       addressable(key),
@@ -147,7 +155,6 @@ export class Versions {
       part.data.byteLength,
       since,
       wasPresent,
-      horizon,
     );
     assert(result !== -EINVAL, "a part of a list is named by a u32");
     return result === 1;
@@ -155,7 +162,7 @@ export class Versions {
 
   /**
    * The present keys from `from` (not itself when `after`) up to, not including, `to` (empty: no end), encoded as versions.h
-   * says; a view. `isMore`: the limits ended it.
+   * says; a view. `isMore`: the limits ended it. None below the horizon.
    */
   scan(
     from: Uint8Array,
@@ -180,11 +187,11 @@ export class Versions {
   }
 
   /**
-   * Forgets what no read at or above `horizon` can see, for `keysMax` keys from where the last call stopped; true when it came
-   * round. Does nothing while a dump is under way.
+   * Forgets what nobody can see any more, for `keysMax` keys from where the last call stopped; true when it came round. Does
+   * nothing while a dump is under way.
    */
-  collect(horizon: number, keysMax: number): boolean {
-    return this.#native.nx_ffi_versions_collect(this.#handle, horizon, keysMax);
+  collect(keysMax: number): boolean {
+    return this.#native.nx_ffi_versions_collect(this.#handle, keysMax);
   }
 
   /**

@@ -9,7 +9,7 @@ import { type MetricsEntry, metricsFrame } from "../../src/streams/client/metric
 import { entryOf } from "../hub/stream/entry.ts";
 import { until } from "./executable.ts";
 import { LocalCluster } from "./local-cluster.ts";
-import { accessibilityComplaints } from "./page-checks.ts";
+import { accessibilityComplaints, becomesTrue } from "./page-checks.ts";
 
 /** A limit for a machine under load, not a wait. */
 const TEST_MS = 180_000;
@@ -328,7 +328,8 @@ describe.skipIf(Bun.which("chromium") === null)("the page", () => {
         await page.emulateMedia({ colorScheme });
         for (const place of places) {
           await go(place);
-          await page.waitForFunction(
+          await becomesTrue(
+            page,
             "document.querySelector('figure svg') !== null || location.hash.length > 1",
           );
           for (const complaint of await accessibilityComplaints(page))

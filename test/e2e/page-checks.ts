@@ -28,6 +28,14 @@ async function axeComplaints(page: Page): Promise<string[]> {
     .map(({ id, nodes }) => `axe ${id}: ${nodes[0]?.html}`);
 }
 
+/**
+ * Waits until an expression holds in the page. `page.waitForFunction` asks again from inside the page, where our content security
+ * policy forbids to evaluate text: it would fail whenever the first look comes too early.
+ */
+export async function becomesTrue(page: Page, expression: string): Promise<void> {
+  while (!(await page.evaluate(`Boolean(${expression})`))) await page.waitForTimeout(10);
+}
+
 /** As text, because it runs in the browser and not here. */
 const checksInPage = String.raw`(() => {
   const found = [];

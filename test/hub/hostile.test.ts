@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chromium, type Browser } from "playwright-core";
 import { families } from "../../src/hub/messages.ts";
+import { becomesTrue } from "../e2e/page-checks.ts";
 import { TestHub } from "./harness.ts";
 
 const nonsense: Record<string, unknown> = {
@@ -69,7 +70,7 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
     for (const [index, place] of ["", ...families, "happenings", ...instances].entries()) {
       await page.goto(`${hub.base}/?${index}#/${place}`); // another address, so that it is loaded anew
       await page.waitForSelector("main h1");
-      await page.waitForFunction("document.querySelector('main').childElementCount > 1");
+      await becomesTrue(page, "document.querySelector('main').childElementCount > 1");
       expect(await page.locator("main :is(b, i, u, s)").count()).toBe(0);
     }
     expect(complaints).toEqual([]);

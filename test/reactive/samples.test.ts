@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, chromium, type Page } from "playwright-core";
+import { becomesTrue } from "../e2e/page-checks.ts";
 import { StoreProcesses } from "../e2e/store-processes.ts";
 
 setDefaultTimeout(60_000);
@@ -140,12 +141,12 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
       globalThis.seen = [];
       client.executeReactive(async (transaction) => void seen.push(Number(await clicks.value(transaction))));
     })()`);
-    await reader.waitForFunction("seen.length === 1");
+    await becomesTrue(reader, "seen.length === 1");
     await reader.waitForTimeout(300);
     const before = { received: received.length, sent: sent.length };
     for (let turn = 1; turn <= 3; turn++) {
       await writer.evaluate("client.execute((transaction) => clicks.increment(transaction))");
-      await reader.waitForFunction(`seen.at(-1) === ${turn}`);
+      await becomesTrue(reader, `seen.at(-1) === ${turn}`);
     }
     expect(await reader.evaluate("seen")).toEqual([0, 1, 2, 3]);
     const isTraffic = (kind: string) => kind !== "progress" && kind !== "pong" && kind !== "ping";

@@ -190,7 +190,7 @@ export class ShardService implements StateMachine {
     if (state.largest <= PRELOAD_TIMESTAMP && state.prepared.size === 0) {
       for (const key of keys)
         if (this.#versions.read(key, Number.MAX_SAFE_INTEGER)?.start === 0)
-          this.#versions.write(key, PRELOAD_TIMESTAMP, state.position, PRELOADED);
+          this.#put(key, PRELOAD_TIMESTAMP, PRELOADED);
       state.largest = PRELOAD_TIMESTAMP;
     }
     return NOTHING;
@@ -294,19 +294,16 @@ export class ShardService implements StateMachine {
   }
 
   #isStale({ key, reads }: Access): boolean {
-    const { horizon } = this.#state;
     return reads.some(({ part, version, wasPresent }) =>
-      this.#versions.changed(key, part, version, wasPresent, horizon),
+      this.#versions.changed(key, part, version, wasPresent),
     );
   }
 
   /** First committer wins: for operations that do not commute. */
   #isOverwritten(access: Access, snapshot: number): boolean {
-    const { horizon } = this.#state;
     return footprintOf(Level.snapshot, access).operations.some(
       (operation) =>
-        !isCommutative(operation) &&
-        this.#versions.changed(access.key, partOf(operation), snapshot, false, horizon),
+        !isCommutative(operation) && this.#versions.changed(access.key, partOf(operation), snapshot, false),
     );
   }
 
@@ -335,12 +332,14 @@ export class ShardService implements StateMachine {
     if (level === Level.strict)
       for (const { key, reads } of accesses) if (reads.length > 0) readMarks.mark(key, timestamp);
     const changed = accesses.filter(({ operations }) => operations.byteLength > 0);
-    for (const { key, operations } of changed) {
-      const result = this.#versions.write(key, timestamp, position, operations);
-      assert(result === "written", `a version of timestamp ${timestamp} is ${result}`);
-    }
+    for (const { key, operations } of changed) this.#put(key, timestamp, operations);
     this.#state.largest = Math.max(this.#state.largest, timestamp);
     if (changed.length > 0) this.#feed.add({ position, timestamp, keys: changed.map(({ key }) => key) });
+  }
+
+  #put(key: Uint8Array, timestamp: number, operations: Uint8Array): void {
+    const result = this.#versions.write(key, timestamp, this.#state.position, operations);
+    assert(result === "written", `a version of timestamp ${timestamp} is ${result}`);
   }
 
   #abort(id: TransactionId): FinalOutcome {
@@ -368,10 +367,13 @@ export class ShardService implements StateMachine {
     while ((state.samples[1]?.timeMs ?? Number.POSITIVE_INFINITY) <= state.timeMs - retentionMs)
       state.samples.shift();
     const oldest = state.samples[0];
-    if (oldest !== undefined && oldest.timeMs <= state.timeMs - retentionMs)
+    // A shard that has first keys at most may still get more of them.
+    const isBegun = state.largest > PRELOAD_TIMESTAMP;
+    if (isBegun && oldest !== undefined && oldest.timeMs <= state.timeMs - retentionMs)
       state.horizon = Math.max(state.horizon, Math.min(oldest.largest, state.prepared.floor));
     state.outcomes.expire(state.timeMs - outcomeRetentionMs);
-    this.#versions.collect(state.horizon, COLLECT_KEYS);
+    this.#versions.raiseHorizon(state.horizon);
+    this.#versions.collect(COLLECT_KEYS);
   }
 
   // --- snapshots -------------------------------------------------------------------------------------------------
@@ -396,6 +398,7 @@ export class ShardService implements StateMachine {
       },
       finish: () => {
         if (state === undefined) throw new WireError("a snapshot is empty");
+        versions.raiseHorizon(state.horizon);
         this.#versions.close();
         this.#versions = versions;
         this.#state = state;

@@ -9,12 +9,8 @@ import { decodeOperations, encodeValue, type Operation, partOf, type Value } fro
 
 interface ModelVersion {
   timestamp: number;
-  /** Undefined: what was below it was collected, and `base` is the value. */
-  operations: Operation[] | undefined;
-  base?: Value;
+  operations: Operation[];
 }
-
-const nothing = new Uint8Array(0);
 
 /** Whether a change of one part may be seen by who looks at the other. */
 function touches(operation: Operation, part: Part): boolean {
@@ -24,63 +20,49 @@ function touches(operation: Operation, part: Part): boolean {
   return own.kind !== part.kind || compareBytes(own.data, part.data) === 0;
 }
 
+/** Nothing is ever collected here: the horizon alone says what can be asked, and what counts as settled. */
 export class VersionsModel {
   readonly #chains = new Map<string, ModelVersion[]>();
+  #horizon = 0;
+
+  raiseHorizon(horizon: number): void {
+    this.#horizon = Math.max(this.#horizon, horizon);
+  }
 
   write(key: Uint8Array, timestamp: number, _position: number, ops: Uint8Array): WriteResult {
-    const name = Buffer.from(key).toString("latin1");
-    const chain = this.#chains.get(name) ?? [];
-    if (chain.some((version) => version.operations === undefined && version.timestamp > timestamp))
-      return "stale";
+    if (timestamp <= this.#horizon) return "stale";
+    const chain = this.#chain(key);
     if (chain.some((version) => version.timestamp === timestamp)) return "exists";
-    chain.push({ timestamp, operations: decodeOperations(ops) });
-    chain.sort((a, b) => a.timestamp - b.timestamp);
-    this.#chains.set(name, chain);
+    const changed = [...chain, { timestamp, operations: decodeOperations(ops) }];
+    this.#chains.set(
+      nameOf(key),
+      changed.sort((a, b) => a.timestamp - b.timestamp),
+    );
     return "written";
   }
 
   read(key: Uint8Array, timestamp: number): VersionView | undefined {
+    if (timestamp < this.#horizon) return undefined;
     const chain = this.#chain(key);
     const below = chain.filter((version) => version.timestamp <= timestamp);
-    const next = chain[below.length]?.timestamp ?? 0;
-    if (below.length === 0) {
-      if (chain[0]?.operations === undefined && chain.length > 0) return undefined;
-      return { start: 0, next, type: ValueType.absent, value: nothing };
-    }
-    const value = this.#value(below);
-    const start = (below.at(-1) as ModelVersion).timestamp;
-    return { start, next, type: ValueType[value.type], value: encodeValue(value) };
+    const value = valueOf(below);
+    return {
+      start: this.#trace(below)?.timestamp ?? 0,
+      next: chain[below.length]?.timestamp ?? 0,
+      type: ValueType[value.type],
+      value: encodeValue(value),
+    };
   }
 
-  changed(key: Uint8Array, part: Part, since: number, wasPresent: boolean, horizon: number): boolean {
+  changed(key: Uint8Array, part: Part, since: number, wasPresent: boolean): boolean {
     const chain = this.#chain(key);
-    const settled = chain.filter(({ timestamp }) => timestamp <= horizon);
-    const base = settled.at(-1);
-    const isTombstone = settled.length === chain.length && this.#value(settled).type === "absent";
-    if (base === undefined ? chain.length === 0 : isTombstone) {
-      const isUnseen = base !== undefined && base.timestamp > since;
-      return chain.length === 0 || isUnseen ? wasPresent : false;
-    }
-    if (base !== undefined && base.timestamp > since) return true;
-    return chain.some(
-      ({ timestamp, operations }) =>
-        timestamp > since && (operations === undefined || operations.some((each) => touches(each, part))),
-    );
-  }
-
-  collect(horizon: number): void {
-    for (const [name, chain] of this.#chains) {
-      const below = chain.filter((version) => version.timestamp <= horizon);
-      const last = below.at(-1);
-      if (last === undefined) continue;
-      const base = this.#value(below);
-      const kept: ModelVersion[] = [
-        { timestamp: last.timestamp, operations: undefined, base },
-        ...chain.slice(below.length),
-      ];
-      if (kept.length === 1 && base.type === "absent") this.#chains.delete(name);
-      else this.#chains.set(name, kept);
-    }
+    const settled = chain.filter(({ timestamp }) => timestamp <= this.#horizon);
+    const later = chain.slice(settled.length);
+    const newer = later.filter(({ timestamp }) => timestamp > since);
+    if (newer.some(({ operations }) => operations.some((each) => touches(each, part)))) return true;
+    if (newer.length < later.length) return false;
+    const base = this.#trace(settled);
+    return base === undefined ? wasPresent : base.timestamp > since;
   }
 
   /** Keys that have a value at the timestamp, ascending. */
@@ -91,15 +73,33 @@ export class VersionsModel {
       .sort(compareBytes);
   }
 
-  #chain(key: Uint8Array): ModelVersion[] {
-    return this.#chains.get(Buffer.from(key).toString("latin1")) ?? [];
+  /** Versions that somebody may still see: of those at or below the horizon one of a key. */
+  visible(): number {
+    return [...this.#chains.values()].reduce((sum, chain) => {
+      const later = chain.filter(({ timestamp }) => timestamp > this.#horizon).length;
+      const settled = chain.slice(0, chain.length - later);
+      const isKept = later > 0 ? settled.length > 0 : this.#trace(settled) !== undefined;
+      return sum + later + Number(isKept);
+    }, 0);
   }
 
-  #value(versions: ModelVersion[]): Value {
-    return versions.reduce<Value>(
-      (value, { operations, base }) =>
-        operations === undefined ? (base as Value) : operations.reduce(applyOperation, value),
-      { type: "absent" },
-    );
+  #chain(key: Uint8Array): ModelVersion[] {
+    return this.#chains.get(nameOf(key)) ?? [];
   }
+
+  /** The last of these versions; none for a key that was deleted at or below the horizon. */
+  #trace(versions: ModelVersion[]): ModelVersion | undefined {
+    const last = versions.at(-1);
+    const isGone =
+      last !== undefined && last.timestamp <= this.#horizon && valueOf(versions).type === "absent";
+    return isGone ? undefined : last;
+  }
+}
+
+const nameOf = (key: Uint8Array) => Buffer.from(key).toString("latin1");
+
+function valueOf(versions: ModelVersion[]): Value {
+  return versions
+    .flatMap(({ operations }) => operations)
+    .reduce<Value>((value, each) => applyOperation(value, each), { type: "absent" });
 }

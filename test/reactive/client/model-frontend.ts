@@ -62,7 +62,7 @@ class ModelStore {
   #decide(accesses: Commit["accesses"]): Settled {
     for (const { key, reads } of accesses)
       for (const { part, version, wasPresent } of reads)
-        if (this.versions.changed(key, part, version, wasPresent, 0))
+        if (this.versions.changed(key, part, version, wasPresent))
           return { kind: "refused", reason: "stale", key };
     const written = accesses.filter(({ operations }) => operations.byteLength > 0);
     this.timestamp += 1;

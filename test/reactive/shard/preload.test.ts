@@ -46,3 +46,15 @@ test("an empty shard gets them once, one with a commit does not", async () => {
   expect(shard.versions.read(Buffer.from("c"), 9)?.start).toBe(0);
   shard.close();
 });
+
+test("a file that takes longer than versions are kept is taken whole", () => {
+  const shard = new ShardService();
+  const keys = ["a", "b", "c"].map((name) => Buffer.from(name));
+  keys.forEach((key, index) => {
+    const body = encodeCommand({ kind: "preload", keys: [key] });
+    const timeMs = index * 10 * shard.settings.retentionMs;
+    shard.apply({ op: index + 1, timeMs, commands: [{ session: 1, number: index + 1, body }] });
+  });
+  expect(keys.map((key) => shard.versions.read(key, 1)?.start)).toEqual([1, 1, 1]);
+  shard.close();
+});
