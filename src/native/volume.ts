@@ -224,6 +224,11 @@ export class VolumeLog {
     return this.#number(S.heldBytes);
   }
 
+  /** That clients have asked for so far. */
+  get flushes(): number {
+    return this.#number(S.flushes);
+  }
+
   get hasDurableWaiters(): boolean {
     return this.#words[S.durableWaiters] !== 0n;
   }
@@ -233,7 +238,7 @@ export class VolumeLog {
       reads: this.#number(S.reads),
       writes: this.#number(S.writes),
       trims: this.#number(S.trims),
-      flushes: this.#number(S.flushes),
+      flushes: this.flushes,
       readBytes: this.#number(S.readBytes),
       writtenBytes: this.#number(S.writtenBytes),
       pendingUnits: this.#number(S.units),

@@ -261,20 +261,26 @@ async function demandDiff(
   { uuid, blocks, diff }: { uuid: Uint8Array; blocks: number; diff: MetaDiff },
   { grows }: ReceiveOptions,
 ): Promise<void> {
-  const { state } = volume;
-  if (volume.stopState !== "NotStopping" || state === "Stopped") throw new Refusal("stopped");
-  if (state === "WdiffRecv") throw new Refusal("wdiff-recv");
-  if (state === "HashSync" || state === "ReplSyncAsServer" || state === "FullSync")
-    throw new Refusal("syncing");
-  if (state !== "Archived") throw new Refusal(`p2aWdiffTransferServer:bad state:${state}`);
+  demandTaking(volume);
   if ((await volume.world.images.baseBytes(volume.name)) === undefined)
     throw new Refusal("archive-not-found");
   if (!Buffer.from(uuid).equals(volume.uuid)) throw new Refusal("different-uuid");
   await demandSize(volume, blocks, grows);
+  // A stop or a comparison may have begun since.
+  demandTaking(volume);
+  if (!Buffer.from(uuid).equals(volume.uuid)) throw new Refusal("different-uuid");
   const related = relation(volume.newest.to, diff);
   if (related === "tooNew") throw new Refusal("too-new-diff");
   if (related === "tooOld") throw new Refusal("too-old-diff");
-  if (volume.state !== "Archived") throw new Refusal("wdiff-recv");
+}
+
+/** Refuses unless the volume takes a diff at this moment. */
+function demandTaking({ state, stopState }: ArchiveVolume): void {
+  if (stopState !== "NotStopping" || state === "Stopped") throw new Refusal("stopped");
+  if (state === "WdiffRecv") throw new Refusal("wdiff-recv");
+  if (state === "HashSync" || state === "ReplSyncAsServer" || state === "FullSync")
+    throw new Refusal("syncing");
+  if (state !== "Archived") throw new Refusal(`p2aWdiffTransferServer:bad state:${state}`);
 }
 
 /** A storage asks how far its volumes have come: list of volumes in, one line of figures for each out. */

@@ -38,6 +38,8 @@ export class VolumeFiles {
   readonly directory: string;
   readonly #disk: Disk;
   #sums = new Map<string, string[]>();
+  /** Files change one after the other: each change writes `checksums`, under one temporary name. */
+  #changing: Promise<unknown> = Promise.resolve();
 
   private constructor(disk: Disk, directory: string) {
     this.#disk = disk;
@@ -90,7 +92,14 @@ export class VolumeFiles {
     await this.#disk.syncDirectory(this.directory);
   }
 
-  async write(name: string, bytes: Uint8Array): Promise<void> {
+  /** Writes that are asked for at once happen in the order in which they were. */
+  write(name: string, bytes: Uint8Array): Promise<void> {
+    const change = this.#changing.then(() => this.#replace(name, bytes));
+    this.#changing = change.catch(() => undefined);
+    return change;
+  }
+
+  async #replace(name: string, bytes: Uint8Array): Promise<void> {
     const former = await readSmallFile(this.#disk, join(this.directory, name));
     const sum = hexOf(bytes);
     this.#sums.set(name, former === undefined || hexOf(former) === sum ? [sum] : [sum, hexOf(former)]);

@@ -158,6 +158,16 @@ export class LogDevice {
     );
   }
 
+  /** `write` before it returns; false: nothing was written, and `write` has to do it. */
+  writeNow(lsid: bigint, bytes: Uint8Array): boolean {
+    const { ringBlocks } = this.superBlock;
+    const place = Number(lsid % ringBlocks);
+    if ((place * this.physicalBytes + bytes.byteLength) / this.physicalBytes > Number(ringBlocks))
+      return false;
+    const offset = (ringStart(this.physicalBytes) + place) * this.physicalBytes;
+    return this.#file.writeNow?.(bytes, offset) ?? false;
+  }
+
   async writeSuperBlock(superBlock: Omit<SuperBlock, "checksum">): Promise<void> {
     const bytes = encodeSuperBlock(superBlock);
     await this.#file.write(bytes, SUPER_OFFSET);

@@ -50,12 +50,12 @@ export function logTransfer(options: ReceiveOptions): Protocol {
     if (volume.state !== "Started" || volume.isReceiving || volume.isEmptying)
       throw new Refusal(`${name}:bad state:${volume.shownState}`);
     if (volume.stopState !== "NotStopping") throw new Refusal(`${name}:stopping:${volume.name}`);
-    const { freeBytes } = await options.disk.space(options.directory);
-    if (freeBytes < physicalMax * physicalBytes + SPACE_BYTES_LEFT)
-      throw new Refusal(`${name}:not enough free space:${freeBytes}`);
-    if (volume.isReceiving) throw new Refusal(`${name}:bad state:WlogRecv`);
+    // Before anything is waited for: a volume that stops waits for whoever receives, and it must see them.
     volume.isReceiving = true;
     try {
+      const { freeBytes } = await options.disk.space(options.directory);
+      if (freeBytes < physicalMax * physicalBytes + SPACE_BYTES_LEFT)
+        throw new Refusal(`${name}:not enough free space:${freeBytes}`);
       await options.server().foreground(name, async () => {
         await call.answer("accept");
         await volume.setBlocks(blocks);

@@ -17,19 +17,13 @@ import type { Disk, DiskFile } from "../../core/seams/disk.ts";
 import { type FilePair, openPair, stretchesOf } from "../../core/seams/file-pair.ts";
 import type { Random } from "../../core/seams/random.ts";
 import { StretchSource } from "../../native/stretches.ts";
-import { type Batch, VolumeLog } from "../../native/volume.ts";
+import { VolumeLog } from "../../native/volume.ts";
 import { LogDevice, ringStart } from "../formats/log-device.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 import { volumeFiles } from "./directory.ts";
+import { LogWriter } from "./log-writer.ts";
 import { recover, type Recovered } from "./recovery.ts";
 
-/** Log writes under way at once. */
-const WRITES_MAX = 4;
-/** While a log write is under way, smaller batches go on gathering. */
-const GATHER_BYTES = 256 << 10;
-/** The log is synced when so much of it is not, or after this time. */
-const SYNC_BYTES = 16 << 20;
-const SYNC_MS = 100;
 /** No more of the log than this is ever not durable: a start looks so far for what must not come back. */
 export const UNDURABLE_BYTES_MAX = 256 << 20;
 /**
@@ -64,6 +58,7 @@ export class VolumeEngine {
   readonly name: string;
   readonly #world: VolumeWorld;
   readonly #device: LogDevice;
+  readonly #writer: LogWriter;
   readonly #logFile: DiskFile;
   readonly #data: DiskFile;
   readonly pair: FilePair;
@@ -71,16 +66,14 @@ export class VolumeEngine {
   readonly recovered: Recovered;
   events: VolumeEvents = { onReady: () => undefined };
   bytes: number;
-  #writing: { batch: Batch; isDone: boolean }[] = [];
-  #isSyncing = false;
   #applying: Promise<void> | undefined;
   /** Everything before it is durable in the data file. */
   #checkpoint: bigint;
-  #timers: Partial<Record<"sync" | "apply" | "checkpoint", Timer>> = {};
+  #timers: Partial<Record<"apply" | "checkpoint", Timer>> = {};
   /** Log that somebody still needs begins here; undefined: nobody needs any. */
   #keepFrom: bigint | undefined;
   readonly #pins = new Map<object, bigint>();
-  /** Calls into the disk that have not returned: until then files and memory stay. */
+  /** What reads the files at present: until it has ended they stay open. */
   readonly #underway = new Set<Promise<unknown>>();
   #isFrozen = false;
   #isClosed = false;
@@ -104,6 +97,15 @@ export class VolumeEngine {
     this.log = log;
     this.recovered = recovered;
     this.pair = openPair(world.disk, files.logFile, files.data);
+    this.#writer = new LogWriter({
+      ...{ clock: world.clock, device: files.device, file: files.logFile, log },
+      onWritten: () => {
+        this.#ready();
+        this.events.onLog?.();
+      },
+      onDurable: () => this.#onDurable(),
+      onFailed: (error) => this.#fail(error),
+    });
     this.#checkpoint = files.device.superBlock.writtenLsid;
     // Nobody knows yet who needs the log; whoever does says so before anything is thrown away.
     this.#keepFrom = files.device.superBlock.oldestLsid;
@@ -189,42 +191,19 @@ export class VolumeEngine {
   /** To be called when clients were served: writes what they put into the log. */
   kick(): void {
     if (this.failure !== undefined) return;
-    while (this.#writing.length < WRITES_MAX && this.log.waitingBytes > 0) {
-      if (this.#writing.length > 0 && this.log.waitingBytes < GATHER_BYTES) break;
-      const batch = this.log.take();
-      if (batch === undefined) break;
-      this.#track(this.#write(batch));
-    }
+    this.#writer.write();
+    if (this.log.held === 0) return;
     // Whoever waits for room waits for a checkpoint, however little there is to be copied.
-    if (this.log.held > 0) this.#sync();
-    this.#needSync();
+    if (this.log.written > this.log.durable) this.#writer.sync();
+    else this.#needApply();
   }
 
-  #track(work: Promise<unknown>): void {
-    this.#underway.add(work);
-    work.then(
-      () => this.#underway.delete(work),
-      () => this.#underway.delete(work),
-    );
-  }
-
-  async #write(batch: Batch): Promise<void> {
-    const entry = { batch, isDone: false };
-    this.#writing.push(entry);
-    try {
-      await this.#device.write(batch.first, batch.bytes);
-    } catch (error) {
-      return this.#fail(error as Error);
-    }
-    entry.isDone = true;
-    if (this.failure !== undefined) return;
-    // Acknowledged in the order of the log: a start reads it up to the first gap.
-    while (this.#writing[0]?.isDone === true) {
-      const { batch: first } = this.#writing.shift() as { batch: Batch };
-      this.log.markWritten(first);
-    }
+  #onDurable(): void {
+    this.#setLimit();
     this.#ready();
+    this.#needApply();
     this.kick();
+    this.events.onRoom?.();
     this.events.onLog?.();
   }
 
@@ -233,41 +212,11 @@ export class VolumeEngine {
     if (ids.length > 0) this.events.onReady(ids);
   }
 
-  #after(name: "sync" | "apply" | "checkpoint", ms: number, run: () => void): void {
+  #after(name: "apply" | "checkpoint", ms: number, run: () => void): void {
     this.#timers[name] ??= this.#world.clock.after(ms, () => {
       this.#timers[name] = undefined;
       run();
     });
-  }
-
-  #needSync(): void {
-    const blocks = this.log.written - this.log.durable;
-    if (blocks === 0n && !this.log.hasDurableWaiters) return;
-    if (this.log.hasDurableWaiters || Number(blocks) * this.physicalBytes >= SYNC_BYTES) this.#sync();
-    else this.#after("sync", SYNC_MS, () => this.#sync());
-  }
-
-  /** Makes durable what is written, and then what was written meanwhile. */
-  #sync(): void {
-    if (this.#isSyncing || this.failure !== undefined) return;
-    const target = this.log.written;
-    if (target === this.log.durable) return this.#needApply();
-    this.#isSyncing = true;
-    const syncing = this.#logFile.sync().then(
-      () => {
-        this.#isSyncing = false;
-        if (this.failure !== undefined) return;
-        this.log.markDurable(target);
-        this.#setLimit();
-        this.#ready();
-        this.#needApply();
-        this.kick();
-        this.events.onRoom?.();
-        this.events.onLog?.();
-      },
-      (error: Error) => this.#fail(error),
-    );
-    this.#track(syncing);
   }
 
   // --- the data file ---------------------------------------------------------------------------------------------
@@ -359,6 +308,7 @@ export class VolumeEngine {
   #fail(error: Error): void {
     if (this.failure !== undefined) return;
     this.failure = error;
+    this.#writer.end();
     this.#world.log.error(`the volume ${this.name} has failed: ${error.message}`);
     this.log.fail();
     this.#ready();
@@ -373,10 +323,11 @@ export class VolumeEngine {
     const pin = {};
     this.#pins.set(pin, this.#checkpoint);
     const working = work();
-    this.#track(working);
+    this.#underway.add(working);
     try {
       return await working;
     } finally {
+      this.#underway.delete(working);
       this.#pins.delete(pin);
       if (!this.#isClosed) this.#setLimit();
       if (!this.#isClosed) this.kick();
@@ -407,7 +358,7 @@ export class VolumeEngine {
   async flush(): Promise<void> {
     const target = this.log.written;
     while (this.log.durable < target && this.failure === undefined) {
-      this.#sync();
+      this.#writer.sync();
       await sleep(this.#world.clock, 1);
     }
     if (this.failure !== undefined) throw this.failure;
@@ -422,7 +373,7 @@ export class VolumeEngine {
       await this.flush();
       if (this.#applying !== undefined) await this.#applying;
       const { next, written, durable, applied } = this.log;
-      if (next === written && durable === applied && this.#writing.length === 0) {
+      if (next === written && durable === applied && !this.#writer.isWriting) {
         if (applied === this.#checkpoint && written === durable) return;
         this.#applying = this.#writeCheckpoint()
           .catch((error: Error) => this.#fail(error))
@@ -496,6 +447,8 @@ export class VolumeEngine {
     for (const timer of Object.values(this.#timers)) timer?.cancel();
     await this.#applying;
     await Promise.allSettled(this.#underway);
+    this.#writer.end();
+    await this.#writer.settled();
     this.pair.close();
     this.log.free();
     await this.#logFile.close();

@@ -35,6 +35,10 @@ const openFlags: Record<OpenMode, number> = {
 };
 
 const ZEROS_BYTES = 1 << 20;
+/** A write that took longer was waiting for something: a disk that is behind, a journal. */
+const SLOW_MS = 1;
+/** Of the time at most this part is waited for such writes. */
+const SLOW_SHARE = 0.01;
 const PUNCH_BYTES = 64 << 20;
 const notCloned = ["ENOTSUP", "EOPNOTSUPP", "EXDEV", "EINVAL", "ENOSYS"];
 
@@ -64,6 +68,8 @@ class RealFile implements DiskFile {
   #durableFd: number | undefined;
   #path: string;
   readonly #punchHole: PunchHole;
+  /** Until then `writeNow` leaves writes to the thread pool. */
+  #slowUntilMs = 0;
 
   constructor(fd: number, path: string, punchHole: PunchHole) {
     this.#fd = fd;
@@ -96,6 +102,20 @@ class RealFile implements DiskFile {
     // By descriptor, not by path: the file may have another name by now.
     this.#durableFd ??= await openFd(`/proc/self/fd/${this.#fd}`, O_WRONLY | O_DSYNC);
     await this.#writeAll(this.#durableFd, bytes, offset);
+  }
+
+  writeNow(bytes: Uint8Array, offset: number): boolean {
+    const startMs = performance.now();
+    if (startMs < this.#slowUntilMs) return false;
+    try {
+      for (let total = 0; total < bytes.byteLength;)
+        total += fs.writeSync(this.#fd, bytes, total, bytes.byteLength - total, offset + total);
+    } catch (error) {
+      throw diskError(error, "write", this.#path);
+    }
+    const tookMs = performance.now() - startMs;
+    if (tookMs > SLOW_MS) this.#slowUntilMs = startMs + tookMs / SLOW_SHARE;
+    return true;
   }
 
   async #writeAll(fd: number, bytes: Uint8Array, offset: number): Promise<void> {

@@ -15,6 +15,11 @@ export interface DiskFile {
   /** Writes all of `bytes` at `offset`, growing the file as needed. Not durable before `sync`. */
   write(bytes: Uint8Array, offset: number): Promise<void>;
   /**
+   * `write` before it returns, where that is a matter of microseconds: blocks that the file has, while the page cache
+   * takes them. False: nothing was written, and `write` has to do it. Throws as `write` rejects.
+   */
+  writeNow?(bytes: Uint8Array, offset: number): boolean;
+  /**
    * `write` and `sync` of these bytes in one step, which costs one turn of the event loop instead of two. Earlier
    * writes of the file may stay in doubt. NX_DISK_FULL: may be tried again with the same bytes; any other failure is
    * that of a sync.

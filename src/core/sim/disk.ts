@@ -296,6 +296,15 @@ export class SimDisk implements LinkingDisk {
         };
         return this.#call("write", path, start, undefined, fail);
       },
+      writeNow: (bytes, offset) => {
+        if (this.#random.integer(2) === 0) return false;
+        const errno = this.#plannedErrno("write");
+        if (errno !== undefined) throw diskError(errnoError(errno, "write", path), "write", path);
+        this.#claim("write", path, file.newSectors(offset, bytes.byteLength));
+        file.write(bytes, offset);
+        this.onChange?.("write", path);
+        return true;
+      },
       async writeDurably(bytes, offset) {
         await handle.write(bytes, offset);
         await handle.sync().catch((error: Error) => {

@@ -51,6 +51,31 @@ async function prepared(archive: Running, proxy: Running, archivePort = archive.
 const queueOf = (proxy: Running, name = "a0") =>
   proxy.controller.get("proxy-diff", VOLUME, name) as Promise<string[]>;
 
+test("a volume is receiving from the moment at which its state was looked at, so a stop waits for the log", async () => {
+  const own = world();
+  const space = own.disk.space.bind(own.disk);
+  const asked = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  own.disk.space = async (path) => {
+    asked.resolve();
+    await gate.promise;
+    return await space(path);
+  };
+  await using proxy = await startProxy(own, { dataDir: join(directory, "p0"), instance: "p0" });
+  await proxy.controller.changeForwarding("add", VOLUME, "a0", forwardingTo(1));
+  await proxy.controller.command("start", [VOLUME], "ok");
+  const storage = new TestStorage(own, BLOCKS);
+  storage.write(5);
+  const shipping = storage.ship(at(proxy.port), storage.snapshot());
+  await asked.promise;
+  expect(await proxy.controller.get("state", VOLUME)).toBe("WlogRecv");
+  await proxy.controller.command("stop", [VOLUME], "accept");
+  gate.resolve();
+  await shipping;
+  await until(async () => (await proxy.controller.get("state", VOLUME)) === "Stopped", "stopped");
+  expect(await queueOf(proxy)).toHaveLength(1);
+});
+
 describe("scenarios by the names of the original's tests", () => {
   test("n1, n2: what is written reaches the archive through the proxy, every snapshot restorable", async () => {
     await using archive = await startA();

@@ -9,10 +9,24 @@ testMutants(
   [
     {
       breaks: "a flush that does not sync the log",
-      file: "src/backup/volume/engine.ts",
-      from: "const syncing = this.#logFile.sync().then(",
+      file: "src/backup/volume/log-writer.ts",
+      from: "const syncing = file.sync().then(",
       to: "const syncing = Promise.resolve().then(",
       noticedBy: [loss, "writes, flushes and overwrites"],
+    },
+    {
+      breaks: "a small write that is acknowledged and not made",
+      file: "src/backup/volume/log-writer.ts",
+      from: "if (!device.writeNow(batch.first, batch.bytes)) return false;",
+      to: "",
+      noticedBy: [loss, "writes, flushes and overwrites"],
+    },
+    {
+      breaks: "small files that are replaced at once under one temporary name",
+      file: "src/backup/files/volume-files.ts",
+      from: "this.#changing.then(() => this.#replace(name, bytes))",
+      to: "this.#replace(name, bytes)",
+      noticedBy: ["test/backup/files/volume-files.test.ts", "small files that are written at once"],
     },
     {
       breaks: "a checkpoint that does not sync the data file",

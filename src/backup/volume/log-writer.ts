@@ -1,0 +1,159 @@
+/**
+ * The way of a volume's log to its file: batches of packs are written, then synced.
+ *
+ * Invariant: what is written is marked in the order of the log, because a start reads it up to the first gap; what is
+ * marked durable was written before the sync of the file began. Several writes may be under way, one sync at a time.
+ */
+import type { Clock, Timer } from "../../core/seams/clock.ts";
+import type { DiskFile } from "../../core/seams/disk.ts";
+import type { Batch, VolumeLog } from "../../native/volume.ts";
+import type { LogDevice } from "../formats/log-device.ts";
+
+/** Log writes under way at once. */
+const WRITES_MAX = 4;
+/** While a log write is under way, smaller batches go on gathering. */
+const GATHER_BYTES = 256 << 10;
+/** Longer batches are not written on the event loop. */
+const WRITE_NOW_BYTES = 64 << 10;
+/** The log is synced when so much of it is not, or after this time. */
+const SYNC_BYTES = 16 << 20;
+const SYNC_MS = 100;
+
+export interface LogWriterOptions {
+  clock: Clock;
+  device: LogDevice;
+  file: DiskFile;
+  log: VolumeLog;
+  /** Writes are acknowledged, and there may be room for more. */
+  onWritten(): void;
+  onDurable(): void;
+  /** The file is not to be trusted any more; nothing is called after this. */
+  onFailed(error: Error): void;
+}
+
+export class LogWriter {
+  readonly #options: LogWriterOptions;
+  #writing: { batch: Batch; isDone: boolean }[] = [];
+  #isSyncing = false;
+  #isEnded = false;
+  #timer: Timer | undefined;
+  /** Flushes that clients had asked for when the log was last written to. */
+  #flushesBefore = 0;
+  /** Calls into the disk that have not returned: until then file and memory stay. */
+  readonly #underway = new Set<Promise<unknown>>();
+
+  constructor(options: LogWriterOptions) {
+    this.#options = options;
+  }
+
+  get isWriting(): boolean {
+    return this.#writing.length > 0;
+  }
+
+  /** Writes what was put into the log, and has it synced in time. */
+  write(): void {
+    const { log } = this.#options;
+    while (!this.#isEnded && this.#writing.length < WRITES_MAX && log.waitingBytes > 0) {
+      if (this.#writing.length > 0 && log.waitingBytes < GATHER_BYTES) break;
+      const batch = log.take();
+      if (batch === undefined) break;
+      if (!this.#writeNow(batch)) this.#track(this.#writeLater(batch));
+    }
+    this.#needSync();
+  }
+
+  #track(work: Promise<unknown>): void {
+    this.#underway.add(work);
+    void work.finally(() => this.#underway.delete(work));
+  }
+
+  /** Writes a small batch while nothing else is being written: that costs less than the way to a thread and back. */
+  #writeNow(batch: Batch): boolean {
+    if (this.#writing.length > 0 || batch.bytes.byteLength > WRITE_NOW_BYTES) return false;
+    const { device, log, onWritten } = this.#options;
+    try {
+      if (!device.writeNow(batch.first, batch.bytes)) return false;
+    } catch (error) {
+      this.#fail(error as Error);
+      return true;
+    }
+    log.markWritten(batch);
+    this.#syncAhead();
+    onWritten();
+    return true;
+  }
+
+  async #writeLater(batch: Batch): Promise<void> {
+    const { device, log, onWritten } = this.#options;
+    const entry = { batch, isDone: false };
+    this.#writing.push(entry);
+    try {
+      await device.write(batch.first, batch.bytes);
+    } catch (error) {
+      return this.#fail(error as Error);
+    }
+    entry.isDone = true;
+    if (this.#isEnded) return;
+    while (this.#writing[0]?.isDone === true) {
+      const { batch: first } = this.#writing.shift() as { batch: Batch };
+      log.markWritten(first);
+    }
+    this.#syncAhead();
+    onWritten();
+    this.write();
+  }
+
+  /** A client that flushed after its last write will do so after this one: its flush finds the sync under way. */
+  #syncAhead(): void {
+    const { flushes } = this.#options.log;
+    if (flushes !== this.#flushesBefore) this.sync();
+    this.#flushesBefore = flushes;
+  }
+
+  #needSync(): void {
+    const { log, clock, device } = this.#options;
+    const bytes = Number(log.written - log.durable) * device.physicalBytes;
+    if (bytes === 0 || this.#isEnded) return;
+    if (log.hasDurableWaiters || bytes >= SYNC_BYTES) return this.sync();
+    this.#timer ??= clock.after(SYNC_MS, () => {
+      this.#timer = undefined;
+      this.sync();
+    });
+  }
+
+  /** Makes durable what is written; what is written meanwhile comes with the next sync. */
+  sync(): void {
+    const { log, file, onDurable } = this.#options;
+    const target = log.written;
+    if (this.#isSyncing || this.#isEnded || target === log.durable) return;
+    this.#isSyncing = true;
+    const syncing = file.sync().then(
+      () => {
+        this.#isSyncing = false;
+        if (this.#isEnded) return;
+        log.markDurable(target);
+        onDurable();
+        this.write();
+      },
+      (error: Error) => this.#fail(error),
+    );
+    this.#track(syncing);
+  }
+
+  #fail(error: Error): void {
+    if (this.#isEnded) return;
+    this.end();
+    this.#options.onFailed(error);
+  }
+
+  /** Begins nothing any more. */
+  end(): void {
+    this.#isEnded = true;
+    this.#timer?.cancel();
+  }
+
+  /** Resolves when the disk has returned every call. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#underway);
+  }
+}
