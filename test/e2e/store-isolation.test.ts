@@ -1,6 +1,6 @@
 /** Isolation with real processes: scripted interleavings, random histories, operations that commute. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { shardOf } from "../../src/reactive/frontend/placement.ts";
+import { shardOf } from "../../src/reactive/engines/builtin/placement.ts";
 import { Level } from "../../src/reactive/shard/transaction.ts";
 import { bytesOf, PlainClient } from "../reactive/plain-client.ts";
 import { checkTransactions } from "../reactive/checkers/elle.ts";

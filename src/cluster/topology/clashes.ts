@@ -25,6 +25,8 @@ export interface Member {
   originOf(key: string): Origin;
   /** Addresses of others that its configuration names. */
   peers: Peer[];
+  /** It needs no instance of another role. */
+  isOnItsOwn: boolean;
 }
 
 export interface Peer {
@@ -71,7 +73,9 @@ function gaps({ names, startOf }: Whole): Problem[] {
   });
 }
 
-function roleProblems({ names, orders, startOf }: Whole): Problem[] {
+function roleProblems({ names: all, members, orders, startOf }: Whole): Problem[] {
+  const alone = members.filter(({ isOnItsOwn }) => isOnItsOwn).flatMap(({ instance }) => instance.files);
+  const names = all.filter(({ name }) => alone.every((file) => file.name !== name));
   const present = new Set(names.map(({ role }) => role));
   return missingRoles(present, orders).map(({ role, neededBy }) => {
     const needing = names.find((name) => name.role === neededBy);

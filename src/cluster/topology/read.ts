@@ -28,7 +28,7 @@ import { namedFileProblems, namedFilesOf, strayFileNotices, wordsFor } from "./n
 import { filesOfPrefix, isPrefix, type MemberName, type PrefixFiles } from "./names.ts";
 import { inStartOrder, startOrders, type StartOrder } from "./order.ts";
 import { groupWords, outputFileOf } from "./original-names.ts";
-import { peersOf } from "./peers.ts";
+import { isOnItsOwn, peersOf } from "./peers.ts";
 import { rolloutOf } from "./rollout-policy.ts";
 import type { Cluster, ConfigFile, Host, Instance, PortUse, RolloutPolicy } from "./types.ts";
 
@@ -259,7 +259,7 @@ class Reading {
       words: [role, "--config", `{configs}/${member.name}`, ...wordsFor(namedFiles)],
       dataDir: config.dataDirAsWritten,
       ports: portsOf(config),
-    }, peersOf(config)); // prettier-ignore
+    }, peersOf(config), isOnItsOwn(config)); // prettier-ignore
     if (host === undefined || !isLooking) return;
     this.#problems.push(...namedFileProblems(config, namedFiles, host));
     this.#notices.push(...strayFileNotices(config, namedFiles, this.#directory, host));
@@ -280,6 +280,7 @@ class Reading {
     originOf: Member["originOf"],
     about: Omit<PlacedInstance, "name" | "host" | "outputFile" | "environment">,
     peers: Member["peers"] = [],
+    isOnItsOwn = false,
   ): Host | undefined {
     const host = this.#hosts.hostOf(shortName, address);
     if ("wanted" in host) {
@@ -294,7 +295,7 @@ class Reading {
       environment: {},
       outputFile: outputFileOf(about),
     };
-    this.#members.push({ instance, host, originOf, peers });
+    this.#members.push({ instance, host, originOf, peers, isOnItsOwn });
     return host;
   }
 

@@ -27,6 +27,8 @@ export interface ConfigKey {
   fileKind: FileKind | undefined;
   /** Roles whose address it is. */
   peerOf: readonly string[] | undefined;
+  /** A key beside which it is not used. */
+  unusedBeside: string | undefined;
 }
 
 /** The schema without the wrappers that give it a default or make it optional. */
@@ -73,6 +75,7 @@ function keyOf(path: readonly string[], schema: z.ZodType, inner: z.ZodType): Co
     isReloadable: notes.isReloadable ?? false,
     fileKind: notes.fileKind,
     peerOf: notes.peerOf,
+    unusedBeside: notes.unusedBeside,
   };
 }
 

@@ -19,6 +19,8 @@ export interface KeyNotes {
   fileKind?: FileKind;
   /** The value is the address `host:port` (or a list of them) of instances of these roles: `check PREFIX` looks for them. */
   peerOf?: readonly string[];
+  /** Where this key (dotted) is given, the address is not used: what it leads to takes the place of those roles. */
+  unusedBeside?: string;
   /** Completes "wanted …" where the type alone says too little: `16 hex digits`. */
   wanted?: string;
   /** What happens when the key is absent, where there is no default: `no TCP admin listener`. */

@@ -10,11 +10,12 @@ import { readStream } from "./request-body.ts";
 export interface HttpExchange {
   url: string;
   method?: "GET" | "POST";
+  headers?: Record<string, string>;
   body?: Uint8Array<ArrayBuffer>;
   deadlineMs: number;
   answerBytesMax: number;
-  /** `isVerified: false` takes any certificate. */
-  tls?: { ca?: string; isVerified?: boolean };
+  /** `isVerified: false` takes any certificate. `cert` and `key`: the client's own. */
+  tls?: { ca?: string; cert?: string; key?: string; isVerified?: boolean };
   /** Ends the exchange early. */
   signal?: AbortSignal;
   /** Opens a connection of its own for this exchange, and closes it. */
@@ -28,19 +29,27 @@ export interface HttpAnswer {
 }
 
 function begin(exchange: HttpExchange): Promise<Response> {
-  const { url, method = "GET", body, deadlineMs, tls, signal } = exchange;
+  const { deadlineMs, signal } = exchange;
   const deadline = AbortSignal.timeout(deadlineMs);
-  const options = {
+  return open(exchange, signal === undefined ? deadline : AbortSignal.any([deadline, signal]));
+}
+
+type Opening = Omit<HttpExchange, "deadlineMs" | "answerBytesMax" | "signal">;
+
+/** `isEndless`: not even the runtime, which gives an exchange some minutes, ends it. */
+function open(opening: Opening, signal: AbortSignal, isEndless = false): Promise<Response> {
+  const { url, method = "GET", headers, body, tls } = opening;
+  const { isVerified = true, ...files } = tls ?? {};
+  return fetch(url, {
     method,
-    redirect: "error" as const,
-    signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal]),
+    redirect: "error",
+    signal,
+    ...(headers !== undefined && { headers }),
     ...(body !== undefined && { body }),
-    ...(exchange.isConnectionFresh === true && { keepalive: false }),
-    ...(tls !== undefined && {
-      tls: { ...(tls.ca !== undefined && { ca: tls.ca }), rejectUnauthorized: tls.isVerified ?? true },
-    }),
-  };
-  return fetch(url, options);
+    ...(isEndless && { timeout: false }),
+    ...(opening.isConnectionFresh === true && { keepalive: false }),
+    ...(tls !== undefined && { tls: { ...files, rejectUnauthorized: isVerified } }),
+  } as BunFetchRequestInit);
 }
 
 /** Throws NX_CONNECT_FAILED with the reason when there is no complete answer in time. */
@@ -79,6 +88,36 @@ export async function httpDownload(
     return { status, headers, bytes };
   } catch (error) {
     throw exchangeError(exchange, error);
+  }
+}
+
+/**
+ * An answer that goes on for as long as the peer likes, handed on piece by piece; only its beginning has a deadline. Resolves when
+ * the peer or `signal` ends it. Throws NX_CONNECT_FAILED; what `onChunk` throws ends it too.
+ */
+export async function httpFollow(
+  opening: Opening & { beginMs: number; signal: AbortSignal },
+  onHead: (status: number) => void,
+  onChunk: (chunk: Uint8Array) => void,
+): Promise<void> {
+  const ending = new AbortController();
+  const end = () => ending.abort();
+  opening.signal.addEventListener("abort", end);
+  const beginning = setTimeout(end, opening.beginMs);
+  try {
+    const response = await open(opening, ending.signal, true);
+    clearTimeout(beginning);
+    onHead(response.status);
+    const reader = response.body?.getReader();
+    if (reader === undefined) return;
+    for (let part = await reader.read(); !part.done; part = await reader.read()) onChunk(part.value);
+  } catch (error) {
+    if (!opening.signal.aborted)
+      throw exchangeError({ url: opening.url, deadlineMs: opening.beginMs, answerBytesMax: 0 }, error);
+  } finally {
+    clearTimeout(beginning);
+    opening.signal.removeEventListener("abort", end);
+    ending.abort();
   }
 }
 

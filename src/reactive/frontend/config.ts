@@ -16,6 +16,7 @@ import {
   roleSchema,
 } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
+import { engineChecks, engineKey } from "../engines/etcd/config.ts";
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -32,25 +33,26 @@ const table = z.strictObject({
   write: z.array(z.string().min(1)).default(["*"]),
 });
 
-export const frontendConfig = crossCheck(
+/** Where the built-in engine is, when nothing is said. */
+const builtinDefaults = { timestampServers: ["127.0.0.1:12348"], shards: [["127.0.0.1:12345"]] };
+
+const frontendKeys = crossCheck(
   roleSchema({
     httpPort: port(12355, "Port for clients: HTTP and JSON, and the client protocol over WebSockets."),
     port: optionalPort(
       "Port of the client protocol over plain TCP, in the family's checksummed frames.",
       "only WebSockets",
     ),
+    engine: engineKey,
     timestampServers: key(
-      z.array(address).min(1).max(255).default(["127.0.0.1:12348"]),
+      z.array(address).min(1).max(255).default(builtinDefaults.timestampServers),
       "Addresses of the replicas of the timestamp server, in the order of its own configuration.",
-      { peerOf: ["tss"] },
+      { peerOf: ["tss"], unusedBeside: "engine.etcd" },
     ),
     shards: key(
-      z
-        .array(z.array(address).min(1).max(255))
-        .min(1)
-        .max(4096)
-        .default([["127.0.0.1:12345"]]),
+      z.array(z.array(address).min(1).max(255)).min(1).max(4096).default(builtinDefaults.shards),
       "For each shard, in order, the addresses of its replicas in the order of its own configuration. The same at all frontends, for the life of the data: keys are placed by a hash over all shards.",
+      { unusedBeside: "engine.etcd" },
     ),
     peerCa: key(
       filePath().optional(),
@@ -135,11 +137,23 @@ export const frontendConfig = crossCheck(
   },
 );
 
+/** Beside another engine they would be written in vain. */
+const builtinChecks = (["timestampServers", "shards"] as const).map((name) => ({
+  path: [name],
+  wanted: `no ${name} beside engine.etcd, which takes their place`,
+  holds(value: unknown) {
+    const { engine, [name]: addresses } = value as Record<string, unknown> & { engine?: { etcd?: unknown } };
+    return engine?.etcd === undefined || JSON.stringify(addresses) === JSON.stringify(builtinDefaults[name]);
+  },
+}));
+
+export const frontendConfig = [...engineChecks, ...builtinChecks].reduce(crossCheck, frontendKeys);
+
 export const frontendAbout: RoleAbout<typeof frontendConfig> = {
   name: "frontend",
   summary:
     "Frontend of a transactional store: transactions over all shards, and runs when what was read changes",
-  durability: "keeps nothing; it acknowledges a commit when the shards have made it durable",
+  durability: "keeps nothing; it acknowledges a commit when the shards, or etcd, have made it durable",
   config: frontendConfig,
   reloadable: reloadableKeys(frontendConfig),
   reach: { httpPort: "http://{host}:{port}/" },

@@ -16,10 +16,10 @@ import { HTTPException } from "hono/http-exception";
 import { type HttpConnection, keepOpen } from "../../core/sockets/serve-http.ts";
 import { decodeServerMessage } from "../client-wire/codec.ts";
 import { NOW, type ServerMessage } from "../client-wire/messages.ts";
+import { FutureError } from "../failures.ts";
 import type { GuardedStore } from "./access/guarded-store.ts";
 import { versionJson } from "./json.ts";
 import type { Outlet, Watcher } from "./watches/watcher.ts";
-import { FutureError } from "./watches/watcher.ts";
 import type { Watching } from "./watches/watching.ts";
 
 const EVENTS_KEPT = 8;

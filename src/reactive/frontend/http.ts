@@ -16,15 +16,14 @@ import { Hono, type Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { Log } from "../../core/logging/log.ts";
 import type { Random } from "../../core/seams/random.ts";
-import { OutcomeUnknownError, RefusedError } from "../replication/group-client.ts";
+import type { CommitResult } from "../engines/engine.ts";
+import { FutureError, LimitError, OutcomeUnknownError, RefusedError, TooOldError } from "../failures.ts";
 import type { ReadVersion } from "../shard/commands.ts";
 import { decodeValue } from "../shard/operations.ts";
 import type { TransactionId } from "../shard/transaction.ts";
 import type { GuardedStore } from "./access/guarded-store.ts";
 import type { Principals } from "./access/principals.ts";
 import { AccessError } from "./access/tables.ts";
-import { TooOldError } from "./backend.ts";
-import type { CommitResult } from "./coordinator.ts";
 import type { WatchStreams } from "./http-watch.ts";
 import {
   type JsonTransaction,
@@ -218,6 +217,8 @@ export function failureAnswer(error: Error, context: Context, log: Log): Respons
     return error.res ?? context.json({ error: error.message }, error.status);
   if (error instanceof AccessError)
     return context.json({ error: error.message, code: error.code }, error.code === "forbidden" ? 403 : 400);
+  if (error instanceof LimitError) return context.json({ error: error.message, code: error.code }, 413);
+  if (error instanceof FutureError) return context.json({ error: error.message }, 400);
   if (error instanceof TooOldError) return context.json({ error: error.message }, 410);
   if (error instanceof OutcomeUnknownError)
     return context.json({ outcome: "unknown", error: error.message }, 503);

@@ -1,80 +1,58 @@
 /**
- * The frontend role: what clients of the transactional store connect to. It coordinates their transactions over the shards,
- * settles what frontends that died left behind, and runs reactive clients again when what they read changes.
+ * The frontend role: what clients of the transactional store connect to. It hands their transactions to an engine, the store
+ * behind it (../engines/), and runs reactive clients again when what they read changes.
  *
  * Invariant: keeps nothing that must survive: any other frontend can take over at any moment.
  */
 import type { z } from "zod";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
-import { readSecret } from "../../core/secret-file.ts";
 import { type HttpServer, serveHttp } from "../../core/sockets/serve-http.ts";
-import { addressesOf, peerTlsOf } from "../group-role.ts";
+import type { RunningEngine } from "../engines/engine.ts";
+import { openEngine } from "../engines/open.ts";
 import { servePages } from "../pages.ts";
-import { GroupClient } from "../replication/group-client.ts";
-import { shardGroup } from "../shard/role.ts";
-import { TimestampClient } from "../tss/client.ts";
-import { TSS_GROUP } from "../tss/role.ts";
 import { GuardedStore } from "./access/guarded-store.ts";
 import { readPrincipals } from "./access/principals.ts";
 import { Tables } from "./access/tables.ts";
-import { Backend } from "./backend.ts";
 import { ClientPorts } from "./clients/client-ports.ts";
 import { frontendAbout, type frontendConfig } from "./config.ts";
 import { failureAnswer, frontendApp, type HttpFigures } from "./http.ts";
 import { WatchStreams } from "./http-watch.ts";
-import { Settler } from "./settler.ts";
 import { Watching } from "./watches/watching.ts";
 
 type FrontendConfig = z.output<typeof frontendConfig>;
 
 const STOP_MS = 2000;
-/** How often it asks for a timestamp, to know whether the group answers and to tell clients that they miss nothing. */
+/** How often it asks for a timestamp, to know whether the store answers and to tell clients that they miss nothing. */
 const PROBE_MS = 1000;
 const noFailures = () => ({ welcomed: 0, denied: 0, garbled: 0, failures: {} });
 
 class Frontend implements RunningRole<FrontendConfig> {
   readonly #context: RoleContext<FrontendConfig>;
-  readonly #groups: GroupClient[];
-  readonly #backend: Backend;
+  readonly #running: RunningEngine;
   readonly #store: GuardedStore;
   readonly #watching: Watching;
   readonly #principals;
   readonly #ports: ClientPorts;
   readonly #streams: WatchStreams;
-  readonly #settler: Settler;
   readonly #http: HttpFigures = { requests: 0 };
   readonly #clients = noFailures();
   /** The last configuration's. */
   #limits: FrontendConfig["limits"];
   #server: HttpServer | undefined;
-  #trouble: string | undefined = "the timestamp server has not answered yet";
+  #trouble: string | undefined = "the store has not answered yet";
   readonly #probe;
 
   constructor(context: RoleContext<FrontendConfig>) {
-    const { config, clock, log } = context;
+    const { config, clock } = context;
     this.#principals = readPrincipals(config);
-    const tls = peerTlsOf(context, config.peerCa);
-    const token = config.tokenFile === undefined ? undefined : readSecret("tokenFile", config.tokenFile);
-    const client = (group: string, addresses: readonly string[]) =>
-      new GroupClient({
-        world: context,
-        group,
-        replicas: addressesOf(addresses),
-        timeoutMs: config.requestTimeoutMs,
-        ...(token !== undefined && { token }),
-        ...(tls !== undefined && { tls }),
-      });
-    const tss = client(TSS_GROUP, config.timestampServers);
-    const shards = config.shards.map((addresses, shard) => client(shardGroup(shard), addresses));
     this.#context = context;
     this.#limits = config.limits;
-    this.#groups = [tss, ...shards];
-    this.#backend = new Backend(shards, new TimestampClient(tss));
-    this.#store = new GuardedStore(this.#backend, new Tables(config.tables));
-    this.#watching = new Watching(this.#backend, clock);
+    this.#running = openEngine(context);
+    const { engine } = this.#running;
+    this.#store = new GuardedStore(engine, new Tables(config.tables));
+    this.#watching = new Watching(engine, clock);
     this.#ports = this.#openPorts();
     this.#streams = new WatchStreams(this.#store, this.#watching, () => this.#limits.connections);
-    this.#settler = new Settler(this.#backend, clock, log.child("settler"), config.settleAfterMs);
     this.#probe = clock.every(PROBE_MS, () => void this.#ask());
     void this.#ask();
     this.#addMetrics();
@@ -95,7 +73,7 @@ class Frontend implements RunningRole<FrontendConfig> {
     counter("gathered", "Changes that were told together with a later one.", () => watches().gathered);
     counter("feed_gaps", "Times that a shard no longer had what was asked for.", () => watches().gaps);
     counter("requests", "Requests over HTTP.", () => this.#http.requests);
-    counter("settled", "Transactions settled for frontends that died.", () => this.#settler.settled);
+    counter("settled", "Transactions settled for frontends that died.", () => this.#running.settled);
     counter("commits", "Transactions that were committed.", () => this.#store.figures.committed);
   }
 
@@ -122,11 +100,11 @@ class Frontend implements RunningRole<FrontendConfig> {
 
   async #ask(): Promise<void> {
     try {
-      const issued = await this.#backend.nextTimestamp();
+      const issued = await this.#running.engine.nextTimestamp();
       this.#trouble = undefined;
       await this.#watching.poll(issued);
     } catch (error) {
-      this.#trouble = `the timestamp server does not answer: ${(error as Error).message}`;
+      this.#trouble = `the store does not answer: ${(error as Error).message}`;
     }
   }
 
@@ -150,9 +128,10 @@ class Frontend implements RunningRole<FrontendConfig> {
     frontend: {
       ...this.#http,
       ...this.#store.figures,
-      settled: this.#settler.settled,
-      knownTimestamp: this.#backend.known,
+      settled: this.#running.settled,
+      knownTimestamp: this.#running.engine.known,
     },
+    engine: { name: this.#running.name, ...this.#running.engine.capabilities, ...this.#running.stats() },
     clients: { ...this.#ports.figures, streams: this.#streams.size, ...this.#clients },
     watches: this.#watching.figures,
   });
@@ -173,12 +152,11 @@ class Frontend implements RunningRole<FrontendConfig> {
 
   async stop(): Promise<void> {
     this.#probe.cancel();
-    this.#settler.stop();
     this.#watching.stop();
     this.#ports.close();
     this.#streams.close();
     await this.#server?.stop(STOP_MS);
-    for (const group of this.#groups) group.close();
+    this.#running.stop();
   }
 }
 

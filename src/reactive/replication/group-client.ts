@@ -8,6 +8,7 @@
 import type { World } from "../../core/role.ts";
 import type { Timer } from "../../core/seams/clock.ts";
 import type { ConnectOptions } from "../../core/seams/net.ts";
+import { OutcomeUnknownError, RefusedError } from "../failures.ts";
 import { ByteReader, copyOf } from "../wire/bytes.ts";
 import { Dialer } from "../wire/dialer.ts";
 import { FrameType } from "../wire/frame.ts";
@@ -27,22 +28,6 @@ export interface GroupClientOptions {
   /** A command or query without answer for this long is given up. */
   timeoutMs?: number;
   payloadBytesMax?: number;
-}
-
-/** Whether the command was executed is not known. */
-export class OutcomeUnknownError extends Error {
-  constructor(reason: string) {
-    super(`the outcome is unknown: ${reason}`);
-    this.name = "OutcomeUnknownError";
-  }
-}
-
-/** The group refused; nothing was done. */
-export class RefusedError extends Error {
-  constructor(reason: string) {
-    super(reason);
-    this.name = "RefusedError";
-  }
 }
 
 interface Call {

@@ -5,9 +5,9 @@
  * Invariant: it is a command of the group, so all replicas have the same keys, whichever of them has the file; and one that changes
  * nothing where anything was committed already. After a crash it is begun again.
  */
-import { OutcomeUnknownError, RefusedError } from "../replication/group-client.ts";
-import type { Group } from "../frontend/coordinator.ts";
-import { shardOf } from "../frontend/placement.ts";
+import { OutcomeUnknownError, RefusedError } from "../failures.ts";
+import type { Group } from "../engines/builtin/coordinator.ts";
+import { shardOf } from "../engines/builtin/placement.ts";
 import { encodeCommand } from "./commands.ts";
 
 export interface PreloadOptions {

@@ -147,8 +147,8 @@ test.each(roles.map((role) => [role.name, role] as const))(
       );
       const hasArrived =
         config !== undefined && originText(config.origins.of(key.path)) === `environment ${variable}`;
-      // A half-set group of certificates is refused at its missing half.
-      const isPair = ["tls", "secure", "peers"].includes(String(key.path[0]));
+      // A half-set group, of certificates or of an engine, is refused at its missing half.
+      const isPair = ["tls", "secure", "peers", "engine"].includes(String(key.path[0]));
       expect(isNamed || hasArrived || isPair).toBe(true);
     }
   },

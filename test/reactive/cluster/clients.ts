@@ -8,9 +8,9 @@
 import type { Random } from "../../../src/core/seams/random.ts";
 import type { Scheduler } from "../../../src/core/sim/scheduler.ts";
 import type { FaultCounts } from "../../../src/core/sim/faults.ts";
-import { type Backend, TooOldError } from "../../../src/reactive/frontend/backend.ts";
-import type { CommitResult, WholeTransaction } from "../../../src/reactive/frontend/coordinator.ts";
-import { OutcomeUnknownError, RefusedError } from "../../../src/reactive/replication/group-client.ts";
+import type { Backend } from "../../../src/reactive/engines/builtin/backend.ts";
+import type { CommitResult, WholeTransaction } from "../../../src/reactive/engines/engine.ts";
+import { OutcomeUnknownError, RefusedError, TooOldError } from "../../../src/reactive/failures.ts";
 import type { ReadVersion } from "../../../src/reactive/shard/commands.ts";
 import {
   decodeValue,

@@ -11,7 +11,7 @@ const SHARD = "src/reactive/shard";
 export const storeMutants: readonly Mutant[] = [
   {
     breaks: "a timestamp is taken before the votes",
-    file: "src/reactive/frontend/coordinator.ts",
+    file: "src/reactive/engines/builtin/coordinator.ts",
     from: "    const votes = await Promise.all(",
     to: `    const early = await this.#options.nextTimestamp();
     (this.#options as { nextTimestamp(): Promise<number> }) = { ...this.#options, nextTimestamp: async () => early };
@@ -76,7 +76,7 @@ export const storeMutants: readonly Mutant[] = [
   },
   {
     breaks: "nobody settles what dead frontends left",
-    file: "src/reactive/frontend/settler.ts",
+    file: "src/reactive/engines/builtin/settler.ts",
     from: "      if (!isDue(`${shard}/${idText(id)}`)) continue;",
     to: "      if (isDue(`${shard}/${idText(id)}`) || home >= 0) continue;",
     noticedBy: SIMULATION,

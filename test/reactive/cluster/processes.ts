@@ -11,10 +11,10 @@ import type { FaultCounts } from "../../../src/core/sim/faults.ts";
 import { SimulationError } from "../../../src/core/sim/scheduler.ts";
 import type { RunningProcess, SimCluster, SimHost } from "../../../src/core/sim/world.ts";
 import { openGroupNode } from "../../../src/reactive/group-role.ts";
-import { Backend } from "../../../src/reactive/frontend/backend.ts";
+import { Backend } from "../../../src/reactive/engines/builtin/backend.ts";
 import type { Outlet, Watcher } from "../../../src/reactive/frontend/watches/watcher.ts";
 import { Watching } from "../../../src/reactive/frontend/watches/watching.ts";
-import { Settler } from "../../../src/reactive/frontend/settler.ts";
+import { Settler } from "../../../src/reactive/engines/builtin/settler.ts";
 import { GroupClient } from "../../../src/reactive/replication/group-client.ts";
 import type { GroupNode } from "../../../src/reactive/replication/group-node.ts";
 import type { StateMachine } from "../../../src/reactive/replication/types.ts";
@@ -224,7 +224,7 @@ export class Frontend {
         return this.#diesOfIt() ? new Promise<never>(() => undefined) : reply;
       };
     }
-    const backend = new Backend(shards, new TimestampClient(tss));
+    const backend = new Backend(shards, new TimestampClient(tss), world.clock);
     const settler = new Settler(backend, world.clock, silentLog(), 400);
     const { promise: isOver, resolve: end } = Promise.withResolvers<void>();
     const watching = this.#isWatched ? new Watching(backend, world.clock) : undefined;

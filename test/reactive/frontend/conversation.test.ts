@@ -12,10 +12,10 @@ import {
 import { GuardedStore } from "../../../src/reactive/frontend/access/guarded-store.ts";
 import { Principals } from "../../../src/reactive/frontend/access/principals.ts";
 import { Tables } from "../../../src/reactive/frontend/access/tables.ts";
-import { Backend, TooOldError } from "../../../src/reactive/frontend/backend.ts";
+import { Backend } from "../../../src/reactive/engines/builtin/backend.ts";
 import { Conversation } from "../../../src/reactive/frontend/clients/conversation.ts";
 import { Watching } from "../../../src/reactive/frontend/watches/watching.ts";
-import { OutcomeUnknownError, RefusedError } from "../../../src/reactive/replication/group-client.ts";
+import { OutcomeUnknownError, RefusedError, TooOldError } from "../../../src/reactive/failures.ts";
 
 const TOKEN = "alice-0123456789abcdef";
 const key = new TextEncoder().encode("k");
@@ -37,7 +37,7 @@ function conversation({ error, requestsMax = 10 }: { error?: Error; requestsMax?
   const note = (text: string) => void logged.push(text);
   const log = { error: note, info: () => {}, warn: () => {} } as unknown as Log;
   const fail = () => (error === undefined ? new Promise<never>(() => {}) : Promise.reject(error));
-  const backend = new Backend([{ command: fail, query: fail }], { next: () => Promise.resolve(9) });
+  const backend = new Backend([{ command: fail, query: fail }], { next: () => Promise.resolve(9) }, clock);
   const said: ServerMessage[] = [];
   const ended: { code: FailureCode; text: string }[] = [];
   const watching = new Watching(backend, clock);

@@ -6,21 +6,21 @@ import type { Log } from "../../../src/core/logging/log.ts";
 import { GuardedStore } from "../../../src/reactive/frontend/access/guarded-store.ts";
 import { Principals } from "../../../src/reactive/frontend/access/principals.ts";
 import { Tables } from "../../../src/reactive/frontend/access/tables.ts";
-import { Backend, TooOldError } from "../../../src/reactive/frontend/backend.ts";
+import { Backend } from "../../../src/reactive/engines/builtin/backend.ts";
 import { failureAnswer, frontendApp } from "../../../src/reactive/frontend/http.ts";
 import { WatchStreams } from "../../../src/reactive/frontend/http-watch.ts";
 import { Watching } from "../../../src/reactive/frontend/watches/watching.ts";
-import { OutcomeUnknownError, RefusedError } from "../../../src/reactive/replication/group-client.ts";
+import { OutcomeUnknownError, RefusedError, TooOldError } from "../../../src/reactive/failures.ts";
 
 /** A frontend whose shard answers with this error. */
 function failingApp(error: Error) {
   const fail = () => Promise.reject(error);
-  const backend = new Backend([{ command: fail, query: fail }], { next: () => Promise.resolve(1) });
+  // Nothing is watched here: no time passes.
+  const still = { monotonicMs: () => 0, after: () => ({ cancel: () => {} }) } as unknown as Clock;
+  const backend = new Backend([{ command: fail, query: fail }], { next: () => Promise.resolve(1) }, still);
   const logged: string[] = [];
   const log = { error: (text: string) => void logged.push(text) } as unknown as Log;
   const store = new GuardedStore(backend, new Tables([]));
-  // Nothing is watched here: no time passes.
-  const still = { monotonicMs: () => 0, after: () => ({ cancel: () => {} }) } as unknown as Clock;
   const streams = new WatchStreams(store, new Watching(backend, still), () => 1);
   const app = frontendApp(store, seededRandom(1), new Principals(undefined), { requests: 0 }, streams);
   app.onError((thrown, context) => failureAnswer(thrown, context, log));

@@ -20,8 +20,8 @@ testMutants(
     {
       breaks: "a run that reads every key at one timestamp",
       file: `${watches}/watching.ts`,
-      from: "reader: new SnapshotReader((keys, at) => backend.read(keys, at)),",
-      to: "reader: new SnapshotReader((keys) => backend.readNewest(keys)),",
+      from: "reader: new SnapshotReader((keys, at) => engine.read(keys, at)),",
+      to: "reader: new SnapshotReader((keys) => engine.readNewest(keys)),",
       noticedBy: [tests, lives],
     },
     {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { shardOf } from "../../../src/reactive/frontend/placement.ts";
+import { shardOf } from "../../../src/reactive/engines/builtin/placement.ts";
 
 // diamond.md 3.4: shards of these keys among 2, 3 and 5.
 test.each([

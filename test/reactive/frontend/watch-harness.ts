@@ -7,7 +7,7 @@
 import type { Clock } from "../../../src/core/seams/clock.ts";
 import { decodeServerMessage } from "../../../src/reactive/client-wire/codec.ts";
 import { NOW, type Run } from "../../../src/reactive/client-wire/messages.ts";
-import { Backend } from "../../../src/reactive/frontend/backend.ts";
+import { Backend } from "../../../src/reactive/engines/builtin/backend.ts";
 import type { Outlet, Watcher } from "../../../src/reactive/frontend/watches/watcher.ts";
 import { Watching } from "../../../src/reactive/frontend/watches/watching.ts";
 import { type ShardSettings, shardDefaults } from "../../../src/reactive/shard/service.ts";
@@ -63,7 +63,7 @@ export function reactiveCluster({
   const cluster = shardCluster({ shards, seed, settings: kept });
   const clock = mailClock(cluster.mail);
   const all = Array.from({ length: frontends }, () => {
-    const backend = new Backend(cluster.groups, { next: cluster.next });
+    const backend = new Backend(cluster.groups, { next: cluster.next }, clock);
     return { backend, watching: new Watching(backend, clock) };
   });
   let numbers = 0;

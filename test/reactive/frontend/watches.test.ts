@@ -6,7 +6,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { decodeServerMessage } from "../../../src/reactive/client-wire/codec.ts";
 import type { Operation } from "../../../src/reactive/shard/operations.ts";
 import { Level } from "../../../src/reactive/shard/transaction.ts";
-import { shardOf } from "../../../src/reactive/frontend/placement.ts";
+import { shardOf } from "../../../src/reactive/engines/builtin/placement.ts";
 import { RunMessages } from "../../../src/reactive/frontend/watches/run-messages.ts";
 import { SnapshotReader } from "../../../src/reactive/frontend/watches/snapshot-reader.ts";
 import { WatchIndex } from "../../../src/reactive/frontend/watches/watch-index.ts";

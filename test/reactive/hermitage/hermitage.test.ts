@@ -7,7 +7,7 @@ import {
   type Isolation,
   long,
 } from "../../../src/reactive/client.ts";
-import { shardOf } from "../../../src/reactive/frontend/placement.ts";
+import { shardOf } from "../../../src/reactive/engines/builtin/placement.ts";
 import { StoreProcesses } from "../../e2e/store-processes.ts";
 import { withoutReads } from "../faulty-clients.ts";
 import { interleavings, type Interleaving, type Keys } from "./interleavings.ts";

@@ -1,6 +1,6 @@
 /** Keys that an empty shard begins with: its own, once, whoever asks how often. */
 import { expect, test } from "bun:test";
-import { shardOf } from "../../../src/reactive/frontend/placement.ts";
+import { shardOf } from "../../../src/reactive/engines/builtin/placement.ts";
 import { decodeVote, encodeCommand, type ShardCommand } from "../../../src/reactive/shard/commands.ts";
 import { encodeOperations } from "../../../src/reactive/shard/operations.ts";
 import { keysOf, preload } from "../../../src/reactive/shard/preload.ts";

@@ -2,8 +2,9 @@
  * Several shards, a timestamp server and coordinators in one process, without replication: every message waits until the
  * seed says that it is its turn, so that commands of different transactions arrive in any order.
  */
-import { type CommitResult, Coordinator, type Group } from "../../../src/reactive/frontend/coordinator.ts";
-import { shardOf } from "../../../src/reactive/frontend/placement.ts";
+import { Coordinator, type Group } from "../../../src/reactive/engines/builtin/coordinator.ts";
+import type { CommitResult } from "../../../src/reactive/engines/engine.ts";
+import { shardOf } from "../../../src/reactive/engines/builtin/placement.ts";
 import {
   decodeReadReply,
   encodeQuery,

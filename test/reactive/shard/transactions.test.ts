@@ -3,7 +3,7 @@
  * order of commit timestamps; snapshots and read committed against what each promises.
  */
 import { describe, expect, test } from "bun:test";
-import type { CommitResult } from "../../../src/reactive/frontend/coordinator.ts";
+import type { CommitResult } from "../../../src/reactive/engines/engine.ts";
 import {
   decodeValue,
   encodeOperations,

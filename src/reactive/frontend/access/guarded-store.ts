@@ -5,10 +5,8 @@
  */
 import { compareBytes, WireError } from "../../wire/bytes.ts";
 import { type Transaction, type TransactionId, Level } from "../../shard/transaction.ts";
-import type { FinalOutcome, ScanEntry } from "../../shard/commands.ts";
-import type { Backend, Snapshot } from "../backend.ts";
-import type { CommitResult } from "../coordinator.ts";
-import { shardOf } from "../placement.ts";
+import type { FinalOutcome } from "../../shard/commands.ts";
+import type { CommitResult, Engine, Scanned, Snapshot } from "../../engines/engine.ts";
 import { AccessError, type Tables } from "./tables.ts";
 
 /** A transaction as a client hands it in; without a level it runs at that of its tables. */
@@ -22,23 +20,23 @@ export interface StoreFigures {
 }
 
 export class GuardedStore {
-  readonly backend: Backend;
+  readonly engine: Engine;
   readonly tables: Tables;
   readonly figures: StoreFigures = { committed: 0, refused: {} };
 
-  constructor(backend: Backend, tables: Tables) {
-    this.backend = backend;
+  constructor(engine: Engine, tables: Tables) {
+    this.engine = engine;
     this.tables = tables;
   }
 
   read(principal: string, keys: readonly Uint8Array[], at: number | undefined): Promise<Snapshot> {
     this.tables.checkKeys(principal, "read", keys);
-    return this.backend.read(keys, at);
+    return this.engine.read(keys, at);
   }
 
   readNewest(principal: string, keys: readonly Uint8Array[]): Promise<Snapshot> {
     this.tables.checkKeys(principal, "read", keys);
-    return this.backend.readNewest(keys);
+    return this.engine.readNewest(keys);
   }
 
   /** Keys that begin with `prefix`, behind `after`, ascending, as of one timestamp. */
@@ -47,11 +45,11 @@ export class GuardedStore {
     { prefix, after }: { prefix: Uint8Array; after: Uint8Array | undefined },
     countMax: number,
     at: number | undefined,
-  ): Promise<{ timestamp: number; entries: ScanEntry[]; isMore: boolean }> {
+  ): Promise<Scanned> {
     this.tables.checkRange(principal, prefix);
     const isBehind = after !== undefined && compareBytes(after, prefix) >= 0;
     const range = { from: isBehind ? after : prefix, after: isBehind, to: endOfPrefix(prefix) };
-    return this.backend.scan(range, countMax, at);
+    return this.engine.scan(range, countMax, at);
   }
 
   async commit(principal: string, offered: OfferedTransaction): Promise<CommitResult> {
@@ -63,7 +61,7 @@ export class GuardedStore {
           "wrongLevel",
           "a transaction of level snapshot names the timestamp of its reads",
         );
-      return this.#commit({ ...offered, level, snapshot: await this.backend.nextTimestamp() });
+      return this.#commit({ ...offered, level, snapshot: await this.engine.nextTimestamp() });
     }
     return this.#commit({ ...offered, level });
   }
@@ -79,7 +77,7 @@ export class GuardedStore {
   }
 
   async #commit(transaction: OfferedTransaction & { level: Level }): Promise<CommitResult> {
-    const result = await this.backend.coordinator.commit(transaction);
+    const result = await this.engine.commit(transaction);
     if (result.kind === "committed") this.figures.committed += 1;
     else {
       const reason = result.kind === "refused" ? result.reason : result.kind;
@@ -91,9 +89,7 @@ export class GuardedStore {
   /** What became of a transaction that wrote these keys; if nothing did, it is aborted for good. */
   resolve(principal: string, id: TransactionId, keys: readonly Uint8Array[]): Promise<FinalOutcome> {
     this.tables.checkKeys(principal, "write", keys);
-    const shards = keys.map((key) => shardOf(key, this.backend.shards.length));
-    const home = Math.min(...shards);
-    return this.backend.coordinator.settle(id, home, home);
+    return this.engine.resolve(id, keys);
   }
 }
 

@@ -8,7 +8,7 @@ import { ValueType } from "../../../native/version-values.ts";
 import type { TableInfo } from "../../client-wire/messages.ts";
 import { decodeOperations, type Operation } from "../../shard/operations.ts";
 import { type Access, Level } from "../../shard/transaction.ts";
-import { nameOf } from "../key-name.ts";
+import { nameOf } from "../../wire/key-name.ts";
 
 /** As configured. */
 export interface TableConfig {

@@ -16,13 +16,14 @@ import {
   limits as protocolLimits,
   type ServerMessage,
 } from "../../client-wire/messages.ts";
+import { LimitError } from "../../failures.ts";
 import { WireError } from "../../wire/bytes.ts";
 import type { GuardedStore } from "../access/guarded-store.ts";
 import type { Principals } from "../access/principals.ts";
 import type { Outlet, Watcher } from "../watches/watcher.ts";
 import type { Watching } from "../watches/watching.ts";
 import type { Carrier } from "./carrier.ts";
-import { answer, failureOf, LimitError, type StoreRequest } from "./requests.ts";
+import { answer, failureOf, type StoreRequest } from "./requests.ts";
 
 export interface ConversationLimits {
   requestBytesMax: number;
@@ -119,7 +120,7 @@ export class Conversation implements Outlet {
     this.#say({
       type: "welcome",
       protocol: CLIENT_PROTOCOL_VERSION,
-      known: store.backend.known,
+      known: store.engine.known,
       principal,
       messageBytesMax: requestBytesMax,
       watchesMax,

@@ -12,24 +12,11 @@ import {
   NOW,
   type ServerMessage,
 } from "../../client-wire/messages.ts";
-import { OutcomeUnknownError, RefusedError } from "../../replication/group-client.ts";
+import { FutureError, LimitError, OutcomeUnknownError, RefusedError, TooOldError } from "../../failures.ts";
 import type { GuardedStore } from "../access/guarded-store.ts";
 import { AccessError } from "../access/tables.ts";
-import { TooOldError } from "../backend.ts";
-import { FutureError } from "../watches/watcher.ts";
 
 export type StoreRequest = Extract<ClientMessage, { type: "begin" | "read" | "scan" | "commit" | "resolve" }>;
-
-/** A limit of the protocol that a request is over. */
-export class LimitError extends Error {
-  readonly code: "tooMany" | "tooLarge";
-
-  constructor(code: LimitError["code"], message: string) {
-    super(message);
-    this.name = "LimitError";
-    this.code = code;
-  }
-}
 
 export async function answer(
   store: GuardedStore,
@@ -39,7 +26,7 @@ export async function answer(
   const { request } = message;
   switch (message.type) {
     case "begin":
-      return { type: "begun", request, at: await store.backend.nextTimestamp() };
+      return { type: "begun", request, at: await store.engine.nextTimestamp() };
     case "read":
       return read(store, principal, message);
     case "scan": {
@@ -76,7 +63,7 @@ async function read(
   const { timestamp, versions } =
     at === NEWEST
       ? await store.readNewest(principal, keys)
-      : await store.read(principal, keys, at === FRESH ? await store.backend.nextTimestamp() : momentOf(at));
+      : await store.read(principal, keys, at === FRESH ? await store.engine.nextTimestamp() : momentOf(at));
   return { type: "values", request, at: timestamp, versions };
 }
 

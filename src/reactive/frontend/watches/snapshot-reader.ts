@@ -8,7 +8,7 @@
 import type { ReadVersion } from "../../shard/commands.ts";
 import { writeKeyed } from "../../client-wire/fields.ts";
 import { ByteWriter } from "../../wire/bytes.ts";
-import type { Snapshot } from "../backend.ts";
+import type { Snapshot } from "../../engines/engine.ts";
 
 export interface Reading {
   start: number;

@@ -4,7 +4,7 @@
  * Invariant: a watch is found by every key of its present read set, and by every key that begins with one of its prefixes, and
  * by nothing else. One look-up per key, and one per length of prefix that anybody has.
  */
-import { nameOf } from "../key-name.ts";
+import { nameOf } from "../../wire/key-name.ts";
 import type { Watch } from "./watch.ts";
 
 export class WatchIndex {

@@ -6,7 +6,7 @@
  * timestamp, so a change at or below `seen` is in it, on whatever shard and however late it is heard of.
  */
 import type { Cause } from "../../client-wire/messages.ts";
-import { nameOf } from "../key-name.ts";
+import { nameOf } from "../../wire/key-name.ts";
 
 export interface ReadSet {
   keys: readonly Uint8Array[];
@@ -83,6 +83,8 @@ export class Watch {
 
   /** Changes up to this timestamp may not have been heard of. */
   onGap(upTo: number): void {
+    // The client's state is that of a later moment, or of this one: it has what was lost.
+    if (upTo <= this.seen) return;
     this.#heard = Math.max(this.#heard, upTo);
     this.mark("refetch");
   }
@@ -124,6 +126,13 @@ export class Watch {
     // What it was to reach is forgotten: the next run reaches all that is known.
     this.#newest = 0;
     this.#note(cause);
+  }
+
+  /** Nothing was committed behind `at`. Returns whether that is nothing behind what the client has seen: then nothing is to be told. */
+  isUpToDate(at: number): boolean {
+    if (this.seen < at || this.#newest > 0) return false;
+    this.#clear();
+    return true;
   }
 
   #clear(): void {

@@ -7,19 +7,15 @@
  */
 import type { Clock, Timer } from "../../../core/seams/clock.ts";
 import { NOW } from "../../client-wire/messages.ts";
-import type { Snapshot } from "../backend.ts";
+import { FutureError } from "../../failures.ts";
+import type { Engine } from "../../engines/engine.ts";
 import { type RunMessages, runToSend } from "./run-messages.ts";
 import type { Reading, SnapshotReader } from "./snapshot-reader.ts";
 import { type Due, type ReadSet, Watch } from "./watch.ts";
 import type { WatchIndex } from "./watch-index.ts";
 
 /** What a client's watches need of their frontend. */
-export interface WatchedStore {
-  /** The largest timestamp that is known to have been issued. */
-  readonly known: number;
-  nextTimestamp(): Promise<number>;
-  readNewest(keys: readonly Uint8Array[]): Promise<Snapshot>;
-}
+export type WatchedStore = Pick<Engine, "known" | "nextTimestamp" | "readNewest">;
 
 export interface WatcherShared {
   store: WatchedStore;
@@ -39,14 +35,6 @@ export interface Outlet {
   send(message: Uint8Array): void;
   /** It has more waiting than it should: told `relieved` when that is over. */
   readonly isCongested: boolean;
-}
-
-/** The client has seen what nobody has written. */
-export class FutureError extends Error {
-  constructor(at: number) {
-    super(`timestamp ${at} was never issued`);
-    this.name = "FutureError";
-  }
 }
 
 const RETRY_MS = 50;
@@ -197,7 +185,7 @@ export class Watcher {
     const due = [...this.#dirty].filter(([, dueMs]) => dueMs <= nowMs).map(([watch]) => watch);
     const at = this.#momentFor(due);
     if (due.length === 0) this.#pumpAt(Math.min(...this.#dirty.values()) - nowMs);
-    else if (due.some(({ seen }) => seen >= at)) void this.#pumpLater();
+    else if (due.some(({ seen }) => seen >= at)) void this.#pumpLater(due);
     else this.#round(at, due);
   }
 
@@ -214,12 +202,17 @@ export class Watcher {
     return newest > this.#at ? newest : this.#shared.store.known;
   }
 
-  /** What it has to read again may have changed behind every timestamp that is known here. */
-  async #pumpLater(): Promise<void> {
+  /**
+   * What it has to read again may have changed behind every timestamp that is known here. Where a fresh one is no larger than
+   * what was seen, nothing has.
+   */
+  async #pumpLater(due: readonly Watch[]): Promise<void> {
     this.#isReading = true;
     try {
-      await this.#shared.store.nextTimestamp();
+      const fresh = await this.#shared.store.nextTimestamp();
       this.#isReading = false;
+      for (const watch of due)
+        if (this.#dirty.has(watch) && watch.isUpToDate(fresh)) this.#dirty.delete(watch);
       this.pump();
     } catch {
       this.#isReading = false;

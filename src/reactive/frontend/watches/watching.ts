@@ -11,24 +11,20 @@
  */
 import { sleep, type Clock } from "../../../core/seams/clock.ts";
 import { encodeServerMessage } from "../../client-wire/codec.ts";
-import type { Backend } from "../backend.ts";
-import { shardOf } from "../placement.ts";
-import type { Change } from "../../shard/feed.ts";
+import type { ChangedKeys, ChangeFeed, Engine } from "../../engines/engine.ts";
 import type { Access } from "../../shard/transaction.ts";
-import { FeedFollower } from "./feed-follower.ts";
 import { RunMessages } from "./run-messages.ts";
 import { SnapshotReader } from "./snapshot-reader.ts";
 import { WatchIndex } from "./watch-index.ts";
-import type { ReadSet } from "./watch.ts";
 import { type Outlet, Watcher, type WatcherShared } from "./watcher.ts";
 
 /** Before a timestamp is asked for again. */
 const RETRY_MS = 50;
 
 export class Watching {
-  readonly #backend: Backend;
+  readonly #engine: Engine;
   readonly #clock: Clock;
-  readonly #followers: FeedFollower[];
+  readonly #feed: ChangeFeed;
   readonly #watchers = new Set<Watcher>();
   readonly #shared: WatcherShared;
   #isPolling = false;
@@ -39,31 +35,26 @@ export class Watching {
   #openGaps = 0;
   #isStopped = false;
 
-  constructor(backend: Backend, clock: Clock) {
+  constructor(engine: Engine, clock: Clock) {
     const index = new WatchIndex();
-    this.#backend = backend;
+    this.#engine = engine;
     this.#clock = clock;
-    this.#followers = backend.shards.map(
-      (shard) =>
-        new FeedFollower({
-          shard,
-          clock,
-          onChange: (change) => this.#onChange(change),
-          onCaughtUp: () => this.#pump(),
-          onGap: () => void this.#onGap(),
-        }),
-    );
+    this.#feed = engine.follow({
+      onChange: (change) => this.#onChange(change),
+      onCaughtUp: () => this.#pump(),
+      onGap: () => void this.#onGap(),
+    });
     this.#shared = {
-      store: backend,
-      reader: new SnapshotReader((keys, at) => backend.read(keys, at)),
+      store: engine,
+      reader: new SnapshotReader((keys, at) => engine.read(keys, at)),
       index,
       clock,
       dirty: new Set(),
       messages: new RunMessages(),
-      started: (read) => this.#started(read),
+      started: (read) => this.#feed.started(read),
       figures: { runs: 0, rounds: 0, gathered: 0, failedReads: 0 },
     };
-    backend.onOrdering = (at, accesses) => this.#onOrdering(at, accesses);
+    engine.onOrdering = (at, accesses) => this.#onOrdering(at, accesses);
   }
 
   /**
@@ -81,15 +72,6 @@ export class Watching {
     }
   }
 
-  /** Resolves when the shards of a read set are followed. Rejects when one does not answer. */
-  async #started({ keys, prefixes }: ReadSet): Promise<void> {
-    const followers = this.#followers;
-    const shards = new Set(
-      prefixes.length > 0 ? followers.keys() : keys.map((key) => shardOf(key, followers.length)),
-    );
-    await Promise.all([...shards].map((shard) => followers[shard]?.started()));
-  }
-
   /** A client's watches; `close` it when the client is gone. */
   open(outlet: Outlet, unackedMax: number): Watcher {
     const watcher = new Watcher(this.#shared, outlet, unackedMax);
@@ -102,9 +84,9 @@ export class Watching {
     this.#watchers.delete(watcher);
   }
 
-  #onChange({ timestamp, keys }: Change): void {
+  #onChange({ timestamp, keys }: ChangedKeys): void {
     this.#changes += 1;
-    this.#backend.learn(timestamp);
+    this.#engine.learn(timestamp);
     this.#shared.index.onChange(timestamp, keys);
   }
 
@@ -118,7 +100,7 @@ export class Watching {
     this.#openGaps += 1;
     let upTo: number | undefined;
     while (upTo === undefined && !this.#isStopped) {
-      upTo = await this.#backend.nextTimestamp().catch(() => undefined);
+      upTo = await this.#engine.nextTimestamp().catch(() => undefined);
       if (upTo === undefined) await sleep(this.#clock, RETRY_MS);
     }
     this.#openGaps -= 1;
@@ -127,17 +109,16 @@ export class Watching {
   }
 
   /**
-   * Asks every shard for all that has a timestamp up to `issued`, which was issued before this call, and tells clients how far
+   * Asks the store for all that has a timestamp up to `issued`, which was issued before this call, and tells clients how far
    * they are. To be called every second or so.
    */
   async poll(issued: number): Promise<void> {
     if (this.#isPolling) return;
     this.#isPolling = true;
     try {
-      const floors = await Promise.all(this.#followers.map((follower) => follower.poll(issued)));
-      this.#tell(Math.min(issued, ...floors));
+      this.#tell(Math.min(issued, await this.#feed.poll(issued)));
     } catch {
-      // A shard does not answer: there is no progress until it does.
+      // The store does not answer: there is no progress until it does.
     } finally {
       this.#isPolling = false;
     }
@@ -167,7 +148,7 @@ export class Watching {
 
   stop(): void {
     this.#isStopped = true;
-    for (const follower of this.#followers) follower.stop();
+    this.#feed.stop();
     for (const watcher of this.#watchers) watcher.close();
     this.#watchers.clear();
   }

@@ -9,46 +9,53 @@ import {
   decodeReadReply,
   decodeScanReply,
   encodeQuery,
+  type FinalOutcome,
   type ReadVersion,
-  type ScanEntry,
-} from "../shard/commands.ts";
-import { compareBytes } from "../wire/bytes.ts";
-import { Coordinator, type CoordinatorOptions, type Group } from "./coordinator.ts";
+} from "../../shard/commands.ts";
+import { compareBytes } from "../../wire/bytes.ts";
+import type { Clock } from "../../../core/seams/clock.ts";
+import { TooOldError } from "../../failures.ts";
+import type { TransactionId } from "../../shard/transaction.ts";
+import type {
+  ChangeFeed,
+  CommitResult,
+  Engine,
+  EngineCapabilities,
+  FeedListener,
+  KeyRange,
+  Scanned,
+  Snapshot,
+  WholeTransaction,
+} from "../engine.ts";
+import { Coordinator, type Group } from "./coordinator.ts";
+import { ShardFeeds } from "./shard-feeds.ts";
 import { shardOf } from "./placement.ts";
-
-/** Reads at a timestamp whose versions are no longer kept. */
-export class TooOldError extends Error {
-  constructor(timestamp: number, horizon: number) {
-    super(
-      `timestamp ${timestamp} is older than what is kept, which begins at ${horizon}: read again without one`,
-    );
-    this.name = "TooOldError";
-  }
-}
-
-export interface Snapshot {
-  timestamp: number;
-  versions: ReadVersion[];
-  /** What was deleted before this timestamp looks as if it had never been. */
-  horizon: number;
-}
 
 /** A shard's group. `mayWait`: it answers when it has something to say. */
 export interface ShardGroup extends Group {
   query(body: Uint8Array, options?: { mayWait?: boolean }): Promise<Uint8Array>;
 }
 
-export class Backend {
+export class Backend implements Engine {
+  readonly capabilities: EngineCapabilities = {
+    hasUniqueTimestamps: true,
+    comparesOperations: true,
+    forgetsBelowFloor: true,
+    foretellsCommits: true,
+    transactionKeysMax: undefined,
+  };
   readonly coordinator: Coordinator;
   readonly #shards: readonly ShardGroup[];
   readonly #timestamps: { next(): Promise<number> };
+  readonly #clock: Clock;
   /** The largest timestamp that it knows was issued. */
   #known = 0;
   /** Told of each transaction of this frontend that is about to be committed. */
-  onOrdering: NonNullable<CoordinatorOptions["onOrdering"]> = () => {};
+  onOrdering: Engine["onOrdering"] = () => {};
 
-  constructor(shards: readonly ShardGroup[], timestamps: { next(): Promise<number> }) {
+  constructor(shards: readonly ShardGroup[], timestamps: { next(): Promise<number> }, clock: Clock) {
     this.#shards = shards;
+    this.#clock = clock;
     this.#timestamps = timestamps;
     this.coordinator = new Coordinator({
       shards,
@@ -71,12 +78,10 @@ export class Backend {
     return timestamp;
   }
 
-  /** Somebody named a timestamp that was issued: it was committed with. */
   learn(timestamp: number): void {
     this.#known = Math.max(this.#known, timestamp);
   }
 
-  /** All keys as of one timestamp. Throws TooOldError. */
   async read(keys: readonly Uint8Array[], at: number | undefined): Promise<Snapshot> {
     const [key] = keys;
     if (at === undefined && keys.length === 1 && key !== undefined) {
@@ -93,7 +98,6 @@ export class Backend {
     return { timestamp: version.end, versions, horizon };
   }
 
-  /** The newest committed version of each key, each as of its own moment: for transactions, which are validated. */
   readNewest(keys: readonly Uint8Array[]): Promise<Snapshot> {
     return this.#readAt(keys, 0);
   }
@@ -118,12 +122,7 @@ export class Backend {
     return { timestamp, versions, horizon };
   }
 
-  /** Keys from `from` (not itself when `after`) up to `to` (empty: no end), ascending, as of one timestamp. */
-  async scan(
-    range: { from: Uint8Array; after: boolean; to: Uint8Array },
-    countMax: number,
-    at: number | undefined,
-  ): Promise<{ timestamp: number; entries: ScanEntry[]; isMore: boolean }> {
+  async scan(range: KeyRange, countMax: number, at: number | undefined): Promise<Scanned> {
     const timestamp = at ?? (await this.nextTimestamp());
     const parts = await Promise.all(
       this.#shards.map(async (shard) =>
@@ -144,5 +143,18 @@ export class Backend {
       entries: sure.slice(0, countMax),
       isMore: end !== undefined || sure.length > countMax,
     };
+  }
+
+  commit(whole: WholeTransaction): Promise<CommitResult> {
+    return this.coordinator.commit(whole);
+  }
+
+  resolve(id: TransactionId, keys: readonly Uint8Array[]): Promise<FinalOutcome> {
+    const home = Math.min(...keys.map((key) => shardOf(key, this.#shards.length)));
+    return this.coordinator.settle(id, home, home);
+  }
+
+  follow(listener: FeedListener): ChangeFeed {
+    return new ShardFeeds(this.#shards, this.#clock, listener);
   }
 }

@@ -4,10 +4,10 @@
  * Invariant: it only asks; the home shard decides, once. What it sees for the first time is left alone for `settleAfterMs`, the
  * time in which a living frontend finishes by itself. Several frontends may do this at once.
  */
-import type { Clock, Timer } from "../../core/seams/clock.ts";
-import type { Log } from "../../core/logging/log.ts";
-import { decodeUnsettled, encodeQuery } from "../shard/commands.ts";
-import { idText } from "../shard/transaction.ts";
+import type { Clock, Timer } from "../../../core/seams/clock.ts";
+import type { Log } from "../../../core/logging/log.ts";
+import { decodeUnsettled, encodeQuery } from "../../shard/commands.ts";
+import { idText } from "../../shard/transaction.ts";
 import type { Backend } from "./backend.ts";
 
 export class Settler {

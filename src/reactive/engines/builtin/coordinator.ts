@@ -7,18 +7,18 @@
  * frontend settles what it finds prepared for too long (`settle`), and where the home has no decision it records an abort, so
  * a slow coordinator cannot commit any more. Nothing of it needs to survive a crash.
  */
-import { assert } from "../../core/errors.ts";
+import { assert } from "../../../core/errors.ts";
 import {
   decodeOutcome,
   decodeVote,
   encodeCommand,
   encodeQuery,
   type FinalOutcome,
-  type Refusal,
   type ShardCommand,
   type Vote,
-} from "../shard/commands.ts";
-import { type Access, Level, type Transaction, type TransactionId } from "../shard/transaction.ts";
+} from "../../shard/commands.ts";
+import { type Access, Level, type Transaction, type TransactionId } from "../../shard/transaction.ts";
+import type { CommitResult, WholeTransaction } from "../engine.ts";
 import { shardOf } from "./placement.ts";
 
 /** A replicated group, as its clients see it. Rejects only when the outcome is unknown and no longer worth waiting for. */
@@ -38,11 +38,6 @@ export interface CoordinatorOptions {
   /** A transaction is on its way to be committed at this timestamp, if at all: whoever will read it may ask for it. */
   onOrdering?(timestamp: number, accesses: readonly Access[]): void;
 }
-
-/** What a client hands in: a transaction that was not split yet. */
-export type WholeTransaction = Omit<Transaction, "home" | "participants">;
-
-export type CommitResult = FinalOutcome | { kind: "refused"; reason: Refusal; key: Uint8Array };
 
 export class Coordinator {
   readonly #options: CoordinatorOptions;

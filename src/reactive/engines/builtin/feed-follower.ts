@@ -7,16 +7,12 @@
  */
 import type { Clock } from "../../../core/seams/clock.ts";
 import { type ChangesReply, decodeChanges, encodeQuery } from "../../shard/commands.ts";
-import type { Change } from "../../shard/feed.ts";
-import type { ShardGroup } from "../backend.ts";
+import type { FeedListener } from "../engine.ts";
+import type { ShardGroup } from "./backend.ts";
 
-export interface FeedFollowerOptions {
+export interface FeedFollowerOptions extends FeedListener {
   shard: ShardGroup;
   clock: Clock;
-  onChange(change: Change): void;
-  /** Behind the changes of one answer. */
-  onCaughtUp(): void;
-  onGap(): void;
 }
 
 const RETRY_MS = 50;

@@ -1,0 +1,182 @@
+/** What can happen between a frontend and etcd: lost requests and answers, watches that end, compaction, and what etcd refuses. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { LimitError, OutcomeUnknownError, TooOldError } from "../../../src/reactive/failures.ts";
+import type { EtcdEngineOptions } from "../../../src/reactive/engines/etcd/engine.ts";
+import { fieldPart } from "../../../src/reactive/shard/operations.ts";
+import { Level } from "../../../src/reactive/shard/transaction.ts";
+import { EtcdProcesses } from "../../e2e/etcd-processes.ts";
+import { randomOf } from "../shard/shard-harness.ts";
+import { FaultyMember } from "./faulty-member.ts";
+import { type EtcdRig, etcdRig } from "./rigs.ts";
+import { add, Asking, key, put, transaction, watch } from "./words.ts";
+
+setDefaultTimeout(20_000);
+
+let etcd: EtcdProcesses;
+beforeAll(async () => {
+  etcd = await EtcdProcesses.start();
+});
+afterAll(() => etcd[Symbol.dispose]());
+
+interface Scene {
+  rig: EtcdRig;
+  member: FaultyMember;
+  /** Over the faulty way, and directly. */
+  one: Asking;
+  other: Asking;
+}
+
+async function scene(
+  play: (scene: Scene) => Promise<void>,
+  options: Partial<EtcdEngineOptions> = {},
+): Promise<void> {
+  using member = new FaultyMember(etcd.endpoints[0] as string);
+  const rig = etcdRig(etcd, options, [member.endpoint]);
+  try {
+    await play({ rig, member, one: new Asking(rig, rig.engines[0]), other: new Asking(rig, rig.engines[1]) });
+  } finally {
+    rig.close();
+  }
+}
+
+test("requests and answers that are lost: what is committed happened once, what is not did not", () =>
+  scene(async ({ rig, member, other }) => {
+    const random = randomOf(7);
+    member.loses = () => (random() < 0.3 ? "requests" : random() < 0.4 ? "answers" : "nothing");
+    const offers = Array.from({ length: 15 }, (_, index) =>
+      transaction({ writes: { n: [add(1)], [`k${index}`]: [put(String(index))] } }),
+    );
+    const results = await Promise.all(offers.map((offer) => rig.engines[0].commit(offer)));
+    expect(member.lost).toBeGreaterThan(5);
+    expect(new Set(results.map(({ kind }) => kind))).toEqual(new Set(["committed"]));
+    expect(await other.read(["n", "k0", "k14"])).toEqual([15, "0", "14"]);
+    // Each is told the revision at which it happened.
+    for (const [index, result] of results.entries()) {
+      const [version] = await other.versions([`k${index}`]);
+      expect(result).toEqual({ kind: "committed", timestamp: version?.start as number });
+    }
+  }));
+
+test("an outcome that stays unknown is said to be, and found out by asking or by sending it again", () =>
+  scene(
+    async ({ rig, member, other }) => {
+      const [engine, direct] = rig.engines;
+      for (const loss of ["answers", "requests"] as const) {
+        const wasDone = loss === "answers";
+        const [asked, repeated] = [
+          transaction({ writes: { [loss]: [add(1)] } }),
+          transaction({ writes: { [loss]: [add(1)] } }),
+        ];
+        member.loses = () => loss;
+        for (const offer of [asked, repeated])
+          expect(await engine.commit(offer).catch((error: unknown) => error)).toBeInstanceOf(
+            OutcomeUnknownError,
+          );
+        member.loses = () => "nothing";
+        expect((await direct.resolve(asked.id)).kind).toBe(wasDone ? "committed" : "aborted");
+        expect((await direct.commit(repeated)).kind).toBe("committed");
+        expect(await other.read([loss])).toEqual([wasDone ? 2 : 1]);
+      }
+    },
+    { timeoutMs: 300 },
+  ));
+
+test("a watch that ends goes on behind the last change: none is missed, none is told twice", () =>
+  scene(async ({ rig, member, other }) => {
+    const reader = await watch(rig, 0, { keys: ["n"] });
+    await rig.until("the first run", () => reader.runs.length === 1);
+    for (let cut = 1; cut <= 3; cut++) {
+      member.cutWatches(true);
+      await other.write({ n: [add(1)] });
+      member.holdsWatches = false;
+      await rig.until(`the change of cut ${cut}`, () => reader.value("n") === cut);
+    }
+    expect(reader.runs.map(({ cause, changes }) => ({ cause, changes }))).toEqual([
+      { cause: "first", changes: 0 },
+      ...Array.from({ length: 3 }, () => ({ cause: "changed" as const, changes: 1 })),
+    ]);
+  }));
+
+test("a watch that is silent tells of no progress and is made anew", () =>
+  scene(
+    async ({ rig, member, one, other }) => {
+      const reader = await watch(rig, 0, { keys: ["a"] });
+      await rig.until("the first run", () => reader.runs.length === 1);
+      member.cutWatches(true);
+      const written = await other.write({ a: [put("1")] });
+      await rig.watchings[0].poll(await one.fresh());
+      expect(reader.progress.filter((at) => at >= written)).toEqual([]);
+      member.holdsWatches = false;
+      await rig.until("the change", () => reader.value("a") === "1");
+    },
+    { silenceMs: 100 },
+  ));
+
+test("changes that etcd has compacted away lead to a refetch, and then to runs as before", () =>
+  scene(async ({ rig, member, other }) => {
+    await other.write({ a: [put("0")], b: [put("0")] });
+    const reader = await watch(rig, 0, { keys: ["a", "b"] });
+    await rig.until("the first run", () => reader.runs.length === 1);
+    member.cutWatches(true);
+    for (let turn = 1; turn <= 3; turn++) await other.write({ a: [put(String(turn))] });
+    await etcd.compact();
+    member.holdsWatches = false;
+    await rig.until("the refetch", () => reader.runs.length === 2);
+    expect(reader.runs[1]).toMatchObject({ cause: "refetch", values: [{}, {}] });
+    expect(reader.value("a")).toBe("3");
+    expect(rig.watchings[0].figures.gaps).toBe(1);
+    await other.write({ b: [put("1")] });
+    await rig.until("a run as before", () => reader.runs.length === 3);
+    expect(reader.runs[2]).toMatchObject({ cause: "changed", changes: 1 });
+  }));
+
+test("a read, a range and a snapshot at a compacted revision are refused as too old", () =>
+  scene(async ({ rig, one, other }) => {
+    const at = await one.write({ map: [{ kind: "mapSet", field: key("f"), value: key("1") }] });
+    await other.write({ map: [{ kind: "mapSet", field: key("g"), value: key("1") }] });
+    await etcd.compact();
+    const [engine] = rig.engines;
+    expect(await one.versions(["map"], at).catch((error: unknown) => error)).toBeInstanceOf(TooOldError);
+    const range = { from: key(""), after: false, to: key("") };
+    expect(await engine.scan(range, 10, at).catch((error: unknown) => error)).toBeInstanceOf(TooOldError);
+    const writes = { map: [{ kind: "mapSet", field: key("f"), value: key("2") } as const] };
+    expect(await one.commit({ level: Level.snapshot, snapshot: at, writes })).toMatchObject({
+      reason: "tooOld",
+    });
+    const part = [{ part: fieldPart(key("f")), version: at, wasPresent: true }];
+    expect(await one.commit({ reads: { map: part }, writes: { a: [put("1")] } })).toMatchObject({
+      reason: "stale",
+    });
+  }));
+
+test("a delete whose mark was collected is told, as a refetch, to who was away since before it", () =>
+  scene(async ({ rig, one, other }) => {
+    const at = await one.write({ a: [put("1")], b: [put("1")] });
+    const gone = await other.write({ a: [{ kind: "delete" }] });
+    const again = await other.write({ c: [{ kind: "delete" }] });
+    await other.write({ c: [put("is back")] });
+    await rig.engines[0].collector.collect(again);
+    expect(rig.engines[0].collector.collected).toBe(1);
+    expect((await one.versions(["a", "b", "c"])).map(({ start }) => start > 0)).toEqual([false, true, true]);
+    const before = await watch(rig, 1, { keys: ["a", "b"] }, at);
+    await rig.until("the refetch", () => before.runs.length === 1);
+    expect(before.runs[0]).toMatchObject({ cause: "refetch", values: [{ type: 0 }, {}] });
+    const snapshot = { level: Level.snapshot, snapshot: gone, writes: { a: [put("2")] } };
+    expect(await one.commit(snapshot)).toMatchObject({ reason: "tooOld" });
+  }));
+
+test("what etcd does not take is refused with a code, and nothing is done", () =>
+  scene(async ({ rig, one }) => {
+    for (const length of [1_600_000, 3_000_000]) {
+      const large = rig.engines[1].commit(transaction({ writes: { a: [put("x".repeat(length))] } }));
+      const error = await large.catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(LimitError);
+      expect(error).toMatchObject({ code: "tooLarge" });
+    }
+    const deletes = Object.fromEntries(
+      Array.from({ length: 100 }, (_, index) => [`d${index}`, [{ kind: "delete" as const }]]),
+    );
+    const many = rig.engines[1].commit(transaction({ writes: deletes }));
+    expect(await many.catch((thrown: unknown) => thrown)).toMatchObject({ code: "tooMany" });
+    expect(await one.read(["a", "d0"])).toEqual([undefined, undefined]);
+  }));

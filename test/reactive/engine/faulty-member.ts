@@ -1,0 +1,72 @@
+/** What lies between a frontend and a member of etcd: it loses requests, answers and watches when it is told to. */
+
+export type Loss = "nothing" | "requests" | "answers";
+
+export class FaultyMember implements Disposable {
+  /** What is lost of calls that write. */
+  loses: () => Loss = () => "nothing";
+  /** No watch is let through until it is false. */
+  holdsWatches = false;
+  lost = 0;
+  readonly #server: ReturnType<typeof Bun.serve>;
+  readonly #watches = new Set<AbortController>();
+
+  constructor(member: string) {
+    this.#server = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      idleTimeout: 0,
+      fetch: (request) => this.#pass(member, request),
+    });
+  }
+
+  get endpoint(): string {
+    return `http://127.0.0.1:${this.#server.port}`;
+  }
+
+  async #pass(member: string, request: Request): Promise<Response> {
+    const { pathname } = new URL(request.url);
+    const body = await request.text();
+    if (pathname === "/v3/watch") return this.#watch(member, body);
+    const loss = body.includes("request_put") ? this.loses() : "nothing";
+    if (loss !== "nothing") this.lost += 1;
+    if (loss === "requests") return new Response("lost", { status: 503 });
+    const answer = await fetch(`${member}${pathname}`, { method: "POST", body }).catch(() => undefined);
+    if (answer === undefined || loss === "answers") return new Response("lost", { status: 503 });
+    return new Response(await answer.arrayBuffer(), { status: answer.status });
+  }
+
+  async #watch(member: string, body: string): Promise<Response> {
+    if (this.holdsWatches) return new Response("no", { status: 503 });
+    const cut = new AbortController();
+    this.#watches.add(cut);
+    const answer = await fetch(`${member}/v3/watch`, { method: "POST", body, signal: cut.signal });
+    return new Response(endingQuietly(answer), { status: answer.status });
+  }
+
+  /** Ends all watches; with `holds` there is none until they are let through again. */
+  cutWatches(holds = false): void {
+    this.holdsWatches = holds;
+    for (const watch of this.#watches) watch.abort();
+    this.#watches.clear();
+  }
+
+  [Symbol.dispose](): void {
+    this.cutWatches(true);
+    void this.#server.stop(true);
+  }
+}
+
+/** The body of an answer, which simply ends where it is cut. */
+function endingQuietly(answer: Response): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    async start(controller) {
+      try {
+        for await (const chunk of answer.body as ReadableStream<Uint8Array>) controller.enqueue(chunk);
+      } catch {
+        // It was cut.
+      }
+      controller.close();
+    },
+  });
+}
