@@ -14,6 +14,7 @@ import type { Disk } from "./seams/disk.ts";
 import type { Log } from "./logging/log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Net, TlsMaterial } from "./seams/net.ts";
+import type { OpenObjectStore } from "./seams/object-store.ts";
 import type { Random } from "./seams/random.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -25,6 +26,8 @@ export interface World {
   net: Net;
   /** Programs of the host; absent where a role runs none, and then the real ones are meant. */
   run?: RunCommand;
+  /** Object stores; absent where a role uses none, and then S3 is meant. */
+  openObjects?: OpenObjectStore;
 }
 
 /** An instance of a cluster, as the cluster's files describe it. */

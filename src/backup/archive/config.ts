@@ -4,6 +4,7 @@ import { reloadableKeys } from "../../core/config/keys.ts";
 import { integer, key, optionalPort, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
 import { serverKeys } from "../server/config-keys.ts";
+import { bucketConfig } from "../bucket/config.ts";
 import { maintenanceConfig } from "./maintenance/config.ts";
 
 const GIBIBYTE = 2 ** 30;
@@ -76,6 +77,11 @@ export const archiveConfig = roleSchema({
       absent: "nothing",
       example: { keep: { hourly: 24, daily: 7 }, merge: {}, apply: { olderThan: "14d" } },
     },
+  ),
+  bucket: key(
+    bucketConfig.optional(),
+    "A bucket of an S3-compatible store that has every base image and every diff, too.",
+    { absent: "no bucket", example: { url: "s3://backups/archive0", endpoint: "https://s3.example:9000" } },
   ),
   replicateBytesPerSecond: key(
     integer(0, { min: 0 }),

@@ -17,6 +17,10 @@ import { NbdServer } from "../nbd/server.ts";
 import { peerNet, secureOptionsOf } from "../server/security.ts";
 import { RateLimit } from "../wire/rate-limit.ts";
 import { WalbServer } from "../server/server.ts";
+import { placeOf } from "../bucket/place.ts";
+import { openS3 } from "../../core/seams/object-store-s3.ts";
+import { bucketMetrics } from "./bucket/metrics.ts";
+import { BucketHomes } from "./bucket/homes.ts";
 import { archiveCommands } from "./commands.ts";
 import { archiveAbout, type archiveConfig } from "./config.ts";
 import { archiveStatus, archiveTargets, type ArchiveView, volumeStatus } from "./control.ts";
@@ -62,6 +66,7 @@ class Archive implements RunningRole<Config> {
   readonly #points = new PointExports(() => this.#volumes.values());
   #nbd: NbdServer | undefined;
   #pointTimer: Timer | undefined;
+  readonly #homes: BucketHomes | undefined;
 
   constructor(context: RoleContext<Config>) {
     this.#context = context;
@@ -69,6 +74,7 @@ class Archive implements RunningRole<Config> {
     this.#directory = resolve(context.dataDir, config.baseDir);
     this.#world = { disk, random, clock, images: imagesOf(context, this.#directory) };
     const nodeId = config.nodeId ?? instance;
+    this.#homes = this.#homesOf(nodeId);
     const server = () => this.#server;
     const volume = (name: string) =>
       this.#volumes.get(name) ?? new ArchiveVolume(this.#world, this.#directory, name);
@@ -140,6 +146,15 @@ class Archive implements RunningRole<Config> {
     });
   }
 
+  #homesOf(nodeId: string): BucketHomes | undefined {
+    const { clock, random, log, config, openObjects = (place) => openS3(place, clock) } = this.#context;
+    const { bucket, discard } = config;
+    if (bucket === undefined) return undefined;
+    const store = openObjects(placeOf(bucket, process.env));
+    const volumes = () => this.#volumes.values();
+    return new BucketHomes({ store, config: bucket, clock, random, log, nodeId, discard, volumes });
+  }
+
   async open(): Promise<void> {
     const { disk, announcePort, progress } = this.#context;
     await this.#world.images.check();
@@ -154,6 +169,7 @@ class Archive implements RunningRole<Config> {
     announcePort("port", await this.#server.listen());
     if (this.#server.securePort !== undefined) announcePort("securePort", this.#server.securePort);
     this.#maintenance = this.#beginMaintenance();
+    this.#homes?.uploader.start();
     await this.#listenForNbd();
   }
 
@@ -182,15 +198,23 @@ class Archive implements RunningRole<Config> {
 
   keyFigure(): string {
     const count = this.#volumes.size;
-    return `${count} volume${count === 1 ? "" : "s"}`;
+    const behind = this.#homes?.uploader.lags().reduce((sum, { diffsMissing }) => sum + diffsMissing, 0) ?? 0;
+    const bucket = behind === 0 ? "" : `, ${behind} diff${behind === 1 ? "" : "s"} not in the bucket`;
+    return `${count} volume${count === 1 ? "" : "s"}${bucket}`;
   }
 
   stats() {
-    return { ...this.#server.figures, volumes: [...this.#volumes.values()].map(volumeFigures) };
+    const volumes = [...this.#volumes.values()].map(volumeFigures);
+    return {
+      ...this.#server.figures,
+      ...(this.#homes !== undefined && { bucket: this.#homes.stats() }),
+      volumes,
+    };
   }
 
   addMetrics(): void {
     const { metrics, clock } = this.#context;
+    if (this.#homes !== undefined) bucketMetrics(metrics, this.#homes);
     const sum = (read: (volume: VolumeFigures) => number) => () =>
       [...this.#volumes.values()].reduce((total, volume) => total + read(volumeFigures(volume)), 0);
     metrics.gauge("node_x_archive_volumes", "Volumes.", () => this.#volumes.size);
@@ -224,6 +248,7 @@ class Archive implements RunningRole<Config> {
     this.#pointTimer?.cancel();
     this.#nbd?.close();
     await this.#maintenance?.stop();
+    await this.#homes?.stop();
     await this.#server.close();
   }
 }

@@ -25,6 +25,8 @@ interface Subcommand {
   /** Words behind the name. */
   usage: string;
   summary: string;
+  /** Another way to call it. */
+  more?: string;
   run(controller: Controller, words: string[], call: Surroundings): Promise<Value>;
 }
 
@@ -104,7 +106,7 @@ export const subcommands: Record<string, Subcommand> = Object.fromEntries([
   words("reset-vol", "VOL [GID]", "Begin a volume anew", "ok"),
   words("full-bkp", "VOL [BULK]", "Copy a volume in full, then ship its log", "accept"),
   words("hash-bkp", "VOL [BULK]", "Compare a volume by hashes, then ship its log", "accept"),
-  ["restore", { usage: "VOL GID | VOL at TIME", summary: "Make an image of a point in time", run: restore }],
+  ["restore", { usage: "VOL GID | VOL at TIME", summary: "Make an image of a point in time, on an archive or out of a bucket", more: "without a server: -from s3://BUCKET/PREFIX VOL [GID | at TIME] -o FILE, with the options of `walb bucket list`", run: restore }],
   words("del-restored", "VOL GID", "Remove a restored image", "ok"),
   words("del-cold", "VOL GID", "Remove a cold snapshot", "ok"),
   words("start", "VOL [target|standby]", "Start a volume", "ok"),
@@ -196,18 +198,25 @@ export async function runSubcommand(
   }
 }
 
+/** Words that name a bucket instead of a server. */
+const isFromBucket = (name: string, rest: readonly string[]) =>
+  name === "restore" && rest.some((word) => /^--?from$/.test(word));
+
 /** A verb for each subcommand. */
 export const controllerVerbs: VerbTable = Object.fromEntries(
-  Object.entries(subcommands).map(([name, { usage, summary }]) => [
+  Object.entries(subcommands).map(([name, { usage, summary, more }]) => [
     name,
     async (): Promise<Verb> =>
       defineVerb({
         name,
         summary,
-        description: `-a HOST -p PORT ${usage}; -to SECONDS of silence (10), -id NAME, -retry N for get and status (2), -json.`,
+        description: `-a HOST -p PORT ${usage}; -to SECONDS of silence (10), -id NAME, -retry N for get and status (2), -json.${more === undefined ? "" : ` Or ${more}.`}`,
         passesOptions: true,
         examples: [{ command: `node-x walb ${name} -a 127.0.0.1 -p 13020 ${usage}`.trim(), shows: summary }],
-        run: (call) => runSubcommand(name, call.rest, call),
+        run: async (call) =>
+          isFromBucket(name, call.rest)
+            ? (await import("./bucket.ts")).restoreVerb(call)
+            : runSubcommand(name, call.rest, call),
       }),
   ]),
 );

@@ -12,6 +12,8 @@ export interface ToolCall {
   stdout: Call["stdout"];
   stderr: Call["stderr"];
   progress: ProgressLine;
+  /** What it was called with. */
+  call: Call;
 }
 
 export interface ToolDefinition {
@@ -40,7 +42,7 @@ export function toolVerb(tool: ToolDefinition): Verb {
       const isJson = options.has("json");
       return withFiles(call, async (files) => {
         try {
-          return await tool.run({ options, files, isJson, stdout, stderr, progress });
+          return await tool.run({ options, files, isJson, stdout, stderr, progress, call });
         } finally {
           progress.end();
         }

@@ -17,6 +17,7 @@ import { compareWithSide } from "../formats/side-file.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 import { virtualImage } from "../tools/virtual-image.ts";
 import { decodeFile, readState } from "../wire/values.ts";
+import { bucketOptions, verifyBucketAt } from "./bucket.ts";
 import { toolVerb } from "./tool-verb.ts";
 
 /** The chunk of `bhash` where none is named. */
@@ -120,16 +121,21 @@ async function restoreToNowhere(disk: Disk, directory: string): Promise<string |
 export const verifyVerb = toolVerb({
   name: "verify",
   summary:
-    "Read every checksum below an archive's or a proxy's base directory; exit code 65 when something is damaged",
+    "Read every checksum below an archive's or a proxy's base directory, or in a bucket; exit code 65 when something is damaged",
   original: "node-x itself",
   usage: [
     "DIR: the base directory, or one volume's",
+    "or s3://BUCKET/PREFIX: every object that a bucket's manifests name, with the options of `walb bucket list`",
     "-restore: read the newest point of each volume as a restore would, and print its hash (that of `bhash VOL GID`)",
   ],
-  options: { restore: "flag" },
-  examples: [{ command: "node-x walb verify archive/archive", shows: "Scrub an archive" }],
-  async run({ options, files, isJson, stdout, stderr, progress }) {
+  options: { restore: "flag", ...bucketOptions },
+  examples: [
+    { command: "node-x walb verify archive/archive", shows: "Scrub an archive" },
+    { command: "node-x walb verify s3://backups/archive0", shows: "Scrub a bucket" },
+  ],
+  async run({ options, files, isJson, stdout, stderr, progress, call }) {
     const [root = ""] = options.positionals(["DIR"]);
+    if (root.startsWith("s3://")) return await verifyBucketAt(root, options, call);
     const { disk } = files.world;
     const findings: Finding[] = [];
     let diffs = 0;

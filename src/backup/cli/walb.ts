@@ -21,6 +21,7 @@ export const walbVerb = defineVerb({
     verify: async () => (await import("./verify.ts")).verifyVerb,
     script: async () => (await import("./script.ts")).scriptVerb,
     shell: async () => (await import("./script.ts")).shellVerb,
+    bucket: async () => (await import("./bucket.ts")).bucketVerb,
     volume: async () => (await import("./volume.ts")).volumeVerb,
     demo: async () => (await import("./demo.ts")).demoVerb,
     ...controllerVerbs,

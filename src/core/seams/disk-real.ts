@@ -174,8 +174,9 @@ export class RealDisk implements LinkingDisk {
     this.punchHole = punchHole;
   }
 
-  pair(first: DiskFile, second: DiskFile): FilePair {
-    return this.#copyThread.pair((first as RealFile).descriptor, (second as RealFile).descriptor);
+  pair(first: DiskFile, second: DiskFile): FilePair | undefined {
+    if (!(first instanceof RealFile && second instanceof RealFile)) return undefined;
+    return this.#copyThread.pair(first.descriptor, second.descriptor);
   }
 
   async open(path: string, mode: OpenMode): Promise<DiskFile> {

@@ -81,7 +81,7 @@ export interface Disk {
    */
   lock(path: string, isPosix?: boolean): Promise<{ release(): Promise<void> }>;
   /** Two open files of this disk as a pair (file-pair.ts), where it does that better than by one call for each stretch. */
-  pair?(first: DiskFile, second: DiskFile): FilePair;
+  pair?(first: DiskFile, second: DiskFile): FilePair | undefined;
 }
 
 /** What deploying needs on top of what a role needs. */
