@@ -8,7 +8,9 @@
  *
  * After a crash `open` rebuilds everything that was acknowledged.
  */
-import { LogFile, type LogState } from "../core/append-log/log-file.ts";
+import type { GroupLog } from "../core/append-log/group-log.ts";
+import { LogFile, type LogListener, type LogState } from "../core/append-log/log-file.ts";
+import type { Replay } from "../core/append-log/recover.ts";
 import type { FrameSource } from "../core/append-log/scan.ts";
 import { NxError } from "../core/errors.ts";
 import type { Log } from "../core/logging/log.ts";
@@ -28,6 +30,9 @@ export interface LoggedState {
   exportSlices(sliceBytes?: number): Iterable<Uint8Array>;
 }
 
+/** Opens the log that effects are kept in, and replays it. */
+export type OpenLog = (listener: LogListener, payloadFormat: number, replay: Replay) => Promise<GroupLog>;
+
 /** Who stands on a log: what it lends, and what it wants to hear. */
 export interface LogOwner {
   world: World;
@@ -45,6 +50,8 @@ export interface LogOwner {
 
 export interface DurableLogOptions extends LogOwner {
   directory: string;
+  /** A log that is kept elsewhere than in files of `directory`. */
+  openLog?: OpenLog | undefined;
   /** Names the effects' format in the files. */
   payloadFormat: number;
   state: LoggedState;
@@ -58,6 +65,10 @@ export interface DurableLogOptions extends LogOwner {
 export const REFUSAL =
   "MISCONF The disk is full: writes are refused until there is space. Free some; reads go on.";
 
+/** Answers writes while a log that is kept elsewhere does not acknowledge; the code is Redis' for too few replicas. */
+const REFUSAL_ELSEWHERE =
+  "NOREPLICAS JetStream does not acknowledge: writes are refused until it does; reads go on.";
+
 const COMPACTION_CHECK_MS = 1000;
 /** Pause after a compaction that failed, doubled by each further one: every try writes a whole snapshot. */
 const COMPACTION_RETRY_MS_MIN = 10_000;
@@ -65,7 +76,7 @@ const COMPACTION_RETRY_MS_MAX = 600_000;
 
 export class DurableLog implements Durability {
   readonly #options: DurableLogOptions;
-  #log!: LogFile;
+  #log!: GroupLog;
   #timer: Timer | undefined;
   #compacting: Promise<void> | undefined;
   #compactions = 0;
@@ -74,6 +85,8 @@ export class DurableLog implements Durability {
   #nextCompactionMs = 0;
   #loadedEffects = 0;
   #isStalled = false;
+  /** Why, while it is. */
+  #refusal: string | undefined;
 
   private constructor(options: DurableLogOptions) {
     this.#options = options;
@@ -95,21 +108,16 @@ export class DurableLog implements Durability {
       bytes += payload.byteLength;
       progress(`loading ${source.path}: ${Math.round(bytes / 2 ** 20)} MiB so far`);
     };
-    this.#log = await LogFile.open(
-      {
-        ...world,
-        crc32c,
-        directory,
-        payloadFormat,
-        listener: {
-          onDurable: this.#options.onDurable,
-          onDrain: this.#options.onDrain,
-          onGroup: this.#options.onGroup,
-          onState: (state, error) => this.#onLogState(state, error),
-        },
-      },
-      { onSnapshot: replay, onFrame: replay },
-    );
+    const listener: LogListener = {
+      onDurable: this.#options.onDurable,
+      onDrain: this.#options.onDrain,
+      onGroup: this.#options.onGroup,
+      onState: (state, error) => this.#onLogState(state, error),
+    };
+    const openFiles: OpenLog = (listener, payloadFormat, replay) =>
+      LogFile.open({ ...world, crc32c, directory, payloadFormat, listener }, replay);
+    const { openLog = openFiles } = this.#options;
+    this.#log = await openLog(listener, payloadFormat, { onSnapshot: replay, onFrame: replay });
     const { tornBytes } = this.#log.stats;
     if (tornBytes > 0)
       log.warn("cut an unfinished group that was never acknowledged", {
@@ -126,7 +134,11 @@ export class DurableLog implements Durability {
     this.#isStalled = state === "full";
     if (state === "full") {
       log.error(`writes are refused: ${error?.message}`, { code: error?.code });
-      onRefusal(REFUSAL);
+      const isElsewhere = error?.code === "NX_JETSTREAM_UNAVAILABLE";
+      this.#refusal = isElsewhere
+        ? `writes are refused: ${error.message}`
+        : "the disk is full: writes are refused";
+      onRefusal(isElsewhere ? REFUSAL_ELSEWHERE : REFUSAL);
       // Clients that wait for room in the log may read meanwhile; their writes are refused.
       this.#options.onDrain();
     } else if (state === "open") {
@@ -138,7 +150,7 @@ export class DurableLog implements Durability {
   }
 
   /** The log itself, for who brings other files into it at the first start. */
-  get file(): LogFile {
+  get file(): GroupLog {
     return this.#log;
   }
 
@@ -165,7 +177,7 @@ export class DurableLog implements Durability {
 
   /** Why writes are refused right now; undefined when all is well. */
   get refusal(): string | undefined {
-    return this.#isStalled ? "the disk is full: writes are refused" : undefined;
+    return this.#isStalled ? this.#refusal : undefined;
   }
 
   get figures() {

@@ -14,6 +14,7 @@
  * files win again and the step is repeated.
  */
 import { join } from "node:path";
+import type { GroupLog } from "../../core/append-log/group-log.ts";
 import { LogFile } from "../../core/append-log/log-file.ts";
 import { layoutOf } from "../../core/append-log/directory.ts";
 import type { FrameSource } from "../../core/append-log/scan.ts";
@@ -77,7 +78,7 @@ export async function openFromDumps(options: StartOptions): Promise<void> {
 }
 
 /** Log mode: takes dumps over into `emptyLog`, or says that they are ignored when the log holds something. */
-export async function importDumps(options: StartOptions, emptyLog: LogFile | undefined): Promise<void> {
+export async function importDumps(options: StartOptions, emptyLog: GroupLog | undefined): Promise<void> {
   const { world, log, dataDir, store, dump } = options;
   const channels = await dumpedChannels(world.disk, dataDir);
   if (channels.length === 0) return;

@@ -8,7 +8,7 @@
 import { join } from "node:path";
 import type { Timer } from "../../core/seams/clock.ts";
 import { Queues } from "../../native/queues.ts";
-import { DurableLog, type LogOwner } from "../durable-log.ts";
+import { DurableLog, type LogOwner, type OpenLog } from "../durable-log.ts";
 import { LogBacked } from "../log-backed.ts";
 import type { QueueConfig } from "./config.ts";
 import { QUEUE_EFFECTS_FORMAT, SNAPSHOT_SLICE_BYTES } from "./log-format.ts";
@@ -18,6 +18,8 @@ const TICK_MS = 1000;
 
 export interface DurableQueuesOptions extends LogOwner {
   dataDir: string;
+  /** Where effects are kept; absent: in files of `dataDir`. */
+  openLog?: OpenLog | undefined;
   config: Pick<QueueConfig, "durability" | "compaction" | "channels" | "deadLetters" | "swarm">;
 }
 

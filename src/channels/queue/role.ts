@@ -9,7 +9,6 @@
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
 import { SlidingRate, thousands } from "../dht/figures.ts";
-import { REFUSAL } from "../durable-log.ts";
 import { NeoEngine } from "../../native/neo.ts";
 import { NeoSide } from "../neo-side.ts";
 import { RedisSide } from "../redis-side.ts";
@@ -18,6 +17,7 @@ import { type Side, sumOf } from "../side.ts";
 import { QueueCode } from "../wire/neo/protocol.ts";
 import { queueAbout, type QueueConfig } from "./config.ts";
 import { DurableQueues, queuesSettings } from "./durable-queues.ts";
+import { openLogOf } from "./engine.ts";
 import { addMetrics, consoleLine, type NodeFigures, StatsLine } from "./figures.ts";
 import { SwarmSide } from "./swarm-side.ts";
 
@@ -201,15 +201,18 @@ export const queue = defineRole({
     const { config, log, fatal, progress } = context;
     let node: QueueNode | undefined;
     let gate: ReplyGate | undefined;
+    let refusal: string | undefined;
     const syncs = context.metrics.histogram("node_x_queue_sync_seconds", "Writing and syncing one group.");
     const durable = await DurableQueues.open({
       world: context,
       log: log.child("store"),
       dataDir: context.dataDir,
       config,
+      openLog: openLogOf(context),
       onDurable: () => gate?.onProgress(),
       onDrain: () => node?.onLogDrain(),
       onRefusal: (text) => {
+        refusal = text;
         node?.refuseWrites(text);
         gate?.onProgress();
       },
@@ -224,7 +227,7 @@ export const queue = defineRole({
       log.warn('durability is "memory": every record is gone when this process ends');
     gate = new ReplyGate(durable);
     node = new QueueNode(context, durable, gate);
-    if (durable.refusal !== undefined) node.refuseWrites(REFUSAL);
+    if (refusal !== undefined) node.refuseWrites(refusal);
     await node.listen();
     return node;
   },

@@ -36,6 +36,11 @@ export class Group {
     this.payloadBytes += bytes.byteLength;
   }
 
+  /** What was appended. */
+  payload(): Uint8Array {
+    return this.#buffer.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + this.payloadBytes);
+  }
+
   /** The bytes to write, header space and padding included. */
   frame(): Uint8Array {
     return this.#buffer.subarray(0, frameBytes(this.payloadBytes));

@@ -25,6 +25,7 @@ import type { Timer } from "../seams/clock.ts";
 import { assert, NxError } from "../errors.ts";
 import { FileKind, frameBytes, FrameKind, newBuffer, PAYLOAD_BYTES_MAX } from "./frame.ts";
 import { Group } from "./group.ts";
+import type { GroupLog } from "./group-log.ts";
 import { defaults, type LogOptions, type LogState, type LogStats, type Settings } from "./options.ts";
 import { CommitQueue, Cut, type QueueItem } from "./queue.ts";
 import { recover, type Recovered, type Replay } from "./recover.ts";
@@ -35,7 +36,7 @@ import { SpareKeeper } from "./spare.ts";
 
 export type { LogListener, LogOptions, LogState, LogStats } from "./options.ts";
 
-export class LogFile {
+export class LogFile implements GroupLog {
   readonly #options: Settings;
   readonly #spares: SpareKeeper;
   readonly #recovered: Recovered;

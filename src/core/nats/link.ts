@@ -9,7 +9,7 @@
  * link connects.
  */
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
-import type { Authenticator, ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
+import type { Authenticator, ConnectionOptions, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
 import { NxError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
 import { readBounded, readPrivateFile, readSecretFile } from "../secret-file.ts";
@@ -31,6 +31,7 @@ export interface NatsSession {
   connection: NatsConnection;
   jetstream: JetStreamClient;
   manager: JetStreamManager;
+  newHeaders(): MsgHdrs;
 }
 
 const PAUSE_MS_MIN = 100;
@@ -65,7 +66,7 @@ export class NatsLink {
 
   async #connect(): Promise<NatsSession> {
     const { clock, log } = this.#options;
-    const [{ connect, credsAuthenticator }, { jetstream, jetstreamManager }] = await Promise.all([
+    const [{ connect, credsAuthenticator, headers }, { jetstream, jetstreamManager }] = await Promise.all([
       import("@nats-io/transport-node"),
       import("@nats-io/jetstream"),
     ]);
@@ -83,6 +84,7 @@ export class NatsLink {
           connection,
           jetstream: jetstream(connection, options),
           manager: await jetstreamManager(connection, { ...options, checkAPI: false }),
+          newHeaders: () => headers(),
         };
         void this.#follow(session);
         return session;
