@@ -29,7 +29,7 @@ function writeFully(fd: number, text: string | Uint8Array): string | undefined {
 }
 
 function describe(stream: NodeJS.WriteStream): Omit<Output, "write" | "writeBytes"> {
-  return { isTty: stream.isTTY === true, columns: stream.columns };
+  return { isTty: stream.isTTY === true, columns: stream.columns, rows: stream.rows };
 }
 
 function writeOut(text: string | Uint8Array): void {

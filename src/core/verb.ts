@@ -14,6 +14,8 @@ export interface Output {
   isTty: boolean;
   /** Width of the terminal in cells; undefined when there is none. */
   columns: number | undefined;
+  /** Its height in lines. */
+  rows?: number | undefined;
 }
 
 /** The outside of one call of the command line. */

@@ -31,6 +31,7 @@ export class GuestShell implements Disposable {
         HOME: this.directory,
         XDG_STATE_HOME: join(this.directory, "s"),
         NODE_X_SSH_CONFIG: this.client.settings.configFile as string,
+        NODE_X_SSH_CONNECT_TIMEOUT: "120",
       },
       stdin: "ignore",
       stdout: "pipe",

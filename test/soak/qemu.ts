@@ -1,6 +1,6 @@
 /**
  * `bun run soak qemu [directory]`: a deploy to a guest under real systemd (QEMU, software emulation). The
- * units are started by a deploy, a role that is stuck is killed by its watchdog and comes back, another
+ * units are started by a deploy and get their secrets, a role that is stuck is killed by its watchdog and comes back, another
  * executable is rolled out and rolled back, and after a reboot everything runs by itself with its data. The
  * image is kept in `directory` (dist/qemu) for the next time.
  */
@@ -13,6 +13,8 @@ import { ensureImage, QemuGuest } from "../e2e/qemu-guest.ts";
 import type { Soak } from "./run.ts";
 
 const UNIT = "node-x-q.dht0.service";
+const PASSWORD = "sesame";
+
 class Operator extends GuestShell {
   readonly #sshPort: () => number;
   readonly #hostKeyFile: string;
@@ -35,8 +37,9 @@ class Operator extends GuestShell {
     writeFileSync(join(this.directory, "c/q.cluster.json"), JSON.stringify(cluster));
     writeFileSync(
       join(this.directory, "c/q.dht0.json"),
-      '{ "host": "0.0.0.0", "port": 10000, "respPort": 10200 }',
+      '{ "host": "0.0.0.0", "port": 10000, "respPort": 10200, "passwordFile": "password" }',
     );
+    writeFileSync(join(this.directory, "c/password"), PASSWORD, { mode: 0o600 });
     this.trustGuest();
   }
 
@@ -67,7 +70,10 @@ async function runGuest(place: string): Promise<Record<string, unknown>> {
   if (user === "root") throw new Error("the unit runs as root");
   await operator.untilGuest("the target", "systemctl is-active dht.target", (state) => state === "active");
   const redis = (...words: string[]) =>
-    Bun.spawnSync(["redis-cli", "-p", String(guest.respPort), ...words])
+    Bun.spawnSync([
+      ...["redis-cli", "-p", String(guest.respPort), "--no-auth-warning", "-a", PASSWORD],
+      ...words,
+    ])
       .stdout.toString()
       .trim();
   if (redis("set", "kept", "yes") !== "OK") throw new Error("the node does not take writes");

@@ -6,13 +6,13 @@
  */
 import { randomUUID } from "node:crypto";
 import { NxError } from "../../core/errors.ts";
+import { LiveLines } from "../../core/live-lines.ts";
 import { ownCommand } from "../../core/own-command.ts";
 import type { AgentClient } from "../../cluster/agent/client.ts";
 import type { OperatorPlace } from "../../cluster/operator/place.ts";
 import type { Executable } from "../../cluster/release/executable.ts";
 import type { Operator } from "../../cluster/rollout/session.ts";
 import type { Cluster, Host, Instance } from "../../cluster/topology/types.ts";
-import { colorsFor } from "../print.ts";
 import { usageError } from "../strict.ts";
 import type { TopologyResult } from "../../cluster/topology/read.ts";
 import type { Output, Surroundings } from "../verb.ts";
@@ -176,7 +176,8 @@ export async function connectTo(
       import("../../core/seams/random.ts"),
       import("../../cluster/operator/place.ts"),
     ]);
-  const { stderr, environment } = surroundings;
+  const { stderr } = surroundings;
+  const arrivals = new LiveLines(stderr, place.clock);
   const needsSsh = hosts.some(({ access }) => access.kind === "ssh");
   const { makeDurableDirectory } = await import("../../core/seams/durable-files.ts");
   await makeDurableDirectory(place.disk, stateDirectory(place));
@@ -184,21 +185,26 @@ export async function connectTo(
     disk: place.disk,
     random: realRandom,
     settings: needsSsh ? await sshSettings(place) : { program: "ssh", connectTimeoutSeconds: 5 },
-    environment,
+    environment: surroundings.environment,
     directory: stateDirectory(place),
     prefix: cluster.prefix,
     localAgent: [...ownCommand(), "agent", "--stdio"],
     ...(withoutAgent === "counts as empty" && { isReadOnly: true }),
     ...(typeof withoutAgent === "object" && { executable: withoutAgent }),
     confirmKeys: async (host: string, keys: readonly { type: string; fingerprint: string }[]) => {
+      arrivals.end();
       stderr.write(`${host} is not known. It shows\n`);
       for (const { type, fingerprint } of keys) stderr.write(`  ${fingerprint} (${type})\n`);
       return await confirm(`Is this ${host}? Compare with what its console says`, surroundings);
     },
-    onProgress: (host: string, text: string) =>
-      stderr.write(`${colorsFor(stderr, environment).bold(host)}: ${text}\n`),
+    onProgress: (host: string, phase: string, detail: string) =>
+      arrivals.set(host, phase, stderr.isTty ? detail : ""),
   };
-  return await connectAll(hosts, (host) => connectAgent(host, options));
+  try {
+    return await connectAll(hosts, (host) => connectAgent(host, options));
+  } finally {
+    arrivals.end();
+  }
 }
 
 /** Aborted by Ctrl-C; a second one ends the process, and hosts undo by themselves what was under way. */

@@ -2,6 +2,8 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Exit, NxError } from "../../core/errors.ts";
+import { LiveLines } from "../../core/live-lines.ts";
+import { mebibytesText } from "../../cluster/release/upload.ts";
 import { moveFiles, type FileEdit } from "../../cluster/topology/move-files.ts";
 import type { Cluster, Host } from "../../cluster/topology/types.ts";
 import { defineVerb } from "../verb.ts";
@@ -73,16 +75,20 @@ export const moveVerb = defineVerb({
         throw new NxError("NX_NOT_RUNNING", `${instance.name} is not deployed on ${from.name}`);
       await underLock(place, agents, operator, async ({ fence }) => {
         await source.call("stop", { ...fence, ...names });
+        const copying = new LiveLines(stderr, place.clock);
         try {
           const bytes = await moveData({
             instance: instance.name,
             from: { agent: source, dataDir: instance.dataDir },
             to: { agent: sink, dataDir: target.dataDir },
             fence,
-            onProgress: () => undefined,
+            onProgress: (sent) =>
+              copying.set(instance.name, `copying to ${to.name}`, stderr.isTty ? mebibytesText(sent) : ""),
           });
-          stderr.write(`${instance.name}: ${(bytes / (1 << 20)).toFixed(1)} MiB are on ${to.name}\n`);
+          copying.end();
+          stderr.write(`${instance.name}: ${mebibytesText(bytes)} are on ${to.name}\n`);
         } catch (error) {
+          copying.end();
           await source.call("start", { ...fence, ...names });
           throw error;
         }

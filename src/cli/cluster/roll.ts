@@ -92,7 +92,7 @@ async function performUnderLock(
 ): Promise<void> {
   const { perform, underLock } = await import("../../cluster/operator/perform.ts");
   const { cluster, place, operator } = context;
-  const view = new RolloutView(surroundings);
+  const view = new RolloutView(surroundings, place.clock);
   const interrupt = onInterrupt((text) => surroundings.stderr.write(`${text}\n`));
   try {
     await underLock(place, agents, operator, async (lock) => {

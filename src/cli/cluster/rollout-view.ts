@@ -1,8 +1,10 @@
-/** How far a rollout is: one live line per host on a terminal, one line per event elsewhere. */
+/** How far a rollout is: its stage and a live line per host on a terminal, one line per event elsewhere. */
 import type { RolloutEvent } from "../../cluster/rollout/engine.ts";
-import type { Step } from "../../cluster/rollout/steps.ts";
+import type { Lane, Step } from "../../cluster/rollout/steps.ts";
+import { LiveLines } from "../../core/live-lines.ts";
+import type { Clock } from "../../core/seams/clock.ts";
 import { colorsFor, type Colors } from "../print.ts";
-import type { Output, Surroundings } from "../verb.ts";
+import type { Surroundings } from "../verb.ts";
 
 const WORDS: Record<Step["kind"], string> = {
   upload: "uploading",
@@ -18,85 +20,59 @@ const WORDS: Record<Step["kind"], string> = {
 };
 
 export class RolloutView {
-  readonly #output: Output;
+  readonly #lines: LiveLines;
+  readonly #isTty: boolean;
   readonly #colors: Colors;
-  readonly #hosts = new Map<string, string>();
-  #drawn = 0;
 
-  constructor({ stderr, environment }: Surroundings) {
-    this.#output = stderr;
+  constructor({ stderr, environment }: Surroundings, clock: Clock) {
+    this.#lines = new LiveLines(stderr, clock);
+    this.#isTty = stderr.isTty;
     this.#colors = colorsFor(stderr, environment);
   }
 
   show(event: RolloutEvent): void {
+    const { bold, green, red, yellow } = this.#colors;
     switch (event.kind) {
       case "stage":
-        this.#say(this.#colors.bold(`[${event.index + 1}/${event.count}] ${event.title}`));
-        return;
+        return this.#lines.title(bold(`[${event.index + 1}/${event.count}] ${event.title}`));
       case "step":
         if (event.state === "begun") this.#host(event.step, WORDS[event.step.kind]);
-        else if (event.step.kind === "gate") this.#host(event.step, this.#colors.green("healthy"));
+        else if (event.step.kind === "gate") this.#host(event.step, green("healthy"));
         return;
       case "progress":
         // Elsewhere than on a terminal, every word of progress would be a line: only how much was sent is worth one.
-        if (this.#output.isTty || event.text.endsWith(" sent"))
-          this.#host(event.step, `${WORDS[event.step.kind]}: ${event.text}`);
+        if (this.#isTty || event.text.endsWith(" sent"))
+          this.#host(event.step, WORDS[event.step.kind], event.text);
         return;
       case "failed":
-        this.#say(
-          this.#colors.red(`${whereOf(event.step)}: ${event.step.kind} failed: ${event.error.message}`),
+        return this.#lines.say(
+          red(`${whereOf(event.step)}: ${event.step.kind} failed: ${event.error.message}`),
         );
-        return;
       case "undoing":
-        this.#say(`${event.lane.instance ?? event.lane.host}: going back to what it had`);
-        return;
+        return this.#lines.say(`${nameOf(event.lane)}: going back to what it had`);
       case "undone":
-        this.#say(this.#colors.yellow(`${event.lane.instance ?? event.lane.host}: is back`));
-        return;
+        return this.#lines.say(yellow(`${nameOf(event.lane)}: is back`));
       case "undo failed":
-        this.#say(
-          this.#colors.red(
-            `${event.lane.instance ?? event.lane.host}: could not go back: ${event.error.message}; its host will`,
-          ),
+        this.#lines.say(
+          red(`${nameOf(event.lane)}: could not go back: ${event.error.message}; its host will`),
         );
     }
   }
 
-  #host({ host, instance }: Step, text: string): void {
-    const words = instance === undefined ? text : `${instance} ${text}`;
-    if (this.#hosts.get(host) === words) return;
-    this.#hosts.set(host, words);
-    if (this.#output.isTty) this.#draw();
-    else this.#output.write(`${host}: ${words}\n`);
-  }
-
-  /** A line that stays, above the live ones. */
-  #say(text: string): void {
-    this.#erase();
-    this.#output.write(`${text}\n`);
-    if (this.#output.isTty) this.#draw();
-  }
-
-  #draw(): void {
-    this.#erase();
-    const width = (this.#output.columns ?? 80) - 1;
-    for (const [host, words] of this.#hosts)
-      this.#output.write(`${Bun.sliceAnsi?.(`  ${host}: ${words}`, 0, width) ?? `  ${host}: ${words}`}\n`);
-    this.#drawn = this.#hosts.size;
-  }
-
-  #erase(): void {
-    if (this.#drawn > 0) this.#output.write(`\u001b[${this.#drawn}A\u001b[J`);
-    this.#drawn = 0;
+  #host({ host, instance }: Step, phase: string, detail?: string): void {
+    this.#lines.set(host, instance === undefined ? phase : `${instance} ${phase}`, detail);
   }
 
   /** Takes the live lines away. */
   end(): void {
-    this.#erase();
-    this.#hosts.clear();
+    this.#lines.end();
   }
 }
 
 function whereOf({ host, instance }: Step): string {
   return instance === undefined ? host : `${instance} on ${host}`;
+}
+
+function nameOf({ host, instance }: Lane): string {
+  return instance ?? host;
 }

@@ -1,4 +1,5 @@
 /** `status`: how every instance is, as the instances themselves and their hosts say now. */
+import { durationText } from "../../core/duration-text.ts";
 import { Exit } from "../../core/errors.ts";
 import type { InstanceState } from "../../cluster/agent/messages.ts";
 import type { Instance } from "../../cluster/topology/types.ts";
@@ -178,12 +179,4 @@ function cellsOf(row: StatusRow, usualRelease: string, colors: Colors): string[]
 function mostCommon(values: readonly string[]): string {
   const counts = Map.groupBy(values, (value) => value);
   return [...counts].toSorted(([, a], [, b]) => b.length - a.length)[0]?.[0] ?? "";
-}
-
-/** `45 s`, `12 min`, `3.5 h`, `9 d`. */
-export function durationText(seconds: number): string {
-  if (seconds < 120) return `${Math.floor(seconds)} s`;
-  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
-  if (seconds < 172_800) return `${(seconds / 3600).toFixed(1)} h`;
-  return `${Math.floor(seconds / 86_400)} d`;
 }

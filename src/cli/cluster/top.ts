@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { adminGet } from "../../core/admin-client.ts";
 import { blocksLine } from "../../core/blocks-line.ts";
+import { durationText } from "../../core/duration-text.ts";
 import { Exit } from "../../core/errors.ts";
 import { parseAnswer } from "../../core/watch/answer.ts";
 import type { InstanceSnapshot } from "../../core/watch/snapshot.ts";
@@ -12,7 +13,6 @@ import { alignColumns, colorsFor, printJson, type Colors } from "../print.ts";
 import { usageError } from "../strict.ts";
 import { defineVerb, type Call } from "../verb.ts";
 import { hostsOf, numberOf, onInterrupt, openCluster, prefixArg, selectionArgs } from "./context.ts";
-import { durationText } from "./status.ts";
 
 const orders = ["name", "cpu", "memory", "activity"] as const;
 type Order = (typeof orders)[number];

@@ -102,3 +102,12 @@ function* batchesOf(blocks: readonly Block[]): Generator<Block[]> {
   }
   if (batch.length > 0) yield batch;
 }
+
+/** `43 %`; of nothing, all of it. */
+export function percentText(part: number, whole: number): string {
+  return `${whole === 0 ? 100 : Math.floor((part / whole) * 100)} %`;
+}
+
+export function mebibytesText(bytes: number): string {
+  return `${(bytes / (1 << 20)).toFixed(1)} MiB`;
+}

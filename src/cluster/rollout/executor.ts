@@ -3,7 +3,7 @@ import { NxError } from "../../core/errors.ts";
 import type { AgentClient } from "../agent/client.ts";
 import type { ReleaseManifest } from "../agent/messages.ts";
 import type { Executable } from "../release/executable.ts";
-import { uploadRelease, type Fence, type Upload } from "../release/upload.ts";
+import { mebibytesText, percentText, uploadRelease, type Fence, type Upload } from "../release/upload.ts";
 import type { StepExecutor } from "./engine.ts";
 import type { Lane, PlannedInstance, RolloutPlan, Step } from "./steps.ts";
 
@@ -127,10 +127,10 @@ export class AgentExecutor implements StepExecutor {
       executable,
       fence,
       onProgress: (sent, total) =>
-        tell(`${percent(sent, total)} of ${mebibytes(total)} that are not there yet`),
+        tell(`${percentText(sent, total)} of ${mebibytesText(total)} that are not there yet`),
     });
     onUpload?.(agent.host, upload);
-    tell(`${mebibytes(upload.sentBytes)} sent`);
+    tell(`${mebibytesText(upload.sentBytes)} sent`);
   }
 
   async #gate(
@@ -184,12 +184,4 @@ export async function lastLines(agent: AgentClient, instance: string): Promise<s
   const question = { instances: [instance], lines: LAST_LINES, isFollowing: false };
   await agent.call("logs", question, { onEvent: ({ line }) => lines.push(line) }).catch(() => undefined);
   return lines;
-}
-
-function percent(part: number, whole: number): string {
-  return `${whole === 0 ? 100 : Math.floor((part / whole) * 100)} %`;
-}
-
-function mebibytes(bytes: number): string {
-  return `${(bytes / (1 << 20)).toFixed(1)} MiB`;
 }

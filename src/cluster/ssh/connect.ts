@@ -11,6 +11,7 @@ import { AgentClient } from "../agent/client.ts";
 import { AGENT_PROTOCOL } from "../agent/messages.ts";
 import { agentExecutable } from "../topology/layout.ts";
 import type { Host } from "../topology/types.ts";
+import { mebibytesText, percentText } from "../release/upload.ts";
 import { absentAgent } from "./absent-agent.ts";
 import { bootAnswer, bootInput, REMOTE_COMMAND, type BootAnswer } from "./bootstrap.ts";
 import { spawnStream, type ChildStream } from "./child.ts";
@@ -22,7 +23,7 @@ import { introduce, pinnedHostsFile, type ConfirmKeys, type HostKeyOptions } fro
 export interface AgentExecutable {
   sha256: string;
   /** gzip stream of the whole, in pieces. */
-  compressed(): Promise<AsyncIterable<Uint8Array> | Iterable<Uint8Array>>;
+  compressed(): Promise<readonly Uint8Array[]>;
   /** By machine (`machineId`): the path of a copy there, once it has arrived; undefined when it did not. */
   readonly copies: Map<string, Promise<string | undefined>>;
   /** Why it cannot run on such a host; undefined when it can. */
@@ -38,8 +39,8 @@ export interface ConnectOptions extends HostKeyOptions {
   /** Nothing is brought anywhere: a host without agent counts as an empty one. */
   isReadOnly?: boolean;
   confirmKeys?: ConfirmKeys;
-  /** One sentence about what takes long. */
-  onProgress?(host: string, text: string): void;
+  /** What takes long, and how far it is. */
+  onProgress?(host: string, phase: string, detail: string): void;
 }
 
 /**
@@ -166,8 +167,13 @@ async function install(
   // Nothing is waited for otherwise: whoever comes first must be known before the next one asks.
   const copy = arriving === undefined ? undefined : await arriving;
   if (copy !== undefined && (await adopt(host, door, executable.sha256, copy))) return;
-  onProgress?.(host.name, "sending the executable for the first time");
-  const sent = send(host, door, executable);
+  const tell = (sent: number, total: number) =>
+    onProgress?.(
+      host.name,
+      "sending the executable for the first time",
+      `${percentText(sent, total)} of ${mebibytesText(total)}`,
+    );
+  const sent = send(host, door, executable, tell);
   // Those that follow on the same machine wait for it and need not be sent it.
   if (machineId !== "" && !executable.copies.has(machineId))
     executable.copies.set(
@@ -190,11 +196,24 @@ async function adopt(host: Host, door: Door, sha256: string, from: string): Prom
   return bootAnswer(said)?.kind === "installed";
 }
 
-async function send(host: Host, door: Door, executable: AgentExecutable): Promise<void> {
+async function send(
+  host: Host,
+  door: Door,
+  executable: AgentExecutable,
+  tell: (sentBytes: number, totalBytes: number) => void,
+): Promise<void> {
   const child = door.run();
   try {
     await child.write(bootInput(host.workingDirectory, { task: "install", sha256: executable.sha256 }));
-    for await (const piece of await executable.compressed()) await child.write(piece);
+    const pieces = await executable.compressed();
+    const totalBytes = pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    let sentBytes = 0;
+    for (const piece of pieces) {
+      tell(sentBytes, totalBytes);
+      await child.write(piece);
+      sentBytes += piece.byteLength;
+    }
+    tell(sentBytes, totalBytes);
   } catch (error) {
     if (errnoOf(error) === undefined && !(error instanceof TypeError)) throw error;
     // The far end hung up; what it said tells why.

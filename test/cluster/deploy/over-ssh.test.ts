@@ -8,6 +8,7 @@ import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { ensureExecutable } from "../../../build.ts";
 import { executable } from "../../e2e/node-process.ts";
+import { Screen } from "../../screen.ts";
 import { SshCluster } from "./ssh-cluster.ts";
 
 let cluster: SshCluster;
@@ -101,6 +102,29 @@ test("another executable is rolled out, and a rollback brings the one before", a
   expect(back.stderr).not.toContain("error");
   expect(cluster.running()).toEqual({ dht0: first, dht1: first });
 }, 120_000);
+
+test("at a terminal each host has a line that changes in place, and what is over stays with its time", async () => {
+  const { code, text } = await cluster.onTerminal(["restart", cluster.prefix]);
+  expect(code).toBe(0);
+  const screen = new Screen();
+  const timeless = (line: string) => line.replace(/\s+\d+ (s|min)\b/, " TIME").trimEnd();
+  const seen = new Set<string>();
+  // As it is drawn: every picture that a person could see.
+  for (const part of text.split(/(?<=\u001b\[J)/)) {
+    screen.write(part);
+    for (const line of screen.lines) seen.add(timeless(line));
+  }
+  for (const words of ["dht0 stopping", "dht0 starting", "dht0 healthy"])
+    expect([...seen]).toContain(`  h0: TIME  c.${words}`);
+  expect(screen.lines.map(timeless)).toEqual([
+    "[1/2] restart dht TIME",
+    "[2/2] restart dht TIME",
+    "2 instances restarted",
+  ]);
+  const plain = await cluster.run(["restart", cluster.prefix, "--only", "dht0"]);
+  expect(plain.stderr).toStartWith("[1/1] restart dht\nh0: c.dht0 stopping\nh0: c.dht0 starting\n");
+  expect(plain.stderr).not.toContain("\u001b");
+}, 60_000);
 
 test("the audit logs of both ends fit each other; one that was cut short is found out", async () => {
   const good = await cluster.run(["audit", cluster.prefix, "--json"]);

@@ -159,6 +159,26 @@ export class SshCluster implements Disposable {
     return { code: await child.exited, stdout, stderr };
   }
 
+  /** Runs the command line at a terminal of its own; returns everything that was written there. */
+  async onTerminal(words: readonly string[]): Promise<{ code: number; text: string }> {
+    const pieces: Uint8Array[] = [];
+    const closed = Promise.withResolvers<void>();
+    const child = Bun.spawn([...this.wrapper, executable, ...words], {
+      cwd: this.directory,
+      env: this.environment,
+      terminal: {
+        cols: 100,
+        rows: 30,
+        data: (_, bytes) => void pieces.push(bytes.slice()),
+        exit: () => closed.resolve(),
+      },
+    });
+    const code = await child.exited;
+    await Promise.race([closed.promise, Bun.sleep(5000)]);
+    child.terminal?.close();
+    return { code, text: Buffer.concat(pieces).toString() };
+  }
+
   async status(): Promise<Record<string, unknown>[]> {
     const { stdout, stderr } = await this.run(["status", this.prefix, "--json"]);
     if (stdout === "") throw new Error(stderr);
