@@ -96,6 +96,9 @@ void nx_resp_refuse_writes(nx_resp *engine, const uint8_t *text, uint64_t length
  * was a third of what it is when each is served to its end. Long enough for what is sent in small pieces to be served at once. */
 #define INPUT_SOFT_BYTES_MAX (24u << 10)
 
+/* A shorter chunk holds a request or two: they are served before what is asked for ahead of them arrives. */
+#define PREFETCH_BYTES_MIN 128u
+
 static nx_input *input_take(nx_resp *engine) {
   nx_input *input = engine->spares;
   if (input == NULL) {
@@ -147,7 +150,7 @@ static uint64_t serve(nx_resp *engine, nx_resp_connection *connection, nx_reques
   uint64_t consumed = 0;
   uint32_t ahead = 0; /* requests whose records were asked for */
   while (engine->stop == 0 && !connection->closing && consumed < length) {
-    if (engine->backend->prefetch != NULL) {
+    if (engine->backend->prefetch != NULL && length >= PREFETCH_BYTES_MIN) {
       if (ahead == 0)
         ahead = engine->backend->prefetch(engine, connection, bytes + consumed, length - consumed);
       ahead--;

@@ -33,17 +33,16 @@ bool nx_integer_read(nx_slice text, int64_t *out) {
 }
 
 uint32_t nx_integer_print(int64_t value, char *out) {
-  char reversed[NX_INTEGER_TEXT_MAX];
-  uint32_t digits = 0;
+  char text[NX_INTEGER_TEXT_MAX];
+  char *const end = text + sizeof text, *at = end;
   uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
   do {
-    reversed[digits++] = (char)('0' + rest % 10);
+    *--at = (char)('0' + rest % 10);
     rest /= 10;
   } while (rest != 0);
-  uint32_t length = 0;
-  if (value < 0) out[length++] = '-';
-  while (digits > 0) out[length++] = reversed[--digits];
-  return length;
+  if (value < 0) *--at = '-';
+  memcpy(out, at, (size_t)(end - at));
+  return (uint32_t)(end - at);
 }
 
 bool nx_float_read(nx_slice text, long double *out) {

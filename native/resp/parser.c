@@ -28,7 +28,7 @@ void nx_request_begin(nx_request *request) {
 }
 
 void nx_request_trim(nx_request *request) {
-  nx_buffer_free(&request->unescaped);
+  if (request->unescaped.capacity > 0) nx_buffer_free(&request->unescaped);
   if (request->capacity <= ARGUMENTS_KEPT) return;
   free(request->arguments);
   request->arguments = NULL;
