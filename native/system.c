@@ -1,7 +1,7 @@
 /*
  * The few system calls that JavaScript runtimes do not offer: a lock that the kernel drops with the process, the
  * datagram that tells a service manager how we are, the host's monotonic clock, a signal at the parent's death, settings
- * of sockets, and holes in files.
+ * of sockets, holes in files, and a write that tells whether it waited.
  * Those that can fail return 0 or a negative errno.
  */
 #include "nx.h"
@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -23,6 +24,7 @@
 NX_API int32_t nx_file_lock(int32_t fd);
 NX_API int32_t nx_file_lock_posix(int32_t fd);
 NX_API int32_t nx_file_punch(int32_t fd, uint64_t offset, uint64_t length);
+NX_API int32_t nx_file_write_now(int32_t fd, const uint8_t *bytes, uint64_t length, uint64_t offset);
 NX_API uint64_t nx_monotonic_us(void);
 NX_API int32_t nx_signal_at_parent_death(int32_t signal);
 NX_API int32_t nx_socket_keepalive(int32_t fd, int32_t idle_seconds, int32_t interval_seconds, int32_t probes);
@@ -44,6 +46,28 @@ int32_t nx_file_punch(int32_t fd, uint64_t offset, uint64_t length) {
   if (offset > INT64_MAX || length > INT64_MAX - offset) return -EINVAL;
   int result = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
   return result == 0 ? 0 : -errno;
+}
+
+static int64_t sleeps_of_thread(void) {
+  struct rusage usage;
+  return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
+}
+
+/*
+ * Writes all of `bytes`. Returns 1 when the thread had to wait for something meanwhile (a disk that is behind, a journal):
+ * the time alone would not tell that from a processor that others use.
+ */
+int32_t nx_file_write_now(int32_t fd, const uint8_t *bytes, uint64_t length, uint64_t offset) {
+  if (offset > INT64_MAX || length > INT64_MAX - offset) return -EINVAL;
+  int64_t before = sleeps_of_thread();
+  for (uint64_t done = 0; done < length;) {
+    ssize_t count = pwrite(fd, bytes + done, length - done, (off_t)(offset + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return -errno;
+    if (count == 0) return -EIO;
+    done += (uint64_t)count;
+  }
+  return sleeps_of_thread() != before;
 }
 
 /* CLOCK_MONOTONIC as the service manager reads it; the runtime's own clock starts with the process. */

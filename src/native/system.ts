@@ -1,4 +1,4 @@
-/** System calls that Bun does not offer: file locks, the service manager's datagram and its clock, settings of sockets, holes in files (native/system.c). */
+/** System calls that Bun does not offer: file locks, the service manager's datagram and its clock, settings of sockets, holes in files, a write that tells whether it waited (native/system.c). */
 import type { KeepAlive } from "../core/seams/net.ts";
 import { link } from "./library.ts";
 
@@ -6,6 +6,7 @@ const symbols = {
   nx_file_lock: { args: ["i32"], returns: "i32" },
   nx_file_lock_posix: { args: ["i32"], returns: "i32" },
   nx_file_punch: { args: ["i32", "u64", "u64"], returns: "i32" },
+  nx_file_write_now: { args: ["i32", "ptr", "u64", "u64"], returns: "i32" },
   nx_monotonic_us: { args: [], returns: "u64" },
   nx_signal_at_parent_death: { args: ["i32"], returns: "i32" },
   nx_socket_keepalive: { args: ["i32", "i32", "i32", "i32"], returns: "i32" },
@@ -28,6 +29,11 @@ export function lockFile(fd: number, isPosix: boolean): boolean {
 /** Makes a hole in an open file or block device, which reads as zeros; false where that cannot be. */
 export function punchHole(fd: number, offset: number, bytes: number): boolean {
   return native().nx_file_punch(fd, BigInt(offset), BigInt(bytes)) === 0;
+}
+
+/** Writes all of `bytes` before it returns: 0, 1 when the thread had to wait for something, or a negative errno. */
+export function writeFileNow(fd: number, bytes: Uint8Array, offset: number): number {
+  return native().nx_file_write_now(fd, bytes, bytes.byteLength, offset);
 }
 
 /** Microseconds of CLOCK_MONOTONIC, which other processes of this host read too. */

@@ -4,6 +4,7 @@
  * Invariant: a full disk and a failing disk are told apart here and nowhere else, for the real and the
  * simulated disk alike. Errors that callers branch on (ENOENT, EEXIST) pass unchanged.
  */
+import { constants } from "node:os";
 import { errnoOf, NxError } from "../errors.ts";
 
 const FULL = new Set(["ENOSPC", "EDQUOT"]);
@@ -25,6 +26,13 @@ export function diskError(error: unknown, operation: string, path: string): Erro
     hint: hintOf(errno),
     cause: error,
   });
+}
+
+/** The same for what the C library returns: `result` is a negative errno. */
+export function nativeDiskError(result: number, operation: string, path: string): Error {
+  const named = Object.entries(constants.errno).find(([, value]) => value === -result);
+  const code = named?.[0] ?? `errno ${-result}`;
+  return diskError(Object.assign(new Error(code), { code }), operation, path);
 }
 
 function hintOf(errno: string | undefined): string {

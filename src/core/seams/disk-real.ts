@@ -13,7 +13,7 @@
  */
 import * as fs from "node:fs";
 import { dirname } from "node:path";
-import { diskError } from "./disk-error.ts";
+import { diskError, nativeDiskError } from "./disk-error.ts";
 import type { DirectoryEntry, DiskFile, DiskSpace, LinkingDisk, OpenMode } from "./disk.ts";
 import { errnoOf, NxError } from "../errors.ts";
 import type { FilePair } from "./file-pair.ts";
@@ -21,6 +21,9 @@ import { CopyThread } from "./file-pair-real.ts";
 
 /** Makes a hole in an open file; false where it cannot be. */
 export type PunchHole = (fd: number, offset: number, bytes: number) => boolean;
+
+/** Writes all of it before it returns: 0, 1 when it had to wait for something, or a negative errno. */
+export type WriteFileNow = (fd: number, bytes: Uint8Array, offset: number) => number;
 
 /** Takes an exclusive advisory lock on an open file without waiting; false when another process holds it. */
 export type LockFile = (fd: number, isPosix: boolean) => boolean;
@@ -35,10 +38,8 @@ const openFlags: Record<OpenMode, number> = {
 };
 
 const ZEROS_BYTES = 1 << 20;
-/** A write that took longer was waiting for something: a disk that is behind, a journal. */
-const SLOW_MS = 1;
-/** Of the time at most this part is waited for such writes. */
-const SLOW_SHARE = 0.01;
+/** Of the time at most this part is waited for in `writeNow`. */
+const WAITING_SHARE = 0.1;
 const PUNCH_BYTES = 64 << 20;
 const notCloned = ["ENOTSUP", "EOPNOTSUPP", "EXDEV", "EINVAL", "ENOSYS"];
 
@@ -62,19 +63,25 @@ const openFd = (path: string, flags: number) =>
   call<number>("open", path, (done) => fs.open(path, flags, 0o600, done));
 const closeFd = (path: string, fd: number) => call("close", path, (done) => fs.close(fd, done));
 
+/** What Bun does not offer for files. */
+interface FileCalls {
+  punchHole: PunchHole;
+  writeNow: WriteFileNow | undefined;
+}
+
 class RealFile implements DiskFile {
   #fd: number;
   /** The same file once more, opened so that a write returns when it is on disk (O_DSYNC). */
   #durableFd: number | undefined;
   #path: string;
-  readonly #punchHole: PunchHole;
-  /** Until then `writeNow` leaves writes to the thread pool. */
-  #slowUntilMs = 0;
+  readonly #calls: FileCalls;
+  /** Until then `writeNow` leaves writes to the thread pool: the last one had to wait. */
+  #waitsUntilMs = 0;
 
-  constructor(fd: number, path: string, punchHole: PunchHole) {
+  constructor(fd: number, path: string, calls: FileCalls) {
     this.#fd = fd;
     this.#path = path;
-    this.#punchHole = punchHole;
+    this.#calls = calls;
   }
 
   get descriptor(): { fd: number; path: string } {
@@ -106,15 +113,10 @@ class RealFile implements DiskFile {
 
   writeNow(bytes: Uint8Array, offset: number): boolean {
     const startMs = performance.now();
-    if (startMs < this.#slowUntilMs) return false;
-    try {
-      for (let total = 0; total < bytes.byteLength;)
-        total += fs.writeSync(this.#fd, bytes, total, bytes.byteLength - total, offset + total);
-    } catch (error) {
-      throw diskError(error, "write", this.#path);
-    }
-    const tookMs = performance.now() - startMs;
-    if (tookMs > SLOW_MS) this.#slowUntilMs = startMs + tookMs / SLOW_SHARE;
+    if (this.#calls.writeNow === undefined || startMs < this.#waitsUntilMs) return false;
+    const result = this.#calls.writeNow(this.#fd, bytes, offset);
+    if (result < 0) throw nativeDiskError(result, "write", this.#path);
+    if (result > 0) this.#waitsUntilMs = startMs + (performance.now() - startMs) / WAITING_SHARE;
     return true;
   }
 
@@ -140,7 +142,7 @@ class RealFile implements DiskFile {
   async punch(offset: number, bytes: number): Promise<boolean> {
     // In steps, because each is a call on this thread.
     for (let done = 0; done < bytes; done += PUNCH_BYTES)
-      if (!this.#punchHole(this.#fd, offset + done, Math.min(PUNCH_BYTES, bytes - done))) return false;
+      if (!this.#calls.punchHole(this.#fd, offset + done, Math.min(PUNCH_BYTES, bytes - done))) return false;
     return true;
   }
 
@@ -167,11 +169,11 @@ class RealFile implements DiskFile {
 export class RealDisk implements LinkingDisk {
   #lockFile: LockFile;
   readonly #copyThread = new CopyThread();
-  private readonly punchHole: PunchHole;
+  readonly #fileCalls: FileCalls;
 
-  constructor(lockFile: LockFile, punchHole: PunchHole = () => false) {
+  constructor(lockFile: LockFile, punchHole: PunchHole = () => false, writeNow?: WriteFileNow) {
     this.#lockFile = lockFile;
-    this.punchHole = punchHole;
+    this.#fileCalls = { punchHole, writeNow };
   }
 
   pair(first: DiskFile, second: DiskFile): FilePair | undefined {
@@ -180,7 +182,7 @@ export class RealDisk implements LinkingDisk {
   }
 
   async open(path: string, mode: OpenMode): Promise<DiskFile> {
-    return new RealFile(await openFd(path, openFlags[mode]), path, this.punchHole);
+    return new RealFile(await openFd(path, openFlags[mode]), path, this.#fileCalls);
   }
 
   async list(path: string): Promise<DirectoryEntry[]> {
@@ -316,7 +318,7 @@ async function writePid(path: string, fd: number): Promise<void> {
 }
 
 async function heldError(path: string, fd: number, isPidFile: boolean): Promise<NxError> {
-  const file = new RealFile(fd, path, () => false);
+  const file = new RealFile(fd, path, { punchHole: () => false, writeNow: undefined });
   const text = Buffer.alloc(32);
   const pid = text.toString("latin1", 0, await file.read(text, 0)).trim();
   const owner = /^\d+$/.test(pid) ? `process ${pid}` : "another process";

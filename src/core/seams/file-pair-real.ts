@@ -2,15 +2,11 @@
  * The real side of file-pair.ts: reads out of the page cache by one call into C, copies and writes in a thread that all pairs of a
  * disk share. The thread lives while a pair is open.
  */
-import { constants } from "node:os";
 import { extentEnd, readStretchesNow } from "../../native/stretches.ts";
 import { ThreadCalls } from "../threads/thread-calls.ts";
-import { diskError } from "./disk-error.ts";
+import { nativeDiskError } from "./disk-error.ts";
 import type { FilePair } from "./file-pair.ts";
 import type { CopyRequest } from "./stretches.thread.ts";
-
-const errnoName = (code: number) =>
-  Object.entries(constants.errno).find(([, value]) => value === code)?.[0] ?? `errno ${code}`;
 
 export class CopyThread {
   #calls: ThreadCalls<CopyRequest, number> | undefined;
@@ -41,8 +37,6 @@ export class CopyThread {
   async #call(request: CopyRequest, path: string): Promise<void> {
     this.#calls ??= new ThreadCalls("core/seams/stretches.thread.ts");
     const result = await this.#calls.call(request);
-    if (result >= 0) return;
-    const code = errnoName(-result);
-    throw diskError(Object.assign(new Error(code), { code }), "copy", path);
+    if (result < 0) throw nativeDiskError(result, "copy", path);
   }
 }

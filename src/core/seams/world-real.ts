@@ -1,5 +1,12 @@
 /** The real seams together: what a process on a host runs in. */
-import { lockFile, punchHole, sendBytes, setBacklog, setKeepAlive } from "../../native/system.ts";
+import {
+  lockFile,
+  punchHole,
+  sendBytes,
+  setBacklog,
+  setKeepAlive,
+  writeFileNow,
+} from "../../native/system.ts";
 import { realClock } from "./clock.ts";
 import { RealDisk } from "./disk-real.ts";
 import { createRealNet, type HandlerReport } from "./net-real.ts";
@@ -9,5 +16,6 @@ import type { World } from "../role.ts";
 /** `report` hears of exceptions in socket handlers. */
 export function realWorld(report?: HandlerReport): World {
   const net = createRealNet(report, { setBacklog, setKeepAlive, send: sendBytes });
-  return { clock: realClock, random: realRandom, disk: new RealDisk(lockFile, punchHole), net };
+  const disk = new RealDisk(lockFile, punchHole, writeFileNow);
+  return { clock: realClock, random: realRandom, disk, net };
 }
