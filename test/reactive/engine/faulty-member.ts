@@ -5,6 +5,8 @@ export type Loss = "nothing" | "requests" | "answers";
 export class FaultyMember implements Disposable {
   /** What is lost of calls that write. */
   loses: () => Loss = () => "nothing";
+  /** Called before each call is passed on. */
+  beforeCall: (body: string) => Promise<unknown> | undefined = () => undefined;
   /** No watch is let through until it is false. */
   holdsWatches = false;
   lost = 0;
@@ -28,6 +30,7 @@ export class FaultyMember implements Disposable {
     const { pathname } = new URL(request.url);
     const body = await request.text();
     if (pathname === "/v3/watch") return this.#watch(member, body);
+    await this.beforeCall(body);
     const loss = body.includes("request_put") ? this.loses() : "nothing";
     if (loss !== "nothing") this.lost += 1;
     if (loss === "requests") return new Response("lost", { status: 503 });
