@@ -4,12 +4,18 @@ import { exploreBucket, honest, manifestFirst, removedFirst } from "./bucket-har
 
 setDefaultTimeout(120_000);
 
-test("whenever an archive dies, its bucket restores every point that was in it, and the next start completes it", () => {
-  const { moments, violations } = exploreBucket(honest);
-  console.log(`${moments} moments`);
-  expect(violations.slice(0, 5)).toEqual([]);
-  expect(moments).toBeGreaterThan(80);
-});
+test.each([
+  ["follows it", "second"],
+  ["is its primary", "primary"],
+] as const)(
+  "whenever an archive dies, a bucket that %s restores every point that it had, and the next start completes it",
+  (_how, mode) => {
+    const { moments, violations } = exploreBucket(honest, mode);
+    console.log(`${moments} moments`);
+    expect(violations.slice(0, 5)).toEqual([]);
+    expect(moments).toBeGreaterThan(80);
+  },
+);
 
 test.each([
   ["the manifest is written before what it names", manifestFirst],

@@ -5,17 +5,30 @@
  */
 import { apply, diffsToMerge, merge } from "../../src/backup/archive/jobs.ts";
 import { homeVolumeOf } from "../../src/backup/archive/bucket/homes.ts";
-import type { ArchiveVolume } from "../../src/backup/archive/volume.ts";
+import { PrimaryBucket } from "../../src/backup/archive/bucket/primary.ts";
+import { ArchiveVolume } from "../../src/backup/archive/volume.ts";
 import { decodeManifest } from "../../src/backup/bucket/manifest.ts";
-import { VolumeHome } from "../../src/backup/bucket/home.ts";
+import { type HomeVolume, VolumeHome } from "../../src/backup/bucket/home.ts";
 import { dataPrefix, PartStore } from "../../src/backup/bucket/part-store.ts";
+import { PartStores } from "../../src/backup/bucket/part-stores.ts";
 import { manifestOf, pointsOf } from "../../src/backup/bucket/reading.ts";
 import { restoreFromBucket } from "../../src/backup/bucket/restore.ts";
 import type { ObjectStore } from "../../src/core/seams/object-store.ts";
 import type { DirectoryNode } from "../../src/core/sim/disk-state.ts";
 import { MemoryObjects } from "../backup/bucket/memory-store.ts";
-import { CrashWorld, diffBytes, imageOf, makeHistory, metaDiff, VOLUME, whole } from "./backup-harness.ts";
+import {
+  CrashWorld,
+  diffBytes,
+  DIRECTORY,
+  imageOf,
+  makeHistory,
+  metaDiff,
+  pointsFound,
+  VOLUME,
+  whole,
+} from "./backup-harness.ts";
 
+const PART_BYTES = 4096;
 const JOBS = { discard: "zero", openMax: 10, keepsOneCold: false, applySleepPercent: 0 } as const;
 
 /** The store as the archive uses it, with one promise broken on purpose. */
@@ -30,9 +43,40 @@ interface Moment {
   promised: readonly string[];
 }
 
-function homeOf(volume: ArchiveVolume, store: ObjectStore): VolumeHome {
-  return new VolumeHome(homeVolumeOf(volume), new PartStore(store, VOLUME), {
-    ...{ writer: "a0", takesOver: false, discard: "zero", partBytes: 4096, atOnce: 2 },
+/** The bucket follows the archive, or is where the archive keeps everything. */
+export type Mode = "second" | "primary";
+
+interface Opened {
+  volume: ArchiveVolume;
+  home: VolumeHome;
+}
+
+/** The volume as a start finds it; `load` reads what is there. */
+async function open(world: CrashWorld, store: ObjectStore, mode: Mode): Promise<Opened> {
+  if (mode === "second") {
+    const volume = world.volume();
+    return { volume, home: homeOf(homeVolumeOf(volume), new PartStore(store, VOLUME)) };
+  }
+  const { disk, random, clock } = world;
+  const stores = new PartStores(store);
+  const primary = new PrimaryBucket({
+    ...{ disk, random, directory: DIRECTORY, cacheDirectory: `${DIRECTORY}/cache`, stores },
+    // Nothing that is in the bucket stays here.
+    ...{ cacheBytesMax: 2, partBytes: PART_BYTES, nodeId: "a0", takesOver: false },
+  });
+  await primary.open(() => undefined);
+  const openParts = (name: string) => primary.openParts(name);
+  const volume = new ArchiveVolume(
+    { disk, random, clock, images: primary.images, openParts },
+    DIRECTORY,
+    VOLUME,
+  );
+  return { volume, home: homeOf(primary.homeVolumeOf(volume), stores.of(VOLUME)) };
+}
+
+function homeOf(volume: HomeVolume, parts: PartStore): VolumeHome {
+  return new VolumeHome(volume, parts, {
+    ...{ writer: "a0", takesOver: false, discard: "zero", partBytes: PART_BYTES, atOnce: 2 },
     keepUnusedSeconds: 0,
     // The same in every life: the clocks of these worlds all begin anew.
     nowSeconds: () => 1_800_001_000,
@@ -64,7 +108,7 @@ function bucketPoints(store: ObjectStore): string[] {
 }
 
 /** Full copy, diffs, a merge, an apply; the bucket follows after each. */
-export function recordBucket(subject: StoreSubject): Moment[] {
+export function recordBucket(subject: StoreSubject, mode: Mode): Moment[] {
   const world = new CrashWorld(whole);
   const objects = new MemoryObjects();
   const moments: Moment[] = [];
@@ -78,10 +122,8 @@ export function recordBucket(subject: StoreSubject): Moment[] {
     if (!["read", "size", "list", "exists", "close"].includes(operation)) capture(`${operation} ${path}`);
   };
   world.run(async () => {
-    const volume = world.volume();
+    const { volume, home } = await open(world, subject(objects), mode);
     await volume.init();
-    const store = subject(objects);
-    const home = homeOf(volume, store);
     const bringUp = async (...gids: string[]) => {
       await home.bringUp();
       promised = gids;
@@ -107,7 +149,7 @@ export function recordBucket(subject: StoreSubject): Moment[] {
 }
 
 /** What is wrong after a crash at this moment. */
-function violationsAt({ after, disk, objects, promised }: Moment): string[] {
+function violationsAt({ after, disk, objects, promised }: Moment, mode: Mode): string[] {
   const bucket = new MemoryObjects(new Map(objects));
   const found: string[] = [];
   const demand = (what: string) => {
@@ -117,24 +159,35 @@ function violationsAt({ after, disk, objects, promised }: Moment): string[] {
   };
   try {
     if (promised.length > 0) demand("the bucket");
-    const world = new CrashWorld(whole, disk);
-    const isArchived = world.run(async () => {
-      const volume = world.volume();
+    const isArchived = restart(new CrashWorld(whole, disk));
+    if (isArchived) demand("the bucket after a restart");
+    // Another machine begins with the bucket alone.
+    if (mode === "primary" && promised.length > 0) restart(new CrashWorld(whole));
+  } catch (error) {
+    found.push((error as Error).message);
+  }
+  return found.map((text) => `after ${after}: ${text}`);
+
+  function restart(world: CrashWorld): boolean {
+    return world.run(async () => {
+      const { volume, home } = await open(world, bucket, mode);
+      if (!(await world.disk.exists(volume.directory))) return false;
       await volume.load();
       if (volume.state !== "Archived") return false;
-      const home = homeOf(volume, bucket);
       await home.bringUp();
+      // As maintenance does: what an interrupted apply had uploaded is used or goes.
+      if (volume.base.isApplying) await apply(volume, volume.base.to.begin, JOBS);
+      await home.bringUp();
+      const points = await pointsFound(volume);
+      const missing = promised.filter((gid) => !points.includes(gid));
+      if (missing.length > 0) found.push(`the archive after a restart lacks ${missing.join(", ")}`);
       const { diffs, isBaseMissing } = home.behind();
       if (diffs.length > 0 || isBaseMissing) found.push("the bucket is behind after a restart");
       found.push(...(await strays(bucket, home)));
       home.close();
       return true;
     });
-    if (isArchived) demand("the bucket after a restart");
-  } catch (error) {
-    found.push((error as Error).message);
   }
-  return found.map((text) => `after ${after}: ${text}`);
 }
 
 /** Objects that no manifest names; after a restart there are none. */
@@ -152,12 +205,15 @@ async function strays(bucket: MemoryObjects, home: VolumeHome): Promise<string[]
   return count === 0 ? [] : [`${count} objects that nothing names are left`];
 }
 
-export function exploreBucket(subject: StoreSubject): { moments: number; violations: string[] } {
-  const moments = recordBucket(subject);
+export function exploreBucket(
+  subject: StoreSubject,
+  mode: Mode = "second",
+): { moments: number; violations: string[] } {
+  const moments = recordBucket(subject, mode);
   const violations: string[] = [];
   for (const moment of moments) {
     if (violations.length > 10) break;
-    violations.push(...violationsAt(moment));
+    violations.push(...violationsAt(moment, mode));
   }
   return { moments: moments.length, violations };
 }

@@ -1,7 +1,7 @@
 /** The configuration of the archive role, and what it says of itself. Only declarations. */
 import { z } from "zod";
 import { reloadableKeys } from "../../core/config/keys.ts";
-import { integer, key, optionalPort, port, roleSchema } from "../../core/config/schema.ts";
+import { crossCheck, integer, key, optionalPort, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
 import { serverKeys } from "../server/config-keys.ts";
 import { bucketConfig } from "../bucket/config.ts";
@@ -9,7 +9,7 @@ import { maintenanceConfig } from "./maintenance/config.ts";
 
 const GIBIBYTE = 2 ** 30;
 
-export const archiveConfig = roleSchema({
+const archiveKeys = roleSchema({
   port: port(13020, "Port of the WalB protocol: storages, proxies, other archives and the controller."),
   nbdPort: optionalPort(
     "Port of NBD: every point in time is a read-only export, VOL@GID.",
@@ -100,11 +100,23 @@ export const archiveConfig = roleSchema({
   ),
 });
 
+export const archiveConfig = crossCheck(archiveKeys, {
+  path: ["bucket", "mode"],
+  wanted: "second, or no volumeGroup: base images are either logical volumes or in the bucket",
+  holds: (value) => {
+    const { bucket, volumeGroup } = value as Partial<z.output<typeof archiveKeys>>;
+    return bucket?.mode !== "primary" || volumeGroup === undefined;
+  },
+});
+
+export type ArchiveConfig = z.output<typeof archiveConfig>;
+
 export const archiveAbout: RoleAbout<typeof archiveConfig> = {
   name: "archive",
   summary:
     "Block-volume backup: base images and chains of diffs, restorable at any clean point (replaces walb-archive)",
-  durability: "A diff or a copy is acknowledged when it is synced under its name",
+  durability:
+    "A diff or a copy is acknowledged when it is synced under its name; with a bucket as primary, when it is there",
   config: archiveConfig,
   reach: { nbdPort: "nbdinfo --list nbd://{host}:{port}" },
   reloadable: reloadableKeys(archiveConfig),

@@ -1,7 +1,7 @@
 /**
  * What an archive takes in: full copies and hash comparisons from a storage, diffs from proxies.
  *
- * Invariant: nothing is acknowledged before it is synced under its name. A transfer that breaks leaves the volume as it
+ * Invariant: nothing is acknowledged before it is synced under its name, and in the bucket where that is the primary. A transfer that breaks leaves the volume as it
  * was, but for a full copy, whose base is thrown away with the next one.
  */
 import { NxError } from "../../core/errors.ts";
@@ -25,6 +25,16 @@ export interface ReceiveOptions {
   grows: boolean;
   /** The base is synced at least after this many bytes. */
   syncBytes: number;
+  /** Where an acknowledgement waits for a bucket. */
+  bucket?: AwaitedBucket | undefined;
+}
+
+/** A bucket that has to have a thing before it is acknowledged. */
+export interface AwaitedBucket {
+  /** Something of the volume is not in the bucket. */
+  isBehind(volume: ArchiveVolume): boolean;
+  /** Resolves when nothing is missing there. */
+  inStep(volume: ArchiveVolume): Promise<void>;
 }
 
 export const BLOCKS_MAX = Math.floor(Number.MAX_SAFE_INTEGER / BLOCK_BYTES);
@@ -73,6 +83,7 @@ export function fullSync(options: ReceiveOptions): Protocol {
         await volume.setUuid(uuid);
         await volume.setArchiveUuid(random.bytes(16));
         await volume.setBase(steady(snapshot, Number(request.timestamp)));
+        await options.bucket?.inStep(volume);
         await volume.setState("Archived");
         volume.lastSyncTime = volume.nowSeconds;
         await call.send(ack());
@@ -173,6 +184,7 @@ export function hashSync(options: ReceiveOptions): Protocol {
           seed: Number(request.timestamp & 0xffff_ffffn),
         });
         await volume.setUuid(uuid);
+        await options.bucket?.inStep(volume);
         volume.lastSyncTime = volume.nowSeconds;
         await call.send(ack());
       });
@@ -248,6 +260,7 @@ export function diffTransfer(options: ReceiveOptions): Protocol {
           await receivePacks(reader, blocks, sink);
           await sink.append(endPack());
         });
+        await options.bucket?.inStep(volume);
         volume.lastDiffTime = volume.nowSeconds;
         await call.send(ack());
       });
@@ -259,7 +272,7 @@ export function diffTransfer(options: ReceiveOptions): Protocol {
 async function demandDiff(
   volume: ArchiveVolume,
   { uuid, blocks, diff }: { uuid: Uint8Array; blocks: number; diff: MetaDiff },
-  { grows }: ReceiveOptions,
+  { grows, bucket }: ReceiveOptions,
 ): Promise<void> {
   demandTaking(volume);
   if ((await volume.world.images.baseBytes(volume.name)) === undefined)
@@ -269,6 +282,8 @@ async function demandDiff(
   // A stop or a comparison may have begun since.
   demandTaking(volume);
   if (!Buffer.from(uuid).equals(volume.uuid)) throw new Refusal("different-uuid");
+  // One that is here and not there yet would be too old, and its sender would throw it away.
+  if (bucket?.isBehind(volume) === true) throw new Refusal("wdiff-recv");
   const related = relation(volume.newest.to, diff);
   if (related === "tooNew") throw new Refusal("too-new-diff");
   if (related === "tooOld") throw new Refusal("too-old-diff");

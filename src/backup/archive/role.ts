@@ -17,12 +17,10 @@ import { NbdServer } from "../nbd/server.ts";
 import { peerNet, secureOptionsOf } from "../server/security.ts";
 import { RateLimit } from "../wire/rate-limit.ts";
 import { WalbServer } from "../server/server.ts";
-import { placeOf } from "../bucket/place.ts";
-import { openS3 } from "../../core/seams/object-store-s3.ts";
+import { type ArchiveBucket, archiveBucket } from "./bucket/bucket.ts";
 import { bucketMetrics } from "./bucket/metrics.ts";
-import { BucketHomes } from "./bucket/homes.ts";
 import { archiveCommands } from "./commands.ts";
-import { archiveAbout, type archiveConfig } from "./config.ts";
+import { archiveAbout, type ArchiveConfig as Config } from "./config.ts";
 import { archiveStatus, archiveTargets, type ArchiveView, volumeStatus } from "./control.ts";
 import type { ImageBackEnd } from "./images/back-end.ts";
 import { ImageFiles } from "./images/files.ts";
@@ -34,9 +32,6 @@ import { replicasOf, rulesOf } from "./maintenance/rules.ts";
 import { PointExports } from "./point-export.ts";
 import { replicationTarget } from "./replication/target.ts";
 import { ArchiveVolume, type VolumeWorld } from "./volume.ts";
-import type { z } from "zod";
-
-type Config = z.output<typeof archiveConfig>;
 
 /** How often sizes of volumes are looked up for NBD clients. */
 const POINTS_PERIOD_MS = 1000;
@@ -66,19 +61,24 @@ class Archive implements RunningRole<Config> {
   readonly #points = new PointExports(() => this.#volumes.values());
   #nbd: NbdServer | undefined;
   #pointTimer: Timer | undefined;
-  readonly #homes: BucketHomes | undefined;
+  readonly #bucket: ArchiveBucket | undefined;
 
   constructor(context: RoleContext<Config>) {
     this.#context = context;
     const { disk, random, clock, net, log, config, instance } = context;
     this.#directory = resolve(context.dataDir, config.baseDir);
-    this.#world = { disk, random, clock, images: imagesOf(context, this.#directory) };
     const nodeId = config.nodeId ?? instance;
-    this.#homes = this.#homesOf(nodeId);
+    this.#bucket = archiveBucket(context, this.#directory, nodeId, () => this.#volumes.values());
+    const primary = this.#bucket?.primary;
+    this.#world = {
+      ...{ disk, random, clock, images: primary?.images ?? imagesOf(context, this.#directory) },
+      ...(primary !== undefined && { openParts: (name: string) => primary.openParts(name) }),
+    };
     const server = () => this.#server;
     const volume = (name: string) =>
       this.#volumes.get(name) ?? new ArchiveVolume(this.#world, this.#directory, name);
-    const receive = { server, volume, grows: config.grows, syncBytes: config.syncBytes };
+    const { grows, syncBytes } = config;
+    const receive = { server, volume, grows, syncBytes, bucket: this.#bucket?.awaited };
     const limit = new RateLimit(clock, config.replicateBytesPerSecond);
     const peers = peerNet(net, clock, config);
     const source = { net: peers, clock, nodeId, timeoutMs: config.socketTimeoutMs, limit };
@@ -146,19 +146,11 @@ class Archive implements RunningRole<Config> {
     });
   }
 
-  #homesOf(nodeId: string): BucketHomes | undefined {
-    const { clock, random, log, config, openObjects = (place) => openS3(place, clock) } = this.#context;
-    const { bucket, discard } = config;
-    if (bucket === undefined) return undefined;
-    const store = openObjects(placeOf(bucket, process.env));
-    const volumes = () => this.#volumes.values();
-    return new BucketHomes({ store, config: bucket, clock, random, log, nodeId, discard, volumes });
-  }
-
   async open(): Promise<void> {
     const { disk, announcePort, progress } = this.#context;
     await this.#world.images.check();
     await makeDurableDirectory(disk, this.#directory);
+    await this.#bucket?.primary?.open(progress);
     for (const { name, kind } of await disk.list(this.#directory)) {
       if (kind !== "directory" || !/^[0-9A-Za-z-]{1,64}$/.test(name)) continue;
       progress(`reading volume ${name}`);
@@ -169,7 +161,7 @@ class Archive implements RunningRole<Config> {
     announcePort("port", await this.#server.listen());
     if (this.#server.securePort !== undefined) announcePort("securePort", this.#server.securePort);
     this.#maintenance = this.#beginMaintenance();
-    this.#homes?.uploader.start();
+    this.#bucket?.homes.uploader.start();
     await this.#listenForNbd();
   }
 
@@ -198,7 +190,8 @@ class Archive implements RunningRole<Config> {
 
   keyFigure(): string {
     const count = this.#volumes.size;
-    const behind = this.#homes?.uploader.lags().reduce((sum, { diffsMissing }) => sum + diffsMissing, 0) ?? 0;
+    const lags = this.#bucket?.homes.uploader.lags() ?? [];
+    const behind = lags.reduce((sum, { diffsMissing }) => sum + diffsMissing, 0);
     const bucket = behind === 0 ? "" : `, ${behind} diff${behind === 1 ? "" : "s"} not in the bucket`;
     return `${count} volume${count === 1 ? "" : "s"}${bucket}`;
   }
@@ -207,14 +200,14 @@ class Archive implements RunningRole<Config> {
     const volumes = [...this.#volumes.values()].map(volumeFigures);
     return {
       ...this.#server.figures,
-      ...(this.#homes !== undefined && { bucket: this.#homes.stats() }),
+      ...(this.#bucket !== undefined && { bucket: this.#bucket.homes.stats() }),
       volumes,
     };
   }
 
   addMetrics(): void {
     const { metrics, clock } = this.#context;
-    if (this.#homes !== undefined) bucketMetrics(metrics, this.#homes);
+    if (this.#bucket !== undefined) bucketMetrics(metrics, this.#bucket.homes);
     const sum = (read: (volume: VolumeFigures) => number) => () =>
       [...this.#volumes.values()].reduce((total, volume) => total + read(volumeFigures(volume)), 0);
     metrics.gauge("node_x_archive_volumes", "Volumes.", () => this.#volumes.size);
@@ -248,7 +241,7 @@ class Archive implements RunningRole<Config> {
     this.#pointTimer?.cancel();
     this.#nbd?.close();
     await this.#maintenance?.stop();
-    await this.#homes?.stop();
+    await this.#bucket?.homes.stop();
     await this.#server.close();
   }
 }

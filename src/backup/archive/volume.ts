@@ -28,6 +28,7 @@ import {
 import { ColdSnapshots } from "./cold.ts";
 import type { ImageBackEnd } from "./images/back-end.ts";
 import { DiffFiles } from "../files/diff-files.ts";
+import type { OpenParts } from "../files/distant-diffs.ts";
 import { VolumeFiles } from "../files/volume-files.ts";
 
 export const actions = ["Merge", "Apply", "Restore", "ReplSyncAsClient", "Resize"] as const;
@@ -54,6 +55,8 @@ export interface VolumeWorld {
   random: Random;
   clock: Clock;
   images: ImageBackEnd;
+  /** Of a volume whose diffs may be in a bucket only. */
+  openParts?: (volume: string) => OpenParts;
 }
 
 export class ArchiveVolume {
@@ -91,7 +94,7 @@ export class ArchiveVolume {
     if (state === undefined) return;
     const text = await decodeFile(state, (reader) => reader.text());
     if (!["SyncReady", "Archived", "Stopped"].includes(text)) throw this.#damaged("state", text);
-    this.diffs = await DiffFiles.open(disk, random, this.directory);
+    this.diffs = await DiffFiles.open(disk, random, this.directory, this.world.openParts?.(this.name));
     await this.reloadMetadata();
     await images.collect(this.name);
     await this.#openCold();
@@ -255,7 +258,7 @@ export class ArchiveVolume {
     const { disk, random } = this.world;
     await makeDurableDirectory(disk, this.directory);
     this.#files = await VolumeFiles.open(disk, this.directory);
-    this.diffs = await DiffFiles.open(disk, random, this.directory);
+    this.diffs = await DiffFiles.open(disk, random, this.directory, this.world.openParts?.(this.name));
     await this.#openCold();
     await this.setFullReplication(undefined);
     await this.setUuid(new Uint8Array(16));

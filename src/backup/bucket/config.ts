@@ -1,11 +1,13 @@
 /** The keys of an archive's bucket. Only declarations. */
 import { z } from "zod";
-import { filePath, integer, key } from "../../core/config/schema.ts";
+import { crossCheck, filePath, integer, isLoopback, key } from "../../core/config/schema.ts";
 import { PART_BYTES_MAX, PART_BYTES_MIN } from "./part-table.ts";
 
 const MEBIBYTE = 1 << 20;
 
-export const bucketConfig = z.strictObject({
+const hostOf = (endpoint: string) => new URL(endpoint).hostname.replace(/^\[|\]$/g, "");
+
+const bucketKeys = z.strictObject({
   url: key(
     z
       .string()
@@ -16,7 +18,7 @@ export const bucketConfig = z.strictObject({
   ),
   mode: key(
     z.enum(["second", "primary"]).default("second"),
-    "second: the archive keeps everything on its own disk, and the bucket follows. primary: bases and diffs are in the bucket, the disk holds what is used just then.",
+    "With second, the archive keeps everything on its own disk and the bucket follows. With primary, bases and diffs are in the bucket, nothing is acknowledged before it is there, and the disk holds what is used just then.",
   ),
   endpoint: key(
     z
@@ -24,8 +26,12 @@ export const bucketConfig = z.strictObject({
       .regex(/^https?:\/\/[^/?#\s]+$/)
       .meta({ wanted: "https://HOST or https://HOST:PORT" })
       .optional(),
-    "The store. http:// sends data and signatures in the clear.",
+    "The store. Beyond loopback http:// needs allowsPlain.",
     { absent: "AWS, in the region", example: "https://s3.example:9000" },
+  ),
+  allowsPlain: key(
+    z.boolean().default(false),
+    "Speak http:// to a store on another host: everybody between reads what is backed up.",
   ),
   region: key(
     z
@@ -40,7 +46,7 @@ export const bucketConfig = z.strictObject({
   ),
   addressing: key(
     z.enum(["path", "host"]).default("path"),
-    "path: https://HOST/BUCKET/KEY. host: https://BUCKET.HOST/KEY.",
+    "Where the bucket's name goes: https://HOST/BUCKET/KEY (path) or https://BUCKET.HOST/KEY (host).",
   ),
   credentialsFile: key(
     filePath().optional(),
@@ -71,12 +77,26 @@ export const bucketConfig = z.strictObject({
   ),
   cacheBytesMax: key(
     integer(10 * 1024 * MEBIBYTE, { min: MEBIBYTE }),
-    "primary: what of the bucket is kept on the disk at most, beside what is not uploaded yet.",
+    "With primary: what of the bucket is kept on the disk at most, beside what is not uploaded yet and restored images.",
   ),
   takesOver: key(
     z.boolean().default(false),
     "Go on where an archive of another name has written. Only when that one is gone for good.",
   ),
+});
+
+export const bucketConfig = crossCheck(bucketKeys, {
+  path: ["endpoint"],
+  wanted: "https://, an address of loopback, or allowsPlain beside it",
+  holds: (value) => {
+    const { endpoint, allowsPlain } = value as Partial<z.output<typeof bucketKeys>>;
+    return (
+      endpoint === undefined ||
+      endpoint.startsWith("https://") ||
+      allowsPlain === true ||
+      isLoopback(hostOf(endpoint))
+    );
+  },
 });
 
 export type BucketConfig = z.output<typeof bucketConfig>;

@@ -52,8 +52,8 @@ export interface HomeVolume extends LocalVolume {
   baseTable?(): Promise<PartTable | undefined>;
   /** Tables of parts that the archive uses whatever the manifest says. */
   ownTables?(): Iterable<PartTable>;
-  /** A diff is in the bucket, and the manifest says so. */
-  onStored?(diff: MetaDiff, table: ObjectRef): Promise<void>;
+  /** Everything is in the bucket, and the manifest says so. */
+  onInStep?(manifest: Manifest): Promise<void>;
 }
 
 export interface HomeOptions {
@@ -124,7 +124,12 @@ export class VolumeHome {
   }
 
   /** Brings the bucket up to what the archive has. Throws what kept it from doing so; then `forget` and repeat. */
-  async bringUp(): Promise<void> {
+  bringUp(): Promise<void> {
+    return this.parts.alone(() => this.#bringUp());
+  }
+
+  async #bringUp(): Promise<void> {
+    this.#options.throwIfStopped();
     if (!this.#hasBase) return;
     if (!this.#isLoaded) await this.#load();
     if (this.#base !== undefined) await this.#bringDiffs();
@@ -134,6 +139,7 @@ export class VolumeHome {
     }
     await this.#commit();
     this.#pins.release();
+    if (this.#manifest !== undefined) await this.#volume.onInStep?.(this.#manifest);
     // What is released from here on stays pinned until the end: the list of what is used may be older.
     await this.parts.whileRemoving(async () => {
       await this.#removeUnused();
@@ -176,7 +182,6 @@ export class VolumeHome {
       if (table === undefined) continue;
       this.#stored.push({ diff, table });
       await this.#commit();
-      await this.#volume.onStored?.(diff, table);
     }
   }
 
@@ -234,6 +239,7 @@ export class VolumeHome {
       Buffer.from(encodeManifest({ ...next, number: before.number })).equals(encodeManifest(before))
     )
       return;
+    this.#options.throwIfStopped();
     const key = manifestKey(this.#volume.name);
     const tag = await this.parts.store.replace(key, bytes, this.#tag);
     if (tag === "changed")
@@ -308,6 +314,5 @@ export class VolumeHome {
 
   close(): void {
     this.#pins.release();
-    this.parts.close();
   }
 }

@@ -13,6 +13,7 @@ import { Codec, isZero } from "../../native/blocks.ts";
 import { crc32c } from "../../native/crc32c.ts";
 import type { ByteSource } from "../formats/bytes.ts";
 import { snappy } from "../formats/compression.ts";
+import { manifestKey } from "./manifest.ts";
 import {
   decodePartTable,
   encodePartTable,
@@ -66,6 +67,7 @@ export class PartStore {
   readonly figures: PartFigures = {
     ...{ objectsPut: 0, bytesPut: 0, objectsFound: 0, objectsRemoved: 0, bytesRead: 0 },
   };
+  #changing: Promise<unknown> = Promise.resolve();
   readonly #pinned = new Map<string, number>();
   /** While objects are removed: what was let go of since. */
   #released: string[] | undefined;
@@ -83,6 +85,13 @@ export class PartStore {
 
   keyOf(sha256: string): string {
     return dataPrefix(this.volume) + sha256;
+  }
+
+  /** Whole changes of the volume's place, one after the other: bringing it up, removing it. */
+  alone<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#changing.then(work);
+    this.#changing = result.catch(() => undefined);
+    return result;
   }
 
   /** Nothing that is let go of meanwhile is removed by `work`. */
@@ -206,6 +215,12 @@ export class PartStore {
     if (ref.codec === 0 || !this.#codec.decode(ref.codec, stored, content))
       throw this.#damaged(ref, `does not hold the ${length} bytes of its part`);
     return content;
+  }
+
+  /** Removes the volume from the bucket: the manifest first, so that nobody relies on what goes then. */
+  async removeVolume(): Promise<void> {
+    await this.store.remove(manifestKey(this.volume));
+    for await (const { key } of this.store.list(dataPrefix(this.volume))) await this.store.remove(key);
   }
 
   /** Removes an object unless somebody uses it. */

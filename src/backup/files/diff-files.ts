@@ -2,41 +2,52 @@
  * The diff files of one volume: which there are, a new one put in its place, old ones removed.
  *
  * Invariant: a diff has its name only when it is whole and synced, with its side file before it. Names that begin with
- * `tmp` are what a crash left.
+ * `tmp` are what a crash left. Content of diffs may be elsewhere: see distant-diffs.ts.
  */
 import { join } from "node:path";
 import type { Disk, DiskFile } from "../../core/seams/disk.ts";
 import type { Random } from "../../core/seams/random.ts";
 import { diffName, parseDiffName, sideName } from "../algebra/diff-name.ts";
 import { isSameDiff, type MetaDiff } from "../algebra/snapshot.ts";
-import { type ByteSink, fileSource } from "../formats/bytes.ts";
+import { type ByteSink, type ByteSource, fileSource } from "../formats/bytes.ts";
 import { type Diff, openDiff } from "../formats/diff-merge.ts";
 import { compareWithSide, type SideFinding, SideSums } from "../formats/side-file.ts";
+import type { PartTable } from "../bucket/part-table.ts";
+import { DistantDiffs, type OpenParts } from "./distant-diffs.ts";
 import { readSmallFile } from "./volume-files.ts";
 
 export class DiffFiles {
   readonly directory: string;
   readonly #disk: Disk;
   readonly #random: Random;
+  readonly #distant: DistantDiffs | undefined;
   #diffs: MetaDiff[] = [];
   /** Names change one after the other: what is listed and what is there would part otherwise. */
   #changing: Promise<unknown> = Promise.resolve();
 
-  private constructor(disk: Disk, random: Random, directory: string) {
+  private constructor(disk: Disk, random: Random, directory: string, openParts: OpenParts | undefined) {
     this.#disk = disk;
     this.#random = random;
     this.directory = directory;
+    this.#distant = openParts && new DistantDiffs(disk, directory, openParts);
   }
 
-  static async open(disk: Disk, random: Random, directory: string): Promise<DiffFiles> {
-    const files = new DiffFiles(disk, random, directory);
+  /** With `openParts`, the content of diffs may be in a bucket. */
+  static async open(
+    disk: Disk,
+    random: Random,
+    directory: string,
+    openParts?: OpenParts,
+  ): Promise<DiffFiles> {
+    const files = new DiffFiles(disk, random, directory, openParts);
     await files.reload();
     return files;
   }
 
   /** Reads the directory again; removes temporary files. */
   async reload(): Promise<void> {
-    this.#diffs = [];
+    const files = (await this.#disk.list(this.directory)).filter(({ kind }) => kind === "file");
+    this.#diffs = (await this.#distant?.load(files.map(({ name }) => name))) ?? [];
     for (const { name, kind } of await this.#disk.list(this.directory)) {
       if (kind !== "file") continue;
       if (/^tmp[0-9A-Za-z]/.test(name)) await this.#disk.remove(join(this.directory, name));
@@ -155,6 +166,20 @@ export class DiffFiles {
     this.#sort();
   }
 
+  isDistant(diff: MetaDiff): boolean {
+    return this.#distant?.has(diff) ?? false;
+  }
+
+  /** Gives up the content of a diff that is in a bucket, where `table` says. Nothing happens when it is gone. */
+  leave(diff: MetaDiff, table: PartTable): Promise<void> {
+    return this.#alone(async () => {
+      if (!this.#diffs.includes(diff) || this.isDistant(diff)) return;
+      await this.#distant?.add(diff, table);
+      await this.#removeFiles(diff);
+      await this.#disk.syncDirectory(this.directory);
+    });
+  }
+
   /** Removes diffs of `all`; one whose place another has taken meanwhile stays. */
   remove(diffs: readonly MetaDiff[]): Promise<void> {
     return this.#alone(() => this.#remove(this.#diffs.filter((each) => diffs.includes(each))));
@@ -163,12 +188,17 @@ export class DiffFiles {
   async #remove(diffs: readonly MetaDiff[]): Promise<void> {
     if (diffs.length === 0) return;
     for (const diff of diffs) {
-      await this.#disk.remove(this.pathOf(diff));
-      const side = join(this.directory, sideName(diff));
-      if (await this.#disk.exists(side)) await this.#disk.remove(side);
+      if (this.isDistant(diff)) await this.#distant?.remove(diff);
+      else await this.#removeFiles(diff);
     }
     this.#diffs = this.#diffs.filter((each) => !diffs.includes(each));
     await this.#disk.syncDirectory(this.directory);
+  }
+
+  async #removeFiles(diff: MetaDiff): Promise<void> {
+    await this.#disk.remove(this.pathOf(diff));
+    const side = join(this.directory, sideName(diff));
+    if (await this.#disk.exists(side)) await this.#disk.remove(side);
   }
 
   /** Changes the mergeable flag of every diff that begins at `gid`; false when there is none. */
@@ -181,7 +211,8 @@ export class DiffFiles {
     for (const diff of found) {
       if (diff.isMergeable === isMergeable) continue;
       const changed = { ...diff, isMergeable };
-      await this.#disk.rename(this.pathOf(diff), this.pathOf(changed));
+      if (this.isDistant(diff)) await this.#distant?.rename(diff, changed);
+      else await this.#disk.rename(this.pathOf(diff), this.pathOf(changed));
       this.#diffs[this.#diffs.indexOf(diff)] = changed;
     }
     await this.#disk.syncDirectory(this.directory);
@@ -196,26 +227,35 @@ export class DiffFiles {
     choose: readonly MetaDiff[] | (() => readonly MetaDiff[]),
     work: (open: Diff[]) => Promise<Result>,
   ): Promise<Result> {
-    const files: { path: string; file: DiskFile }[] = [];
+    const files: DiskFile[] = [];
+    const sources: ByteSource[] = [];
     try {
       await this.#alone(async () => {
         for (const diff of typeof choose === "function" ? choose() : choose) {
           // Its flag, which is in its name, may have changed since it was chosen.
-          const path = this.pathOf(this.#diffs.find((each) => isSameDiff(each, diff)) ?? diff);
-          files.push({ path, file: await this.#disk.open(path, "read") });
+          const present = this.#diffs.find((each) => isSameDiff(each, diff)) ?? diff;
+          sources.push(this.#distant?.source(present) ?? (await this.#openFile(present, files)));
         }
       });
       const open: Diff[] = [];
-      for (const { path, file } of files)
-        open.push(await openDiff(fileSource(path, file, await file.size())));
+      for (const source of sources) open.push(await openDiff(source));
       return await work(open);
     } finally {
-      for (const { file } of files) await file.close();
+      for (const file of files) await file.close();
     }
   }
 
-  /** Compares a diff with its side file; "none" when it has none. */
+  /** Opens a diff's own file, which goes to `files`. */
+  async #openFile(diff: MetaDiff, files: DiskFile[]): Promise<ByteSource> {
+    const path = this.pathOf(diff);
+    const file = await this.#disk.open(path, "read");
+    files.push(file);
+    return fileSource(path, file, await file.size());
+  }
+
+  /** Compares a diff with its side file; "none" when it has none, or is not here. */
   async verify(diff: MetaDiff): Promise<SideFinding | "none"> {
+    if (this.isDistant(diff)) return "none";
     const side = await readSmallFile(this.#disk, join(this.directory, sideName(diff)));
     if (side === undefined) return "none";
     const path = this.pathOf(diff);

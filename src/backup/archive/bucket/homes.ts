@@ -1,5 +1,5 @@
 /**
- * The bucket of an archive: a home for each of its volumes, and the uploader that keeps them up with it.
+ * The homes of an archive's volumes in its bucket, and the uploader that keeps them up with it.
  *
  * Invariant: a diff is uploaded only when its side file says that it is what came. Figures are told whether the bucket can be
  * reached or not.
@@ -7,12 +7,11 @@
 import { NxError } from "../../../core/errors.ts";
 import type { Log } from "../../../core/logging/log.ts";
 import type { Clock } from "../../../core/seams/clock.ts";
-import type { ObjectStore } from "../../../core/seams/object-store.ts";
 import type { Random } from "../../../core/seams/random.ts";
 import { isSameDiff, type MetaDiff } from "../../algebra/snapshot.ts";
 import type { BucketConfig } from "../../bucket/config.ts";
 import { type HomeOptions, type HomeVolume, VolumeHome } from "../../bucket/home.ts";
-import { PartStore } from "../../bucket/part-store.ts";
+import type { PartStores } from "../../bucket/part-stores.ts";
 import { Uploader } from "../../bucket/uploader.ts";
 import { fileSource } from "../../formats/bytes.ts";
 import type { DiscardRule } from "../../formats/image.ts";
@@ -20,7 +19,7 @@ import { parsePeriod } from "../../formats/units.ts";
 import type { ArchiveVolume } from "../volume.ts";
 
 export interface HomesOptions {
-  store: ObjectStore;
+  stores: PartStores;
   config: BucketConfig;
   clock: Clock;
   random: Random;
@@ -28,6 +27,8 @@ export interface HomesOptions {
   nodeId: string;
   discard: DiscardRule;
   volumes(): Iterable<ArchiveVolume>;
+  /** What a volume's home sees of it. */
+  homeVolumeOf(volume: ArchiveVolume): HomeVolume;
 }
 
 async function demandWhole(volume: ArchiveVolume, diff: MetaDiff): Promise<void> {
@@ -38,11 +39,15 @@ async function demandWhole(volume: ArchiveVolume, diff: MetaDiff): Promise<void>
   });
 }
 
-/** A volume as its home sees it. */
-export function homeVolumeOf(volume: ArchiveVolume): HomeVolume {
+/** A volume as its home sees it; with `more`, one whose image is in the bucket. */
+export function homeVolumeOf(
+  volume: ArchiveVolume,
+  more: Pick<HomeVolume, "baseTable" | "ownTables" | "onInStep"> = {},
+): HomeVolume {
   const there = (diff: MetaDiff) =>
     volume.diffs.all.filter((each) => isSameDiff(each, diff) && each.timestamp === diff.timestamp);
   return {
+    ...more,
     name: volume.name,
     get base() {
       return volume.base;
@@ -105,7 +110,7 @@ export class BucketHomes {
   #homeOf(volume: ArchiveVolume): VolumeHome {
     const known = this.#homes.get(volume);
     if (known !== undefined) return known;
-    const { store, config, nodeId, discard, clock } = this.#options;
+    const { stores, config, nodeId, discard, clock } = this.#options;
     const options: HomeOptions = {
       ...{ writer: nodeId, discard, takesOver: config.takesOver, partBytes: config.partBytes },
       atOnce: config.uploadsAtOnce,
@@ -113,26 +118,35 @@ export class BucketHomes {
       nowSeconds: () => Math.floor(clock.nowMs() / 1000),
       throwIfStopped: () => {
         if (this.uploader.isStopped) throw new NxError("NX_NOT_RUNNING", "the archive stops");
+        if (["ClearVol", "ResetVol"].includes(volume.state))
+          throw new NxError("NX_NOT_RUNNING", `${volume.name} is being removed`);
       },
     };
-    const home = new VolumeHome(homeVolumeOf(volume), new PartStore(store, volume.name), options);
+    const home = new VolumeHome(this.#options.homeVolumeOf(volume), stores.of(volume.name), options);
     this.#homes.set(volume, home);
     return home;
   }
 
+  /** Something of the volume is not in the bucket, or nobody has looked yet. */
+  isBehind(volume: ArchiveVolume): boolean {
+    const { diffs, isBaseMissing } = this.#homeOf(volume).behind();
+    return diffs.length > 0 || isBaseMissing;
+  }
+
   /** For `/stats`. */
   stats() {
-    const { store, config } = this.#options;
+    const { stores, config } = this.#options;
     const sums = { objectsPut: 0, bytesPut: 0, objectsFound: 0, objectsRemoved: 0, bytesRead: 0 };
-    for (const { parts } of this.#homes.values())
-      for (const key of Object.keys(sums) as (keyof typeof sums)[]) sums[key] += parts.figures[key];
+    for (const { figures } of stores.all())
+      for (const key of Object.keys(sums) as (keyof typeof sums)[]) sums[key] += figures[key];
     const volumes = this.uploader.lags().map((lag) => ({ ...lag, error: lag.error ?? null }));
-    return { name: store.name, mode: config.mode, ...sums, volumes };
+    return { name: stores.objects.name, mode: config.mode, ...sums, volumes };
   }
 
   async stop(): Promise<void> {
     await this.uploader.stop();
     for (const home of this.#homes.values()) home.close();
     this.#homes.clear();
+    this.#options.stores.close();
   }
 }

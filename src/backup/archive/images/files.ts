@@ -97,7 +97,8 @@ export class ImageFiles extends WithoutCold implements ImageBackEnd {
   async beginRestore(volume: string, gid: bigint): Promise<BegunRestore> {
     const path = `${this.restoredPath(volume, gid)}_tmp`;
     if (await this.#disk.exists(path)) await this.#disk.remove(path);
-    if ((await this.#disk.clone?.(this.#base(volume), path)) === true) {
+    const hasFile = await this.#disk.exists(this.#base(volume));
+    if (hasFile && (await this.#disk.clone?.(this.#base(volume), path)) === true) {
       const file = await this.#disk.open(path, "readWrite");
       return { file, bytes: await file.size(), path, isCopy: true };
     }

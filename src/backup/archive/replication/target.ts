@@ -68,7 +68,7 @@ class Target {
     if (isFull) await volume.during("FullSync", () => this.#full(archiveUuid));
     else if (isResync) await this.#atRest("Resync", () => this.#resync());
     while (await this.#step());
-    await call.send(ack());
+    await this.#acknowledge();
   }
 
   /** A word of ours that a refusal could have stood for; behind it there is none until the next request. */
@@ -131,7 +131,7 @@ class Target {
       (progressBlocks) => volume.setFullReplication({ state, progressBlocks, timestamp }),
     );
     await this.#adopt(state, uuid);
-    await call.send(ack());
+    await this.#acknowledge();
   }
 
   /** Where a copy goes on: of the same lineage, from the same state, on a bulk's edge. */
@@ -251,7 +251,12 @@ class Target {
     await this.#adoptUuid(uuid, false);
     await volume.removeContained(diff);
     volume.lastDiffTime = volume.nowSeconds;
-    await call.send(ack());
+    await this.#acknowledge();
+  }
+
+  async #acknowledge(): Promise<void> {
+    await this.#options.bucket?.inStep(this.#volume);
+    await this.#call.send(ack());
   }
 
   async #demandFit(diff: MetaDiff, blocks: number): Promise<void> {
