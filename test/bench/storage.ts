@@ -14,7 +14,7 @@ import { seededRandom } from "../../src/core/seams/random.ts";
 import { VOLUME } from "../backup/servers.ts";
 import { ProcessGroup } from "../e2e/backup-processes.ts";
 import { until } from "../e2e/executable.ts";
-import { freePorts } from "../e2e/group-processes.ts";
+import { freePorts } from "../e2e/free-ports.ts";
 import { median } from "./compare.ts";
 import { fio, type FioLoad, type FioSample } from "./fio.ts";
 import { describeMachine } from "./machine.ts";

@@ -33,8 +33,8 @@ const looks = [
   "LRANGE l 0 -1", "LLEN legacy", "LLEN neo", "XRANGE s - +", "XINFO STREAM s", "XINFO GROUPS s", "XPENDING s g - + 10", "XLEN big", "KEYS *",
 ]; // prettier-ignore
 
-/** Values behind `f` of 100 kB and of 3 MB: more than one message takes. */
-const BIG = ["x".repeat(100_000), "y".repeat(3_000_000)];
+/** Values behind `f` of 100 kB and of 1.5 MB: more than one message takes. */
+const BIG = ["x".repeat(100_000), "y".repeat(1_500_000)];
 
 describe.each(["builtin", "jetstream"] as const)("engine %s", (engine) => {
   const configOf = (stream: string) => ({

@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { until } from "./executable.ts";
-import { freePorts } from "./group-processes.ts";
+import { freePorts } from "./free-ports.ts";
 
 export interface EtcdLayout {
   members?: number;

@@ -5,7 +5,6 @@
  * Invariant: no process and no directory outlives the `GroupProcesses` that a test holds with `using`.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureExecutable } from "../../build.ts";
@@ -14,6 +13,7 @@ import { GroupClient, type GroupClientOptions } from "../../src/reactive/replica
 import { TimestampClient } from "../../src/reactive/tss/client.ts";
 import { checkTimestamps, type Issued } from "../reactive/checkers/timestamps.ts";
 import { until } from "./executable.ts";
+import { freePorts } from "./free-ports.ts";
 import { executable } from "./node-process.ts";
 
 export interface TssStats {
@@ -33,21 +33,6 @@ export interface TssStats {
     garbled: number;
     refused: number;
   };
-}
-
-export function freePorts(count: number): Promise<number[]> {
-  const take = () =>
-    new Promise<{ port: number; close(): void }>((resolve, reject) => {
-      const probe = createServer();
-      probe.once("error", reject);
-      probe.listen(0, "127.0.0.1", () => {
-        resolve({ port: (probe.address() as { port: number }).port, close: () => void probe.close() });
-      });
-    });
-  return Promise.all(Array.from({ length: count }, take)).then((probes) => {
-    for (const probe of probes) probe.close();
-    return probes.map(({ port }) => port);
-  });
 }
 
 export interface GroupOptions {

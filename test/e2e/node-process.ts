@@ -70,7 +70,7 @@ export class NodeDirectory implements Disposable {
     writeFileSync(
       this.configFile,
       JSON.stringify({
-        port: 0,
+        ...(this.#role !== "worker" && { port: 0 }),
         ...(this.#role === "dht" && { respPort: 0 }),
         dataDir: this.dataDir,
         ...settings,

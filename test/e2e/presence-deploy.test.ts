@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureExecutable } from "../../build.ts";
-import { freePorts } from "./group-processes.ts";
+import { freePorts } from "./free-ports.ts";
 import { executable } from "./presence-service.ts";
 
 test("a prefix of presence files is deployed, serves, and is stopped", async () => {

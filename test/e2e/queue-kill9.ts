@@ -19,6 +19,10 @@ export interface QueueKill9Options {
   rounds: number;
   seed: number;
   durability?: "log" | "memory";
+  /** Further keys of the node's configuration. */
+  settings?: Record<string, unknown>;
+  /** What happens in a life instead of some time; `acknowledged` grows while clients are served. */
+  life?(round: number, acknowledged: () => number): Promise<void>;
 }
 
 /** Never settles once the node is gone, as a client that was cut off never hears. */
@@ -36,8 +40,10 @@ function loop(step: () => Promise<void>): void {
   void step().then(() => loop(step));
 }
 
-export async function runQueueKill9({ rounds, seed, durability = "log" }: QueueKill9Options) {
+export async function runQueueKill9(options: QueueKill9Options) {
+  const { rounds, seed, durability = "log" } = options;
   const random = seededRandom(seed);
+  const { life = () => Bun.sleep(LIFE_MS_MIN + random.float() * LIFE_SPREAD_MS) } = options;
   const list = new ListKnowledge();
   const stream = new StreamKnowledge();
   const violations: string[] = [];
@@ -46,6 +52,7 @@ export async function runQueueKill9({ rounds, seed, durability = "log" }: QueueK
     respPort: 0,
     durability,
     compaction: { logBytesMin: 256 * 1024, growthPercent: 50 },
+    ...options.settings,
   };
   for (let round = 0; round < rounds; round++) {
     const node = await directory.start(settings);
@@ -63,7 +70,7 @@ export async function runQueueKill9({ rounds, seed, durability = "log" }: QueueK
     const [adder, consumer] = [await connect(), await connect()];
     loop(() => stream.add(adder, random));
     loop(() => stream.consume(consumer, random));
-    await Bun.sleep(LIFE_MS_MIN + random.float() * LIFE_SPREAD_MS);
+    await life(round, () => list.pushed.size + stream.added.size);
     process.kill(node.pid, "SIGKILL");
     await node.stderr;
   }

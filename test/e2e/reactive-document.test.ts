@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { ensureExecutable } from "../../build.ts";
 import { until } from "./executable.ts";
 import { executable } from "./node-process.ts";
-import { freePorts } from "./group-processes.ts";
+import { freePorts } from "./free-ports.ts";
 import { manyGames } from "./many-games.ts";
 
 setDefaultTimeout(180_000);

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureExecutable } from "../../build.ts";
 import { until } from "./executable.ts";
-import { freePorts } from "./group-processes.ts";
+import { freePorts } from "./free-ports.ts";
 import { executable } from "./node-process.ts";
 
 interface Instance {

@@ -2,7 +2,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { freePorts, GroupProcesses } from "./group-processes.ts";
+import { freePorts } from "./free-ports.ts";
+import { GroupProcesses } from "./group-processes.ts";
 import { executable } from "./node-process.ts";
 import { Partition } from "./partition.ts";
 import { until } from "./executable.ts";

@@ -39,6 +39,7 @@ const PAUSE_MS_MAX = 2000;
 const REQUEST_TIMEOUT_MS = 5000;
 const PING_MS = 5000;
 const FLUSH_MS = 1000;
+const INSIST_MS = 250;
 const FILE_BYTES_MAX = 1 << 20;
 
 export class NatsLink {
@@ -62,6 +63,26 @@ export class NatsLink {
   session(): Promise<NatsSession> {
     this.#session ??= this.#connect();
     return this.#session;
+  }
+
+  /**
+   * Does something that may be done again, until it succeeds. Only an NxError ends it: a refusal, or the end of the link.
+   * `onWait` hears why it has to be done again.
+   */
+  async insist<Value>(
+    operation: (session: NatsSession) => Promise<Value>,
+    onWait: (reason: string) => void = () => {},
+  ): Promise<Value> {
+    for (;;) {
+      const session = await this.session();
+      try {
+        return await operation(session);
+      } catch (error) {
+        if (error instanceof NxError) throw error;
+        onWait((error as Error).message);
+        await sleep(this.#options.clock, INSIST_MS);
+      }
+    }
   }
 
   async #connect(): Promise<NatsSession> {

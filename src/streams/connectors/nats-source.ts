@@ -25,6 +25,8 @@ export interface NatsSourceOptions extends NatsConsumerOptions {
   link: NatsLink;
   clock: Clock;
   log: Log;
+  /** How often the stream may seem to be shorter than the checkpoint before that is believed. */
+  shortCountMax?: number;
   onFatal(error: Error): void;
 }
 
@@ -35,6 +37,8 @@ interface Position {
 }
 
 const RETRY_MS = 500;
+/** A server that has just become the stream's leader may not know its end yet; so many answers in a row are no such one. */
+const SHORT_COUNT_MAX = 20;
 /** Records go on their way at least this often, however many wait. */
 const BATCH_RECORDS_MAX = 256;
 
@@ -54,6 +58,7 @@ export class NatsSource implements Source {
   #records = 0;
   #repeated = 0;
   #trouble = "";
+  #shortCount = 0;
   #batch = 0;
   #batchStartedMs = 0;
 
@@ -141,10 +146,13 @@ export class NatsSource implements Source {
       throw new NxError("NX_JETSTREAM_REFUSED", `the stream ${stream} is not the one that the checkpoint knows: it was made anew on ${created}`, {
         hint: "begin with another data directory, or bring the old stream back",
       }); // prettier-ignore
+    if (sequence > last && (this.#shortCount += 1) < (this.#options.shortCountMax ?? SHORT_COUNT_MAX))
+      throw new Error(`the stream ${stream} ends at ${last}, before the checkpoint`);
     if (sequence > last)
       throw new NxError("NX_JETSTREAM_REFUSED", `the stream ${stream} ends at ${last}, and the checkpoint is at ${sequence}: the servers lost messages`, {
         hint: "what they lost is in the states; begin with another data directory to go on without it",
       }); // prettier-ignore
+    this.#shortCount = 0;
     this.#position.created = created;
   }
 

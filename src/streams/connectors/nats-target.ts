@@ -16,7 +16,7 @@
 import { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { NatsLink, NatsSession } from "../../core/nats/link.ts";
-import { readStream } from "../../core/nats/read-stream.ts";
+import { readStream, WHATEVER_COMES } from "../../core/nats/read-stream.ts";
 import type { Random } from "../../core/seams/random.ts";
 import type { Target } from "./target.ts";
 
@@ -108,7 +108,7 @@ export class NatsTarget implements Target {
   async #findStored(session: NatsSession, subject: string): Promise<void> {
     const { stream, log } = this.#options;
     const prefix = `${this.#id}.${this.#checkpoint}.`;
-    const range = { stream, subject, after: this.#sequence ?? 0, upTo: Number.MAX_SAFE_INTEGER };
+    const range = { stream, subject, after: this.#sequence ?? 0, upTo: WHATEVER_COMES };
     for await (const { sequence, header } of readStream(session, { ...range, headersOnly: true })) {
       const id = header(ID_HEADER);
       if (!id.startsWith(prefix)) continue;

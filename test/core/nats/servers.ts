@@ -13,7 +13,7 @@ import { NatsLink, type NatsSession } from "../../../src/core/nats/link.ts";
 import { realClock } from "../../../src/core/seams/clock.ts";
 import { realRandom } from "../../../src/core/seams/random.ts";
 import { until } from "../../e2e/executable.ts";
-import { freePorts } from "../../e2e/group-processes.ts";
+import { freePorts } from "../../e2e/free-ports.ts";
 
 /** A link of a test. */
 export function linkTo(settings: NatsSettings, name = "test"): NatsLink {

@@ -8,8 +8,8 @@ import type { StreamConfig } from "@nats-io/jetstream";
 import type { OnFrame } from "../../append-log/scan.ts";
 import type { Crc32c } from "../../crc32c.ts";
 import { NxError } from "../../errors.ts";
-import type { NatsSession } from "../link.ts";
-import { readStream, type StoredMessage } from "../read-stream.ts";
+import type { NatsLink, NatsSession } from "../link.ts";
+import { readStream, type StoredMessage, type StreamRange } from "../read-stream.ts";
 import { Header, PartsReader, subjectOf } from "./format.ts";
 
 export interface Replay {
@@ -57,33 +57,44 @@ function faultOf(config: StreamConfig, { stream, replicas }: StreamShape): strin
   return undefined;
 }
 
+export interface RecoveryOptions {
+  link: NatsLink;
+  stream: string;
+  payloadFormat: number;
+  crc32c: Crc32c;
+  progress(text: string): void;
+}
+
 export class Recovery {
-  readonly #session: NatsSession;
+  readonly #link: NatsLink;
   readonly #stream: string;
   readonly #format: number;
   readonly #parts: PartsReader;
   readonly #replay: Replay;
+  readonly #onWait: (reason: string) => void;
   /** Of the last message that was read. */
   #sequence = 0;
   snapshotBytes = 0;
   /** Of the groups behind the snapshot's beginning. */
   logBytes = 0;
 
-  constructor(session: NatsSession, stream: string, format: number, crc32c: Crc32c, replay: Replay) {
-    this.#session = session;
+  constructor({ link, stream, payloadFormat, crc32c, progress }: RecoveryOptions, replay: Replay) {
+    this.#link = link;
     this.#stream = stream;
-    this.#format = format;
+    this.#format = payloadFormat;
     this.#parts = new PartsReader(stream, crc32c);
     this.#replay = replay;
+    this.#onWait = (reason) => progress(`reading the stream ${stream} waits: ${reason}`);
   }
 
   /** Snapshot and log, up to the present end. Throws NX_JETSTREAM_LOST, NX_DATA_CORRUPT, NX_DATA_VERSION. */
   async readAll(): Promise<void> {
-    const { streams } = this.#session.manager;
-    const { state } = await streams.info(this.#stream);
-    const end = await streams.getMessage(this.#stream, { last_by_subj: subjectOf(this.#stream, "end") });
+    const [state, end] = await this.#link.insist(async ({ manager: { streams } }) => {
+      const { state } = await streams.info(this.#stream);
+      const query = { last_by_subj: subjectOf(this.#stream, "end") };
+      return [state, await streams.getMessage(this.#stream, query)] as const;
+    }, this.#onWait);
     const begin = end === null ? 1 : Number(end.header?.get(Header.begin));
-    if (state.last_seq > 0 && state.first_seq > begin) throw this.#lost(begin, state.first_seq);
     if (end !== null) {
       const slices = await this.#readSnapshot(begin, end.seq);
       const wanted = Number(end.header?.get(Header.slices));
@@ -99,35 +110,36 @@ export class Recovery {
 
   async #readSnapshot(begin: number, end: number): Promise<number> {
     let slices = 0;
-    const range = {
-      stream: this.#stream,
-      subject: subjectOf(this.#stream, "slice"),
-      after: begin,
-      upTo: end,
-    };
-    for await (const message of readStream(this.#session, range)) {
-      if (Number(message.header(Header.begin)) !== begin) continue;
+    await this.#read({ subject: subjectOf(this.#stream, "slice"), after: begin, upTo: end }, (message) => {
+      if (Number(message.header(Header.begin)) !== begin) return;
       const slice = this.#parts.add(message);
-      if (slice === undefined) continue;
+      if (slice === undefined) return;
       slices += 1;
       this.snapshotBytes += slice.byteLength;
       this.#replay.onSnapshot(slice, this.#placeOf(message));
-    }
+    });
     return slices;
   }
 
   /** Groups up to this sequence, each message of the stream looked at. */
   async readUpTo(upTo: number): Promise<void> {
-    for await (const message of readStream(this.#session, {
-      stream: this.#stream,
-      after: this.#sequence,
-      upTo,
-    })) {
+    await this.#read({ after: this.#sequence, upTo }, (message) => {
       if (message.sequence !== this.#sequence + 1) throw this.#lost(this.#sequence + 1, message.sequence);
       this.#sequence = message.sequence;
       this.#take(message);
-    }
+    });
     if (this.#sequence < upTo) throw this.#lost(this.#sequence + 1, upTo + 1);
+  }
+
+  /** Each message once, also when reading has to begin again in the middle. */
+  async #read(range: Omit<StreamRange, "stream">, take: (message: StoredMessage) => void): Promise<void> {
+    let { after } = range;
+    await this.#link.insist(async (session) => {
+      for await (const message of readStream(session, { ...range, stream: this.#stream, after })) {
+        after = message.sequence;
+        take(message);
+      }
+    }, this.#onWait);
   }
 
   #take(message: StoredMessage): void {

@@ -70,7 +70,7 @@ export class StreamLog implements GroupLog {
    * NX_JETSTREAM_LOST, NX_DATA_CORRUPT or NX_DATA_VERSION.
    */
   static async open(options: StreamLogOptions, replay: Replay): Promise<StreamLog> {
-    const { link, stream, payloadFormat, crc32c, random, progress } = options;
+    const { link, stream, payloadFormat, random, progress } = options;
     const id = Buffer.from(random.bytes(WRITER_BYTES)).toString("hex");
     let log: StreamLog | undefined;
     const onFenced = (error: NxError) => {
@@ -80,15 +80,16 @@ export class StreamLog implements GroupLog {
       if (log !== undefined) log.#trouble(error);
     };
     const ownership = { ...options, writer: id, onFenced };
+    const onWait = (reason: string) => progress(`the stream ${stream} waits: ${reason}`);
     progress("connecting to NATS");
-    const session = await link.session();
-    await openStream(session, options);
+    await link.insist((session) => openStream(session, options), onWait);
     await standBy(ownership);
-    const recovery = new Recovery(session, stream, payloadFormat, crc32c, replay);
+    const recovery = new Recovery(options, replay);
     await recovery.readAll();
     const writer = new StreamWriter({ ...options, writer: id, onTrouble });
     await recovery.readUpTo(await writer.claim(payloadFormat));
-    const partBytes = (session.connection.info?.max_payload ?? 1 << 20) - HEADERS_BYTES_MAX;
+    const { connection } = await link.session();
+    const partBytes = (connection.info?.max_payload ?? 1 << 20) - HEADERS_BYTES_MAX;
     log = new StreamLog(options, writer, recovery, partBytes);
     log.#disown = await own(ownership);
     return log;

@@ -31,6 +31,8 @@ const ACK_TIMEOUT_MS = 2000;
 const TROUBLE_AFTER_MS = 3000;
 const PAUSE_MS_MIN = 50;
 const PAUSE_MS_MAX = 1000;
+/** So many answers, up to a second apart, are no leader's that catches up. */
+const SHORT_COUNT_MAX = 15;
 const WRONG_LAST_SEQUENCE = 10_071;
 
 export class StreamWriter {
@@ -40,6 +42,8 @@ export class StreamWriter {
   #turn: Promise<unknown> = Promise.resolve();
   #isClosed = false;
   #reason = "";
+  /** How often in a row the stream ended before what it had acknowledged. */
+  #shortCount = 0;
 
   constructor(options: StreamWriterOptions) {
     this.#options = options;
@@ -136,10 +140,13 @@ export class StreamWriter {
     const { stream } = this.#options;
     const next = this.#sequence + 1;
     const { state } = await manager.streams.info(stream);
+    if (state.last_seq < this.#sequence && (this.#shortCount += 1) < SHORT_COUNT_MAX)
+      throw new Error("the stream's new leader does not know its end yet");
     if (state.last_seq < this.#sequence)
       throw new NxError("NX_JETSTREAM_LOST", `the stream ${stream} ends at ${state.last_seq}, and its servers had acknowledged up to ${this.#sequence}`, {
         hint: "what this instance has in memory is the newest there is; look at the servers before it is started again",
       }); // prettier-ignore
+    this.#shortCount = 0;
     if (state.last_seq < next) throw new Error("the stream's servers disagree about its end");
     const found = await manager.streams.getMessage(stream, { seq: next });
     if (found === null) throw new Error(`the message ${next} cannot be read yet`);
