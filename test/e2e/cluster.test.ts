@@ -5,7 +5,16 @@
  * before. What is about ssh, several machines and interrupted rollouts has tests of its own.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RedisClient } from "bun";
@@ -355,12 +364,17 @@ describe("move", () => {
       '  // where it listens\n  "host": "127.0.0.3",',
     );
     expect(processesOf(deploymentPaths(join(top, "two"), "m").root)).toEqual([]);
+    expect(readdirSync(join(top, "two")).filter((name) => name.startsWith("m.dht0"))).toEqual([
+      "m.dht0.moved-away",
+    ]);
     expect((await nodeX(["deploy", "c/m", "--plan"])).stdout).toBe("m: nothing to do\n");
   });
 
   test("that fails leaves the instance where it was, running, and the files as they were", async () => {
     const before = readFileSync(join(files, "m.dht0.json"), "utf8");
-    // The old copy of the data is still there: it is not overwritten.
+    // Something is there already, whosever it is: it is not overwritten.
+    mkdirSync(join(top, "two/m.dht0"));
+    writeFileSync(join(top, "two/m.dht0/kept"), "");
     const { code, stderr } = await nodeX(["move", "c/m", "dht0", "--to", "127.0.0.2", "-y"]);
     expect([code, stderr]).toEqual([73, expect.stringContaining("exists and is not empty")]);
     expect(readFileSync(join(files, "m.dht0.json"), "utf8")).toBe(before);

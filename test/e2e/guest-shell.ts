@@ -32,6 +32,7 @@ export class GuestShell implements Disposable {
         XDG_STATE_HOME: join(this.directory, "s"),
         NODE_X_SSH_CONFIG: this.client.settings.configFile as string,
         NODE_X_SSH_CONNECT_TIMEOUT: "120",
+        NODE_X_DEPLOY_SILENCE_MS: "600000",
       },
       stdin: "ignore",
       stdout: "pipe",

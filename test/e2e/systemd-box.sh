@@ -45,4 +45,6 @@ cd "$root"
 pivot_root . old
 cd /
 umount -l /old
+# As container managers leave it: systemd's own mounts (credentials) must come through to services.
+mount --make-rshared /
 exec /usr/bin/env -i container=box PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system --unit=multi-user.target

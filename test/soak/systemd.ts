@@ -1,8 +1,8 @@
 /**
- * `bun run soak systemd`: a deployment under a real systemd: hardened units that start, the role's target, the watchdog, a power loss, an
+ * `bun run soak systemd`: a deployment under a real systemd: hardened units that start with their secrets, the role's target, the watchdog, a power loss, an
  * update that cannot start. Some minutes, because the watchdog waits for half of one.
  */
-import { copyFileSync } from "node:fs";
+import { chmodSync, copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { ensureExecutable } from "../../build.ts";
 import { until } from "../e2e/executable.ts";
@@ -19,6 +19,7 @@ interface Row {
 }
 
 const LONG_TRIES = 6;
+const PASSWORD = "sesame";
 
 async function run(): Promise<Record<string, unknown>> {
   await ensureExecutable();
@@ -40,13 +41,22 @@ async function run(): Promise<Record<string, unknown>> {
       "p.cluster.json",
       '{ "workingDirectory": "/var/lib/node-x", "rollout": { "healthyForMs": 200, "readyTimeoutMs": 15000 } }',
     );
-    for (const index of [0, 1]) box.write(`p.dht${index}.json`, '{ "port": 0, "respPort": 0 }');
+    box.write("password", PASSWORD);
+    chmodSync(join(box.share, "password"), 0o600);
+    box.write("p.dht0.json", '{ "port": 0, "respPort": 0, "passwordFile": "password" }');
+    box.write("p.dht1.json", '{ "port": 0, "respPort": 0 }');
     await box.boot();
 
     const started = await nodeX("start", "p");
     claim("start brings up hardened units", started.code === 0, started.output);
     const user = (await box.run("stat", "-c", "%U", "/var/lib/node-x/p.dht0")).output.trim();
     claim("with a user of their own", user === "nx-dht", user);
+    const ports = await box.run("cat", "/var/lib/node-x/p.dht0/ports.json");
+    const { respPort } = JSON.parse(ports.output) as { respPort: number };
+    const pong = await box.run("redis-cli", "--no-auth-warning", "-a", PASSWORD, "-p", `${respPort}`, "ping");
+    claim("and secrets that they alone can read", pong.output.trim() === "PONG", pong.output);
+    const copies = await box.run("sh", "-c", "stat -c '%U %a' /run/credentials/node-x-p.dht0.service/*");
+    claim("in copies of their own", /^(nx-dht 400|root 440)$/.test(copies.output.trim()), copies.output);
     claim("and their words in the journal", (await nodeX("logs", "p", "-n", "5")).output.includes("ready"));
 
     await box.run("systemctl", "stop", "dht.target");

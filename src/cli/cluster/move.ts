@@ -16,7 +16,7 @@ export const moveVerb = defineVerb({
   summary: "Move an instance and its data to another host of the cluster",
   description:
     "Stops the instance, copies its data directory (a checked tar archive, through this machine), writes the new place into prefix.cluster.json (and the instance's own `host`, where it names the " +
-    "old one), then deploys and starts it there. If anything fails before it is healthy there, the files are put back and it is started where it was. The old host keeps its copy of the data. " +
+    "old one), then deploys and starts it there. If anything fails before it is healthy there, the files are put back and it is started where it was. The old host keeps its copy of the data under another name, so that nothing starts with it. " +
     "Instances that name the moved one by its address have to be deployed afterwards.",
   args: {
     prefix: prefixArg,
@@ -116,8 +116,12 @@ export const moveVerb = defineVerb({
         stderr.write(`${instance.name}: back on ${from.name}; the files are as they were\n`);
         throw error;
       }
-      await underLock(place, agents, operator, ({ fence }) => source.call("forget", { ...fence, ...names }));
-      stdout.write(`${instance.name} is on ${to.name}; ${from.name} keeps its copy in ${instance.dataDir}\n`);
+      const aside = await underLock(place, agents, operator, async ({ fence }) => {
+        await source.call("forget", { ...fence, ...names });
+        const { name, dataDir } = instance;
+        return (await source.call("retire-data", { ...fence, instance: name, dataDir })).result.path;
+      });
+      stdout.write(`${instance.name} is on ${to.name}; ${from.name} keeps its copy in ${aside}\n`);
       return Exit.ok;
     });
   },

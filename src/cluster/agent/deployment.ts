@@ -5,7 +5,7 @@
  * every step may be repeated: it looks at what is before it changes anything. A crash between two steps
  * leaves a state from which the same request goes on.
  */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { LinkingDisk } from "../../core/seams/disk.ts";
@@ -235,6 +235,17 @@ export class Deployment {
 
   async watchGuards(): Promise<void> {
     await this.guards.watch((guard) => this.undo(guard));
+  }
+
+  /** The data of an instance that moved away gets another name; a copy that is even older goes. */
+  async retire(dataDir: string): Promise<string> {
+    const { disk } = this.world;
+    const aside = `${dataDir}.moved-away`;
+    if (!(await disk.exists(dataDir))) return aside;
+    await removeTree(disk, aside);
+    await disk.rename(dataDir, aside);
+    await disk.syncDirectory(dirname(dataDir));
+    return aside;
   }
 
   /** Stops and removes everything, data only when asked for. */

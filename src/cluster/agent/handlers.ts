@@ -191,6 +191,13 @@ export function createHandlers({ world, exec, pid }: AgentOptions): Handlers {
       await new IncomingData(world.disk, world.run, paths.root).put(params, block);
       return {};
     }),
+    "retire-data": fenced(async (_, { params }) => {
+      const { instance, dataDir } = params;
+      const path = await audited("retire data", params, { instance }, (deployment) =>
+        deployment.retire(dataDir),
+      );
+      return { path };
+    }),
     destroy: fenced(async (deployment, { params }) => {
       // The log goes with the deployment; the operator's own keeps the trace.
       return { removed: await deployment.destroy(params.withData) };

@@ -326,6 +326,11 @@ export const methods = {
     }),
     result: nothing,
   },
+  /** Puts the data of an instance that moved away aside, so that nothing starts with it by mistake. */
+  "retire-data": {
+    params: operation.extend({ instance: plainName, dataDir: absolutePath }),
+    result: z.object({ path: absolutePath }),
+  },
   /** Stops everything and removes the deployment; `withData` also the data directories of its instances. */
   destroy: {
     params: operation.extend({ withData: z.boolean() }),

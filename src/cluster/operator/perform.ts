@@ -88,6 +88,8 @@ async function afterFailure(
   { fence }: HeldLock,
 ): Promise<void> {
   if (!(error instanceof StepFailed) || error.step.kind !== "gate" || plan.release === undefined) return;
+  // That says something about the connection, not about the release.
+  if (error.cause instanceof NxError && error.cause.code === "NX_ROLLED_BACK") return;
   const isReplaced = plan.instances.some(
     ({ name, action }) => name === error.step.instance && action === "replace",
   );

@@ -72,7 +72,9 @@ export class AgentExecutor implements StepExecutor {
         await agent.call("start", { ...fence, instances: [name] });
         return;
       case "gate":
-        return this.#gate(agent, instance, tell);
+        return this.#gate(agent, instance, tell).catch(async (error: unknown) => {
+          throw (await this.#undoneBehindOurBack(agent, instance)) ?? error;
+        });
       case "disarm":
         await agent.call("guard-disarm", { ...fence, instance: name });
         return;
@@ -149,6 +151,22 @@ export class AgentExecutor implements StepExecutor {
     throw new NxError(
       "NX_ROLLOUT_FAILED",
       [`${name} on ${agent.host}: ${result.reason}`, ...lines].join("\n"),
+    );
+  }
+
+  /** Its host heard nothing from here for too long and put the instance back: whatever the gate saw came of that. */
+  async #undoneBehindOurBack(
+    agent: AgentClient,
+    { name, action }: PlannedInstance,
+  ): Promise<NxError | undefined> {
+    if (action !== "replace" || !agent.isOpen) return undefined;
+    const { guards } = (await agent.call("inventory", {})).result;
+    if (guards.some(({ instance }) => instance === name)) return undefined;
+    const seconds = this.#options.silenceMs / 1000;
+    return new NxError(
+      "NX_ROLLED_BACK",
+      `${name}: ${agent.host} put it back by itself, because it had heard nothing from here for ${seconds} s`,
+      { hint: "NODE_X_DEPLOY_SILENCE_MS gives slow hosts and networks more time" },
     );
   }
 

@@ -148,6 +148,26 @@ describe("an operator who dies at any step", () => {
   }
 });
 
+test("an operator who was silent for too long is told that the host undid it, whatever it finds there", async () => {
+  using cluster = new ModelCluster(1, 1);
+  const old = await cluster.deploy(OLD, "first");
+  const plan = await cluster.plan(NEW, "second");
+  const silentBefore = (executor: StepExecutor): StepExecutor => ({
+    async perform(step, tell) {
+      if (step.kind === "gate") {
+        await cluster.fallSilent();
+        await cluster.hosts[0]?.services.kill(["m.dht0"]);
+      }
+      await executor.perform(step, tell);
+    },
+    undo: (lane) => executor.undo(lane),
+    isSettled: (lane) => executor.isSettled(lane),
+  });
+  const failure = await cluster.perform(NEW, plan, silentBefore).catch((error: unknown) => error);
+  expect((failure as StepFailed).cause).toMatchObject({ code: "NX_ROLLED_BACK" });
+  expect(await releasesOf(cluster)).toEqual({ "m.dht0": old });
+});
+
 test("of two operators at once one gets all locks, the other none and is told who has them", async () => {
   using cluster = new ModelCluster(3, 1);
   const sessions = await Promise.all([cluster.connect(), cluster.connect()]);
