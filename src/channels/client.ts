@@ -38,4 +38,4 @@ export { NeoQueueNode } from "./wire/neo/queue-client.ts";
 export { LegacyNode, type NodeAddress, StatusError } from "./wire/legacy/client.ts";
 export { LogfilesNode, type LogQuery, type LogRecord } from "./wire/legacy/logfiles-client.ts";
 export { QueueNode } from "./wire/legacy/queue-client.ts";
-export { keyText, type Range, Status } from "./wire/legacy/protocol.ts";
+export { keyText, PROTOCOL_VERSION, type Range, Status } from "./wire/legacy/protocol.ts";

@@ -21,6 +21,16 @@ export const passwordFile = key(
   },
 );
 
+export const nodesCa = key(
+  filePath().optional(),
+  "PEM file with the authorities that sign other nodes' certificates. This node calls them with TLS then, and shows its own certificate.",
+  {
+    fileKind: "caBundle",
+    absent: "other nodes are called without TLS",
+    example: "tls/ca.crt",
+  },
+);
+
 export const compaction = key(
   group({
     logBytesMin: key(

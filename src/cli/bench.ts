@@ -21,6 +21,7 @@ export const benchVerb = defineVerb({
       command: "node-x bench dht --json figures.json --chart latency.svg",
       shows: "Keep the figures for programs, and a chart for people",
     },
+    { command: "node-x bench queue --rate 5000", shows: "Measure the queue node at a fixed load" },
   ],
   async run({ args, rest, stdout, stderr }) {
     const role = await roleEntry(args.role).load();

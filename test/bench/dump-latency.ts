@@ -7,7 +7,8 @@ import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { ensureExecutable } from "../../build.ts";
 import { requestBytes } from "../../src/channels/wire/legacy/client.ts";
-import { Command, keyText } from "../../src/channels/wire/legacy/protocol.ts";
+import { keyText } from "../../src/channels/client.ts";
+import { Command } from "../../src/channels/wire/legacy/protocol.ts";
 import { until } from "../e2e/executable.ts";
 
 const executable = join(import.meta.dir, "../../dist/node-x");

@@ -6,8 +6,9 @@
  */
 import { z } from "zod";
 import { encodeBatch } from "../../src/channels/wire/legacy/batch.ts";
-import { LegacyNode, requestBytes } from "../../src/channels/wire/legacy/client.ts";
-import { Command, keyText } from "../../src/channels/wire/legacy/protocol.ts";
+import { keyText, LegacyNode } from "../../src/channels/client.ts";
+import { requestBytes } from "../../src/channels/wire/legacy/client.ts";
+import { Command } from "../../src/channels/wire/legacy/protocol.ts";
 import { defaultFlag, integerFlag, numberFlag } from "../../src/core/load/flags.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
 import { benchCommand, type Report } from "./command.ts";

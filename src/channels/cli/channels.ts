@@ -25,6 +25,17 @@ const redistributeVerb = defineVerb({
       valueHint: "ADDRESS:PORT",
       description: "A node that shall own nothing; may be repeated",
     },
+    ca: {
+      type: "string",
+      valueHint: "FILE",
+      description: "PEM file with the authorities of the nodes' certificates: calls them with TLS",
+    },
+    cert: {
+      type: "string",
+      valueHint: "FILE",
+      description: "With --ca: PEM file with a certificate for nodes that want one",
+    },
+    key: { type: "string", valueHint: "FILE", description: "PEM file with its private key" },
     "dry-run": { type: "boolean", description: "Show the ranges as they are and as they would be" },
     json,
   },
@@ -36,6 +47,10 @@ const redistributeVerb = defineVerb({
       command: "node-x channels redistribute --nodes etc/dht.nodes --leaving 10.0.0.4:10000",
       shows: "Empty a node",
     },
+    {
+      command: "node-x channels redistribute --nodes etc/dht.nodes --ca tls/ca.crt",
+      shows: "Nodes that speak TLS",
+    },
   ],
   async run(call) {
     const { args, workingDirectory, stdout, stderr, environment } = call;
@@ -44,7 +59,7 @@ const redistributeVerb = defineVerb({
       { equalParts },
       { readNodes, redistributeSystem },
       { realWorld },
-      { readBounded },
+      { readBounded, readPrivateFile },
     ] = await Promise.all([
       import("../client/nodes-file.ts"),
       import("../redistribute/plan.ts"),
@@ -58,7 +73,15 @@ const redistributeVerb = defineVerb({
       leaving.some((other) => other.host === host && other.port === port);
     const staying = parseNodesFile(readBounded(path, 1 << 20), args.nodes).filter((node) => !isLeaving(node));
     if (staying.length === 0) throw new NxError("NX_USAGE", "no node would be left");
-    const nodes = equalParts(staying, leaving);
+    const pem = (name: "ca" | "cert", from: string | undefined) =>
+      from === undefined ? {} : { [name]: readBounded(resolve(workingDirectory, from), 1 << 20) };
+    const own =
+      args.key === undefined ? {} : { key: readPrivateFile(resolve(workingDirectory, args.key), 1 << 20) };
+    const tls = { ...pem("ca", args.ca), ...pem("cert", args.cert), ...own };
+    const nodes = equalParts(staying, leaving).map((node) => ({
+      ...node,
+      ...(args.ca !== undefined && { tls }),
+    }));
     const { net, clock } = realWorld();
     const show = async (wanted: boolean) => {
       const states = await readNodes(net, nodes);

@@ -3,7 +3,7 @@
  */
 import { NxError } from "../../core/errors.ts";
 import type { Clock } from "../../core/seams/clock.ts";
-import type { Net } from "../../core/seams/net.ts";
+import type { Net, TlsToPeer } from "../../core/seams/net.ts";
 import type { Random } from "../../core/seams/random.ts";
 import { type NodeAddress, StatusError } from "../wire/legacy/client.ts";
 import { Status } from "../wire/legacy/protocol.ts";
@@ -18,6 +18,8 @@ export interface ClientSeams {
 
 export interface SystemOptions {
   nodes: readonly NodeAddress[];
+  /** For all nodes that say nothing of their own: they are called with TLS. */
+  tls?: TlsToPeer;
   /** Requests under way on one connection; more than 1 where the protocol can. */
   requestsPerConnection?: number;
   /** Connections to each node. */
@@ -33,7 +35,7 @@ export interface SystemOptions {
   backoffMaxMs?: number;
 }
 
-export type SystemSettings = Required<Omit<SystemOptions, "nodes">>;
+export type SystemSettings = Required<Omit<SystemOptions, "nodes" | "tls">> & Pick<SystemOptions, "tls">;
 
 const defaults: SystemSettings = {
   requestsPerConnection: 1,
@@ -69,7 +71,7 @@ export function openLinks<Connection extends NodeConnection>(
         clock,
         random,
         name: `${address.host}:${address.port}`,
-        open: () => open(address),
+        open: () => open({ ...(settings.tls !== undefined && { tls: settings.tls }), ...address }),
       }),
   );
 }

@@ -7,22 +7,19 @@
 import { z } from "zod";
 import { realClock } from "../../core/seams/clock.ts";
 import { Exit, NxError } from "../../core/errors.ts";
-import { chartSvg } from "../../core/load/chart.ts";
+import { helpText, publishReport, reportFlags, text } from "../../core/load/command.ts";
 import {
   asksForHelp,
   defaultFlag,
-  flagHelp,
   integerFlag,
   numberFlag,
   parseFlags,
   switchFlag,
   valueFlag,
 } from "../../core/load/flags.ts";
-import { writeOutput } from "../../core/load/output.ts";
 import { showProgress } from "../../core/load/progress.ts";
 import type { Recorder } from "../../core/load/recorder.ts";
 import { buildReport, type LoadReport } from "../../core/load/report.ts";
-import { reportLines } from "../../core/load/table.ts";
 import { realNet } from "../../core/seams/net-real.ts";
 import { seededRandom } from "../../core/seams/random.ts";
 import type { BenchCommand } from "../../core/role.ts";
@@ -35,8 +32,6 @@ const COMMAND = "node-x bench dht";
 const DEFAULT_SECONDS = 10;
 const REPLY_TIMEOUT_MS = 10_000;
 const PEM_BYTES_MAX = 1024 * 1024;
-
-const text = z.string().refine((value) => value !== "", "a text that is not empty");
 
 /** `set`, `get`, `mixed` or `mixed:SETS:GETS`, as the share of reads. */
 const operations = z
@@ -81,8 +76,7 @@ export const benchFlags = z.object({
   passwordFile: valueFlag(text, "FILE", "File with the password, private to you"),
   tls: switchFlag("Connect with TLS"),
   ca: valueFlag(text, "FILE", "Authority that signed the server's certificate; implies --tls"),
-  json: valueFlag(text, "FILE", "Write the figures as JSON; - is standard output"),
-  chart: valueFlag(text, "FILE", "Write a chart as SVG: latency by percentile, throughput over time"),
+  ...reportFlags,
   seed: defaultFlag(
     integerFlag(0, 2 ** 32 - 1),
     "N",
@@ -104,22 +98,6 @@ const examples = [
     "Latencies at a fixed load, with a chart",
   ],
 ] as const;
-
-function help(): string {
-  return [
-    "Measure a dht node, or any Redis server: throughput and latency percentiles",
-    "",
-    "Usage",
-    `  ${COMMAND} [OPTION…]`,
-    "",
-    "Options",
-    ...flagHelp(benchFlags),
-    "",
-    "Examples",
-    ...examples.flatMap(([command, shows]) => [`  ${command}`, `      ${shows}`]),
-    "",
-  ].join("\n");
-}
 
 function targetOf(flags: Flags): Target {
   const { host, port, passwordFile, channel, tls, ca } = flags;
@@ -217,17 +195,10 @@ function shownOptions(flags: Flags): LoadReport["options"] {
   ) as LoadReport["options"];
 }
 
-function publish(report: LoadReport, flags: Flags, terminal: Terminal): void {
-  const json = `${JSON.stringify(report, null, 2)}\n`;
-  if (flags.json === "-") terminal.stdout.write(json);
-  else terminal.stdout.write(`${reportLines(report).join("\n")}\n`);
-  if (flags.json !== undefined && flags.json !== "-") writeOutput(flags.json, json);
-  if (flags.chart !== undefined) writeOutput(flags.chart, chartSvg(report));
-}
-
 const bench: BenchCommand = async (argv, terminal) => {
   if (asksForHelp(argv)) {
-    terminal.stdout.write(help());
+    const summary = "Measure a dht node, or any Redis server: throughput and latency percentiles";
+    terminal.stdout.write(helpText({ command: COMMAND, summary, flags: benchFlags, examples }));
     return Exit.ok;
   }
   const flags = parseFlags(benchFlags, argv, COMMAND);
@@ -246,7 +217,7 @@ const bench: BenchCommand = async (argv, terminal) => {
   );
   try {
     const report = await measure(load, flags, terminal);
-    publish(report, flags, terminal);
+    publishReport(report, flags, terminal);
     return report.succeeded ? Exit.ok : Exit.failed;
   } finally {
     load.close();

@@ -18,7 +18,7 @@ import {
   roleSchema,
 } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
-import { compaction, neo, passwordFile, respPort } from "../config-keys.ts";
+import { compaction, neo, nodesCa, passwordFile, respPort } from "../config-keys.ts";
 import { dhtDialect } from "./ini.ts";
 import type { OutOfRange } from "../../native/tcm.ts";
 
@@ -155,6 +155,7 @@ export const dhtConfig = roleSchema({
     }),
     'Another node with the same records, ready to take over. Needs durability "log" on both.',
   ),
+  nodesCa,
   limits: limits({
     keyBytesMax: key(
       integer(512 * KIBIBYTE, { min: 1, max: 512 * KIBIBYTE }),

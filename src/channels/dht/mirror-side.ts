@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import type { RoleContext } from "../../core/role.ts";
 import { writeFileAtomically } from "../../core/seams/durable-files.ts";
+import { tlsToNodes } from "../tls-to-nodes.ts";
 import { parseAddress } from "../client/nodes-file.ts";
 import { MirrorFollower, type Promotion } from "../mirror/follower.ts";
 import { MirrorSource } from "../mirror/source.ts";
@@ -27,7 +28,7 @@ export class MirrorSide {
   constructor(context: RoleContext<DhtConfig>, durable: DurableStore, onProgress: () => void) {
     this.#context = context;
     this.#durable = durable;
-    const { config, net, clock, random, log } = context;
+    const { config, net, clock, random, log, tls } = context;
     const { port, isSync, of } = config.mirror;
     if ((port !== undefined || of !== undefined) && config.durability !== "log")
       throw new NxError("NX_CONFIG_INVALID", 'mirror: needs durability "log"');
@@ -50,6 +51,7 @@ export class MirrorSide {
       log: log.child("mirror"),
       host: config.host,
       port,
+      tls,
       isSync,
       durable,
       credentials: () => readCredentials(credentialsFile),
@@ -78,7 +80,7 @@ export class MirrorSide {
       net,
       clock,
       log: log.child("mirror"),
-      node: parseAddress(of, "mirror.of"),
+      node: { ...parseAddress(of, "mirror.of"), ...tlsToNodes(this.#context) },
       credential: readOwnCredential(credentialsFile),
       store: this.#durable,
     });

@@ -10,7 +10,7 @@ import type { Clock } from "../../core/seams/clock.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { Net } from "../../core/seams/net.ts";
 import { type HashRange, type LegacyEngine, MigrateStep } from "../../native/legacy.ts";
-import { LegacyNode, type RangedNode } from "../wire/legacy/client.ts";
+import { LegacyNode, type NodeAddress, type RangedNode } from "../wire/legacy/client.ts";
 import type { OwnedRange } from "./hash-range.ts";
 import type { DurableStore } from "./durable-store.ts";
 
@@ -18,6 +18,8 @@ const RETRY_MS = 2000;
 
 export interface RedistributionOptions {
   net: Net;
+  /** How other nodes are called. */
+  toNodes: Pick<NodeAddress, "tls">;
   clock: Clock;
   log: Log;
   engine: LegacyEngine;
@@ -158,7 +160,7 @@ export class Redistribution {
   async #connect(node: RangedNode): Promise<LegacyNode> {
     const known = this.#connections.get(node);
     if (known !== undefined) return known;
-    const connection = await LegacyNode.connect(this.#options.net, node);
+    const connection = await LegacyNode.connect(this.#options.net, { ...node, ...this.#options.toNodes });
     this.#connections.set(node, connection);
     return connection;
   }

@@ -4,6 +4,7 @@ import type { RequestSource } from "../request-figures.ts";
 import type { RangedNode } from "../wire/legacy/client.ts";
 import { Command } from "../wire/legacy/protocol.ts";
 import { keepHashRange, type OwnedRange } from "./hash-range.ts";
+import { tlsToNodes } from "../tls-to-nodes.ts";
 import { LegacyPort } from "../legacy-port.ts";
 import { readRedistribution, Redistribution } from "./redistribute.ts";
 import type { Side, SideFigures } from "../side.ts";
@@ -40,6 +41,7 @@ export class SwarmSide implements Side {
     this.#engine.settled = owned.settled;
     this.#redistribution = new Redistribution({
       net,
+      toNodes: tlsToNodes(context),
       clock,
       log: log.child("redistribution"),
       engine: this.#engine,

@@ -5,6 +5,7 @@ import type { IniDialect } from "../../core/config/ini/dialect.ts";
 import { absolutePath, integer as integerText, text } from "../../core/config/ini/values.ts";
 import { group, integer, key, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
+import { nodesCa } from "../config-keys.ts";
 import { logRules, sharedDefaults } from "../ini-keys.ts";
 
 const WEEK_SECONDS = 7 * 24 * 3600;
@@ -17,6 +18,7 @@ export const dhtdumpConfig = roleSchema({
     }),
     "The one dht node whose channels are dumped.",
   ),
+  nodesCa,
   dumpDir: key(
     z.string().min(1).optional(),
     "Where the .tcm files go; it must exist. May be the data directory of the node that loads them.",

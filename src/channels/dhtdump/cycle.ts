@@ -10,8 +10,7 @@ import { NxError } from "../../core/errors.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import type { Disk } from "../../core/seams/disk.ts";
 import type { Net } from "../../core/seams/net.ts";
-import { LegacyNode, type NodeAddress } from "../client.ts";
-import { PROTOCOL_VERSION } from "../wire/legacy/protocol.ts";
+import { LegacyNode, type NodeAddress, PROTOCOL_VERSION } from "../client.ts";
 import { dumpChannel, type ChannelDump } from "./dump-channel.ts";
 
 export interface CycleOptions {

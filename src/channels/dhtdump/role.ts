@@ -9,6 +9,7 @@
 import { join } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import { defineRole, type RoleContext, type RunningRole, type Stats } from "../../core/role.ts";
+import { tlsToNodes } from "../tls-to-nodes.ts";
 import { DHTDUMP_LOCK } from "../tcm/names.ts";
 import { dhtdumpAbout, type DhtdumpConfig } from "./config.ts";
 import { Cycle } from "./cycle.ts";
@@ -79,7 +80,7 @@ class Dhtdump implements RunningRole<DhtdumpConfig> {
         clock,
         disk,
         log,
-        node: config.node,
+        node: { ...config.node, ...tlsToNodes(this.#context) },
         directory: this.#directory,
         silenceMsMax: config.silenceSecondsMax * 1000,
         onChannel: (channel, dump) => {

@@ -48,6 +48,8 @@ export function decodeOrder(bytes: Buffer): RedistributionOrder {
 export interface RedistributorOptions {
   store: LogStore;
   net: Net;
+  /** How other nodes are called. */
+  toNodes: Pick<NodeAddress, "tls">;
   random: Random;
   log: Log;
   /** Content of one batch. */
@@ -68,7 +70,7 @@ export class Redistributor {
    * file that is being given away stays.
    */
   async run({ fraction, nodes }: RedistributionOrder, signal: AbortSignal): Promise<void> {
-    const { store, net, random, log } = this.#options;
+    const { store, net, toNodes, random, log } = this.#options;
     if (this.#isRunning) throw new NxError("NX_CLIENT_BUSY", "a redistribution is under way");
     this.#isRunning = true;
     const open: LegacyNode[] = [];
@@ -77,7 +79,7 @@ export class Redistributor {
     };
     signal.addEventListener("abort", closeAll);
     try {
-      for (const address of nodes) open.push(await LegacyNode.connect(net, address));
+      for (const address of nodes) open.push(await LegacyNode.connect(net, { ...address, ...toNodes }));
       let turn = 0;
       for await (const movable of store.movables()) {
         signal.throwIfAborted();

@@ -22,6 +22,7 @@ import { SegmentLayout } from "./segments/segment-layout.ts";
 import type { Layout } from "./store/layout.ts";
 import { LogStore } from "./store/log-store.ts";
 import type { RetentionSettings } from "./store/retention.ts";
+import { tlsToNodes } from "../tls-to-nodes.ts";
 import { Redistributor } from "./redistribute.ts";
 import { ThreadWork } from "./work/thread-work.ts";
 import type { FileWork } from "./work/work.ts";
@@ -75,7 +76,11 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
       gate,
       engine: this.#engine,
       batchBytes: swarm.batchBytes,
-      redistributor: new Redistributor({ ...{ store, net, random }, log, batchBytes: swarm.batchBytes }),
+      redistributor: new Redistributor({
+        ...{ store, net, random, log },
+        toNodes: tlsToNodes(context),
+        batchBytes: swarm.batchBytes,
+      }),
       limits: () => this.#limitsBeside(this.#neo.figures.connections),
     });
     this.#neo = new LogfilesNeoSide(context, store, gate, () =>

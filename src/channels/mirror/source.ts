@@ -9,7 +9,7 @@
  */
 import type { Log } from "../../core/logging/log.ts";
 import type { Clock, Timer } from "../../core/seams/clock.ts";
-import type { Listener, Net, Socket } from "../../core/seams/net.ts";
+import type { Listener, Net, Socket, TlsMaterial } from "../../core/seams/net.ts";
 import type { Random } from "../../core/seams/random.ts";
 import { Outbox } from "../../core/sockets/outbox.ts";
 import type { Durability } from "../reply-gate.ts";
@@ -24,6 +24,7 @@ export interface MirrorSourceOptions {
   log: Log;
   host: string;
   port: number;
+  tls?: TlsMaterial | undefined;
   isSync: boolean;
   durable: Durability;
   credentials(): ReadonlyMap<string, Uint8Array>;
@@ -82,10 +83,11 @@ export class MirrorSource implements Durability {
   }
 
   async listen(): Promise<number> {
-    const { net, host, port, clock } = this.#options;
+    const { net, host, port, tls, clock } = this.#options;
     this.#listener = await net.listen<Mirror>({
       host,
       port,
+      ...(tls !== undefined && { tls }),
       handlers: {
         open: (socket) => this.#open(socket),
         data: (_socket, mirror, chunk) => this.#receive(mirror, chunk),

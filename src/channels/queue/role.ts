@@ -197,6 +197,7 @@ class QueueNode implements RunningRole<QueueConfig> {
 
 export const queue = defineRole({
   ...queueAbout,
+  bench: () => import("./bench.ts"),
   async start(context) {
     const { config, log, fatal, progress } = context;
     let node: QueueNode | undefined;

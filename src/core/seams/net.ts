@@ -40,6 +40,15 @@ export interface TlsMaterial {
   clientCa?: string;
 }
 
+/** How a peer is checked (by the host's own authorities where no `ca` is given), and what is shown to it. PEM texts. */
+export interface TlsToPeer {
+  ca?: string;
+  cert?: string;
+  key?: string;
+  /** The name that its certificate must have; the host that is called when absent. */
+  serverName?: string;
+}
+
 /** When the kernel gives up a silent peer: `probes` probes, `intervalSeconds` apart, after `idleSeconds` of silence. */
 export interface KeepAlive {
   idleSeconds: number;
@@ -69,7 +78,7 @@ export interface Listener {
 export interface ConnectOptions<Data> {
   host: string;
   port: number;
-  tls?: { ca?: string; cert?: string; key?: string; serverName?: string };
+  tls?: TlsToPeer;
   handlers: SocketHandlers<Data>;
 }
 

@@ -7,7 +7,7 @@
  * or sends what is no answer rejects every request that waits. Reads only as fast as its caller takes.
  */
 import { NxError } from "../../../core/errors.ts";
-import type { Net, Socket } from "../../../core/seams/net.ts";
+import type { Net, Socket, TlsToPeer } from "../../../core/seams/net.ts";
 import { decodeBatch, decodeContent, encodeBatch, type LegacyRecord } from "./batch.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { Command, doTile, isInRange, keyText, PROTOCOL_VERSION, type Range, Status } from "./protocol.ts";
@@ -15,6 +15,8 @@ import { Command, doTile, isInRange, keyText, PROTOCOL_VERSION, type Range, Stat
 export interface NodeAddress {
   host: string;
   port: number;
+  /** Absent: without TLS. */
+  tls?: TlsToPeer;
 }
 
 export interface SizeAnswer {
