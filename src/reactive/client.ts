@@ -140,6 +140,7 @@ export class Client {
         options.onConnection?.(true, "");
       },
       onDisconnected: (reason) => options.onConnection?.(false, reason),
+      onRefused: (error) => this.#watches.failAll(error),
       onRuns: (message) => {
         view.see(message.at);
         this.#watches.push(message);

@@ -104,7 +104,11 @@ test("tokens name principals; tables say who reads and writes, at which level, v
   expect((await ask("keys/score:a", ALICE, { method: "PUT", body: "x" })).status).toBe(400);
   expect((await ask("scan?prefix=diary:", ALICE)).status).toBe(403);
   expect((await ask("scan?prefix=score:&after=diary:", ALICE)).body.values).toHaveLength(1);
-  // A token is changed by writing the file and a signal; who is in stays in.
+  // A token is changed by writing the file and a signal; who is in with one that is gone is sent away, from his watches too.
+  await bob.watch(1, ["score:a"]);
+  await alice.watch(1, ["score:a"]);
+  const watchPath = `http://127.0.0.1:${port}/v1/watch?key=score:a`;
+  const bobsStream = await fetch(watchPath, { headers: { authorization: `Bearer ${BOB}` } });
   writeFileSync(join(store.directory, "client.tokens"), `alice ${ALICE}\ncarol ${CAROL}\n`);
   store.signal("c.frontend0", "SIGHUP");
   await until("carol to be let in", () =>
@@ -114,7 +118,20 @@ test("tokens name principals; tables say who reads and writes, at which level, v
     ),
   );
   await failsWith("denied", PlainClient.connect(port, { token: BOB }));
-  expect((await bob.read(["score:a"])).values).toEqual([2]);
+  expect(await bob.ended).toMatchObject({
+    failure: { code: "denied", message: "denied: the token of bob does not count any more" },
+    code: 4001,
+  });
+  expect(await bobsStream.text()).toEndWith(
+    'event: denied\ndata: {"error":"the token does not count any more"}\n\n',
+  );
+  expect((await store.stats("c.frontend0")).frontend).toMatchObject({
+    clients: { revoked: 1, streams: 0 },
+    watches: { watches: 1 },
+  });
+  const seen = alice.runs.length;
+  await alice.commit([["score:a", { kind: "add", amount: 1n }]]);
+  await until("alice's run", () => alice.runs[seen]);
   const log = store.rootLog("c.frontend0");
   expect([CAROL, ALICE, BOB, "nobody-0123456789abcdef"].filter((token) => log.includes(token))).toEqual([]);
 });

@@ -59,7 +59,7 @@ export function serveHttp(
   const server =
     "socketPath" in address
       ? onSocket(address.socketPath, options)
-      : onPort(address, options, webSocket ?? noWebSocket);
+      : onPort(address, options, webSocket ?? noWebSocket, clock);
   return {
     port: server.port ?? 0,
     async stop(deadlineMs) {
@@ -121,13 +121,14 @@ function onPort(
   { host, port, tls }: Exclude<HttpAddress, { socketPath: string }>,
   { fetch, ...options }: HandlerOptions,
   seat: WebSocketSeat,
+  clock: Clock,
 ) {
   try {
     return Bun.serve<WebSocketState>({
       hostname: host,
       port,
       ...options,
-      websocket: webSocketOptions(seat),
+      websocket: webSocketOptions(seat, clock),
       fetch(request, server) {
         if (seat.path === "" || new URL(request.url).pathname !== seat.path) return fetch(request, server);
         const refusal = webSocketRefusal(request, seat);

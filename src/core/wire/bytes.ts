@@ -12,10 +12,19 @@ export class WireError extends Error {
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
+/** Up to this length a loop is faster than a view of the part and a call into the runtime. */
+const SHORT_BYTES = 48;
+
 /** A copy that shares no memory. Not `slice`: chunks of a socket are Buffers, whose `slice` is a view. */
-export function copyOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  const copy = new Uint8Array(new ArrayBuffer(bytes.byteLength));
-  copy.set(bytes);
+export function copyOf(
+  bytes: Uint8Array,
+  from = 0,
+  length = bytes.byteLength - from,
+): Uint8Array<ArrayBuffer> {
+  const copy = new Uint8Array(length);
+  if (length > SHORT_BYTES)
+    copy.set(length === bytes.byteLength ? bytes : bytes.subarray(from, from + length));
+  else for (let index = 0; index < length; index++) copy[index] = bytes[from + index] as number;
   return copy;
 }
 

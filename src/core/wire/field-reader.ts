@@ -4,7 +4,7 @@
  * Invariant: every length is checked before it is used; bytes that cannot be read throw `WireError`, and nothing is read
  * past the end or allocated for a count that cannot be true.
  */
-import { textOf, WireError } from "./bytes.ts";
+import { copyOf, textOf, WireError } from "./bytes.ts";
 
 export abstract class FieldReader {
   protected readonly buffer: Uint8Array;
@@ -44,6 +44,21 @@ export abstract class FieldReader {
 
   bytes(): Uint8Array {
     return this.raw(this.u32());
+  }
+
+  /** What is left, as a copy. */
+  ownRest(): Uint8Array<ArrayBuffer> {
+    return this.#own(this.remaining);
+  }
+
+  /** As `bytes`, but a copy. */
+  ownBytes(): Uint8Array<ArrayBuffer> {
+    return this.#own(this.u32());
+  }
+
+  #own(length: number): Uint8Array<ArrayBuffer> {
+    const at = this.take(length);
+    return copyOf(this.buffer, at, length);
   }
 
   text(): string {

@@ -46,7 +46,7 @@ export function readKeys(reader: ByteReader, countMax: number = limits.keysMax):
 }
 
 export function readKey(reader: ByteReader, bytesMin: number): Uint8Array {
-  const key = reader.bytes().slice();
+  const key = reader.ownBytes();
   if (key.byteLength > KEY_BYTES_MAX) throw new WireError(`a key has more than ${KEY_BYTES_MAX} bytes`);
   if (key.byteLength < bytesMin) throw new WireError("a key is empty");
   return key;
@@ -57,7 +57,7 @@ export function writeVersion(writer: ByteWriter, { start, end, type, value }: Re
 }
 
 function readVersion(reader: ByteReader): ReadVersion {
-  return { start: reader.u64(), end: reader.u64(), type: reader.u8(), value: reader.bytes().slice() };
+  return { start: reader.u64(), end: reader.u64(), type: reader.u8(), value: reader.ownBytes() };
 }
 
 export function readVersions(reader: ByteReader): ReadVersion[] {

@@ -27,6 +27,8 @@ export interface SessionOptions {
   /** A connection can be used: everything that lives longer than connections is said again. */
   onConnected(welcome: Welcome): void;
   onDisconnected(reason: string): void;
+  /** No frontend will have this client any more. */
+  onRefused(error: RequestError): void;
   onRuns(message: Extract<ServerMessage, { type: "runs" }>): void;
   onProgress(timestamp: number): void;
 }
@@ -133,10 +135,14 @@ export class Session {
   #ended(reason: string, failure: RequestError | undefined): void {
     this.#connection = undefined;
     this.#lastTrouble = failure?.message ?? reason;
-    // Another token is needed, or another program: the same words would be refused for ever.
-    if (failure?.code === "denied" || failure?.code === "protocol") this.close(failure);
     if (this.#end !== undefined) return;
+    // Another token is needed, or another program: the same words would be refused for ever.
+    if (failure?.code === "denied" || failure?.code === "protocol") {
+      this.close(failure);
+      this.#options.onRefused(failure);
+    }
     this.#options.onDisconnected(this.#lastTrouble);
+    if (this.#end !== undefined) return;
     this.#failedConnections += 1;
     const { frontends, clock, random } = this.#options;
     const rounds = Math.floor(this.#failedConnections / frontends.length);

@@ -82,6 +82,14 @@ export class Watches {
     for (const watch of this.#watches.values()) watch.localChange();
   }
 
+  /** Nothing will be pushed to any of them any more. */
+  failAll(error: unknown): void {
+    for (const watch of [...this.#watches.values()]) {
+      watch.fail(error);
+      void watch.stop();
+    }
+  }
+
   stopAll(): void {
     for (const watch of this.#watches.values()) void watch.stop();
   }

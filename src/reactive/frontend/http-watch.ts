@@ -5,6 +5,7 @@
  *
  *   event: run         id: its timestamp; data: { at, since, cause, changes, values: [{ key, version, validUntil, value }] }
  *   event: progress    id: a timestamp up to which nothing is missing; data: { at }
+ *   event: denied      the last one, when the reader's token does not count any more; data: { error }
  *
  * The first event of a run brings all values, later ones those that changed. A browser's EventSource comes back by itself and
  * says the last id that it saw (`Last-Event-ID`): it is told what changed since, and nothing twice.
@@ -17,6 +18,7 @@ import { type HttpConnection, keepOpen } from "../../core/sockets/serve-http.ts"
 import { decodeServerMessage } from "../client-wire/codec.ts";
 import { NOW, type ServerMessage } from "../client-wire/messages.ts";
 import { FutureError } from "../failures.ts";
+import type { Identity, Principals } from "./access/principals.ts";
 import type { GuardedStore } from "./access/guarded-store.ts";
 import { versionJson } from "./json.ts";
 import type { Outlet, Watcher } from "./watches/watcher.ts";
@@ -38,16 +40,18 @@ function eventOf(message: ServerMessage): string[] {
   });
 }
 
-const event = (name: string, id: number, data: unknown) =>
-  `event: ${name}\nid: ${id}\ndata: ${JSON.stringify(data)}\n\n`;
+const event = (name: string, id: number | undefined, data: unknown) =>
+  `event: ${name}\n${id === undefined ? "" : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`;
 
 /** The events of one reader, as an outlet of its watcher. */
 class EventStream implements Outlet {
   readonly body: ReadableStream<Uint8Array>;
+  readonly reader: Identity;
   watcher: Watcher | undefined;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
 
-  constructor(onEnd: () => void) {
+  constructor(reader: Identity, onEnd: () => void) {
+    this.reader = reader;
     this.body = new ReadableStream<Uint8Array>(
       {
         start: (controller) => void (this.#controller = controller),
@@ -64,12 +68,21 @@ class EventStream implements Outlet {
 
   send(bytes: Uint8Array): void {
     const message = decodeServerMessage(bytes);
-    for (const text of eventOf(message)) this.#controller?.enqueue(encoder.encode(text));
+    for (const text of eventOf(message)) this.#say(text);
     if (message.type === "runs") this.watcher?.acknowledge(message.at);
+  }
+
+  deny(): void {
+    this.#say(event("denied", undefined, { error: "the token does not count any more" }));
+    this.end();
   }
 
   end(): void {
     this.#controller?.close();
+  }
+
+  #say(text: string): void {
+    this.#controller?.enqueue(encoder.encode(text));
   }
 }
 
@@ -90,37 +103,34 @@ export class WatchStreams {
   }
 
   /** Answers a request of a principal. Throws AccessError, HTTPException. */
-  async answer(context: Context, principal: string): Promise<Response> {
+  async answer(context: Context, reader: Identity): Promise<Response> {
     const read = (name: string) => (context.req.queries(name) ?? []).map((text) => encoder.encode(text));
     const [keys, prefixes] = [read("key"), read("prefix")];
     const count = keys.length + prefixes.length;
     if (count === 0 || count > KEYS_MAX || keys.some(({ byteLength }) => byteLength === 0))
       throw new HTTPException(400, { message: `wanted 1 to ${KEYS_MAX} of key=… and prefix=…` });
     const at = momentOf(context.req.header("last-event-id") ?? context.req.query("at"));
-    this.#store.tables.checkKeys(principal, "read", keys);
-    for (const prefix of prefixes) this.#store.tables.checkRange(principal, prefix);
+    this.#store.tables.checkKeys(reader.name, "read", keys);
+    for (const prefix of prefixes) this.#store.tables.checkRange(reader.name, prefix);
     if (this.#open.size >= this.#streamsMax())
       throw new HTTPException(503, { message: "too many watch here: try another frontend" });
-    return this.#stream(context, { keys, prefixes }, at);
+    return this.#stream(context, reader, { keys, prefixes }, at);
   }
 
   async #stream(
     context: Context,
+    reader: Identity,
     read: { keys: Uint8Array[]; prefixes: Uint8Array[] },
     at: number,
   ): Promise<Response> {
-    const stream = new EventStream(() => {
-      this.#open.delete(stream);
-      this.#watching.close(watcher);
-    });
+    const stream = new EventStream(reader, () => this.#forget(stream));
     const watcher = this.#watching.open(stream, 1);
     stream.watcher = watcher;
     this.#open.add(stream);
     try {
       await watcher.watch(1, read, at, 0);
     } catch (error) {
-      this.#open.delete(stream);
-      this.#watching.close(watcher);
+      this.#forget(stream);
       if (error instanceof FutureError) throw new HTTPException(400, { message: error.message });
       throw error;
     }
@@ -129,6 +139,20 @@ export class WatchStreams {
     return new Response(stream.body, {
       headers: { "content-type": "text/event-stream", "cache-control": "no-store" },
     });
+  }
+
+  /** Ends the streams of those whose token does not count any more. */
+  recheck(principals: Principals): void {
+    for (const stream of [...this.#open]) {
+      if (principals.isKnown(stream.reader)) continue;
+      this.#forget(stream);
+      stream.deny();
+    }
+  }
+
+  #forget(stream: EventStream): void {
+    this.#open.delete(stream);
+    if (stream.watcher !== undefined) this.#watching.close(stream.watcher);
   }
 
   /** Ends all streams: their readers come back, here or elsewhere. */

@@ -22,7 +22,7 @@ import type { ReadVersion } from "../shard/commands.ts";
 import { decodeValue } from "../shard/operations.ts";
 import type { TransactionId } from "../shard/transaction.ts";
 import type { GuardedStore } from "./access/guarded-store.ts";
-import type { Principals } from "./access/principals.ts";
+import type { Identity, Principals } from "./access/principals.ts";
 import { AccessError } from "./access/tables.ts";
 import type { WatchStreams } from "./http-watch.ts";
 import {
@@ -43,7 +43,7 @@ export interface HttpFigures {
 
 /** What hono keeps for a request. */
 interface Visit {
-  Variables: { principal: string };
+  Variables: { principal: Identity };
 }
 
 /** Names the transactions of clients that name none themselves. */
@@ -119,7 +119,7 @@ export function frontendApp(
       const whole = transactionOf(json, id);
       // What a client does not name itself it cannot ask for again.
       const floor = json.id === undefined ? names.floor : whole.floor;
-      return answer(context, whole.id, await store.commit(context.var.principal, { ...whole, floor }));
+      return answer(context, whole.id, await store.commit(context.var.principal.name, { ...whole, floor }));
     } finally {
       names.close(id);
     }
@@ -136,7 +136,7 @@ export function frontendApp(
 
   app.get("/v1/keys/*", async (context) => {
     const { timestamp, versions } = await store.read(
-      context.var.principal,
+      context.var.principal.name,
       [keyOf(context)],
       timestampOf(context.req.query("at")),
     );
@@ -162,7 +162,7 @@ export function frontendApp(
       throw new HTTPException(400, { message: `keys: wanted a list of at most ${KEYS_MAX} texts` });
     const at = body?.at === undefined ? undefined : timestampOf(String(body.at));
     const { timestamp, versions } = await store.read(
-      context.var.principal,
+      context.var.principal.name,
       keys.map((key: string) => new Uint8Array(Buffer.from(key))),
       at,
     );
@@ -178,7 +178,7 @@ export function frontendApp(
       throw new HTTPException(400, { message: `limit: wanted 1 to ${SCAN_COUNT_MAX}, got "${limit}"` });
     const bytesOf = (text: string) => new Uint8Array(Buffer.from(text));
     const { timestamp, entries, isMore } = await store.scan(
-      context.var.principal,
+      context.var.principal.name,
       { prefix: bytesOf(prefix), after: after === undefined ? undefined : bytesOf(after) },
       count,
       timestampOf(at),

@@ -24,7 +24,7 @@ type FrontendConfig = z.output<typeof frontendConfig>;
 const STOP_MS = 2000;
 /** How often it asks for a timestamp, to know whether the store answers and to tell clients that they miss nothing. */
 const PROBE_MS = 1000;
-const noFailures = () => ({ welcomed: 0, denied: 0, garbled: 0, failures: {} });
+const noFailures = () => ({ welcomed: 0, denied: 0, revoked: 0, garbled: 0, failures: {} });
 
 class Frontend implements RunningRole<FrontendConfig> {
   readonly #context: RoleContext<FrontendConfig>;
@@ -139,10 +139,12 @@ class Frontend implements RunningRole<FrontendConfig> {
     `${this.#store.figures.committed.toLocaleString("en")} commits, ${this.#ports.size.toLocaleString("en")} clients`;
   throughput = () => ({ total: this.#http.requests + this.#watching.figures.runs, unit: "requests" });
 
-  /** Tokens are read again too: that is how they are changed. */
+  /** Tokens are read again too: that is how they are changed. Whoever is in with one that is gone is sent away. */
   reload(config: FrontendConfig): void {
     this.#principals.replaceBy(readPrincipals(config));
     this.#limits = config.limits;
+    this.#ports.recheck();
+    this.#streams.recheck(this.#principals);
   }
 
   async drain(): Promise<void> {

@@ -52,13 +52,12 @@ export function writeCommand(writer: ByteWriter, { session, number, floor, body 
   writer.u64(session).u64(number).u64(floor).raw(body);
 }
 
-/** The body shares memory with `bytes`. */
 export function readCommand(bytes: Uint8Array): Request {
   const reader = new ByteReader(bytes);
   const session = reader.u64();
   const number = reader.u64();
   const floor = reader.u64();
-  return { session, number, floor, body: reader.raw(reader.remaining) };
+  return { session, number, floor, body: reader.ownRest() };
 }
 
 export function writeQuery(writer: ByteWriter, { number, body }: Query): void {
@@ -69,7 +68,7 @@ export function readQuery(bytes: Uint8Array): Query {
   const reader = new ByteReader(bytes);
   if (reader.u64() !== 0) throw new WireError("a query has no session");
   const number = reader.u64();
-  return { number, body: reader.raw(reader.remaining) };
+  return { number, body: reader.ownRest() };
 }
 
 export function writeResult(writer: ByteWriter, { session, number, status, view, body }: Result): void {
@@ -83,5 +82,5 @@ export function readResult(bytes: Uint8Array): Result {
   const status = reader.u8();
   if (status > STATUS_MAX) throw new WireError(`there is no result status ${status}`);
   const view = reader.u64();
-  return { session, number, status: status as ResultStatus, view, body: reader.raw(reader.remaining) };
+  return { session, number, status: status as ResultStatus, view, body: reader.ownRest() };
 }

@@ -42,7 +42,7 @@
  *       28     n  payload: u32 count of requests, then each
  *                   u64 session, u64 number, u64 floor, u32 length, body
  */
-import { ByteReader, ByteWriter, copyOf, WireError } from "../wire/bytes.ts";
+import { ByteReader, ByteWriter, WireError } from "../wire/bytes.ts";
 import type { Entry, Envelope, PeerMessage, Request } from "./types.ts";
 
 const REPLICAS_MAX = 255;
@@ -67,7 +67,7 @@ export function readEntries(reader: ByteReader): Entry[] {
     op: reader.u64(),
     view: reader.u64(),
     timeMs: reader.u64(),
-    payload: copyOf(reader.bytes()),
+    payload: reader.ownBytes(),
   }));
 }
 
@@ -229,7 +229,7 @@ const codecs: { [Type in PeerMessage["type"]]: MessageCodec<Type> } = {
       index: reader.u32(),
       op: reader.u64(),
       isLast: readFlag(reader),
-      bytes: copyOf(reader.bytes()),
+      bytes: reader.ownBytes(),
     }),
   },
 };

@@ -187,13 +187,13 @@ export class ReplicaDriver {
       onOutcome(known);
       return true;
     }
-    const { session, number, body } = request;
+    const { session, number } = request;
     const ofSession = this.#pending.get(session) ?? new Map<number, OnOutcome>();
     if (ofSession.has(number)) {
       ofSession.set(number, onOutcome);
       return true;
     }
-    const answer = session === 0 ? undefined : this.service.machine.admit?.(body, this.status.view);
+    const answer = session === 0 ? undefined : this.service.machine.admit?.(request, this.status.view);
     if (answer !== undefined) {
       onOutcome({ session, number, status: ResultStatus.ok, body: answer });
       return true;

@@ -9,7 +9,7 @@ import type { World } from "../../core/role.ts";
 import type { Timer } from "../../core/seams/clock.ts";
 import type { ConnectOptions } from "../../core/seams/net.ts";
 import { OutcomeUnknownError, RefusedError } from "../failures.ts";
-import { ByteReader, copyOf } from "../wire/bytes.ts";
+import { ByteReader } from "../wire/bytes.ts";
 import { Dialer } from "../wire/dialer.ts";
 import { FrameType } from "../wire/frame.ts";
 import { readResult, ResultStatus, writeCommand, writeQuery, type Result } from "./client-codec.ts";
@@ -224,7 +224,7 @@ export class GroupClient {
     if (call === undefined) return;
     calls.delete(number);
     if (call.deadlineMs === Number.POSITIVE_INFINITY) this.#patient--;
-    if (status === ResultStatus.ok) call.resolve(copyOf(body));
+    if (status === ResultStatus.ok) call.resolve(body);
     else call.reject(new RefusedError(new TextDecoder().decode(body)));
   }
 

@@ -8,7 +8,7 @@
 import { crc32c } from "../../native/crc32c.ts";
 import type { RoleContext } from "../../core/role.ts";
 import type { ConnectOptions } from "../../core/seams/net.ts";
-import { copyOf, WireError } from "../wire/bytes.ts";
+import { WireError } from "../wire/bytes.ts";
 import { Dialer } from "../wire/dialer.ts";
 import { FRAME_HEADER_BYTES, FrameType } from "../wire/frame.ts";
 import type { Hello } from "../wire/handshake.ts";
@@ -192,7 +192,7 @@ export class GroupNode {
       this.#reply(link, { session, number, status: ResultStatus.refused, body });
       return;
     }
-    const isTaken = this.driver.submit({ ...request, body: copyOf(request.body) }, (outcome) => {
+    const isTaken = this.driver.submit(request, (outcome) => {
       if (outcome === undefined) refuse();
       else this.#reply(link, outcome);
     });
@@ -204,7 +204,7 @@ export class GroupNode {
     this.#queries++;
     const reply = (status: ResultStatus, answer: Uint8Array) =>
       this.#reply(link, { session: 0, number, status, body: answer });
-    this.driver.query(copyOf(body)).then(
+    this.driver.query(body).then(
       (answer) => reply(answer === undefined ? ResultStatus.notPrimary : ResultStatus.ok, answer ?? NOTHING),
       (error: Error) => reply(ResultStatus.refused, encoder.encode(error.message)),
     );

@@ -110,7 +110,7 @@ export class Normal {
     }
     this.#waitingBytes -= bytes;
     const requests = this.#waiting.splice(0, count);
-    return { op, view, timeMs: Math.max(0, Math.floor(wallMs)), payload: encodeRequests(requests) };
+    return { op, view, timeMs: Math.max(0, Math.floor(wallMs)), payload: encodeRequests(requests), requests };
   }
 
   #heartbeat(): void {

@@ -56,7 +56,8 @@ export class SessionTable {
 
   /** Applies one entry: hands to `service` what is new and returns an outcome for each request, in order. */
   apply(entry: Entry, service: StateMachine): Outcome[] {
-    const requests = decodeRequests(entry.payload);
+    const requests = entry.requests ?? decodeRequests(entry.payload);
+    entry.requests = undefined;
     const commands: Command[] = [];
     const refusals = requests.map((request) => {
       const verdict = this.#admit(request);
@@ -139,7 +140,7 @@ export class SessionTable {
         const id = reader.u64();
         const session: Session = { floor: reader.u64(), replies: new Map() };
         for (let replies = reader.count(12, WINDOW_MAX); replies > 0; replies--) {
-          session.replies.set(reader.u64(), copyOf(reader.bytes()));
+          session.replies.set(reader.u64(), reader.ownBytes());
         }
         this.#sessions.set(id, session);
       }

@@ -18,6 +18,8 @@ export interface Command {
   number: number;
   /** Only valid during `apply`. */
   body: Uint8Array;
+  /** At the primary that took it: what `admit` made of the body. */
+  decoded?: unknown;
 }
 
 /** The commands of one log entry: those that waited when it was made, in order. */
@@ -58,9 +60,9 @@ export interface StateMachine {
   query?(body: Uint8Array, view: number): Uint8Array | undefined | Promise<Uint8Array | undefined>;
   /**
    * A command came to the primary of `view` and is about to be ordered. What is returned is its answer instead: it is not ordered,
-   * and no replica hears of it.
+   * and no replica hears of it. What was read of the body may be left in `decoded`, where `apply` finds it.
    */
-  admit?(body: Uint8Array, view: number): Uint8Array | undefined;
+  admit?(command: Command, view: number): Uint8Array | undefined;
   /** As primary it gave up all commands that are not applied; the log up to `op` may hold some of them all the same. */
   dropped?(op: number): void;
 }
@@ -83,12 +85,9 @@ export interface StateRestorer {
 // --- the log ---------------------------------------------------------------------------------------------------
 
 /** One request as it stands in an entry. Session 0 asks for a new session; `number` is then a coin of the client. */
-export interface Request {
-  session: number;
-  number: number;
+export interface Request extends Command {
   /** The lowest number of this session whose reply the client still wants: replies below may be forgotten. */
   floor: number;
-  body: Uint8Array;
 }
 
 /** One place of the log. Two entries are the same entry when `op` and `view` are equal. */
@@ -100,6 +99,8 @@ export interface Entry {
   timeMs: number;
   /** The requests, encoded (codec.ts); not looked into before they are applied. */
   payload: Uint8Array;
+  /** The same, at the primary that made it, until it is applied. */
+  requests?: readonly Request[] | undefined;
 }
 
 // --- what a replica keeps --------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
  * Invariant: `admit` is asked before an entry is made, `read` before a read is answered. Not part of the replicated state: a
  * transaction that is refused here ("late") was not ordered, and is prepared in the ordinary way instead.
  */
+import { nameOf } from "../wire/key-name.ts";
 import { ReadMarks } from "./read-marks.ts";
 import type { Access } from "./transaction.ts";
 
@@ -19,9 +20,6 @@ interface UnderWay {
   timestamp: number;
   keys: string[];
 }
-
-const nameOf = (key: Uint8Array) =>
-  Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");
 
 export class AtOnce {
   #view = -1;

@@ -182,7 +182,7 @@ export function decodeVote(bytes: Uint8Array): Vote {
     case 1: {
       const reason = refusals[reader.u8()];
       if (reason === undefined) throw new WireError("a refusal cannot be read");
-      return { kind: "no", reason, key: reader.bytes().slice() };
+      return { kind: "no", reason, key: reader.ownBytes() };
     }
     case 2:
       return { kind: "decided", outcome: readOutcome(reader) };
@@ -242,7 +242,7 @@ function writeKeys(writer: ByteWriter, keys: readonly Uint8Array[]): void {
 
 function readKeys(reader: ByteReader): Uint8Array[] {
   const keys: Uint8Array[] = [];
-  for (let left = reader.count(4, KEYS_MAX); left > 0; left--) keys.push(reader.bytes().slice());
+  for (let left = reader.count(4, KEYS_MAX); left > 0; left--) keys.push(reader.ownBytes());
   return keys;
 }
 
@@ -286,9 +286,9 @@ function readQuery(reader: ByteReader, kind: ShardQuery["kind"] | undefined, cod
       return { kind, timestamp: reader.u64(), known: reader.u64(), keys: readKeys(reader) };
     case "scan": {
       const timestamp = reader.u64();
-      const from = reader.bytes().slice();
+      const from = reader.ownBytes();
       const after = reader.u8() !== 0;
-      return { kind, timestamp, from, after, to: reader.bytes().slice(), countMax: reader.u32() };
+      return { kind, timestamp, from, after, to: reader.ownBytes(), countMax: reader.u32() };
     }
     case "changes":
       return { kind, position: reader.u64(), waits: reader.u8() !== 0, upTo: reader.u64() };
@@ -297,7 +297,7 @@ function readQuery(reader: ByteReader, kind: ShardQuery["kind"] | undefined, cod
     case "validate":
       return { kind, timestamp: reader.u64(), transaction: readTransaction(reader) };
     case "now":
-      return { kind, key: reader.bytes().slice() };
+      return { kind, key: reader.ownBytes() };
     default:
       throw new WireError(`${code} is no query of a shard`);
   }
@@ -320,7 +320,7 @@ export function decodeReadReply(bytes: Uint8Array): ReadReply {
       start: reader.u64(),
       end: reader.u64(),
       type: reader.u8(),
-      value: reader.bytes().slice(),
+      value: reader.ownBytes(),
     });
   reader.end();
   return { horizon, position, versions };
@@ -362,11 +362,11 @@ export function decodeScanReply(bytes: Uint8Array): {
   const entries: ScanEntry[] = [];
   while (reader.remaining > 0)
     entries.push({
-      key: reader.bytes().slice(),
+      key: reader.ownBytes(),
       start: reader.u64(),
       next: reader.u64(),
       type: reader.u8(),
-      value: reader.bytes().slice(),
+      value: reader.ownBytes(),
     });
   return { horizon, isMore, entries };
 }

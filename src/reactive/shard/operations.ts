@@ -167,7 +167,7 @@ function readValue(type: number, reader: ByteReader, bytes: Uint8Array): Value {
     case ValueType.map: {
       const entries: [Uint8Array, Uint8Array][] = [];
       for (let left = reader.count(8, ITEMS_MAX); left > 0; left--)
-        entries.push([reader.bytes().slice(), reader.bytes().slice()]);
+        entries.push([reader.ownBytes(), reader.ownBytes()]);
       return { type: "map", entries };
     }
     default:
@@ -177,7 +177,7 @@ function readValue(type: number, reader: ByteReader, bytes: Uint8Array): Value {
 
 function readItems(reader: ByteReader): Uint8Array[] {
   const items: Uint8Array[] = [];
-  for (let left = reader.count(4, ITEMS_MAX); left > 0; left--) items.push(reader.bytes().slice());
+  for (let left = reader.count(4, ITEMS_MAX); left > 0; left--) items.push(reader.ownBytes());
   return items;
 }
 
@@ -236,15 +236,15 @@ function readOperation(reader: ByteReader): Operation {
     case "add":
       return { kind, amount: reader.i64() };
     case "setIndex":
-      return { kind, index: reader.u32(), element: reader.bytes().slice() };
+      return { kind, index: reader.u32(), element: reader.ownBytes() };
     case "append":
     case "insert":
     case "remove":
-      return { kind, element: reader.bytes().slice() };
+      return { kind, element: reader.ownBytes() };
     case "mapSet":
-      return { kind, field: reader.bytes().slice(), value: reader.bytes().slice() };
+      return { kind, field: reader.ownBytes(), value: reader.ownBytes() };
     case "mapDelete":
-      return { kind, field: reader.bytes().slice() };
+      return { kind, field: reader.ownBytes() };
     default:
       throw new WireError(`${code} is no operation`);
   }

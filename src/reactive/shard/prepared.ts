@@ -5,6 +5,7 @@
  * nothing that conflicts with it is voted for, and no read at a timestamp is answered that it could still change.
  */
 import { assert } from "../../core/errors.ts";
+import { nameOf } from "../wire/key-name.ts";
 import { conflict, type Footprint } from "./docc.ts";
 import { decodeOperations } from "./operations.ts";
 import { idText, Level, type Access, type Transaction, type TransactionId } from "./transaction.ts";
@@ -29,8 +30,6 @@ export function footprintOf(level: Level, { reads, operations }: Access): Footpr
     operations: operations.byteLength === 0 ? [] : decodeOperations(operations),
   };
 }
-
-const nameOf = (key: Uint8Array) => Buffer.from(key).toString("latin1");
 
 export class PreparedList {
   readonly #byId = new Map<string, Prepared>();
@@ -69,16 +68,22 @@ export class PreparedList {
 
   /** The first prepared transaction that conflicts with this access. */
   conflictWith(level: Level, access: Access): Prepared | undefined {
-    const marks = this.#marks.get(nameOf(access.key));
-    if (marks === undefined) return undefined;
+    const marks = this.#marksOf(access.key);
+    if (marks.length === 0) return undefined;
     const own = footprintOf(level, access);
     return marks.find(({ footprint }) => conflict(own, footprint))?.prepared;
   }
 
   /** Transactions that may still change the value of a key. */
   writersOf(key: Uint8Array): Prepared[] {
-    const marks = this.#marks.get(nameOf(key)) ?? [];
-    return marks.filter(({ footprint }) => footprint.operations.length > 0).map(({ prepared }) => prepared);
+    return this.#marksOf(key)
+      .filter(({ footprint }) => footprint.operations.length > 0)
+      .map(({ prepared }) => prepared);
+  }
+
+  #marksOf(key: Uint8Array): readonly Mark[] {
+    if (this.#marks.size === 0) return [];
+    return this.#marks.get(nameOf(key)) ?? [];
   }
 
   /** Whether a transaction that may write is prepared on a key of the range. */

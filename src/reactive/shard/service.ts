@@ -12,7 +12,7 @@
  */
 import { assert } from "../../core/errors.ts";
 import { Versions } from "../../native/versions.ts";
-import type { Batch, StateMachine, StateRestorer, StateStream } from "../replication/types.ts";
+import type { Batch, Command, StateMachine, StateRestorer, StateStream } from "../replication/types.ts";
 import { WireError } from "../wire/bytes.ts";
 import {
   decodeCommand,
@@ -113,7 +113,7 @@ export class ShardService implements StateMachine {
     const state = this.#state;
     state.position = batch.op;
     state.timeMs = batch.timeMs;
-    const replies = batch.commands.map(({ body }) => this.#applyOne(body));
+    const replies = batch.commands.map((command) => this.#applyOne(command));
     this.#age();
     for (const id of this.atOnce.reached(batch.op)) this.waiting.settled(id);
     this.waiting.applied();
@@ -124,10 +124,11 @@ export class ShardService implements StateMachine {
     return answerQuery(this, body, view);
   }
 
-  admit(body: Uint8Array, view: number): Uint8Array | undefined {
-    if (!isAtOnce(body)) return undefined;
+  admit(ordered: Command, view: number): Uint8Array | undefined {
+    if (!isAtOnce(ordered.body)) return undefined;
     try {
-      const command = decodeCommand(body);
+      const command = decodeCommand(ordered.body);
+      ordered.decoded = command;
       if (command.kind !== "atOnce") return undefined;
       const { timestamp, transaction } = command;
       this.atOnce.enter(view);
@@ -146,9 +147,9 @@ export class ShardService implements StateMachine {
 
   // --- commands --------------------------------------------------------------------------------------------------
 
-  #applyOne(body: Uint8Array): Uint8Array {
+  #applyOne({ body, decoded }: Command): Uint8Array {
     try {
-      return this.#run(decodeCommand(body));
+      return this.#run((decoded as ShardCommand | undefined) ?? decodeCommand(body));
     } catch (error) {
       if (error instanceof WireError) return UNREADABLE;
       throw error;

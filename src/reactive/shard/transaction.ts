@@ -120,16 +120,16 @@ export function readAccesses(reader: ByteReader): Access[] {
 }
 
 function readAccess(reader: ByteReader): Access {
-  const key = reader.bytes().slice();
+  const key = reader.ownBytes();
   if (key.byteLength > KEY_BYTES_MAX) throw new WireError(`a key has more than ${KEY_BYTES_MAX} bytes`);
   const reads: Read[] = [];
   for (let left = reader.count(14, ACCESSES_MAX); left > 0; left--) reads.push(readRead(reader));
-  return { key, reads, operations: reader.bytes().slice() };
+  return { key, reads, operations: reader.ownBytes() };
 }
 
 function readRead(reader: ByteReader): Read {
   const kind = reader.u8();
-  const data = reader.bytes().slice();
+  const data = reader.ownBytes();
   if (kind > PartKind.field || (kind === PartKind.index && data.byteLength !== 4))
     throw new WireError("a part of a value cannot be read");
   const version = reader.u64();

@@ -3,6 +3,7 @@
  */
 import { PartKind, type Part, ValueType } from "../../native/version-values.ts";
 import type { VersionView, WriteResult } from "../../native/versions.ts";
+import { nameOf } from "../wire/key-name.ts";
 import { compareBytes } from "../wire/bytes.ts";
 import { applyOperation } from "./apply.ts";
 import { decodeOperations, encodeValue, type Operation, partOf, type Value } from "./operations.ts";
@@ -95,8 +96,6 @@ export class VersionsModel {
     return isGone ? undefined : last;
   }
 }
-
-const nameOf = (key: Uint8Array) => Buffer.from(key).toString("latin1");
 
 function valueOf(versions: ModelVersion[]): Value {
   return versions

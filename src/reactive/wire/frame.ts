@@ -83,7 +83,8 @@ export class FrameReader {
    * dropping the rest, when `onFrame` returns false. Throws WireError.
    */
   feed(chunk: Uint8Array, onFrame: (type: number, payload: Uint8Array) => boolean | void): void {
-    let bytes = chunk;
+    // A socket's chunk is a Buffer, whose views are dearer.
+    let bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     if (this.#keptLength > 0) {
       this.#keep(chunk);
       bytes = this.#kept.subarray(0, this.#keptLength);

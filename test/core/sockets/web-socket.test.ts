@@ -82,6 +82,32 @@ test("a message over the limit, and a connection without room, are closed", asyn
   expect(await ask(new Uint8Array(1))).toBe(1013);
 });
 
+test("messages of one turn wait until its end, and arrive in order, also those before a close", async () => {
+  const seen = serve();
+  const socket = new WebSocket(`ws://127.0.0.1:${port()}/socket`);
+  socket.binaryType = "arraybuffer";
+  const heard: number[] = [];
+  socket.addEventListener("message", ({ data }) =>
+    heard.push(...new Uint8Array(data as ArrayBuffer).slice(0, 1)),
+  );
+  const ended = new Promise<number>((resolve) =>
+    socket.addEventListener("close", ({ code }) => resolve(code)),
+  );
+  while (seen.peers.length === 0) await Bun.sleep(1);
+  const [peer] = seen.peers as [WebSocketPeer];
+  const send = (first: number) => peer.send(new Uint8Array(1000).fill(first));
+  // More than the runtime gathers by itself.
+  for (let first = 0; first < 50; first++) send(first);
+  expect(peer.length).toBeGreaterThanOrEqual(50_000);
+  while (heard.length < 50) await Bun.sleep(1);
+  expect([peer.length, peer.takenBytes]).toEqual([0, 50_000]);
+  send(50);
+  send(51);
+  peer.close(4001, "enough");
+  expect(await ended).toBe(4001);
+  expect(heard).toEqual(Array.from({ length: 52 }, (_, index) => index));
+});
+
 test("a peer that does not read is closed when more waits for it than is allowed", async () => {
   const seen = serve();
   const socket = connect(port(), "127.0.0.1");

@@ -207,6 +207,33 @@ describe("transactions", () => {
     cluster.cutAll();
     expect(await client.connected().catch((error: unknown) => error)).toMatchObject({ code: "denied" });
   });
+
+  test("a token that is revoked ends reactive code with the reason, once, and the client with it", async () => {
+    const cluster = new ModelCluster();
+    const connection: unknown[] = [];
+    const errors: unknown[] = [];
+    const onConnection = (isConnected: boolean, reason: string) => connection.push([isConnected, reason]);
+    const client = await clientOf(cluster, { onConnection });
+    let runs = 0;
+    client.executeReactive(async (transaction) => void (await score.value(transaction), (runs += 1)), {
+      onError: (error) => errors.push(error),
+    });
+    const loop = (async () => {
+      for await (const _value of client.follow((transaction) => score.value(transaction)));
+    })().catch((error: unknown) => error);
+    await until("both watches", () => (runs === 1 && cluster.watches === 2) || undefined);
+    cluster.say({ type: "failed", request: 0, code: "denied", text: "the token does not count any more" });
+    await settled();
+    cluster.cutAll();
+    await until("the error", () => errors.length > 0 || undefined);
+    expect(await loop).toMatchObject({ code: "denied", message: "the token does not count any more" });
+    expect(errors).toMatchObject([{ code: "denied" }]);
+    expect(connection).toEqual([
+      [true, ""],
+      [false, "the token does not count any more"],
+    ]);
+    expect(cluster.urls).toEqual([]);
+  });
 });
 
 describe("reactive transactions", () => {

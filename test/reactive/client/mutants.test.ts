@@ -52,6 +52,13 @@ testMutants(
       noticedBy: [lives, randomLives],
     },
     {
+      breaks: "that reactive code is told when no frontend will have its client any more",
+      file: `${directory}/../client.ts`,
+      from: "onRefused: (error) => this.#watches.failAll(error),",
+      to: "onRefused: () => {},",
+      noticedBy: [client, "a token that is revoked"],
+    },
+    {
       breaks: "that all reads of a transaction are of one timestamp",
       file: `${directory}/snapshot.ts`,
       from: "    await this.#first;\n    return this.#read(keys, this.#timestamp);",

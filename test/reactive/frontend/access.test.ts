@@ -1,6 +1,6 @@
 /** Principals and tables: who is who, and what each may do to which key. */
 import { expect, test } from "bun:test";
-import { parseTokens, Principals } from "../../../src/reactive/frontend/access/principals.ts";
+import { type Identity, parseTokens, Principals } from "../../../src/reactive/frontend/access/principals.ts";
 import { AccessError, type TableConfig, Tables } from "../../../src/reactive/frontend/access/tables.ts";
 import { encodeOperations, type Operation, wholePart } from "../../../src/reactive/shard/operations.ts";
 import { type Access, Level } from "../../../src/reactive/shard/transaction.ts";
@@ -10,17 +10,31 @@ const [ALICE, BOB] = ["alice-0123456789abcdef", "bob-0123456789abcdef"];
 
 test("a token names its principal; without tokens everybody is one; an unknown one is nobody's", () => {
   const principals = new Principals(parseTokens(`# comment\nalice ${ALICE}\r\n\n bob\t${BOB} \n`, "tokens"));
-  expect([ALICE, BOB, "", `${ALICE}x`].map((token) => principals.of(token))).toEqual([
+  expect([ALICE, BOB, "", `${ALICE}x`].map((token) => principals.of(token)?.name)).toEqual([
     "alice",
     "bob",
     undefined,
     undefined,
   ]);
-  expect(new Principals(undefined).of("anything")).toBe("");
+  expect(new Principals(undefined).of("anything")?.name).toBe("");
   // A file without a token lets nobody in.
   expect(new Principals(parseTokens("# nobody yet\n", "tokens")).of("")).toBeUndefined();
   principals.replaceBy(new Principals(new Map([["carol", ALICE]])));
-  expect([ALICE, BOB].map((token) => principals.of(token))).toEqual(["carol", undefined]);
+  expect([ALICE, BOB].map((token) => principals.of(token)?.name)).toEqual(["carol", undefined]);
+});
+
+test("who came in with a token is known as long as it is that principal's", () => {
+  const principals = new Principals(new Map([["alice", ALICE]]));
+  const [before, anybody] = [principals.of(ALICE) as Identity, new Principals(undefined).of("") as Identity];
+  const known = (tokens: ReadonlyMap<string, string> | undefined) => {
+    principals.replaceBy(new Principals(tokens));
+    return [before, anybody].map((each) => principals.isKnown(each));
+  };
+  expect(known(new Map([["alice", ALICE]]))).toEqual([true, false]);
+  expect(known(new Map([["alice", BOB]]))).toEqual([false, false]);
+  expect(known(new Map([["bob", ALICE]]))).toEqual([false, false]);
+  expect(known(new Map())).toEqual([false, false]);
+  expect(known(undefined)).toEqual([false, true]);
 });
 
 test.each([

@@ -41,17 +41,17 @@ function conversation({ error, requestsMax = 10 }: { error?: Error; requestsMax?
   const said: ServerMessage[] = [];
   const ended: { code: FailureCode; text: string }[] = [];
   const watching = new Watching(backend, clock);
+  const principals = new Principals(new Map([["alice", TOKEN]]));
   const client = new Conversation(
     {
       store: new GuardedStore(backend, new Tables([])),
-      watching,
-      principals: new Principals(new Map([["alice", TOKEN]])),
+      ...{ watching, principals },
       ...{ clock, log },
       limits: () => ({
         ...{ requestBytesMax: 1e6, outboxBytesMax: 1e6, requestsMax },
         ...{ watchesMax: 10, watchedKeysMax: 100 },
       }),
-      figures: { welcomed: 0, denied: 0, garbled: 0, failures: {} },
+      figures: { welcomed: 0, denied: 0, revoked: 0, garbled: 0, failures: {} },
     },
     {
       ...{ remoteAddress: "", waitingBytes: 0 },
@@ -62,7 +62,7 @@ function conversation({ error, requestsMax = 10 }: { error?: Error; requestsMax?
   const say = (...messages: ClientMessage[]) => {
     for (const message of messages) client.receive(encodeClientMessage(message));
   };
-  return { client, say, said, ended, timers, logged, watching };
+  return { client, say, said, ended, timers, logged, watching, principals };
 }
 
 const codesOf = ({ ended }: { ended: { code: FailureCode }[] }) => ended.map(({ code }) => code);
@@ -124,6 +124,25 @@ test("requests over the limit are refused, those under way go on", async () => {
     { type: "failed", request: 5, code: "tooMany" },
     { type: "pong" },
   ]);
+});
+
+test("a client whose token does not count any more is sent away with its watches; others stay", () => {
+  const { client, say, said, ended, watching, principals } = conversation();
+  const early = conversation();
+  say(hello, {
+    ...{ type: "watch", request: 1, watch: 1, at: 0, delayMs: 0 },
+    ...{ keys: [key], prefixes: [] },
+  });
+  expect(watching.figures.watches).toBe(1);
+  client.recheck();
+  early.client.recheck();
+  expect([ended, early.ended]).toEqual([[], []]);
+  principals.replaceBy(new Principals(new Map([["alice", "another-0123456789abcdef"]])));
+  client.recheck();
+  say(read(2));
+  expect(ended).toEqual([{ code: "denied", text: "the token of alice does not count any more" }]);
+  expect(said.at(-1)).toMatchObject({ type: "failed", request: 0, code: "denied" });
+  expect(watching.figures.watches).toBe(0);
 });
 
 test("a frontend that stops says where to go, and what is said behind the end is not heard", () => {

@@ -140,9 +140,23 @@ testMutants(
     {
       breaks: "a token that has to be known",
       file: `${access}/principals.ts`,
-      from: "    let found: string | undefined;",
-      to: "    let found = this.#known[0]?.name;",
+      from: "    let found: Identity | undefined;",
+      to: "    let found: Identity | undefined = this.#known[0];",
       noticedBy: [accessTests, "a token names"],
+    },
+    {
+      breaks: "a client that is sent away when its token is revoked",
+      file: "src/reactive/frontend/clients/conversation.ts",
+      from: "this.#identity === undefined || principals.isKnown(this.#identity)",
+      to: "this.#identity === undefined || principals !== undefined",
+      noticedBy: ["test/reactive/frontend/conversation.test.ts", "a client whose token"],
+    },
+    {
+      breaks: "a token that counts for one principal only",
+      file: `${access}/principals.ts`,
+      from: "each.name === name && digest",
+      to: "digest",
+      noticedBy: [accessTests, "who came in with a token"],
     },
     {
       breaks: "rights to write apart from those to read",

@@ -97,11 +97,13 @@ export function shardCluster({
   const shards = Array.from({ length: count }, () => new ShardService(settings));
   const ops = shards.map(() => 0);
   let timeMs = 0;
+  let requests = 0;
   const groups = shards.map((shard, index): Group => ({
     view: isAtOnce ? VIEW : undefined,
     async command(body) {
       await mail.turn();
-      const answer = shard.admit(body, VIEW);
+      const ordered = { session: 1, number: ++requests, body };
+      const answer = shard.admit(ordered, VIEW);
       if (answer !== undefined) return answer;
       // Ordered now, applied later.
       if (isAtOnce) await mail.turn();
@@ -110,7 +112,7 @@ export function shardCluster({
       const reply = shard.apply({
         op,
         timeMs,
-        commands: [{ session: 1, number: op, body }],
+        commands: [ordered],
       })[0] as Uint8Array;
       await mail.turn();
       return reply;

@@ -2,7 +2,7 @@
  * Who a client is: the token that it shows names its principal.
  *
  * Invariant: tokens are compared as digests, each with each, in a time that tells nothing about them, and are kept only as
- * digests. A file of tokens is read as a whole or not at all.
+ * digests. A file of tokens is read as a whole or not at all. Who came in with a token is in no longer than the token counts.
  *
  *   # a line for each: the principal's name, one or more blanks, the token
  *   alice  4f1c…
@@ -16,13 +16,20 @@ export const ANYBODY = "";
 /** Who shows the token of `clientTokenFile`. */
 export const CLIENT = "client";
 
+/** Somebody, and the token by which he was known. */
+export interface Identity {
+  readonly name: string;
+  /** Undefined: no token was wanted. */
+  readonly digest: Buffer | undefined;
+}
+
 const FILE_BYTES_MAX = 10_000_000;
 const TOKEN_LENGTH_MIN = 16;
 
 const digestOf = (token: string) => createHash("sha256").update(token).digest();
 
 export class Principals {
-  #known: { name: string; digest: Buffer }[] | undefined;
+  #known: (Identity & { digest: Buffer })[] | undefined;
 
   /** Undefined: nobody has to say who he is. An empty map: nobody may come. */
   constructor(tokens: ReadonlyMap<string, string> | undefined) {
@@ -32,18 +39,26 @@ export class Principals {
         : [...tokens].map(([name, token]) => ({ name, digest: digestOf(token) }));
   }
 
-  /** From now on these are known. Who is in stays in. */
+  /** From now on these are known. Whoever is in has to be looked at again (`isKnown`). */
   replaceBy(other: Principals): void {
     this.#known = other.#known;
   }
 
-  /** The principal of a token; undefined: it is nobody's. */
-  of(token: string): string | undefined {
-    if (this.#known === undefined) return ANYBODY;
+  /** Whose token it is; undefined: nobody's. */
+  of(token: string): Identity | undefined {
+    if (this.#known === undefined) return { name: ANYBODY, digest: undefined };
     const digest = digestOf(token);
-    let found: string | undefined;
-    for (const { name, digest: own } of this.#known) if (timingSafeEqual(own, digest)) found = name;
+    let found: Identity | undefined;
+    for (const each of this.#known) if (timingSafeEqual(each.digest, digest)) found = each;
     return found;
+  }
+
+  /** Whether the token by which somebody came in still is that principal's. */
+  isKnown({ name, digest }: Identity): boolean {
+    if (this.#known === undefined) return digest === undefined;
+    return this.#known.some(
+      (each) => each.name === name && digest !== undefined && each.digest.equals(digest),
+    );
   }
 }
 

@@ -143,6 +143,11 @@ export class ClientPorts {
     return { webSockets: connections, framed: this.#framed.size, refused, closedIdle, closedStalled };
   }
 
+  /** Ends the connections of those whose token does not count any more. */
+  recheck(): void {
+    for (const conversation of [...this.#conversations]) conversation.recheck();
+  }
+
   /** Tells everybody to go to another frontend. */
   dismiss(): void {
     this.#listener?.stopListening();

@@ -19,7 +19,7 @@ import {
 import { LimitError } from "../../failures.ts";
 import { WireError } from "../../wire/bytes.ts";
 import type { GuardedStore } from "../access/guarded-store.ts";
-import type { Principals } from "../access/principals.ts";
+import type { Identity, Principals } from "../access/principals.ts";
 import type { Outlet, Watcher } from "../watches/watcher.ts";
 import type { Watching } from "../watches/watching.ts";
 import type { Carrier } from "./carrier.ts";
@@ -44,6 +44,7 @@ export interface ConversationShared {
   figures: {
     welcomed: number;
     denied: number;
+    revoked: number;
     garbled: number;
     failures: Partial<Record<FailureCode, number>>;
   };
@@ -60,7 +61,7 @@ export class Conversation implements Outlet {
   readonly #shared: ConversationShared;
   readonly #carrier: Carrier;
   readonly #helloTimer: Timer;
-  #principal: string | undefined;
+  #identity: Identity | undefined;
   #watcher: Watcher | undefined;
   #requests = 0;
   #isOver = false;
@@ -106,32 +107,32 @@ export class Conversation implements Outlet {
     const { principals, watching, store, figures, limits } = this.#shared;
     if (!protocols.includes(CLIENT_PROTOCOL_VERSION))
       throw new WireError(`version ${CLIENT_PROTOCOL_VERSION} of the protocol is spoken here`);
-    const principal = principals.of(token);
-    if (principal === undefined) {
+    const identity = principals.of(token);
+    if (identity === undefined) {
       figures.denied += 1;
       this.#end("denied", token === "" ? "a token is wanted" : "the token is not known");
       return;
     }
     this.#helloTimer.cancel();
     figures.welcomed += 1;
-    this.#principal = principal;
+    this.#identity = identity;
     this.#watcher = watching.open(this, unackedMax);
     const { requestBytesMax, watchesMax, watchedKeysMax } = limits();
     this.#say({
       type: "welcome",
       protocol: CLIENT_PROTOCOL_VERSION,
       known: store.engine.known,
-      principal,
+      principal: identity.name,
       messageBytesMax: requestBytesMax,
       watchesMax,
       watchedKeysMax,
-      tables: store.tables.infoFor(principal),
+      tables: store.tables.infoFor(identity.name),
     });
   }
 
   async #handle(message: StoreRequest | WatchRequest, watcher: Watcher): Promise<void> {
     const { store, limits, log } = this.#shared;
-    const principal = this.#principal as string;
+    const { name: principal } = this.#identity as Identity;
     this.#requests += 1;
     try {
       const { requestsMax } = limits();
@@ -212,6 +213,14 @@ export class Conversation implements Outlet {
     this.#fail(0, code, text);
     this.closed();
     this.#carrier.close(code, text);
+  }
+
+  /** Other tokens count from now on: a client whose own does not is sent away, with all that it watched. */
+  recheck(): void {
+    const { principals, figures } = this.#shared;
+    if (this.#isOver || this.#identity === undefined || principals.isKnown(this.#identity)) return;
+    figures.revoked += 1;
+    this.#end("denied", `the token of ${this.#identity.name || "everybody"} does not count any more`);
   }
 
   /** The frontend stops. */
