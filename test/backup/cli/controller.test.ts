@@ -89,6 +89,21 @@ test("called as walbc, options stand before the subcommand", async () => {
   expect(text).toContain("usage: walbc");
 });
 
+test("exec runs a program where the server allows it, without a shell, and nowhere else", async () => {
+  const config = { allowsExec: true };
+  await using open = await startProxy(world(), { dataDir: join(place.path, "p1"), instance: "p1", config });
+  expect(await walb(open, "exec", "/bin/echo", "$HOME", "a  b")).toMatchObject({
+    code: 0,
+    stdout: "$HOME a  b\n",
+  });
+  expect((await walb(open, "exec", "echo", "a")).stderr).toContain("an absolute path is wanted");
+  expect((await walb(open, "exec", "/bin/false")).stderr).toContain("/bin/false ended with 1");
+  expect(await walb(proxy, "exec", "/bin/echo", "a")).toMatchObject({
+    code: 69,
+    stderr: expect.stringContaining("bad protocol:exec"),
+  });
+});
+
 test("mistakes and servers that are not there are told", async () => {
   expect((await cli(["walb", "get", "state"])).code).toBe(64);
   expect(await walb(archive, "get", "nosuch")).toMatchObject({
