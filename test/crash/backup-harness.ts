@@ -2,13 +2,14 @@
  * Power loss under an archive and a proxy: every moment of a history times the states of the disk that it can leave,
  * each read as a start would read it. What was acknowledged must be there, whole.
  */
+import { compareBase, NewBaseSums } from "../../src/backup/archive/base-sums.ts";
 import { apply, diffsToApply, diffsToMerge, merge } from "../../src/backup/archive/jobs.ts";
 import { imageAt } from "../../src/backup/archive/reading.ts";
 import { ImageFiles } from "../../src/backup/archive/images/files.ts";
 import { ArchiveVolume } from "../../src/backup/archive/volume.ts";
 import { clean, type MetaDiff, restorePoints, steady } from "../../src/backup/algebra/snapshot.ts";
 import { snappy } from "../../src/backup/formats/compression.ts";
-import { memorySource } from "../../src/backup/formats/bytes.ts";
+import { fileSource, memorySource } from "../../src/backup/formats/bytes.ts";
 import { mergedRuns, openDiff, writeMerged } from "../../src/backup/formats/diff-merge.ts";
 import { ProxyVolume } from "../../src/backup/proxy/volume.ts";
 import type { Disk } from "../../src/core/seams/disk.ts";
@@ -172,6 +173,9 @@ export async function makeHistory(
   await base.file.write(imageOf(0), 0);
   await base.file.sync();
   await base.file.close();
+  const sums = new NewBaseSums();
+  sums.add(imageOf(0));
+  await sums.write(volume.world.disk, volume.directory, clean(0n));
   promise();
   await volume.setBase(steady(clean(0n), 1_800_000_000));
   await volume.setState("Archived");
@@ -183,8 +187,18 @@ export async function makeHistory(
   }
 }
 
+/** A base that has checksums must have the right ones. */
+async function demandBaseSums(volume: ArchiveVolume): Promise<void> {
+  const { disk, images } = volume.world;
+  const { file, bytes, path } = await images.openBase(VOLUME, "read");
+  const compared = await compareBase(disk, volume.directory, volume.base, fileSource(path, file, bytes));
+  await file.close();
+  if (compared?.found !== undefined) throw new Error("the checksums of the base are not those of the base");
+}
+
 /** The gids that can be restored, each image compared. */
 export async function pointsFound(volume: ArchiveVolume): Promise<string[]> {
+  await demandBaseSums(volume);
   const found: string[] = [];
   for (const { gid } of restorePoints(volume.base, volume.diffs.all)) {
     const parts: Buffer[] = [];

@@ -22,6 +22,7 @@ import { type Diff, mergedRuns, writeMerged } from "../formats/diff-merge.ts";
 import { type DiscardRule, ImageWriter } from "../formats/image.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 import { Refusal } from "../server/server.ts";
+import type { BaseSumsChange } from "./base-sums.ts";
 import type { OpenImage } from "./images/back-end.ts";
 import { Sleeper } from "./sleeper.ts";
 import type { ArchiveVolume } from "./volume.ts";
@@ -51,17 +52,19 @@ async function applyTo(
   image: OpenImage,
   diffs: readonly Diff[],
   rule: DiscardRule,
-  sleeper?: Sleeper,
+  { sleeper, sums }: { sleeper?: Sleeper; sums?: BaseSumsChange | undefined } = {},
 ): Promise<void> {
   const target = { file: image.file, blocks: Math.floor(image.bytes / BLOCK_BYTES) };
   const writer = new ImageWriter(volume.world.disk, target, rule);
   try {
     for await (const runs of mergedRuns(diffs, { readyBytes: READY_BYTES })) {
       volume.throwIfForced();
+      await sums?.overlay(runs, rule);
       await writer.write(runs);
       await sleeper?.rest();
     }
     await writer.finish();
+    sums?.endPass();
   } finally {
     await writer.close();
   }
@@ -157,9 +160,11 @@ export async function apply(
   const base = await volume.world.images.openBase(volume.name, "readWrite");
   try {
     const sleeper = new Sleeper(volume.world.clock, applySleepPercent);
+    const sums = await volume.beginBaseChange(base);
     for (const part of rounds(diffs, openMax))
-      await volume.diffs.withOpen(part, (open) => applyTo(volume, base, open, discard, sleeper));
+      await volume.diffs.withOpen(part, (open) => applyTo(volume, base, open, discard, { sleeper, sums }));
     await base.file.sync();
+    await sums?.finish(result.to);
   } finally {
     await base.file.close();
   }

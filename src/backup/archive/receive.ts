@@ -12,8 +12,9 @@ import { BLOCK_BYTES } from "../formats/units.ts";
 import { volumeOf } from "../server/control.ts";
 import { ack, type Protocol, Refusal, type ServerCall, type WalbServer } from "../server/server.ts";
 import { Writer } from "../wire/serial.ts";
-import { receiveBulks, receivePacks, sendHashes } from "../wire/streams.ts";
+import { BULK_BLOCKS_MAX, receiveBulks, receivePacks, sendHashes } from "../wire/streams.ts";
 import { readCompression, readDiff, readSnapshot, writeSnapshot } from "../wire/values.ts";
+import { forgetBaseSums, NewBaseSums } from "./base-sums.ts";
 import { clearTail } from "./resize.ts";
 import { firstBlocks, imageAt } from "./reading.ts";
 import type { ArchiveVolume } from "./volume.ts";
@@ -36,6 +37,9 @@ export interface AwaitedBucket {
   /** Resolves when nothing is missing there. */
   inStep(volume: ArchiveVolume): Promise<void>;
 }
+
+/** As long as the longest bulk. */
+const ZEROS = new Uint8Array(BULK_BLOCKS_MAX * BLOCK_BYTES);
 
 export const BLOCKS_MAX = Math.floor(Number.MAX_SAFE_INTEGER / BLOCK_BYTES);
 
@@ -76,12 +80,13 @@ export function fullSync(options: ReceiveOptions): Protocol {
         await call.send(ack());
         // A replication that was interrupted has nothing to go on from any more.
         await volume.setFullReplication(undefined);
-        await receiveBase(call, volume, request, options.syncBytes);
+        const sums = await receiveBase(call, volume, request, options.syncBytes);
         await call.send(ack());
         const snapshot = await readSnapshot(call.reader);
         const { random } = volume.world;
         await volume.setUuid(uuid);
         await volume.setArchiveUuid(random.bytes(16));
+        await sums?.write(volume.world.disk, volume.directory, snapshot);
         await volume.setBase(steady(snapshot, Number(request.timestamp)));
         await options.bucket?.inStep(volume);
         await volume.setState("Archived");
@@ -101,7 +106,7 @@ export interface BaseRequest {
 
 /**
  * Writes the bulks that come into the base, from nothing or from where an earlier transfer ended. `onSynced` is told how far
- * the base is durable, also when the transfer breaks.
+ * the base is durable, also when the transfer breaks. Returns its checksums, where they are kept.
  */
 export async function receiveBase(
   call: Pick<ServerCall, "reader">,
@@ -109,8 +114,10 @@ export async function receiveBase(
   { blocks, bulkBlocks, compression, fromBlock = 0 }: BaseRequest,
   syncBytes: number,
   onSynced: (block: number) => Promise<void> = async () => undefined,
-): Promise<void> {
-  const { images } = volume.world;
+): Promise<NewBaseSums | undefined> {
+  const { images, disk } = volume.world;
+  const sums = images.keepsSums ? new NewBaseSums() : undefined;
+  if (sums !== undefined && fromBlock === 0) await forgetBaseSums(disk, volume.directory);
   const base =
     fromBlock === 0
       ? await images.createBase(volume.name, blocks * BLOCK_BYTES)
@@ -123,6 +130,7 @@ export async function receiveBase(
     await onSynced(written);
   };
   try {
+    await sums?.addWritten(base, fromBlock * BLOCK_BYTES);
     const bulks = receiveBulks(call.reader, {
       codec,
       compression: compression.id,
@@ -133,12 +141,14 @@ export async function receiveBase(
     for await (const { block, content, bytes } of bulks) {
       volume.throwIfForced();
       const isWritten = content !== undefined || !images.newBaseIsZero;
-      if (isWritten) await base.file.write(content ?? new Uint8Array(bytes), block * BLOCK_BYTES);
+      if (isWritten) await base.file.write(content ?? ZEROS.subarray(0, bytes), block * BLOCK_BYTES);
+      sums?.add(content ?? ZEROS.subarray(0, bytes));
       written = block + bytes / BLOCK_BYTES;
       volume.progressBlocks = written;
       if ((written - synced) * BLOCK_BYTES >= syncBytes) await sync();
     }
     await base.file.sync();
+    return sums;
   } catch (error) {
     // The next transfer may go on from here.
     if (written > synced) await sync().catch(() => undefined);

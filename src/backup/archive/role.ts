@@ -121,6 +121,7 @@ class Archive implements RunningRole<Config> {
         ...controlProtocols({
           clock,
           server,
+          allowsExec: config.allowsExec,
           targets: archiveTargets(view),
           status: (name) => (name === undefined ? archiveStatus(view) : volumeStatus(volume(volumeOf(name)))),
           onShutdown: () => process.kill(process.pid, "SIGTERM"),

@@ -25,8 +25,9 @@ import {
   writeFullReplication,
   writeState,
 } from "../wire/values.ts";
+import { BaseSumsChange } from "./base-sums.ts";
 import { ColdSnapshots } from "./cold.ts";
-import type { ImageBackEnd } from "./images/back-end.ts";
+import type { ImageBackEnd, OpenImage } from "./images/back-end.ts";
 import { DiffFiles } from "../files/diff-files.ts";
 import type { OpenParts } from "../files/distant-diffs.ts";
 import { VolumeFiles } from "../files/volume-files.ts";
@@ -235,6 +236,12 @@ export class ArchiveVolume {
   async setBase(base: MetaState): Promise<void> {
     await this.#files.write("base", writeState(new Writer(), base).bytes);
     this.base = base;
+  }
+
+  /** To be called before the base is written to, where it has checksums. */
+  async beginBaseChange(image: OpenImage): Promise<BaseSumsChange | undefined> {
+    if (!this.world.images.keepsSums) return undefined;
+    return await BaseSumsChange.begin(this.world.disk, this.directory, this.base, image);
   }
 
   async setUuid(uuid: Uint8Array): Promise<void> {

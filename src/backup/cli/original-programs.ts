@@ -16,8 +16,6 @@ const common: Record<string, OptionKind> = {
 
 /** Keys that both servers have. The data directory is where the log and the admin socket go: beside the volumes. */
 function commonKeys(options: Options, role: string, call: Surroundings): Record<string, unknown> {
-  if (options.has("allow-exec"))
-    throw new NxError("NX_USAGE", "-allow-exec: commands are not run for others here");
   const base = options.text("b", `/var/forest/walb/${role}`);
   const id = options.text("id", hostname());
   const log = options.text("l", "-");
@@ -32,6 +30,7 @@ function commonKeys(options: Options, role: string, call: Surroundings): Record<
     connectionsMax: options.number("maxconn", 10),
     foregroundMax: options.number("fg", 2),
     socketTimeoutMs: options.number("to", 10) * 1000,
+    allowsExec: options.has("allow-exec"),
     keepAlive: options.has("ka")
       ? {
           idleSeconds: options.number("kaidle", 1800),

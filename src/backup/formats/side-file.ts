@@ -18,23 +18,69 @@ import type { ByteSource } from "./bytes.ts";
 
 const MAGIC = "NXCRC32C";
 const HEADER_BYTES = 24;
+/** Of diffs. */
 export const SIDE_CHUNK_BYTES = 1 << 20;
+const CHUNK_BYTES_MAX = 16 << 20;
+
+/** The side file of a file with these checksums. */
+export function encodeSide(fileBytes: number, chunkBytes: number, sums: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(HEADER_BYTES + sums.length * 4 + 4);
+  const view = new DataView(bytes.buffer);
+  bytes.set(Buffer.from(MAGIC));
+  view.setUint32(8, 1, true);
+  view.setUint32(12, chunkBytes, true);
+  view.setBigUint64(16, BigInt(fileBytes), true);
+  sums.forEach((sum, index) => view.setUint32(HEADER_BYTES + index * 4, sum, true));
+  view.setUint32(bytes.byteLength - 4, crc32c(bytes.subarray(0, -4)), true);
+  return bytes;
+}
+
+export interface Side {
+  fileBytes: number;
+  chunkBytes: number;
+  sums: number[];
+}
+
+/** Undefined when it is damaged. */
+export function decodeSide(side: Uint8Array): Side | undefined {
+  if (side.byteLength < HEADER_BYTES + 4) return undefined;
+  const view = new DataView(side.buffer, side.byteOffset, side.byteLength);
+  const chunkBytes = view.getUint32(12, true);
+  const fileBytes = Number(view.getBigUint64(16, true));
+  const isSound =
+    Buffer.from(side.subarray(0, 8)).toString() === MAGIC &&
+    view.getUint32(8, true) === 1 &&
+    chunkBytes > 0 &&
+    chunkBytes <= CHUNK_BYTES_MAX &&
+    side.byteLength === HEADER_BYTES + Math.ceil(fileBytes / chunkBytes) * 4 + 4 &&
+    view.getUint32(side.byteLength - 4, true) === crc32c(side.subarray(0, -4));
+  if (!isSound) return undefined;
+  const sums = Array.from({ length: Math.ceil(fileBytes / chunkBytes) }, (_, index) =>
+    view.getUint32(HEADER_BYTES + index * 4, true),
+  );
+  return { fileBytes, chunkBytes, sums };
+}
 
 /** Gathers the checksums while a file is written from front to back. */
 export class SideSums {
+  readonly #chunkBytes: number;
   readonly #sums: number[] = [];
   #sum = 0;
   #inChunk = 0;
   bytes = 0;
 
+  constructor(chunkBytes = SIDE_CHUNK_BYTES) {
+    this.#chunkBytes = chunkBytes;
+  }
+
   add(bytes: Uint8Array): void {
     this.bytes += bytes.byteLength;
     for (let at = 0; at < bytes.byteLength;) {
-      const part = bytes.subarray(at, at + SIDE_CHUNK_BYTES - this.#inChunk);
+      const part = bytes.subarray(at, at + this.#chunkBytes - this.#inChunk);
       this.#sum = crc32c(part, this.#sum);
       this.#inChunk += part.byteLength;
       at += part.byteLength;
-      if (this.#inChunk === SIDE_CHUNK_BYTES) this.#close();
+      if (this.#inChunk === this.#chunkBytes) this.#close();
     }
   }
 
@@ -47,43 +93,32 @@ export class SideSums {
   /** The side file. */
   encode(): Uint8Array {
     if (this.#inChunk > 0) this.#close();
-    const bytes = new Uint8Array(HEADER_BYTES + this.#sums.length * 4 + 4);
-    const view = new DataView(bytes.buffer);
-    bytes.set(Buffer.from(MAGIC));
-    view.setUint32(8, 1, true);
-    view.setUint32(12, SIDE_CHUNK_BYTES, true);
-    view.setBigUint64(16, BigInt(this.bytes), true);
-    this.#sums.forEach((sum, index) => view.setUint32(HEADER_BYTES + index * 4, sum, true));
-    view.setUint32(bytes.byteLength - 4, crc32c(bytes.subarray(0, -4)), true);
-    return bytes;
+    return encodeSide(this.bytes, this.#chunkBytes, this.#sums);
   }
 }
 
 /** What a comparison with the side file found: nothing, damage from this byte of the file on, or of the side file. */
 export type SideFinding = { at: "file"; offset: number } | { at: "side" } | undefined;
 
-/** Compares a file with its side file, from the first byte to the last. */
-export async function compareWithSide(file: ByteSource, side: Uint8Array): Promise<SideFinding> {
-  const view = new DataView(side.buffer, side.byteOffset, side.byteLength);
-  const count = (side.byteLength - HEADER_BYTES - 4) / 4;
-  const isSound =
-    Number.isInteger(count) &&
-    count >= 0 &&
-    Buffer.from(side.subarray(0, 8)).toString() === MAGIC &&
-    view.getUint32(8, true) === 1 &&
-    view.getUint32(12, true) === SIDE_CHUNK_BYTES &&
-    view.getUint32(side.byteLength - 4, true) === crc32c(side.subarray(0, -4));
-  if (!isSound) return { at: "side" };
-  if (Number(view.getBigUint64(16, true)) !== file.bytes) return { at: "file", offset: file.bytes };
-  const buffer = new Uint8Array(Math.min(SIDE_CHUNK_BYTES, Math.max(1, file.bytes)));
-  for (let index = 0; index < count; index++) {
-    const offset = index * SIDE_CHUNK_BYTES;
-    const read = await file.read(
-      buffer.subarray(0, Math.min(buffer.byteLength, file.bytes - offset)),
-      offset,
-    );
-    if (crc32c(buffer.subarray(0, read)) !== view.getUint32(HEADER_BYTES + index * 4, true))
-      return { at: "file", offset };
+/**
+ * Compares a file with its side file, from the first byte to the last. `mayBeLonger`: what lies behind the bytes that the
+ * side file knows is not looked at.
+ */
+export async function compareWithSide(
+  file: ByteSource,
+  bytes: Uint8Array,
+  { mayBeLonger = false } = {},
+): Promise<SideFinding> {
+  const side = decodeSide(bytes);
+  if (side === undefined) return { at: "side" };
+  const { fileBytes, chunkBytes, sums } = side;
+  if (fileBytes > file.bytes || (fileBytes < file.bytes && !mayBeLonger))
+    return { at: "file", offset: file.bytes };
+  const buffer = new Uint8Array(Math.min(chunkBytes, fileBytes));
+  for (const [index, sum] of sums.entries()) {
+    const offset = index * chunkBytes;
+    const read = await file.read(buffer.subarray(0, fileBytes - offset), offset);
+    if (crc32c(buffer.subarray(0, read)) !== sum) return { at: "file", offset };
   }
   return undefined;
 }

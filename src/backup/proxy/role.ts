@@ -77,6 +77,7 @@ class Proxy implements RunningRole<Config> {
         ...controlProtocols({
           clock,
           server,
+          allowsExec: config.allowsExec,
           targets: proxyTargets(view),
           status: (name) =>
             name === undefined ? proxyStatus(view) : volumeStatus(view, volume(volumeOf(name))),

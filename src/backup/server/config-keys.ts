@@ -45,5 +45,9 @@ export const serverKeys = ({ role, example, holds, foreground }: ServerWords) =>
     "The kernel probes peers that are silent (-ka).",
     { absent: "as the runtime does" },
   ),
+  allowsExec: key(
+    z.boolean().default(false),
+    "Programs are run for the controller's exec (-allow-exec): by anybody who reaches the port, as the user of this process.",
+  ),
   ...securityKeys,
 });

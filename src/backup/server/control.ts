@@ -2,10 +2,12 @@
  * The control protocols that all servers have: `get`, `status`, `version`, `sleep`, `shutdown`, and commands that take a
  * list of words and answer `ok` or `accept`.
  */
+import { runCommand } from "../../core/kernel/run-command.ts";
 import { buildInfo } from "../../core/build-info.ts";
 import { type Clock, sleep } from "../../core/seams/clock.ts";
 import type { KeepAlive } from "../../core/seams/net.ts";
 import { Writer } from "../wire/serial.ts";
+import { execProtocol } from "./exec.ts";
 import { ack, type Protocol, Refusal, type ServerCall, type WalbServer } from "./server.ts";
 
 export type GetValue = number | bigint | string | string[];
@@ -18,6 +20,8 @@ export interface ControlOptions {
   targets: Record<string, GetTarget>;
   status(volume: string | undefined): Promise<string[]> | string[];
   onShutdown(isForced: boolean): void;
+  /** Commands are run for the controller. */
+  allowsExec: boolean;
 }
 
 /** The line of a status about probing silent peers. */
@@ -71,8 +75,9 @@ export function longCommand(
 }
 
 export function controlProtocols(options: ControlOptions): Record<string, Protocol> {
-  const { clock, server, targets, status, onShutdown } = options;
+  const { clock, server, targets, status, onShutdown, allowsExec } = options;
   return {
+    ...(allowsExec && { exec: execProtocol(runCommand) }),
     async get(call) {
       const [target, ...args] = await call.reader.texts();
       if (target === undefined) throw new Refusal("runGetCommandServer:no target specified");

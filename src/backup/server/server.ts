@@ -149,9 +149,11 @@ export class WalbServer {
   }
 
   async listen(): Promise<number> {
-    const { port, tls, secure } = this.#options;
+    const { port, tls, secure, protocols, log } = this.#options;
     if (secure !== undefined) this.#secureListener = await this.#listen(secure.port, secure.tls, true);
     this.#listener = await this.#listen(port, tls, false);
+    if (Object.hasOwn(protocols, "exec"))
+      log.warn("programs are run here for everybody who reaches the port (allowsExec)", { port });
     return this.#listener.port;
   }
 

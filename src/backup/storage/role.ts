@@ -131,6 +131,7 @@ class Storage implements RunningRole<Config> {
         ...controlProtocols({
           clock,
           server,
+          allowsExec: config.allowsExec,
           targets: storageTargets(view),
           status: (name) => (name === undefined ? storageStatus(view) : volumeStatus(volume(volumeOf(name)))),
           onShutdown: () => process.kill(process.pid, "SIGTERM"),

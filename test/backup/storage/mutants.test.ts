@@ -29,6 +29,13 @@ testMutants(
       noticedBy: ["test/backup/files/volume-files.test.ts", "small files that are written at once"],
     },
     {
+      breaks: "a damaged part of a base that is given a new checksum",
+      file: "src/backup/archive/base-sums.ts",
+      from: "crc32c(part) !== wanted",
+      to: "false",
+      noticedBy: ["test/backup/archive/base-sums.test.ts", "a flipped bit is not given"],
+    },
+    {
       breaks: "a checkpoint that does not sync the data file",
       file: "src/backup/volume/engine.ts",
       from: "if (target === this.#checkpoint) return;\n    await this.#data.sync();",

@@ -12,6 +12,7 @@ export class ImageFiles extends WithoutCold implements ImageBackEnd {
   readonly volumeGroup = "";
   readonly thinPool = "";
   readonly newBaseIsZero = true;
+  readonly keepsSums = true;
   readonly #disk: Disk;
   readonly #directory: string;
 

@@ -6,6 +6,7 @@
  * changes the base. The source's newest log is what we belong to from the first copy on, so that a proxy's diff meets
  * `too-new-diff`, never `different-uuid`, while we are behind.
  */
+import { forgetBaseSums } from "../base-sums.ts";
 import { isSameSnapshot, type MetaDiff, type MetaState, relation } from "../../algebra/snapshot.ts";
 import { writeWdiffHeader } from "../../../native/blocks.ts";
 import { type ByteSink, memorySource } from "../../formats/bytes.ts";
@@ -123,13 +124,14 @@ class Target {
       await volume.setFullReplication({ state, progressBlocks: 0, timestamp });
     }
     await this.#answer(new Writer().text("ok").u64(fromBlock));
-    await receiveBase(
+    const sums = await receiveBase(
       call,
       volume,
       { blocks, bulkBlocks, compression, fromBlock },
       this.#options.syncBytes,
       (progressBlocks) => volume.setFullReplication({ state, progressBlocks, timestamp }),
     );
+    await sums?.write(volume.world.disk, volume.directory, state.to);
     await this.#adopt(state, uuid);
     await this.#acknowledge();
   }
@@ -169,11 +171,11 @@ class Target {
     await demandSize(volume, blocks, true);
     await volume.setArchiveUuid(archiveUuid);
     await this.#answer(new Writer().text("ok"));
-    await this.#rewriteBase(blocks, bulkBlocks, seed);
+    await this.#rewriteBase(blocks, bulkBlocks, seed, state);
     await this.#adopt(state, uuid);
   }
 
-  async #rewriteBase(blocks: number, bulkBlocks: number, seed: number): Promise<void> {
+  async #rewriteBase(blocks: number, bulkBlocks: number, seed: number, { to }: MetaState): Promise<void> {
     const call = this.#call;
     const volume = this.#volume;
     const base = await volume.world.images.openBase(volume.name, "readWrite");
@@ -191,8 +193,11 @@ class Target {
       },
     };
     try {
+      await forgetBaseSums(volume.world.disk, volume.directory);
+      const sums = await volume.beginBaseChange(base);
       await receivePacks(call.reader, blocks, sink);
       await base.file.sync();
+      await sums?.finish(to);
     } finally {
       await hashes;
       await base.file.close();
