@@ -5,7 +5,7 @@
  * So the stores always hold one checkpoint or the other, never half of one.
  */
 import { copyOf, type ByteReader } from "../wire/bytes.ts";
-import { imageOf, type StateStore } from "../state/store.ts";
+import type { StateStore } from "../state/store.ts";
 import { readStateRecord, type StateRecord } from "./records.ts";
 
 /** Everything a checkpoint holds besides the states of keys. */
@@ -66,7 +66,7 @@ export class Contents {
     switch (record.type) {
       case "put":
         this.entries += 1;
-        record.image = imageOf(record.image);
+        record.image = copyOf(record.image);
         this.#staged.push(record);
         break;
       case "remove":
