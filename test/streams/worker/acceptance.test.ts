@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { app, framed, json, testApp, tumbling, type App, type KeyedStream, type Stream } from "node-x/stream";
+import { seededRandom } from "../../../src/core/seams/random.ts";
 import detector from "../../../src/streams/apps/detector.ts";
 import marketSpread from "../../../src/streams/apps/market-spread.ts";
 import wordCount from "../../../src/streams/apps/word-count.ts";
@@ -24,6 +25,54 @@ function simulate(
 }
 
 const allRecords = async (cluster: StreamCluster) => [...(await cluster.output()).values()].flat().toSorted();
+
+test("A7: a worker dies at twenty random moments, none of which waits for a checkpoint", () => {
+  simulate(7, { app: detector, size: 2 }, async (cluster) => {
+    await cluster.startAll();
+    const keys = KEYS.slice(0, 3);
+    const sender = cluster.send(keys, Number.POSITIVE_INFINITY);
+    const random = seededRandom(7);
+    for (let kill = 0; kill < 20; kill++) {
+      const before = sender.acked;
+      await cluster.until("some progress", () => sender.acked > before);
+      await cluster.pause(random.integer(120));
+      cluster.kill("worker2");
+      await cluster.pause(random.integer(30));
+      await cluster.restart("worker2");
+    }
+    const count = sender.finish();
+    await cluster.untilAcked();
+    expect(violation(await cluster.output(), keys, count)).toBeUndefined();
+  });
+}, 30_000);
+
+test("A8: without the initializer no checkpoint is committed; it comes back, in place and on another host", () => {
+  simulate(8, { app: detector, size: 3 }, async (cluster) => {
+    await cluster.startAll();
+    const sender = cluster.send(KEYS, Number.POSITIVE_INFINITY);
+    const committed = () => cluster.workers.get("worker2")?.worker?.stateLog.committed.id ?? 0;
+    const dieAndComeBack = async (comeBack: () => Promise<unknown>) => {
+      const before = sender.acked;
+      await cluster.until("some progress", () => sender.acked > before + 50);
+      cluster.kill("initializer");
+      // What was decided before is still on its way.
+      await cluster.pause(20);
+      const last = committed();
+      await cluster.pause(3000);
+      expect(committed()).toBe(last);
+      await comeBack();
+      await cluster.until("checkpoints", () => committed() > last + 2);
+    };
+    await dieAndComeBack(() => cluster.restart("initializer"));
+    await dieAndComeBack(async () => {
+      await cluster.move("initializer", "10.0.0.4");
+      sender.turnTo("10.0.0.4");
+    });
+    const count = sender.finish();
+    await cluster.untilAcked();
+    expect(violation(await cluster.output(), KEYS, count)).toBeUndefined();
+  });
+});
 
 describe("A9: all workers die at once and come back in any order", () => {
   test.each([
