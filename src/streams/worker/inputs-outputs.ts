@@ -46,7 +46,7 @@ export interface Surrounding {
 export async function makeSources(
   plan: Plan,
   lines: readonly string[],
-  host: SourceHost,
+  hostOf: (source: string) => SourceHost,
   around: Surrounding,
 ): Promise<Source[]> {
   const sources: Source[] = [];
@@ -62,7 +62,7 @@ export async function makeSources(
         address.name,
         plan.sources.map(({ name }) => name),
       );
-    sources.push(await makeSource(node, address, host, around, plan.appName));
+    sources.push(await makeSource(node, address, hostOf(node.name), around, plan.appName));
   }
   return sources;
 }

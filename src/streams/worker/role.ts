@@ -13,6 +13,7 @@ import { textOf } from "../wire/bytes.ts";
 import type { World } from "../../core/role.ts";
 import { hostPort } from "./addresses.ts";
 import { addRoutes } from "./admin.ts";
+import { addMetrics } from "./metrics.ts";
 import { workerAbout, type WorkerConfig } from "./config.ts";
 import { Worker } from "./worker.ts";
 
@@ -56,7 +57,6 @@ class RunningWorker implements RunningRole<WorkerConfig> {
 
   stats(): Stats {
     const { engine, runtime, stateLog, leader, sources, sinks, deadLetters, latency } = this.#worker;
-    const percentiles = [50, 95, 99, 99.9, 99.99].map((p) => [`p${p}`, latency.percentileNs(p)]);
     return {
       name: this.#name,
       app: engine.plan.appName,
@@ -68,7 +68,8 @@ class RunningWorker implements RunningRole<WorkerConfig> {
         [...engine.windows].map(([name, { lateRecords }]) => [name, lateRecords]),
       ),
       deadLetters: { ...deadLetters.counts },
-      latencyNs: Object.fromEntries(percentiles) as Record<string, number>,
+      latencyNs: latency.percentiles,
+      metersNs: engine.meters.figures,
       checkpoint: stateLog.committed.id,
       stateLog: stateLog.figures,
       replicas: this.#mirror && { ...this.#mirror.figures, troubles: this.#mirror.troubles },
@@ -134,6 +135,7 @@ function reporterOf(
   return new MetricsReporter({
     ...{ world, app, worker: config.name, hub: hostPort(config.metricsHub) },
     bins: () => worker.latency.bins,
+    meters: () => worker.engine.meters.all,
     recordsIn: () => worker.engine.recordsIn,
   });
 }
@@ -157,6 +159,7 @@ async function startWorker(context: RoleContext<WorkerConfig>): Promise<RunningW
     onGoodbye: () => context.done?.(),
     onStop: () => context.done?.(),
   });
+  addMetrics(context.metrics, worker);
   const reporter = reporterOf(context, app.name, worker);
   return new RunningWorker(worker, config.name, mirror, reporter);
 }

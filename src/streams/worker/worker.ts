@@ -111,6 +111,7 @@ export class Worker {
         }
         return sink.writer;
       },
+      monotonicMs: () => options.world.clock.monotonicMs(),
       onBadRecord: (reason, source, bytes, error) => {
         this.deadLetters.add(reason, source, bytes, error);
         if (reason === "step" && options.settings.onStepError === "fail") this.#fail(source, error);
@@ -192,11 +193,12 @@ export class Worker {
     const surrounding = { ...around, directory, connectionsMax };
     const events = { onPressure: () => this.runtime.judgePressure(), onFatal };
     this.#sinks = makeSinks(plan, settings.sinks, events, surrounding);
-    this.#sources = await makeSources(plan, settings.sources, this.#sourceHost(), surrounding);
+    this.#sources = await makeSources(plan, settings.sources, (name) => this.#sourceHost(name), surrounding);
     this.engine.watermarks.setOpenSources(new Set(this.#sources.map(({ node }) => node.id)));
     this.#incoming = new IncomingLinks({
       ...{
         net: world.net,
+        clock: world.clock,
         log,
         host: settings.host,
         port: settings.dataPort,
@@ -205,7 +207,10 @@ export class Worker {
         secret,
       },
       onMessage: (peer, message) => this.runtime.hear(peer, message),
-      onBatchEnd: () => this.runtime.flush(),
+      onBatchEnd: (startedMs) => {
+        this.runtime.flush();
+        this.engine.meters.endRun(startedMs);
+      },
     });
     this.runtime = new WorkerRuntime({
       ...{ world, log, name: settings.name, secret, engine: this.engine, stateLog: this.stateLog, onFatal },
@@ -244,7 +249,7 @@ export class Worker {
     );
   }
 
-  #sourceHost(): SourceHost {
+  #sourceHost(name: string): SourceHost {
     const { clock } = this.#options.world;
     return {
       feed: (node, bytes, start, end, timeMs = this.#nowMs) =>
@@ -254,6 +259,7 @@ export class Worker {
         this.runtime.fireWindows();
         this.runtime.flush();
         this.latency.record(records, clock.monotonicMs() - startedMs);
+        this.engine.meters.endRun(startedMs, { name, records });
         this.#nowMs = clock.nowMs();
       },
     };
