@@ -55,10 +55,11 @@ export class IncomingLinks {
 
   /** Resolves with the port. */
   async listen(): Promise<number> {
-    const { net, host, port } = this.#options;
+    const { net, host, port, tls } = this.#options;
     this.#listener = await net.listen<Connection>({
       host,
       port,
+      ...(tls !== undefined && { tls }),
       handlers: {
         open: (socket) => {
           const connection: Connection = {

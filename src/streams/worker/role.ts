@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import { defineRole, type RoleContext, type RunningRole, type Stats } from "../../core/role.ts";
 import { readSecret } from "../../core/secret-file.ts";
+import { callerTlsOf, callingWithTls } from "../../core/sockets/tls.ts";
 import { copyDirectory } from "../replica/copy-file.ts";
 import { ReplicaMirror } from "../replica/mirror.ts";
 import { MetricsReporter } from "../metrics/reporter.ts";
@@ -11,6 +12,7 @@ import { loadApp } from "../plan/load.ts";
 import { planOf } from "../plan/plan.ts";
 import { textOf } from "../wire/bytes.ts";
 import type { World } from "../../core/role.ts";
+import type { Net } from "../../core/seams/net.ts";
 import { hostPort } from "./addresses.ts";
 import { addRoutes } from "./admin.ts";
 import { addMetrics } from "./metrics.ts";
@@ -109,6 +111,7 @@ async function readText({ disk }: Pick<World, "disk">, path: string): Promise<st
 /** Copies of the state log at the replicas, if there are any. Throws NX_CONFIG_INVALID. */
 function mirrorOf(
   context: RoleContext<WorkerConfig>,
+  net: Net,
   directory: string,
   onSnapshotNeeded: () => void,
 ): ReplicaMirror | undefined {
@@ -120,7 +123,13 @@ function mirrorOf(
       `replicaAcks is ${acks}, and there are ${replicas.length} replicas`,
     );
   return new ReplicaMirror({
-    ...{ world: context, log: context.log.child("replicas"), acks, directory, onSnapshotNeeded },
+    ...{
+      world: { clock: context.clock, net },
+      log: context.log.child("replicas"),
+      acks,
+      directory,
+      onSnapshotNeeded,
+    },
     addresses: replicas.map(hostPort),
   });
 }
@@ -147,12 +156,15 @@ async function startWorker(context: RoleContext<WorkerConfig>): Promise<RunningW
   const { app, text } = await loadApp(config.app, directory, (path) => readText(context, path));
   const plan = planOf(app, { args: config.appArguments, text, now: () => context.clock.nowMs() });
   const secret = config.secretFile === undefined ? "" : readSecret("secretFile", config.secretFile);
-  const mirror = mirrorOf(context, copyDirectory(app.name, config.name), () =>
+  const peerTls = callerTlsOf(context.tls, config.peerCa);
+  const replicaNet = callingWithTls(context.net, peerTls);
+  const mirror = mirrorOf(context, replicaNet, copyDirectory(app.name, config.name), () =>
     worker.stateLog.refreshMirror(),
   );
   const worker: Worker = await Worker.start({
     ...{ world: context, log, dataDir, directory, plan, secret, tls: context.tls, progress, announcePort },
     settings: config,
+    peerTls,
     connectionsMax: config.limits.connections,
     mirror,
     onFatal: fatal,

@@ -11,6 +11,7 @@ import { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { World } from "../../core/role.ts";
 import type { TlsMaterial } from "../../core/seams/net.ts";
+import { type CallerTls, callingWithTls } from "../../core/sockets/tls.ts";
 import { type Mirror, StateLog } from "../checkpoint/state-log.ts";
 import { IncomingLinks } from "../links/incoming.ts";
 import { proofOf } from "../links/secret.ts";
@@ -46,6 +47,8 @@ export interface WorkerOptions {
   plan: Plan;
   secret: string;
   tls: TlsMaterial | undefined;
+  /** How other workers are called. */
+  peerTls: CallerTls | undefined;
   connectionsMax: number;
   mirror: Mirror | undefined;
   announcePort(key: string, port: number): void;
@@ -141,6 +144,12 @@ export class Worker {
     return this.#options.settings.name === INITIALIZER;
   }
 
+  /** The world in which other workers are called. */
+  get #peers(): World {
+    const { world, peerTls } = this.#options;
+    return { ...world, net: callingWithTls(world.net, peerTls) };
+  }
+
   get sources(): readonly Source[] {
     return this.#sources;
   }
@@ -213,7 +222,15 @@ export class Worker {
       },
     });
     this.runtime = new WorkerRuntime({
-      ...{ world, log, name: settings.name, secret, engine: this.engine, stateLog: this.stateLog, onFatal },
+      ...{
+        world: this.#peers,
+        log,
+        name: settings.name,
+        secret,
+        engine: this.engine,
+        stateLog: this.stateLog,
+        onFatal,
+      },
       ...{ sources: this.#sources, sinks: this.#sinks, incoming: this.#incoming },
       onPrepared: (checkpoint) =>
         this.#member.say({ type: "prepared", epoch: this.runtime.epoch, checkpoint }),
@@ -269,7 +286,7 @@ export class Worker {
   #nowMs = 0;
 
   async #open(): Promise<void> {
-    const { world, log, settings, secret, announcePort } = this.#options;
+    const { world, log, settings, secret, tls, announcePort } = this.#options;
     const { name, host, controlPort } = settings;
     this.#nowMs = world.clock.nowMs();
     for (const sink of this.#sinks) await sink.open();
@@ -280,7 +297,7 @@ export class Worker {
     const data = await this.#incoming.listen();
     announcePort("dataPort", data);
     this.#control = new ControlPort({
-      ...{ world, log, host, port: controlPort, secret },
+      ...{ world, log, host, port: controlPort, secret, tls },
       leader: () => this.leader,
       leaderAddress: () => this.#member.leader,
       onLeaderMoved: (address) => this.#member.moved(address),
@@ -290,7 +307,7 @@ export class Worker {
     this.#place = { name, control: `${host}:${control}`, data: `${host}:${data}` };
     this.#member = new Member(this.runtime, {
       ...{
-        world,
+        world: this.#peers,
         log,
         onFatal: this.#options.onFatal,
         onGoodbye: () => this.#leave(),
@@ -329,11 +346,11 @@ export class Worker {
   }
 
   #lead(): void {
-    const { world, log, settings, plan, secret, onFatal } = this.#options;
+    const { log, settings, plan, secret, onFatal } = this.#options;
     const { name, size, checkpointMs } = settings;
     this.#leading = new Leading(
       {
-        ...{ world, log, name, plan: plan.hash, secret, size, checkpointMs, onFatal },
+        ...{ world: this.#peers, log, name, plan: plan.hash, secret, size, checkpointMs, onFatal },
         ...{ stateLog: this.stateLog, member: this.#member, control: this.#place.control },
         hello: () => this.#hello(),
         remember: (epoch, places) => this.#remember({ epoch, places: [...places] }),

@@ -101,7 +101,7 @@ export class StreamCluster {
         ...{ world, log: silentLog(), dataDir, directory: "/", secret },
         plan: planOf(app, { ...(args !== undefined && { args }), now: () => world.clock.nowMs() }),
         settings: { ...this.#settings(spec), ...(sinks !== undefined && { sinks }) },
-        ...{ tls: undefined, connectionsMax: 100, mirror: undefined },
+        ...{ tls: undefined, peerTls: undefined, connectionsMax: 100, mirror: undefined },
         announcePort: () => {},
         progress: () => {},
         onFatal: (error) => {
