@@ -6,6 +6,7 @@
  */
 import { copyOf, type ByteReader } from "../wire/bytes.ts";
 import type { StateStore } from "../state/store.ts";
+import type { StreamPositions } from "../worker/stream-registry.ts";
 import { readStateRecord, type StateRecord } from "./records.ts";
 
 /** Everything a checkpoint holds besides the states of keys. */
@@ -16,6 +17,8 @@ export interface CheckpointMeta {
   sinks: Record<string, unknown>;
   /** By windowed step: the watermark. */
   watermarks: Record<string, number>;
+  /** At the initializer: positions of streams whose worker has left. */
+  streams?: StreamPositions;
 }
 
 export interface Checkpoint {

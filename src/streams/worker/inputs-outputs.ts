@@ -25,6 +25,7 @@ import { FileSource } from "../sources/file-source.ts";
 import { GeneratorSource } from "../sources/generator-source.ts";
 import { InputLog } from "../sources/input-log.ts";
 import type { Source, SourceHost } from "../sources/source.ts";
+import type { StreamGrants } from "../sources/stream-grants.ts";
 import { TcpSource } from "../sources/tcp-source.ts";
 import { type Address, addressOf, numberOf, sinkKinds, sourceKinds } from "./addresses.ts";
 
@@ -39,6 +40,8 @@ export interface Surrounding {
   tls: TlsMaterial | undefined;
   nats: NatsSettings;
   connectionsMax: number;
+  /** What the cluster knows of the streams of a source. */
+  grantsOf(source: string): StreamGrants;
   onFatal(error: Error): void;
 }
 
@@ -124,6 +127,7 @@ async function makeSource(
     return new AckedSource(node, host, {
       ...common,
       cookie,
+      grants: around.grantsOf(node.name),
       credits: numberOf(address, "credits", CREDITS_DEFAULT),
     });
   }

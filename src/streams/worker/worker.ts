@@ -20,7 +20,7 @@ import { Engine } from "../runtime/engine.ts";
 import { LatencyHistogram } from "../runtime/latency.ts";
 import type { StateStore } from "../state/store.ts";
 import type { Sink } from "../sinks/sink.ts";
-import type { Source, SourceHost } from "../sources/source.ts";
+import { handoverKey, type Source, type SourceHost } from "../sources/source.ts";
 import type { WorkerConfig } from "./config.ts";
 import { ControlPort, helloWords } from "./control-port.ts";
 import { DeadLetters } from "./dead-letters.ts";
@@ -30,6 +30,7 @@ import { Leading } from "./leading.ts";
 import { Member } from "./member.ts";
 import type { Hello, Place } from "./messages.ts";
 import { WorkerRuntime } from "./runtime.ts";
+import { StreamClaims } from "./stream-claims.ts";
 
 export type WorkerSettings = Pick<
   WorkerConfig,
@@ -88,6 +89,7 @@ export class Worker {
   #known: Remembered = { app: "", name: "", incarnation: 0, epoch: 0, leader: "", places: [] };
   readonly #life: number;
   #place: Place = { name: "", control: "", data: "" };
+  readonly #streams: StreamClaims;
   #isFailed = false;
   #isFinished = false;
 
@@ -99,6 +101,12 @@ export class Worker {
       join(options.dataDir, "dead-letters.jsonl"),
       options.settings.deadLetters.bytesMax,
     );
+    this.#streams = new StreamClaims({
+      epoch: () => this.runtime.epoch,
+      sources: () => this.#sources,
+      inherited: () => this.runtime.inherited,
+      say: (message) => this.#member.say(message),
+    });
     const writers = new Map<string, Sink>();
     this.engine = new Engine(options.plan, {
       get self() {
@@ -199,7 +207,8 @@ export class Worker {
     }
     const around = { world, log, dataDir, worker: settings.name, tls, nats: settings.nats, onFatal };
     const { directory, connectionsMax } = this.#options;
-    const surrounding = { ...around, directory, connectionsMax };
+    const grantsOf = (source: string) => this.#streams.of(source);
+    const surrounding = { ...around, directory, connectionsMax, grantsOf };
     const events = { onPressure: () => this.runtime.judgePressure(), onFatal };
     this.#sinks = makeSinks(plan, settings.sinks, events, surrounding);
     this.#sources = await makeSources(plan, settings.sources, (name) => this.#sourceHost(name), surrounding);
@@ -290,9 +299,12 @@ export class Worker {
     const { name, host, controlPort } = settings;
     this.#nowMs = world.clock.nowMs();
     for (const sink of this.#sinks) await sink.open();
+    const sources: Record<string, string> = {};
     for (const source of this.#sources) {
       const port = await source.open();
-      if (port !== undefined) announcePort(`source.${source.name}`, port);
+      if (port === undefined) continue;
+      announcePort(`source.${source.name}`, port);
+      if (source.handoverAddress !== undefined) sources[handoverKey(source)] = source.handoverAddress;
     }
     const data = await this.#incoming.listen();
     announcePort("dataPort", data);
@@ -304,7 +316,7 @@ export class Worker {
     });
     const control = await this.#control.listen();
     announcePort("controlPort", control);
-    this.#place = { name, control: `${host}:${control}`, data: `${host}:${data}` };
+    this.#place = { name, control: `${host}:${control}`, data: `${host}:${data}`, sources };
     this.#member = new Member(this.runtime, {
       ...{
         world: this.#peers,
@@ -313,6 +325,7 @@ export class Worker {
         onGoodbye: () => this.#leave(),
         onStop: () => this.#stopWithAll(),
       },
+      streams: this.#streams,
       hello: () => this.#hello(),
       remember: (epoch, leader) => this.#remember({ epoch, leader }),
     });
@@ -339,7 +352,7 @@ export class Worker {
       committed: committed.id,
       prepared: prepared?.id ?? 0,
       place: this.#place,
-      hasSources: this.#sources.length > 0,
+      hasSources: this.#sources.some(({ handoverAddress }) => handoverAddress === undefined),
       joining: committed.id === 0 && !this.#member.hasJoined ? settings.joining : 0,
       proof: proofOf(secret, helloWords(words)),
     };

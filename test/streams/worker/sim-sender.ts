@@ -164,6 +164,10 @@ export class AckedSender {
         break;
       case "restart":
         this.restarts += 1;
+        if (frame.address !== "") {
+          const [address = "", port] = frame.address.split(":");
+          this.#to = { ...this.#to, address, port: Number(port) };
+        }
         this.#socket?.terminate();
         break;
       case "error":
