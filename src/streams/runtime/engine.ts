@@ -150,7 +150,8 @@ export class Engine {
     this.watermarks.update(nowMs);
     for (const node of this.plan.states) {
       const step = this.windows.get(node.name);
-      if (step !== undefined) step.advance(this.watermarks.of(node));
+      step?.advance(this.watermarks.of(node));
+      step?.flushWhenIdle(nowMs);
     }
   }
 
