@@ -9,7 +9,7 @@ import type { ClusterMember, RoleContext } from "../core/role.ts";
 import type { Timer } from "../core/seams/clock.ts";
 import { Scraper } from "../core/watch/scraper.ts";
 import type { Watched } from "../core/watch/watched.ts";
-import { buildOf, concernsOf, furthestOfGroups, oddVersions, replicationLag } from "./concerns.ts";
+import { buildOf, concernsOf, oddVersions } from "./concerns.ts";
 import { detailsOf } from "./details.ts";
 import type { History, Values } from "./history/history.ts";
 import { DAY_MS } from "./history/levels.ts";
@@ -24,6 +24,7 @@ import {
   type TickMessage,
 } from "./messages.ts";
 import { HappeningsWatch, valuesOf } from "./recorder.ts";
+import { ReplicationWatch } from "./replication-lag.ts";
 import type { StreamApplications } from "./stream/applications.ts";
 import { targetsOf, type AskKeys } from "./targets.ts";
 
@@ -53,9 +54,7 @@ export class ClusterView {
   #problems: string[] = [];
   #prefix: string | undefined;
   #restarts = new Map<string, number>();
-  /** Committed entries of each group, as of the latest round and the one before. */
-  #furthest: ReadonlyMap<string, number> = new Map();
-  #furthestBefore: ReadonlyMap<string, number> = new Map();
+  readonly #replication = new ReplicationWatch();
 
   constructor(keys: ClusterKeys, options: ClusterViewOptions) {
     this.#options = options;
@@ -131,8 +130,7 @@ export class ClusterView {
   #round(): void {
     const { history, streams, onRound, context } = this.#options;
     const atMs = context.clock.nowMs();
-    this.#furthestBefore = this.#furthest;
-    this.#furthest = furthestOfGroups(this.watched);
+    this.#replication.round(this.watched);
     const values: Values = new Map([
       ...this.watched.map((each) => [each.identity.name, valuesOf(each)] as const),
       ...streams.rates(),
@@ -162,16 +160,12 @@ export class ClusterView {
 
   get instances(): ShownInstance[] {
     const odd = oddVersions(this.watched);
-    return this.watched.map((each) => {
-      // Replicas are not asked in the same instant: who has what its group had a round ago is not behind.
-      const lag = replicationLag(each, this.#furthestBefore) ?? 0;
-      return {
-        ...each.snapshot,
-        restarts: this.#restarts.get(each.identity.name) ?? 0,
-        isOdd: odd.has(buildOf(each.snapshot) ?? ""),
-        lag: lag <= 0 ? undefined : `${lag.toLocaleString("en")} entries behind`,
-      };
-    });
+    return this.watched.map((each) => ({
+      ...each.snapshot,
+      restarts: this.#restarts.get(each.identity.name) ?? 0,
+      isOdd: odd.has(buildOf(each.snapshot) ?? ""),
+      lag: this.#replication.textOf(each.identity.name),
+    }));
   }
 
   get concerns(): Concern[] {

@@ -11,6 +11,10 @@ export const limits = {
   queueFullness: 0.9,
   eventLoopLagSeconds: 0.25,
   replicationLagEntries: 1000,
+  /** From here on a replica's lag is shown in red, or when it lasts for some rounds. */
+  replicationLagShownEntries: 100,
+  replicationLagShownRounds: 5,
+  checkpointAgeSeconds: 60,
   restartsPerDay: 3,
 } as const;
 
@@ -59,6 +63,12 @@ const checks: Check[] = [
     const lag = figureOf(watched, "lag") ?? 0;
     return lag > limits.eventLoopLagSeconds
       ? warn(`its event loop runs ${Math.round(1000 * lag)} ms late (p99 of the last minute)`)
+      : undefined;
+  },
+  (watched) => {
+    const age = figureOf(watched, "worker.checkpoint") ?? 0;
+    return age > limits.checkpointAgeSeconds
+      ? warn(`its cluster has not completed a checkpoint for ${Math.round(age)} s`)
       : undefined;
   },
   ({ latest }) => {

@@ -150,10 +150,10 @@ const checkpointAge: Place = {
 };
 
 const stream: Figure[] = [
-  { id: "worker.in", roles: ["worker"], title: "Records in", ...counter, ...own("recordsIn") },
-  { id: "worker.out", roles: ["worker"], title: "Records out", ...counter, ...own("recordsOut") },
-  { id: "worker.checkpoint", roles: ["worker"], title: "Age of the checkpoint", kind: "gauge", unit: "seconds", ...checkpointAge },
-  { id: "worker.state", roles: ["worker"], title: "State log", ...bytes, ...own("stateLog.logBytes") },
+  { id: "worker.in", roles: ["worker"], title: "Records in", ...counter, ...own("recordsIn"), metric: "node_x_worker_records_in_total" },
+  { id: "worker.out", roles: ["worker"], title: "Records out", ...counter, ...own("recordsOut"), metric: "node_x_worker_records_out_total" },
+  { id: "worker.checkpoint", roles: ["worker"], title: "Age of the checkpoint", kind: "gauge", unit: "seconds", ...checkpointAge, metric: "node_x_worker_checkpoint_age_seconds" },
+  { id: "worker.state", roles: ["worker"], title: "State log", ...bytes, ...own("stateLog.logBytes"), metric: "node_x_worker_state_log_bytes" },
   { id: "sender.sent", roles: ["sender"], title: "Records sent", ...counter, ...own("sent"), metric: "node_x_sender_sent_total" },
   { id: "sender.settled", roles: ["sender"], title: "Records settled", ...counter, ...own("settled"), metric: "node_x_sender_settled_total" },
   { id: "replica.appended", roles: ["replica"], title: "Appended", ...traffic, ...own("appendedBytes"), metric: "node_x_replica_appended_bytes_total" },

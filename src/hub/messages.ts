@@ -110,6 +110,7 @@ export interface StreamApplication {
     workers: StreamRow[];
     computations: StreamRow[];
     sources: StreamRow[];
+    sinks: StreamRow[];
     /** Of the rows above, by worker and by pipeline. */
     parts: StreamRow[];
   };

@@ -4,7 +4,8 @@ import { parseAddress } from "../core/config/group-file.ts";
 import { NxError } from "../core/errors.ts";
 import type { Metrics } from "../core/metrics.ts";
 import type { RoleContext } from "../core/role.ts";
-import { readBounded, readSecret } from "../core/secret-file.ts";
+import { readSecret } from "../core/secret-file.ts";
+import { callerTlsOf } from "../core/sockets/tls.ts";
 import { type groupKeys, leaseMsOf } from "./group-config.ts";
 import { GroupNode, type GroupNodeOptions } from "./replication/group-node.ts";
 import type { StateMachine } from "./replication/types.ts";
@@ -21,15 +22,6 @@ export interface GroupRoleOptions {
   limits(): ListenerLimits;
   batch?: number;
   files?: GroupNodeOptions["files"];
-}
-
-const PEM_BYTES_MAX = 1024 * 1024;
-
-/** The authorities of a file for those who call with TLS, showing the pair of `tls`. */
-export function peerTlsOf({ tls }: Pick<RoleContext<unknown>, "tls">, peerCa: string | undefined) {
-  if (peerCa === undefined) return undefined;
-  const ca = readBounded(peerCa, PEM_BYTES_MAX);
-  return { ca, ...(tls !== undefined && { cert: tls.cert, key: tls.key }) };
 }
 
 /** Throws NX_CONFIG_INVALID for what the schema would not have let pass. */
@@ -57,7 +49,7 @@ export function openGroupNode(
     replica: config.replica,
     replicas: addressesOf(config.replicas),
     listen: { host: config.host, port: config.port },
-    peerTls: peerTlsOf(context, config.peerCa),
+    peerTls: callerTlsOf(context.tls, config.peerCa),
     token: tokenFile === undefined ? undefined : readSecret("tokenFile", tokenFile),
     limits,
     timing: {

@@ -13,6 +13,7 @@ export interface WorkerFigures {
   checkpoint: number;
   recordsIn: number;
   keys: Record<string, number>;
+  latencyNs: Record<string, number>;
 }
 
 export class BenchWorker {

@@ -6,14 +6,13 @@
  * not held.
  */
 import { z } from "zod";
-import { createHistogram } from "node:perf_hooks";
 import { defaultFlag, integerFlag, numberFlag } from "../../src/core/load/flags.ts";
 import { seededRandom } from "../../src/core/seams/random.ts";
 import { ByteWriter } from "../../src/streams/wire/bytes.ts";
-import { FrameReader } from "../../src/streams/wire/frame.ts";
 import { writeOrder, writeQuote } from "../../src/streams/wire/market-spread.ts";
 import { median } from "./compare.ts";
 import { benchCommand, type Report } from "./command.ts";
+import { measureLatency, partText } from "./stream-latency.ts";
 import { BenchWorker, Pump } from "./stream-workers.ts";
 import type { Limit } from "./verdict.ts";
 
@@ -75,73 +74,6 @@ async function marketRate(seconds: number, checkpointMs: number): Promise<number
     order.stop();
     return perSecond;
   } finally {
-    await worker.stop();
-  }
-}
-
-/** Microseconds from when a record was due until it is back, at a fixed rate, through a keyed state, with checkpoints. */
-async function latency(seconds: number, rate: number) {
-  const histogram = createHistogram();
-  const reader = new FrameReader();
-  const startMs = performance.now();
-  const receiver = Bun.listen({
-    hostname: "127.0.0.1",
-    port: 0,
-    socket: {
-      data(_socket, chunk) {
-        const nowMs = performance.now() - startMs;
-        reader.feed(chunk, (bytes, start) => {
-          const dueMs = new DataView(bytes.buffer, bytes.byteOffset + start + 1).getFloat64(0);
-          histogram.record(Math.max(1, Math.round((nowMs - dueMs) * 1000)));
-        });
-      },
-    },
-  });
-  const worker = BenchWorker.start({
-    app: "passthrough",
-    appArguments: ["--key-by", "first-byte"],
-    sources: ["In=tcp://127.0.0.1:0"],
-    sinks: [`Out=tcp://127.0.0.1:${receiver.port}`],
-  });
-  try {
-    const socket = await Bun.connect({
-      hostname: "127.0.0.1",
-      port: await worker.port("source.In"),
-      socket: { data() {} },
-    });
-    const out = new ByteWriter(1 << 20);
-    const padding = new Uint8Array(45);
-    let sent = 0;
-    const beginMs = performance.now();
-    while (performance.now() - beginMs < seconds * 1000) {
-      const due = Math.floor(((performance.now() - beginMs) * rate) / 1000);
-      out.clear();
-      for (; sent < due; sent++) {
-        const dueMs = beginMs - startMs + (sent * 1000) / rate;
-        out.frame(() =>
-          out
-            .u8(sent % 251)
-            .f64(dueMs)
-            .raw(padding),
-        );
-      }
-      let rest = out.done();
-      while (rest.byteLength > 0) {
-        rest = rest.subarray(socket.write(rest));
-        if (rest.byteLength > 0) await Bun.sleep(0);
-      }
-      await Bun.sleep(1);
-    }
-    await Bun.sleep(300);
-    socket.terminate();
-    return {
-      count: histogram.count,
-      p50: histogram.percentile(50),
-      p99: histogram.percentile(99),
-      p999: histogram.percentile(99.9),
-    };
-  } finally {
-    receiver.stop(true);
     await worker.stop();
   }
 }
@@ -251,10 +183,18 @@ async function run({ rounds, seconds, rate, keys }: z.output<typeof flags>, repo
     withThem / without,
     `${Math.round(withThem / 1000)} k records/s`,
   );
-  const { count, p50, p99, p999 } = await latency(seconds, rate);
-  const text = `${count} records, p50 ${p50} p99 ${p99} p99.9 ${p999} us`;
-  report(medianLimit, `passthrough by key at ${rate}/s`, p50 / 1000, text);
-  report(tailLimit, `passthrough by key at ${rate}/s`, p99 / 1000, text);
+  const { records, total, sender, way, worker } = await measureLatency(seconds, rate);
+  const line = `passthrough by key at ${rate}/s`;
+  report(medianLimit, line, total.p50, `${records} records, ${partText("p50/p99/p99.9", total)}`);
+  report(
+    tailLimit,
+    line,
+    total.p99,
+    `of it ${partText("in the sender", sender)}, ${partText("behind it", way)}`,
+  );
+  console.log(
+    `${" ".repeat(4)}${partText("within the worker up to", worker)}: from reading a run to writing its output`,
+  );
   report(restartLimit, `restart with ${keys} keys of 64 B`, await restartSeconds(keys), "kill -9 to ready");
   report(
     rollbackLimit,

@@ -5,6 +5,7 @@ import { parseAnswer, type Answer } from "../../src/core/watch/answer.ts";
 import { Watched } from "../../src/core/watch/watched.ts";
 import { concernsOf, oddVersions, replicationLag, furthestOfGroups } from "../../src/hub/concerns.ts";
 import { bounded, detailOf } from "../../src/hub/details.ts";
+import { ReplicationWatch } from "../../src/hub/replication-lag.ts";
 import { figures, numberAt } from "../../src/hub/figures.ts";
 import { HappeningsWatch, valuesOf } from "../../src/hub/recorder.ts";
 
@@ -151,6 +152,28 @@ describe("concerns", () => {
     expect(replicationLag(all[1] as Watched, furthestOfGroups(all))).toBe(4990);
     expect(of(all)).toEqual(["warn is 4,990 entries behind its group"]);
   });
+});
+
+test("a replica's lag is shown when it is large, or when it lasts, and not for an entry that is on its way", () => {
+  const replication = new ReplicationWatch();
+  const round = (primary: number, replica: number) => {
+    const of = (name: string, commit: number) =>
+      watch(name, answer({ role: "shard", shard: { group: "shard0", isPrimary: name === "p", commit } }));
+    replication.round([of("p", primary), of("r", replica)]);
+    return replication.textOf("r");
+  };
+  round(10, 10);
+  // It has what its group had a round ago.
+  expect(round(500, 10)).toBeUndefined();
+  expect(round(501, 499)).toBeUndefined();
+  expect(round(502, 501)).toBeUndefined();
+  expect(round(2000, 502)).toBeUndefined();
+  expect(round(2001, 503)).toBe("1,497 entries behind");
+  expect(round(2001, 2001)).toBeUndefined();
+  // One entry that does not come.
+  expect([1, 2, 3, 4, 5].map(() => round(2001, 2000))).toEqual([
+    ...[undefined, undefined, undefined, undefined, "1 entries behind"],
+  ]);
 });
 
 test("what a page gets of an instance is bounded in length, width and depth", () => {

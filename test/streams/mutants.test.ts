@@ -6,6 +6,7 @@ const sender = "test/streams/sender/sender.test.ts";
 const wire = "test/streams/wire/codecs.test.ts";
 const mirror = "test/streams/replica/mirror.test.ts";
 const sink = "test/streams/sinks/two-phase-sink.test.ts";
+const streams = "test/streams/worker/streams-move.test.ts";
 const sequence = "test/streams/validate/sequence.test.ts";
 
 const mutants: Mutant[] = [
@@ -134,6 +135,27 @@ const mutants: Mutant[] = [
     from: "    await this.#disk.syncDirectory(directory);\n",
     to: "",
     noticedBy: ["test/crash/stream-power-loss.test.ts", "of a replica"],
+  },
+  {
+    breaks: "a worker that takes a stream over does not know what another one fed of it",
+    file: "src/streams/sources/acked-source.ts",
+    from: "      setLarger(this.#seen, streamId, seen);\n",
+    to: "",
+    noticedBy: [streams, "a sender goes from worker to worker"],
+  },
+  {
+    breaks: "two workers that feed one stream",
+    file: "src/streams/worker/stream-registry.ts",
+    from: "entry.holder === undefined || entry.holder === worker;",
+    to: "true;",
+    noticedBy: [streams, "a stream is one sender's"],
+  },
+  {
+    breaks: "positions of workers that left which no checkpoint has",
+    file: "src/streams/worker/runtime.ts",
+    from: "{ streams: this.#inherited }",
+    to: "{ streams: {} }",
+    noticedBy: [streams, "workers with sources leave"],
   },
   {
     breaks: "a repeated value passes the judge",

@@ -6,7 +6,7 @@
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { NxError } from "../errors.ts";
-import type { TlsMaterial } from "../seams/net.ts";
+import type { Net, TlsMaterial } from "../seams/net.ts";
 import { readBounded, readPrivateFile } from "../secret-file.ts";
 
 export interface TlsFiles {
@@ -78,4 +78,27 @@ export function loadTls(files: TlsFiles | undefined, nowMs: number): TlsMaterial
     );
   }
   return material;
+}
+
+/** What a caller shows and believes. */
+export interface CallerTls {
+  ca: string;
+  cert?: string;
+  key?: string;
+}
+
+/** The authorities of a file for those who call their peers with TLS, showing their own pair. Throws NX_TLS_INVALID. */
+export function callerTlsOf(tls: TlsMaterial | undefined, caFile: string | undefined): CallerTls | undefined {
+  if (caFile === undefined) return undefined;
+  const ca = readBounded(caFile, PEM_BYTES_MAX);
+  return { ca, ...(tls !== undefined && { cert: tls.cert, key: tls.key }) };
+}
+
+/** The same network, on which every call is made with TLS. */
+export function callingWithTls(net: Net, tls: CallerTls | undefined): Net {
+  if (tls === undefined) return net;
+  return {
+    listen: (options) => net.listen(options),
+    connect: (options) => net.connect({ ...options, tls }),
+  };
 }

@@ -120,6 +120,15 @@ export const alerts: readonly Alert[] = [
     action: "Repair the archive or the way to it, then `node-x walb kick`.",
   },
   {
+    name: "NodeXCheckpointsStall",
+    expression: `node_x_worker_checkpoint_age_seconds > ${limits.checkpointAgeSeconds}`,
+    forMinutes: 1,
+    severity: "page",
+    summary:
+      "The workers of {{ $labels.instance }} complete no checkpoint: a crash would take them back far.",
+    action: "`node-x stream status` of the initializer says who is missing; replicas or a sink may be away.",
+  },
+  {
     name: "NodeXPresenceBehind",
     expression: "max(node_x_presence_epoch) - node_x_presence_epoch > 1",
     forMinutes: 1,

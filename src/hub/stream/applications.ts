@@ -1,8 +1,9 @@
 /**
- * What stream applications told in the last five minutes, as tables: pipelines, workers, computations, sources.
+ * What stream applications told in the last five minutes, as tables: pipelines, workers, sources, computations, sinks.
  *
  * A pipeline is the sum over workers of start-to-end, a worker that of node-ingress-egress over its pipelines, a computation that
- * over all workers, a source what pipelines took in. Percentiles are upper limits of the histograms' bins, which hold powers of two.
+ * over all workers. The protocol has no sources and sinks: our workers tell them as computations called `source NAME` and
+ * `sink NAME`; of others, a source is what a pipeline took in. Percentiles are upper limits of bins, which hold powers of two.
  *
  * Invariant: whatever is told, applications, rows and seconds that are kept are bounded; the oldest go.
  */
@@ -21,7 +22,7 @@ const SKEW_SECONDS_MAX = 600;
 const SETTLING_SECONDS = 4;
 const PERCENTILES = [0.5, 0.95, 0.99, 0.999, 0.9999];
 
-const tableNames = ["pipelines", "workers", "computations", "sources", "parts"] as const;
+const tableNames = ["pipelines", "workers", "computations", "sources", "sinks", "parts"] as const;
 type TableName = (typeof tableNames)[number];
 
 interface Told {
@@ -122,6 +123,7 @@ class Application {
     workers: new Map(),
     computations: new Map(),
     sources: new Map(),
+    sinks: new Map(),
     parts: new Map(),
   };
   readonly workers = new Map<string, number>();
@@ -170,6 +172,8 @@ function placeOf({ category, name, worker, pipeline }: MetricsEntry): [TableName
       return ["sources", cut(pipeline)];
     case "computation": {
       const step = name.slice(name.lastIndexOf(":") + 1);
+      const end = /^(source|sink) (.+)$/.exec(step);
+      if (end !== null) return [`${end[1] as "source" | "sink"}s`, cut(`${pipeline}: ${end[2]}`)];
       return ["computations", cut(`${pipeline}: ${step}`)];
     }
   }
@@ -267,10 +271,16 @@ export class StreamApplications {
           pipelines: rows("pipelines"),
           workers: rows("workers"),
           computations: rows("computations"),
-          sources: rows("sources"),
+          sources: withoutSums(rows("sources")),
+          sinks: rows("sinks"),
           parts: rows("parts"),
         },
       };
     });
   }
+}
+
+/** What a pipeline took in as a whole is left out where its sources are told one by one. */
+function withoutSums(sources: StreamRow[]): StreamRow[] {
+  return sources.filter(({ name }) => !sources.some((other) => other.name.startsWith(`${name}: `)));
 }

@@ -4,7 +4,8 @@
 import type { z } from "zod";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { readBounded, readSecret } from "../../core/secret-file.ts";
-import { addGroupMetrics, addressesOf, openGroupNode, peerTlsOf } from "../group-role.ts";
+import { callerTlsOf } from "../../core/sockets/tls.ts";
+import { addGroupMetrics, addressesOf, openGroupNode } from "../group-role.ts";
 import { GroupClient } from "../replication/group-client.ts";
 import type { GroupNode } from "../replication/group-node.ts";
 import { shardAbout, type shardConfig } from "./config.ts";
@@ -130,7 +131,7 @@ function preloadedKeys({
 /** The shard's own group, as a client sees it. */
 function ownGroup(context: RoleContext<ShardConfig>): GroupClient {
   const { config } = context;
-  const tls = peerTlsOf(context, config.peerCa);
+  const tls = callerTlsOf(context.tls, config.peerCa);
   return new GroupClient({
     world: context,
     group: shardGroup(config.shard),

@@ -84,6 +84,8 @@ export interface Aggregate<T, A, U> {
   initial(): A;
   /** Returns the accumulator, the same or another. */
   update(value: T, accumulator: A): A;
+  /** What both amount to; sessions that turn out to be one need it. `initial()` changes nothing. */
+  combine?(one: A, other: A): A;
   /** Undefined: nothing is emitted. */
   output(key: string, accumulator: A, window: WindowBounds | undefined): U | undefined;
 }
@@ -96,16 +98,28 @@ export interface WindowBounds {
 
 /**
  * What becomes of a record that comes after its window fired. drop: it is counted. fire: a window of just that record
- * fires at once. oldest: it goes into the oldest window that is still open. side: it goes to the stream `late`.
+ * fires at once. oldest: it goes into the oldest window that is still open (not for sessions and ephemeral windows). side:
+ * it goes to the stream `late`.
  */
 export type LatePolicy = "drop" | "fire" | "oldest" | "side";
 
-export type WindowSpec =
+export type WindowSpec = { flushMs?: number } & (
   | { kind: "tumbling"; rangeMs: number; delayMs: number; late: LatePolicy }
   | { kind: "sliding"; rangeMs: number; slideMs: number; delayMs: number; late: LatePolicy }
-  | { kind: "count"; count: number };
+  | { kind: "session"; gapMs: number; delayMs: number; late: LatePolicy }
+  | { kind: "ephemeral"; rangeMs: number; keptMs: number; delayMs: number; late: LatePolicy }
+  | { kind: "count"; count: number }
+);
 
-export interface WindowOptions {
+export interface FlushOptions {
+  /**
+   * When no record came to the step for so long, by the clock, windows fire that are open, as they are. Time does not move
+   * with it. Absent: they wait for the record that shows that their time is over.
+   */
+  flushMs?: number;
+}
+
+export interface WindowOptions extends FlushOptions {
   /** A window stays open for this long after its end. 0 when absent. */
   delayMs?: number;
   /** drop when absent. */
@@ -197,7 +211,14 @@ export declare function lines(recordBytesMax?: number): Framing;
 export declare function json<T>(): Codec<T>;
 export declare function tumbling(rangeMs: number, options?: WindowOptions): WindowSpec;
 export declare function sliding(rangeMs: number, slideMs: number, options?: WindowOptions): WindowSpec;
-export declare function counting(count: number): WindowSpec;
+/** A window for each run of a key's records with less than `gapMs` between them. The aggregate needs `combine`. */
+export declare function session(gapMs: number, options?: WindowOptions): WindowSpec;
+/**
+ * For keys that live for a short time: the first record of a key opens its window, which fires once, `rangeMs` later.
+ * `keptMs` behind that the key is forgotten, and its next record opens a new one; records in between are late.
+ */
+export declare function ephemeral(rangeMs: number, keptMs: number, options?: WindowOptions): WindowSpec;
+export declare function counting(count: number, options?: FlushOptions): WindowSpec;
 export declare function seconds(count: number): number;
 export declare function minutes(count: number): number;
 /** Runs an application without network or files, for its author's own tests. */

@@ -5,7 +5,7 @@
  */
 import type * as contract from "./contract.ts";
 import { json } from "./codecs.ts";
-import type { Framing } from "./contract.ts";
+import type { Framing, WindowOptions } from "./contract.ts";
 import { testApp } from "./test-app.ts";
 
 export type * from "./contract.ts";
@@ -30,22 +30,33 @@ export const lines: typeof contract.lines = (recordBytesMax = RECORD_BYTES_MAX):
   recordBytesMax,
 });
 
+const open = ({ delayMs = 0, late = "drop", ...flush }: WindowOptions) => ({ delayMs, late, ...flush });
+
 export const tumbling: typeof contract.tumbling = (rangeMs, options = {}) => ({
-  kind: "tumbling",
-  rangeMs,
-  delayMs: options.delayMs ?? 0,
-  late: options.late ?? "drop",
+  ...{ kind: "tumbling", rangeMs },
+  ...open(options),
 });
 
 export const sliding: typeof contract.sliding = (rangeMs, slideMs, options = {}) => ({
-  kind: "sliding",
-  rangeMs,
-  slideMs,
-  delayMs: options.delayMs ?? 0,
-  late: options.late ?? "drop",
+  ...{ kind: "sliding", rangeMs, slideMs },
+  ...open(options),
 });
 
-export const counting: typeof contract.counting = (count) => ({ kind: "count", count });
+export const session: typeof contract.session = (gapMs, options = {}) => ({
+  ...{ kind: "session", gapMs },
+  ...open(options),
+});
+
+export const ephemeral: typeof contract.ephemeral = (rangeMs, keptMs, options = {}) => ({
+  ...{ kind: "ephemeral", rangeMs, keptMs },
+  ...open(options),
+});
+
+export const counting: typeof contract.counting = (count, options = {}) => ({
+  kind: "count",
+  count,
+  ...options,
+});
 
 export const seconds: typeof contract.seconds = (count) => count * 1000;
 export const minutes: typeof contract.minutes = (count) => count * 60_000;

@@ -194,7 +194,7 @@ class ByKey<T> implements KeyedStream<T> {
 
   window<A, U>(name: string, spec: WindowSpec, aggregate: Aggregate<T, A, U>): WindowedStream<T, U> {
     this.graph.claim("state", name);
-    assertWindow(name, spec);
+    assertWindow(name, spec, aggregate);
     const node = this.graph.add({
       kind: "window",
       inputs: [this.node],
@@ -206,17 +206,54 @@ class ByKey<T> implements KeyedStream<T> {
   }
 }
 
-function assertWindow(name: string, spec: WindowSpec): void {
+function assertWindow(name: string, spec: WindowSpec, aggregate: { combine?: unknown }): void {
+  const { flushMs = 1 } = spec;
+  if (!(flushMs > 0)) throw invalid(`the window "${name}" is flushed after ${flushMs} ms`, "a time above 0");
   if (spec.kind === "count") {
     if (Number.isSafeInteger(spec.count) && spec.count > 0) return;
     throw invalid(`the window "${name}" counts ${spec.count} records`, "a whole number from 1");
   }
-  const slideMs = spec.kind === "sliding" ? spec.slideMs : spec.rangeMs;
-  if (spec.rangeMs > 0 && slideMs > 0 && slideMs <= spec.rangeMs && spec.delayMs >= 0) return;
-  throw invalid(
-    `the window "${name}" has a range of ${spec.rangeMs} ms, begins each ${slideMs} ms and waits ${spec.delayMs} ms`,
-    "a range above 0, a slide above 0 and not longer than the range, a delay from 0",
-  );
+  const { lengthMs, wanted, isRight } = timesOf(spec);
+  if (!(lengthMs > 0 && isRight && spec.delayMs >= 0))
+    throw invalid(
+      `the window "${name}" has a length of ${lengthMs} ms and waits ${spec.delayMs} ms`,
+      `a length above 0, a delay from 0${wanted}`,
+    );
+  const isAligned = spec.kind === "tumbling" || spec.kind === "sliding";
+  if (spec.late === "oldest" && !isAligned)
+    throw invalid(`the window "${name}" has no oldest window for late records`, "drop, fire or side");
+  if (spec.kind === "session" && typeof aggregate.combine !== "function")
+    throw invalid(
+      `the aggregate of the session window "${name}" has no combine`,
+      "a function of two accumulators",
+    );
+}
+
+function timesOf(spec: Exclude<WindowSpec, { kind: "count" }>): {
+  lengthMs: number;
+  isRight: boolean;
+  wanted: string;
+} {
+  switch (spec.kind) {
+    case "tumbling":
+      return { lengthMs: spec.rangeMs, isRight: true, wanted: "" };
+    case "sliding": {
+      const { rangeMs, slideMs } = spec;
+      return {
+        lengthMs: rangeMs,
+        isRight: slideMs > 0 && slideMs <= rangeMs,
+        wanted: `, and a slide above 0 that is not longer, not ${slideMs} ms`,
+      };
+    }
+    case "session":
+      return { lengthMs: spec.gapMs, isRight: true, wanted: "" };
+    case "ephemeral":
+      return {
+        lengthMs: spec.rangeMs,
+        isRight: spec.keptMs >= 0,
+        wanted: `, and kept from 0, not ${spec.keptMs} ms`,
+      };
+  }
 }
 
 class Windowed<T, U> extends FlowStream<U> implements WindowedStream<T, U> {

@@ -5,7 +5,8 @@
  * So the stores always hold one checkpoint or the other, never half of one.
  */
 import { copyOf, type ByteReader } from "../wire/bytes.ts";
-import { imageOf, type StateStore } from "../state/store.ts";
+import type { StateStore } from "../state/store.ts";
+import type { StreamPositions } from "../worker/stream-registry.ts";
 import { readStateRecord, type StateRecord } from "./records.ts";
 
 /** Everything a checkpoint holds besides the states of keys. */
@@ -16,6 +17,8 @@ export interface CheckpointMeta {
   sinks: Record<string, unknown>;
   /** By windowed step: the watermark. */
   watermarks: Record<string, number>;
+  /** At the initializer: positions of streams whose worker has left. */
+  streams?: StreamPositions;
 }
 
 export interface Checkpoint {
@@ -66,7 +69,7 @@ export class Contents {
     switch (record.type) {
       case "put":
         this.entries += 1;
-        record.image = imageOf(record.image);
+        record.image = copyOf(record.image);
         this.#staged.push(record);
         break;
       case "remove":

@@ -18,6 +18,7 @@ export const restoreVerb = defineVerb({
     app: { type: "string", valueHint: "NAME", required: true, description: "The name that its application gives itself" },
     from: { type: "string", valueHint: "LIST", required: true, description: "The replicas, HOST:PORT with commas between" },
     dir: { type: "string", valueHint: "DIR", required: true, description: "The worker's data directory" },
+    ca: { type: "string", valueHint: "FILE", description: "Replicas are called with TLS; the authorities that sign their certificates" },
     "timeout-ms": { type: "string", valueHint: "MS", default: "5000", description: "A replica that does not answer for so long is passed over" },
     json: { type: "boolean", description: "Print JSON" },
   },
@@ -29,14 +30,17 @@ export const restoreVerb = defineVerb({
   ],
   async run({ args, workingDirectory, stdout, stderr }) {
     const addresses = args.from.split(",").map((text) => listenOption("--from", text));
-    const [{ rebuildState }, { copyDirectory }, { realWorld }] = await Promise.all([
+    const [{ rebuildState }, { copyDirectory }, { realWorld }, { callerTlsOf, callingWithTls }] = await Promise.all([
       import("../replica/rebuild.ts"),
       import("../replica/copy-file.ts"),
       import("../../core/seams/world-real.ts"),
+      import("../../core/sockets/tls.ts"),
     ]);
     if (args.worker === "" || args.app === "") throw new NxError("NX_USAGE", "--app and --worker are names");
+    const world = realWorld();
+    const tls = callerTlsOf(undefined, args.ca === undefined ? undefined : resolve(workingDirectory, args.ca));
     const found = await rebuildState({
-      world: realWorld(),
+      world: { ...world, net: callingWithTls(world.net, tls) },
       addresses,
       directory: copyDirectory(args.app, args.worker),
       dataDir: resolve(workingDirectory, args.dir),

@@ -29,8 +29,11 @@ export interface DemoOptions {
 
 /** What differs between demos before their first step. */
 export interface DemoSetting {
-  /** acked: senders that are acknowledged and a two-phase sink. raw: plain TCP on both sides, as the original's demos have it. */
-  protocol: "acked" | "raw";
+  /**
+   * acked: senders that are acknowledged and a two-phase sink. raw: plain TCP on both sides, as the original's demos have
+   * it. logged: plain TCP into an input log, and a two-phase sink.
+   */
+  protocol: "acked" | "raw" | "logged";
   /** detector: each of 11 keys goes from 1 to `until`. market: so many orders and quotes. */
   app: "detector" | "market-spread";
   until: number;
@@ -197,7 +200,7 @@ export class DemoRun {
     const { host, port } = this.cluster.source;
     return senderConfig.parse({
       ...{ role: "sender", instance: "demo.sender", dataDir: this.options.root, to: [`${host}:${port}`] },
-      protocol: this.setting.protocol,
+      protocol: this.setting.protocol === "acked" ? "acked" : "raw",
       counters: { keys: KEYS, from, until },
       // Each range of values is a stream of its own.
       streamPrefix: from === 0 ? "" : `${from}-`,
@@ -210,7 +213,7 @@ export class DemoRun {
     return senderConfig.parse({
       ...{ role: "sender", instance: "demo.sender", dataDir: this.options.root, feed: "market" },
       to: [source, quotesSource].map(({ host, port }) => `${host}:${port}`),
-      protocol: this.setting.protocol,
+      protocol: this.setting.protocol === "acked" ? "acked" : "raw",
       market: { ...demoMarket, orders: count, quotes: count },
       ...pace,
     });
@@ -234,10 +237,11 @@ export class DemoRun {
 
 /** The keys `sources` and `sinks` of the workers. */
 function placesOf({ app, protocol }: DemoSetting, address: string): { sources: string[]; sinks: string[] } {
-  const source = (name: string, port: number) =>
-    protocol === "raw"
-      ? `${name}=tcp://${address}:${port}`
-      : `${name}=acked://${address}:${port}?cookie=cookie`;
+  const source = (name: string, port: number) => {
+    const kind = protocol === "acked" ? "acked" : "tcp";
+    const option = { acked: "?cookie=cookie", raw: "", logged: "?log=true" }[protocol];
+    return `${name}=${kind}://${address}:${port}${option}`;
+  };
   const sink = (name: string) => `${name}=${protocol === "raw" ? "tcp" : "2pc"}://${address}:5555`;
   return app === "detector"
     ? { sources: [source("Detector", 7000)], sinks: [sink("windows")] }

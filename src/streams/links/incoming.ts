@@ -5,6 +5,7 @@
  * of another epoch never is. What was handed over is acknowledged only behind it.
  */
 import type { Log } from "../../core/logging/log.ts";
+import type { Clock } from "../../core/seams/clock.ts";
 import type { Net, Listener, Socket, TlsMaterial } from "../../core/seams/net.ts";
 import { Outbox } from "../../core/sockets/outbox.ts";
 import { ByteWriter } from "../wire/bytes.ts";
@@ -13,6 +14,7 @@ import { type LinkHello, LinkType, type NumberedMessage, readLinkMessage } from 
 import { isProof } from "./secret.ts";
 
 export interface IncomingOptions {
+  clock: Pick<Clock, "monotonicMs">;
   net: Net;
   log: Log;
   host: string;
@@ -21,8 +23,8 @@ export interface IncomingOptions {
   self: string;
   secret: string;
   onMessage(peer: number, message: NumberedMessage): void;
-  /** A chunk of messages was handed over. */
-  onBatchEnd(): void;
+  /** What came in one piece was handed over; `startedMs`: when it came (monotonic). */
+  onBatchEnd(startedMs: number): void;
 }
 
 const BODY_BYTES_MAX = 64 << 20;
@@ -53,10 +55,11 @@ export class IncomingLinks {
 
   /** Resolves with the port. */
   async listen(): Promise<number> {
-    const { net, host, port } = this.#options;
+    const { net, host, port, tls } = this.#options;
     this.#listener = await net.listen<Connection>({
       host,
       port,
+      ...(tls !== undefined && { tls }),
       handlers: {
         open: (socket) => {
           const connection: Connection = {
@@ -90,6 +93,7 @@ export class IncomingLinks {
 
   #hear(connection: Connection, chunk: Uint8Array): void {
     const { peer } = connection;
+    const startedMs = this.#options.clock.monotonicMs();
     connection.reader.feed(chunk, (bytes, start, end) => {
       const message = readLinkMessage(bytes, start, end);
       if (message.type === "hello") return this.#welcome(connection, message.hello);
@@ -109,7 +113,7 @@ export class IncomingLinks {
       return connection.epoch === this.#epoch;
     });
     if (peer !== undefined && connection.epoch === this.#epoch) {
-      this.#options.onBatchEnd();
+      this.#options.onBatchEnd(startedMs);
       this.#tell(connection, LinkType.ack, this.#last[peer] as number);
     }
   }

@@ -1,7 +1,8 @@
 /**
  * Tells a hub how long this worker's records take, in the original's metrics protocol (wire/metrics.ts).
  *
- * Every two seconds in which something happened, what the histograms gained since the last time goes out. Without a
+ * Every two seconds in which something happened, what the histograms gained since the last time goes out. The protocol has
+ * no words for single sources and sinks: they are told as computations called `source NAME` and `sink NAME`. Without a
  * connection it is thrown away: measuring never holds up what is measured.
  *
  * Invariant: nothing is told twice, and what was not told is not told later.
@@ -10,6 +11,7 @@ import type { Timer } from "../../core/seams/clock.ts";
 import type { World } from "../../core/role.ts";
 import type { Socket } from "../../core/seams/net.ts";
 import { Outbox } from "../../core/sockets/outbox.ts";
+import type { Meter } from "../runtime/meters.ts";
 import type { Address } from "../sender/line.ts";
 import {
   HISTOGRAM_BINS,
@@ -26,6 +28,8 @@ export interface ReporterOptions {
   worker: string;
   /** Counts by bin since the start, from a record's coming in to what it caused going out. */
   bins(): readonly number[];
+  /** Of sources, steps and sinks. */
+  meters(): readonly Meter[];
   /** Records that came in from outside since the start. */
   recordsIn(): number;
 }
@@ -42,6 +46,7 @@ export class MetricsReporter {
   #socket: Socket | undefined;
   #binsBefore = new Array<number>(HISTOGRAM_BINS).fill(0);
   #recordsBefore = 0;
+  readonly #metersBefore = new Map<Meter, { records: number; bins: number[] }>();
   #isClosed = false;
   periods = 0;
 
@@ -92,6 +97,7 @@ export class MetricsReporter {
     this.#binsBefore = now;
     const records = recordsIn() - this.#recordsBefore;
     this.#recordsBefore += records;
+    for (const meter of this.#options.meters()) this.#reportMeter(meter);
     if (records === 0 && gained.every((count) => count === 0)) return;
     this.periods++;
     this.#tell("start-to-end", `${app}@${worker}`, gained);
@@ -100,11 +106,24 @@ export class MetricsReporter {
     this.#tell("pipeline-ingestion", `${app}@${worker}`, [records]);
   }
 
-  #tell(category: MetricCategory, name: string, histogram: number[]): void {
+  #reportMeter(meter: Meter): void {
+    const { app, worker } = this.#options;
+    const { kind, name, position, records, latency } = meter;
+    const before = this.#metersBefore.get(meter) ?? { records: 0, bins: [] };
+    const bins = [...latency.bins];
+    this.#metersBefore.set(meter, { records, bins });
+    if (records === before.records) return;
+    const gained = bins.map((count, bin) => count - (before.bins[bin] ?? 0));
+    const computation = kind === "step" ? name : `${kind} ${name}`;
+    const histogram = stretched(gained, bins, records - before.records);
+    this.#tell("computation", `${app}@${worker}:${computation}`, histogram, position);
+  }
+
+  #tell(category: MetricCategory, name: string, histogram: number[], id = 0): void {
     const { app, worker, world } = this.#options;
     const first = histogram.findIndex((count) => count > 0);
     const entry: MetricsEntry = {
-      ...{ name, category, worker, pipeline: app, id: 0, periodNs: PERIOD_NS },
+      ...{ name, category, worker, pipeline: app, id, periodNs: PERIOD_NS },
       histogram,
       minNs: first <= 0 ? 0 : 2 ** (first - 1),
       maxNs:
@@ -125,4 +144,15 @@ export class MetricsReporter {
     this.#retryTimer?.cancel();
     this.#socket?.end();
   }
+}
+
+/** A sample's histogram as if it were of `total` records; without a sample, `usual` stands for it. */
+function stretched(sample: readonly number[], usual: readonly number[], total: number): number[] {
+  const sum = (bins: readonly number[]) => bins.reduce((all, count) => all + count, 0);
+  const shape = sum(sample) > 0 ? sample : usual;
+  const shapeTotal = sum(shape);
+  const bins = shape.map((count) => (shapeTotal === 0 ? 0 : Math.floor((count * total) / shapeTotal)));
+  const fullest = bins.indexOf(Math.max(...bins));
+  bins[fullest] = (bins[fullest] as number) + total - sum(bins);
+  return bins;
 }

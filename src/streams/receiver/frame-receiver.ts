@@ -102,6 +102,13 @@ export class FrameReceiver {
     if (this.#allowance >= 0) this.release();
   }
 
+  /** From now on it reads as fast as it can. */
+  readFreely(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.release();
+  }
+
   /** Reads from nobody until `release`: the senders feel it. */
   hold(): void {
     if (this.#isHeld) return;

@@ -21,6 +21,7 @@ import type {
 } from "../plan/nodes.ts";
 import { type Plan, rawSourceOf } from "../plan/plan.ts";
 import { StateStore } from "../state/store.ts";
+import { type Meter, Meters } from "./meters.ts";
 import { FrameCursor } from "./frame-cursor.ts";
 import { RecordWriter } from "./record-writer.ts";
 import { writeRecord } from "./splitter.ts";
@@ -48,6 +49,8 @@ export interface EngineHost {
   ): void;
   /** Where the records of a sink are written, with their framing. */
   sinkWriter(sink: string): RecordWriter;
+  /** Monotonic; absent: nothing is measured. */
+  monotonicMs?(): number;
   /** A record that cannot be processed, with its bytes. Throwing stops the worker. */
   onBadRecord(reason: BadRecord, source: string, bytes: Uint8Array, error: unknown): void;
 }
@@ -62,6 +65,7 @@ export class Engine {
   readonly stores = new Map<string, StateStore>();
   readonly windows = new Map<string, WindowStep>();
   readonly watermarks: Watermarks;
+  readonly meters: Meters;
   /** Records taken from sources, and those given to sinks. */
   recordsIn = 0;
   recordsOut = 0;
@@ -76,6 +80,7 @@ export class Engine {
     this.plan = plan;
     this.host = host;
     this.watermarks = new Watermarks(plan);
+    this.meters = new Meters(() => host.monotonicMs?.() ?? 0);
     for (const node of plan.states) this.#addStore(node);
     for (const node of plan.nodes.toReversed()) this.#push[node.id] = this.#compile(node);
   }
@@ -92,6 +97,7 @@ export class Engine {
   feed(source: SourceNode, bytes: Uint8Array, start: number, end: number, timeMs: number): void {
     this.recordsIn += 1;
     this.#timeMs = timeMs;
+    this.meters.begin();
     let reason: BadRecord = "decode";
     try {
       const value = source.decode(this.frame.set(bytes, start, end));
@@ -106,6 +112,7 @@ export class Engine {
   feedValue(source: SourceNode | GeneratorNode, value: unknown, timeMs: number): void {
     this.recordsIn += 1;
     this.#timeMs = timeMs;
+    this.meters.begin();
     try {
       (this.#push[source.id] as Push)(value, "");
     } catch (error) {
@@ -128,6 +135,7 @@ export class Engine {
     end: number,
   ): void {
     this.#timeMs = timeMs;
+    this.meters.begin();
     const codec = this.#exchangeCodecs[exchange] as Codec<unknown>;
     try {
       (this.#afterExchange[exchange] as Push)(codec.decode(this.frame.set(bytes, start, end)), key);
@@ -142,17 +150,27 @@ export class Engine {
     this.watermarks.update(nowMs);
     for (const node of this.plan.states) {
       const step = this.windows.get(node.name);
-      if (step !== undefined) step.advance(this.watermarks.of(node));
+      step?.advance(this.watermarks.of(node));
+      step?.flushWhenIdle(nowMs);
     }
   }
 
   // --- steps -------------------------------------------------------------------------------------------------------
 
   #compile(node: Node): Push {
+    const push = this.#compileStep(node);
+    if (this.host.monotonicMs === undefined) return push;
+    const name = stepName(node, this.plan);
+    return name === undefined ? push : this.meters.measured(this.meters.add("step", name, node.id), push);
+  }
+
+  #compileStep(node: Node): Push {
     const next = this.#fan(node);
     switch (node.kind) {
       case "source":
       case "generator":
+        this.meters.add("source", node.name, node.id);
+        return next;
       case "branch":
       case "merge":
       case "late":
@@ -184,8 +202,10 @@ export class Engine {
         return this.#compileWindow(node);
       case "sink": {
         const { name, framing, encode } = node;
+        const meter: Meter = this.meters.add("sink", name, node.id);
         return (value) => {
           this.recordsOut += 1;
+          meter.records += 1;
           writeRecord(this.host.sinkWriter(name), framing, (out) => encode(value, out));
         };
       }
@@ -269,6 +289,13 @@ export class Engine {
     this.windows.set(node.name, step);
     return (value, key) => step.add(value, key, this.#timeMs);
   }
+}
+
+/** How a step is told apart from others: its own name, or its kind and its number among those. */
+function stepName(node: Node, { nodes }: Plan): string | undefined {
+  if (node.kind === "state" || node.kind === "window") return node.name;
+  if (node.kind !== "map" && node.kind !== "filter" && node.kind !== "flatMap") return undefined;
+  return `${node.kind} ${nodes.filter(({ kind }) => kind === node.kind).indexOf(node) + 1}`;
 }
 
 function outOf(next: Push): Out<unknown> {

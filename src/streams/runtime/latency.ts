@@ -31,6 +31,11 @@ export class LatencyHistogram {
     return this.maxNs;
   }
 
+  /** The five that the metrics pages show, in nanoseconds. */
+  get percentiles(): Record<string, number> {
+    return Object.fromEntries([50, 95, 99, 99.9, 99.99].map((p) => [`p${p}`, this.percentileNs(p)]));
+  }
+
   clear(): void {
     this.bins.fill(0);
     this.count = 0;

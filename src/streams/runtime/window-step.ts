@@ -27,6 +27,9 @@ export class WindowStep {
   /** Nothing that ends up to here fires any more. */
   watermarkMs = Number.NEGATIVE_INFINITY;
   lateRecords = 0;
+  /** Records came since the clock was last looked at. */
+  #isActive = true;
+  #activeAtMs = 0;
 
   constructor(node: WindowNode, store: StateStore, out: WindowOutput) {
     this.#node = node;
@@ -44,6 +47,7 @@ export class WindowStep {
 
   add(value: unknown, key: string, timeMs: number): void {
     const { spec, aggregate } = this.#node;
+    this.#isActive = true;
     this.#key = key;
     this.#value = value;
     const state = this.#store.value(key) as KeyWindows;
@@ -56,6 +60,18 @@ export class WindowStep {
     if (watermarkMs <= this.watermarkMs) return;
     this.watermarkMs = watermarkMs;
     this.#fireUpTo(watermarkMs);
+  }
+
+  /** Fires everything that is open when no record came for as long as the application says. */
+  flushWhenIdle(nowMs: number): void {
+    const { flushMs } = this.#node.spec;
+    if (flushMs === undefined) return;
+    if (this.#isActive) this.#activeAtMs = nowMs;
+    this.#isActive = false;
+    if (this.#store.size === 0 || nowMs - this.#activeAtMs < flushMs) return;
+    this.#due.clear();
+    this.#nextDueMs = Number.POSITIVE_INFINITY;
+    for (const key of [...this.#store.keys()].sort()) this.#fireKey(key, Number.POSITIVE_INFINITY);
   }
 
   #fireUpTo(watermarkMs: number): void {
@@ -71,7 +87,10 @@ export class WindowStep {
   #fireKey(key: string, dueMs: number): void {
     const { spec, aggregate } = this.#node;
     const state = this.#store.value(key) as KeyWindows;
-    if (!fireDue(spec, aggregate, state, key, dueMs, this.#events.fire)) this.#store.remove(key);
+    if (!fireDue(spec, aggregate, state, key, dueMs, this.#events.fire)) return this.#store.remove(key);
+    // Windows whose end moved, or that are to be forgotten, are due again.
+    if (spec.kind === "session" || spec.kind === "ephemeral")
+      for (const againMs of dueTimes(spec, state)) this.#expect(againMs, key);
   }
 
   #fire(value: unknown, bounds: WindowBounds | undefined): void {
@@ -89,6 +108,7 @@ export class WindowStep {
   /** To be called when the store was loaded or rolled back. */
   rebuild(watermarkMs: number): void {
     this.watermarkMs = watermarkMs;
+    this.#isActive = true;
     this.#due.clear();
     this.#nextDueMs = Number.POSITIVE_INFINITY;
     if (this.#node.spec.kind === "count") return;

@@ -6,12 +6,16 @@
  * the middle of a window is nothing special.
  */
 import type { Aggregate, WindowBounds, WindowSpec } from "../api/contract.ts";
+import { addToEphemeral, ephemeralDueTimes, fireEphemeral } from "./ephemeral-windows.ts";
+import { addToSession, fireSessions, sessionDueTimes } from "./session-windows.ts";
 
 /** Open windows by the text of their start (event time), or the one being counted. */
 export interface KeyWindows {
   open: Record<string, unknown>;
-  /** Records in the count window. */
+  /** Records in the count window; of an ephemeral one 1 once it has fired. */
   count: number;
+  /** Of sessions, by start: when they end. */
+  ends?: Record<string, number>;
 }
 
 export const noWindows = (): KeyWindows => ({ open: {}, count: 0 });
@@ -24,22 +28,30 @@ export interface WindowEvents {
   late(): void;
 }
 
-type TimeSpec = Exclude<WindowSpec, { kind: "count" }>;
-type AnyAggregate = Aggregate<unknown, unknown, unknown>;
+/** Windows that begin at the same times for all keys. */
+export type AlignedSpec = Extract<WindowSpec, { kind: "tumbling" | "sliding" }>;
+export type AnyAggregate = Aggregate<unknown, unknown, unknown>;
+
+export interface WindowRecord {
+  key: string;
+  value: unknown;
+  timeMs: number;
+  watermarkMs: number;
+}
 
 const COUNTED = "count";
 
-function slideOf(spec: TimeSpec): number {
+function slideOf(spec: AlignedSpec): number {
   return spec.kind === "sliding" ? spec.slideMs : spec.rangeMs;
 }
 
 /** When the window that starts there is due. */
-export function dueOf(spec: TimeSpec, startMs: number): number {
+export function dueOf(spec: AlignedSpec, startMs: number): number {
   return startMs + spec.rangeMs + spec.delayMs;
 }
 
 /** Starts of the windows that hold `timeMs`, ascending. */
-export function startsOf(spec: TimeSpec, timeMs: number): number[] {
+export function startsOf(spec: AlignedSpec, timeMs: number): number[] {
   const slideMs = slideOf(spec);
   const starts: number[] = [];
   for (let start = Math.floor(timeMs / slideMs) * slideMs; start > timeMs - spec.rangeMs; start -= slideMs) {
@@ -53,13 +65,12 @@ export function addRecord(
   spec: WindowSpec,
   aggregate: AnyAggregate,
   state: KeyWindows,
-  record: { key: string; value: unknown; timeMs: number; watermarkMs: number },
+  record: WindowRecord,
   events: WindowEvents,
 ): void {
-  if (spec.kind === "count") {
-    addCounted(spec.count, aggregate, state, record, events);
-    return;
-  }
+  if (spec.kind === "count") return addCounted(spec.count, aggregate, state, record, events);
+  if (spec.kind === "session") return addToSession(spec, aggregate, state, record, events);
+  if (spec.kind === "ephemeral") return addToEphemeral(spec, aggregate, state, record, events);
   const { value, timeMs, watermarkMs } = record;
   const open = startsOf(spec, timeMs).filter((start) => dueOf(spec, start) > watermarkMs);
   for (const start of open) addTo(spec, aggregate, state, start, value, events);
@@ -85,8 +96,24 @@ function addCounted(
   events.fire(aggregate.output(key, after, undefined), undefined);
 }
 
+/** A count window has no time: it fires before it is full only when everything is to fire. */
+function fireCounted(
+  aggregate: AnyAggregate,
+  state: KeyWindows,
+  key: string,
+  watermarkMs: number,
+  fire: WindowEvents["fire"],
+): boolean {
+  if (watermarkMs !== Number.POSITIVE_INFINITY || state.count === 0) return state.count > 0;
+  const accumulator = state.open[COUNTED];
+  delete state.open[COUNTED];
+  state.count = 0;
+  fire(aggregate.output(key, accumulator, undefined), undefined);
+  return false;
+}
+
 function addTo(
-  spec: TimeSpec,
+  spec: AlignedSpec,
   aggregate: AnyAggregate,
   state: KeyWindows,
   startMs: number,
@@ -102,10 +129,10 @@ function addTo(
 }
 
 function addLate(
-  spec: TimeSpec,
+  spec: AlignedSpec,
   aggregate: AnyAggregate,
   state: KeyWindows,
-  { key, value, timeMs, watermarkMs }: { key: string; value: unknown; timeMs: number; watermarkMs: number },
+  { key, value, timeMs, watermarkMs }: WindowRecord,
   events: WindowEvents,
 ): void {
   if (spec.late === "fire") {
@@ -122,17 +149,17 @@ function addLate(
 }
 
 /** The start of the first window that is not due yet. */
-function oldestOpen(spec: TimeSpec, watermarkMs: number): number {
+function oldestOpen(spec: AlignedSpec, watermarkMs: number): number {
   const slideMs = slideOf(spec);
   return (Math.floor((watermarkMs - spec.rangeMs - spec.delayMs) / slideMs) + 1) * slideMs;
 }
 
-const boundsOf = (spec: TimeSpec, startMs: number): WindowBounds => ({
+const boundsOf = (spec: AlignedSpec, startMs: number): WindowBounds => ({
   startMs,
   endMs: startMs + spec.rangeMs,
 });
 
-/** Fires what is due, oldest first; returns whether the key has windows left. */
+/** Fires what is due, oldest first (all of it when the watermark is infinite); returns whether the key has windows left. */
 export function fireDue(
   spec: WindowSpec,
   aggregate: AnyAggregate,
@@ -141,7 +168,9 @@ export function fireDue(
   watermarkMs: number,
   fire: WindowEvents["fire"],
 ): boolean {
-  if (spec.kind === "count") return state.count > 0;
+  if (spec.kind === "count") return fireCounted(aggregate, state, key, watermarkMs, fire);
+  if (spec.kind === "session") return fireSessions(spec, aggregate, state, key, watermarkMs, fire);
+  if (spec.kind === "ephemeral") return fireEphemeral(spec, aggregate, state, key, watermarkMs, fire);
   const starts = Object.keys(state.open)
     .map(Number)
     .sort((a, b) => a - b);
@@ -158,5 +187,8 @@ export function fireDue(
 
 /** When each open window is due. */
 export function dueTimes(spec: WindowSpec, state: KeyWindows): number[] {
-  return spec.kind === "count" ? [] : Object.keys(state.open).map((start) => dueOf(spec, Number(start)));
+  if (spec.kind === "count") return [];
+  if (spec.kind === "session") return sessionDueTimes(spec, state);
+  if (spec.kind === "ephemeral") return ephemeralDueTimes(spec, state);
+  return Object.keys(state.open).map((start) => dueOf(spec, Number(start)));
 }

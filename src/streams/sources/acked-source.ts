@@ -5,8 +5,8 @@
  * A message is acknowledged when a checkpoint that holds it is committed, so nothing that was acknowledged can be lost.
  * After the cluster went back every client is told to start again; it hears where to go on.
  *
- * Invariant: of each stream every message is fed once, in the order of its numbers: what was seen already is dropped. A
- * stream belongs to one connection at a time. A client has never more messages on their way than it has credits; while
+ * Invariant: of each stream every message is fed once, in the order of its numbers: what was seen already, here or at
+ * another worker, is dropped. A stream belongs to one connection in the whole cluster at a time. A client has never more messages on their way than it has credits; while
  * the source rests none are given back.
  */
 import type { Log } from "../../core/logging/log.ts";
@@ -23,7 +23,10 @@ import {
   type StreamPosition,
 } from "../wire/connector.ts";
 import { FrameReader } from "../wire/frame.ts";
+import type { StreamGrant, StreamReport } from "../worker/stream-registry.ts";
+import { larger } from "../worker/stream-registry.ts";
 import type { Source, SourceHost } from "./source.ts";
+import type { StreamGrants } from "./stream-grants.ts";
 
 export interface AckedSourceOptions {
   net: Net;
@@ -36,6 +39,8 @@ export interface AckedSourceOptions {
   /** What a hello must show; undefined: anything. */
   cookie: string | undefined;
   credits: number;
+  /** Undefined: there is no other worker. */
+  grants?: StreamGrants;
 }
 
 /** A frame around a record of the largest size: its fixed fields and a key. */
@@ -73,11 +78,13 @@ export class AckedSource implements Source {
   readonly #options: AckedSourceOptions;
   readonly #host: SourceHost;
   readonly #clients = new Set<Client>();
+  /** By stream: who sends it, or waits for the cluster to allow that. */
   readonly #owners = new Map<bigint, Client>();
   /** The last message of each stream that was fed. */
   #seen = new Map<bigint, number>();
   #acked = new Map<bigint, number>();
   #listener: Listener | undefined;
+  #elsewhere: string | undefined;
   #rests = true;
   #records = 0;
   #repeated = 0;
@@ -88,6 +95,10 @@ export class AckedSource implements Source {
     this.node = node;
     this.#host = host;
     this.#options = options;
+  }
+
+  get handoverAddress(): string {
+    return `${this.#options.host}:${this.#listener?.port ?? 0}`;
   }
 
   async open(): Promise<number> {
@@ -124,7 +135,28 @@ export class AckedSource implements Source {
     client.isGone = true;
     client.outbox.close();
     this.#clients.delete(client);
-    for (const stream of client.streams) if (this.#owners.get(stream) === client) this.#owners.delete(stream);
+    for (const [stream, owner] of this.#owners) if (owner === client) this.#release(stream);
+  }
+
+  /** The stream may go on elsewhere. */
+  #release(stream: bigint): void {
+    this.#owners.delete(stream);
+    this.#options.grants?.left(this.#report(stream));
+  }
+
+  #report(stream: bigint): StreamReport {
+    return {
+      ...{
+        source: this.name,
+        stream: String(stream),
+        isHeld: this.#owners.get(stream)?.streams.has(stream) === true,
+      },
+      ...{ seen: this.#seen.get(stream) ?? null, acked: this.#acked.get(stream) ?? null },
+    };
+  }
+
+  streams(): StreamReport[] {
+    return [...new Set([...this.#seen.keys(), ...this.#owners.keys()])].map((stream) => this.#report(stream));
   }
 
   #take(client: Client, chunk: Uint8Array): void {
@@ -197,11 +229,32 @@ export class AckedSource implements Source {
 
   #notify(client: Client, streamId: bigint): void {
     const owner = this.#owners.get(streamId);
-    const isAccepted = owner === undefined || owner === client;
-    if (isAccepted) {
-      this.#owners.set(streamId, client);
-      client.streams.add(streamId);
+    const { grants } = this.#options;
+    if (owner !== undefined || grants === undefined) {
+      if (owner === undefined) this.#owners.set(streamId, client);
+      this.#answer(client, streamId, owner === undefined || owner === client);
+      return;
     }
+    this.#owners.set(streamId, client);
+    grants.claim(String(streamId), (grant) => this.#granted(client, streamId, grant));
+  }
+
+  #granted(client: Client, streamId: bigint, { isGranted, seen, acked }: StreamGrant): void {
+    if (isGranted) {
+      setLarger(this.#seen, streamId, seen);
+      setLarger(this.#acked, streamId, acked);
+    }
+    if (this.#owners.get(streamId) !== client) {
+      // The client went meanwhile, and said so before the leader had decided.
+      if (isGranted && !this.#owners.has(streamId)) this.#options.grants?.left(this.#report(streamId));
+      return;
+    }
+    if (!isGranted) this.#owners.delete(streamId);
+    this.#answer(client, streamId, isGranted);
+  }
+
+  #answer(client: Client, streamId: bigint, isAccepted: boolean): void {
+    if (isAccepted) client.streams.add(streamId);
     // What was fed and is not acknowledged may still be undone: the client has to keep it. It goes on behind what was
     // acknowledged, and what comes a second time is dropped here.
     client.send({ type: "notifyAck", isAccepted, streamId, position: this.#acked.get(streamId) });
@@ -260,7 +313,7 @@ export class AckedSource implements Source {
   }
 
   committed(position: unknown): void {
-    this.#acked = parsed(position);
+    for (const [stream, acked] of parsed(position)) setLarger(this.#acked, stream, acked);
     for (const client of this.#clients) {
       const streams = [...client.streams].filter((stream) => this.#acked.has(stream));
       const positions = streams.map((streamId) => ({ streamId, position: this.#acked.get(streamId) }));
@@ -269,16 +322,22 @@ export class AckedSource implements Source {
         if (this.#acked.get(stream) !== this.#seen.get(stream)) continue;
         client.ended.delete(stream);
         client.streams.delete(stream);
-        this.#owners.delete(stream);
+        this.#release(stream);
       }
     }
+  }
+
+  sendElsewhere(address: string | undefined): void {
+    this.#elsewhere = address;
   }
 
   async rollBack(position: unknown): Promise<void> {
     this.#seen = parsed(position);
     this.#acked = new Map(this.#seen);
+    // The cluster begins anew: nobody holds anything.
+    this.#owners.clear();
     for (const client of [...this.#clients]) {
-      if (client.isGreeted) client.send({ type: "restart", address: "" });
+      if (client.isGreeted) client.send({ type: "restart", address: this.#elsewhere ?? "" });
       client.outbox.end();
       this.#forget(client);
     }
@@ -304,4 +363,9 @@ export class AckedSource implements Source {
 function parsed(position: unknown): Map<bigint, number> {
   const entries = Object.entries((position as Record<string, number> | undefined) ?? {});
   return new Map(entries.map(([stream, seen]) => [BigInt(stream), seen]));
+}
+
+function setLarger(positions: Map<bigint, number>, stream: bigint, position: number | null): void {
+  const known = larger(positions.get(stream) ?? null, position);
+  if (known !== null) positions.set(stream, known);
 }

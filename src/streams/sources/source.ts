@@ -5,6 +5,7 @@
  * far. After `rollBack(position)` it feeds, where it can, everything behind that position again, in order.
  */
 import type { GeneratorNode, SourceNode } from "../plan/nodes.ts";
+import type { StreamReport } from "../worker/stream-registry.ts";
 
 export interface SourceHost {
   /** One record's bytes. `timeMs`: the time that its sender gave it; absent: now. */
@@ -13,6 +14,10 @@ export interface SourceHost {
   /** To be called after a run of records: what they caused goes out. `startedMs` (monotonic): when the first one came. */
   onBatchEnd(records: number, startedMs: number): void;
 }
+
+/** What another worker's source must be to stand in for this one: of the same name and kind. */
+export const handoverKey = (source: Pick<Source, "name" | "stats">) =>
+  `${source.stats().kind} ${source.name}`;
 
 export interface Source {
   readonly name: string;
@@ -29,6 +34,12 @@ export interface Source {
   committed(position: unknown): void;
   /** Goes back to a checkpoint's position; undefined: to the beginning. It rests meanwhile. */
   rollBack(position: unknown): Promise<void>;
+  /** Where it listens, if another worker's source of this name and kind can go on where this one stops: its worker may leave. */
+  readonly handoverAddress?: string | undefined;
+  /** Before a roll-back: senders are to go to this address afterwards; undefined: they stay here. */
+  sendElsewhere?(address: string | undefined): void;
+  /** Of acknowledged streams: what the table of the cluster has to know. */
+  streams?(): StreamReport[];
   stats(): Record<string, number | string | boolean>;
   close(): Promise<void>;
 }

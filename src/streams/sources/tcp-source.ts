@@ -54,6 +54,12 @@ export class TcpSource implements Source {
     this.#options = options;
   }
 
+  /** Nobody could say how far another one got: there is nothing to hand over. An input log is this worker's. */
+  get handoverAddress(): string | undefined {
+    const { inputLog, host } = this.#options;
+    return inputLog === undefined ? `${host}:${this.#listener?.port ?? 0}` : undefined;
+  }
+
   async open(): Promise<number> {
     const { net, host, port, tls, connectionsMax } = this.#options;
     this.#listener = await net.listen<Connection | undefined>({

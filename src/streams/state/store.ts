@@ -11,15 +11,9 @@
 import type { Codec } from "../api/contract.ts";
 import type { FrameCursor } from "../runtime/frame-cursor.ts";
 import { RecordWriter } from "../runtime/record-writer.ts";
+import { copyOf } from "../wire/bytes.ts";
 
 export type Image = Uint8Array;
-
-/** A copy that is one small object: with an ArrayBuffer of its own each would take three times the memory. */
-export function imageOf(bytes: Uint8Array): Image {
-  const image = new Uint8Array(bytes.byteLength);
-  image.set(bytes);
-  return image;
-}
 
 export interface Entry<Value = unknown> {
   readonly key: string;
@@ -139,7 +133,7 @@ export class StateStore {
       } else {
         this.#writer.clear();
         this.#options.codec.encode(entry.value, this.#writer);
-        entry.image = imageOf(this.#writer.done());
+        entry.image = copyOf(this.#writer.done());
         sink.put(entry.key, entry.image);
       }
     }

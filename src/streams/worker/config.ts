@@ -1,6 +1,6 @@
 /** The configuration of the worker role, and what it says of itself. Only declarations. */
 import { z } from "zod";
-import { filePath, group, integer, key, port, roleSchema } from "../../core/config/schema.ts";
+import { crossCheck, filePath, group, integer, key, port, roleSchema } from "../../core/config/schema.ts";
 import { reloadableKeys } from "../../core/config/keys.ts";
 import { workerFlags } from "./original-flags.ts";
 import { natsKeys } from "../../core/nats/keys.ts";
@@ -18,7 +18,7 @@ const placed = () =>
     .regex(/^[^=]+=[a-z0-9]+:/)
     .meta({ wanted: "NAME=KIND:PLACE" });
 
-export const workerConfig = roleSchema({
+const keys = roleSchema({
   app: key(
     z.string().min(1).default("word-count"),
     "The application: a TypeScript file, relative to the working directory, or the name of one that comes along.",
@@ -70,6 +70,11 @@ export const workerConfig = roleSchema({
     "File with the secret that all workers of the cluster share. Must not be readable by other users.",
     { fileKind: "secret", absent: "any worker of the same application may join", example: "cluster.key" },
   ),
+  peerCa: key(
+    filePath().optional(),
+    "PEM file with the authorities that sign the certificates of the other workers and of replicas. With it they are called with TLS, showing the pair of `tls`.",
+    { fileKind: "caBundle", absent: "they are called without TLS", example: "tls/ca.crt" },
+  ),
   metricsHub: key(
     address().optional(),
     "The hub that is told every two seconds how many records came and how long they took: its metricsPort.",
@@ -109,6 +114,17 @@ export const workerConfig = roleSchema({
     }),
     "Records that cannot be processed.",
   ),
+});
+
+export const workerConfig = crossCheck(keys, {
+  path: ["peerCa"],
+  wanted:
+    "a file beside `tls`, and `tls` beside it: workers of a cluster either all call each other with TLS or none does",
+  holds(value) {
+    const { tls, peerCa, join, size } = value as Partial<z.output<typeof keys>>;
+    if (peerCa !== undefined) return tls !== undefined;
+    return tls === undefined || (join === undefined && size === 1);
+  },
 });
 
 export type WorkerConfig = z.output<typeof workerConfig>;

@@ -7,7 +7,7 @@
 import type { Log } from "../../core/logging/log.ts";
 import type { World } from "../../core/role.ts";
 import type { Timer } from "../../core/seams/clock.ts";
-import type { Listener, Socket } from "../../core/seams/net.ts";
+import type { Listener, Socket, TlsMaterial } from "../../core/seams/net.ts";
 import { Outbox } from "../../core/sockets/outbox.ts";
 import { jsonFrame, JsonFrameReader } from "../links/json-frames.ts";
 import { isProof } from "../links/secret.ts";
@@ -21,6 +21,7 @@ export interface ControlPortOptions {
   log: Log;
   host: string;
   port: number;
+  tls: TlsMaterial | undefined;
   secret: string;
   /** Undefined: another worker is the leader. */
   leader(): Leader | undefined;
@@ -76,11 +77,12 @@ export class ControlPort {
   }
 
   async listen(): Promise<number> {
-    const { world, host, port, log } = this.#options;
+    const { world, host, port, tls, log } = this.#options;
     const { clock } = world;
     this.#listener = await world.net.listen<Connection>({
       host,
       port,
+      ...(tls !== undefined && { tls }),
       handlers: {
         open: (socket) => {
           const connection = new Connection(socket, clock.monotonicMs());

@@ -25,6 +25,7 @@ import { FileSource } from "../sources/file-source.ts";
 import { GeneratorSource } from "../sources/generator-source.ts";
 import { InputLog } from "../sources/input-log.ts";
 import type { Source, SourceHost } from "../sources/source.ts";
+import type { StreamGrants } from "../sources/stream-grants.ts";
 import { TcpSource } from "../sources/tcp-source.ts";
 import { type Address, addressOf, numberOf, sinkKinds, sourceKinds } from "./addresses.ts";
 
@@ -39,6 +40,8 @@ export interface Surrounding {
   tls: TlsMaterial | undefined;
   nats: NatsSettings;
   connectionsMax: number;
+  /** What the cluster knows of the streams of a source. */
+  grantsOf(source: string): StreamGrants;
   onFatal(error: Error): void;
 }
 
@@ -46,7 +49,7 @@ export interface Surrounding {
 export async function makeSources(
   plan: Plan,
   lines: readonly string[],
-  host: SourceHost,
+  hostOf: (source: string) => SourceHost,
   around: Surrounding,
 ): Promise<Source[]> {
   const sources: Source[] = [];
@@ -62,7 +65,7 @@ export async function makeSources(
         address.name,
         plan.sources.map(({ name }) => name),
       );
-    sources.push(await makeSource(node, address, host, around, plan.appName));
+    sources.push(await makeSource(node, address, hostOf(node.name), around, plan.appName));
   }
   return sources;
 }
@@ -124,6 +127,7 @@ async function makeSource(
     return new AckedSource(node, host, {
       ...common,
       cookie,
+      grants: around.grantsOf(node.name),
       credits: numberOf(address, "credits", CREDITS_DEFAULT),
     });
   }

@@ -13,13 +13,15 @@
  * back, and loses nothing.
  */
 import type { Timer } from "../../core/seams/clock.ts";
-import type { LeaderOptions, LeaderPhase, Running, Session } from "./leader-types.ts";
+import type { LeaderOptions, LeaderPhase, Member, Running, Session } from "./leader-types.ts";
 import type { Hello, Layout, Place, ToLeader } from "./messages.ts";
 import { memberOf, Roster } from "./roster.ts";
+import { StreamRegistry, type StreamReport } from "./stream-registry.ts";
 
 export class Leader {
   readonly #options: LeaderOptions;
   readonly #roster: Roster;
+  readonly #streams = new StreamRegistry();
   #epoch: number;
   #committed: number;
   #nextCheckpoint: number;
@@ -95,8 +97,11 @@ export class Leader {
     if (member?.session !== session || this.#isClosed) return;
     switch (message.type) {
       case "ready":
-        if (message.epoch === this.#epoch) member.readyEpoch = message.epoch;
-        this.#goWhenReady();
+        if (message.epoch === this.#epoch) this.#ready(member, message.streams);
+        break;
+      case "streams":
+      case "streamWanted":
+        if (message.epoch === this.#epoch) this.#streams.hear(session, name, message);
         break;
       case "prepared":
         if (message.epoch === this.#epoch) this.#prepared(name, message.checkpoint);
@@ -228,6 +233,7 @@ export class Leader {
       this.#mustBegin = false;
       this.#phase = "beginning";
       this.#epoch += 1;
+      this.#streams.reset();
       await this.#options.remember(this.#epoch, roster.places);
       // A decision that is being written counts: nobody may be told to go back behind it.
       await this.#deciding;
@@ -248,6 +254,13 @@ export class Leader {
     }
   }
 
+  #ready(member: Member, streams: readonly StreamReport[]): void {
+    member.readyEpoch = this.#epoch;
+    const { leavers, target } = this.#roster;
+    this.#streams.ready(member.name, streams, target !== undefined && leavers.includes(member.name));
+    this.#goWhenReady();
+  }
+
   #goWhenReady(): void {
     const { participants, isComplete, target, names } = this.#roster;
     if (this.#phase !== "beginning" || this.#isBeginning) return;
@@ -255,7 +268,9 @@ export class Leader {
     this.#phase = "running";
     this.#roster.remember();
     const [epoch, checkpoint] = [this.#epoch, this.#committed];
-    for (const { session } of participants) session?.send({ type: "go", epoch });
+    const { inherited } = this.#streams;
+    for (const { name, session } of participants)
+      session?.send({ type: "go", epoch, ...(name === this.#options.selfName && { inherited }) });
     this.#options.log.info("the cluster runs", { epoch, checkpoint, members: names });
     // What moved is not in any checkpoint yet.
     this.#schedule(target === undefined ? this.#options.checkpointMs : 0);
@@ -365,6 +380,8 @@ export class Leader {
     const unknown = names.filter((name) => !eligible.includes(name));
     if (names.length === 0 || unknown.length > 0)
       return `these cannot leave: ${unknown.join(", ") || "nobody was named"}`;
+    if (!this.#roster.canLeave(names))
+      return "together they would leave a source with nobody who listens for it";
     this.#roster.leavers = [...names];
     this.#changeWhenReady();
     return undefined;

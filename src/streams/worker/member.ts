@@ -14,10 +14,12 @@ import { jsonFrame, JsonFrameReader } from "../links/json-frames.ts";
 import { hostPort } from "./addresses.ts";
 import type { Hello, ToLeader, ToMember } from "./messages.ts";
 import type { WorkerRuntime } from "./runtime.ts";
+import type { StreamClaims } from "./stream-claims.ts";
 
 export interface MemberOptions {
   world: Pick<World, "clock" | "net">;
   log: Log;
+  streams: StreamClaims;
   /** A fresh hello each time. */
   hello(): Hello;
   /** Written down before the member is ready: durable when it resolves. */
@@ -146,7 +148,9 @@ export class Member {
         break;
       case "go":
         this.hasJoined = true;
-        this.#runtime.go(message.epoch);
+        // Said again: the connection to the leader was lost in between.
+        if (message.epoch === this.#runtime.epoch && this.#runtime.isRunning) this.#options.streams.resume();
+        this.#runtime.go(message.epoch, message.inherited);
         break;
       case "checkpoint":
         if (message.epoch === this.#runtime.epoch)
@@ -155,6 +159,9 @@ export class Member {
       case "committed":
         if (message.epoch === this.#runtime.epoch)
           this.#runtime.committed(message.checkpoint, message.layout);
+        break;
+      case "stream":
+        this.#options.streams.hear(message);
         break;
       case "leaderAt":
         this.moved(message.control);
@@ -195,10 +202,12 @@ export class Member {
   }
 
   async #begin(message: Extract<ToMember, { type: "begin" }>): Promise<void> {
+    this.#options.streams.begin();
     await this.#runtime.begin(message);
     if (this.#runtime.epoch !== message.epoch) return;
     await this.#options.remember(message.epoch, this.#leader);
-    if (this.#runtime.epoch === message.epoch) this.say({ type: "ready", epoch: message.epoch });
+    if (this.#runtime.epoch !== message.epoch) return;
+    this.say({ type: "ready", epoch: message.epoch, streams: this.#options.streams.reports() });
   }
 
   close(): void {

@@ -4,12 +4,15 @@
  * Every message may be said again after a connection broke: who has done already what it asks just answers again.
  */
 import type { Ring } from "../state/ring.ts";
+import type { StreamGrant, StreamPositions, StreamReport } from "./stream-registry.ts";
 
 /** A worker as others reach it. */
 export interface Place {
   name: string;
   control: string;
   data: string;
+  /** Where its sources listen that others could stand in for, by kind and name. */
+  sources?: Record<string, string>;
 }
 
 /** Who the workers are and which keys are whose: part of every committed checkpoint. */
@@ -40,7 +43,12 @@ export interface Hello {
 
 export type ToLeader =
   | Hello
-  | { type: "ready"; epoch: number }
+  /** `streams`: what the checkpoint has of acknowledged streams. */
+  | { type: "ready"; epoch: number; streams: readonly StreamReport[] }
+  /** A sender has come that wants to go on with a stream. */
+  | { type: "streamWanted"; epoch: number; source: string; stream: string }
+  /** What was fed of streams, and which of them have their sender here. */
+  | { type: "streams"; epoch: number; reports: readonly StreamReport[] }
   | { type: "prepared"; epoch: number; checkpoint: number }
   /** The checkpoint cannot be: a sink voted against it. */
   | { type: "aborted"; epoch: number; checkpoint: number; reason: string }
@@ -72,7 +80,9 @@ export type ToMember =
       /** Workers that the checkpoint does not know: they begin with nothing. */
       newcomers: readonly string[];
     }
-  | { type: "go"; epoch: number }
+  /** `inherited`: to the initializer, positions of streams whose worker leaves. */
+  | { type: "go"; epoch: number; inherited?: StreamPositions }
+  | { type: "stream"; epoch: number; source: string; stream: string; grant: StreamGrant }
   /** `hold`: sources rest until the next epoch. */
   | { type: "checkpoint"; epoch: number; checkpoint: number; hold: boolean }
   | { type: "committed"; epoch: number; checkpoint: number; layout: Layout }

@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import { defineRole, type RoleContext, type RunningRole, type Stats } from "../../core/role.ts";
 import { readSecret } from "../../core/secret-file.ts";
+import { callerTlsOf, callingWithTls } from "../../core/sockets/tls.ts";
 import { copyDirectory } from "../replica/copy-file.ts";
 import { ReplicaMirror } from "../replica/mirror.ts";
 import { MetricsReporter } from "../metrics/reporter.ts";
@@ -11,8 +12,10 @@ import { loadApp } from "../plan/load.ts";
 import { planOf } from "../plan/plan.ts";
 import { textOf } from "../wire/bytes.ts";
 import type { World } from "../../core/role.ts";
+import type { Net } from "../../core/seams/net.ts";
 import { hostPort } from "./addresses.ts";
 import { addRoutes } from "./admin.ts";
+import { addMetrics } from "./metrics.ts";
 import { workerAbout, type WorkerConfig } from "./config.ts";
 import { Worker } from "./worker.ts";
 
@@ -56,7 +59,6 @@ class RunningWorker implements RunningRole<WorkerConfig> {
 
   stats(): Stats {
     const { engine, runtime, stateLog, leader, sources, sinks, deadLetters, latency } = this.#worker;
-    const percentiles = [50, 95, 99, 99.9, 99.99].map((p) => [`p${p}`, latency.percentileNs(p)]);
     return {
       name: this.#name,
       app: engine.plan.appName,
@@ -68,7 +70,8 @@ class RunningWorker implements RunningRole<WorkerConfig> {
         [...engine.windows].map(([name, { lateRecords }]) => [name, lateRecords]),
       ),
       deadLetters: { ...deadLetters.counts },
-      latencyNs: Object.fromEntries(percentiles) as Record<string, number>,
+      latencyNs: latency.percentiles,
+      metersNs: engine.meters.figures,
       checkpoint: stateLog.committed.id,
       stateLog: stateLog.figures,
       replicas: this.#mirror && { ...this.#mirror.figures, troubles: this.#mirror.troubles },
@@ -108,6 +111,7 @@ async function readText({ disk }: Pick<World, "disk">, path: string): Promise<st
 /** Copies of the state log at the replicas, if there are any. Throws NX_CONFIG_INVALID. */
 function mirrorOf(
   context: RoleContext<WorkerConfig>,
+  net: Net,
   directory: string,
   onSnapshotNeeded: () => void,
 ): ReplicaMirror | undefined {
@@ -119,7 +123,13 @@ function mirrorOf(
       `replicaAcks is ${acks}, and there are ${replicas.length} replicas`,
     );
   return new ReplicaMirror({
-    ...{ world: context, log: context.log.child("replicas"), acks, directory, onSnapshotNeeded },
+    ...{
+      world: { clock: context.clock, net },
+      log: context.log.child("replicas"),
+      acks,
+      directory,
+      onSnapshotNeeded,
+    },
     addresses: replicas.map(hostPort),
   });
 }
@@ -134,6 +144,7 @@ function reporterOf(
   return new MetricsReporter({
     ...{ world, app, worker: config.name, hub: hostPort(config.metricsHub) },
     bins: () => worker.latency.bins,
+    meters: () => worker.engine.meters.all,
     recordsIn: () => worker.engine.recordsIn,
   });
 }
@@ -145,18 +156,22 @@ async function startWorker(context: RoleContext<WorkerConfig>): Promise<RunningW
   const { app, text } = await loadApp(config.app, directory, (path) => readText(context, path));
   const plan = planOf(app, { args: config.appArguments, text, now: () => context.clock.nowMs() });
   const secret = config.secretFile === undefined ? "" : readSecret("secretFile", config.secretFile);
-  const mirror = mirrorOf(context, copyDirectory(app.name, config.name), () =>
+  const peerTls = callerTlsOf(context.tls, config.peerCa);
+  const replicaNet = callingWithTls(context.net, peerTls);
+  const mirror = mirrorOf(context, replicaNet, copyDirectory(app.name, config.name), () =>
     worker.stateLog.refreshMirror(),
   );
   const worker: Worker = await Worker.start({
     ...{ world: context, log, dataDir, directory, plan, secret, tls: context.tls, progress, announcePort },
     settings: config,
+    peerTls,
     connectionsMax: config.limits.connections,
     mirror,
     onFatal: fatal,
     onGoodbye: () => context.done?.(),
     onStop: () => context.done?.(),
   });
+  addMetrics(context.metrics, worker);
   const reporter = reporterOf(context, app.name, worker);
   return new RunningWorker(worker, config.name, mirror, reporter);
 }

@@ -47,11 +47,21 @@ export class Roster {
     return [...this.members.keys()].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
   }
 
-  /** Members that may be asked to leave. */
+  /** Members that may be asked to leave, each by itself. */
   get eligible(): string[] {
-    const mayLeave = (name: string) =>
-      name !== this.#selfName && this.members.get(name)?.hasSources === false;
-    return this.names.filter(mayLeave);
+    return this.names.filter((name) => this.canLeave([name]));
+  }
+
+  /** Whether these may leave together: others listen for what they listen for. */
+  canLeave(names: readonly string[]): boolean {
+    const staying = [...this.members.values()].filter(({ name }) => !names.includes(name));
+    return names.every((name) => {
+      const member = this.members.get(name);
+      if (member === undefined || name === this.#selfName || member.hasSources) return false;
+      return Object.keys(member.place.sources ?? {}).every((source) =>
+        staying.some(({ place }) => place.sources?.[source] !== undefined),
+      );
+    });
   }
 
   find(name: string): Member | undefined {

@@ -19,7 +19,7 @@ import { IncomingLinks } from "../links/incoming.ts";
 import { OutgoingLinks } from "../links/outgoing-links.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { Sink } from "../sinks/sink.ts";
-import type { Source } from "../sources/source.ts";
+import { handoverKey, type Source } from "../sources/source.ts";
 import { hostPort } from "./addresses.ts";
 import { HeldRecords } from "./held-records.ts";
 import { moveKeys } from "./key-moves.ts";
@@ -27,6 +27,7 @@ import type { Layout, Place, ToMember } from "./messages.ts";
 import { Placement } from "./placement.ts";
 import { Pressure } from "./pressure.ts";
 import { RestReasons } from "./rest-reasons.ts";
+import { mergedPositions, type StreamPositions } from "./stream-registry.ts";
 
 export interface RuntimeOptions {
   world: World;
@@ -71,6 +72,8 @@ export class WorkerRuntime {
   #keysCame: (() => void) | undefined;
   #sentMarks = new Map<number, number>();
   #isClosed = false;
+  /** Of streams whose worker has left: kept by the initializer. */
+  #inherited: StreamPositions = {};
   /** Those who wait for a last checkpoint: the first one that began after they asked. */
   readonly #finishers: { checkpoint: number | undefined; resolve(): void }[] = [];
 
@@ -104,6 +107,10 @@ export class WorkerRuntime {
     };
   }
 
+  get inherited(): StreamPositions {
+    return this.#inherited;
+  }
+
   get isRunning(): boolean {
     return this.epoch > 0 && !this.#rest.has("epoch");
   }
@@ -121,10 +128,12 @@ export class WorkerRuntime {
     const self = names.indexOf(name);
     this.placement = new Placement(ring, names, self);
     this.#rest.set("leaving", leaving.includes(name));
+    this.#sendSendersElsewhere(leaving.includes(name) ? placesWithout(places, leaving) : []);
     if (newcomers.includes(name)) stateLog.forget();
     else stateLog.rollBack(checkpoint);
     this.#engine.watermarks.reset();
     const { meta, outputs, id } = stateLog.committed;
+    this.#inherited = meta.streams ?? {};
     const dueOutputs = stateLog.isOutputDue ? outputs : new Map<number, Uint8Array[]>();
     for (const [name, step] of this.#engine.windows) {
       step.rebuild(meta.watermarks[name] ?? Number.NEGATIVE_INFINITY);
@@ -139,6 +148,14 @@ export class WorkerRuntime {
     if (dueOutputs.size > 0) stateLog.release();
     this.#link(places, self);
     if (move) await this.#moveKeys(self);
+  }
+
+  /** When this worker leaves, senders go to those that stay. */
+  #sendSendersElsewhere(staying: readonly Place[]): void {
+    for (const source of this.#options.sources) {
+      const key = handoverKey(source);
+      source.sendElsewhere?.(staying.find((place) => place.sources?.[key] !== undefined)?.sources?.[key]);
+    }
   }
 
   #reset(): void {
@@ -180,8 +197,10 @@ export class WorkerRuntime {
     });
   }
 
-  go(epoch: number): void {
-    if (epoch === this.epoch) this.#rest.set("epoch", false);
+  go(epoch: number, inherited: StreamPositions = {}): void {
+    if (epoch !== this.epoch) return;
+    this.#inherited = mergedPositions(this.#inherited, inherited);
+    this.#rest.set("epoch", false);
   }
 
   // --- checkpoints -------------------------------------------------------------------------------------------------
@@ -239,6 +258,7 @@ export class WorkerRuntime {
       sources: this.#positions,
       sinks: Object.fromEntries(parts.map(({ sink, position }) => [sink.name, position])),
       watermarks: this.#watermarks(),
+      ...(Object.keys(this.#inherited).length > 0 && { streams: this.#inherited }),
     };
     this.#prepared = { id, meta, hasOutputs: outputs.size > 0 };
     const safe = Promise.all([
@@ -414,6 +434,9 @@ export class WorkerRuntime {
     this.#outgoing.close();
   }
 }
+
+const placesWithout = (places: readonly Place[], names: readonly string[]) =>
+  places.filter(({ name }) => !names.includes(name));
 
 class VoteAgainst extends Error {
   constructor(sink: string) {

@@ -11,6 +11,7 @@ import { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { World } from "../../core/role.ts";
 import type { TlsMaterial } from "../../core/seams/net.ts";
+import { type CallerTls, callingWithTls } from "../../core/sockets/tls.ts";
 import { type Mirror, StateLog } from "../checkpoint/state-log.ts";
 import { IncomingLinks } from "../links/incoming.ts";
 import { proofOf } from "../links/secret.ts";
@@ -19,7 +20,7 @@ import { Engine } from "../runtime/engine.ts";
 import { LatencyHistogram } from "../runtime/latency.ts";
 import type { StateStore } from "../state/store.ts";
 import type { Sink } from "../sinks/sink.ts";
-import type { Source, SourceHost } from "../sources/source.ts";
+import { handoverKey, type Source, type SourceHost } from "../sources/source.ts";
 import type { WorkerConfig } from "./config.ts";
 import { ControlPort, helloWords } from "./control-port.ts";
 import { DeadLetters } from "./dead-letters.ts";
@@ -29,6 +30,7 @@ import { Leading } from "./leading.ts";
 import { Member } from "./member.ts";
 import type { Hello, Place } from "./messages.ts";
 import { WorkerRuntime } from "./runtime.ts";
+import { StreamClaims } from "./stream-claims.ts";
 
 export type WorkerSettings = Pick<
   WorkerConfig,
@@ -46,6 +48,8 @@ export interface WorkerOptions {
   plan: Plan;
   secret: string;
   tls: TlsMaterial | undefined;
+  /** How other workers are called. */
+  peerTls: CallerTls | undefined;
   connectionsMax: number;
   mirror: Mirror | undefined;
   announcePort(key: string, port: number): void;
@@ -85,6 +89,7 @@ export class Worker {
   #known: Remembered = { app: "", name: "", incarnation: 0, epoch: 0, leader: "", places: [] };
   readonly #life: number;
   #place: Place = { name: "", control: "", data: "" };
+  readonly #streams: StreamClaims;
   #isFailed = false;
   #isFinished = false;
 
@@ -96,6 +101,12 @@ export class Worker {
       join(options.dataDir, "dead-letters.jsonl"),
       options.settings.deadLetters.bytesMax,
     );
+    this.#streams = new StreamClaims({
+      epoch: () => this.runtime.epoch,
+      sources: () => this.#sources,
+      inherited: () => this.runtime.inherited,
+      say: (message) => this.#member.say(message),
+    });
     const writers = new Map<string, Sink>();
     this.engine = new Engine(options.plan, {
       get self() {
@@ -111,6 +122,7 @@ export class Worker {
         }
         return sink.writer;
       },
+      monotonicMs: () => options.world.clock.monotonicMs(),
       onBadRecord: (reason, source, bytes, error) => {
         this.deadLetters.add(reason, source, bytes, error);
         if (reason === "step" && options.settings.onStepError === "fail") this.#fail(source, error);
@@ -138,6 +150,12 @@ export class Worker {
 
   get isInitializer(): boolean {
     return this.#options.settings.name === INITIALIZER;
+  }
+
+  /** The world in which other workers are called. */
+  get #peers(): World {
+    const { world, peerTls } = this.#options;
+    return { ...world, net: callingWithTls(world.net, peerTls) };
   }
 
   get sources(): readonly Source[] {
@@ -189,14 +207,16 @@ export class Worker {
     }
     const around = { world, log, dataDir, worker: settings.name, tls, nats: settings.nats, onFatal };
     const { directory, connectionsMax } = this.#options;
-    const surrounding = { ...around, directory, connectionsMax };
+    const grantsOf = (source: string) => this.#streams.of(source);
+    const surrounding = { ...around, directory, connectionsMax, grantsOf };
     const events = { onPressure: () => this.runtime.judgePressure(), onFatal };
     this.#sinks = makeSinks(plan, settings.sinks, events, surrounding);
-    this.#sources = await makeSources(plan, settings.sources, this.#sourceHost(), surrounding);
+    this.#sources = await makeSources(plan, settings.sources, (name) => this.#sourceHost(name), surrounding);
     this.engine.watermarks.setOpenSources(new Set(this.#sources.map(({ node }) => node.id)));
     this.#incoming = new IncomingLinks({
       ...{
         net: world.net,
+        clock: world.clock,
         log,
         host: settings.host,
         port: settings.dataPort,
@@ -205,10 +225,21 @@ export class Worker {
         secret,
       },
       onMessage: (peer, message) => this.runtime.hear(peer, message),
-      onBatchEnd: () => this.runtime.flush(),
+      onBatchEnd: (startedMs) => {
+        this.runtime.flush();
+        this.engine.meters.endRun(startedMs);
+      },
     });
     this.runtime = new WorkerRuntime({
-      ...{ world, log, name: settings.name, secret, engine: this.engine, stateLog: this.stateLog, onFatal },
+      ...{
+        world: this.#peers,
+        log,
+        name: settings.name,
+        secret,
+        engine: this.engine,
+        stateLog: this.stateLog,
+        onFatal,
+      },
       ...{ sources: this.#sources, sinks: this.#sinks, incoming: this.#incoming },
       onPrepared: (checkpoint) =>
         this.#member.say({ type: "prepared", epoch: this.runtime.epoch, checkpoint }),
@@ -244,7 +275,7 @@ export class Worker {
     );
   }
 
-  #sourceHost(): SourceHost {
+  #sourceHost(name: string): SourceHost {
     const { clock } = this.#options.world;
     return {
       feed: (node, bytes, start, end, timeMs = this.#nowMs) =>
@@ -254,6 +285,7 @@ export class Worker {
         this.runtime.fireWindows();
         this.runtime.flush();
         this.latency.record(records, clock.monotonicMs() - startedMs);
+        this.engine.meters.endRun(startedMs, { name, records });
         this.#nowMs = clock.nowMs();
       },
     };
@@ -263,33 +295,37 @@ export class Worker {
   #nowMs = 0;
 
   async #open(): Promise<void> {
-    const { world, log, settings, secret, announcePort } = this.#options;
+    const { world, log, settings, secret, tls, announcePort } = this.#options;
     const { name, host, controlPort } = settings;
     this.#nowMs = world.clock.nowMs();
     for (const sink of this.#sinks) await sink.open();
+    const sources: Record<string, string> = {};
     for (const source of this.#sources) {
       const port = await source.open();
-      if (port !== undefined) announcePort(`source.${source.name}`, port);
+      if (port === undefined) continue;
+      announcePort(`source.${source.name}`, port);
+      if (source.handoverAddress !== undefined) sources[handoverKey(source)] = source.handoverAddress;
     }
     const data = await this.#incoming.listen();
     announcePort("dataPort", data);
     this.#control = new ControlPort({
-      ...{ world, log, host, port: controlPort, secret },
+      ...{ world, log, host, port: controlPort, secret, tls },
       leader: () => this.leader,
       leaderAddress: () => this.#member.leader,
       onLeaderMoved: (address) => this.#member.moved(address),
     });
     const control = await this.#control.listen();
     announcePort("controlPort", control);
-    this.#place = { name, control: `${host}:${control}`, data: `${host}:${data}` };
+    this.#place = { name, control: `${host}:${control}`, data: `${host}:${data}`, sources };
     this.#member = new Member(this.runtime, {
       ...{
-        world,
+        world: this.#peers,
         log,
         onFatal: this.#options.onFatal,
         onGoodbye: () => this.#leave(),
         onStop: () => this.#stopWithAll(),
       },
+      streams: this.#streams,
       hello: () => this.#hello(),
       remember: (epoch, leader) => this.#remember({ epoch, leader }),
     });
@@ -316,18 +352,18 @@ export class Worker {
       committed: committed.id,
       prepared: prepared?.id ?? 0,
       place: this.#place,
-      hasSources: this.#sources.length > 0,
+      hasSources: this.#sources.some(({ handoverAddress }) => handoverAddress === undefined),
       joining: committed.id === 0 && !this.#member.hasJoined ? settings.joining : 0,
       proof: proofOf(secret, helloWords(words)),
     };
   }
 
   #lead(): void {
-    const { world, log, settings, plan, secret, onFatal } = this.#options;
+    const { log, settings, plan, secret, onFatal } = this.#options;
     const { name, size, checkpointMs } = settings;
     this.#leading = new Leading(
       {
-        ...{ world, log, name, plan: plan.hash, secret, size, checkpointMs, onFatal },
+        ...{ world: this.#peers, log, name, plan: plan.hash, secret, size, checkpointMs, onFatal },
         ...{ stateLog: this.stateLog, member: this.#member, control: this.#place.control },
         hello: () => this.#hello(),
         remember: (epoch, places) => this.#remember({ epoch, places: [...places] }),

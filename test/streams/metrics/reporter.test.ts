@@ -39,6 +39,7 @@ test("a hub hears of every record once while it is there, and of none that came 
     const reporter = new MetricsReporter({
       ...{ world, hub: HUB, app: "detector", worker: "worker2" },
       bins: () => latency.bins,
+      meters: () => [],
       recordsIn: () => recordsIn,
     });
     record(5, 1);

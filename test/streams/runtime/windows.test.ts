@@ -4,9 +4,16 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import {
-  app, counting, framed, sliding, testApp, tumbling, type Aggregate, type App, type LatePolicy, type WindowSpec,
+  app, counting, ephemeral, framed, session, sliding, testApp, tumbling, type Aggregate, type App, type LatePolicy, type WindowSpec,
 } from "node-x/stream"; // prettier-ignore
-import { addRecord, dueOf, fireDue, noWindows, startsOf } from "../../../src/streams/runtime/windows.ts";
+import {
+  addRecord,
+  type AlignedSpec,
+  dueOf,
+  fireDue,
+  noWindows,
+  startsOf,
+} from "../../../src/streams/runtime/windows.ts";
 
 interface Item {
   key: string;
@@ -17,6 +24,7 @@ interface Item {
 const list: Aggregate<Item, number[], string> = {
   initial: () => [],
   update: ({ value }, values) => [...values, value],
+  combine: (one, other) => [...one, ...other],
   output: (key, values, window) => `${key}@${window?.startMs ?? "-"}:${values.join(",")}`,
 };
 
@@ -98,8 +106,114 @@ test("counting: every n records of a key, whatever their times", () => {
     .expect("out", ["k@-:1,2,3", "k@-:4,5,6"]);
 });
 
+describe("sessions", () => {
+  test("a gap ends a session; a record between two makes one of them", () => {
+    testApp(windowApp(session(100), 1000))
+      .feed("in", [item(0, 1), item(99, 2), item(250, 3), item(160, 4), item(600, 5), flush])
+      .expect("out", ["k@0:1,2,3,4", "k@600:5"]);
+  });
+
+  test("a record exactly a gap later begins another one", () => {
+    testApp(windowApp(session(100)))
+      .feed("in", [item(0, 1), item(100, 2), flush])
+      .expect("out", ["k@0:1", "k@100:2"]);
+  });
+
+  test.each<[LatePolicy, string[], number[]]>([
+    ["drop", ["k@100:2", "k@500:9"], []],
+    ["fire", ["k@100:2", "k@10:1", "k@500:9"], []],
+    ["side", ["k@100:2", "k@500:9"], [1]],
+  ])("late records: %s", (late, out, side) => {
+    const run = testApp(windowApp(session(50, { late })));
+    run.feed("in", [item(100, 2), item(500, 9), item(10, 1), flush]);
+    run.expect("out", out).expect("late", side);
+  });
+
+  test("with enough lateness allowed they are those of all records at once, whatever the order", () => {
+    const GAP_MS = 40;
+    const runs = (records: readonly Item[]) =>
+      ["a", "b", "c"].flatMap((key) => {
+        const own = records.filter((record) => record.key === key).toSorted((a, b) => a.timeMs - b.timeMs);
+        const sessions: Item[][] = [];
+        for (const record of own) {
+          const last = sessions.at(-1)?.at(-1);
+          if (last !== undefined && record.timeMs - last.timeMs < GAP_MS) sessions.at(-1)?.push(record);
+          else sessions.push([record]);
+        }
+        return sessions.map((each) => `${key}@${each[0]?.timeMs}:${textOf(each.map(({ value }) => value))}`);
+      });
+    const textOf = (values: readonly number[]) => values.toSorted((a, b) => a - b).join(",");
+    fc.assert(
+      fc.property(items, (records) => {
+        const out = testApp(windowApp(session(GAP_MS), 2000))
+          .feed("in", [...records, flush])
+          .take("out")
+          .map((text) => {
+            const [head, values = ""] = String(text).split(":");
+            return `${head}:${textOf(values.split(",").map(Number))}`;
+          });
+        expect(out.toSorted()).toEqual(runs(records).toSorted());
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
+describe("ephemeral", () => {
+  test("the first record of a key opens its window; it fires once, and the key is forgotten later", () => {
+    testApp(windowApp(ephemeral(100, 50, { late: "side" })))
+      .feed("in", [item(10, 1), item(60, 2), item(109, 3)])
+      .expect("out", [])
+      .feed("in", [item(120, 4)])
+      .expect("out", ["k@10:1,2,3,4"])
+      .feed("in", [item(125, 5, "other"), item(140, 6)])
+      .expect("late", [6])
+      // Its time is counted from the watermark, not from the record.
+      .feed("in", [item(200, 7, "other"), item(205, 8), flush])
+      .expect("out", ["other@120:5,7", "k@200:8", "flush@205:0"]);
+  });
+
+  test.each<[LatePolicy, string[], number[]]>([
+    ["drop", ["k@0:1,2"], []],
+    ["fire", ["k@0:1,2", "k@0:3"], []],
+    ["side", ["k@0:1,2"], [3]],
+  ])("late records: %s", (late, out, side) => {
+    const run = testApp(windowApp(ephemeral(100, 1000, { late })));
+    run.feed("in", [item(0, 1), item(150, 2), item(160, 3)]);
+    run.expect("out", out).expect("late", side);
+  });
+});
+
+describe("a step that hears nothing for its flush time", () => {
+  test.each([
+    [tumbling(100, { flushMs: 500 }), ["a@0:1", "b@0:2"]],
+    [session(100, { flushMs: 500 }), ["a@10:1", "b@20:2"]],
+    [ephemeral(100, 0, { flushMs: 500 }), ["a@10:1", "b@10:2"]],
+    [counting(10, { flushMs: 500 }), ["a@-:1", "b@-:2"]],
+  ])("fires what is open, once: %p", (spec, fired) => {
+    const run = testApp(windowApp(spec));
+    run.feed("in", [item(10, 1, "a"), item(20, 2, "b")]).advance(499);
+    run.expect("out", []).advance(1).expect("out", fired);
+    run.advance(5000).expect("out", []);
+  });
+
+  test("time does not move with it, and records that keep coming hold it off", () => {
+    const run = testApp(windowApp(tumbling(100, { flushMs: 500, late: "side" })));
+    for (let turn = 0; turn < 4; turn++) run.feed("in", [item(turn, turn)]).advance(400);
+    run.expect("out", []).advance(100).expect("out", ["k@0:0,1,2,3"]);
+    run.feed("in", [item(50, 4)]).expect("late", []);
+  });
+
+  test("without one they wait", () => {
+    testApp(windowApp(tumbling(100)))
+      .feed("in", [item(10, 1)])
+      .advance(1e9)
+      .expect("out", []);
+  });
+});
+
 /** All windows of all records at once: what must have come out in the end when nothing was late. */
-function oracle(spec: Exclude<WindowSpec, { kind: "count" }>, items: readonly Item[]): string[] {
+function oracle(spec: AlignedSpec, items: readonly Item[]): string[] {
   const windows = new Map<string, { start: number; key: string; values: number[] }>();
   for (const each of items) {
     for (const start of startsOf(spec, each.timeMs)) {
@@ -130,7 +244,7 @@ test.each([tumbling(100), sliding(120, 40), tumbling(70, { delayMs: 30 })])(
         const out = testApp(windowApp(spec, 2000))
           .feed("in", [...records, flush])
           .take("out");
-        expect(out).toEqual(oracle(spec as Exclude<WindowSpec, { kind: "count" }>, records));
+        expect(out).toEqual(oracle(spec as AlignedSpec, records));
       }),
       { numRuns: 100 },
     );
@@ -168,6 +282,17 @@ test("a window that fired does not fire again, even from a state that was taken 
   expect(fired).toEqual(["k@0:10", "late"]);
 });
 
+test("a session whose aggregate cannot combine is refused", () => {
+  const { combine: _, ...without } = list;
+  const sessions = app("sessions", (a) => {
+    a.source<Item>("in", { framing: framed(), decode: () => undefined })
+      .keyBy(({ key }) => key)
+      .window("w", session(10), without)
+      .to(a.sink<string>("out", { framing: framed(), encode: () => {} }));
+  });
+  expect(() => testApp(sessions)).toThrow("has no combine");
+});
+
 test("windows that no record could be in are refused", () => {
   for (const spec of [
     tumbling(0),
@@ -176,6 +301,12 @@ test("windows that no record could be in are refused", () => {
     counting(0),
     counting(1.5),
     tumbling(10, { delayMs: -1 }),
+    tumbling(10, { flushMs: 0 }),
+    session(0),
+    session(10, { late: "oldest" }),
+    ephemeral(10, -1),
+    ephemeral(0, 1),
+    ephemeral(10, 1, { late: "oldest" }),
   ])
     expect(() => testApp(windowApp(spec))).toThrow('the window "w"');
 });

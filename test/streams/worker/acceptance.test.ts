@@ -3,7 +3,11 @@
  * single-threaded run of the same application makes it, on any number of workers, whatever dies.
  */
 import { describe, expect, test } from "bun:test";
-import { app, framed, json, testApp, tumbling, type App, type KeyedStream, type Stream } from "node-x/stream";
+import {
+  app, counting, ephemeral, framed, json, session, sliding, testApp, tumbling, type App, type KeyedStream, type Stream,
+  type WindowSpec,
+} from "node-x/stream"; // prettier-ignore
+import { seededRandom } from "../../../src/core/seams/random.ts";
 import detector from "../../../src/streams/apps/detector.ts";
 import marketSpread from "../../../src/streams/apps/market-spread.ts";
 import wordCount from "../../../src/streams/apps/word-count.ts";
@@ -24,6 +28,54 @@ function simulate(
 }
 
 const allRecords = async (cluster: StreamCluster) => [...(await cluster.output()).values()].flat().toSorted();
+
+test("A7: a worker dies at twenty random moments, none of which waits for a checkpoint", () => {
+  simulate(7, { app: detector, size: 2 }, async (cluster) => {
+    await cluster.startAll();
+    const keys = KEYS.slice(0, 3);
+    const sender = cluster.send(keys, Number.POSITIVE_INFINITY);
+    const random = seededRandom(7);
+    for (let kill = 0; kill < 20; kill++) {
+      const before = sender.acked;
+      await cluster.until("some progress", () => sender.acked > before);
+      await cluster.pause(random.integer(120));
+      cluster.kill("worker2");
+      await cluster.pause(random.integer(30));
+      await cluster.restart("worker2");
+    }
+    const count = sender.finish();
+    await cluster.untilAcked();
+    expect(violation(await cluster.output(), keys, count)).toBeUndefined();
+  });
+}, 30_000);
+
+test("A8: without the initializer no checkpoint is committed; it comes back, in place and on another host", () => {
+  simulate(8, { app: detector, size: 3 }, async (cluster) => {
+    await cluster.startAll();
+    const sender = cluster.send(KEYS, Number.POSITIVE_INFINITY);
+    const committed = () => cluster.workers.get("worker2")?.worker?.stateLog.committed.id ?? 0;
+    const dieAndComeBack = async (comeBack: () => Promise<unknown>) => {
+      const before = sender.acked;
+      await cluster.until("some progress", () => sender.acked > before + 50);
+      cluster.kill("initializer");
+      // What was decided before is still on its way.
+      await cluster.pause(20);
+      const last = committed();
+      await cluster.pause(3000);
+      expect(committed()).toBe(last);
+      await comeBack();
+      await cluster.until("checkpoints", () => committed() > last + 2);
+    };
+    await dieAndComeBack(() => cluster.restart("initializer"));
+    await dieAndComeBack(async () => {
+      await cluster.move("initializer", "10.0.0.4");
+      sender.turnTo("10.0.0.4");
+    });
+    const count = sender.finish();
+    await cluster.untilAcked();
+    expect(violation(await cluster.output(), KEYS, count)).toBeUndefined();
+  });
+});
 
 describe("A9: all workers die at once and come back in any order", () => {
   test.each([
@@ -256,47 +308,89 @@ describe("A23: any pipeline of steps with and without state, by key and without,
   });
 });
 
-test("A24: every window fires once at the committed output, also when workers die in the middle of it", () => {
+describe("A24: every window fires once at the committed output, also when workers die in the middle of it", () => {
+  const KEYS_OF_WINDOWS = ["a", "b", "c", "d", "e"];
+  const VALUES = 100;
   interface Item {
     key: string;
     timeMs: number;
   }
-  const windows = app("windows", (a) => {
-    a.source<Item>("in", {
-      framing: framed(),
-      decode: (frame) => ({ key: frame.text(8), timeMs: Number(frame.u64(0)) * 10 }),
-    })
-      .eventTime(({ timeMs }) => timeMs, { latenessMs: 100_000 })
-      .keyBy(({ key }) => key)
-      .window<number, string>("counts", tumbling(100), {
-        initial: () => 0,
-        update: (_item, count) => count + 1,
-        output: (key, count, bounds) => `${key} ${bounds?.startMs}: ${count}`,
+  interface Case {
+    spec: WindowSpec;
+    /** Windows of each key: start and records. */
+    expected: [start: number | undefined, count: number][];
+    timeMsOf?(number: number): number;
+    /** Windows fire because nothing comes any more, not because of a record behind them all. */
+    isSilent?: boolean;
+  }
+  const windowsEach = (first: number, slideMs: number, counts: readonly number[]): Case["expected"] =>
+    counts.map((count, index) => [first + index * slideMs, count]);
+  const TENS = new Array<number>(10).fill(10);
+  const TUMBLING = windowsEach(0, 100, TENS);
+  const cases: Record<string, Case> = {
+    tumbling: { spec: tumbling(100), expected: TUMBLING },
+    sliding: {
+      spec: sliding(100, 50),
+      expected: windowsEach(-50, 50, [5, ...new Array<number>(19).fill(10), 5]),
+    },
+    counting: { spec: counting(25), expected: new Array(4).fill([undefined, 25]) },
+    // Twenty records, then half a second of nothing.
+    sessions: {
+      spec: session(100),
+      timeMsOf: (number) => (number - 1) * 10 + Math.floor((number - 1) / 20) * 500,
+      expected: windowsEach(0, 700, new Array<number>(5).fill(20)),
+    },
+    // Where it begins depends on the watermark that it meets.
+    ephemeral: {
+      spec: ephemeral(250_000, 1000, { flushMs: 3000 }),
+      expected: [[undefined, VALUES]],
+      isSilent: true,
+    },
+    "flushed by silence": { spec: tumbling(100, { flushMs: 3000 }), expected: TUMBLING, isSilent: true },
+  };
+
+  const windowApp = ({ spec, expected }: Case) =>
+    app("windows", (a) => {
+      const showsStart = expected[0]?.[0] !== undefined;
+      a.source<Item>("in", {
+        framing: framed(),
+        decode: (frame) => ({ key: frame.text(8), timeMs: Number(frame.u64(0)) }),
       })
-      .to(a.sink<string>("out", { framing: framed(), encode: (text, out) => out.utf8(text) }));
-  });
-  const keys = ["a", "b", "c", "d", "e"];
-  // The last record is far in the future: with it all windows before are due.
-  const record = (key: string, number: number) =>
-    new ByteWriter()
-      .u64(number === 101 ? 1_000_000 : number - 1)
-      .raw(Buffer.from(key))
-      .done();
-  simulate(8, { app: windows, size: 3, sources: ["in"], sink: "out" }, async (cluster) => {
-    await cluster.startAll();
-    const sender = cluster.sendTo({ payloadOf: record }, keys, 101);
-    for (const name of ["worker2", "worker3", "initializer"]) {
-      const before = sender.acked;
-      await cluster.until("some progress", () => sender.acked > before + 30 || sender.isDone);
-      cluster.kill(name);
-      await cluster.restart(name);
-      await cluster.until("the cluster runs", () => cluster.isRunning());
-    }
-    await cluster.untilAcked();
-    await cluster.pause(1000);
-    const expected = keys.flatMap((key) =>
-      Array.from({ length: 10 }, (_, index) => `${key} ${index * 100}: 10`),
-    );
-    expect(await allRecords(cluster)).toEqual(expected.toSorted());
+        .eventTime(({ timeMs }) => timeMs, { latenessMs: 100_000 })
+        .keyBy(({ key }) => key)
+        .window<number, string>("counts", spec, {
+          initial: () => 0,
+          update: (_item, count) => count + 1,
+          combine: (one, other) => one + other,
+          output: (key, count, bounds) => `${key} ${showsStart ? bounds?.startMs : undefined}: ${count}`,
+        })
+        .to(a.sink<string>("out", { framing: framed(), encode: (text, out) => out.utf8(text) }));
+    });
+
+  test.each(Object.entries(cases))("%s", (_name, each) => {
+    const { expected, timeMsOf = (number: number) => (number - 1) * 10, isSilent = false } = each;
+    // The last record is far in the future: with it all windows before are due.
+    const record = (key: string, number: number) =>
+      new ByteWriter()
+        .u64(number > VALUES ? 10_000_000 : timeMsOf(number))
+        .raw(Buffer.from(key))
+        .done();
+    simulate(8, { app: windowApp(each), size: 3, sources: ["in"], sink: "out" }, async (cluster) => {
+      await cluster.startAll();
+      const sender = cluster.sendTo({ payloadOf: record }, KEYS_OF_WINDOWS, VALUES + (isSilent ? 0 : 1));
+      for (const name of ["worker2", "worker3", "initializer"]) {
+        const before = sender.acked;
+        await cluster.until("some progress", () => sender.acked > before + 30 || sender.isDone);
+        cluster.kill(name);
+        await cluster.restart(name);
+        await cluster.until("the cluster runs", () => cluster.isRunning());
+      }
+      await cluster.untilAcked();
+      await cluster.pause(isSilent ? 4000 : 1000);
+      const wanted = KEYS_OF_WINDOWS.flatMap((key) =>
+        expected.map(([start, count]) => `${key} ${start}: ${count}`),
+      );
+      expect(await allRecords(cluster)).toEqual(wanted.toSorted());
+    });
   });
 });

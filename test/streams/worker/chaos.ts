@@ -2,7 +2,7 @@
  * One simulated life of a cluster with everything that can happen to it, from one seed.
  *
  * Processes die, hosts lose their power, connections break, links stall, the leader dies like any other, workers move to
- * other hosts. In the end all are healed, and the committed output must hold every value of every key exactly once.
+ * other hosts, senders to other workers. In the end all are healed, and the committed output must hold every value of every key exactly once.
  */
 import detector from "../../../src/streams/apps/detector.ts";
 import type { FaultCounts } from "../../../src/core/sim/faults.ts";
@@ -80,6 +80,13 @@ const happenings: Record<string, Happening> = {
     await cluster.pause(50 + random.integer(500));
     cluster.sim.network.heal();
   },
+  async turn(cluster, random) {
+    for (let count = 0; count < 3; count++) {
+      const { spec } = cluster.workers.get(pick(random, cluster)) as { spec: { host: string } };
+      for (const sender of cluster.senders) sender.turnTo(spec.host);
+      await cluster.pause(random.integer(200));
+    }
+  },
   async calm(cluster, random) {
     await cluster.pause(random.integer(600));
   },
@@ -94,6 +101,7 @@ export function chaos(seed: number, happeningsMax = 8): ChaosResult {
     app: detector,
     args,
     size,
+    doAllListen: true,
     checkpointMs: 30 + random.integer(200),
   });
   const events: Record<string, number> = {};

@@ -70,7 +70,8 @@ function clusterOf(size: number) {
     async untilPrepared(): Promise<void> {
       for (const member of members) expect(leader.greet(member, member.hello())).toBeUndefined();
       await pause(1);
-      for (const member of members) leader.hear(member, member.name, { type: "ready", epoch: 1 });
+      for (const member of members)
+        leader.hear(member, member.name, { type: "ready", epoch: 1, streams: [] });
       await pause(150);
       for (const member of members) {
         expect(member.last("checkpoint")).toMatchObject({ epoch: 1, checkpoint: 1 });
@@ -116,7 +117,7 @@ test("a newcomer that dies while its entry is being decided is a member, and is 
     const newcomer = new FakeMember("worker2");
     leader.greet(first, first.hello());
     await pause(1);
-    leader.hear(first, first.name, { type: "ready", epoch: 1 });
+    leader.hear(first, first.name, { type: "ready", epoch: 1, streams: [] });
     leader.greet(newcomer, newcomer.hello({ joining: 1 }));
     await pause(1);
     expect(first.last("checkpoint")).toMatchObject({ hold: true });
@@ -130,7 +131,8 @@ test("a newcomer that dies while its entry is being decided is a member, and is 
       move: true,
       newcomers: ["worker2"],
     });
-    for (const member of [first, newcomer]) leader.hear(member, member.name, { type: "ready", epoch: 2 });
+    for (const member of [first, newcomer])
+      leader.hear(member, member.name, { type: "ready", epoch: 2, streams: [] });
     await pause(10);
     for (const member of [first, newcomer])
       leader.hear(member, member.name, { type: "prepared", epoch: 2, checkpoint: 2 });

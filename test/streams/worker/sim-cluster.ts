@@ -46,6 +46,8 @@ export interface StreamClusterOptions extends SimClusterOptions {
   /** Each on a port of its own, from SOURCE_PORT up. */
   sources?: readonly string[];
   sink?: string;
+  /** All workers have the sources, not only the initializer. */
+  doAllListen?: boolean;
   size: number;
   checkpointMs?: number;
 }
@@ -72,14 +74,15 @@ export class StreamCluster {
   }
 
   #settings({ name, host, settings }: WorkerSpec): WorkerSettings {
-    const { size, checkpointMs = 100, sources = ["Detector"], sink = "windows" } = this.#options;
+    const { size, checkpointMs = 100, sources = ["Detector"], sink = "windows", doAllListen } = this.#options;
     const isInitializer = name === INITIALIZER.name;
     return {
       ...{ name, host, size, checkpointMs, joining: 0, controlPort: CONTROL_PORT, dataPort: 12501 },
       join: isInitializer ? undefined : `${INITIALIZER.host}:${CONTROL_PORT}`,
-      sources: isInitializer
-        ? sources.map((name, index) => `${name}=acked://${host}:${SOURCE_PORT + index}?credits=50`)
-        : [],
+      sources:
+        isInitializer || doAllListen === true
+          ? sources.map((name, index) => `${name}=acked://${host}:${SOURCE_PORT + index}?credits=50`)
+          : [],
       sinks: [`${sink}=file:/data/${name}/out`],
       compaction: { logBytesMin: 20_000, growthPercent: 100 },
       onStepError: "fail",
@@ -101,7 +104,7 @@ export class StreamCluster {
         ...{ world, log: silentLog(), dataDir, directory: "/", secret },
         plan: planOf(app, { ...(args !== undefined && { args }), now: () => world.clock.nowMs() }),
         settings: { ...this.#settings(spec), ...(sinks !== undefined && { sinks }) },
-        ...{ tls: undefined, connectionsMax: 100, mirror: undefined },
+        ...{ tls: undefined, peerTls: undefined, connectionsMax: 100, mirror: undefined },
         announcePort: () => {},
         progress: () => {},
         onFatal: (error) => {

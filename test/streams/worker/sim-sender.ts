@@ -38,7 +38,7 @@ const counter = (key: string, number: number) => new ByteWriter().u64(number).ra
 
 export class AckedSender {
   readonly #world: Pick<World, "clock" | "net">;
-  readonly #to: SendTo;
+  #to: SendTo;
   readonly #streams: Stream[];
   #count: number;
   #outbox: Outbox | undefined;
@@ -77,6 +77,12 @@ export class AckedSender {
 
   get acked(): number {
     return this.#streams.reduce((sum, { acked }) => sum + acked, 0);
+  }
+
+  /** From the next connection on it sends to this host. */
+  turnTo(address: string): void {
+    this.#to = { ...this.#to, address };
+    this.#socket?.terminate();
   }
 
   /** Ends all streams at the same value, one that none of them has passed; returns it. */
@@ -158,6 +164,10 @@ export class AckedSender {
         break;
       case "restart":
         this.restarts += 1;
+        if (frame.address !== "") {
+          const [address = "", port] = frame.address.split(":");
+          this.#to = { ...this.#to, address, port: Number(port) };
+        }
         this.#socket?.terminate();
         break;
       case "error":

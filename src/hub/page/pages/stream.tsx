@@ -1,5 +1,5 @@
 /** @jsxImportSource preact */
-/** Stream applications: latency and throughput of pipelines, workers and computations over the last five minutes, and checkpoints. */
+/** Stream applications: latency and throughput of pipelines, workers, sources, computations and sinks over five minutes, and checkpoints. */
 import { useState } from "preact/hooks";
 import { latencyGroups } from "../../latency-groups.ts";
 import {
@@ -20,8 +20,13 @@ import { Facts, InstanceLink, NONE, NumberCell, Section, Table } from "../parts/
 const tables = [
   ["pipelines", "Pipelines", "from source to sink"],
   ["workers", "Workers", "from the entry to the exit of a worker"],
+  ["sources", "Sources", "messages that came in, until what they caused was handed over"],
   ["computations", "Computations", "each step on its own"],
-  ["sources", "Sources", "messages that came in"],
+  [
+    "sinks",
+    "Sinks",
+    "messages that went out, from their coming in to the worker until they were handed to the sink",
+  ],
 ] as const;
 
 const percentileNames = ["50 %", "95 %", "99 %", "99.9 %", "99.99 %"];

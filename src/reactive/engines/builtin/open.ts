@@ -4,7 +4,8 @@
  */
 import type { RoleContext } from "../../../core/role.ts";
 import { readSecret } from "../../../core/secret-file.ts";
-import { addressesOf, peerTlsOf } from "../../group-role.ts";
+import { callerTlsOf } from "../../../core/sockets/tls.ts";
+import { addressesOf } from "../../group-role.ts";
 import { GroupClient } from "../../replication/group-client.ts";
 import { shardGroup } from "../../shard/role.ts";
 import { TimestampClient } from "../../tss/client.ts";
@@ -25,7 +26,7 @@ export interface BuiltinConfig {
 /** Throws NX_SECRET_UNUSABLE, NX_CONFIG_INVALID. */
 export function openBuiltin(context: RoleContext<BuiltinConfig>): RunningEngine {
   const { config, clock, log } = context;
-  const tls = peerTlsOf(context, config.peerCa);
+  const tls = callerTlsOf(context.tls, config.peerCa);
   const token = config.tokenFile === undefined ? undefined : readSecret("tokenFile", config.tokenFile);
   const client = (group: string, addresses: readonly string[]) =>
     new GroupClient({

@@ -1,0 +1,103 @@
+/**
+ * `bun run soak stream-acceptance [A7 A8 …] [moments]`: the long forms of acceptance scenarios, with processes. `check` has
+ * short ones in test/e2e/stream-failures.test.ts, and the rest of each in the simulation (test/streams/worker).
+ */
+import { seededRandom } from "../../src/core/seams/random.ts";
+import { type DemoRun, type DemoSetting, KEYS } from "../../src/streams/demo/run.ts";
+import { flow, play, slowSink } from "../e2e/stream-plays.ts";
+import type { Soak } from "./run.ts";
+
+/** Of each key, for a second of flow. */
+const VALUES_PER_SECOND = 1000;
+
+async function judged(
+  setting: Omit<DemoSetting, "app">,
+  workers: number,
+  steps: (run: DemoRun) => Promise<void>,
+): Promise<number> {
+  const { isValid, failure, report } = await play({ app: "detector", ...setting }, workers, steps);
+  if (!isValid) throw new Error(failure ?? JSON.stringify(report?.verdict?.violation ?? report));
+  return report?.verdict?.records ?? 0;
+}
+
+/** Kills worker2 again and again without waiting for anything. */
+const atRandomMoments =
+  (moments: number, seed: number) =>
+  async ({ cluster }: DemoRun) => {
+    const random = seededRandom(seed);
+    for (let kill = 0; kill < moments; kill++) {
+      await Bun.sleep(random.float() * 600);
+      await cluster.kill(2);
+      await Bun.sleep(random.float() * 300);
+      await cluster.restart(2, "same");
+    }
+  };
+
+const ORDERS = [[1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1]]; // prettier-ignore
+
+type Scenario = (moments: number) => Promise<Record<string, number>>;
+
+const scenarios: Readonly<Record<string, Scenario>> = {
+  async A7(moments) {
+    const until = 2 * moments * VALUES_PER_SECOND;
+    const steps = atRandomMoments(moments, 7);
+    const acked = await judged({ protocol: "acked", until }, 2, flow(until, steps));
+    const logged = await judged({ protocol: "logged", until }, 2, async (run) => {
+      const sending = run.sendMeanwhile(until, { batch: 10, intervalMs: 10 });
+      await steps(run);
+      await sending;
+      await run.untilReceived(until);
+    });
+    return { acked, logged };
+  },
+  async A8(moments) {
+    const until = 3 * moments * VALUES_PER_SECOND;
+    const steps = flow(until, async ({ cluster }) => {
+      for (let kill = 0; kill < moments; kill++) {
+        await cluster.kill(1);
+        const isMoved = kill % 2 === 1;
+        if (isMoved) await cluster.move(1, kill % 4 === 1 ? 4 : 1, true);
+        await cluster.restart(1, isMoved ? "moved" : "same");
+        await cluster.untilCheckpoint();
+      }
+    });
+    return { records: await judged({ protocol: "acked", until }, 3, steps) };
+  },
+  async A9() {
+    const until = 2 * ORDERS.length * VALUES_PER_SECOND;
+    const steps = flow(until, async ({ cluster }) => {
+      for (const order of ORDERS) {
+        await Promise.all(order.map((worker) => cluster.kill(worker)));
+        await cluster.launchAgain(order);
+        await Bun.sleep(300);
+      }
+    });
+    return { records: await judged({ protocol: "acked", until }, 3, steps) };
+  },
+  async A21() {
+    const until = 120_000;
+    const result = await slowSink({ until, bytesPerSecond: 1_000_000, slowMs: 20_000 });
+    const { growthBytes, throttled, records, violation, failure } = result;
+    if (failure !== undefined) throw failure;
+    if (violation !== undefined || records !== until * KEYS) throw new Error(JSON.stringify(result));
+    if (growthBytes > 64 << 20 || throttled === 0) throw new Error(JSON.stringify(result));
+    return { growthMebibytes: Math.round(growthBytes / 2 ** 20), throttled, records };
+  },
+};
+
+const MOMENTS = 20;
+
+export const soak: Soak = {
+  summary: "the long forms of a stream's acceptance scenarios: [A7 A8 A9 A21] [moments]",
+  async run(words) {
+    const asked = words.filter((word) => Object.hasOwn(scenarios, word));
+    const moments = Number(words.find((word) => /^\d+$/.test(word)) ?? MOMENTS);
+    const figures: Record<string, string> = {};
+    for (const name of asked.length > 0 ? asked : Object.keys(scenarios)) {
+      const found = await (scenarios[name] as Scenario)(moments);
+      console.log(`${name}: ${JSON.stringify(found)}`);
+      figures[name] = JSON.stringify(found);
+    }
+    return figures;
+  },
+};
