@@ -85,10 +85,11 @@ export class EtcdProcesses implements Disposable {
   }
 
   /** One call of the gateway, as curl would make it. */
-  async ask(path: string, body: object, member = 0): Promise<Record<string, unknown>> {
+  async ask(path: string, body: object, member = 0, token?: string): Promise<Record<string, unknown>> {
     const response = await fetch(`${this.endpoints[member]}/v3${path}`, {
       method: "POST",
       body: JSON.stringify(body),
+      ...(token !== undefined && { headers: { authorization: token } }),
       signal: AbortSignal.timeout(3000),
       ...(this.#ca !== undefined && { tls: { ca: this.#ca } }),
     } as RequestInit);

@@ -42,6 +42,16 @@ export class StoreProcesses implements Disposable {
     return new StoreProcesses(layout, await freePorts(count));
   }
 
+  /** Frontends whose store is in an etcd. */
+  static overEtcd(
+    endpoints: readonly string[],
+    frontends: number,
+    more: object = {},
+  ): Promise<StoreProcesses> {
+    const engine = { etcd: { endpoints, prefix: `${crypto.randomUUID()}/`, ...more } };
+    return StoreProcesses.create({ tss: 0, shards: 0, replicas: 0, frontends, frontendConfig: { engine } });
+  }
+
   private constructor(layout: StoreLayout, ports: number[]) {
     const { tss, shards, replicas, frontends, frontendConfig, shardAddress, peerAddress } = layout;
     const take = (count: number) => ports.splice(0, count).map((port) => `127.0.0.1:${port}`);
@@ -51,7 +61,7 @@ export class StoreProcesses implements Disposable {
         this.#add(`${name}.${index}`, [role, "-c", file, "-i", String(index)]);
     };
     const tssAddresses = take(tss);
-    group("c.tss.config", "c.tss", "tss", tssAddresses);
+    if (tss > 0) group("c.tss.config", "c.tss", "tss", tssAddresses);
     const shardAddresses = Array.from({ length: shards }, () => take(replicas));
     for (const [shard, addresses] of shardAddresses.entries())
       if (peerAddress === undefined) group(`c${shard}.config`, `c.shard${shard}`, "shard", addresses);
@@ -71,7 +81,9 @@ export class StoreProcesses implements Disposable {
     );
     this.frontendPorts = ports.splice(0, frontends);
     for (const [index, httpPort] of this.frontendPorts.entries()) {
-      const config = { httpPort, timestampServers: tssAddresses, shards: seen, ...frontendConfig };
+      // Without shards it is another engine's store.
+      const builtin = shards > 0 ? { timestampServers: tssAddresses, shards: seen } : {};
+      const config = { httpPort, ...builtin, ...frontendConfig };
       writeFileSync(join(this.directory, `c.frontend${index}.json`), JSON.stringify(config));
       this.#add(`c.frontend${index}`, ["frontend", "-c", `c.frontend${index}.json`]);
     }

@@ -123,7 +123,11 @@ class Frontend implements RunningRole<FrontendConfig> {
     if (port !== undefined) announcePort("port", await this.#ports.listen(host, port));
   }
 
-  notReady = () => (this.#trouble === undefined ? [] : [this.#trouble]);
+  notReady = () => {
+    if (this.#trouble === undefined) return [];
+    const { trouble } = this.#running;
+    return [trouble === undefined ? this.#trouble : `${this.#trouble} (${trouble})`];
+  };
   stats = () => ({
     frontend: {
       ...this.#http,
@@ -131,7 +135,7 @@ class Frontend implements RunningRole<FrontendConfig> {
       settled: this.#running.settled,
       knownTimestamp: this.#running.engine.known,
     },
-    engine: { name: this.#running.name, ...this.#running.engine.capabilities, ...this.#running.stats() },
+    store: { engine: this.#running.name, ...this.#running.engine.capabilities, ...this.#running.stats() },
     clients: { ...this.#ports.figures, streams: this.#streams.size, ...this.#clients },
     watches: this.#watching.figures,
   });

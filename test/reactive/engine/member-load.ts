@@ -94,6 +94,14 @@ export class MemberLoad {
     await this.#etcd.serving(member);
   }
 
+  /** Freezes a member, whose connections stay open, until commits have gone on without it. */
+  async frozen(member: number, commits: number): Promise<void> {
+    this.#etcd.signal(member, "SIGSTOP");
+    await this.more(commits);
+    this.#etcd.signal(member, "SIGCONT");
+    await this.#etcd.serving(member);
+  }
+
   /** Ends the load; returns what was wrong. */
   async finish(): Promise<string[]> {
     this.#isOver = true;

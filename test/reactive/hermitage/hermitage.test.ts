@@ -1,4 +1,4 @@
-/** S5: the Hermitage matrix through the public client: every interleaving, level, placement of keys and of clients. */
+/** S5: the Hermitage matrix through the public client: every interleaving, level, engine, placement of keys and of clients. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   type Client,
@@ -8,6 +8,7 @@ import {
   long,
 } from "../../../src/reactive/client.ts";
 import { shardOf } from "../../../src/reactive/engines/builtin/placement.ts";
+import { EtcdProcesses } from "../../e2e/etcd-processes.ts";
 import { StoreProcesses } from "../../e2e/store-processes.ts";
 import { withoutReads } from "../faulty-clients.ts";
 import { interleavings, type Interleaving, type Keys } from "./interleavings.ts";
@@ -17,12 +18,14 @@ setDefaultTimeout(60_000);
 
 const SHARDS = 2;
 const levels: Isolation[] = ["strict", "snapshot", "readCommitted"];
-let store: StoreProcesses;
+type Engine = "built-in" | "etcd";
+const stores = {} as Record<Engine, StoreProcesses>;
+let etcd: EtcdProcesses;
 const clients: Client[] = [];
 let cases = 0;
 
-async function clientOf(frontend: number, options: ClientOptions = {}): Promise<Client> {
-  const frontends = [`http://127.0.0.1:${store.frontendPorts[frontend]}`];
+async function clientOf(engine: Engine, frontend: number, options: ClientOptions = {}): Promise<Client> {
+  const frontends = [stores[engine].frontends[frontend] as string];
   // What is cached may be older than what was acknowledged to others: then the interleaving is another one.
   const client = await connect({ frontends, cacheBytesMax: 0, ...options });
   clients.push(client);
@@ -30,12 +33,15 @@ async function clientOf(frontend: number, options: ClientOptions = {}): Promise<
 }
 
 beforeAll(async () => {
-  store = await StoreProcesses.create({ tss: 1, shards: SHARDS, replicas: 1, frontends: 2 });
-  await store.startAll();
+  stores["built-in"] = await StoreProcesses.create({ tss: 1, shards: SHARDS, replicas: 1, frontends: 2 });
+  etcd = await EtcdProcesses.start();
+  stores.etcd = await StoreProcesses.overEtcd(etcd.endpoints, 2);
+  await Promise.all(Object.values(stores).map((store) => store.startAll()));
 });
 afterAll(async () => {
   await Promise.all(clients.map((client) => client.close()));
-  store[Symbol.dispose]();
+  for (const store of Object.values(stores)) store[Symbol.dispose]();
+  etcd[Symbol.dispose]();
 });
 
 /** Keys that nobody has used: x and z on one shard, y on the same or on the other one. */
@@ -76,10 +82,15 @@ async function play(
   return { isRight: expected[level](seen), seen };
 }
 
-describe.each(levels.map((level) => [level] as const))("S5, %s", (level) => {
+const columns = levels.flatMap((level) => [["built-in", level] as const, ["etcd", level] as const]);
+
+describe.each(columns)("S5, %s, %s", (engine, level) => {
+  // Keys have no place in etcd.
+  const placements = engine === "etcd" ? [true] : [true, false];
   test.each(interleavings.map((each) => [each.name, each] as const))("%s", async (_name, interleaving) => {
-    const [one, sameFrontend, otherFrontend] = [await clientOf(0), await clientOf(0), await clientOf(1)];
-    for (const isSameShard of [true, false])
+    const open = (frontend: number) => clientOf(engine, frontend);
+    const [one, sameFrontend, otherFrontend] = [await open(0), await open(0), await open(1)];
+    for (const isSameShard of placements)
       for (const other of [sameFrontend, otherFrontend]) {
         const { isRight, seen } = await play(interleaving, level, isSameShard, [one, other]);
         expect({ isSameShard, isSameFrontend: other === sameFrontend, seen, isRight }).toMatchObject({
@@ -89,12 +100,18 @@ describe.each(levels.map((level) => [level] as const))("S5, %s", (level) => {
   });
 });
 
-test("S5, control: a client that does not say what it read turns the strict column red", async () => {
-  const pair = [await clientOf(0, withoutReads()), await clientOf(1, withoutReads())] as const;
-  const red: string[] = [];
-  for (const interleaving of interleavings) {
-    const { isRight } = await play(interleaving, "strict", false, pair);
-    if (!isRight) red.push(interleaving.name.split(":")[0] as string);
-  }
-  expect(red).toEqual(["G1b", "G1c", "PMP", "P4", "G-single", "G2-item", "read-only anomaly"]);
-});
+test.each(["built-in", "etcd"] as const)(
+  "S5, control, %s: a client that does not say what it read turns the strict column red",
+  async (engine) => {
+    const pair = [
+      await clientOf(engine, 0, withoutReads()),
+      await clientOf(engine, 1, withoutReads()),
+    ] as const;
+    const red: string[] = [];
+    for (const interleaving of interleavings) {
+      const { isRight } = await play(interleaving, "strict", false, pair);
+      if (!isRight) red.push(interleaving.name.split(":")[0] as string);
+    }
+    expect(red).toEqual(["G1b", "G1c", "PMP", "P4", "G-single", "G2-item", "read-only anomaly"]);
+  },
+);

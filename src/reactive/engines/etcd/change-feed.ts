@@ -27,7 +27,9 @@ export interface EtcdFeedOptions {
   listener: FeedListener;
 }
 
+/** Before a watch is made again, doubled while that is in vain. */
 const RETRY_MS = 50;
+const RETRY_MS_MAX = 1000;
 /** Changes that are on their way arrive within this time, mostly: then nothing has to be written. */
 const PATIENCE_MS = 100;
 
@@ -39,6 +41,8 @@ export class EtcdFeed implements ChangeFeed {
   readonly #reached = new Set<{ revision: number; resolve: (isReached: boolean) => void; timer: Timer }>();
   #watch = new AbortController();
   #isStopped = false;
+  /** Watches that a member made. */
+  #answered = 0;
   /** Some changes are lost, and nobody was told yet. */
   #hasLost = false;
   readonly figures = { watches: 0, beats: 0, gaps: 0 };
@@ -84,7 +88,8 @@ export class EtcdFeed implements ChangeFeed {
   }
 
   async #run(): Promise<void> {
-    while (!this.#isStopped) {
+    for (let retryMs = RETRY_MS; !this.#isStopped; retryMs = Math.min(2 * retryMs, RETRY_MS_MAX)) {
+      const watches = this.#answered;
       try {
         this.#position ??= await this.#begin();
         await this.#follow(this.#position);
@@ -92,7 +97,8 @@ export class EtcdFeed implements ChangeFeed {
         if (error instanceof CompactedError) this.#lose();
         for (const { reject } of this.#waiting.splice(0)) reject(error);
       }
-      if (!this.#isStopped) await sleep(this.#options.clock, RETRY_MS);
+      if (this.#answered > watches) retryMs = RETRY_MS;
+      if (!this.#isStopped) await sleep(this.#options.clock, retryMs);
     }
   }
 
@@ -119,7 +125,8 @@ export class EtcdFeed implements ChangeFeed {
           ending =
             revisionOf(answer.compact_revision) > 0 ? new CompactedError() : new Error(answer.cancel_reason);
           this.#watch.abort();
-        } else if (ending === undefined && answer.created !== true) this.#take(answer);
+        } else if (answer.created === true) this.#answered += 1;
+        else if (ending === undefined) this.#take(answer);
       },
     });
     if (ending !== undefined) throw ending;

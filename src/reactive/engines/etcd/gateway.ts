@@ -54,6 +54,7 @@ export class Gateway implements Etcd {
   /** The member that answered last. */
   #target = 0;
   #token: Promise<string> | undefined;
+  #trouble: string | undefined;
   readonly #ending = new AbortController();
   readonly figures = { calls: 0, movedOn: 0, logins: 0 };
 
@@ -64,6 +65,11 @@ export class Gateway implements Etcd {
   get endpoint(): string {
     const { endpoints } = this.#options;
     return endpoints[this.#target % endpoints.length] as string;
+  }
+
+  /** Why the last attempt had no answer; undefined: it had. */
+  get trouble(): string | undefined {
+    return this.#trouble;
   }
 
   async call<Path extends keyof Methods>(
@@ -97,9 +103,15 @@ export class Gateway implements Etcd {
   ): Promise<Methods[Path][1]> {
     const { endpoint } = this;
     try {
-      return await this.#authorized((headers) => this.#exchange(endpoint, path, request, headers, leftMs));
+      const answer = await this.#authorized((headers) =>
+        this.#exchange(endpoint, path, request, headers, leftMs),
+      );
+      this.#trouble = undefined;
+      return answer;
     } catch (error) {
-      if (error instanceof NoAnswerError) this.#leave(endpoint);
+      if (!(error instanceof NoAnswerError)) throw error;
+      this.#trouble = error.message;
+      this.#leave(endpoint);
       throw error;
     }
   }

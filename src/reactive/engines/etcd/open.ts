@@ -40,6 +40,9 @@ export function openEtcd(
     name: "etcd",
     engine,
     settled: 0,
+    get trouble() {
+      return gateway.trouble;
+    },
     stats: () => ({ endpoint: gateway.endpoint, ...gateway.figures, ...engine.figures }),
     stop() {
       engine.stop();
