@@ -1,5 +1,6 @@
 /**
- * `bun run bench reactive`: single-key commits and linearizable reads beside etcd, then what the store has to hold by itself.
+ * `bun run bench reactive`: single-key commits and linearizable reads beside etcd, then over the built-in engine and over etcd behind
+ * the same frontend, then what the store has to hold by itself.
  *
  * Both sides run 1 or 3 members of each group as processes on this host, both sync before they answer, both are asked by the same
  * callers in this process, in turns, with values of 64 bytes. etcd is asked over gRPC, the store over WebSockets of a frontend, as
@@ -14,6 +15,7 @@ import { milliseconds, thousands } from "../../src/core/load/table.ts";
 import { StoreProcesses } from "../e2e/store-processes.ts";
 import { benchCommand, type Report } from "./command.ts";
 import { median } from "./compare.ts";
+import type { Limit } from "./verdict.ts";
 import { startEtcdServer } from "./etcd-server.ts";
 import { StoreClient } from "./store-client.ts";
 import {
@@ -31,7 +33,7 @@ const flags = z.object({
   transactions: defaultFlag(integerFlag(10, 1e9), "N", "For the measurement of memory", "1000000"),
   keys: defaultFlag(integerFlag(1, 1e8), "N", "For the measurement of a restart", "1000000"),
   only: valueFlag(
-    z.enum(["etcd", "cpu", "levels", "counter", "memory", "restart"]),
+    z.enum(["etcd", "engines", "cpu", "levels", "counter", "memory", "restart"]),
     "PART",
     "Measure only this",
   ),
@@ -40,6 +42,9 @@ type Options = z.output<typeof flags>;
 
 const rateLimit = { name: "x etcd", better: "higher", floor: 1, goal: 2 } as const;
 const latencyLimit = { name: "x etcd's p99", better: "lower", floor: 1 } as const;
+// Which engine is faster is no promise: the figures are for who has to choose one.
+const engineRate = { name: "x over etcd", better: "higher", floor: 0 } as const;
+const engineLatency = { name: "x p99 over etcd", better: "lower", floor: Number.POSITIVE_INFINITY } as const;
 
 const CONNECTIONS = 8;
 const BODY = new Uint8Array(64).fill(118);
@@ -58,8 +63,25 @@ interface Sample {
   generatorCpu: number;
 }
 
+/** Built-in groups of so many members behind a frontend. */
 async function startStore(members: number): Promise<Contender> {
-  const store = await StoreProcesses.create({ tss: members, shards: 1, replicas: members, frontends: 1 });
+  return overFrontend(
+    await StoreProcesses.create({ tss: members, shards: 1, replicas: members, frontends: 1 }),
+  );
+}
+
+/** An etcd of so many members behind a frontend. */
+async function startStoreInEtcd(members: number): Promise<Contender> {
+  const etcd = await startEtcdServer(members);
+  const store = await overFrontend(await StoreProcesses.overEtcd(etcd.endpoints, 1));
+  const stop = async () => {
+    await store.stop();
+    await etcd.stop();
+  };
+  return { ...store, stop };
+}
+
+async function overFrontend(store: StoreProcesses): Promise<Contender> {
   await store.startAll();
   const clients = await Promise.all(
     Array.from({ length: CONNECTIONS }, () => StoreClient.connect(store.frontendPorts[0] as number)),
@@ -112,50 +134,69 @@ async function measure(
   };
 }
 
+/** What the built-in store is compared with, and how that is told. */
+interface Comparison {
+  start(members: number): Promise<Contender>;
+  own: string;
+  other: string;
+  limits: readonly [rate: Limit, latency: Limit];
+}
+
+const besideEtcd: Comparison = { start: startEtcd, own: "node-x", other: "etcd", limits: [rateLimit, latencyLimit] }; // prettier-ignore
+const engines: Comparison = { start: startStoreInEtcd, own: "built-in", other: "over etcd", limits: [engineRate, engineLatency] }; // prettier-ignore
+
 /** Both sides in turns; ratios of throughput, and of the 99th percentile. */
 async function compare(
+  comparison: Comparison,
   members: number,
   { rounds, seconds, callers }: Options,
   report: Report,
 ): Promise<void> {
-  const [etcd, store] = [await startEtcd(members), await startStore(members)];
+  const contenders = { other: await comparison.start(members), store: await startStore(members) };
   try {
     for (const kind of ["command", "read"] as const) {
-      const samples = { etcd: [] as Sample[], store: [] as Sample[] };
+      const samples = { other: [] as Sample[], store: [] as Sample[] };
       for (let round = 0; round < rounds; round++)
-        for (const name of round % 2 === 0 ? (["etcd", "store"] as const) : (["store", "etcd"] as const)) {
-          const contender = name === "etcd" ? etcd : store;
-          samples[name].push(await measure((caller) => contender[kind](caller), callers, seconds));
-        }
-      tell(`${kind === "command" ? "commit" : "read"}, ${members} member(s)`, samples, report);
+        for (const name of round % 2 === 0 ? (["other", "store"] as const) : (["store", "other"] as const))
+          samples[name].push(await measure((caller) => contenders[name][kind](caller), callers, seconds));
+      tell(comparison, `${kind === "command" ? "commit" : "read"}, ${members} member(s)`, samples, report);
     }
   } finally {
-    await Promise.all([etcd.stop(), store.stop()]);
+    await Promise.all([contenders.other.stop(), contenders.store.stop()]);
   }
 }
 
-function tell(name: string, { etcd, store }: Record<"etcd" | "store", Sample[]>, report: Report): void {
+function tell(
+  { own, other: otherName, limits: [rate, latencyOf] }: Comparison,
+  name: string,
+  { other, store }: Record<"other" | "store", Sample[]>,
+  report: Report,
+): void {
   const of = (samples: Sample[], pick: (sample: Sample) => number) => median(samples.map(pick));
   const ratioOf = (pick: (sample: Sample) => number) =>
-    median(store.map((sample, round) => pick(sample) / pick(etcd[round] as Sample)));
+    median(store.map((sample, round) => pick(sample) / pick(other[round] as Sample)));
   const texts = ([samples, label]: [Sample[], string]) =>
     `${label} ${thousands(of(samples, ({ perSecond }) => perSecond))}/s, generator ${of(samples, ({ generatorCpu }) => generatorCpu).toFixed(2)} CPU`;
-  report(rateLimit, name, ratioOf(({ perSecond }) => perSecond), `${texts([store, "node-x"])}; ${texts([etcd, "etcd"])}`); // prettier-ignore
+  report(rate, name, ratioOf(({ perSecond }) => perSecond), `${texts([store, own])}; ${texts([other, otherName])}`); // prettier-ignore
   const latency = (samples: Sample[]) =>
     `${milliseconds(of(samples, ({ p50Ms }) => p50Ms))} / ${milliseconds(of(samples, ({ p99Ms }) => p99Ms))}`;
-  report(latencyLimit, `${name}, p99`, ratioOf(({ p99Ms }) => p99Ms), `p50 / p99: node-x ${latency(store)}, etcd ${latency(etcd)}`); // prettier-ignore
+  report(latencyOf, `${name}, p99`, ratioOf(({ p99Ms }) => p99Ms), `p50 / p99: ${own} ${latency(store)}, ${otherName} ${latency(other)}`); // prettier-ignore
 }
 
 export const benchReactive = benchCommand({
   name: "reactive",
-  summary: "Compare the transactional store with etcd, and its isolation levels with each other",
+  summary: "Compare the transactional store with etcd, its engines, and its isolation levels with each other",
   flags,
   async run(options, report) {
     const { only, transactions, keys, callers, seconds } = options;
     const isWanted = (part: string) => only === undefined || only === part;
-    if (isWanted("etcd")) {
+    for (const [part, comparison] of [
+      ["etcd", besideEtcd],
+      ["engines", engines],
+    ] as const) {
+      if (!isWanted(part)) continue;
       await ensurePrograms([{ program: "etcd", package: "etcd-server" }]);
-      for (const members of [1, 3]) await compare(members, options, report);
+      for (const members of [1, 3]) await compare(comparison, members, options, report);
     }
     if (isWanted("cpu")) await whereTimeGoes(seconds, callers);
     if (isWanted("levels")) await compareLevels(options, report);
