@@ -110,7 +110,7 @@ export interface RunningEngine {
   readonly engine: Engine;
   /** Transactions settled for frontends that died. */
   readonly settled: number;
-  /** Why what was asked last has no answer yet, where the engine knows more than that. */
+  /** Why what was asked has no answer yet, where the engine knows. */
   readonly trouble?: string | undefined;
   stats(): Stats;
   stop(): void;

@@ -124,9 +124,9 @@ class Frontend implements RunningRole<FrontendConfig> {
   }
 
   notReady = () => {
-    if (this.#trouble === undefined) return [];
     const { trouble } = this.#running;
-    return [trouble === undefined ? this.#trouble : `${this.#trouble} (${trouble})`];
+    if (trouble !== undefined) return [`the store does not answer: ${trouble}`];
+    return this.#trouble === undefined ? [] : [this.#trouble];
   };
   stats = () => ({
     frontend: {

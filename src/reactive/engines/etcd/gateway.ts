@@ -67,7 +67,7 @@ export class Gateway implements Etcd {
     return endpoints[this.#target % endpoints.length] as string;
   }
 
-  /** Why the last attempt had no answer; undefined: it had. */
+  /** Why no member answered a call when all were asked; undefined: one has since. */
   get trouble(): string | undefined {
     return this.#trouble;
   }
@@ -90,7 +90,9 @@ export class Gateway implements Etcd {
         mayBeDone ||= kind === "write" && !error.isUnsent;
         if (clock.monotonicMs() >= deadlineMs || this.#ending.signal.aborted)
           throw mayBeDone ? new OutcomeUnknownError(error.message) : new RefusedError(error.message);
-        if (attempt % this.#options.endpoints.length === 0) await sleep(clock, ROUND_MS);
+        if (attempt % this.#options.endpoints.length !== 0) continue;
+        this.#trouble = error.message;
+        await sleep(clock, ROUND_MS);
       }
     }
   }
@@ -109,9 +111,7 @@ export class Gateway implements Etcd {
       this.#trouble = undefined;
       return answer;
     } catch (error) {
-      if (!(error instanceof NoAnswerError)) throw error;
-      this.#trouble = error.message;
-      this.#leave(endpoint);
+      if (error instanceof NoAnswerError) this.#leave(endpoint);
       throw error;
     }
   }
