@@ -103,7 +103,7 @@ test("a watch that ends goes on behind the last change: none is missed, none is 
     expect(new Set(reader.runs.slice(1).map(({ cause }) => cause))).toEqual(new Set(["changed"]));
   }));
 
-test("a watch that is silent tells of no progress and is made anew", () =>
+test("a watch that cannot be made tells of no progress, and of the change when it can", () =>
   scene(
     async ({ rig, member, one, other }) => {
       const reader = await watch(rig, 0, { keys: ["a"] });
@@ -113,6 +113,23 @@ test("a watch that is silent tells of no progress and is made anew", () =>
       await rig.watchings[0].poll(await one.fresh());
       expect(reader.progress.filter((at) => at >= written)).toEqual([]);
       member.holdsWatches = false;
+      await rig.until("the change", () => reader.value("a") === "1");
+    },
+    { silenceMs: 100 },
+  ));
+
+test("a watch that is silent, although its connection is open, is found out and made anew", () =>
+  scene(
+    async ({ rig, member, one, other }) => {
+      const reader = await watch(rig, 0, { keys: ["a"] });
+      await rig.until("the first run", () => reader.runs.length === 1);
+      const { watches } = rig.engines[0].figures;
+      member.mutesWatches = true;
+      const written = await other.write({ a: [put("1")] });
+      await rig.watchings[0].poll(await one.fresh());
+      expect(reader.progress.filter((at) => at >= written)).toEqual([]);
+      member.mutesWatches = false;
+      await rig.until("a new watch", () => (rig.engines[0].figures.watches ?? 0) > (watches ?? 0));
       await rig.until("the change", () => reader.value("a") === "1");
     },
     { silenceMs: 100 },
@@ -181,10 +198,13 @@ test("a read of more keys than one request takes is of one revision, whatever is
     const names = Array.from({ length: 300 }, (_, index) => `many${index}`);
     await other.write({ many0: [put("old")], many299: [put("old")] });
     let calls = 0;
+    let writing: Promise<number> | undefined;
     member.beforeCall = (body) => {
       if (!body.includes("request_range")) return undefined;
       calls += 1;
-      return calls === 2 ? other.write({ many0: [put("new")], many299: [put("new")] }) : undefined;
+      // All behind the first one find it done.
+      if (calls > 1) writing ??= other.write({ many0: [put("new")], many299: [put("new")] });
+      return writing;
     };
     const { versions } = await rig.engines[0].read(names.map(key), undefined);
     expect(calls).toBeGreaterThan(2);

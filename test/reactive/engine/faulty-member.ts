@@ -9,6 +9,8 @@ export class FaultyMember implements Disposable {
   beforeCall: (body: string) => Promise<unknown> | undefined = () => undefined;
   /** No watch is let through until it is false. */
   holdsWatches = false;
+  /** Watches stay, and nothing of them is passed on. */
+  mutesWatches = false;
   lost = 0;
   readonly #server: ReturnType<typeof Bun.serve>;
   readonly #watches = new Set<AbortController>();
@@ -43,8 +45,27 @@ export class FaultyMember implements Disposable {
     if (this.holdsWatches) return new Response("no", { status: 503 });
     const cut = new AbortController();
     this.#watches.add(cut);
-    const answer = await fetch(`${member}/v3/watch`, { method: "POST", body, signal: cut.signal });
-    return new Response(endingQuietly(answer), { status: answer.status });
+    const passed = fetch(`${member}/v3/watch`, { method: "POST", body, signal: cut.signal });
+    // It may be cut before it is made.
+    const answer = await passed.catch(() => undefined);
+    if (answer === undefined) return new Response("no", { status: 503 });
+    return new Response(this.#passedOn(answer), { status: answer.status });
+  }
+
+  /** The body of a watch, which simply ends where it is cut. */
+  #passedOn(answer: Response): ReadableStream<Uint8Array> {
+    const isMuted = () => this.mutesWatches;
+    return new ReadableStream({
+      async start(controller) {
+        try {
+          for await (const chunk of answer.body as ReadableStream<Uint8Array>)
+            if (!isMuted()) controller.enqueue(chunk);
+        } catch {
+          // It was cut.
+        }
+        controller.close();
+      },
+    });
   }
 
   /** Ends all watches; with `holds` there is none until they are let through again. */
@@ -58,18 +79,4 @@ export class FaultyMember implements Disposable {
     this.cutWatches(true);
     void this.#server.stop(true);
   }
-}
-
-/** The body of an answer, which simply ends where it is cut. */
-function endingQuietly(answer: Response): ReadableStream<Uint8Array> {
-  return new ReadableStream({
-    async start(controller) {
-      try {
-        for await (const chunk of answer.body as ReadableStream<Uint8Array>) controller.enqueue(chunk);
-      } catch {
-        // It was cut.
-      }
-      controller.close();
-    },
-  });
 }

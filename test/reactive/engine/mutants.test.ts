@@ -55,7 +55,7 @@ testMutants(
       file: `${engine}/change-feed.ts`,
       from: "if (await this.#reaches(issued, PATIENCE_MS)) return this.position;",
       to: "return issued;",
-      noticedBy: [faults, "a watch that is silent"],
+      noticedBy: [faults, "a watch that cannot be made"],
     },
     {
       breaks: "the horizon that is raised before marks of deleted keys go",
