@@ -90,7 +90,7 @@ test("a primary that lost its disk takes every volume from the bucket, and goes 
 test("a primary acknowledges nothing while the bucket is away; the same diff is asked for again until it is there", async () => {
   await using s3 = new FakeS3();
   await using group = groupAt(s3);
-  const archive = await primary(group);
+  const archive = await primary(group, { timeoutMs: 500 });
   const storage = await group.copied(archive);
   await group.point(archive, storage);
   s3.fault = ({ method }) => (method === "PUT" ? "503" : undefined);
