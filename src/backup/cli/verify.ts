@@ -53,6 +53,8 @@ async function verifyDiff(disk: Disk, directory: string, name: string): Promise<
     for await (const _runs of mergedRuns([await openDiff(source)])) continue;
     return undefined;
   } catch (error) {
+    // Its side file went with it.
+    if (isGone(error)) throw error;
     return { path, problem: (error as Error).message };
   } finally {
     await file.close();
@@ -67,7 +69,11 @@ async function verifyVolume(disk: Disk, directory: string): Promise<Finding[]> {
     const files = await VolumeFiles.open(disk, directory);
     for (const name of names.filter((each) => SMALL_FILES.test(each))) await files.read(name);
     const distant = names.filter((name) => name.endsWith(PARTS_SUFFIX));
-    for (const name of distant) await readPartTable(disk, join(directory, name));
+    for (const name of distant) {
+      await readPartTable(disk, join(directory, name)).catch((error: unknown) => {
+        if (!isGone(error)) throw error;
+      });
+    }
     const base = await files.read("base");
     if (base !== undefined) {
       const all = names.map((name) => (distant.includes(name) ? name.slice(0, -PARTS_SUFFIX.length) : name));

@@ -63,6 +63,7 @@ test("a primary keeps its cache and no image, restores every point, and applies 
   await settled(archive, "Merge");
   await inStep(archive);
   for (const gid of [2n, 4n]) await group.expectImage(archive, gid, images.get(gid) as Buffer);
+  await group.stop("a0");
   const local = await cli(["walb", "verify", join(group.directory, "a0", "archive")]);
   expect([local.code, local.stderr]).toEqual([0, ""]);
   const run = await group.walb("restore", "-from", URL_OF_BUCKET, VOLUME, "-o", "now.img");
