@@ -108,6 +108,37 @@ const localServers: { role: string; name: string; values: SampleValues }[] = [
   })),
 ];
 
+const bucketDirectory = ".node-x/bucket";
+
+/** A volume whose archive follows into a bucket: docs/object-storage.md starts it beside an S3-compatible store. */
+const bucketCluster = [
+  {
+    role: "archive",
+    name: "archive0",
+    values: {
+      dataDir: `${bucketDirectory}/archive0`,
+      port: 13220,
+      discard: "zero",
+      "bucket.url": "s3://backups/archive0",
+      "bucket.endpoint": "http://127.0.0.1:9000",
+      "bucket.keepUnused": "1d",
+    },
+  },
+  { role: "proxy", name: "proxy0", values: { dataDir: `${bucketDirectory}/proxy0`, port: 13210 } },
+  {
+    role: "storage",
+    name: "storage0",
+    values: {
+      dataDir: `${bucketDirectory}/storage0`,
+      port: 13200,
+      nbdPort: 10819,
+      volumes: [{ name: "vol1", size: "64M", logSize: "32M" }],
+      archive: "127.0.0.1:13220",
+      proxies: ["127.0.0.1:13210"],
+    },
+  },
+];
+
 const localCluster = [
   ...localServers,
   {
@@ -177,6 +208,8 @@ export async function allSamples(): Promise<Files> {
   const files: Files = new Map();
   for (const role of roleNames) for (const [path, text] of await roleSample(role)) files.set(path, text);
   for (const [path, text] of await clusterSample("local")) files.set(path, text);
+  for (const { role, name, values } of bucketCluster)
+    files.set(`bucket.${name}.json`, shortText(role, values));
   files.set("schema/cluster.json", await clusterSchemaText());
   return files;
 }

@@ -13,6 +13,7 @@ import { benchReactivePush } from "./reactive-push.ts";
 import { benchQueue } from "./queue.ts";
 import { benchNeo } from "./neo.ts";
 import { benchPresence } from "./presence.ts";
+import { benchS3 } from "./s3.ts";
 import { benchStorage } from "./storage.ts";
 import { benchStream } from "./stream.ts";
 import { benchStreamTools } from "./stream-tools.ts";
@@ -32,6 +33,7 @@ const families: Record<string, (argv: string[]) => Promise<number>> = {
   "reactive-figures": benchReactiveFigures,
   queue: benchQueue,
   neo: benchNeo,
+  s3: benchS3,
   storage: benchStorage,
   stream: benchStream,
   "stream-tools": benchStreamTools,

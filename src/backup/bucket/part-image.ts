@@ -25,7 +25,7 @@ export class PartImage implements DiskFile {
   readonly #options: PartImageOptions;
   readonly #pins: Pins;
   #table: { partBytes: number; bytes: number; parts: (PartRef | undefined)[] };
-  /** Content of parts that is not sent yet, the one that was written to longest ago first. */
+  /** Content of parts that is not sent yet. */
   readonly #dirty = new Map<number, Uint8Array>();
   #isSaved = true;
   /** Writes go one after the other: two of one part would overwrite each other's. */
@@ -75,12 +75,11 @@ export class PartImage implements DiskFile {
   async #dirtyPart(index: number, isWhole: boolean): Promise<Uint8Array> {
     let content = this.#dirty.get(index);
     if (content === undefined) {
-      if (this.#dirty.size >= DIRTY_MAX) await this.#send(this.#dirty.keys().next().value as number);
+      if (this.#dirty.size >= DIRTY_MAX) await this.#sendAll();
       content = new Uint8Array(partLength(this.#table, index));
       const { parts, cache } = this.#options;
       if (!isWhole) await cache.read(parts, this.#table, index, content, 0);
     }
-    this.#dirty.delete(index);
     this.#dirty.set(index, content);
     this.#isSaved = false;
     return content;
@@ -95,10 +94,15 @@ export class PartImage implements DiskFile {
     if (ref !== undefined) await cache.keep(ref.sha256, content);
   }
 
+  async #sendAll(): Promise<void> {
+    const ended = await Promise.allSettled([...this.#dirty.keys()].map((index) => this.#send(index)));
+    for (const each of ended) if (each.status === "rejected") throw each.reason;
+  }
+
   sync(): Promise<void> {
     return this.#alone(async () => {
       if (this.#isSaved) return;
-      await Promise.all([...this.#dirty.keys()].map((index) => this.#send(index)));
+      await this.#sendAll();
       await this.#options.save({ ...this.#table, parts: [...this.#table.parts] });
       this.#isSaved = true;
     });

@@ -33,6 +33,14 @@ interface Standing {
   lastInStep: number;
 }
 
+/** Somebody who waits for a volume to be in step. */
+interface Waiting {
+  name: string;
+  untilMs: number;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
 export interface VolumeLag {
   name: string;
   diffsMissing: number;
@@ -52,7 +60,7 @@ export class Uploader {
   readonly #standings = new Map<string, Standing>();
   #timer: Timer | undefined;
   #running: Promise<void> | undefined;
-  #waiting: { name: string; resolve(): void; reject(error: Error): void }[] = [];
+  #waiting: Waiting[] = [];
   isStopped = false;
 
   constructor(options: UploaderOptions) {
@@ -70,10 +78,11 @@ export class Uploader {
     this.#running = this.#round().finally(() => (this.#running = undefined));
   }
 
-  /** Resolves when nothing of the volume is missing in the bucket; rejects with what keeps it from being so. */
-  inStep(name: string): Promise<void> {
+  /** Resolves when nothing of the volume is missing in the bucket; rejects with what keeps it from being so for too long. */
+  inStep(name: string, patienceMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ name, resolve, reject });
+      const untilMs = this.#options.clock.monotonicMs() + patienceMs;
+      this.#waiting.push({ name, untilMs, resolve, reject });
       this.#standing(name).retryAtMs = 0;
       this.look();
     });
@@ -97,11 +106,13 @@ export class Uploader {
     }
     for (const name of this.#standings.keys()) if (!names.has(name)) this.#standings.delete(name);
     // Somebody may have begun to wait after his volume's turn.
-    if (this.#waiting.length > 0 && !this.isStopped) clock.after(0, () => this.look());
+    const isDue = ({ name }: Waiting) => this.#standing(name).retryAtMs <= clock.monotonicMs();
+    if (this.#waiting.some(isDue) && !this.isStopped) clock.after(0, () => this.look());
   }
 
   async #bringUp(name: string, home: VolumeHome, standing: Standing): Promise<void> {
     const { clock, log } = this.#options;
+    // Who begins to wait from here on may have come too late for this try.
     const waiting = this.#waiting.filter((each) => each.name === name);
     this.#waiting = this.#waiting.filter((each) => each.name !== name);
     try {
@@ -117,7 +128,10 @@ export class Uploader {
         log.warn(`the bucket lacks something: ${message}`, { volume: name });
       standing.error = message;
       standing.retryAtMs = clock.monotonicMs() + this.#pauseMs(++standing.failures);
-      for (const { reject } of waiting) reject(error as Error);
+      for (const each of waiting) {
+        if (clock.monotonicMs() + RETRY_MIN_MS < each.untilMs) this.#waiting.push(each);
+        else each.reject(error as Error);
+      }
     }
   }
 

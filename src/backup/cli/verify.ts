@@ -6,6 +6,7 @@ import { basename, join } from "node:path";
 import { Exit } from "../../core/errors.ts";
 import { printJson } from "../../core/print.ts";
 import type { Disk, DiskFile } from "../../core/seams/disk.ts";
+import { PARTS_SUFFIX, readPartTable } from "../files/distant-diffs.ts";
 import { readSmallFile, VolumeFiles } from "../files/volume-files.ts";
 import { chainFrom, newest, snapshotText } from "../algebra/snapshot.ts";
 import { compareBase } from "../archive/base-sums.ts";
@@ -52,6 +53,8 @@ async function verifyDiff(disk: Disk, directory: string, name: string): Promise<
     for await (const _runs of mergedRuns([await openDiff(source)])) continue;
     return undefined;
   } catch (error) {
+    // Its side file went with it.
+    if (isGone(error)) throw error;
     return { path, problem: (error as Error).message };
   } finally {
     await file.close();
@@ -65,9 +68,16 @@ async function verifyVolume(disk: Disk, directory: string): Promise<Finding[]> {
   try {
     const files = await VolumeFiles.open(disk, directory);
     for (const name of names.filter((each) => SMALL_FILES.test(each))) await files.read(name);
+    const distant = names.filter((name) => name.endsWith(PARTS_SUFFIX));
+    for (const name of distant) {
+      await readPartTable(disk, join(directory, name)).catch((error: unknown) => {
+        if (!isGone(error)) throw error;
+      });
+    }
     const base = await files.read("base");
     if (base !== undefined) {
-      const diffs = names.map(parseDiffName).filter((diff) => diff !== undefined);
+      const all = names.map((name) => (distant.includes(name) ? name.slice(0, -PARTS_SUFFIX.length) : name));
+      const diffs = all.map(parseDiffName).filter((diff) => diff !== undefined);
       const state = await decodeFile(base, readState);
       const chain = chainFrom(state.from, diffs);
       const last = chain.at(-1);

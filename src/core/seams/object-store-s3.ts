@@ -23,6 +23,8 @@ const hints: Record<string, string> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: "name the certificate's authority in NODE_EXTRA_CA_CERTS",
 };
 
+/** A connection that was kept open may be closed at its other end just when it is used again. */
+const isClosed = (error: unknown) => ["ConnectionClosed", "ECONNRESET"].includes(codeOf(error));
 const codeOf = (error: unknown) => String((error as { code?: unknown }).code ?? "");
 const isMissing = (error: unknown) => ["NoSuchKey", "NotFound"].includes(codeOf(error));
 
@@ -53,7 +55,10 @@ class S3Store implements ObjectStore {
     const timer = this.#clock.after(this.#timeoutMs, () =>
       late.reject(new Error(`no complete answer within ${this.#timeoutMs} ms`)),
     );
-    const running = work();
+    const running =
+      what === "replace"
+        ? work()
+        : work().catch((error) => (isClosed(error) ? work() : Promise.reject(error)));
     // After the deadline nobody waits for it any more.
     running.catch(() => undefined);
     try {

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { decodePartTable } from "../../../src/backup/bucket/part-table.ts";
-import { temporaryDirectory } from "../../cli/helpers.ts";
+import { cli, temporaryDirectory } from "../../cli/helpers.ts";
 import { at, gidsOf, settled, until } from "../group.ts";
 import { VOLUME } from "../servers.ts";
 import { BucketGroup, bucketStats, inStep, PART_BYTES, URL_OF_BUCKET } from "./bucketed.ts";
@@ -30,12 +30,12 @@ function bytesBelow(directory: string): number {
     .reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0);
 }
 
-/** Volume of 8 MiB with four points behind each other, and the image at each. */
+/** Volume of 4 MiB with four points behind each other, and the image at each. */
 async function filled(group: BucketGroup, archive: Awaited<ReturnType<typeof primary>>) {
-  const storage = await group.copied(archive, 16384);
+  const storage = await group.copied(archive, 8192);
   const images = new Map<bigint, Buffer>();
   for (let index = 0; index < 4; index++) {
-    storage.write(30, 400);
+    storage.write(12, 300);
     images.set(await group.point(archive, storage), Buffer.from(storage.image));
   }
   return { storage, images };
@@ -63,6 +63,9 @@ test("a primary keeps its cache and no image, restores every point, and applies 
   await settled(archive, "Merge");
   await inStep(archive);
   for (const gid of [2n, 4n]) await group.expectImage(archive, gid, images.get(gid) as Buffer);
+  await group.stop("a0");
+  const local = await cli(["walb", "verify", join(group.directory, "a0", "archive")]);
+  expect([local.code, local.stderr]).toEqual([0, ""]);
   const run = await group.walb("restore", "-from", URL_OF_BUCKET, VOLUME, "-o", "now.img");
   expect([run.code, run.stdout]).toEqual([0, "4\n"]);
   expect(readFileSync(group.out("now.img")).equals(images.get(4n) as Buffer)).toBe(true);
@@ -90,7 +93,7 @@ test("a primary that lost its disk takes every volume from the bucket, and goes 
 test("a primary acknowledges nothing while the bucket is away; the same diff is asked for again until it is there", async () => {
   await using s3 = new FakeS3();
   await using group = groupAt(s3);
-  const archive = await primary(group);
+  const archive = await primary(group, { timeoutMs: 500 });
   const storage = await group.copied(archive);
   await group.point(archive, storage);
   s3.fault = ({ method }) => (method === "PUT" ? "503" : undefined);

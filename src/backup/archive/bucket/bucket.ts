@@ -44,7 +44,7 @@ export function archiveBucket(
   });
   const awaited = primary && {
     isBehind: (volume: ArchiveVolume) => homes.isBehind(volume),
-    inStep: (volume: ArchiveVolume) => homes.uploader.inStep(volume.name),
+    inStep: (volume: ArchiveVolume) => homes.uploader.inStep(volume.name, bucket.timeoutMs),
   };
   return { homes, primary, awaited };
 }
