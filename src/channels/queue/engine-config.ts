@@ -19,7 +19,7 @@ const jetstreamKeys = z.strictObject({
   ),
   bytesMax: key(
     integer(0, { min: 0 }),
-    "What the stream may take on each server, when it is made; at this size writes are refused until a compaction makes room. 0: the servers' own limit.",
+    "What the stream may take on each server, when it is made; at this size writes are refused until the limit is raised. A compaction needs room for a snapshot beside the log: three times what the channels hold. 0: the servers' own limit.",
   ),
 });
 
