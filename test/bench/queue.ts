@@ -4,11 +4,15 @@
  *
  * Rounds of both servers alternate; medians are compared. Each round pushes and then pops the same number, so lists begin
  * and end empty. Exit code 1 when a floor is not held; without beanstalkd its line is not measured, and said so.
+ *
+ * `--engine=jetstream` compares engines of the node instead (queue-engines.ts).
  */
 import { z } from "zod";
 import { defaultFlag, integerFlag, numberFlag } from "../../src/core/load/flags.ts";
+import { ensurePrograms } from "../../build.ts";
 import { benchCommand, type Report } from "./command.ts";
 import { median } from "./compare.ts";
+import { compareEngines } from "./queue-engines.ts";
 import { redisBenchmark, type Sample } from "./redis-benchmark.ts";
 import { type BenchServer, startBeanstalkd, startServers } from "./servers.ts";
 import type { Limit } from "./verdict.ts";
@@ -17,6 +21,12 @@ const flags = z.object({
   rounds: defaultFlag(integerFlag(1, 100), "N", "Interleaved rounds", "5"),
   requests: defaultFlag(integerFlag(100, 1e9), "N", "Pushes of a round, and as many pops", "300000"),
   seconds: defaultFlag(numberFlag(0.1, 600), "S", "Length of one durable measurement", "3"),
+  engine: defaultFlag(
+    z.enum(["builtin", "jetstream"], "builtin or jetstream"),
+    "KIND",
+    "builtin: beside other servers. jetstream: the node's log in streams beside its log in files",
+    "builtin",
+  ),
 });
 
 const VALUE_BYTES = 64;
@@ -147,7 +157,12 @@ export const benchQueue = benchCommand({
   name: "queue",
   summary: "Compare the queue node with Redis and beanstalkd",
   flags,
-  async run({ rounds, requests, seconds }, report) {
+  async run({ rounds, requests, seconds, engine }, report) {
+    if (engine === "jetstream") {
+      await ensurePrograms([{ program: "nats-server", package: "nats-server" }]);
+      await compareEngines(rounds, requests);
+      return;
+    }
     await compareMemory(rounds, requests, report);
     await compareDurable(rounds, seconds, report);
   },

@@ -39,9 +39,8 @@ const BIG = ["x".repeat(100_000), "y".repeat(1_500_000)];
 describe.each(["builtin", "jetstream"] as const)("engine %s", (engine) => {
   const configOf = (stream: string) => ({
     durability: "log",
-    engine,
     compaction: { logBytesMin: 65_536, growthPercent: 1000 },
-    ...(engine === "jetstream" && { jetstream: { ...nats.settings, stream } }),
+    ...(engine === "jetstream" && { engine: { jetstream: { ...nats.settings, stream } } }),
   });
 
   describe("answers like redis-server", () => {

@@ -35,7 +35,7 @@ export async function runNatsQueue({ rounds, seed }: NatsFaults) {
   let killed = 0;
   const result = await runQueueKill9({
     ...{ rounds, seed },
-    settings: { engine: "jetstream", jetstream },
+    settings: { engine: { jetstream } },
     async life(round, acknowledged) {
       const more = (count: number) => {
         const wanted = acknowledged() + count;

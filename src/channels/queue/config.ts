@@ -5,15 +5,17 @@
  */
 import { z } from "zod";
 import { reloadableKeys } from "../../core/config/keys.ts";
-import { durability, group, integer, key, limits, port, roleSchema } from "../../core/config/schema.ts";
-import { natsKeys } from "../../core/nats/keys.ts";
+import {
+  crossCheck, durability, group, integer, key, limits, port, roleSchema,
+} from "../../core/config/schema.ts"; // prettier-ignore
 import type { RoleAbout } from "../../core/role.ts";
 import { compaction, neo, passwordFile, respPort } from "../config-keys.ts";
+import { engineChecks, engineKey } from "./engine-config.ts";
 import { queueDialect } from "./ini.ts";
 
 const MEBIBYTE = 1024 * 1024;
 
-export const queueConfig = roleSchema({
+const queueKeys = roleSchema({
   port: port(10020, "Port of the legacy swarm protocol."),
   neoPort: port(10120, "Port of the neo swarm protocol, opened where neo.credentialsFile is set."),
   respPort: respPort(10220),
@@ -23,31 +25,7 @@ export const queueConfig = roleSchema({
     "log",
     "What an acknowledged push or pop survives. log: power loss, it is in the append log and synced first. save: a clean shutdown (.rq files and streams.nxl); a crash or power loss takes everything since the start. memory: nothing.",
   ),
-  engine: key(
-    z.enum(["builtin", "jetstream"]).default("builtin"),
-    "What keeps acknowledged records when durability is log. builtin: the append log, in files of dataDir. jetstream: a replicated stream on NATS servers; clients are answered after its acknowledgement, and an instance on another host can take over.",
-  ),
-  jetstream: key(
-    group({
-      ...natsKeys,
-      stream: key(
-        z
-          .string()
-          .regex(/^[A-Za-z0-9_-]{1,64}$/)
-          .default("node-x-queue"),
-        "Name of the stream, and the first word of its subjects. One node has it at a time; others with the same name stand by. It is made when it is missing.",
-      ),
-      replicas: key(
-        integer(1, { min: 1, max: 5 }),
-        "Servers that have a copy. With 3 one may be lost, with 5 two. An existing stream that has fewer is refused.",
-      ),
-      bytesMax: key(
-        integer(0, { min: 0 }),
-        "What a stream that is made may take on each server; at this size writes are refused until a compaction makes room. 0: the servers' own limit.",
-      ),
-    }),
-    'The NATS servers and the stream, for engine "jetstream".',
-  ),
+  engine: engineKey,
   compaction,
   channels: key(
     group({
@@ -127,13 +105,15 @@ export const queueConfig = roleSchema({
   }),
 });
 
+export const queueConfig = engineChecks.reduce(crossCheck, queueKeys);
+
 export type QueueConfig = z.output<typeof queueConfig>;
 
 export const queueAbout: RoleAbout<typeof queueConfig> = {
   name: "queue",
   summary: "Bounded queues and streams for swarm and Redis clients",
   durability:
-    "log (default): survives power loss, or, with engine jetstream, what the NATS servers' stream survives; save: survives a clean shutdown; memory: survives nothing",
+    "log (default): survives power loss, or, with engine.jetstream, what the NATS servers' stream survives; save: survives a clean shutdown; memory: survives nothing",
   config: queueConfig,
   reloadable: reloadableKeys(queueConfig),
   reach: { respPort: "redis-cli -h {host} -p {port}" },

@@ -1,6 +1,6 @@
 /** Configuration keys of a connection to NATS servers, the same in every role that has one. Only declarations. */
 import { z } from "zod";
-import { filePath, key } from "../config/schema.ts";
+import { type CrossCheck, filePath, isLoopback, key } from "../config/schema.ts";
 
 const server = () =>
   z
@@ -51,3 +51,38 @@ export const natsKeys = {
 
 const settings = z.strictObject(natsKeys);
 export type NatsSettings = z.output<typeof settings>;
+
+const secretFiles = ["credentialsFile", "userFile", "tokenFile"] as const;
+
+/** What has to hold between these keys, where a role has them under `path`. */
+export function natsChecks(path: readonly string[]): CrossCheck[] {
+  const at = (value: unknown) =>
+    path.reduce<unknown>((group, name) => (group as Record<string, unknown> | undefined)?.[name], value) as
+      Partial<NatsSettings> | undefined;
+  return [
+    {
+      path: [...path, "credentialsFile"],
+      wanted: "one of credentialsFile, userFile and tokenFile",
+      holds: (value) => secretFiles.filter((name) => at(value)?.[name] !== undefined).length <= 1,
+    },
+    {
+      path: [...path, "servers"],
+      wanted: "servers of this host, or tls beside them, where a password or token is sent",
+      holds(value) {
+        const { servers = [], userFile, tokenFile, tls } = at(value) ?? {};
+        if ((userFile ?? tokenFile) === undefined || tls !== undefined) return true;
+        return servers.every((each) => isLoopback(each.replace(/:\d+$/, "").replace(/^\[|\]$/g, "")));
+      },
+    },
+    {
+      path: [...path, "servers"],
+      wanted: "each server once",
+      holds: (value) => new Set(at(value)?.servers).size === (at(value)?.servers?.length ?? 0),
+    },
+    {
+      path: [...path, "tls", "key"],
+      wanted: "cert and key, or neither",
+      holds: (value) => (at(value)?.tls?.cert === undefined) === (at(value)?.tls?.key === undefined),
+    },
+  ];
+}

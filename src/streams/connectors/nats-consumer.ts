@@ -6,6 +6,7 @@
  */
 import type { ConsumerMessages, JsMsg } from "@nats-io/jetstream";
 import { NxError } from "../../core/errors.ts";
+import { findStream, newStream } from "../../core/nats/find-stream.ts";
 import type { NatsSession } from "../../core/nats/link.ts";
 
 export interface NatsConsumerOptions {
@@ -16,6 +17,8 @@ export interface NatsConsumerOptions {
   consumer: string;
   /** Unacknowledged messages at most. */
   pending: number;
+  /** Replicas of the stream, if it is to be made when it is missing. */
+  create?: number | undefined;
   /** The server sends again what is not acknowledged for this long. */
   ackWaitMs?: number;
 }
@@ -58,15 +61,9 @@ export class NatsConsumer {
   }
 
   /** Throws NX_JETSTREAM_REFUSED when there is no such stream. */
-  async streamState({ manager }: NatsSession): Promise<{ created: string; last: number }> {
-    const { stream } = this.#options;
-    const { created, state, config } = await manager.streams.info(stream).catch((error: Error) => {
-      if (error.name !== "StreamNotFoundError") throw error;
-      throw new NxError("NX_JETSTREAM_REFUSED", `there is no stream ${stream}`, {
-        hint: `make it first, such as with \`nats stream add ${stream}\``,
-        cause: error,
-      });
-    });
+  async streamState(session: NatsSession): Promise<{ created: string; last: number }> {
+    const { stream, subject, create } = this.#options;
+    const { created, state, config } = await findStream(session, stream, newStream(stream, subject, create));
     this.#coversEarlier = config.retention !== "workqueue";
     return { created, last: state.last_seq };
   }

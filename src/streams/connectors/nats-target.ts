@@ -15,6 +15,7 @@
  */
 import { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/logging/log.ts";
+import { findStream, newStream } from "../../core/nats/find-stream.ts";
 import type { NatsLink, NatsSession } from "../../core/nats/link.ts";
 import { readStream, WHATEVER_COMES } from "../../core/nats/read-stream.ts";
 import type { Random } from "../../core/seams/random.ts";
@@ -28,6 +29,8 @@ export interface NatsTargetOptions {
   /** What records are published to; undefined: the one subject of the stream. */
   subject: string | undefined;
   inFlight: number;
+  /** Replicas of the stream, if it is to be made when it is missing. */
+  create?: number | undefined;
 }
 
 interface Position {
@@ -87,10 +90,10 @@ export class NatsTarget implements Target {
   }
 
   /** Once: the subject, and where the stream stands before the first delivery. */
-  async #prepare({ manager }: NatsSession): Promise<void> {
+  async #prepare(session: NatsSession): Promise<void> {
     if (this.#subject !== undefined && this.#sequence !== undefined) return;
-    const { stream, log } = this.#options;
-    const { config, state } = await manager.streams.info(stream);
+    const { stream, subject, create, log } = this.#options;
+    const { config, state } = await findStream(session, stream, newStream(stream, subject, create));
     this.#sequence ??= state.last_seq;
     if (config.retention !== "limits")
       log.warn(

@@ -9,6 +9,7 @@
  * sink, `dht://HOST:PORT/CHANNEL` and `store://HOST:PORT` (a frontend's httpPort) as sink. JetStream, at the servers that
  * the key `nats` names: `nats:STREAM?subject=orders.>` as source and sink.
  */
+import type { CrossCheck } from "../../core/config/schema.ts";
 import { NxError } from "../../core/errors.ts";
 
 export interface Address {
@@ -38,7 +39,10 @@ export function addressOf(text: string, kinds: Readonly<Record<string, readonly 
   if (kind === "file") return { name, kind, host: "", port: 0, path: place.replace(/^\/\//, ""), options };
   if (kind === "generator") return { name, kind, host: "", port: 0, path: "", options };
   if (kind === "nats") {
-    if (!/^[^\s.*>/\\]+$/.test(place)) throw wrong(text, "wanted nats:STREAM");
+    if (!NATS_NAME.test(place)) throw wrong(text, "wanted nats:STREAM");
+    if (!NATS_NAME.test(options.get("consumer") ?? place))
+      throw wrong(text, "the name of a consumer has no spaces and none of . * > / \\");
+    if (/\s|^$/.test(options.get("subject") ?? place)) throw wrong(text, "a subject has no spaces");
     return { name, kind, host: "", port: 0, path: place, options };
   }
   const authority = /^\/\/([^/]+):(\d{1,5})(?:\/([^/]+))?$/.exec(place);
@@ -48,6 +52,9 @@ export function addressOf(text: string, kinds: Readonly<Record<string, readonly 
     throw wrong(text, `wanted ${kind}://HOST:PORT${isChannel ? "/CHANNEL" : ""}`);
   return { name, kind, host: authority[1] as string, port: Number(authority[2]), path, options };
 }
+
+/** Of streams and consumers. */
+const NATS_NAME = /^[^\s.*>/\\]+$/;
 
 function wrong(text: string, wanted: string): NxError {
   return new NxError("NX_CONFIG_INVALID", `${JSON.stringify(text)} is no source or sink: ${wanted}`);
@@ -60,7 +67,7 @@ export const sourceKinds = {
   generator: ["pauseMs"],
   queue: ["pollMs"],
   logfiles: ["pollMs"],
-  nats: ["subject", "consumer", "pending"],
+  nats: ["subject", "consumer", "pending", "create"],
 } as const;
 export const sinkKinds = {
   tcp: ["mode"],
@@ -70,7 +77,7 @@ export const sinkKinds = {
   logfiles: [],
   dht: [],
   store: [],
-  nats: ["subject", "inFlight"],
+  nats: ["subject", "inFlight", "create"],
 } as const;
 
 /** A whole number from 1 among an address's options. Throws NX_CONFIG_INVALID. */
@@ -90,3 +97,44 @@ export function hostPort(text: string): { host: string; port: number } {
     throw new NxError("NX_CONFIG_INVALID", `${JSON.stringify(text)} is no address: wanted HOST:PORT`);
   return { host: match[1] as string, port: Number(match[2]) };
 }
+
+const isNats = (line: string) => /^[^=]+=nats:/.test(line);
+
+function isPlace(line: string, kinds: Readonly<Record<string, readonly string[]>>): boolean {
+  try {
+    const address = addressOf(line, kinds);
+    for (const option of ["pending", "inFlight", "create"]) numberOf(address, option, 1);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** What `check` can say of places on JetStream without asking a server. */
+export const placeChecks: readonly CrossCheck[] = [
+  {
+    path: ["sources"],
+    wanted: "nats:STREAM?subject=SUBJECT&consumer=NAME&pending=NUMBER&create=REPLICAS, every option or none",
+    holds: (value) =>
+      (value as { sources: string[] }).sources.filter(isNats).every((line) => isPlace(line, sourceKinds)),
+  },
+  {
+    path: ["sinks"],
+    wanted: "nats:STREAM?subject=SUBJECT&inFlight=NUMBER&create=REPLICAS, every option or none",
+    holds: (value) =>
+      (value as { sinks: string[] }).sinks.filter(isNats).every((line) => isPlace(line, sinkKinds)),
+  },
+  {
+    path: ["sources"],
+    wanted: "a consumer of its own for each source: what one acknowledges the other would miss",
+    holds(value) {
+      const consumers = (value as { sources: string[] }).sources
+        .filter(isNats)
+        .map((line) => addressOf(line, sourceKinds))
+        .flatMap(({ path, options }) =>
+          options.has("consumer") ? [`${path} ${options.get("consumer")}`] : [],
+        );
+      return new Set(consumers).size === consumers.length;
+    },
+  },
+];

@@ -1,9 +1,19 @@
 /** The configuration of the worker role, and what it says of itself. Only declarations. */
 import { z } from "zod";
-import { crossCheck, filePath, group, integer, key, port, roleSchema } from "../../core/config/schema.ts";
+import {
+  crossCheck,
+  type CrossCheck,
+  filePath,
+  group,
+  integer,
+  key,
+  port,
+  roleSchema,
+} from "../../core/config/schema.ts";
 import { reloadableKeys } from "../../core/config/keys.ts";
+import { placeChecks } from "./addresses.ts";
 import { workerFlags } from "./original-flags.ts";
-import { natsKeys } from "../../core/nats/keys.ts";
+import { natsChecks, natsKeys } from "../../core/nats/keys.ts";
 import type { RoleAbout } from "../../core/role.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -52,12 +62,12 @@ const keys = roleSchema({
   dataPort: port(12501, "Port on which workers send each other records."),
   sources: key(
     z.array(placed()).default([]),
-    "Where this worker's inputs come from, by the names in the application: `Lines=tcp://127.0.0.1:7000` (`?log=true` keeps what raw senders sent), `Lines=acked://127.0.0.1:7100?cookie=…`, `Lines=file:lines.txt`, `Ticks=generator:`. Channels of our own nodes, by the ports of the legacy protocol: `Lines=logfiles://127.0.0.1:10010/CHANNEL`, `Lines=queue://127.0.0.1:10020/CHANNEL`. A JetStream stream, by a durable consumer (`?subject=orders.>&consumer=NAME&pending=100000`): `Lines=nats:STREAM`.",
+    "Where this worker's inputs come from, by the names in the application: `Lines=tcp://127.0.0.1:7000` (`?log=true` keeps what raw senders sent), `Lines=acked://127.0.0.1:7100?cookie=…`, `Lines=file:lines.txt`, `Ticks=generator:`. Channels of our own nodes, by the ports of the legacy protocol: `Lines=logfiles://127.0.0.1:10010/CHANNEL`, `Lines=queue://127.0.0.1:10020/CHANNEL`. A JetStream stream, by a durable consumer (`?subject=orders.>&consumer=NAME&pending=100000`, and `create=3` to make a stream that is missing, with three replicas): `Lines=nats:STREAM`.",
     { example: ["Lines=tcp://127.0.0.1:7000"] },
   ),
   sinks: key(
     z.array(placed()).default([]),
-    "Where the output goes, by the names in the application: `counts=tcp://127.0.0.1:5555` (`?mode=committed` sends with the checkpoint), `counts=file:counts.out` (exactly once), `counts=2pc://127.0.0.1:5556` (exactly once). With the checkpoint to our own roles: `counts=store://127.0.0.1:12355` (a frontend; exactly once, in one transaction), `counts=dht://127.0.0.1:10000/CHANNEL`, `counts=queue://127.0.0.1:10020/CHANNEL`, `counts=logfiles://127.0.0.1:10010/CHANNEL`. With the checkpoint to a JetStream stream (`?subject=counts.out&inFlight=256`; exactly once): `counts=nats:STREAM`.",
+    "Where the output goes, by the names in the application: `counts=tcp://127.0.0.1:5555` (`?mode=committed` sends with the checkpoint), `counts=file:counts.out` (exactly once), `counts=2pc://127.0.0.1:5556` (exactly once). With the checkpoint to our own roles: `counts=store://127.0.0.1:12355` (a frontend; exactly once, in one transaction), `counts=dht://127.0.0.1:10000/CHANNEL`, `counts=queue://127.0.0.1:10020/CHANNEL`, `counts=logfiles://127.0.0.1:10010/CHANNEL`. With the checkpoint to a JetStream stream (`?subject=counts.out&inFlight=256&create=3`; exactly once): `counts=nats:STREAM`.",
     { example: ["counts=file:counts.out"] },
   ),
   nats: key(group(natsKeys), "The NATS servers that `nats:` sources and sinks are on."),
@@ -116,7 +126,7 @@ const keys = roleSchema({
   ),
 });
 
-export const workerConfig = crossCheck(keys, {
+const peersAgree: CrossCheck = {
   path: ["peerCa"],
   wanted:
     "a file beside `tls`, and `tls` beside it: workers of a cluster either all call each other with TLS or none does",
@@ -125,7 +135,9 @@ export const workerConfig = crossCheck(keys, {
     if (peerCa !== undefined) return tls !== undefined;
     return tls === undefined || (join === undefined && size === 1);
   },
-});
+};
+
+export const workerConfig = [peersAgree, ...natsChecks(["nats"]), ...placeChecks].reduce(crossCheck, keys);
 
 export type WorkerConfig = z.output<typeof workerConfig>;
 

@@ -118,6 +118,7 @@ async function makeSource(
         address.options.get("consumer") ??
         plainName(`${appName}-${around.worker}-${address.name}`).replaceAll(".", "_"),
       pending: numberOf(address, "pending", PENDING_DEFAULT),
+      create: createOf(address),
     });
   }
   const { net, clock } = world;
@@ -204,10 +205,16 @@ function targetOf(address: Address, around: Surrounding, appName: string): Targe
         ...{ link: natsLink(address, around, appName), random: world.random, log, stream: path },
         subject: options.get("subject"),
         inFlight: numberOf(address, "inFlight", IN_FLIGHT_DEFAULT),
+        create: createOf(address),
       });
     default:
       return undefined;
   }
+}
+
+/** How many replicas a stream gets that is missing; undefined: it is not made. */
+function createOf(address: Address): number | undefined {
+  return address.options.has("create") ? numberOf(address, "create", 1) : undefined;
 }
 
 function natsLink({ name }: Address, { world, log, nats, worker }: Surrounding, appName: string): NatsLink {

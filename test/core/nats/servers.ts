@@ -21,7 +21,7 @@ export function linkTo(settings: NatsSettings, name = "test"): NatsLink {
 }
 
 export class NatsServers implements AsyncDisposable {
-  readonly directory = mkdtempSync(join(tmpdir(), "node-x-nats-"));
+  readonly directory: string;
   readonly #ports: number[];
   readonly #extra: string;
   readonly #processes: (Bun.Subprocess | undefined)[] = [];
@@ -30,14 +30,20 @@ export class NatsServers implements AsyncDisposable {
   /** Asks again soon: a request on its way when a server dies is lost. */
   #manager!: JetStreamManager;
 
-  private constructor(ports: number[], extra: string) {
+  private constructor(ports: number[], extra: string, parent: string) {
+    this.directory = mkdtempSync(join(parent, "node-x-nats-"));
     this.#ports = ports;
     this.#extra = extra;
   }
 
   /** `extra` are further lines of each configuration; `own` is how the test itself gets in. */
-  static async start(count = 1, extra = "", own: Partial<NatsSettings> = {}): Promise<NatsServers> {
-    const servers = new NatsServers(await freePorts(2 * count), extra);
+  static async start(
+    count = 1,
+    extra = "",
+    own: Partial<NatsSettings> = {},
+    parent = tmpdir(),
+  ): Promise<NatsServers> {
+    const servers = new NatsServers(await freePorts(2 * count), extra, parent);
     for (let index = 0; index < count; index++) servers.startMember(index);
     servers.#link = linkTo({ ...servers.settings, ...own });
     servers.session = await servers.#link.session();

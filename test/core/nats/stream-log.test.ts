@@ -113,6 +113,23 @@ test("nothing is durable before the stream has acknowledged it; a stall refuses,
   await again.log.close();
 }, 60_000);
 
+test("a stream that is full refuses until its limit is raised; a log that closes meanwhile says so and is not waited for", async () => {
+  const { log, states } = await open("small", { bytesMax: 20_000 });
+  await append(log, "a");
+  const large = "x".repeat(30_000);
+  log.append(Buffer.from(large));
+  await until("the refusal", () => log.state === "full" || undefined);
+  expect(() => log.append(Buffer.from("b"))).toThrow("maximum bytes exceeded");
+  await servers.session.manager.streams.update("small", { max_bytes: 100_000 });
+  await durable(log);
+  expect(log.state).toBe("open");
+  log.append(Buffer.from(large.repeat(3)));
+  await until("the next refusal", () => log.state === "full" || undefined);
+  expect(await codeOf(log.close())).toBe("NX_JETSTREAM_UNAVAILABLE");
+  expect(states.map(([state]) => state)).toEqual(["full", "open", "full", "closed"]);
+  expect((await open("small")).groups).toEqual(["a", large]);
+}, 60_000);
+
 /** A link on which the acknowledgement of every second message is lost, though the stream has the message. */
 function losingLink(): NatsLink {
   const link = linkTo(servers.settings);
@@ -179,7 +196,8 @@ test("a write of somebody who heard of no claim is refused by the stream itself"
   const last = (await manager.streams.info("unheard")).state.last_seq;
   await jetstream.publish("unheard.effects", "from the side", { expect: { lastSequence: last } });
   first.log.append(Buffer.from("b"));
-  await until("the end", () => first.log.state === "failed" || undefined);
+  expect(await codeOf(first.log.compact(() => [Buffer.from("snapshot")]))).toBe("NX_JETSTREAM_FENCED");
+  expect(first.log.state).toBe("failed");
   expect(first.log.durablePosition).toBe(1);
   expect(first.states).toEqual([["failed", "NX_JETSTREAM_FENCED"]]);
 });

@@ -288,6 +288,6 @@ test("a stream with several subjects wants to be told which one", async () => {
   await servers.addStream("many", { subjects: ["many.a", "many.b"] });
   const target = targetOf("many");
   target.resume(undefined);
-  expect(target.deliver(1, records(0, 1))).rejects.toMatchObject({ code: "NX_JETSTREAM_REFUSED" });
+  await expect(target.deliver(1, records(0, 1))).rejects.toMatchObject({ code: "NX_JETSTREAM_REFUSED" });
   await target.close();
 });

@@ -8,6 +8,7 @@ import type { StreamConfig } from "@nats-io/jetstream";
 import type { OnFrame } from "../../append-log/scan.ts";
 import type { Crc32c } from "../../crc32c.ts";
 import { NxError } from "../../errors.ts";
+import { findStream } from "../find-stream.ts";
 import type { NatsLink, NatsSession } from "../link.ts";
 import { readStream, type StoredMessage, type StreamRange } from "../read-stream.ts";
 import { Header, PartsReader, subjectOf } from "./format.ts";
@@ -25,17 +26,13 @@ export interface StreamShape {
 }
 
 /** Makes the stream when it is missing. Throws NX_JETSTREAM_REFUSED when it could lose messages by its configuration. */
-export async function openStream({ manager }: NatsSession, shape: StreamShape): Promise<void> {
+export async function openStream(session: NatsSession, shape: StreamShape): Promise<void> {
   const { stream, replicas, bytesMax } = shape;
-  const found = await manager.streams.info(stream).catch((error: Error) => {
-    if (error.name !== "StreamNotFoundError") throw error;
-    return manager.streams.add({
-      name: stream,
-      subjects: [`${stream}.*`],
-      num_replicas: replicas,
-      max_bytes: bytesMax === 0 ? -1 : bytesMax,
-      ...{ storage: "file", retention: "limits", discard: "new", deny_delete: true, allow_direct: false },
-    });
+  const found = await findStream(session, stream, {
+    subjects: [`${stream}.*`],
+    num_replicas: replicas,
+    max_bytes: bytesMax === 0 ? -1 : bytesMax,
+    ...{ retention: "limits", discard: "new", deny_delete: true, allow_direct: false },
   });
   const wrong = faultOf(found.config, shape);
   if (wrong !== undefined)

@@ -16,7 +16,7 @@ import { CommitQueue, Cut } from "../../append-log/queue.ts";
 import type { Chunks } from "../../append-log/snapshot.ts";
 import type { Crc32c } from "../../crc32c.ts";
 import { assert, NxError } from "../../errors.ts";
-import type { Clock } from "../../seams/clock.ts";
+import { type Clock, sleep } from "../../seams/clock.ts";
 import type { Random } from "../../seams/random.ts";
 import type { NatsLink } from "../link.ts";
 import { Header, HEADERS_BYTES_MAX, type Kind } from "./format.ts";
@@ -36,6 +36,8 @@ export interface StreamLogOptions extends StreamShape {
 
 const WRITER_BYTES = 8;
 const GROUP_BYTES_MAX = 4 << 20;
+/** How often a log that closes looks whether it still can. */
+const CLOSE_LOOK_MS = 100;
 
 export class StreamLog implements GroupLog {
   readonly #options: StreamLogOptions;
@@ -158,13 +160,16 @@ export class StreamLog implements GroupLog {
   /** Waits for what is on its way. Throws NX_JETSTREAM_UNAVAILABLE when the stream does not acknowledge. */
   async close(): Promise<void> {
     if (this.#state === "closed") return;
-    while (this.#state === "open" && this.#queue.first !== undefined) await this.#pump();
-    await this.#compaction?.catch(() => undefined);
+    const { clock, link } = this.#options;
+    while (this.#state === "open" && this.#queue.first !== undefined)
+      await Promise.race([this.#pump(), sleep(clock, CLOSE_LOOK_MS)]);
+    const error = this.#error;
+    this.#setState("closed", undefined);
     this.#disown();
     this.#writer.close();
-    await this.#options.link.close();
-    if (this.#state !== "open") throw this.#error as NxError;
-    this.#setState("closed", undefined);
+    await link.close();
+    await this.#compaction?.catch(() => undefined);
+    if (error !== undefined) throw error;
   }
 
   // --- group commit ------------------------------------------------------------------------------------------------
@@ -248,8 +253,7 @@ export class StreamLog implements GroupLog {
     await this.#writer.write("end", new Uint8Array(0), { ...headers, [Header.slices]: String(slices) });
     this.#snapshotBytes = bytes;
     this.#logBytes -= cut.logBytes;
-    const { manager } = await link.session();
-    await manager.streams.purge(stream, { seq: begin });
+    await link.insist(({ manager }) => manager.streams.purge(stream, { seq: begin }));
   }
 
   #settle(): Promise<void> {

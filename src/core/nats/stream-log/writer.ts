@@ -40,6 +40,8 @@ export class StreamWriter {
   #sequence = 0;
   #number = 0;
   #turn: Promise<unknown> = Promise.resolve();
+  /** Of the first write that failed: no later one is tried. */
+  #failure: Error | undefined;
   #isClosed = false;
   #reason = "";
   /** How often in a row the stream ended before what it had acknowledged. */
@@ -67,8 +69,13 @@ export class StreamWriter {
   }
 
   #inTurn(kind: Kind, body: Uint8Array, headers: Record<string, string>, isFenced: boolean): Promise<number> {
-    const written = this.#turn.then(() => this.#insist(kind, body, headers, isFenced));
-    this.#turn = written.catch(() => new Promise<never>(() => undefined));
+    const written = this.#turn.then(() => {
+      if (this.#failure !== undefined) throw this.#failure;
+      return this.#insist(kind, body, headers, isFenced);
+    });
+    this.#turn = written.catch((error: Error) => {
+      this.#failure ??= error;
+    });
     return written;
   }
 
