@@ -5,7 +5,8 @@
  * Two real executables are built from copies of this tree that differ in one source line. The bytes are those
  * handed to the connection: blocks, their table, files, every message. The times are those of `node-x deploy
  * -y` as an operator runs it, with a dht instance on each loopback host, from the call to its end:
- * connections, uploads, self-tests, swaps, gates. Writes dist/bench/deploy.json. Exit code 1 when a floor is
+ * connections, uploads, self-tests, swaps, gates; loopback hosts are one machine, so over ssh the executable is
+ * sent once and linked by the others. Writes dist/bench/deploy.json. Exit code 1 when a floor is
  * not held.
  */
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -141,10 +142,9 @@ export async function benchDeploy(argv: string[]): Promise<number> {
     console.log(
       `floors: ${mb(FLOORS.sentBytes)}, ${FLOORS.firstSeconds} s; goals: ${mb(GOALS.sentBytes)}, ${GOALS.firstSeconds} s`,
     );
+    const seconds = [local.first, local.redeploy, ssh.first, ssh.redeploy];
     const isHeld =
-      sentBytes <= FLOORS.sentBytes &&
-      local.first <= FLOORS.firstSeconds &&
-      local.redeploy <= FLOORS.firstSeconds;
+      sentBytes <= FLOORS.sentBytes && seconds.every((measured) => measured <= FLOORS.firstSeconds);
     return isHeld ? 0 : 1;
   } finally {
     rmSync(directory, { recursive: true, force: true });

@@ -39,6 +39,25 @@ test.each(verbs.map(({ path, verb }) => [path.join(" "), verb] as const))(
   },
 );
 
+test("every verb about a cluster can print JSON", async () => {
+  const names = [
+    "deploy",
+    "start",
+    "stop",
+    "kill",
+    "restart",
+    "upgrade",
+    "rollback",
+    "move",
+    "status",
+    "top",
+  ];
+  for (const name of [...names, "logs", "exec", "lock", "unlock", "audit", "destroy", "check"])
+    expect({ name, help: (await cli([name, "--help"])).stdout }).toMatchObject({
+      help: expect.stringContaining("--json"),
+    });
+});
+
 test("a verb with --json prints JSON", async () => {
   for (const words of [
     ["roles"],

@@ -243,7 +243,11 @@ describe("day to day", () => {
   test("exec takes each word as it is", async () => {
     const { code, stdout } = await nodeX(["exec", "c/p", "--", "printf", "%s\n", "a b", "$HOME", "*"]);
     expect([code, stdout]).toEqual([0, "localhost | a b\nlocalhost | $HOME\nlocalhost | *\n"]);
-    expect((await nodeX(["exec", "c/p", "--", "false"])).code).toBe(1);
+    const failed = await nodeX(["exec", "c/p", "--json", "--", "sh", "-c", "echo one; echo two >&2; exit 3"]);
+    expect([failed.code, JSON.parse(failed.stdout)]).toEqual([
+      3,
+      [{ host: "localhost", code: 3, signal: null, stdout: "one\n", stderr: "two\n" }],
+    ]);
   });
 
   test("a lock keeps others out and tells why; kill works all the same", async () => {
@@ -254,7 +258,11 @@ describe("day to day", () => {
       code: 0,
       stdout: "killed p.dht1\n",
     });
-    expect((await nodeX(["unlock", "c/p"])).code).toBe(0);
+    expect(JSON.parse((await nodeX(["unlock", "c/p", "--json"])).stdout)).toMatchObject({
+      given: [{ host: "localhost", why: "disks are replaced" }],
+      foreign: [],
+    });
+    expect(await nodeX(["unlock", "c/p"])).toMatchObject({ code: 0, stdout: "p was not locked\n" });
     expect((await nodeX(["start", "c/p"])).code).toBe(0);
   });
 
@@ -292,7 +300,13 @@ describe("day to day", () => {
   test("the audit log tells who did what, and notices a changed line", async () => {
     const { code, stdout } = await nodeX(["audit", "c/p", "-n", "1000"]);
     expect(code).toBe(0);
-    for (const word of ["node-x restart c/p", "kill", "exec printf", "write release"])
+    for (const word of [
+      "node-x restart c/p",
+      "node-x kill c/p",
+      "node-x lock c/p: disks are replaced",
+      "exec printf",
+      "write release",
+    ])
       expect(stdout).toContain(word);
     const path = join(top, "host/.node-x/p/audit.jsonl");
     const text = readFileSync(path, "utf8");
@@ -356,9 +370,12 @@ describe("move", () => {
     );
     expect((await nodeX(["start", "c/m"])).code).toBe(0);
     await ask("127.0.0.2", "SET", "kept", "yes");
-    const { code, stdout, stderr } = await nodeX(["move", "c/m", "dht0", "--to", "three", "-y"]);
+    const { code, stdout, stderr } = await nodeX(["move", "c/m", "dht0", "--to", "three", "-y", "--json"]);
     expect(code, stderr).toBe(0);
-    expect(stdout).toContain("m.dht0 is on three");
+    expect(JSON.parse(stdout)).toEqual({
+      instance: "m.dht0",
+      ...{ from: "127.0.0.2", to: "three", copy: join(top, "two/m.dht0.moved-away") },
+    });
     expect(await ask("127.0.0.3", "GET", "kept")).toBe("yes");
     expect(readFileSync(join(files, "m.dht0.json"), "utf8")).toContain(
       '  // where it listens\n  "host": "127.0.0.3",',
@@ -398,7 +415,16 @@ describe("destroy", () => {
     expect(existsSync(join(top, "host/.node-x/p"))).toBe(false);
     expect(existsSync(join(top, "host/p.dht0"))).toBe(true);
     expect((await rows("c/q")).get("q.dht0")?.isReady).toBe(true);
-    expect((await nodeX(["destroy", "c/q", "-y", "--data"])).code).toBe(0);
+    const destroyed = await nodeX(["destroy", "c/q", "-y", "--data", "--json"]);
+    expect([destroyed.code, JSON.parse(destroyed.stdout)]).toEqual([
+      0,
+      {
+        removed: [".node-x/q", "q.dht0"].map((name) => ({
+          host: "localhost",
+          path: join(top, "host", name),
+        })),
+      },
+    ]);
     expect(existsSync(join(top, "host/q.dht0"))).toBe(false);
   });
 });

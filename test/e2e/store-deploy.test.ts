@@ -1,6 +1,7 @@
 /**
- * A transactional store in Diamond's own files and words, with the real executable on this host: start with keys to load, a new release
- * and a rollback while clients commit, a restart of every process, stop. Nothing that was acknowledged is lost on the way.
+ * A transactional store in Diamond's own files and words, with the real executable on this host: started from the scripts' directory as
+ * the original's page says, with keys to load, a new release and a rollback while clients commit, a restart of every process, stop, kill.
+ * Nothing that was acknowledged is lost on the way.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -13,16 +14,21 @@ import { executable } from "./node-process.ts";
 
 const top = mkdtempSync(join(tmpdir(), "nx-store-deploy-"));
 const host = join(top, "host");
+/** As on the original's page: the script is called from `scripts`, the files are in `platform/test`. */
+const scripts = join(top, "scripts");
+const files = join(top, "platform/test");
+const PREFIX = "../platform/test/myconfig";
 let frontendPorts: number[] = [];
 
 async function nodeX(...words: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   const child = Bun.spawn([executable, ...words], {
-    cwd: top,
+    cwd: scripts,
     env: {
       HOME: top,
       PATH: process.env.PATH ?? "",
       XDG_STATE_HOME: join(top, "state"),
       DIAMOND_WORKING_DIR: host,
+      DIAMOND_SRC_DIR: join(import.meta.dir, "../.."),
     },
     stdin: "ignore",
     stdout: "pipe",
@@ -37,25 +43,25 @@ async function nodeX(...words: string[]): Promise<{ code: number; stdout: string
 
 beforeAll(async () => {
   await ensureExecutable();
-  mkdirSync(host, { recursive: true });
+  for (const directory of [host, scripts, files]) mkdirSync(directory, { recursive: true });
   const [t0, t1, t2, a0, a1, a2, b0, ...frontends] = await freePorts(9);
   frontendPorts = frontends;
   const lines = (word: string, ports: (number | undefined)[]) =>
     ports.map((port) => `${word} 127.0.0.1:${port}\n`).join("");
-  const files: Record<string, string> = {
-    "d.cluster.json": JSON.stringify({ rollout: { healthyForMs: 50, readyTimeoutMs: 30_000 } }),
-    "d.tss.config": lines("host", [t0, t1, t2]),
-    "d0.config": `f 1\n${lines("replica", [a0, a1, a2])}`,
-    "d1.config": lines("host", [b0]),
-    "d.frontend0.config": lines("host", [frontends[0]]),
-    "d.frontend1.config": `f 1\n${lines("replica", [frontends[1]])}`,
+  const texts: Record<string, string> = {
+    "myconfig.cluster.json": JSON.stringify({ rollout: { healthyForMs: 50, readyTimeoutMs: 30_000 } }),
+    "myconfig.tss.config": lines("host", [t0, t1, t2]),
+    "myconfig0.config": `f 1\n${lines("replica", [a0, a1, a2])}`,
+    "myconfig1.config": lines("host", [b0]),
+    "myconfig.frontend0.config": lines("host", [frontends[0]]),
+    "myconfig.frontend1.config": `f 1\n${lines("replica", [frontends[1]])}`,
     "keys.list": Array.from({ length: 40 }, (_, index) => `key${index}\n`).join(""),
   };
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(top, name), text);
+  for (const [name, text] of Object.entries(texts)) writeFileSync(join(files, name), text);
 }, 60_000);
 
 afterAll(async () => {
-  await nodeX("kill", "d");
+  await nodeX("kill", PREFIX);
   rmSync(top, { recursive: true, force: true });
 }, 60_000);
 
@@ -110,7 +116,9 @@ class Appender {
 }
 
 test("start with --batch and --keys: every shard has its own keys, once", async () => {
-  const started = await nodeX("start", "d", "--batch", "64", "--keys", "keys.list", "--numkeys", "30");
+  const started = await nodeX(
+    ...["start", PREFIX, "--batch", "64", "--keys", join(files, "keys.list"), "--numkeys", "30"],
+  );
   expect([started.code, started.stdout], started.stderr).toEqual([0, "9 instances started\n"]);
   const { body } = (await ask("scan?prefix=key&limit=100")) as { body: any };
   expect(body.values).toHaveLength(30);
@@ -122,9 +130,9 @@ test("a new release, a rollback to the one before and a restart of everything, w
   const appender = new Appender();
   await until("the first commits", () => appender.acknowledged.length > 5 || undefined);
   for (const words of [
-    ["deploy", "d", "--batch", "32", "-y"],
-    ["rollback", "d", "-y"],
-    ["restart", "d"],
+    ["deploy", PREFIX, "--batch", "32", "-y"],
+    ["rollback", PREFIX, "-y"],
+    ["restart", PREFIX],
   ]) {
     const before = appender.acknowledged.length;
     const { code, stderr } = await nodeX(...words);
@@ -141,10 +149,25 @@ test("a new release, a rollback to the one before and a restart of everything, w
 }, 240_000);
 
 test("stop ends every process, start brings the store back with everything", async () => {
-  expect((await nodeX("stop", "d")).code).toBe(0);
+  expect((await nodeX("stop", PREFIX)).code).toBe(0);
   expect(await ask("keys/key0")).toBeUndefined();
-  const { code, stderr } = await nodeX("start", "d");
+  const { code, stderr } = await nodeX("start", PREFIX);
   expect(code, stderr).toBe(0);
   expect((await ask("keys/key0"))?.body.value).toEqual({ type: "bytes", text: "null" });
   expect((await ask("keys/x"))?.status).toBe(200);
+}, 120_000);
+
+test("kill ends only what it was told to, and start with the same words brings it back", async () => {
+  const some = ["--shards", "1", "--frontends", "1"];
+  const killed = await nodeX("kill", PREFIX, "--role", "shard", ...some);
+  expect(killed).toMatchObject({
+    code: 0,
+    stdout: "killed myconfig.shard0.0 myconfig.shard0.1 myconfig.shard0.2\n",
+  });
+  const started = await nodeX("start", PREFIX, ...some);
+  expect([started.code, started.stdout], started.stderr).toEqual([0, "3 instances started\n"]);
+  const { body } = await until("a frontend that answers", () => ask("keys/key0"));
+  expect(body.value).toEqual({ type: "bytes", text: "null" });
+  expect((await nodeX("kill", PREFIX)).stdout).toContain("myconfig.tss.0");
+  expect(await ask("keys/key0")).toBeUndefined();
 }, 120_000);

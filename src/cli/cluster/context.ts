@@ -43,10 +43,12 @@ export const selectionArgs = {
   },
 } as const;
 
+export const jsonArg = { type: "boolean", description: "Print JSON" } as const;
+
 export const assentArgs = {
   plan: { type: "boolean", description: "Show what would be done and end; exit code 2 if there is anything" },
   yes: { type: "boolean", alias: "y", description: "Do not ask" },
-  json: { type: "boolean", description: "Print JSON" },
+  json: jsonArg,
 } as const;
 
 export interface SelectionWords {
@@ -205,6 +207,19 @@ export async function connectTo(
   } finally {
     arrivals.end();
   }
+}
+
+/** Ends a command that is no rollout in the audit logs of both ends. */
+export async function noteAtBothEnds(
+  { place, cluster, operator }: ClusterContext,
+  agents: Agents,
+  what: string,
+): Promise<void> {
+  const [{ witnessEachOther }, { ownAudit }] = await Promise.all([
+    import("../../cluster/rollout/session.ts"),
+    import("../../cluster/operator/place.ts"),
+  ]);
+  await witnessEachOther(agents, ownAudit(place, cluster), { ...operator, why: what }, "ok");
 }
 
 /** Aborted by Ctrl-C; a second one ends the process, and hosts undo by themselves what was under way. */

@@ -2,7 +2,8 @@
 import { Exit, NxError } from "../../core/errors.ts";
 import { defineVerb } from "../verb.ts";
 import { confirm } from "./confirm.ts";
-import { openCluster, prefixArg, withAgents } from "./context.ts";
+import { printJson } from "../print.ts";
+import { jsonArg, openCluster, prefixArg, withAgents } from "./context.ts";
 
 export const destroyVerb = defineVerb({
   name: "destroy",
@@ -13,6 +14,7 @@ export const destroyVerb = defineVerb({
     prefix: prefixArg,
     data: { type: "boolean", description: "Remove the data directories, too. There is no way back" },
     yes: { type: "boolean", alias: "y", description: "Do not ask" },
+    json: jsonArg,
   },
   examples: [{ command: "node-x destroy configs/test --data", shows: "Leave nothing behind" }],
   async run(call) {
@@ -31,16 +33,21 @@ export const destroyVerb = defineVerb({
         if (!(await confirm("Remove it?", call)))
           throw new NxError("NX_USAGE", "nothing was removed", { hint: "-y does it without asking" });
       }
+      const removed: { host: string; path: string }[] = [];
       await underLock(place, agents, operator, async ({ fence }) => {
         for (const [host, agent] of agents) {
           const { result } = await agent.call("destroy", { ...fence, withData: args.data === true });
-          for (const path of result.removed) stdout.write(`${host}: removed ${path}\n`);
+          for (const path of result.removed) {
+            removed.push({ host, path });
+            if (args.json !== true) stdout.write(`${host}: removed ${path}\n`);
+          }
           // The lock went with the rest; giving it back would begin a deployment again.
           agent.close();
         }
       });
       const action = `${operator.why}${args.data === true ? " --data" : ""}`;
       await witnessEachOther(new Map(), ownAudit(place, cluster), { ...operator, why: action }, "ok");
+      if (args.json === true) printJson(stdout, { removed });
       return Exit.ok;
     });
   },

@@ -1,8 +1,11 @@
 /** `kill`: SIGKILL, now. No plan, no lock, no order: it must work when everything else hangs. */
+import type { OperatorPlace } from "../../cluster/operator/place.ts";
+import type { Operator } from "../../cluster/rollout/session.ts";
+import type { Cluster } from "../../cluster/topology/types.ts";
 import { Exit, NxError } from "../../core/errors.ts";
 import { printJson } from "../print.ts";
 import { defineVerb } from "../verb.ts";
-import { hostsOf, openCluster, prefixArg, selectionArgs, withAgents } from "./context.ts";
+import { hostsOf, jsonArg, openCluster, prefixArg, selectionArgs, withAgents } from "./context.ts";
 
 export const killVerb = defineVerb({
   name: "kill",
@@ -12,7 +15,7 @@ export const killVerb = defineVerb({
   args: {
     prefix: prefixArg,
     ...selectionArgs,
-    json: { type: "boolean", description: "Print JSON" },
+    json: jsonArg,
   },
   repeatable: ["only"],
   examples: [
@@ -52,6 +55,7 @@ export const killVerb = defineVerb({
       }),
     );
     killed.sort();
+    await noteHere(place, cluster, operator, failed);
     if (args.json === true) printJson(stdout, { killed, failed });
     else stdout.write(`killed ${killed.join(" ") || "nothing: nothing of it ran"}\n`);
     if (failed.length > 0 && args.json !== true)
@@ -59,3 +63,17 @@ export const killVerb = defineVerb({
     return failed.length > 0 ? Exit.unavailable : Exit.ok;
   },
 });
+
+/** Hosts wrote it down themselves. A disk that is full here must not make a kill fail that has happened. */
+async function noteHere(
+  place: OperatorPlace,
+  cluster: Cluster,
+  { operation, name, why }: Operator,
+  failed: readonly string[],
+): Promise<void> {
+  const { ownAudit } = await import("../../cluster/operator/place.ts");
+  const result = failed.join("; ").slice(0, 4000) || "ok";
+  await ownAudit(place, cluster)
+    .append({ operation, operator: name, action: why.slice(0, 200), result })
+    .catch(() => undefined);
+}

@@ -2,7 +2,8 @@
 import { Exit, NxError } from "../../core/errors.ts";
 import { usageError } from "../strict.ts";
 import { defineVerb } from "../verb.ts";
-import { openCluster, prefixArg, withAgents } from "./context.ts";
+import { printJson } from "../print.ts";
+import { jsonArg, noteAtBothEnds, openCluster, prefixArg, withAgents } from "./context.ts";
 
 const UNITS_MS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
@@ -16,6 +17,7 @@ export const lockVerb = defineVerb({
     prefix: prefixArg,
     why: { type: "string", valueHint: "TEXT", required: true, description: "What others are told" },
     for: { type: "string", valueHint: "TIME", default: "1h", description: "How long: 30m, 8h, 2d" },
+    json: jsonArg,
   },
   examples: [
     {
@@ -34,7 +36,11 @@ export const lockVerb = defineVerb({
     const ttlMs = Number(count) * (UNITS_MS[unit] ?? 0);
     return await withAgents(context, cluster.hosts, call, undefined, async (agents) => {
       await takeLocks(agents, { owner: operator.name, why: args.why, ttlMs });
-      stdout.write(`${cluster.prefix} is locked for ${args.for} on ${agents.size} hosts\n`);
+      await noteAtBothEnds(context, agents, `${operator.why}: ${args.why}`);
+      const untilMs = context.place.clock.nowMs() + ttlMs;
+      if (args.json === true)
+        printJson(stdout, { hosts: [...agents.keys()], owner: operator.name, why: args.why, untilMs });
+      else stdout.write(`${cluster.prefix} is locked for ${args.for} on ${agents.size} hosts\n`);
       return Exit.ok;
     });
   },
@@ -47,6 +53,7 @@ export const unlockVerb = defineVerb({
   args: {
     prefix: prefixArg,
     force: { type: "boolean", description: "Also a lock of somebody else; a rollout of theirs then stops" },
+    json: jsonArg,
   },
   examples: [
     { command: "node-x unlock configs/prod", shows: "After `lock`, or after a rollout that was killed" },
@@ -58,6 +65,11 @@ export const unlockVerb = defineVerb({
     return await withAgents(context, context.cluster.hosts, call, undefined, async (agents) => {
       const { name } = context.operator;
       const { given, foreign } = await giveLocksBack(agents, { owner: name, isForced: args.force === true });
+      if (given.length > 0) await noteAtBothEnds(context, agents, context.operator.why);
+      if (args.json === true) {
+        printJson(stdout, { given, foreign });
+        return foreign.length > 0 ? Exit.temporary : Exit.ok;
+      }
       for (const { host, holder } of given) stdout.write(`${host}: ${holder}'s lock is given back\n`);
       if (foreign.length > 0)
         throw new NxError(

@@ -8,7 +8,8 @@ import { moveFiles, type FileEdit } from "../../cluster/topology/move-files.ts";
 import type { Cluster, Host } from "../../cluster/topology/types.ts";
 import { defineVerb } from "../verb.ts";
 import { confirm } from "./confirm.ts";
-import { openCluster, prefixArg, withAgents } from "./context.ts";
+import { printJson } from "../print.ts";
+import { jsonArg, openCluster, prefixArg, withAgents } from "./context.ts";
 import { bring } from "./deploy.ts";
 
 export const moveVerb = defineVerb({
@@ -23,6 +24,7 @@ export const moveVerb = defineVerb({
     instance: { type: "positional", required: true, description: "The instance, such as worker2" },
     to: { type: "string", valueHint: "HOST", required: true, description: "A host of prefix.cluster.json" },
     yes: { type: "boolean", alias: "y", description: "Do not ask" },
+    json: jsonArg,
     executable: {
       type: "string",
       valueHint: "PATH",
@@ -105,6 +107,8 @@ export const moveVerb = defineVerb({
         };
         const code = await bring("deploy", "deploy", {
           ...call,
+          // One command, one result: what the deploy says of itself is not ours.
+          ...(args.json === true && { stdout: { ...stdout, write: () => undefined } }),
           args: words,
           all: () => [instance.name],
         } as never);
@@ -121,7 +125,9 @@ export const moveVerb = defineVerb({
         const { name, dataDir } = instance;
         return (await source.call("retire-data", { ...fence, instance: name, dataDir })).result.path;
       });
-      stdout.write(`${instance.name} is on ${to.name}; ${from.name} keeps its copy in ${aside}\n`);
+      if (args.json === true)
+        printJson(stdout, { instance: instance.name, from: from.name, to: to.name, copy: aside });
+      else stdout.write(`${instance.name} is on ${to.name}; ${from.name} keeps its copy in ${aside}\n`);
       return Exit.ok;
     });
   },

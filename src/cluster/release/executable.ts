@@ -95,10 +95,10 @@ export class Executable implements AgentExecutable {
     return (this.#table ??= encodeTable(this.blocks));
   }
 
-  /** Fast rather than small: it is sent once to a host that has nothing yet. */
-  async compressed(): Promise<Uint8Array[]> {
+  /** Fast rather than small: it is sent once to a host that has nothing yet. All hosts of a deploy get the same. */
+  async compressed(isShortWay: boolean): Promise<Uint8Array[]> {
     if (this.#compressed === undefined) {
-      const all = gzipSync(this.bytes, { level: 1 });
+      const all = gzipSync(this.bytes, { level: isShortWay ? 0 : 1 });
       const count = Math.ceil(all.byteLength / PIECE_BYTES);
       this.#compressed = Array.from({ length: count }, (_, index) =>
         all.subarray(index * PIECE_BYTES, (index + 1) * PIECE_BYTES),

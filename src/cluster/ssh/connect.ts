@@ -6,6 +6,7 @@
  * on a host whose key was checked. A host without an agent, or with one of another protocol, is given this
  * executable first, if the caller allows it and the executable can run there.
  */
+import { isLoopback } from "../../core/config/schema.ts";
 import { errnoOf, NxError } from "../../core/errors.ts";
 import { AgentClient } from "../agent/client.ts";
 import { AGENT_PROTOCOL } from "../agent/messages.ts";
@@ -22,8 +23,8 @@ import { introduce, pinnedHostsFile, type ConfirmKeys, type HostKeyOptions } fro
 /** The executable that a host without agent is given. */
 export interface AgentExecutable {
   sha256: string;
-  /** gzip stream of the whole, in pieces. */
-  compressed(): Promise<readonly Uint8Array[]>;
+  /** gzip stream of the whole, in pieces; only wrapped for a way so short that compressing takes longer. */
+  compressed(isShortWay: boolean): Promise<readonly Uint8Array[]>;
   /** By machine (`machineId`): the path of a copy there, once it has arrived; undefined when it did not. */
   readonly copies: Map<string, Promise<string | undefined>>;
   /** Why it cannot run on such a host; undefined when it can. */
@@ -205,7 +206,8 @@ async function send(
   const child = door.run();
   try {
     await child.write(bootInput(host.workingDirectory, { task: "install", sha256: executable.sha256 }));
-    const pieces = await executable.compressed();
+    const isShortWay = host.access.kind === "ssh" && isLoopback(host.access.destination);
+    const pieces = await executable.compressed(isShortWay);
     const totalBytes = pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
     let sentBytes = 0;
     for (const piece of pieces) {
