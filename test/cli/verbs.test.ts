@@ -81,7 +81,8 @@ describe("init", () => {
       code: 78,
       keys: ["passwordFile",
         "neo.credentialsFile",
-        "mirror.credentialsFile", "adminTokenFile", "tls.cert", "tls.key", "tls.clientCa"],
+        "mirror.credentialsFile",
+      "nodesCa", "adminTokenFile", "tls.cert", "tls.key", "tls.clientCa"],
     });
   });
 

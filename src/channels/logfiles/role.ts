@@ -125,12 +125,13 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
 
   #figures(): DhtFigures {
     const { records, valueBytes } = this.#store.logs.figures;
-    const { connections, bytesReceived, bytesSent } = this.#port.figures;
+    const swarm = this.#port.figures;
+    const neo = this.#neo.figures;
     return {
-      bytesSent,
-      bytesReceived,
+      bytesSent: swarm.bytesSent + neo.bytesSent,
+      bytesReceived: swarm.bytesReceived + neo.bytesReceived,
       recordsHandled: this.#store.logs.figures.written,
-      connections,
+      connections: swarm.connections + neo.connections,
       connectionsMax: this.#limits.connections,
       records,
       bytes: valueBytes,

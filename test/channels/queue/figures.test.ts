@@ -1,0 +1,86 @@
+/** What the queue node says of itself, against the layouts that operators' graphs and eyes know. */
+import { expect, test } from "bun:test";
+import { QueueNode } from "../../../src/channels/client.ts";
+import { consoleLine, type NodeFigures, StatsLine } from "../../../src/channels/queue/figures.ts";
+import type { QueueChannel } from "../../../src/native/queues.ts";
+import { startQueue, world } from "./server.ts";
+
+const figures = {
+  bytesSent: 48_211,
+  bytesReceived: 90_112,
+  requests: 812,
+  connections: 14,
+  connectionsMax: 5000,
+  records: 3,
+  entries: 1,
+  usedBytes: 2 ** 20 + 96,
+  memoryBytes: 12.5 * 2 ** 20,
+  pushed: 10,
+  popped: 6,
+} as NodeFigures;
+
+const jobs = {
+  name: "jobs",
+  records: 2,
+  recordsMax: 5,
+  usedBytes: 120,
+  usedBytesMax: 500,
+  capacityBytes: 1000,
+} as QueueChannel;
+
+test("the line of stats.log has the originals' names in their order, and a channel's largest figures of the period", () => {
+  expect(new StatsLine().next(figures, [jobs])).toBe(
+    "bytes_sent:48211 bytes_received:90112 handling_connections:14 handling_connections_pcnt:0.28 records_handled:812 " +
+      "total_bytes:1048672 total_records:4 jobs_bytes:500 jobs_records:5 " +
+      "channel/jobs/bytes:500 channel/jobs/records:5 channel/jobs/bytes_memory:120 channel/jobs/bytes_overflow:0 " +
+      "channel/jobs/records_memory:2 channel/jobs/records_overflow:0 channel/jobs/percent_memory:12 " +
+      "action/pushed/records:10 action/popped/records:6",
+  );
+});
+
+test("counters are those of the period, gauges are current", () => {
+  const line = new StatsLine();
+  line.next(figures, []);
+  expect(line.next({ ...figures, bytesSent: 48_212, connections: 3, pushed: 12 }, [])).toBe(
+    "bytes_sent:1 bytes_received:0 handling_connections:3 handling_connections_pcnt:0.06 records_handled:0 " +
+      "total_bytes:1048672 total_records:4 action/pushed/records:2 action/popped/records:0",
+  );
+});
+
+test("the console line has the originals' layout, and behind it how full channels are, the fullest first", () => {
+  const clicks = { ...jobs, name: "clicks", usedBytes: 301 };
+  expect(consoleLine(figures, [jobs, clicks], 812.4)).toBe(
+    "  Ring queue (Used 12.50Mb): 14 conns, 812.40 rec/s, 4 recs (1Mb 96b) [clicks 30%, jobs 12%]",
+  );
+  expect(consoleLine(figures, [], 0)).toBe(
+    "  Ring queue (Used 12.50Mb): 14 conns, 0.00 rec/s, 4 recs (1Mb 96b)",
+  );
+});
+
+test("a running node's lines tell of its requests and channels", async () => {
+  await using server = await startQueue({ channels: { ringBytes: 4096 } });
+  const node = await QueueNode.connect(world.net, { host: "127.0.0.1", port: server.port });
+  for (let record = 0; record < 4; record++) await node.push("jobs", "x".repeat(504));
+  await node.pop("jobs");
+  const pairs = Object.fromEntries(
+    server.instance
+      .statsLine()
+      .split(" ")
+      .map((pair) => pair.split(":")),
+  );
+  expect(pairs).toMatchObject({
+    handling_connections: "1",
+    total_records: "3",
+    jobs_records: "4",
+    "channel/jobs/bytes": "2048",
+    "channel/jobs/percent_memory": "37.5",
+    "request/Push/handled": "4",
+    "request/Pop/handled": "1",
+    "action/pushed/records": "4",
+    "action/popped/records": "1",
+  });
+  expect(server.instance.consoleLine()).toMatch(
+    /^ {2}Ring queue \(Used \d+\.\d\dMb\): 1 conns, \d+\.\d\d rec\/s, 3 recs \(1Kb 512b\) \[jobs 38%\]$/,
+  );
+  node.close();
+});
