@@ -17,6 +17,7 @@ const ownCommandLines: Record<
   walbc: async () => (await import("../backup/cli/original-programs.ts")).runWalbc,
   "walb-storage": async () => (await import("../backup/cli/original-programs.ts")).runWalbStorage,
   "walb-archive": async () => (await import("../backup/cli/original-programs.ts")).runWalbArchive,
+  "walb-worker": async () => (await import("../backup/cli/worker.ts")).runWalbWorker,
   "walb-proxy": async () => (await import("../backup/cli/original-programs.ts")).runWalbProxy,
 };
 

@@ -58,15 +58,12 @@ export function contextFor<Config>(world: World, config: Config, { dataDir, inst
   return { context, port: (name = "port") => ports.get(name) ?? 0 };
 }
 
-export function controllerOf(world: World, host: string, port: number): Controller {
-  return new Controller({
-    net: world.net,
-    clock: world.clock,
-    host,
-    port,
-    clientId: "ctl",
-    timeoutMs: 10_000,
-  });
+/** How long a peer may be silent; an emulated one needs more. */
+const TIMEOUT_MS = 10_000;
+
+export function controllerOf(world: World, host: string, port: number, timeoutMs = TIMEOUT_MS): Controller {
+  const { net, clock } = world;
+  return new Controller({ net, clock, host, port, clientId: "ctl", timeoutMs });
 }
 
 type ArchiveConfig = z.output<typeof archiveConfig>;
@@ -139,11 +136,13 @@ export class TestStorage {
   salt: number;
   lsid = 0n;
   gid = 0n;
+  readonly #timeoutMs: number;
   #log: Uint8Array[] = [];
   #random;
 
-  constructor(world: World, blocks: number) {
+  constructor(world: World, blocks: number, timeoutMs = TIMEOUT_MS) {
     this.world = world;
+    this.#timeoutMs = timeoutMs;
     this.#random = world.random;
     this.image = Buffer.alloc(blocks * 512);
     this.uuid = world.random.bytes(16);
@@ -198,8 +197,8 @@ export class TestStorage {
 
   async #open(address: Address, protocol: string) {
     const { net, clock } = this.world;
-    return (await openProtocol(net, address, { clientId: "s0", protocol }, { clock, timeoutMs: 10_000 }))
-      .conversation;
+    const options = { clock, timeoutMs: this.#timeoutMs };
+    return (await openProtocol(net, address, { clientId: "s0", protocol }, options)).conversation;
   }
 
   async #request(address: Address, protocol: string, bulkBlocks: number) {
@@ -347,7 +346,10 @@ export class TestStorage {
   async shipAsProxy(address: Address, shipment: Shipment): Promise<string> {
     const { net, clock } = this.world;
     const ids = { clientId: "p0", protocol: "wdiff-transfer" };
-    const { conversation } = await openProtocol(net, address, ids, { clock, timeoutMs: 10_000 });
+    const { conversation } = await openProtocol(net, address, ids, {
+      clock,
+      timeoutMs: this.#timeoutMs,
+    });
     const { reader } = conversation;
     const log = new LogReader({ codec: 2, level: 0, outOffset: 32 });
     try {

@@ -19,11 +19,13 @@ import type { Soak } from "./run.ts";
 /** The guest's port that QemuGuest forwards. */
 const PORT = 10200;
 const BLOCKS = 16_384;
+/** Of a peer's silence: LVM's commands take seconds under emulation. */
+const SILENCE_S = 600;
 const sha = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
 async function startArchive(shell: GuestShell, kind: string): Promise<void> {
   const own = kind === "thin" ? "-tp tp0" : "";
-  const words = `-p ${PORT} -b /root/${kind} -id a0 -l a0.log -discard zero -maxconn 50 -fg 10 -vg vg0 ${own}`;
+  const words = `-p ${PORT} -b /root/${kind} -id a0 -l a0.log -discard zero -maxconn 50 -fg 10 -to ${SILENCE_S} -vg vg0 ${own}`;
   await shell.demand(
     `mkdir -p /root/${kind}; NODE_X_WALB_HOST=0.0.0.0 nohup /root/walb-archive ${words} >/dev/null 2>&1 &`,
   );
@@ -32,11 +34,11 @@ async function startArchive(shell: GuestShell, kind: string): Promise<void> {
 
 async function runKind(shell: GuestShell, port: number, kind: "linear" | "thin"): Promise<number> {
   const world = realWorld();
-  const archive = { controller: controllerOf(world, "127.0.0.1", port), port } as Running;
+  const archive = { controller: controllerOf(world, "127.0.0.1", port, SILENCE_S * 1000), port } as Running;
   const { controller } = archive;
   await startArchive(shell, kind);
   const address = { host: "127.0.0.1", port };
-  const storage = new TestStorage(world, BLOCKS);
+  const storage = new TestStorage(world, BLOCKS, SILENCE_S * 1000);
   storage.write(100);
   await controller.command("init-vol", [VOLUME], "ok");
   await storage.fullSync(address);

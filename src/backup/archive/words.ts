@@ -2,7 +2,7 @@
 import { parseCompression, type Compression } from "../formats/compression.ts";
 import { BLOCK_BYTES, parseSize } from "../formats/units.ts";
 import { Refusal } from "../server/server.ts";
-import type { AddressPort } from "../wire/values.ts";
+import { type AddressPort, parseAddress } from "../wire/values.ts";
 
 const BULK_BYTES = 256 << 10;
 const BULK_BYTES_MAX = 4 << 20;
@@ -22,10 +22,9 @@ export function flagOf(text: string | undefined): boolean {
 
 /** `HOST:PORT`. */
 export function addressOf(text: string): AddressPort {
-  const match = /^([^:]+):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[2]);
-  if (match === null || port < 1 || port > 65535) throw new Refusal(`bad address:${text}`);
-  return { host: match[1] as string, port };
+  const address = parseAddress(text);
+  if (address === undefined) throw new Refusal(`bad address:${text}`);
+  return address;
 }
 
 export function compressionOf(text: string | undefined, otherwise: Compression): Compression {

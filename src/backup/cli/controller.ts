@@ -15,7 +15,7 @@ import { controllerNet } from "../client/controller-net.ts";
 import { pointAt } from "../client/points.ts";
 import { compressionText, parseCompression } from "../formats/compression.ts";
 import { parseSize, uuidText } from "../formats/units.ts";
-import type { Forwarding } from "../wire/values.ts";
+import { type Forwarding, parseAddress } from "../wire/values.ts";
 import { type Options, parseOptions, wanted } from "./options.ts";
 
 /** What a subcommand prints. */
@@ -46,16 +46,12 @@ function needs(given: readonly string[], count: number, usage: string): void {
 
 /** `ADDR:PORT [CMPR] [DELAY]`. */
 function forwardingOf([address = "", compression = "snappy:0:1", delay = "0"]: string[]): Forwarding {
-  const match = /^([^:]+):(\d{1,5})$/.exec(address);
+  const archive = parseAddress(address);
   const parsed = parseCompression(compression);
-  if (match === null) throw wanted("the address", "HOST:PORT", address);
+  if (archive === undefined) throw wanted("the address", "HOST:PORT", address);
   if (parsed === undefined) throw wanted("the compression", "TYPE:LEVEL:THREADS", compression);
   if (!/^\d{1,9}$/.test(delay)) throw wanted("the delay", "seconds", delay);
-  return {
-    archive: { host: match[1] as string, port: Number(match[2]) },
-    compression: parsed,
-    delaySeconds: Number(delay),
-  };
+  return { archive, compression: parsed, delaySeconds: Number(delay) };
 }
 
 async function archiveInfo(controller: Controller, given: string[]): Promise<Value> {

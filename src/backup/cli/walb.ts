@@ -23,6 +23,7 @@ export const walbVerb = defineVerb({
     shell: async () => (await import("./script.ts")).shellVerb,
     bucket: async () => (await import("./bucket.ts")).bucketVerb,
     volume: async () => (await import("./volume.ts")).volumeVerb,
+    worker: async () => (await import("./worker.ts")).workerVerb,
     demo: async () => (await import("./demo.ts")).demoVerb,
     ...controllerVerbs,
     ldev: async () => (await import("./image-tools.ts")).ldevVerb,

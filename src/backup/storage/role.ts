@@ -6,6 +6,7 @@
  */
 import { resolve } from "node:path";
 import type { z } from "zod";
+import { NxError } from "../../core/errors.ts";
 import type { Net } from "../../core/seams/net.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
@@ -16,7 +17,7 @@ import { peerNet, secureOptionsOf } from "../server/security.ts";
 import { WalbServer } from "../server/server.ts";
 import { Volumes } from "../volume/volumes.ts";
 import { RateLimit } from "../wire/rate-limit.ts";
-import type { AddressPort } from "../wire/values.ts";
+import { type AddressPort, parseAddress } from "../wire/values.ts";
 import { type CommandOptions, stopVolume, storageCommands } from "./commands.ts";
 import { storageAbout, type storageConfig } from "./config.ts";
 import { storageStatus, storageTargets, type StorageView, volumeStatus } from "./control.ts";
@@ -31,8 +32,9 @@ import { volumeCommand } from "./volume-command.ts";
 type Config = z.output<typeof storageConfig>;
 
 function addressOf(text: string): AddressPort {
-  const at = text.lastIndexOf(":");
-  return { host: text.slice(0, at), port: Number(text.slice(at + 1)) };
+  const address = parseAddress(text);
+  if (address === undefined) throw new NxError("NX_CONFIG_INVALID", `"${text}" is no HOST:PORT of a server`);
+  return address;
 }
 
 class Storage implements RunningRole<Config> {

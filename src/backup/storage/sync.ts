@@ -13,26 +13,20 @@
  */
 import { NxError } from "../../core/errors.ts";
 import { type Clock, sleep } from "../../core/seams/clock.ts";
-import { WDIFF_HEADER_BYTES, writeWdiffHeader } from "../../native/blocks.ts";
-import { LogReader } from "../../native/log-reader.ts";
 import type { Snapshot } from "../algebra/snapshot.ts";
-import { memorySource } from "../formats/bytes.ts";
 import type { Compression } from "../formats/compression.ts";
-import { mergedPacks, openDiff } from "../formats/diff-merge.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 import { firstLine, readAck } from "../server/server.ts";
 import type { Conversation } from "../wire/conversation.ts";
+import { Differing } from "../wire/differing.ts";
 import { Writer } from "../wire/serial.ts";
-import { readNext, sendMark, sendPack } from "../wire/streams.ts";
+import { readNext } from "../wire/streams.ts";
 import { readSnapshot, writeCompression, writeSnapshot } from "../wire/values.ts";
 import type { Framer } from "./ship.ts";
 import type { StorageVolume } from "./volume.ts";
 
 /** Read of the volume at once. */
 const READ_BYTES = 4 << 20;
-/** Differing bulks are sent when they are so many bytes, or when they lie over so many. */
-const PACK_BYTES = 16 << 20;
-const PACK_SPAN_BYTES = 256 << 20;
 
 export interface SyncOptions {
   clock: Clock;
@@ -146,16 +140,15 @@ export async function hashSync(
   await volume.resetLog(begin);
   await conversation.send(volume.uuid);
   await readAck(reader);
-  const differing = new Differing(conversation, options);
+  const differing = new Differing(conversation, options.compression);
   try {
     for await (const { offset, bytes } of partsOf(volume, options))
       await compare(reader, differing, offset, bytes, time, options);
     if (await readNext(reader))
       throw new NxError("NX_DATA_CORRUPT", "the archive sends hashes behind the end of the volume");
-    await differing.send();
-    await sendMark(conversation, "end");
+    await differing.finish();
   } finally {
-    differing.free();
+    differing.close();
   }
   return finish(conversation, volume, begin);
 }
@@ -175,55 +168,5 @@ async function compare(
     const theirs = await reader.view(16);
     const isEqual = Buffer.from(hashes.buffer, hashes.byteOffset + index * 16, 16).equals(theirs);
     await differing.add((offset + at) / BLOCK_BYTES, bytes.subarray(at, at + bulkBytes), isEqual);
-  }
-}
-
-/** What differs, gathered into sorted packs. */
-class Differing {
-  readonly #conversation: Conversation;
-  readonly #options: SyncOptions;
-  #log: LogReader | undefined;
-  #firstBlock = 0;
-
-  constructor(conversation: Conversation, options: SyncOptions) {
-    this.#conversation = conversation;
-    this.#options = options;
-  }
-
-  async add(block: number, bulk: Uint8Array, isEqual: boolean): Promise<void> {
-    await sendMark(this.#conversation, "dummy");
-    if (!isEqual) {
-      if (this.#log === undefined) {
-        const { id, level } = this.#options.compression;
-        this.#log = new LogReader({ codec: id, level, outOffset: WDIFF_HEADER_BYTES });
-        this.#firstBlock = block;
-      }
-      this.#log.addImage(block, bulk, this.#options.bulkBytes / BLOCK_BYTES);
-    }
-    if (this.#log === undefined) return;
-    const span = (block - this.#firstBlock) * BLOCK_BYTES;
-    if (this.#log.out.length >= PACK_BYTES || span >= PACK_SPAN_BYTES) await this.send();
-  }
-
-  /** Sends what was gathered. */
-  async send(): Promise<void> {
-    const log = this.#log;
-    if (log === undefined) return;
-    this.#log = undefined;
-    try {
-      log.index(0);
-      const header = writeWdiffHeader("indexed", new Uint8Array(16));
-      const diff = await openDiff(memorySource("what differs", Buffer.concat([header, log.out.take()])));
-      const { compression } = this.#options;
-      for await (const pack of mergedPacks([diff], { compression, blocksMax: 0, isEachPack: true }))
-        await sendPack(this.#conversation, pack);
-    } finally {
-      log.free();
-    }
-  }
-
-  free(): void {
-    this.#log?.free();
-    this.#log = undefined;
   }
 }

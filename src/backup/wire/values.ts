@@ -103,6 +103,13 @@ export interface AddressPort {
   port: number;
 }
 
+/** `HOST:PORT`; undefined when it is none. */
+export function parseAddress(text: string): AddressPort | undefined {
+  const match = /^([^:\s]+):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  return match === null || port < 1 || port > 65535 ? undefined : { host: match[1] as string, port };
+}
+
 /** Where and how a proxy forwards diffs. */
 export interface Forwarding {
   archive: AddressPort;

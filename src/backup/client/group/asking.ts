@@ -17,7 +17,15 @@ import {
   type ServerKind,
   ServerLayout,
 } from "./layout.ts";
-import { type GidInfo, parseDiff, parseGidInfo, parseMetaState, parseSnapshot } from "./texts.ts";
+import {
+  type ActionInfo,
+  type GidInfo,
+  parseActions,
+  parseDiff,
+  parseGidInfo,
+  parseMetaState,
+  parseSnapshot,
+} from "./texts.ts";
 
 export interface ControllerWorld {
   net: Net;
@@ -34,9 +42,6 @@ const POLL_MS = 300;
 
 /** Points are numbered with 64 bits; a plain number does for all that people type. */
 export type Gid = bigint | number;
-
-/** A running job of an archive, as `get all-actions` tells: how many, and when the last one began (0: never). */
-export type ActionInfo = Record<string, { count: number; timestamp: number }>;
 
 export class Asking {
   protected layout: ServerLayout;
@@ -293,18 +298,7 @@ export class Asking {
 
   /** By volume: the running jobs of an archive. */
   async get_all_actions(ax: AnyServer): Promise<Map<string, ActionInfo>> {
-    const actions = new Map<string, ActionInfo>();
-    for (const line of await this.lines(ax, "all-actions")) {
-      const [vol = "", ...words] = line.split(" ");
-      const info: ActionInfo = {};
-      for (let index = 0; index + 2 < words.length; index += 3)
-        info[words[index] as string] = {
-          count: Number(words[index + 1]),
-          timestamp: words[index + 2] === "---" ? 0 : Date.parse(`${words[index + 2]}Z`) / 1000,
-        };
-      actions.set(vol, info);
-    }
-    return actions;
+    return new Map((await this.lines(ax, "all-actions")).map(parseActions));
   }
 
   async get_vol_dict_without_running_actions(ax: AnyServer): Promise<Map<string, ActionInfo>> {

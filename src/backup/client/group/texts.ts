@@ -84,6 +84,20 @@ export function parseMetaState(text: string): MetaState {
   return { isApplying, timestamp, from, to: isApplying ? snapshotFrom(match[3], match[4]) : from };
 }
 
+/** A running job of an archive, as `get all-actions` tells: how many, and when the last one began (0: never). */
+export type ActionInfo = Record<string, { count: number; timestamp: number }>;
+
+/** `vol1 Merge 0 --- Apply 1 2026-11-22T08:22:06 …`. */
+export function parseActions(line: string): [volume: string, actions: ActionInfo] {
+  const [volume = "", ...words] = line.split(" ");
+  const actions: ActionInfo = {};
+  for (let index = 0; index + 2 < words.length; index += 3) {
+    const [name, count, time = ""] = words.slice(index, index + 3) as [string, string, string];
+    actions[name] = { count: Number(count), timestamp: parseTime(time) ?? 0 };
+  }
+  return [volume, actions];
+}
+
 /** A line of `get restorable`. */
 export interface GidInfo {
   gid: bigint;
