@@ -12,6 +12,7 @@ import { ByteWriter } from "../../src/streams/wire/bytes.ts";
 import { writeOrder, writeQuote } from "../../src/streams/wire/market-spread.ts";
 import { median } from "./compare.ts";
 import { benchCommand, type Report } from "./command.ts";
+import { clusterRate, growthPauseSeconds, rollbackSeconds } from "./stream-cluster.ts";
 import { measureLatency, partText } from "./stream-latency.ts";
 import { BenchWorker, Pump } from "./stream-workers.ts";
 import type { Limit } from "./verdict.ts";
@@ -29,6 +30,8 @@ const NO_CHECKPOINTS_MS = 86_400_000;
 
 const rateLimit: Limit = { name: "records per second", better: "higher", floor: 300_000, goal: 1_000_000 };
 const keptLimit: Limit = { name: "share with checkpoints", better: "higher", floor: 0.8 };
+const linkedLimit: Limit = { name: "records per second", better: "higher", floor: 150_000, goal: 500_000 };
+const pauseLimit: Limit = { name: "seconds at rest", better: "lower", floor: 1 };
 const medianLimit: Limit = { name: "p50 in ms", better: "lower", floor: 0.5 };
 const tailLimit: Limit = { name: "p99 in ms", better: "lower", floor: 5, goal: 2 };
 const restartLimit: Limit = { name: "seconds to ready", better: "lower", floor: 3 };
@@ -119,37 +122,6 @@ async function restartSeconds(keys: number): Promise<number> {
   }
 }
 
-/** Seconds from the start of a worker that was killed until the three of the cluster run again. */
-async function rollbackSeconds(): Promise<number> {
-  const control = 20_000 + (Math.floor(performance.now()) % 10_000);
-  const common = { app: "detector", sinks: ["windows=file:windows"], checkpointMs: 200 };
-  const first = BenchWorker.start({
-    ...{ ...common, size: 3, controlPort: control, sources: ["Detector=generator:?pauseMs=5"] },
-    appArguments: ["--generate", "100"],
-  });
-  const others = [2, 3].map((number) =>
-    BenchWorker.start({
-      ...{ ...common, name: `worker${number}`, join: `127.0.0.1:${control}` },
-      appArguments: ["--generate", "100"],
-    }),
-  );
-  const all = [first, ...others];
-  try {
-    for (const worker of all) await worker.ready();
-    await Bun.sleep(1000);
-    const [victim] = others as [BenchWorker];
-    await victim.kill();
-    const before = (await first.figures()).recordsIn;
-    const startMs = performance.now();
-    victim.restart();
-    await victim.ready();
-    while ((await first.figures()).recordsIn <= before) await Bun.sleep(5);
-    return (performance.now() - startMs) / 1000;
-  } finally {
-    for (const worker of all) await worker.stop();
-  }
-}
-
 async function idleMebibytes(): Promise<number> {
   const worker = BenchWorker.start({
     app: "word-count",
@@ -183,6 +155,8 @@ async function run({ rounds, seconds, rate, keys }: z.output<typeof flags>, repo
     withThem / without,
     `${Math.round(withThem / 1000)} k records/s`,
   );
+  const linked = await clusterRate(seconds, { quotes: quotes(), orders: orders() });
+  report(linkedLimit, "market-spread on two workers", linked, "half of the keys on the other one");
   const { records, total, sender, way, worker } = await measureLatency(seconds, rate);
   const line = `passthrough by key at ${rate}/s`;
   report(medianLimit, line, total.p50, `${records} records, ${partText("p50/p99/p99.9", total)}`);
@@ -201,6 +175,12 @@ async function run({ rounds, seconds, rate, keys }: z.output<typeof flags>, repo
     "rollback of 3 workers",
     await rollbackSeconds(),
     "start of the killed one to records",
+  );
+  report(
+    pauseLimit,
+    "one worker with 100,000 keys becomes three",
+    await growthPauseSeconds(100_000),
+    "longest time without a record",
   );
   report(idleLimit, "idle worker", await idleMebibytes(), "resident");
 }

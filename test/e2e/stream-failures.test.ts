@@ -26,6 +26,7 @@ test(
       // What was decided before is still on its way to the other worker.
       await Bun.sleep(100);
       const before = (await cluster.status(2))?.checkpoint;
+      expect(before).toBeGreaterThan(0);
       await Bun.sleep(600);
       expect((await cluster.status(2))?.checkpoint).toBe(before as number);
       await cluster.restart(1, "same");

@@ -1,5 +1,5 @@
 /**
- * `bun run soak stream-acceptance [A7 A8 …] [moments]`: the long forms of acceptance scenarios, with processes. `check` has
+ * `bun run soak stream-acceptance [A4 A7 …] [moments]`: the long forms of acceptance scenarios, with processes. `check` has
  * short ones in test/e2e/stream-failures.test.ts, and the rest of each in the simulation (test/streams/worker).
  */
 import { seededRandom } from "../../src/core/seams/random.ts";
@@ -37,7 +37,39 @@ const ORDERS = [[1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1]
 
 type Scenario = (moments: number) => Promise<Record<string, number>>;
 
+/** Under load: moves worker2 from host to host. */
+const moving =
+  (hosts: readonly number[]) =>
+  async ({ cluster }: DemoRun) => {
+    for (const host of hosts) {
+      await Bun.sleep(1000);
+      await cluster.kill(2);
+      await cluster.move(2, host, false);
+      await cluster.restart(2, "moved");
+    }
+  };
+
 const scenarios: Readonly<Record<string, Scenario>> = {
+  async A4() {
+    const until = 20_000;
+    return { records: await judged({ protocol: "acked", until }, 2, flow(until, moving([4, 2, 3]))) };
+  },
+  async A5() {
+    const until = 20_000;
+    return { records: await judged({ protocol: "acked", until }, 3, flow(until, moving([4, 2, 4]))) };
+  },
+  async A6() {
+    const until = 20_000;
+    const steps = flow(until, async (run) => {
+      await moving([4])(run);
+      for (let restart = 0; restart < 5; restart++) {
+        await run.cluster.kill(2);
+        await Bun.sleep(1000);
+        await run.cluster.restart(2, "moved");
+      }
+    });
+    return { records: await judged({ protocol: "acked", until }, 2, steps) };
+  },
   async A7(moments) {
     const until = 2 * moments * VALUES_PER_SECOND;
     const steps = atRandomMoments(moments, 7);
@@ -88,7 +120,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 const MOMENTS = 20;
 
 export const soak: Soak = {
-  summary: "the long forms of a stream's acceptance scenarios: [A7 A8 A9 A21] [moments]",
+  summary: "the long forms of a stream's acceptance scenarios: [A4 A5 A6 A7 A8 A9 A21] [moments]",
   async run(words) {
     const asked = words.filter((word) => Object.hasOwn(scenarios, word));
     const moments = Number(words.find((word) => /^\d+$/.test(word)) ?? MOMENTS);

@@ -1,76 +1,197 @@
 /**
- * `bun run soak stream-kill9 [seconds] [seed]`: three workers and two replicas as processes; any of them is killed at any
- * moment, worker2 also moves from host to host; at the end every value of every key is there once, in order.
+ * `bun run soak stream-kill9 [seconds] [seed]` (A25): three workers, two replicas and a two-phase sink as processes; any of
+ * them is killed at any moment, worker2 also moves from host to host.
+ *
+ * Each second the committed output is compared with what one thread would have written, and acknowledgements must go on
+ * within half a minute. At the end every value of every key is there.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { seededRandom } from "../../src/core/seams/random.ts";
+import { type Random, seededRandom } from "../../src/core/seams/random.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
-import { DemoRun } from "../../src/streams/demo/run.ts";
+import { DemoChild } from "../../src/streams/demo/child.ts";
+import { DemoCluster } from "../../src/streams/demo/cluster.ts";
+import { senderConfig } from "../../src/streams/sender/config.ts";
+import { sendOnce } from "../../src/streams/sender/once.ts";
+import { CommittedPrefix } from "../e2e/committed-prefix.ts";
 import type { Soak } from "./run.ts";
 
+const KEYS = 10;
 /** Of each key. */
 const VALUES_PER_SECOND = 500;
 const HOSTS_OF_WORKER2 = [2, 4, 5];
+const LOOK_MS = 1000;
+/** Without an acknowledgement for so long the cluster stands still. */
+const STILL_MS = 30_000;
+
+class Run {
+  readonly cluster: DemoCluster;
+  readonly counts = { kills: 0, moves: 0, replicaKills: 0, sinkKills: 0, looks: 0 };
+  readonly committed: CommittedPrefix;
+  readonly #root: string;
+  readonly #world = realWorld();
+  readonly #random: Random;
+  #sink!: DemoChild;
+  #isMoved = false;
+  #settled = 0;
+  #settledAtMs = performance.now();
+  failure: Error | undefined;
+  readonly #over = new AbortController();
+
+  constructor(root: string, seed: number) {
+    this.#root = root;
+    this.#random = seededRandom(seed);
+    mkdirSync(this.#out, { recursive: true });
+    this.committed = new CommittedPrefix(this.#out);
+    const network = `127.${100 + (process.pid % 100)}.1`;
+    this.cluster = new DemoCluster({
+      ...{ world: this.#world, root: join(root, "hosts"), network, app: "detector", appArguments: [] },
+      sources: [`Detector=acked://${network}.1:7000?cookie=cookie`],
+      sinks: [`windows=2pc://${network}.1:5555`],
+      ...{ checkpointMs: 500, metricsHub: undefined, say: () => {} },
+      onFailed: (error) => this.#fail(error),
+    });
+    this.#startSink();
+  }
+
+  get #out(): string {
+    return join(this.#root, "received");
+  }
+
+  #fail(error: Error): void {
+    this.failure ??= error;
+    this.#over.abort();
+  }
+
+  #startSink(): void {
+    const { host, port } = this.cluster.sink;
+    const words = [
+      "stream",
+      "receive",
+      "--protocol",
+      "two-phase",
+      "--out",
+      this.#out,
+      "-l",
+      `${host}:${port}`,
+    ];
+    this.#sink = new DemoChild("the sink", [...words, "--json"], (error) => this.#fail(error));
+  }
+
+  /** Sends everything; resolves when all of it is acknowledged, or the run has failed. */
+  async send(until: number, timeoutMs: number): Promise<boolean> {
+    const { host, port } = this.cluster.source;
+    const config = senderConfig.parse({
+      ...{ role: "sender", instance: "soak", dataDir: this.#root, to: [`${host}:${port}`] },
+      ...{ counters: { keys: KEYS, until }, batch: 5, intervalMs: (5 * 1000) / VALUES_PER_SECOND },
+    });
+    const { isDone } = await sendOnce({
+      ...{ world: this.#world, config, timeoutMs, interrupted: this.#over.signal },
+      onProgress: ({ figures }) => this.#progress(figures.settled),
+    });
+    this.#over.abort();
+    return isDone;
+  }
+
+  #progress(settled: number): void {
+    if (settled > this.#settled) this.#settledAtMs = performance.now();
+    this.#settled = settled;
+  }
+
+  /** Compares the committed output each second. */
+  async watch(): Promise<void> {
+    while (!this.#over.signal.aborted) {
+      await Bun.sleep(LOOK_MS);
+      this.look();
+      if (performance.now() - this.#settledAtMs > STILL_MS)
+        this.#fail(new Error(`nothing was acknowledged for ${STILL_MS / 1000} s, ${this.#settled} are`));
+    }
+  }
+
+  look(): void {
+    try {
+      this.committed.look();
+      this.counts.looks++;
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+  }
+
+  async harm(): Promise<void> {
+    while (!this.#over.signal.aborted) {
+      await Bun.sleep(this.#random.float() * 4000);
+      if (this.#over.signal.aborted) return;
+      const chance = this.#random.integer(12);
+      if (chance === 0) await this.#killReplica();
+      else if (chance <= 2) await this.#killSink();
+      else await this.#killWorker(1 + this.#random.integer(3));
+    }
+  }
+
+  async #killReplica(): Promise<void> {
+    const replica = 1 + this.#random.integer(2);
+    await this.cluster.killReplica(replica);
+    await Bun.sleep(this.#random.float() * 1000);
+    await this.cluster.startReplica(replica);
+    // One acknowledgement is enough for a checkpoint: the next loss waits until both replicas have it again.
+    for (const worker of [1, 2, 3]) {
+      const isInSync = async () => (await this.cluster.status(worker))?.replicas?.inSync === 2;
+      await this.cluster.until(`worker ${worker} to have both replicas`, isInSync);
+    }
+    this.counts.replicaKills++;
+  }
+
+  async #killSink(): Promise<void> {
+    await this.#sink.end("SIGKILL");
+    await Bun.sleep(this.#random.float() * 2000);
+    this.#startSink();
+    this.counts.sinkKills++;
+  }
+
+  async #killWorker(worker: number): Promise<void> {
+    const { cluster } = this;
+    await cluster.kill(worker);
+    this.counts.kills++;
+    if (worker === 2 && this.#random.integer(2) === 0) {
+      const host = HOSTS_OF_WORKER2[this.#random.integer(3)] as number;
+      await cluster.move(2, host, this.#random.integer(2) === 0);
+      this.#isMoved = true;
+      this.counts.moves++;
+    }
+    await cluster.restart(worker, worker === 2 && this.#isMoved ? "moved" : "same");
+  }
+
+  async end(): Promise<void> {
+    this.#over.abort();
+    await this.#sink.end("SIGKILL");
+    await this.cluster.stop();
+  }
+}
 
 export const soak: Soak = {
-  summary: "kill -9 under a stream's workers and replicas, with moves: [seconds] [seed]",
+  summary: "kill -9 under a stream's workers, replicas and sink, judged each second: [seconds] [seed]",
   async run([seconds = "600", seed = String(Date.now() % 1_000_000)]) {
     console.log(`stream-kill9: ${seconds} s, seed ${seed}`);
-    const random = seededRandom(Number(seed));
     const root = mkdtempSync(join(tmpdir(), "node-x-soak-"));
     const until = Number(seconds) * VALUES_PER_SECOND;
-    const counts = { kills: 0, moves: 0, replicaKills: 0 };
-    const run = new DemoRun(
-      {
-        ...{ world: realWorld(), root, network: `127.${100 + (process.pid % 100)}.1` },
-        ...{
-          pauseMs: 0,
-          checkpointMs: 500,
-          metricsHub: undefined,
-          say: () => {},
-          interrupted: new AbortController().signal,
-        },
-      },
-      { app: "detector", protocol: "acked", until },
-    );
-    const { isValid, failure, report } = await run.play(3, async ({ cluster }) => {
-      let isOver = false;
-      const pace = { batch: 5, intervalMs: (5 * 1000) / VALUES_PER_SECOND };
-      const sending = run.sendMeanwhile(until, pace).finally(() => (isOver = true));
-      let isMoved = false;
-      while (!isOver) {
-        await Bun.sleep(random.float() * 4000);
-        const chance = random.integer(10);
-        if (chance === 0) {
-          const replica = 1 + random.integer(2);
-          await cluster.killReplica(replica);
-          await Bun.sleep(random.float() * 1000);
-          await cluster.startReplica(replica);
-          // One acknowledgement is enough for a checkpoint: the next loss waits until both replicas have it again.
-          for (const worker of [1, 2, 3]) {
-            const isInSync = async () => (await cluster.status(worker))?.replicas?.inSync === 2;
-            await cluster.until(`worker ${worker} to have both replicas`, isInSync);
-          }
-          counts.replicaKills++;
-          continue;
-        }
-        const worker = 1 + random.integer(3);
-        await cluster.kill(worker);
-        counts.kills++;
-        if (worker === 2 && random.integer(2) === 0) {
-          await cluster.move(2, HOSTS_OF_WORKER2[random.integer(3)] as number, random.integer(2) === 0);
-          isMoved = true;
-          counts.moves++;
-        }
-        await cluster.restart(worker, worker === 2 && isMoved ? "moved" : "same");
-      }
-      await sending;
-    });
-    const violation = report?.verdict?.violation;
-    if (!isValid) throw new Error(failure ?? JSON.stringify(violation ?? report));
+    const run = new Run(root, Number(seed));
+    try {
+      await run.cluster.start(3);
+      const sending = run.send(until, Number(seconds) * 3000 + 60_000);
+      const [isDone] = await Promise.all([sending, run.watch(), run.harm()]);
+      if (run.failure !== undefined) throw run.failure;
+      if (!isDone) throw new Error("the sender gave up");
+      // The sink hears of a commit right behind the acknowledgement.
+      await run.cluster.until("every value at the sink", () => {
+        run.look();
+        return run.failure !== undefined || run.committed.records === until * KEYS;
+      });
+      if (run.failure !== undefined) throw run.failure;
+    } finally {
+      await run.end();
+    }
     rmSync(root, { recursive: true, force: true });
-    return { seconds: Number(seconds), seed: Number(seed), ...counts, windows: report?.verdict?.records };
+    return { seconds: Number(seconds), seed: Number(seed), ...run.counts, windows: run.committed.records };
   },
 };

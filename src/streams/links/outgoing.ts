@@ -47,6 +47,8 @@ export class OutgoingLink {
   #batchAt = -1;
   readonly #frame = new ByteWriter(256);
   #number = 0;
+  /** Small messages that go out together: of those that are kept, the last ones. */
+  readonly #unsent = new ByteWriter(BATCH_BYTES);
   #kept: Kept[] = [];
   #keptBytes = 0;
   #socket: Socket | undefined;
@@ -108,24 +110,25 @@ export class OutgoingLink {
     this.#message(LinkType.congested, (writer) => void writer.u8(isCongested ? 1 : 0));
   }
 
+  /** Leaves with the next message of another kind, or when enough are gathered. */
   keyState(step: number, key: string, image: Uint8Array): void {
-    this.#message(LinkType.keyState, (writer) => void writer.u16(step).text(key).bytes(image));
+    this.#message(LinkType.keyState, (writer) => void writer.u16(step).text(key).bytes(image), true);
   }
 
   keyEnd(watermarks: Record<string, number>): void {
     this.#message(LinkType.keyEnd, (writer) => void writer.text(JSON.stringify(watermarks)));
   }
 
-  #message(type: number, write: (writer: ByteWriter) => void): void {
+  #message(type: number, write: (writer: ByteWriter) => void, mayWait = false): void {
     this.flush();
     this.#frame.clear();
     this.#frame.u32(0).u8(type).u64(0);
     write(this.#frame);
-    this.#keep(copyOf(this.#frame.done()));
+    this.#keep(copyOf(this.#frame.done()), mayWait);
   }
 
   /** Gives the frame its length and number, keeps it, and sends it when it may. */
-  #keep(bytes: Uint8Array): void {
+  #keep(bytes: Uint8Array, mayWait = false): void {
     this.#number += 1;
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     view.setUint32(0, bytes.byteLength - 4);
@@ -134,9 +137,16 @@ export class OutgoingLink {
     this.#keptBytes += bytes.byteLength;
     if (this.#sentNumber !== undefined) {
       this.#sentNumber = this.#number;
-      this.#outbox?.send(bytes);
+      if (mayWait || this.#unsent.length > 0) this.#unsent.raw(bytes);
+      else this.#outbox?.send(bytes);
+      if (!mayWait || this.#unsent.length >= BATCH_BYTES) this.#sendUnsent();
     }
     this.#judge();
+  }
+
+  #sendUnsent(): void {
+    this.#outbox?.send(this.#unsent.done());
+    this.#unsent.clear();
   }
 
   #judge(): void {
@@ -184,6 +194,7 @@ export class OutgoingLink {
     this.#forget(message.number);
     this.#sentNumber = this.#number;
     this.#retryMs = RETRY_MS;
+    this.#unsent.clear();
     for (const kept of this.#kept) this.#outbox?.send(kept.bytes);
   }
 

@@ -17,7 +17,7 @@ function addMeters(metrics: Metrics, worker: Worker): void {
         `node_x_worker_${kind}_latency_seconds`,
         `How long records of each ${kind} took since the start: upper limits of bins of powers of two.`,
         () => latency.percentileNs(percent) / 1e9,
-        { [kind]: name, quantile: String(percent / 100) },
+        { [kind]: name, percentile: String(percent) },
       );
     }
   }

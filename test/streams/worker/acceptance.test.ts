@@ -103,6 +103,29 @@ describe("A9: all workers die at once and come back in any order", () => {
   });
 });
 
+test("A10: a second worker dies while the first comes back, at any distance up to half a second", () => {
+  for (const gapMs of [0, 20, 80, 200, 500]) {
+    simulate(10 + gapMs, { app: detector, size: 3 }, async (cluster) => {
+      await cluster.startAll();
+      const sender = cluster.send(KEYS.slice(0, 3), Number.POSITIVE_INFINITY);
+      await cluster.until("some progress", () => sender.acked > 20);
+      const epoch = () => cluster.leader.leader?.status.epoch ?? 0;
+      const before = epoch();
+      cluster.kill("worker2");
+      const first = cluster.restart("worker2");
+      await cluster.pause(gapMs);
+      cluster.kill("worker3");
+      await first;
+      await cluster.restart("worker3");
+      await cluster.until("the cluster runs", () => cluster.isRunning(), 30_000);
+      expect(epoch()).toBeGreaterThan(before);
+      const count = sender.finish();
+      await cluster.untilAcked();
+      expect(violation(await cluster.output(), KEYS.slice(0, 3), count)).toBeUndefined();
+    });
+  }
+});
+
 /** A kill each half millisecond after a checkpoint began: before, at and behind every step of it. */
 describe("A11: a crash at every point of a checkpoint", () => {
   test.each(["initializer", "worker2"])(
@@ -133,20 +156,31 @@ describe("A11: a crash at every point of a checkpoint", () => {
   );
 });
 
-test("A16: three times one worker becomes three and one again, under the same names", () => {
+test("A16: ten times one worker becomes three and one again, under the same names", () => {
   simulate(3, { app: detector, size: 1, checkpointMs: 30 }, async (cluster) => {
     await cluster.startAll();
-    const sender = cluster.send(KEYS, Number.POSITIVE_INFINITY);
-    const members = () => cluster.leader.leader?.layout?.members.length;
-    for (let cycle = 0; cycle < 3; cycle++) {
+    const keys = KEYS.slice(0, 5);
+    const sender = cluster.send(keys, Number.POSITIVE_INFINITY);
+    await cluster.until("every key", () => sender.acked > 20);
+    const members = () => cluster.leader.leader?.layout?.members ?? [];
+    /** No key is on two workers, none is missing. */
+    const expectWhole = (count: number) => {
+      expect(members().length).toBe(count);
+      const found = members().flatMap((name) => [
+        ...(cluster.workers.get(name)?.worker?.engine.stores.get("window 1")?.keys() ?? []),
+      ]);
+      expect(found.toSorted()).toEqual(keys.toSorted());
+    };
+    for (let cycle = 0; cycle < 10; cycle++) {
       for (const number of [2, 3]) await cluster.start({ ...workerSpec(number), settings: { joining: 2 } });
-      await cluster.until("three members", () => members() === 3);
-      await cluster.pause(100);
+      await cluster.until("three members", () => members().length === 3);
+      expectWhole(3);
       await cluster.until(
         "a leave",
         () => cluster.leader.leader?.shrink(["worker2", "worker3"]) === undefined,
       );
-      await cluster.until("one member", () => members() === 1);
+      await cluster.until("one member", () => members().length === 1);
+      expectWhole(1);
       await cluster.until("goodbyes", () =>
         ["worker2", "worker3"].every((name) => cluster.workers.get(name)?.hasLeft),
       );
@@ -154,9 +188,63 @@ test("A16: three times one worker becomes three and one again, under the same na
     }
     const count = sender.finish();
     await cluster.untilAcked();
-    expect(violation(await cluster.output(), KEYS, count)).toBeUndefined();
+    expect(violation(await cluster.output(), keys, count)).toBeUndefined();
   });
 }, 30_000);
+
+describe("A17: a worker dies while it, or another one, is to leave", () => {
+  test.each(["worker3", "worker2", "initializer"])("%s", (victim) => {
+    simulate(17, { app: detector, size: 3 }, async (cluster) => {
+      await cluster.startAll();
+      const keys = KEYS.slice(0, 5);
+      const sender = cluster.send(keys, Number.POSITIVE_INFINITY);
+      await cluster.until("some progress", () => sender.acked > 20);
+      const { leader } = cluster.leader;
+      await cluster.until("a leave", () => leader?.shrink(["worker3"]) === undefined);
+      await cluster.until(
+        "the keys to move",
+        () => (leader?.status.epoch ?? 0) > 1 && leader?.status.phase === "beginning",
+      );
+      cluster.kill(victim);
+      await cluster.pause(30);
+      await cluster.restart(victim);
+      await cluster.until("the cluster runs", () => cluster.isRunning());
+      const members = cluster.leader.leader?.layout?.members ?? [];
+      const found = members.flatMap((name) => [
+        ...(cluster.workers.get(name)?.worker?.engine.stores.get("window 1")?.keys() ?? []),
+      ]);
+      expect(found.toSorted()).toEqual(keys.toSorted());
+      const count = sender.finish();
+      await cluster.untilAcked();
+      expect(violation(await cluster.output(), keys, count)).toBeUndefined();
+    });
+  });
+});
+
+test("A18: a state log is rewritten, by command and by size, and its worker dies at once", () => {
+  simulate(18, { app: detector, size: 2, checkpointMs: 30 }, async (cluster) => {
+    await cluster.startAll({ compaction: { logBytesMin: 3000, growthPercent: 50 } });
+    const keys = KEYS.slice(0, 5);
+    const sender = cluster.send(keys, Number.POSITIVE_INFINITY);
+    const random = seededRandom(18);
+    for (let round = 0; round < 12; round++) {
+      const before = sender.acked;
+      await cluster.until("some progress", () => sender.acked > before + 20);
+      const name = round % 3 === 0 ? "initializer" : "worker2";
+      const rotating = cluster.workers.get(name)?.worker?.stateLog.compact();
+      rotating?.catch(() => undefined);
+      await cluster.pause(random.float() * 4);
+      if (round % 2 === 0) cluster.kill(name);
+      else cluster.losePower(name);
+      await cluster.restart(name);
+      await cluster.until("the cluster runs", () => cluster.isRunning());
+    }
+    await cluster.until("a snapshot", () => (cluster.leader.stateLog.figures.snapshotBytes ?? 0) > 0);
+    const count = sender.finish();
+    await cluster.untilAcked();
+    expect(violation(await cluster.output(), keys, count)).toBeUndefined();
+  });
+});
 
 test("A20: connections break all the time, and no checkpoint is undone by it", () => {
   simulate(4, { app: detector, args: ["--depth", "2"], size: 3 }, async (cluster) => {
