@@ -3,7 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { connect } from "node:net";
 import { realWorld } from "../../src/core/seams/world-real.ts";
 import { GroupClient } from "../../src/reactive/replication/group-client.ts";
-import { encodeQuery } from "../../src/reactive/shard/commands.ts";
+import { encodeQuery } from "../../src/reactive/shard/query-messages.ts";
 import { checkTransactions } from "../reactive/checkers/elle.ts";
 import { bytesOf, PlainClient } from "../reactive/plain-client.ts";
 import { DelayingProxy } from "./delaying-proxy.ts";

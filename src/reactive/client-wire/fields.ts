@@ -1,5 +1,5 @@
 /** Fields that messages of both directions have; codec.ts draws them. Every length is checked before it is used. */
-import type { ReadVersion } from "../shard/commands.ts";
+import type { ReadVersion } from "../shard/query-messages.ts";
 import { KEY_BYTES_MAX, type Level, levelOf } from "../shard/transaction.ts";
 import { type ByteReader, type ByteWriter, WireError } from "../wire/bytes.ts";
 import { type KeyedVersion, limits } from "./messages.ts";

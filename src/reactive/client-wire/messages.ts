@@ -23,7 +23,8 @@
  *
  * Runs in browsers: nothing here or in what it imports needs a server.
  */
-import type { FinalOutcome, ReadVersion, Refusal } from "../shard/commands.ts";
+import type { FinalOutcome, Refusal } from "../shard/commands.ts";
+import type { ReadVersion } from "../shard/query-messages.ts";
 import type { Access, Level, TransactionId } from "../shard/transaction.ts";
 
 export const CLIENT_PROTOCOL_VERSION = 1;

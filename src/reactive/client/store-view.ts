@@ -5,7 +5,7 @@
  * where it is known and from a frontend where it is not.
  */
 import { FRESH } from "../client-wire/messages.ts";
-import type { ReadVersion } from "../shard/commands.ts";
+import type { ReadVersion } from "../shard/query-messages.ts";
 import { decodeValue } from "../shard/operations.ts";
 import type { Answer, Request } from "./connection.ts";
 import type { Version } from "./execution.ts";

@@ -13,7 +13,8 @@
  *
  * What one engine can do and another cannot stands in its `capabilities`, never in a question for its name.
  */
-import type { FinalOutcome, ReadVersion, Refusal, ScanEntry } from "../shard/commands.ts";
+import type { FinalOutcome, Refusal } from "../shard/commands.ts";
+import type { ReadVersion, ScanEntry } from "../shard/query-messages.ts";
 import type { Access, Transaction, TransactionId } from "../shard/transaction.ts";
 import type { Stats } from "../../core/role.ts";
 

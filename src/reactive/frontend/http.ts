@@ -18,7 +18,7 @@ import type { Log } from "../../core/logging/log.ts";
 import type { Random } from "../../core/seams/random.ts";
 import type { CommitResult } from "../engines/engine.ts";
 import { FutureError, LimitError, OutcomeUnknownError, RefusedError, TooOldError } from "../failures.ts";
-import type { ReadVersion } from "../shard/commands.ts";
+import type { ReadVersion } from "../shard/query-messages.ts";
 import { decodeValue } from "../shard/operations.ts";
 import type { TransactionId } from "../shard/transaction.ts";
 import type { GuardedStore } from "./access/guarded-store.ts";

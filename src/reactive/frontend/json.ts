@@ -9,7 +9,7 @@
  * A transaction is { id, level, reads, operations }; an operation is { key, op, … } (the schema below).
  */
 import { z } from "zod";
-import type { ReadVersion } from "../shard/commands.ts";
+import type { ReadVersion } from "../shard/query-messages.ts";
 import {
   decodeValue,
   elementPart,

@@ -7,6 +7,7 @@
  * other); a transaction that commits on it is validated. What a read says to be valid up to `end` stays so.
  */
 import { WireError } from "../wire/bytes.ts";
+import { isCurrent } from "./checks.ts";
 import {
   decodeQuery,
   encodeChanges,
@@ -15,7 +16,7 @@ import {
   encodeUnsettled,
   type ReadVersion,
   type ShardQuery,
-} from "./commands.ts";
+} from "./query-messages.ts";
 import type { Prepared } from "./prepared.ts";
 import type { ShardService } from "./service.ts";
 import { idText } from "./transaction.ts";
@@ -94,7 +95,7 @@ function validate(
 ): Answer | Promise<Answer> {
   const keys = transaction.accesses.map(({ key }) => key);
   return afterSettled(shard, stop(shard, keys, timestamp), () =>
-    Uint8Array.of(shard.isCurrent(transaction) ? 1 : 0),
+    Uint8Array.of(isCurrent(shard, transaction) ? 1 : 0),
   );
 }
 

@@ -25,12 +25,12 @@ import {
   type Vote,
 } from "./commands.ts";
 import { Feed } from "./feed.ts";
-import { decodeOperations, encodeOperations, isCommutative, partOf } from "./operations.ts";
+import { encodeOperations } from "./operations.ts";
 import type { Outcome } from "./outcomes.ts";
-import { footprintOf } from "./prepared.ts";
 import { AtOnce } from "./at-once.ts";
+import { isLate, refusalOf } from "./checks.ts";
 import { answerQuery } from "./queries.ts";
-import { type Access, idText, Level, type Transaction, type TransactionId } from "./transaction.ts";
+import { idText, Level, type Transaction, type TransactionId } from "./transaction.ts";
 import { decodeState, emptyState, encodeState, type ShardState } from "./state.ts";
 import { Waiting } from "./waiting.ts";
 
@@ -220,7 +220,7 @@ export class ShardService implements StateMachine {
 
   /** A refusal is final: whoever sends the transaction again, or sent it before over another way, cannot commit it. */
   #refuse(transaction: Transaction): Vote | undefined {
-    const refusal = this.#refusal(transaction);
+    const refusal = refusalOf(this, transaction);
     if (refusal === undefined) return undefined;
     const { id, participants } = transaction;
     this.figures.aborts[refusal.reason] += 1;
@@ -240,9 +240,9 @@ export class ShardService implements StateMachine {
   /** The whole of a transaction that touches nothing elsewhere: checked and committed, at a timestamp from before. */
   #commitAtOnce(transaction: Transaction, timestamp: number): Vote {
     const { id, accesses, participants } = transaction;
-    const isLate =
-      timestamp <= this.#state.horizon || accesses.some((access) => this.#isLate(access, timestamp));
-    if (isLate || this.#state.prepared.get(id) !== undefined) return { kind: "late" };
+    const isTooLate =
+      timestamp <= this.#state.horizon || accesses.some((access) => isLate(this, access, timestamp));
+    if (isTooLate || this.#state.prepared.get(id) !== undefined) return { kind: "late" };
     const no = this.#refuse(transaction);
     if (no !== undefined) return no;
     this.#write(transaction, timestamp);
@@ -252,60 +252,9 @@ export class ShardService implements StateMachine {
     return { kind: "decided", outcome: { kind: "committed", timestamp } };
   }
 
-  /** Whether a transaction that reads could be committed now: for those that only read. */
-  isCurrent({ accesses }: Transaction): boolean {
-    return !accesses.some((access) => !this.#isReadable(access) || this.#isStale(access));
-  }
-
-  /** Whether it would come below a version that it does not commute with, or that its reads would have to see. */
-  #isLate({ key, reads, operations }: Access, timestamp: number): boolean {
-    if (timestamp <= this.#state.readMarks.of(key)) return true;
-    const newest = this.#versions.read(key, Number.MAX_SAFE_INTEGER)?.start ?? 0;
-    if (newest < timestamp) return false;
-    return newest === timestamp || reads.length > 0 || !decodeOperations(operations).every(isCommutative);
-  }
-
   #late(): Uint8Array {
     this.figures.late += 1;
     return encodeVote({ kind: "late" });
-  }
-
-  #refusal({ level, snapshot, accesses }: Transaction): { reason: Refusal; key: Uint8Array } | undefined {
-    const { prepared, horizon } = this.#state;
-    for (const access of accesses) {
-      const { key } = access;
-      if (!this.#isReadable(access)) return { reason: "invalid", key };
-      if (level === Level.snapshot && snapshot < horizon) return { reason: "tooOld", key };
-      if (level === Level.strict && this.#isStale(access)) return { reason: "stale", key };
-      if (level === Level.snapshot && this.#isOverwritten(access, snapshot))
-        return { reason: "overwritten", key };
-      if (prepared.conflictWith(level, access) !== undefined) return { reason: "prepared", key };
-    }
-    return undefined;
-  }
-
-  #isReadable(access: Access): boolean {
-    try {
-      footprintOf(Level.strict, access);
-      return true;
-    } catch (error) {
-      if (error instanceof WireError) return false;
-      throw error;
-    }
-  }
-
-  #isStale({ key, reads }: Access): boolean {
-    return reads.some(({ part, version, wasPresent }) =>
-      this.#versions.changed(key, part, version, wasPresent),
-    );
-  }
-
-  /** First committer wins: for operations that do not commute. */
-  #isOverwritten(access: Access, snapshot: number): boolean {
-    return footprintOf(Level.snapshot, access).operations.some(
-      (operation) =>
-        !isCommutative(operation) && this.#versions.changed(access.key, partOf(operation), snapshot, false),
-    );
   }
 
   #commit(id: TransactionId, timestamp: number, isHome: boolean): FinalOutcome {

@@ -12,7 +12,7 @@ import {
 } from "../../../src/reactive/client-wire/codec.ts";
 import { connect, type Client, type ClientOptions } from "../../../src/reactive/client.ts";
 import type { MessageSocket, OpenSocket, SocketHandlers } from "../../../src/reactive/client/socket.ts";
-import type { ReadVersion } from "../../../src/reactive/shard/commands.ts";
+import type { ReadVersion } from "../../../src/reactive/shard/query-messages.ts";
 import { VersionsModel } from "../../../src/reactive/shard/versions-model.ts";
 import { compareBytes } from "../../../src/reactive/wire/bytes.ts";
 

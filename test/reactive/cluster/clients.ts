@@ -11,7 +11,7 @@ import type { FaultCounts } from "../../../src/core/sim/faults.ts";
 import type { Backend } from "../../../src/reactive/engines/builtin/backend.ts";
 import type { CommitResult, WholeTransaction } from "../../../src/reactive/engines/engine.ts";
 import { OutcomeUnknownError, RefusedError, TooOldError } from "../../../src/reactive/failures.ts";
-import type { ReadVersion } from "../../../src/reactive/shard/commands.ts";
+import type { ReadVersion } from "../../../src/reactive/shard/query-messages.ts";
 import {
   decodeValue,
   encodeOperations,

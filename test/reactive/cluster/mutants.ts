@@ -34,9 +34,9 @@ export const storeMutants: readonly Mutant[] = [
   },
   {
     breaks: "a key that was read as absent is not checked",
-    file: `${SHARD}/service.ts`,
-    from: "    return reads.some(({ part, version, wasPresent }) =>\n",
-    to: "    return reads.some(({ part, version, wasPresent }) => version > 0 &&\n",
+    file: `${SHARD}/checks.ts`,
+    from: "=> versions.changed(key, part, version, wasPresent));",
+    to: "=> version > 0 && versions.changed(key, part, version, wasPresent));",
     noticedBy: SIMULATION,
   },
   {
@@ -55,7 +55,7 @@ export const storeMutants: readonly Mutant[] = [
   },
   {
     breaks: "a participant votes without looking at what is prepared",
-    file: `${SHARD}/service.ts`,
+    file: `${SHARD}/checks.ts`,
     from: "if (prepared.conflictWith(level, access) !== undefined) return",
     to: "if (level > 9) return",
     noticedBy: SIMULATION,
@@ -69,8 +69,8 @@ export const storeMutants: readonly Mutant[] = [
   },
   {
     breaks: "first committer does not win",
-    file: `${SHARD}/service.ts`,
-    from: "if (level === Level.snapshot && this.#isOverwritten(access, snapshot))",
+    file: `${SHARD}/checks.ts`,
+    from: "if (level === Level.snapshot && isOverwritten(shard, access, snapshot))",
     to: "if (level > 9)",
     noticedBy: SIMULATION,
   },
@@ -90,8 +90,8 @@ export const storeMutants: readonly Mutant[] = [
   },
   {
     breaks: "one entry commits below what a committed transaction read",
-    file: `${SHARD}/service.ts`,
-    from: "    if (timestamp <= this.#state.readMarks.of(key)) return true;\n",
+    file: `${SHARD}/checks.ts`,
+    from: "  if (timestamp <= state.readMarks.of(key)) return true;\n",
     to: "",
     noticedBy: SIMULATION,
   },

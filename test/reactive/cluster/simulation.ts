@@ -11,7 +11,7 @@ import { FaultCounts } from "../../../src/core/sim/faults.ts";
 import { SimulationError } from "../../../src/core/sim/scheduler.ts";
 import { SimCluster } from "../../../src/core/sim/world.ts";
 import { type Random, seededRandom } from "../../../src/core/seams/random.ts";
-import type { ReadVersion } from "../../../src/reactive/shard/commands.ts";
+import type { ReadVersion } from "../../../src/reactive/shard/query-messages.ts";
 import { decodeValue } from "../../../src/reactive/shard/operations.ts";
 import { ShardService, shardDefaults } from "../../../src/reactive/shard/service.ts";
 import { Timestamps } from "../../../src/reactive/tss/timestamps.ts";

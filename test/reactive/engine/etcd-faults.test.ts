@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { LimitError, OutcomeUnknownError, TooOldError } from "../../../src/reactive/failures.ts";
 import type { ChangedKeys } from "../../../src/reactive/engines/engine.ts";
 import type { EtcdEngineOptions } from "../../../src/reactive/engines/etcd/engine.ts";
-import type { ReadVersion } from "../../../src/reactive/shard/commands.ts";
+import type { ReadVersion } from "../../../src/reactive/shard/query-messages.ts";
 import { fieldPart } from "../../../src/reactive/shard/operations.ts";
 import { Level } from "../../../src/reactive/shard/transaction.ts";
 import { EtcdProcesses } from "../../e2e/etcd-processes.ts";

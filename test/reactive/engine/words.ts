@@ -3,7 +3,7 @@ import { decodeServerMessage } from "../../../src/reactive/client-wire/codec.ts"
 import type { Run } from "../../../src/reactive/client-wire/messages.ts";
 import type { CommitResult, Engine, WholeTransaction } from "../../../src/reactive/engines/engine.ts";
 import type { Outlet, Watcher } from "../../../src/reactive/frontend/watches/watcher.ts";
-import type { ReadVersion } from "../../../src/reactive/shard/commands.ts";
+import type { ReadVersion } from "../../../src/reactive/shard/query-messages.ts";
 import {
   decodeValue,
   encodeOperations,

@@ -10,7 +10,7 @@ import {
   encodeQuery,
   type ReadReply,
   type ReadVersion,
-} from "../../../src/reactive/shard/commands.ts";
+} from "../../../src/reactive/shard/query-messages.ts";
 import { ShardService, type ShardSettings, shardDefaults } from "../../../src/reactive/shard/service.ts";
 
 /** A repeatable sequence (mulberry32). */

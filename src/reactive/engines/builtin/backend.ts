@@ -5,13 +5,13 @@
  * all shards, and never half a transaction; one key's shard knows that without one. A read at a given timestamp is repeatable
  * until the shards' horizon passes it.
  */
+import type { FinalOutcome } from "../../shard/commands.ts";
 import {
   decodeReadReply,
   decodeScanReply,
   encodeQuery,
-  type FinalOutcome,
   type ReadVersion,
-} from "../../shard/commands.ts";
+} from "../../shard/query-messages.ts";
 import { compareBytes } from "../../wire/bytes.ts";
 import type { Clock } from "../../../core/seams/clock.ts";
 import { TooOldError } from "../../failures.ts";

@@ -12,11 +12,11 @@ import {
   decodeOutcome,
   decodeVote,
   encodeCommand,
-  encodeQuery,
   type FinalOutcome,
   type ShardCommand,
   type Vote,
 } from "../../shard/commands.ts";
+import { encodeQuery } from "../../shard/query-messages.ts";
 import { type Access, Level, type Transaction, type TransactionId } from "../../shard/transaction.ts";
 import type { CommitResult, WholeTransaction } from "../engine.ts";
 import { shardOf } from "./placement.ts";

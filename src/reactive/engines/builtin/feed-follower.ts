@@ -6,7 +6,7 @@
  * primary goes on where the old one stopped. Keeps nothing that must survive.
  */
 import type { Clock } from "../../../core/seams/clock.ts";
-import { type ChangesReply, decodeChanges, encodeQuery } from "../../shard/commands.ts";
+import { type ChangesReply, decodeChanges, encodeQuery } from "../../shard/query-messages.ts";
 import type { FeedListener } from "../engine.ts";
 import type { ShardGroup } from "./backend.ts";
 

@@ -6,7 +6,7 @@
  */
 import type { Clock, Timer } from "../../../core/seams/clock.ts";
 import type { Log } from "../../../core/logging/log.ts";
-import { decodeUnsettled, encodeQuery } from "../../shard/commands.ts";
+import { decodeUnsettled, encodeQuery } from "../../shard/query-messages.ts";
 import { idText } from "../../shard/transaction.ts";
 import type { Backend } from "./backend.ts";
 

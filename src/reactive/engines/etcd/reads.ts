@@ -6,7 +6,7 @@
  */
 import { ValueType } from "../../../native/version-values.ts";
 import { FutureError, TooOldError } from "../../failures.ts";
-import type { ReadVersion, ScanEntry } from "../../shard/commands.ts";
+import type { ReadVersion, ScanEntry } from "../../shard/query-messages.ts";
 import type { KeyRange, Scanned, Snapshot } from "../engine.ts";
 import { CompactedError, FutureRevisionError } from "./answers.ts";
 import { type Cell, cellOf, type Layout, revisionOf, base64, bytesOf } from "./bytes.ts";

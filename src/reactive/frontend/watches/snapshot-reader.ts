@@ -5,7 +5,7 @@
  * reads holds for all. A few timestamps are kept, bounded. Keys of different watches are asked for apart: one
  * that waits for a transaction to be settled holds up only those who watch it.
  */
-import type { ReadVersion } from "../../shard/commands.ts";
+import type { ReadVersion } from "../../shard/query-messages.ts";
 import { writeKeyed } from "../../client-wire/fields.ts";
 import { ByteWriter } from "../../wire/bytes.ts";
 import type { Snapshot } from "../../engines/engine.ts";
