@@ -51,6 +51,8 @@ export function builtinRig(seed: number): Rig {
 }
 
 export interface EtcdRig extends Rig {
+  /** Of its store. */
+  prefix: string;
   engines: readonly [EtcdEngine, EtcdEngine];
 }
 
@@ -61,8 +63,8 @@ export function etcdRig(
   etcd: EtcdProcesses,
   options: Partial<EtcdEngineOptions> = {},
   members: readonly string[] = etcd.endpoints,
+  prefix = `store${++stores}/`,
 ): EtcdRig {
-  const prefix = `store${++stores}/`;
   const timeoutMs = options.timeoutMs ?? 20_000;
   const gateways = [members, etcd.endpoints].map(
     (endpoints) => new Gateway({ clock: realClock, endpoints, attemptMs: 2000, timeoutMs }),
@@ -82,6 +84,7 @@ export function etcdRig(
   const engines = [open(gateways[0] as Gateway), open(gateways[1] as Gateway)] as const;
   const watchings = [new Watching(engines[0], realClock), new Watching(engines[1], realClock)] as const;
   return {
+    prefix,
     engines,
     watchings,
     run: (promise) => promise,

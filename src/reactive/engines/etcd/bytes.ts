@@ -7,6 +7,7 @@
  *   PREFIX d                     nothing; written so that it is heard of (change-feed.ts)
  *   PREFIX t/CLIENT/NUMBER       "committed" or "aborted": what became of a transaction (16 hex digits each); expires with a lease
  *   PREFIX x/KEY                 nothing; beside each deleted key, until its mark is collected (collector.ts)
+ *   PREFIX v                     the number of this format (format.ts)
  *   PREFIX h                     a revision in decimal: marks of what was deleted up to it may be gone
  *
  * Timestamps of the store are revisions of etcd. A key's version is the revision of its last put, which is why a delete is a put too.
@@ -59,6 +60,9 @@ export class Layout {
   }
   get beat(): string {
     return this.#name("d");
+  }
+  get format(): string {
+    return this.#name("v");
   }
   get horizon(): string {
     return this.#name("h");

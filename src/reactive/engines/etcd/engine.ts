@@ -22,11 +22,11 @@ import { Layout } from "./bytes.ts";
 import { EtcdFeed } from "./change-feed.ts";
 import { Collector } from "./collector.ts";
 import { Commits } from "./commits.ts";
+import { FormatGuard } from "./format.ts";
 import type { Etcd } from "./gateway.ts";
 import { Outcomes } from "./outcomes.ts";
 import { OWN_OPERATIONS } from "./plan.ts";
 import { Reads } from "./reads.ts";
-import { Revisions } from "./revisions.ts";
 
 export interface EtcdEngineOptions {
   etcd: Etcd;
@@ -46,7 +46,6 @@ export class EtcdEngine implements Engine {
   readonly collector: Collector;
   readonly #options: EtcdEngineOptions;
   readonly #layout: Layout;
-  readonly #revisions: Revisions;
   readonly #reads: Reads;
   readonly #outcomes: Outcomes;
   readonly #commits: Commits;
@@ -55,11 +54,11 @@ export class EtcdEngine implements Engine {
   onOrdering: Engine["onOrdering"] = () => {};
 
   constructor(options: EtcdEngineOptions) {
-    const { etcd, clock, prefix, operationsMax, timeoutMs } = options;
-    this.#options = options;
-    this.#layout = new Layout(prefix);
-    const layout = this.#layout;
-    this.#revisions = new Revisions(etcd, layout.beat);
+    const { clock, prefix, operationsMax, timeoutMs } = options;
+    const layout = new Layout(prefix);
+    const etcd = new FormatGuard(options.etcd, layout);
+    this.#options = { ...options, etcd };
+    this.#layout = layout;
     this.#reads = new Reads(etcd, layout, operationsMax);
     this.#outcomes = new Outcomes(etcd, layout, clock, options.outcomeRetentionMs);
     const [reads, outcomes] = [this.#reads, this.#outcomes];
@@ -84,7 +83,7 @@ export class EtcdEngine implements Engine {
   }
 
   async nextTimestamp(): Promise<number> {
-    const revision = await this.#revisions.fresh();
+    const revision = await this.#reads.freshRevision();
     this.learn(revision);
     return revision;
   }

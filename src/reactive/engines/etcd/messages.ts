@@ -12,7 +12,6 @@ export interface RangeRequest {
   /** As of this revision; absent: as of now. */
   revision?: string;
   keys_only?: boolean;
-  count_only?: boolean;
   max_mod_revision?: string;
 }
 

@@ -10,6 +10,7 @@ import type { ReadVersion, ScanEntry } from "../../shard/query-messages.ts";
 import type { KeyRange, Scanned, Snapshot } from "../engine.ts";
 import { CompactedError, FutureRevisionError } from "./answers.ts";
 import { type Cell, cellOf, type Layout, revisionOf, base64, bytesOf } from "./bytes.ts";
+import { type Cells, FreshReads } from "./fresh-reads.ts";
 import type { Etcd } from "./gateway.ts";
 import { rangeOf, type RangeAnswer, type TxnAnswer } from "./messages.ts";
 
@@ -18,22 +19,23 @@ const PAGE = 512;
 const SCAN_BYTES = 1024 * 1024;
 const SCAN_COUNT_MAX = 10_000;
 
-export interface Cells {
-  revision: number;
-  horizon: number;
-  cells: Cell[];
-}
-
 export class Reads {
   readonly #etcd: Etcd;
   readonly #layout: Layout;
-  readonly #operationsMax: number;
+  readonly #keysMax: number;
+  readonly #fresh: FreshReads;
 
   /** `operationsMax`: of one request. */
   constructor(etcd: Etcd, layout: Layout, operationsMax: number) {
     this.#etcd = etcd;
     this.#layout = layout;
-    this.#operationsMax = operationsMax;
+    this.#keysMax = Math.max(1, operationsMax - 1);
+    this.#fresh = new FreshReads((keys) => this.#part(keys, undefined), this.#keysMax);
+  }
+
+  /** At or above all that was acknowledged before this call. */
+  async freshRevision(): Promise<number> {
+    return (await this.#fresh.read([])).revision;
   }
 
   /** Throws TooOldError. */
@@ -44,9 +46,8 @@ export class Reads {
 
   /** Without `at` as of a fresh revision. Throws TooOldError. */
   async cells(keys: readonly Uint8Array[], at?: number): Promise<Cells> {
-    const length = Math.max(1, this.#operationsMax - 1);
-    const [first = [], ...others] = chunksOf(keys, length);
-    const found = await this.#part(first, at);
+    const [first = [], ...others] = chunksOf(keys, this.#keysMax);
+    const found = await (at === undefined ? this.#fresh.read(first) : this.#part(first, at));
     const parts = await Promise.all(others.map((part) => this.#part(part, found.revision)));
     return { ...found, cells: [found, ...parts].flatMap(({ cells }) => cells) };
   }
