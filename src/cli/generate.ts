@@ -12,6 +12,7 @@ import { iniReference } from "../core/config/ini/reference.ts";
 import { configReference, errorReference } from "../core/config/reference.ts";
 import { familyDocuments } from "../family-docs.ts";
 import { roles } from "../roles.ts";
+import { scalePage } from "../scale/page.ts";
 import { commandReference } from "./commands-page.ts";
 import { rootVerb } from "./main.ts";
 import { allSamples, type Files } from "./samples.ts";
@@ -24,6 +25,7 @@ export async function generatedFiles(): Promise<Files> {
   files.set("docs/config.md", configReference(abouts));
   files.set("docs/config-ini.md", iniReference(abouts));
   files.set("docs/errors.md", errorReference());
+  files.set("docs/SCALE.md", scalePage());
   files.set("docs/commands.md", await commandReference(rootVerb));
   for (const [name, text] of await familyDocuments()) files.set(`docs/${name}`, text);
   return files;

@@ -14,6 +14,7 @@ export const verbs: VerbTable = {
   config: async () => (await import("./config.ts")).configVerb,
   health: async () => (await import("./health.ts")).healthVerb,
   bench: async () => (await import("./bench.ts")).benchVerb,
+  scale: async () => (await import("./scale.ts")).scaleVerb,
   ...familyVerbs,
   deploy: async () => (await import("./cluster/deploy.ts")).deployVerb,
   start: async () => (await import("./cluster/deploy.ts")).startVerb,
