@@ -16,6 +16,7 @@ import { benchPresence } from "./presence.ts";
 import { benchS3 } from "./s3.ts";
 import { benchStorage } from "./storage.ts";
 import { benchStream } from "./stream.ts";
+import { benchStreamEnds } from "./stream-ends.ts";
 import { benchStreamTools } from "./stream-tools.ts";
 import { benchTcm } from "./tcm.ts";
 
@@ -36,6 +37,7 @@ const families: Record<string, (argv: string[]) => Promise<number>> = {
   s3: benchS3,
   storage: benchStorage,
   stream: benchStream,
+  "stream-ends": benchStreamEnds,
   "stream-tools": benchStreamTools,
   tcm: benchTcm,
 };

@@ -57,6 +57,9 @@ function bulks(reply: string): string[] {
   return found;
 }
 
+/** No room, or a log that cannot be written: nothing was done. */
+const isRefusal = (reply: string) => /^-(OOM|NOREPLICAS) /.test(reply);
+
 /** What clients know of the list `q`: records are numbered per producer. */
 export class ListKnowledge {
   readonly pushed = new Set<string>();
@@ -72,10 +75,10 @@ export class ListKnowledge {
     );
     for (const record of records) this.pushing.add(record);
     const reply = await client.call("RPUSH", "q", ...records);
-    const isFull = reply.startsWith("-OOM");
+    const isRefused = isRefusal(reply);
     for (const record of records) {
       this.pushing.delete(record);
-      if (!isFull) this.pushed.add(record);
+      if (!isRefused) this.pushed.add(record);
     }
   }
 
@@ -120,9 +123,10 @@ export class StreamKnowledge {
 
   async add(client: Caller, random: Random): Promise<void> {
     this.adding++;
-    const [id = ""] = bulks(await client.call("XADD", "s", "*", "f", "x".repeat(random.integer(200))));
+    const reply = await client.call("XADD", "s", "*", "f", "x".repeat(random.integer(200)));
     this.adding--;
-    this.added.add(id);
+    const [id = ""] = bulks(reply);
+    if (!isRefusal(reply)) this.added.add(id);
   }
 
   async consume(client: Caller, random: Random): Promise<void> {
@@ -133,10 +137,10 @@ export class StreamKnowledge {
     const ids = bulks(reply).filter((text) => /^\d+-\d+$/.test(text) && this.added.has(text));
     if (ids.length === 0 || random.integer(4) === 0) return;
     for (const id of ids) this.settling.add(id);
-    await client.call("XACK", "s", "g", ...ids);
+    const isRefused = isRefusal(await client.call("XACK", "s", "g", ...ids));
     for (const id of ids) {
       this.settling.delete(id);
-      this.settled.add(id);
+      if (!isRefused) this.settled.add(id);
     }
   }
 

@@ -1,16 +1,18 @@
 /**
  * Three nats-servers, one of which is killed and comes back again and again, under the compiled executable, which is
- * killed too: a queue node whose log is a stream, and a worker between two streams.
+ * killed too: a queue node whose log is a stream, and a worker between two streams. In every third life of the queue a
+ * second server dies as well.
  *
  * Judged is what clients were told. Queue: the checker of crash/queue-simulation.ts, over lives that have nothing in
  * common but the stream. Worker: words go in, each count of each word comes out; a count that is missing was lost, one
  * that is there twice was processed or sent twice.
  */
+import { expect } from "bun:test";
 import { seededRandom } from "../../src/core/seams/random.ts";
 import { readStream, WHATEVER_COMES } from "../../src/core/nats/read-stream.ts";
 import { NatsServers } from "../core/nats/servers.ts";
 import { until } from "./executable.ts";
-import { NodeDirectory } from "./node-process.ts";
+import { NodeDirectory, type NodeProcess } from "./node-process.ts";
 import { runQueueKill9 } from "./queue-kill9.ts";
 
 export interface NatsFaults {
@@ -29,6 +31,11 @@ async function killMember(nats: NatsServers, stream: string, round: number): Pro
   return member;
 }
 
+async function isStalled(node: NodeProcess): Promise<true | undefined> {
+  const { reasons } = await node.readiness();
+  return reasons.some((text) => text.includes("does not acknowledge")) || undefined;
+}
+
 export async function runNatsQueue({ rounds, seed }: NatsFaults) {
   await using nats = await NatsServers.start(MEMBERS);
   const jetstream = { ...nats.settings, stream: "q", replicas: MEMBERS };
@@ -36,15 +43,29 @@ export async function runNatsQueue({ rounds, seed }: NatsFaults) {
   const result = await runQueueKill9({
     ...{ rounds, seed },
     settings: { engine: { jetstream } },
-    async life(round, acknowledged) {
+    async life(round, served) {
       const more = (count: number) => {
-        const wanted = acknowledged() + count;
-        return until(`${wanted} acknowledgements`, () => acknowledged() >= wanted || undefined, LIMIT_MS);
+        const wanted = served.acknowledged + count;
+        return until(
+          `${wanted} acknowledgements`,
+          () => served.acknowledged >= wanted || undefined,
+          LIMIT_MS,
+        );
       };
       await more(50);
       const member = await killMember(nats, "q", round);
       killed += 1;
       await more(50);
+      if (round % 3 === 2) {
+        // Without a majority writes are refused, until one of the two is back.
+        const second = (member + 1) % MEMBERS;
+        await nats.kill(second);
+        await until("the stall", () => isStalled(served.node), LIMIT_MS);
+        const client = await served.node.connect();
+        expect(String(await client.command("RPUSH", "other", "x"))).toStartWith("-NOREPLICAS ");
+        nats.startMember(second);
+        await more(50);
+      }
       nats.startMember(member);
       await more(50);
     },

@@ -42,6 +42,9 @@ export interface NodeStats {
 
 type Settings = Record<string, unknown>;
 
+/** A limit for a machine under load, and for a node that has to wait for somebody's election. */
+const START_LIMIT_MS = 60_000;
+
 export interface Ended {
   code: number;
   stderr: string;
@@ -101,12 +104,17 @@ export class NodeDirectory implements Disposable {
     const child = this.spawn();
     const stderr = new Response(child.stderr).text();
     const node = new NodeProcess(this, child, stderr);
-    const stats = await until("the node to serve", async () => {
-      if (child.exitCode !== null) throw new Error(`the node ended with ${child.exitCode}: ${await stderr}`);
-      const found = await node.stats().catch(() => undefined);
-      const isServing = found?.pid === child.pid && found.state === "ready" && (found.ready || !isReady);
-      return isServing ? found : undefined;
-    });
+    const stats = await until(
+      "the node to serve",
+      async () => {
+        if (child.exitCode !== null)
+          throw new Error(`the node ended with ${child.exitCode}: ${await stderr}`);
+        const found = await node.stats().catch(() => undefined);
+        const isServing = found?.pid === child.pid && found.state === "ready" && (found.ready || !isReady);
+        return isServing ? found : undefined;
+      },
+      START_LIMIT_MS,
+    );
     node.ports = stats.ports;
     node.port = stats.ports.respPort;
     return node;

@@ -8,12 +8,18 @@
 import { seededRandom } from "../../src/core/seams/random.ts";
 import type { RawClient } from "../channels/wire/resp/raw.ts";
 import { type Caller, check, ListKnowledge, StreamKnowledge } from "../crash/queue-simulation.ts";
-import { NodeDirectory } from "./node-process.ts";
+import { NodeDirectory, type NodeProcess } from "./node-process.ts";
 
 const PRODUCERS = 3;
 const POPPERS = 3;
 const LIFE_MS_MIN = 50;
 const LIFE_SPREAD_MS = 500;
+
+/** The node of a life, and how its clients fare. */
+export interface Served {
+  readonly node: NodeProcess;
+  readonly acknowledged: number;
+}
 
 export interface QueueKill9Options {
   rounds: number;
@@ -21,8 +27,8 @@ export interface QueueKill9Options {
   durability?: "log" | "memory";
   /** Further keys of the node's configuration. */
   settings?: Record<string, unknown>;
-  /** What happens in a life instead of some time; `acknowledged` grows while clients are served. */
-  life?(round: number, acknowledged: () => number): Promise<void>;
+  /** What happens in a life instead of some time. */
+  life?(round: number, served: Served): Promise<void>;
 }
 
 /** Never settles once the node is gone, as a client that was cut off never hears. */
@@ -47,6 +53,7 @@ export async function runQueueKill9(options: QueueKill9Options) {
   const list = new ListKnowledge();
   const stream = new StreamKnowledge();
   const violations: string[] = [];
+  const acknowledged = () => list.pushed.size + stream.added.size;
   using directory = new NodeDirectory("queue");
   const settings = {
     respPort: 0,
@@ -70,11 +77,17 @@ export async function runQueueKill9(options: QueueKill9Options) {
     const [adder, consumer] = [await connect(), await connect()];
     loop(() => stream.add(adder, random));
     loop(() => stream.consume(consumer, random));
-    await life(round, () => list.pushed.size + stream.added.size);
+    const served = {
+      node,
+      get acknowledged() {
+        return acknowledged();
+      },
+    };
+    await life(round, served);
     process.kill(node.pid, "SIGKILL");
     await node.stderr;
   }
   const last = await directory.start(settings);
   violations.push(...(await check(callerOf(await last.connect()), list, stream)));
-  return { violations, acknowledged: list.pushed.size + stream.added.size, popped: list.popped.size };
+  return { violations, acknowledged: acknowledged(), popped: list.popped.size };
 }

@@ -59,7 +59,14 @@ export class NatsLink {
     this.#options = options;
   }
 
-  /** Resolves while connected, whenever that is: what is asked for in between would be lost. Rejects with NX_CONNECT_FAILED once the link is closed. */
+  get name(): string {
+    return this.#options.name;
+  }
+
+  /**
+   * Resolves while connected, whenever that is: what is asked for in between would be lost. Rejects with
+   * NX_CONNECT_FAILED once the link is closed.
+   */
   session(): Promise<NatsSession> {
     this.#session ??= this.#connect();
     return this.#session;
@@ -173,6 +180,7 @@ export class NatsLink {
       else if (status.type === "reconnect") {
         this.#connected(status.server);
         this.#return?.resolve(session);
+        this.#return = undefined;
       } else if (status.type === "error") log.warn(`NATS says: ${status.error.message}`);
     }
     this.#connection = undefined;
@@ -183,6 +191,7 @@ export class NatsLink {
   #broke(server: string): void {
     this.trouble = `the connection to ${server} broke`;
     this.#options.log.warn(this.trouble);
+    if (this.#return !== undefined) return;
     this.#return = Promise.withResolvers();
     this.#session = this.#return.promise;
     this.#session.catch(() => undefined);

@@ -38,6 +38,8 @@ interface Position {
   id: string;
   /** Nothing of a checkpoint that keeps this is in the stream at or before this sequence. */
   sequence: number;
+  /** When the stream was made: sequences of another one mean nothing. */
+  created: string;
 }
 
 const ID_BYTES = 9;
@@ -46,9 +48,7 @@ const ID_HEADER = "Nats-Msg-Id";
 
 export class NatsTarget implements Target {
   readonly #options: NatsTargetOptions;
-  #id = "";
-  /** The stream's last sequence when everything that was delivered so far had been acknowledged. */
-  #sequence: number | undefined;
+  #position: Position = { id: "", sequence: 0, created: "" };
   #checkpoint = 0;
   /** Which records of the checkpoint are acknowledged, or were found in the stream. */
   #stored = new Set<number>();
@@ -60,58 +60,59 @@ export class NatsTarget implements Target {
 
   constructor(options: NatsTargetOptions) {
     this.#options = options;
-    this.#subject = options.subject;
   }
 
   resume(position: unknown): void {
     const known = position as Position | undefined;
-    if (known?.id === this.#id && known.id !== "") return;
-    this.#id = known?.id ?? Buffer.from(this.#options.random.bytes(ID_BYTES)).toString("base64url");
-    this.#sequence = known?.sequence;
+    if (known !== undefined && known.id === this.#position.id) return;
+    const id = Buffer.from(this.#options.random.bytes(ID_BYTES)).toString("base64url");
+    this.#position = { id, sequence: 0, created: "", ...known };
     this.#checkpoint = 0;
     this.#isUncertain = known !== undefined;
   }
 
   position(): Position {
-    return { id: this.#id, sequence: this.#sequence ?? 0 };
+    return { ...this.#position };
   }
 
   async deliver(checkpoint: number, records: readonly Uint8Array[]): Promise<void> {
     const session = await this.#options.link.session();
     await this.#prepare(session);
-    if (this.#checkpoint !== checkpoint) this.#stored = new Set();
+    if (this.#checkpoint !== checkpoint) [this.#stored, this.#storedSequence] = [new Set(), 0];
     this.#checkpoint = checkpoint;
     const subject = this.#subject as string;
     if (this.#isUncertain) await this.#findStored(session, subject);
     this.#isUncertain = true;
     await this.#publishMissing(session, subject, records);
     this.#isUncertain = false;
-    this.#sequence = Math.max(this.#sequence ?? 0, this.#storedSequence);
+    this.#position.sequence = this.#storedSequence;
   }
 
-  /** Once: the subject, and where the stream stands before the first delivery. */
+  /** Once in each life: the subject, and where the stream stands before the first delivery. */
   async #prepare(session: NatsSession): Promise<void> {
-    if (this.#subject !== undefined && this.#sequence !== undefined) return;
+    if (this.#subject !== undefined) return;
     const { stream, subject, create, log } = this.#options;
-    const { config, state } = await findStream(session, stream, newStream(stream, subject, create));
-    this.#sequence ??= state.last_seq;
+    const { config, state, created } = await findStream(session, stream, newStream(stream, subject, create));
+    // Of an output that begins nothing is there yet. A checkpoint that knows another stream, or none yet, knows no place.
+    if (!this.#isUncertain && this.#position.created === "") this.#position.sequence = state.last_seq;
+    else if (this.#position.created !== created) this.#position.sequence = 0;
+    this.#position.created = created;
     if (config.retention !== "limits")
       log.warn(
         `the stream ${stream} lets go of messages by "${config.retention}": a restart later than its de-duplication window of ${config.duplicate_window / 1e9} s may send records again`,
       );
-    if (this.#subject !== undefined) return;
     const [only = "", ...others] = config.subjects ?? [];
-    if (others.length > 0 || only === "" || /[*>]/.test(only))
+    if (subject === undefined && (others.length > 0 || only === "" || /[*>]/.test(only)))
       throw new NxError("NX_JETSTREAM_REFUSED", `the stream ${stream} has no single subject to publish to`, {
         hint: "name one with ?subject=SUBJECT",
       });
-    this.#subject = only;
+    this.#subject = subject ?? only;
   }
 
   async #findStored(session: NatsSession, subject: string): Promise<void> {
     const { stream, log } = this.#options;
-    const prefix = `${this.#id}.${this.#checkpoint}.`;
-    const range = { stream, subject, after: this.#sequence ?? 0, upTo: WHATEVER_COMES };
+    const prefix = `${this.#position.id}.${this.#checkpoint}.`;
+    const range = { stream, subject, after: this.#position.sequence, upTo: WHATEVER_COMES };
     for await (const { sequence, header } of readStream(session, { ...range, headersOnly: true })) {
       const id = header(ID_HEADER);
       if (!id.startsWith(prefix)) continue;
@@ -138,7 +139,7 @@ export class NatsTarget implements Target {
         const number = next++;
         if (this.#stored.has(number)) continue;
         const { seq } = await jetstream.publish(subject, records[number] as Uint8Array, {
-          msgID: `${this.#id}.${this.#checkpoint}.${number}`,
+          msgID: `${this.#position.id}.${this.#checkpoint}.${number}`,
           expect: { streamName: stream },
           timeout: ACK_TIMEOUT_MS,
         });

@@ -15,10 +15,12 @@ import { realRandom } from "../../../src/core/seams/random.ts";
 import { until } from "../../e2e/executable.ts";
 import { freePorts } from "../../e2e/free-ports.ts";
 
+export const linkOptions = (settings: NatsSettings) => ({
+  ...{ settings, clock: realClock, random: realRandom, log: silentLog(), name: "test" },
+});
+
 /** A link of a test. */
-export function linkTo(settings: NatsSettings, name = "test"): NatsLink {
-  return new NatsLink({ settings, clock: realClock, random: realRandom, log: silentLog(), name });
-}
+export const linkTo = (settings: NatsSettings) => new NatsLink(linkOptions(settings));
 
 export class NatsServers implements AsyncDisposable {
   readonly directory: string;

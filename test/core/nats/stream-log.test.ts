@@ -3,12 +3,12 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import type { LogState } from "../../../src/core/append-log/options.ts";
 import { crc32c } from "../../../src/core/crc32c.ts";
 import type { NxError } from "../../../src/core/errors.ts";
-import type { NatsLink, NatsSession } from "../../../src/core/nats/link.ts";
+import { NatsLink, type NatsSession } from "../../../src/core/nats/link.ts";
 import { StreamLog, type StreamLogOptions } from "../../../src/core/nats/stream-log/stream-log.ts";
 import { realClock } from "../../../src/core/seams/clock.ts";
 import { realRandom } from "../../../src/core/seams/random.ts";
 import { until } from "../../e2e/executable.ts";
-import { linkTo, NatsServers } from "./servers.ts";
+import { linkOptions, linkTo, NatsServers } from "./servers.ts";
 
 let servers: NatsServers;
 const opened: Opened[] = [];
@@ -131,24 +131,23 @@ test("a stream that is full refuses until its limit is raised; a log that closes
 }, 60_000);
 
 /** A link on which the acknowledgement of every second message is lost, though the stream has the message. */
-function losingLink(): NatsLink {
-  const link = linkTo(servers.settings);
-  let count = 0;
-  const session = async (): Promise<NatsSession> => {
-    const real = await link.session();
+class LosingLink extends NatsLink {
+  #count = 0;
+
+  override async session(): Promise<NatsSession> {
+    const real = await super.session();
     const jetstream = Object.create(real.jetstream) as typeof real.jetstream;
     jetstream.publish = async (...words) => {
       const ack = await real.jetstream.publish(...words);
-      if (count++ % 2 === 1) throw new Error("the acknowledgement is lost");
+      if (this.#count++ % 2 === 1) throw new Error("the acknowledgement is lost");
       return ack;
     };
     return { ...real, jetstream };
-  };
-  return Object.assign(Object.create(link), { session, close: () => link.close() }) as NatsLink;
+  }
 }
 
 test("a group whose acknowledgement is lost is in the stream once", async () => {
-  const { log } = await open("lossy", { link: losingLink() });
+  const { log } = await open("lossy", { link: new LosingLink(linkOptions(servers.settings)) });
   const texts = Array.from({ length: 12 }, (_, number) => String(number));
   await append(log, ...texts);
   await log.close();

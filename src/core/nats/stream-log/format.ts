@@ -11,6 +11,7 @@
  *   Node-X-Number   of the message among its writer's, from 1      every message
  *   Node-X-Crc      CRC-32C of the body, decimal                   every message
  *   Node-X-Part     `more` when the next part belongs to it, else `last`   effects, slice
+ *   Node-X-Instance what its operator calls the writer             claim
  *   Node-X-Format   version of the owner's payloads                claim
  *   Node-X-Begin    sequence of the snapshot's `begin`             slice, end
  *   Node-X-Slices   how many slices it has                         end
@@ -29,6 +30,7 @@ export const Header = {
   number: "Node-X-Number",
   crc: "Node-X-Crc",
   part: "Node-X-Part",
+  instance: "Node-X-Instance",
   format: "Node-X-Format",
   begin: "Node-X-Begin",
   slices: "Node-X-Slices",

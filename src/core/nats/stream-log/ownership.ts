@@ -48,12 +48,13 @@ export async function own({ link, stream, writer, onFenced }: OwnershipOptions):
   const { connection } = await link.session();
   const subscriptions: Subscription[] = [
     connection.subscribe(activeSubject(stream), {
-      callback: (_error, message) => void message.respond(writer),
+      callback: (_error, message) => void message.respond(link.name),
     }),
     connection.subscribe(subjectOf(stream, "claim"), {
       callback: (_error, message) => {
         const other = message.headers?.get(Header.writer);
-        if (other !== undefined && other !== writer) onFenced(fencedBy(stream, other));
+        if (other === undefined || other === writer) return;
+        onFenced(fencedBy(stream, message.headers?.get(Header.instance) || other));
       },
     }),
   ];

@@ -58,7 +58,7 @@ export class StreamWriter {
 
   /** Takes the stream over, whoever has it; returns the claim's sequence. */
   async claim(format: number): Promise<number> {
-    const headers = { [Header.format]: String(format) };
+    const headers = { [Header.format]: String(format), [Header.instance]: this.#options.link.name };
     this.#sequence = await this.#inTurn("claim", new Uint8Array(0), headers, false);
     return this.#sequence;
   }
@@ -171,7 +171,7 @@ export class StreamWriter {
 }
 
 export function fencedBy(stream: string, writer: string): NxError {
-  return new NxError("NX_JETSTREAM_FENCED", `another instance (${writer}) writes to the stream ${stream}`, {
+  return new NxError("NX_JETSTREAM_FENCED", `another instance, ${writer}, writes to the stream ${stream}`, {
     hint: "one instance has a stream at a time; give each a stream of its own, or leave this one stopped",
   });
 }
