@@ -9,8 +9,8 @@
  *   While consuming the client sends 01 for each batch, to get the next one, or 02 to stop.
  *
  * A consumer is a subscriber: it has a storage of its own, or shares one with those of the same name. Records are
- * taken from it only when the client asked for more, in equal parts among those that did. Bad names and empty records,
- * which the original takes, are errors.
+ * taken from it only when the client asked for more, in equal parts among those that did. Bad names, no name at all and
+ * empty records, which the original takes, are errors.
  */
 #include <stdlib.h>
 
@@ -54,7 +54,7 @@ static bool push_to_all(nx_neo *engine, nx_slice names, uint8_t count, nx_slice 
   nx_slice rest = names, name;
   for (uint8_t index = 0; index < count; index++)
     if (!nx_neo_take_array(&rest, &name) || !nx_channel_name_valid(name)) return false;
-  if (record.length == 0 || of->is_refusing || !nx_queues_have_room(of->queues, count * record.length)) return false;
+  if (count == 0 || record.length == 0 || of->is_refusing || !nx_queues_have_room(of->queues, count * record.length)) return false;
   bool is_stored = true;
   for (uint8_t index = 0; index < count; index++) {
     bool is_read = nx_neo_take_array(&names, &name);

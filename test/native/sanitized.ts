@@ -1,7 +1,7 @@
 /** C modules under ASan and UBSan: compiled once, linked with a test or a fuzz target, whole or with one line changed. */
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { expect } from "bun:test";
 import { staticArchives } from "../../build.ts";
 import { cc, compileObjects, run } from "./compile-c.ts";
@@ -27,7 +27,12 @@ export class SanitizedModules {
 
   async compile(): Promise<void> {
     this.#archives = await staticArchives();
-    this.objects = await compileObjects(this.#sources, sanitizers, join(this.#directory, "objects"));
+    // One folder at a time: their files may share names.
+    for (const folder of new Set(this.#sources.map((source) => dirname(source)))) {
+      const own = this.#sources.filter((source) => dirname(source) === folder);
+      const place = join(this.#directory, "objects", relative(native, folder));
+      this.objects.push(...(await compileObjects(own, sanitizers, place)));
+    }
   }
 
   /** Compiles `source` of native/, links and runs it. */
@@ -61,8 +66,8 @@ export class SanitizedModules {
       text.replace(from, () => to),
     );
     await cc(...common, "-w", ...sanitizers, "-c", source, "-o", `${source}.o`);
-    const name = `${basename(file)}.o`;
-    return this.objects.map((path) => (basename(path) === name ? `${source}.o` : path));
+    const changed = join(this.#directory, "objects", `${file}.o`);
+    return this.objects.map((path) => (path === changed ? `${source}.o` : path));
   }
 
   remove(): void {

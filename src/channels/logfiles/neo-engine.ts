@@ -41,7 +41,11 @@ interface RangeRequest {
 }
 
 interface Connection {
-  input: Buffer;
+  /** What has come of a message that is not whole: joined once, when the rest is there. */
+  input: Buffer[];
+  inputBytes: number;
+  /** So many bytes are needed before something can be done. */
+  neededBytes: number;
   requests: Map<bigint, RangeRequest>;
   /** Messages that scans have made and that were not taken yet. */
   ready: Buffer[];
@@ -71,7 +75,10 @@ export class LogfilesNeoEngine implements NeoPortEngine {
 
   connect(_mayAdministrate: boolean): NeoConnection {
     const name = this.#nextConnection++ as unknown as NeoConnection;
-    this.#connections.set(name, { input: Buffer.alloc(0), requests: new Map(), ready: [], isClosing: false });
+    this.#connections.set(name, {
+      ...{ input: [], inputBytes: 0, neededBytes: HEADER_BYTES },
+      ...{ requests: new Map(), ready: [], isClosing: false },
+    });
     return name;
   }
 
@@ -90,9 +97,10 @@ export class LogfilesNeoEngine implements NeoPortEngine {
   feed(name: NeoConnection, chunk: Uint8Array, _nowMs: number): number {
     const connection = this.#of(name);
     this.#replies = [];
-    connection.input = Buffer.concat([connection.input, chunk]);
+    connection.input.push(Buffer.from(chunk)); // the chunk is only lent
+    connection.inputBytes += chunk.byteLength;
     try {
-      this.#serve(connection);
+      if (connection.inputBytes >= connection.neededBytes) this.#serve(connection);
     } catch (error) {
       // Fields that end before their message does are an NxError of the reader.
       this.#events.push(`a neo client broke the protocol: ${(error as Error).message}`);
@@ -144,18 +152,24 @@ export class LogfilesNeoEngine implements NeoPortEngine {
 
   #serve(connection: Connection): void {
     let at = 0;
-    const { input } = connection;
+    let neededBytes = HEADER_BYTES;
+    const input = Buffer.concat(connection.input);
     while (input.byteLength - at >= HEADER_BYTES) {
       const header = readHeader(input.subarray(at, at + HEADER_BYTES));
       if (header?.type !== MessageType.request || header.length < 8 || header.length > MESSAGE_BYTES_MAX)
         throw new ProtocolError("what it sent is no request");
       const end = at + HEADER_BYTES + header.length;
+      neededBytes = end - at;
       if (input.byteLength < end) break;
       const id = input.readBigUInt64LE(at + HEADER_BYTES);
       this.#receive(connection, id, input.subarray(at + HEADER_BYTES + 8, end));
       at = end;
+      neededBytes = HEADER_BYTES;
     }
-    connection.input = Buffer.from(input.subarray(at));
+    const rest = Buffer.from(input.subarray(at)); // a copy: what was served may go
+    connection.input = [rest];
+    connection.inputBytes = rest.byteLength;
+    connection.neededBytes = neededBytes;
   }
 
   #receive(connection: Connection, id: bigint, payload: Buffer): void {

@@ -6,9 +6,25 @@ const loses = (layout: string): Mutant["noticedBy"] => [segments, `nothing is th
 
 const given = "test/channels/logfiles/redistribute.test.ts";
 const store = "test/channels/logfiles/store.test.ts";
+const neo = "src/channels/logfiles/neo-engine.ts";
+const hostile = "test/channels/logfiles/neo-hostile.test.ts";
 
 testMutants(
   [
+    {
+      breaks: "the end of a neo request's fields",
+      file: neo,
+      from: 'if (!reader.isAtEnd) throw new ProtocolError("a Put is longer than its fields");',
+      to: "",
+      noticedBy: [hostile, "a Put with more than its fields"],
+    },
+    {
+      breaks: "the number of neo ranges at once",
+      file: neo,
+      from: 'if (connection.requests.size >= REQUESTS_MAX) throw new ProtocolError("too many requests at once");',
+      to: "",
+      noticedBy: [hostile, "more ranges at once"],
+    },
     {
       breaks: "a file that goes before the other node has its records",
       file: "src/channels/logfiles/redistribute.ts",
@@ -101,5 +117,5 @@ testMutants(
       noticedBy: loses("classic"),
     },
   ],
-  ["test", "native"],
+  ["test", "native", "build.ts"],
 );

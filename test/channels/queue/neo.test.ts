@@ -91,6 +91,7 @@ test("bad names, empty records and pushes that do not fit are errors", async () 
   expect(await client.push(["a/b"], "x")).toBe(2);
   expect(await client.push(["q", ""], "x")).toBe(2);
   expect(await client.push(["q"], "")).toBe(2);
+  expect(await client.push([], "x")).toBe(2);
   expect(await client.pop("a/b")).toBe(3);
   expect(await client.pop("q")).toBe(2);
 });

@@ -79,6 +79,11 @@ export class NeoWire {
     this.#socket.pause();
   }
 
+  /** Sends raw bytes: tests of what is no message. */
+  send(bytes: Uint8Array): void {
+    this.#send(Buffer.from(bytes));
+  }
+
   close(): void {
     this.#socket.terminate();
     this.#fail(new NxError("NX_CONNECT_FAILED", "the connection was closed here"));
