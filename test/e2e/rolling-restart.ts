@@ -48,8 +48,8 @@ export async function rollingRestart(options: RollingOptions) {
   if (restSeconds >= JUDGED_SECONDS && growth > MEMORY_RATIO_MAX)
     throw new Error(`S25: memory grew ${growth.toFixed(2)} times in ${restSeconds / 2} s`);
   for (const name of store.names.filter((each) => each.includes(".shard"))) {
-    const { versions } = (await store.stats(name)).shard;
-    if (versions > VERSIONS_MAX) throw new Error(`S25: ${name} keeps ${versions} versions`);
+    const { versions } = (await store.stats(name)).shard.shard;
+    if (!(versions <= VERSIONS_MAX)) throw new Error(`S25: ${name} keeps ${versions} versions`);
   }
   const isForgotten = performance.now() - startMs > 2 * RETENTION_MS;
   if (isForgotten) await requireTooOld(store, early);
