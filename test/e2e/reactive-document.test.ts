@@ -8,7 +8,7 @@ import { ensureExecutable } from "../../build.ts";
 import { until } from "./executable.ts";
 import { executable } from "./node-process.ts";
 import { freePorts } from "./free-ports.ts";
-import { manyGames } from "./many-games.ts";
+import { manyGamesAt } from "./many-games.ts";
 
 setDefaultTimeout(180_000);
 
@@ -78,14 +78,14 @@ test("S1, S4: start, two shards of three and two frontends; games on both; kill 
   expect(logs.filter((name) => !existsSync(join(host, `output.${name}.txt`)))).toEqual([]);
 
   const frontends = ports.slice(9).map((port) => `http://127.0.0.1:${port}`);
-  expect(await manyGames(frontends, 4)).toEqual([]);
+  expect(await manyGamesAt(frontends, 4)).toEqual([]);
 
+  const isRunning = () => Bun.spawnSync(["pgrep", "-f", top]).stdout.byteLength > 0;
+  // Control: what must be gone behind the kill is found before it.
+  expect([isRunning(), ...(await Promise.all(ports.map(isOpen)))]).toEqual([true, ...ports.map(() => true)]);
   const killed = await nodeX("kill", prefix);
   expect([killed.code, killed.output.startsWith("killed ")]).toEqual([0, true]);
   expect(await Promise.all(ports.map(isOpen))).toEqual(ports.map(() => false));
   // Whoever kept them running ends by itself when there is nothing to keep.
-  await until(
-    "the supervisor to end",
-    () => Bun.spawnSync(["pgrep", "-f", top]).stdout.byteLength === 0 || undefined,
-  );
+  await until("the supervisor to end", () => !isRunning() || undefined);
 });

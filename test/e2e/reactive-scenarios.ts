@@ -2,6 +2,7 @@
  * The reactive scenarios over real processes, in any length: short slices run in `check`, long forms in `bun run soak
  * reactive-push`. Each throws when something that it promises did not hold, and returns figures.
  */
+import { connect, text } from "../../src/reactive/client.ts";
 import { FollowingClient, type FollowingOptions } from "../reactive/following-client.ts";
 import { plain, PlainClient } from "../reactive/plain-client.ts";
 import { DelayingProxy } from "./delaying-proxy.ts";
@@ -187,6 +188,51 @@ export async function registrationRace({ store, writes }: Load) {
     await client.ask({ type: "unwatch", watch: number }, "unwatched");
   }
   return { registrations: writes, toldByASecondRun: afterFirst };
+}
+
+/**
+ * S14: reactive code reads a pointer, then the key that it names. The pointer goes through ten keys, `rounds` times; the new target
+ * tells of its changes, the old one does not: the list of runs is exactly what was caused.
+ */
+export async function movingReadSet(store: StoreProcesses, rounds: number) {
+  const [watching, writing] = await Promise.all([
+    connect({ frontends: store.frontends.slice(0, 1) }),
+    connect({ frontends: store.frontends.slice(-1) }),
+  ]);
+  const pointer = text("s14.pointer");
+  const targetOf = (name: string) => text(`s14.target${name}`);
+  const seen: string[] = [];
+  const wanted: string[] = [];
+  const expectRun = async (run: string) => {
+    wanted.push(run);
+    await until(`the run "${run}"`, () => seen.length >= wanted.length || undefined);
+  };
+  try {
+    await writing.execute((transaction) => pointer.set(transaction, "9"));
+    watching.executeReactive(async (transaction) => {
+      const name = await pointer.value(transaction);
+      seen.push(`${name}=${await targetOf(name).value(transaction)}`);
+    });
+    await expectRun("9=");
+    const values = Array.from({ length: 10 }, () => "");
+    const put = async (name: string, value: string) => {
+      values[Number(name)] = value;
+      await writing.execute((transaction) => targetOf(name).set(transaction, value));
+    };
+    for (let turn = 0; turn < rounds * 10; turn++) {
+      const [old, next] = [String((turn + 9) % 10), String(turn % 10)];
+      await writing.execute((transaction) => pointer.set(transaction, next));
+      await expectRun(`${next}=${values[turn % 10]}`);
+      await put(old, `old${turn}`);
+      await put(next, `new${turn}`);
+      await expectRun(`${next}=new${turn}`);
+    }
+    if (seen.join() !== wanted.join())
+      throw new Error(`S14: runs ${seen.slice(-9).join()}, wanted ${wanted.slice(-9).join()}`);
+    return { runs: seen.length };
+  } finally {
+    await Promise.all([watching.close(), writing.close()]);
+  }
 }
 
 /** S15: clients come and go, some of them in the middle of a push; nothing of them stays. */

@@ -7,6 +7,7 @@ import {
   atomicVisibility,
   firstRunAndFollow,
   followThrough,
+  movingReadSet,
   registrationRace,
   stopsAndCrashes,
 } from "./reactive-scenarios.ts";
@@ -108,6 +109,12 @@ test("S11, S13, S15: first runs and what follows, races with registrations, clie
   const raced = await registrationRace({ store, clients: 1, writes: 60, pauseMs: 0 });
   expect(raced.toldByASecondRun).toBeGreaterThan(0);
   await stopsAndCrashes({ store, clients: 20, writes: 100, pauseMs: 0 });
+});
+
+test("S14: a pointer that moves through ten keys takes its watcher along, and nothing else runs", async () => {
+  using store = await StoreProcesses.create({ tss: 1, shards: 2, replicas: 1, frontends: 2 });
+  await store.startAll();
+  expect((await movingReadSet(store, 1)).runs).toBe(21);
 });
 
 test("S12: a shard that carries commits out late shows nobody half a transaction", async () => {

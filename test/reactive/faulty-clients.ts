@@ -55,3 +55,13 @@ export function withForgetfulWatches(real: OpenSocket): ClientOptions {
     real,
   );
 }
+
+/** Its commits leave out what they do to one key: half of what they are. */
+export function withoutKey(name: string, real: OpenSocket): ClientOptions {
+  return sending((message) => {
+    if (message.type !== "commit") return message;
+    const { transaction } = message;
+    const accesses = transaction.accesses.filter(({ key }) => Buffer.from(key).toString() !== name);
+    return { ...message, transaction: { ...transaction, accesses } };
+  }, real);
+}

@@ -1,18 +1,20 @@
 /**
- * Long forms of the reactive scenarios over real processes: `bun run soak reactive-push [times]`. S4, S11 to S13, S15 to S17, S19, S20 and S25
- * as the specification has them; `times` shortens them (0.1: a tenth).
+ * Long forms of the reactive scenarios over real processes: `bun run soak reactive-push [times] [part]`. S4, S11 to S17, S19, S20 and
+ * S25 as the specification has them; `times` shortens them (0.1: a tenth). S24 is `reactive-figures`.
  */
 import { DelayingProxy } from "../e2e/delaying-proxy.ts";
-import { manyGames } from "../e2e/many-games.ts";
+import { manyGamesAt } from "../e2e/many-games.ts";
 import {
   atomicVisibility,
   firstRunAndFollow,
   followThrough,
+  movingReadSet,
   registrationRace,
   requireNone,
   slowAndStalled,
   stopsAndCrashes,
 } from "../e2e/reactive-scenarios.ts";
+import { rollingRestart } from "../e2e/rolling-restart.ts";
 import { StoreProcesses } from "../e2e/store-processes.ts";
 import type { Soak } from "./run.ts";
 
@@ -38,6 +40,12 @@ async function follow(times: number) {
     s16: await slowAndStalled({ store, clients: 100, writes: Math.ceil(6000 * times), pauseMs: 2 }),
     s15: await stopsAndCrashes({ store, clients: 100, writes: Math.ceil(5000 * times), pauseMs: 0 }),
   };
+}
+
+async function moving(times: number) {
+  using store = await StoreProcesses.create({ tss: 1, shards: 2, replicas: 1, frontends: 2 });
+  await store.startAll();
+  return await movingReadSet(store, Math.ceil(100 * times));
 }
 
 async function late(times: number) {
@@ -98,37 +106,32 @@ async function games(times: number) {
   using store = await StoreProcesses.create({ tss: 1, shards: 2, replicas: 1, frontends: 2 });
   await store.startAll();
   const count = Math.ceil(50 * times);
-  requireNone("S4", await manyGames(store.frontends, count));
+  requireNone("S4", await manyGamesAt(store.frontends, count));
   return { games: count };
 }
 
-/** S25: every process is asked to end and started again, in turn, under load. */
+/** S25, for half an hour. */
 async function rolling(times: number) {
   using store = await StoreProcesses.create({ tss: 3, shards: 2, replicas: 3, frontends: 2 });
   await store.startAll();
-  return await followThrough({ store, clients: 30, writes: 500, pauseMs: 5 }, async () => {
-    for (let round = 0; round < Math.ceil(3 * times); round++)
-      for (const name of store.names) {
-        const code = await store.terminate(name);
-        if (code !== 0) throw new Error(`${name} ended with ${code}`);
-        store.start(name);
-        await store.ready(name);
-      }
+  return await rollingRestart({
+    ...{ store, writers: 8, watchers: 20, pauseMs: 5 },
+    ...{ rounds: 1, restSeconds: 1800 * times },
   });
 }
 
+const parts = { follow, moving, games, late, frontends, leaders, rolling };
+
 export const soak: Soak = {
   summary:
-    "reactive clients: first runs, races, late shards, lost frontends, leaders and power; S4, S11-S13, S15-S17, S19, S20, S25",
-  async run([times = "1"]) {
+    "reactive clients: first runs, races, late shards, lost frontends, leaders and power; S4, S11-S17, S19, S20, S25",
+  async run([times = "1", only]) {
     const share = Number(times);
-    return {
-      ...(await follow(share)),
-      s4: await games(share),
-      s12: await late(share),
-      s17: await frontends(share),
-      ...(await leaders(share)),
-      s25: await rolling(share),
-    };
+    const figures: Record<string, unknown> = {};
+    for (const [name, part] of Object.entries(parts))
+      if (only === undefined || only === name) figures[name] = await part(share);
+    if (Object.keys(figures).length === 0)
+      throw new Error(`there is no ${only}: one of ${Object.keys(parts).join(", ")}`);
+    return figures;
   },
 };

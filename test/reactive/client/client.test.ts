@@ -225,9 +225,9 @@ describe("transactions", () => {
     cluster.say({ type: "failed", request: 0, code: "denied", text: "the token does not count any more" });
     await settled();
     cluster.cutAll();
-    await until("the error", () => errors.length > 0 || undefined);
-    expect(await loop).toMatchObject({ code: "denied", message: "the token does not count any more" });
+    await settled();
     expect(errors).toMatchObject([{ code: "denied" }]);
+    expect(await loop).toMatchObject({ code: "denied", message: "the token does not count any more" });
     expect(connection).toEqual([
       [true, ""],
       [false, "the token does not count any more"],

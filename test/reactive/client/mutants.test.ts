@@ -2,9 +2,10 @@
 import { testMutants } from "../../mutants.ts";
 
 const directory = "src/reactive/client";
-const [client, parts, lives] = ["client", "parts", "lives"].map(
+const [client, parts, lives, games] = ["client", "parts", "lives", "games"].map(
   (name) => `test/reactive/client/${name}.test.ts`,
-) as [string, string, string];
+) as [string, string, string, string];
+const game = "src/reactive/samples/game/game.ts";
 const randomLives = "every run of random lives";
 
 testMutants(
@@ -38,7 +39,7 @@ testMutants(
       noticedBy: [lives, randomLives],
     },
     {
-      breaks: "that a run needs a change in its read set",
+      breaks: "S11: that a run needs a change in its read set",
       file: `${directory}/watch.ts`,
       from: ' && (wanted.cause !== "changed" || this.#hasNews())',
       to: "",
@@ -57,6 +58,34 @@ testMutants(
       from: "onRefused: (error) => this.#watches.failAll(error),",
       to: "onRefused: () => {},",
       noticedBy: [client, "a token that is revoked"],
+    },
+    {
+      breaks: "S4: that a move is made by whose turn it is",
+      file: game,
+      from: 'if (state.next !== player) return "not your turn";',
+      to: "",
+      noticedBy: [games, "S1, S4"],
+    },
+    {
+      breaks: "S1, S4: that nobody moves when the game is over",
+      file: game,
+      from: 'if (state.winner !== undefined) return "over";',
+      to: "",
+      noticedBy: [games, "S1, S4"],
+    },
+    {
+      breaks: "S1, S4: that the score is the sum of the moves",
+      file: game,
+      from: "game.score.add(transaction, points);",
+      to: "game.score.set(transaction, BigInt(state.score + (points % 7)));",
+      noticedBy: [games, "S1, S4"],
+    },
+    {
+      breaks: "S4: that every display shows the end",
+      file: `${directory}/watch.ts`,
+      from: "if (this.#isStopped || timestamp <= this.#known) return;",
+      to: "if (this.#isStopped || timestamp <= this.#known || timestamp > 12) return;",
+      noticedBy: [games, "S1, S4"],
     },
     {
       breaks: "that all reads of a transaction are of one timestamp",

@@ -32,6 +32,20 @@ testMutants(
       noticedBy: [tests, lives],
     },
     {
+      breaks: "S11: timestamps that rise from run to run",
+      file: `${watches}/watcher.ts`,
+      from: "this.#outlet.send(this.#shared.messages.encode(at, written));",
+      to: "for (let time = 0; time < 2; time++) this.#outlet.send(this.#shared.messages.encode(at, written));",
+      noticedBy: [tests, lives],
+    },
+    {
+      breaks: "S11: a last run that shows the last state",
+      file: `${watches}/watch-index.ts`,
+      from: "for (const watch of this.#byKey.get(name) ?? []) watch.onChange(timestamp);",
+      to: "for (const watch of this.#byKey.get(name) ?? []) if (timestamp % 3 > 0) watch.onChange(timestamp);",
+      noticedBy: [tests, lives],
+    },
+    {
       breaks: "a registration that is in the index before its first read",
       file: `${watches}/watcher.ts`,
       from: "    index.add(watch);\n    const { revision } = watch;\n",

@@ -89,7 +89,7 @@ async function life(seed: number): Promise<string[]> {
   }
 }
 
-test("every run of 16 random lives is the store at its timestamp, and the last one is the last state", async () => {
+test("S11: every run of 16 random lives is the store at its timestamp, and the last one is the last state", async () => {
   const faults: string[] = [];
   for (let seed = 1; seed <= 16; seed++) faults.push(...(await life(seed)));
   expect(faults).toEqual([]);

@@ -41,6 +41,27 @@ testMutants(
       noticedBy: [FILE, "one reservation serves"],
     },
     {
+      breaks: "what is reserved is given out without a lease",
+      file: "src/reactive/replication/lease.ts",
+      from: "commit >= op && (isHeld || answeredMs >= arrivedAtMs)",
+      to: "commit >= op",
+      noticedBy: [FILE, "S21, tss"],
+    },
+    {
+      breaks: "each request makes a round of its own",
+      file: "src/reactive/tss/client.ts",
+      from: "this.#waiting.splice(0, COUNT_MAX);",
+      to: "this.#waiting.splice(0, 1);",
+      noticedBy: [FILE, "one round serves all"],
+    },
+    {
+      breaks: "a round is made for requests that may come",
+      file: "src/reactive/tss/client.ts",
+      from: "this.#take(callers.length).then(",
+      to: "this.#take(callers.length + 1).then(",
+      noticedBy: [FILE, "one round serves all"],
+    },
+    {
       breaks: "several callers of one request get the same timestamp",
       file: "src/reactive/tss/client.ts",
       from: "caller.resolve(first + index)",

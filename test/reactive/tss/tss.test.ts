@@ -1,7 +1,14 @@
 /** The tss role in simulated clusters: what clients get, whatever happens to the servers. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { checkTimestamps, type Issued } from "../checkers/timestamps.ts";
-import { Timestamps, decodeTimestamp, encodeCount } from "../../../src/reactive/tss/timestamps.ts";
+import { TimestampClient } from "../../../src/reactive/tss/client.ts";
+import {
+  decodeTimestamp,
+  encodeCount,
+  encodeTimestamp,
+  Timestamps,
+} from "../../../src/reactive/tss/timestamps.ts";
+import { ByteReader } from "../../../src/reactive/wire/bytes.ts";
 import { TssSimulation } from "./simulation.ts";
 
 setDefaultTimeout(600_000);
@@ -47,6 +54,29 @@ test("one reservation serves many requests; a primary of another view begins abo
   expect(next(2)).toBe(0);
   counter.apply({ op: 2, timeMs: 0, commands: [{ session: 1, number: 2, body: encodeCount(3) }] });
   expect(next(2)).toBe(bound + 1);
+});
+
+test("one round serves all requests that wait already, and none that comes later", async () => {
+  const rounds: { count: number; answer(first: number): void }[] = [];
+  const query = (body: Uint8Array) =>
+    new Promise<Uint8Array>((resolve) => {
+      const count = new ByteReader(body).u32();
+      rounds.push({ count, answer: (first) => resolve(encodeTimestamp(first)) });
+    });
+  const client = new TimestampClient({ query, command: () => Promise.reject(new Error("not needed")) }, 1);
+  const first = client.next();
+  const waiting = Array.from({ length: 50 }, () => client.next());
+  expect(rounds.map(({ count }) => count)).toEqual([1]);
+  rounds[0]?.answer(7);
+  expect(await first).toBe(7);
+  const late = client.next();
+  expect(rounds.map(({ count }) => count)).toEqual([1, 50]);
+  rounds[1]?.answer(20);
+  expect(await Promise.all(waiting)).toEqual(Array.from({ length: 50 }, (_, index) => 20 + index));
+  expect(rounds.map(({ count }) => count)).toEqual([1, 50, 1]);
+  rounds[2]?.answer(90);
+  expect(await late).toBe(90);
+  expect(client.requests).toBe(3);
 });
 
 test("S19, tss: the primary is killed six times; each time others go on in less than three seconds", () => {

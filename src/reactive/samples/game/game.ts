@@ -51,7 +51,12 @@ export function join(client: Client, game: Game, player: string): Promise<void> 
   });
 }
 
-export function move(client: Client, game: Game, player: string, points: number): Promise<MoveResult> {
+export function move(
+  client: Pick<Client, "execute">,
+  game: Game,
+  player: string,
+  points: number,
+): Promise<MoveResult> {
   if (!Number.isInteger(points) || points < 1 || points > POINTS_MAX)
     throw new RangeError(`a move is 1 to ${POINTS_MAX} points`);
   return client.execute(async (transaction) => {

@@ -1,0 +1,86 @@
+/**
+ * S25: mixed load for long; every process is asked to end and started again, in turn; what a shard keeps does not grow; a client
+ * that asks for what is no longer kept is told so.
+ */
+import { PlainClient } from "../reactive/plain-client.ts";
+import { requireNone } from "./reactive-scenarios.ts";
+import { SteadyLoad } from "./steady-load.ts";
+import type { StoreProcesses } from "./store-processes.ts";
+
+export interface RollingOptions {
+  store: StoreProcesses;
+  writers: number;
+  watchers: number;
+  pauseMs: number;
+  /** Times that every process is restarted. */
+  rounds: number;
+  /** Of load behind the last restart: memory is compared between its middle and its end. */
+  restSeconds: number;
+}
+
+/** Below this little can be said of memory. */
+const JUDGED_SECONDS = 300;
+const MEMORY_RATIO_MAX = 1.2;
+/** Shards keep 30 s of versions for readers: what is older is refused. */
+const RETENTION_MS = 30_000;
+/** Of the few keys of this load, with what half a minute of writes leaves. */
+const VERSIONS_MAX = 200_000;
+
+export async function rollingRestart(options: RollingOptions) {
+  const { store, writers, watchers, pauseMs, rounds, restSeconds } = options;
+  await using load = new SteadyLoad(store.frontends);
+  await load.start(writers, watchers, pauseMs);
+  const early = await timestampOf(store);
+  const startMs = performance.now();
+  for (let round = 0; round < rounds; round++)
+    for (const name of store.names) {
+      const code = await store.terminate(name);
+      if (code !== 0) throw new Error(`S25: ${name} ended with ${code}`);
+      store.start(name);
+      await store.ready(name);
+    }
+  await Bun.sleep((restSeconds * 1000) / 2);
+  const middle = await bytesOf(store);
+  await Bun.sleep((restSeconds * 1000) / 2);
+  const end = await bytesOf(store);
+  requireNone("S25", await load.finish());
+  const growth = Math.max(...store.names.map((name) => (end.get(name) ?? 0) / (middle.get(name) ?? 1)));
+  if (restSeconds >= JUDGED_SECONDS && growth > MEMORY_RATIO_MAX)
+    throw new Error(`S25: memory grew ${growth.toFixed(2)} times in ${restSeconds / 2} s`);
+  for (const name of store.names.filter((each) => each.includes(".shard"))) {
+    const { versions } = (await store.stats(name)).shard.shard;
+    if (!(versions <= VERSIONS_MAX)) throw new Error(`S25: ${name} keeps ${versions} versions`);
+  }
+  const isForgotten = performance.now() - startMs > 2 * RETENTION_MS;
+  if (isForgotten) await requireTooOld(store, early);
+  return {
+    commits: load.committed,
+    restarts: rounds * store.names.length,
+    longestGapMs: Math.round(load.longestGapMs),
+    growth: Number(growth.toFixed(2)),
+    tooOldWasTold: isForgotten,
+  };
+}
+
+async function timestampOf(store: StoreProcesses): Promise<number> {
+  using client = await PlainClient.connect(store.frontendPorts[0] as number);
+  return await client.put({ "steady:early": "1" });
+}
+
+async function requireTooOld(store: StoreProcesses, at: number): Promise<void> {
+  using client = await PlainClient.connect(store.frontendPorts[0] as number);
+  const outcome = await client.read(["x"], at).then(
+    () => "a value",
+    (error: Error) => error.message,
+  );
+  if (!outcome.startsWith("tooOld:")) throw new Error(`S25: a forgotten moment is answered with ${outcome}`);
+}
+
+/** Resident memory of every process. */
+async function bytesOf(store: StoreProcesses): Promise<Map<string, number>> {
+  const all = store.names.map(async (name) => {
+    const { rssBytes } = (await store.stats(name)).process as { rssBytes: number };
+    return [name, rssBytes] as const;
+  });
+  return new Map(await Promise.all(all));
+}
