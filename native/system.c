@@ -1,7 +1,7 @@
 /*
  * The few system calls that JavaScript runtimes do not offer: a lock that the kernel drops with the process, the
  * datagram that tells a service manager how we are, the host's monotonic clock, a signal at the parent's death, settings
- * of sockets, holes in files, and a write that tells whether it waited.
+ * of sockets, holes in files, the length of devices, and a write that tells whether it waited.
  * Those that can fail return 0 or a negative errno.
  */
 #include "nx.h"
@@ -25,6 +25,7 @@ NX_API int32_t nx_file_lock(int32_t fd);
 NX_API int32_t nx_file_lock_posix(int32_t fd);
 NX_API int32_t nx_file_punch(int32_t fd, uint64_t offset, uint64_t length);
 NX_API int32_t nx_file_write_now(int32_t fd, const uint8_t *bytes, uint64_t length, uint64_t offset);
+NX_API int64_t nx_device_bytes(int32_t fd);
 NX_API uint64_t nx_monotonic_us(void);
 NX_API int32_t nx_signal_at_parent_death(int32_t signal);
 NX_API int32_t nx_socket_keepalive(int32_t fd, int32_t idle_seconds, int32_t interval_seconds, int32_t probes);
@@ -68,6 +69,12 @@ int32_t nx_file_write_now(int32_t fd, const uint8_t *bytes, uint64_t length, uin
     done += (uint64_t)count;
   }
   return sleeps_of_thread() != before;
+}
+
+/* How long a block device is, whose status does not tell; a negative errno where that cannot be found out. */
+int64_t nx_device_bytes(int32_t fd) {
+  off_t end = lseek(fd, 0, SEEK_END);
+  return end < 0 ? -errno : end;
 }
 
 /* CLOCK_MONOTONIC as the service manager reads it; the runtime's own clock starts with the process. */

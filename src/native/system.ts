@@ -1,4 +1,4 @@
-/** System calls that Bun does not offer: file locks, the service manager's datagram and its clock, settings of sockets, holes in files, a write that tells whether it waited (native/system.c). */
+/** System calls that Bun does not offer: file locks, the service manager's datagram and its clock, settings of sockets, holes in files, the length of devices, a write that tells whether it waited (native/system.c). */
 import type { KeepAlive } from "../core/seams/net.ts";
 import { link } from "./library.ts";
 
@@ -7,6 +7,7 @@ const symbols = {
   nx_file_lock_posix: { args: ["i32"], returns: "i32" },
   nx_file_punch: { args: ["i32", "u64", "u64"], returns: "i32" },
   nx_file_write_now: { args: ["i32", "ptr", "u64", "u64"], returns: "i32" },
+  nx_device_bytes: { args: ["i32"], returns: "i64" },
   nx_monotonic_us: { args: [], returns: "u64" },
   nx_signal_at_parent_death: { args: ["i32"], returns: "i32" },
   nx_socket_keepalive: { args: ["i32", "i32", "i32", "i32"], returns: "i32" },
@@ -34,6 +35,11 @@ export function punchHole(fd: number, offset: number, bytes: number): boolean {
 /** Writes all of `bytes` before it returns: 0, 1 when the thread had to wait for something, or a negative errno. */
 export function writeFileNow(fd: number, bytes: Uint8Array, offset: number): number {
   return native().nx_file_write_now(fd, bytes, bytes.byteLength, offset);
+}
+
+/** The length of a block device, or a negative errno. */
+export function deviceBytes(fd: number): number {
+  return Number(native().nx_device_bytes(fd));
 }
 
 /** Microseconds of CLOCK_MONOTONIC, which other processes of this host read too. */

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { runStorageKill9 } from "./storage-kill9.ts";
 
-test("no acknowledged write is lost when a storage is killed, and its backup goes on", async () => {
+test("no acknowledged write is lost when a storage is killed, none is half, and its backup goes on", async () => {
   const { kills, writes } = await runStorageKill9(3, 23);
   expect(kills).toBe(3);
   expect(writes).toBeGreaterThan(100);

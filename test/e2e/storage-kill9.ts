@@ -1,6 +1,7 @@
 /**
  * kill -9 of a storage under clients that write: the executable as a process, with archive and proxy beside it. Every write
- * that was acknowledged is there after the restart, whole, and in the end the archive has the same image.
+ * that was acknowledged is there after the restart, whole, and in the end the archive has the same image. Beside them fio
+ * writes to a volume of its own, and verifies every block of it after each kill.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,11 +11,14 @@ import type { NbdClient } from "../../src/backup/nbd/client.ts";
 import { imageHash } from "../backup/hash.ts";
 import { VOLUME } from "../backup/servers.ts";
 import { ProcessGroup } from "./backup-processes.ts";
+import { until } from "./executable.ts";
+import { fillByFio, loadByFio, verifyByFio } from "./fio-load.ts";
 
 const MIB = 8;
 const UNIT = 4096;
 const UNITS = (MIB << 20) / UNIT;
 const CLIENTS = 3;
+const FIO_MIB = 4;
 
 /** What a unit of the volume may hold: the last acknowledged version, or one that was under way. */
 class Expected {
@@ -80,27 +84,40 @@ async function write(
 export async function runStorageKill9(
   kills: number,
   seed: number,
-): Promise<{ kills: number; writes: number; recoveries: number }> {
+): Promise<{ kills: number; writes: number }> {
   const directory = mkdtempSync(join(tmpdir(), "node-x-storage-kill9-"));
   const random = seededRandom(seed);
   const expected = new Expected();
   let writes = 0;
-  const storageKeys = { shipDelayMs: 20, retryMinMs: 50, retryMaxMs: 200 };
+  const volumes = [
+    { name: VOLUME, size: `${MIB}M`, logSize: "64M" },
+    { name: "fio", size: `${FIO_MIB}M`, logSize: "2M" },
+  ];
+  const storageKeys = { volumes, shipDelayMs: 20, retryMinMs: 50, retryMaxMs: 200 };
   try {
     await using group = new ProcessGroup(directory, { mib: MIB, logMib: 64, storageKeys });
     await group.start();
     await group.fullBackup();
+    const fioUri = () => group.uri.replace(/[^/]*$/, "fio");
+    await fillByFio(fioUri(), FIO_MIB);
     for (let done = 0; done < kills; done++) {
       const clients = await Promise.all(Array.from({ length: CLIENTS }, () => group.client()));
       const work = clients.map((client, index) =>
         write(client, index, expected, random, () => ++writes).catch(() => undefined),
       );
+      const load = loadByFio(fioUri(), FIO_MIB, 1 + random.integer(2 ** 30));
+      await until("fio", async () => {
+        const lines = await group.storage.controller.volumes(["list"]);
+        return lines.some((line) => /^name:fio\t.*\tclients:1\t/.test(line)) ? true : undefined;
+      });
       await Bun.sleep(20 + random.integer(120));
       await group.storage.kill();
-      await Promise.all(work);
+      await Promise.all([...work, load.end()]);
       await group.storage.start();
       await using reader = await group.client();
-      expected.verify(await reader.readAll(), `seed ${seed}, kill ${done}`);
+      const when = `seed ${seed}, kill ${done}`;
+      expected.verify(await reader.readAll(), when);
+      await verifyByFio(fioUri(), FIO_MIB, when);
     }
     await using reader = await group.client();
     const image = await reader.readAll();
@@ -111,7 +128,7 @@ export async function runStorageKill9(
     );
     if (hash !== imageHash(image, 65536))
       throw new Error(`seed ${seed}: the archive's image at ${gid} is not the volume's`);
-    return { kills, writes, recoveries: kills };
+    return { kills, writes };
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

@@ -87,8 +87,8 @@ export const volumeVerb = defineVerb({
   subVerbs: {
     create: subVerb(
       "create",
-      "Make a volume of zeros; it is an NBD export at once",
-      `NAME SIZE [LOGSIZE] (${LOG_SIZE})`,
+      "Make a volume, of zeros or of a block device of the storage's host; it is an NBD export at once",
+      `NAME SIZE|/dev/DEVICE [LOGSIZE] (${LOG_SIZE})`,
       2,
       "vol2 10G 1G",
     ),

@@ -1,7 +1,7 @@
 /**
  * The protocol `volume`, ours: makes, lists, grows and removes the volumes of a storage that runs.
  *
- *   client: words: create NAME SIZE LOGSIZE [PHYSICAL] | list | resize NAME SIZE | delete NAME
+ *   client: words: create NAME SIZE|/dev/… LOGSIZE [PHYSICAL] | list | resize NAME SIZE | delete NAME
  *   server: "ok", lines, acknowledgement
  */
 import { NxError } from "../../core/errors.ts";
@@ -44,16 +44,18 @@ export function volumeCommand({ volumes, backupsOf }: VolumeCommandOptions): Pro
         `trouble:${trouble === "" ? "none" : trouble}`,
       ].join("\t");
     });
+  const create = async (name: string, [image = "", logSize, physical]: string[]) => {
+    const physicalBytes = physical === undefined ? DEFAULT_PHYSICAL_BYTES : sizeOf(physical);
+    const shape = { logBytes: sizeOf(logSize), physicalBytes };
+    if (image.startsWith("/")) await volumes.createOn(name, image, shape);
+    else await volumes.create(name, { ...shape, bytes: sizeOf(image) });
+  };
   const run = async ([verb, name = "", ...rest]: string[]): Promise<string[]> => {
     switch (verb) {
       case "list":
         return list();
       case "create":
-        await volumes.create(name, {
-          bytes: sizeOf(rest[0]),
-          logBytes: sizeOf(rest[1]),
-          physicalBytes: rest[2] === undefined ? DEFAULT_PHYSICAL_BYTES : sizeOf(rest[2]),
-        });
+        await create(name, rest);
         return [];
       case "resize":
         await volumes.grow(name, sizeOf(rest[0]));
@@ -73,7 +75,9 @@ export function volumeCommand({ volumes, backupsOf }: VolumeCommandOptions): Pro
       lines = await run(await call.reader.texts());
     } catch (error) {
       // What the user can mend is told word for word.
-      throw error instanceof NxError && error.code === "NX_USAGE" ? new Refusal(error.message) : error;
+      throw error instanceof NxError && ["NX_USAGE", "NX_DISK_FAILED"].includes(error.code)
+        ? new Refusal(error.message)
+        : error;
     }
     await call.answer("ok");
     await call.send(ack(new Writer().texts(lines)));

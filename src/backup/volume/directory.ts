@@ -1,5 +1,6 @@
 /**
- * Volumes as directories: `NAME/data` is the image, byte for byte, and `NAME/log` the log device of it.
+ * Volumes as directories: `NAME/data` is the image, byte for byte, and `NAME/log` the log device of it. Where the image is a
+ * block device of this host, `NAME/device` has its path, and there is no `NAME/data`.
  *
  * Invariant: a volume is there when its directory has its name; it is made under another name first, so a crash leaves a
  * whole volume or none. Names are those of the WalB protocol.
@@ -7,8 +8,9 @@
 import { dirname, join } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import type { Disk } from "../../core/seams/disk.ts";
-import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
+import { makeDurableDirectory, writeFileAtomically } from "../../core/seams/durable-files.ts";
 import type { Random } from "../../core/seams/random.ts";
+import { readSmallFile } from "../files/volume-files.ts";
 import { encodeSuperBlock, ringStart, SUPER_OFFSET } from "../formats/log-device.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 
@@ -21,6 +23,8 @@ const ALIGNMENT = 4096;
 
 export interface VolumeShape {
   bytes: number;
+  /** The block device that is the image, with what is on it. */
+  device?: string;
   logBytes: number;
   /** 512 or 4096. */
   physicalBytes: number;
@@ -30,7 +34,25 @@ export const volumeFiles = (directory: string, name: string) => ({
   directory: join(directory, name),
   data: join(directory, name, "data"),
   log: join(directory, name, "log"),
+  device: join(directory, name, "device"),
 });
+
+/** The path of the block device that is a volume's image; undefined: the image is a file. */
+export async function deviceOf(disk: Disk, directory: string, name: string): Promise<string | undefined> {
+  const path = await readSmallFile(disk, volumeFiles(directory, name).device);
+  return path === undefined ? undefined : Buffer.from(path).toString().trim();
+}
+
+/** How long a block device is that may become a volume: nobody else must have it. */
+export async function measureDevice(disk: Disk, device: string): Promise<number> {
+  const file = await disk.open(device, "claim");
+  try {
+    const bytes = await file.size();
+    return bytes - (bytes % ALIGNMENT);
+  } finally {
+    await file.close();
+  }
+}
 
 function demandName(name: string): void {
   if (NAME.test(name)) return;
@@ -39,12 +61,12 @@ function demandName(name: string): void {
   });
 }
 
-/** Makes a volume of zeros. Its log is written once from end to end, so that later writes need no space. */
+/** Makes a volume: of zeros, or of what a block device has. Its log is written once from end to end, so that later writes need no space. */
 export async function createVolume(
   { disk, random }: { disk: Disk; random: Random },
   directory: string,
   name: string,
-  { bytes, logBytes, physicalBytes }: VolumeShape,
+  { bytes, device, logBytes, physicalBytes }: VolumeShape,
 ): Promise<void> {
   demandName(name);
   if (bytes <= 0 || bytes % ALIGNMENT !== 0 || logBytes % ALIGNMENT !== 0)
@@ -58,11 +80,10 @@ export async function createVolume(
   const making = volumeFiles(directory, `${MAKING}${name}`);
   await removeFiles(disk, making);
   await disk.makeDirectory(making.directory);
-  const data = await disk.open(making.data, "exclusive");
+  if (device === undefined) await makeData(disk, making.data, bytes);
+  else await writeFileAtomically(disk, making.device, `${device}\n`);
   const log = await disk.open(making.log, "exclusive");
   try {
-    await data.truncate(bytes);
-    await data.sync();
     await log.allocate(logBytes);
     const superBlock = encodeSuperBlock({
       physicalBytes,
@@ -78,7 +99,6 @@ export async function createVolume(
     await log.write(superBlock, SUPER_OFFSET);
     await log.sync();
   } finally {
-    await data.close();
     await log.close();
   }
   await disk.syncDirectory(making.directory);
@@ -86,9 +106,20 @@ export async function createVolume(
   await disk.syncDirectory(directory);
 }
 
+async function makeData(disk: Disk, path: string, bytes: number): Promise<void> {
+  const data = await disk.open(path, "exclusive");
+  try {
+    await data.truncate(bytes);
+    await data.sync();
+  } finally {
+    await data.close();
+  }
+}
+
 async function removeFiles(disk: Disk, files: ReturnType<typeof volumeFiles>): Promise<void> {
   if (!(await disk.exists(files.directory))) return;
-  for (const path of [files.data, files.log]) if (await disk.exists(path)) await disk.remove(path);
+  for (const path of [files.data, files.device, files.log])
+    if (await disk.exists(path)) await disk.remove(path);
   await disk.removeDirectory(files.directory);
 }
 

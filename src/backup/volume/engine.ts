@@ -20,7 +20,7 @@ import { StretchSource } from "../../native/stretches.ts";
 import { VolumeLog } from "../../native/volume.ts";
 import { LogDevice, ringStart } from "../formats/log-device.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
-import { volumeFiles } from "./directory.ts";
+import { deviceOf, volumeFiles } from "./directory.ts";
 import { LogWriter } from "./log-writer.ts";
 import { recover, type Recovered } from "./recovery.ts";
 
@@ -56,6 +56,8 @@ export interface VolumeEvents {
 
 export class VolumeEngine {
   readonly name: string;
+  /** The path of the block device that is its image, if it is one. */
+  readonly blockDevice: string | undefined;
   readonly #world: VolumeWorld;
   readonly #device: LogDevice;
   readonly #writer: LogWriter;
@@ -84,7 +86,11 @@ export class VolumeEngine {
   private constructor(
     name: string,
     world: VolumeWorld,
-    files: { device: LogDevice; logFile: DiskFile; data: DiskFile; bytes: number },
+    files: Pick<VolumeEngine, "bytes" | "blockDevice"> & {
+      device: LogDevice;
+      logFile: DiskFile;
+      data: DiskFile;
+    },
     log: VolumeLog,
     recovered: Recovered,
   ) {
@@ -94,6 +100,7 @@ export class VolumeEngine {
     this.#logFile = files.logFile;
     this.#data = files.data;
     this.bytes = files.bytes;
+    this.blockDevice = files.blockDevice;
     this.log = log;
     this.recovered = recovered;
     this.pair = openPair(world.disk, files.logFile, files.data);
@@ -119,19 +126,27 @@ export class VolumeEngine {
     let data: DiskFile | undefined;
     let log: VolumeLog | undefined;
     try {
-      data = await world.disk.open(paths.data, "readWrite");
+      const blockDevice = await deviceOf(world.disk, directory, name);
+      data =
+        blockDevice === undefined
+          ? await world.disk.open(paths.data, "readWrite")
+          : await world.disk.open(blockDevice, "claim");
       const device = await LogDevice.open(paths.log, logFile);
       const { physicalBytes, salt, ringBlocks, writtenLsid, deviceBlocks } = device.superBlock;
       const bytes = Number(deviceBlocks) * BLOCK_BYTES;
       const found = await data.size();
       if (found < bytes)
-        throw new NxError("NX_DATA_CORRUPT", `${paths.data} has ${found} bytes, its log says ${bytes}`, {
-          hint: "restore the volume from its archive",
-        });
+        throw new NxError(
+          "NX_DATA_CORRUPT",
+          `${blockDevice ?? paths.data} has ${found} bytes, its log says ${bytes}`,
+          {
+            hint: "restore the volume from its archive",
+          },
+        );
       const start = ringStart(physicalBytes) * physicalBytes;
       log = new VolumeLog({ physicalBytes, salt, ringBlocks, ringStart: start, lsid: writtenLsid });
       const recovered = await recover(device, log, UNDURABLE_BYTES_MAX / physicalBytes);
-      return new VolumeEngine(name, world, { device, logFile, data, bytes }, log, recovered);
+      return new VolumeEngine(name, world, { device, logFile, data, bytes, blockDevice }, log, recovered);
     } catch (error) {
       log?.free();
       await data?.close();
@@ -415,8 +430,13 @@ export class VolumeEngine {
   async grow(bytes: number): Promise<void> {
     if (bytes < this.bytes || bytes % BLOCK_BYTES !== 0)
       throw new NxError("NX_USAGE", `${this.name} has ${this.bytes} bytes; a volume only grows`);
+    if (this.blockDevice !== undefined && (await this.#data.size()) < bytes)
+      throw new NxError(
+        "NX_USAGE",
+        `${this.blockDevice} has no ${bytes} bytes: the device has to grow first`,
+      );
     await this.#frozen(async () => {
-      await this.#data.truncate(bytes);
+      if (this.blockDevice === undefined) await this.#data.truncate(bytes);
       await this.#data.sync();
       const deviceBlocks = BigInt(bytes / BLOCK_BYTES);
       await this.#device.replaceSuperBlock({ ...this.#device.superBlock, deviceBlocks });

@@ -6,7 +6,14 @@
 import { basename, dirname, resolve } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import { NbdServer, type NbdServerOptions } from "../nbd/server.ts";
-import { createVolume, deleteVolume, listVolumes, volumeFiles, type VolumeShape } from "./directory.ts";
+import {
+  createVolume,
+  deleteVolume,
+  listVolumes,
+  measureDevice,
+  volumeFiles,
+  type VolumeShape,
+} from "./directory.ts";
 import { VolumeEngine, type VolumeWorld } from "./engine.ts";
 import { VolumeExport } from "./export.ts";
 
@@ -71,16 +78,29 @@ export class Volumes {
   }
 
   /**
-   * The volume that a device of the controller means: its name, `/dev/walb/NAME`, its directory, or a file in that.
+   * The volume that a device of the controller means: its name, `/dev/walb/NAME`, its directory, a file in that, or the
+   * block device that is its image.
    */
   find(device: string): VolumeEngine | undefined {
     const path = device.startsWith("/") ? resolve(device) : device;
     for (const [name, { engine }] of this.#exports) {
       const { directory, data, log } = volumeFiles(this.directory, name);
-      const meant = [name, directory, data, log];
+      const meant = [name, directory, data, log, engine.blockDevice];
       if (meant.includes(path) || (dirname(path) === "/dev/walb" && basename(path) === name)) return engine;
     }
     return undefined;
+  }
+
+  /** Of a block device of this host, with what is on it. */
+  async createOn(
+    name: string,
+    device: string,
+    shape: Omit<VolumeShape, "bytes" | "device">,
+  ): Promise<VolumeEngine> {
+    const owner = this.find(device);
+    if (owner !== undefined) throw new NxError("NX_USAGE", `${device} is the volume ${owner.name} already`);
+    const bytes = await measureDevice(this.#world.disk, device);
+    return await this.create(name, { ...shape, bytes, device });
   }
 
   async create(name: string, shape: VolumeShape): Promise<VolumeEngine> {

@@ -40,6 +40,8 @@ function hintOf(errno: string | undefined): string {
     case "EACCES":
     case "EPERM":
       return "let this user read and write the data directory";
+    case "EBUSY":
+      return "it is mounted, or another program has claimed it: unmount it, or end that program";
     case "EROFS":
       return "remount the file system writable (the kernel remounts it read-only after errors: see `dmesg`)";
     case "EMFILE":

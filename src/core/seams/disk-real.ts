@@ -19,11 +19,15 @@ import { errnoOf, NxError } from "../errors.ts";
 import type { FilePair } from "./file-pair.ts";
 import { CopyThread } from "./file-pair-real.ts";
 
-/** Makes a hole in an open file; false where it cannot be. */
-export type PunchHole = (fd: number, offset: number, bytes: number) => boolean;
-
-/** Writes all of it before it returns: 0, 1 when it had to wait for something, or a negative errno. */
-export type WriteFileNow = (fd: number, bytes: Uint8Array, offset: number) => number;
+/** What Bun does not offer for open files (native/system.ts). */
+export interface FileCalls {
+  /** Makes a hole; false where it cannot be. */
+  punchHole(fd: number, offset: number, bytes: number): boolean;
+  /** Writes all of it before it returns: 0, 1 when it had to wait for something, or a negative errno. */
+  writeFileNow(fd: number, bytes: Uint8Array, offset: number): number;
+  /** The length of a block device, or a negative errno. */
+  deviceBytes(fd: number): number;
+}
 
 /** Takes an exclusive advisory lock on an open file without waiting; false when another process holds it. */
 export type LockFile = (fd: number, isPosix: boolean) => boolean;
@@ -35,6 +39,7 @@ const openFlags: Record<OpenMode, number> = {
   readWrite: O_RDWR,
   create: O_RDWR | O_CREAT,
   exclusive: O_RDWR | O_CREAT | O_EXCL,
+  claim: O_RDWR | O_EXCL,
 };
 
 const ZEROS_BYTES = 1 << 20;
@@ -63,22 +68,16 @@ const openFd = (path: string, flags: number) =>
   call<number>("open", path, (done) => fs.open(path, flags, 0o600, done));
 const closeFd = (path: string, fd: number) => call("close", path, (done) => fs.close(fd, done));
 
-/** What Bun does not offer for files. */
-interface FileCalls {
-  punchHole: PunchHole;
-  writeNow: WriteFileNow | undefined;
-}
-
 class RealFile implements DiskFile {
   #fd: number;
   /** The same file once more, opened so that a write returns when it is on disk (O_DSYNC). */
   #durableFd: number | undefined;
   #path: string;
-  readonly #calls: FileCalls;
+  readonly #calls: Partial<FileCalls>;
   /** Until then `writeNow` leaves writes to the thread pool: the last one had to wait. */
   #waitsUntilMs = 0;
 
-  constructor(fd: number, path: string, calls: FileCalls) {
+  constructor(fd: number, path: string, calls: Partial<FileCalls>) {
     this.#fd = fd;
     this.#path = path;
     this.#calls = calls;
@@ -113,8 +112,8 @@ class RealFile implements DiskFile {
 
   writeNow(bytes: Uint8Array, offset: number): boolean {
     const startMs = performance.now();
-    if (this.#calls.writeNow === undefined || startMs < this.#waitsUntilMs) return false;
-    const result = this.#calls.writeNow(this.#fd, bytes, offset);
+    if (this.#calls.writeFileNow === undefined || startMs < this.#waitsUntilMs) return false;
+    const result = this.#calls.writeFileNow(this.#fd, bytes, offset);
     if (result < 0) throw nativeDiskError(result, "write", this.#path);
     if (result > 0) this.#waitsUntilMs = startMs + (performance.now() - startMs) / WAITING_SHARE;
     return true;
@@ -142,7 +141,8 @@ class RealFile implements DiskFile {
   async punch(offset: number, bytes: number): Promise<boolean> {
     // In steps, because each is a call on this thread.
     for (let done = 0; done < bytes; done += PUNCH_BYTES)
-      if (!this.#calls.punchHole(this.#fd, offset + done, Math.min(PUNCH_BYTES, bytes - done))) return false;
+      if (this.#calls.punchHole?.(this.#fd, offset + done, Math.min(PUNCH_BYTES, bytes - done)) !== true)
+        return false;
     return true;
   }
 
@@ -156,7 +156,10 @@ class RealFile implements DiskFile {
 
   async size(): Promise<number> {
     const stat = await call<fs.Stats>("stat", this.#path, (done) => fs.fstat(this.#fd, done));
-    return stat.size;
+    if (!stat.isBlockDevice()) return stat.size;
+    const bytes = this.#calls.deviceBytes?.(this.#fd) ?? 0;
+    if (bytes < 0) throw nativeDiskError(bytes, "stat", this.#path);
+    return bytes;
   }
 
   async close(): Promise<void> {
@@ -169,11 +172,11 @@ class RealFile implements DiskFile {
 export class RealDisk implements LinkingDisk {
   #lockFile: LockFile;
   readonly #copyThread = new CopyThread();
-  readonly #fileCalls: FileCalls;
+  readonly #fileCalls: Partial<FileCalls>;
 
-  constructor(lockFile: LockFile, punchHole: PunchHole = () => false, writeNow?: WriteFileNow) {
+  constructor(lockFile: LockFile, fileCalls: Partial<FileCalls> = {}) {
     this.#lockFile = lockFile;
-    this.#fileCalls = { punchHole, writeNow };
+    this.#fileCalls = fileCalls;
   }
 
   pair(first: DiskFile, second: DiskFile): FilePair | undefined {
@@ -318,7 +321,7 @@ async function writePid(path: string, fd: number): Promise<void> {
 }
 
 async function heldError(path: string, fd: number, isPidFile: boolean): Promise<NxError> {
-  const file = new RealFile(fd, path, { punchHole: () => false, writeNow: undefined });
+  const file = new RealFile(fd, path, {});
   const text = Buffer.alloc(32);
   const pid = text.toString("latin1", 0, await file.read(text, 0)).trim();
   const owner = /^\d+$/.test(pid) ? `process ${pid}` : "another process";

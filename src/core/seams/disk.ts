@@ -47,8 +47,11 @@ export interface DiskSpace {
   totalBytes: number;
 }
 
-/** `create`: read/write, created when missing. `exclusive`: read/write, must not exist. */
-export type OpenMode = "read" | "readWrite" | "create" | "exclusive";
+/**
+ * `create`: read/write, created when missing. `exclusive`: read/write, must not exist. `claim`: read/write; a block device
+ * that is mounted, or that another program has claimed, is refused.
+ */
+export type OpenMode = "read" | "readWrite" | "create" | "exclusive" | "claim";
 
 export interface Disk {
   open(path: string, mode: OpenMode): Promise<DiskFile>;

@@ -1,5 +1,6 @@
 /** The real seams together: what a process on a host runs in. */
 import {
+  deviceBytes,
   lockFile,
   punchHole,
   sendBytes,
@@ -16,6 +17,6 @@ import type { World } from "../role.ts";
 /** `report` hears of exceptions in socket handlers. */
 export function realWorld(report?: HandlerReport): World {
   const net = createRealNet(report, { setBacklog, setKeepAlive, send: sendBytes });
-  const disk = new RealDisk(lockFile, punchHole, writeFileNow);
+  const disk = new RealDisk(lockFile, { punchHole, writeFileNow, deviceBytes });
   return { clock: realClock, random: realRandom, disk, net };
 }

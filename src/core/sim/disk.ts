@@ -143,7 +143,7 @@ export class SimDisk implements LinkingDisk {
       if (node?.kind === "link" && mode !== "exclusive") node = this.#file("open", path);
       if (node !== undefined && mode === "exclusive") throw errnoError("EEXIST", "open", path);
       if (node === undefined) {
-        if (mode === "read" || mode === "readWrite") throw errnoError("ENOENT", "open", path);
+        if (mode !== "create" && mode !== "exclusive") throw errnoError("ENOENT", "open", path);
         node = new FileNode(this.#sectorBytes);
         parent.apply({ kind: "set", name, node });
       }

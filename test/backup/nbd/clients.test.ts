@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { ensurePrograms } from "../../../build.ts";
 import { createAuthority, issueCertificate } from "../../../src/core/certificates.ts";
 import { seededRandom } from "../../../src/core/seams/random.ts";
+import { Group } from "../storage/cluster.ts";
 import { ensureNbdClients, run, Served } from "./volumes.ts";
 
 const MIB = 1 << 20;
@@ -136,6 +137,32 @@ describe("a volume under qemu", () => {
     expect(output).not.toContain("failed");
     expect(code).toBe(0);
   });
+});
+
+test("a volume grows under its clients: who connects then sees it, who was there goes on; it never shrinks", async () => {
+  await using group = await Group.start();
+  const { controller } = group.storage;
+  const size = async () =>
+    (await run(["nbdinfo", "--size", `nbd://127.0.0.1:${group.storage.nbdPort}/vol1`])).output;
+  await using client = await group.client();
+  const before = client.bytes;
+  const data = Buffer.alloc(4096, 5);
+  await client.write(data, before - 4096);
+  await expect(client.write(data, before)).rejects.toThrow();
+  await controller.volumes(["resize", "vol1", String(2 * before)]);
+  expect(await size()).toBe(`${2 * before}\n`);
+  expect(client.bytes).toBe(before);
+  // NBD has no word for it, so the client knows nothing; the server takes what lies in the new part.
+  await client.write(data, before);
+  await client.write(data, 2 * before - 4096);
+  await using later = await group.client();
+  const image = await later.readAll();
+  const written = [before - 4096, before, 2 * before - 4096];
+  for (const offset of written) expect(image.subarray(offset, offset + 4096).equals(data)).toBe(true);
+  expect(image.filter((byte) => byte !== 0)).toHaveLength(written.length * 4096);
+  await expect(controller.volumes(["resize", "vol1", String(before)])).rejects.toThrow("a volume only grows");
+  await client.write(data, 0);
+  expect(await size()).toBe(`${2 * before}\n`);
 });
 
 describe("a volume under fio", () => {

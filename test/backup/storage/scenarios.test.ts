@@ -6,7 +6,7 @@
  * archive has of a point with what the volume held there.
  */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { rmSync } from "node:fs";
+import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { seededRandom } from "../../../src/core/seams/random.ts";
 import { Repeater } from "../repeater.ts";
@@ -208,8 +208,12 @@ describe("n: how it goes when nothing breaks", () => {
 /** Two archives; the second has the volume by replication. */
 const second = (group: Group) => group.archives[1] as Node;
 
-async function replicate(group: Group, gid: bigint, ...options: string[]): Promise<void> {
-  const address = `127.0.0.1:${second(group).port}`;
+async function replicate(
+  group: Group,
+  gid: bigint,
+  { options = [], port = second(group).port }: { options?: string[]; port?: number } = {},
+): Promise<void> {
+  const address = `127.0.0.1:${port}`;
   await group.archive.controller.command(
     "replicate",
     [VOLUME, "gid", String(gid), address, ...options],
@@ -300,7 +304,7 @@ describe("n: replication", () => {
     await writer.write(10);
     const gid = await group.compareSnapshot();
     await expect(replicate(group, gid)).rejects.toThrow("resync is required");
-    await replicate(group, gid, "1");
+    await replicate(group, gid, { options: ["1"] });
     await demandSame(group, gid);
   });
 
@@ -315,6 +319,42 @@ describe("n: replication", () => {
     await second(group).controller.command("init-vol", [VOLUME], "ok");
     const gid = await group.compareSnapshot();
     await replicate(group, gid);
+    await demandSame(group, gid);
+  });
+});
+
+describe("e: a replication that breaks", () => {
+  /** What the second archive has before, so that the replication is of that kind. */
+  const prepare = {
+    full: async () => undefined,
+    hash: async ({ group, writer }: World) => {
+      await replicate(group, await group.compareSnapshot());
+      await writer.write(40);
+      const gid = await group.compareSnapshot();
+      await group.archive.controller.command("apply", [VOLUME, String(gid)], "accept");
+      await until("it is applied", async () => (await group.restorable())[0] === gid);
+      const applying = () => group.archive.controller.get("num-action", VOLUME, "Apply");
+      await until("the apply has ended", async () => (await applying()) === 0n);
+    },
+    diff: async ({ group }: World) => replicate(group, await group.compareSnapshot()),
+  };
+
+  test.each([
+    ["e14", "full"],
+    ["e15", "hash"],
+    ["e16", "diff"],
+  ] as const)("%s: the link is cut during a replication in %s; it is repeated", async (_name, kind) => {
+    await using world = await backedUp({ archives: 2 });
+    const { group, writer } = world;
+    await prepare[kind](world);
+    await writer.write(40);
+    const gid = await group.compareSnapshot();
+    using repeater = new Repeater(second(group).port);
+    repeater.cutAfter(4096);
+    await replicate(group, gid, { port: repeater.port });
+    expect(repeater.cuts).toBe(1);
+    expect(await group.restorable(second(group)).catch(() => [])).not.toContain(gid);
+    await replicate(group, gid, { port: repeater.port });
     await demandSame(group, gid);
   });
 });
@@ -512,6 +552,42 @@ describe("e: what breaks", () => {
     repeater.isCut = false;
     await group.compareSnapshot();
     expect(repeater.passed).toBeGreaterThan(0);
+  });
+
+  test("e17: a log is sent twice, as its acknowledgement was not noted: the second diff is too old", async () => {
+    let repeater: Repeater | undefined;
+    const proxyPorts = (group: Group) => [(repeater ??= new Repeater(group.proxy.port)).port];
+    await using world = await backedUp({ proxyPorts });
+    const { group, writer } = world;
+    const network = repeater as unknown as Repeater;
+    await group.compareSnapshot();
+    network.isCut = true;
+    network.cut();
+    await writer.write(20);
+    const gid = await group.storage.controller.snapshot(VOLUME);
+    const [notes, before] = [join(group.directory, "s0/storage", VOLUME), join(group.directory, "before")];
+    cpSync(notes, before, { recursive: true });
+    network.isCut = false;
+    await group.untilRestorable(gid);
+    await until("it is noted", async () => {
+      const [line = ""] = (await group.storage.controller.get("log-usage", VOLUME)) as string[];
+      return /usage_pb:0\t/.test(line);
+    });
+    const diffs = await group.archive.controller.get("diff", VOLUME);
+    await group.storage.stop();
+    cpSync(before, notes, { recursive: true });
+    const { passed } = network;
+    await group.storage.start();
+    await until("it is sent again", async () => {
+      const [line = ""] = (await group.storage.controller.get("log-usage", VOLUME)) as string[];
+      return /usage_pb:0\t/.test(line) && network.passed > passed;
+    });
+    const waiting = () => group.proxy.controller.get("proxy-diff", VOLUME, "a0");
+    await until("the proxy has thrown it away", async () => ((await waiting()) as string[]).length === 0);
+    expect(await group.archive.controller.get("diff", VOLUME)).toEqual(diffs);
+    await writer.write(20);
+    expect(await group.compareSnapshot()).toBeGreaterThan(gid);
+    network[Symbol.dispose]();
   });
 
   test.each([

@@ -9,7 +9,7 @@ import { lockFile, punchHole } from "../../../src/native/system.ts";
 const root = mkdtempSync(join(tmpdir(), "node-x-disk-real-"));
 afterAll(() => rmSync(root, { recursive: true }));
 
-const disk = new RealDisk(lockFile, punchHole);
+const disk = new RealDisk(lockFile, { punchHole });
 const caught = (promise: Promise<unknown>) =>
   promise.then(
     () => undefined,
