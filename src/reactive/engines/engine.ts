@@ -52,7 +52,7 @@ export interface EngineCapabilities {
   forgetsBelowFloor: boolean;
   /** A transaction's timestamp is known before it is committed (`onOrdering`): reads for its watchers begin early. */
   foretellsCommits: boolean;
-  /** Changes of one transaction, at most: more are refused with `tooMany`. Undefined: only the protocol's limit. */
+  /** Keys of one transaction, at most: more are refused with `tooMany`. Undefined: only the protocol's limit. */
   transactionKeysMax: number | undefined;
 }
 
