@@ -18,6 +18,7 @@ import { benchCommand, type Report } from "./command.ts";
 import { median } from "./compare.ts";
 import type { Limit } from "./verdict.ts";
 import { startEtcdServer } from "./etcd-server.ts";
+import { LightWatcher } from "./light-watcher.ts";
 import { StoreClient } from "./store-client.ts";
 import {
   compareLevels,
@@ -54,6 +55,8 @@ const BODY = new Uint8Array(64).fill(118);
 interface Contender {
   command(caller: number): Promise<void>;
   read(caller: number): Promise<void>;
+  /** A commit, until somebody who watches is told of it; where the contender has such watches. */
+  push?(caller: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -88,11 +91,21 @@ async function overFrontend(store: StoreProcesses): Promise<Contender> {
     Array.from({ length: CONNECTIONS }, () => StoreClient.connect(store.frontendPorts[0] as number)),
   );
   const of = (caller: number) => clients[caller % CONNECTIONS] as StoreClient;
+  const command = (caller: number) => of(caller).put(`bench${caller}`, BODY);
+  /** One for each caller, who alone writes its key. */
+  const watchers = new Map<number, LightWatcher>();
   return {
-    command: (caller) => of(caller).put(`bench${caller}`, BODY),
+    command,
     read: async (caller) => void (await of(caller).read([`bench${caller}`])),
+    async push(caller) {
+      const port = store.frontendPorts[0] as number;
+      const watcher = watchers.get(caller) ?? (await LightWatcher.open(port, `bench${caller}`));
+      watchers.set(caller, watcher);
+      const told = new Promise<void>((resolve) => (watcher.onRuns = () => resolve()));
+      await Promise.all([command(caller), told]);
+    },
     async stop() {
-      for (const client of clients) client.close();
+      for (const client of [...clients, ...watchers.values()]) client.close();
       store[Symbol.dispose]();
     },
   };
@@ -107,11 +120,16 @@ async function startEtcd(members: number): Promise<Contender> {
   };
 }
 
-async function measure(
-  ask: (caller: number) => Promise<void>,
-  callers: number,
-  seconds: number,
-): Promise<Sample> {
+type Ask = (caller: number) => Promise<void>;
+
+/** What callers do, and what it is called. */
+const kinds = [
+  ["command", "commit"],
+  ["read", "read"],
+  ["push", "commit until told"],
+] as const;
+
+async function measure(ask: Ask, callers: number, seconds: number): Promise<Sample> {
   const latencies = new LatencyHistogram();
   const startMs = performance.now();
   const endMs = startMs + seconds * 1000;
@@ -155,14 +173,15 @@ async function compare(
 ): Promise<void> {
   const contenders = { other: await comparison.start(members), store: await startStore(members) };
   try {
-    for (const kind of ["command", "read"] as const) {
+    for (const [kind, name] of kinds) {
+      const asks = { other: contenders.other[kind], store: contenders.store[kind] };
+      if (asks.other === undefined || asks.store === undefined) continue;
       const samples = { other: [] as Sample[], store: [] as Sample[] };
-      for (const contender of [contenders.other, contenders.store])
-        await measure((caller) => contender[kind](caller), callers, seconds);
+      for (const ask of [asks.other, asks.store]) await measure(ask, callers, seconds);
       for (let round = 0; round < rounds; round++)
-        for (const name of round % 2 === 0 ? (["other", "store"] as const) : (["store", "other"] as const))
-          samples[name].push(await measure((caller) => contenders[name][kind](caller), callers, seconds));
-      tell(comparison, `${kind === "command" ? "commit" : "read"}, ${members} member(s)`, samples, report);
+        for (const side of round % 2 === 0 ? (["other", "store"] as const) : (["store", "other"] as const))
+          samples[side].push(await measure(asks[side] as Ask, callers, seconds));
+      tell(comparison, `${name}, ${members} member(s)`, samples, report);
     }
   } finally {
     await Promise.all([contenders.other.stop(), contenders.store.stop()]);
