@@ -142,6 +142,27 @@ test("a watch that is silent, although its connection is open, is found out and 
     { silenceMs: 100 },
   ));
 
+test("a read at a revision that the watch has not reached, or has passed, is etcd's to answer", () =>
+  scene(async ({ rig, member, one, other }) => {
+    const old = await other.write({ a: [put("0")] });
+    const reader = await watch(rig, 0, { keys: ["a"] });
+    await rig.until("the first run", () => reader.runs.length === 1);
+    const told = await other.write({ a: [put("1")] });
+    await rig.until("what is told", () => reader.value("a") === "1");
+    let calls = 0;
+    member.beforeCall = (body) => {
+      if (body.includes("request_range")) calls += 1;
+      return undefined;
+    };
+    expect(await one.read(["a"], told)).toEqual(["1"]);
+    expect(calls).toBe(0);
+    expect(await one.read(["a"], old)).toEqual(["0"]);
+    member.cutWatches(true);
+    const later = await other.write({ a: [put("2")] });
+    expect(await one.read(["a"], later)).toEqual(["2"]);
+    expect(await one.read(["a", "b"], told)).toEqual(["1", undefined]);
+  }));
+
 test("changes that etcd has compacted away lead to a refetch, and then to runs as before", () =>
   scene(async ({ rig, member, other }) => {
     await other.write({ a: [put("0")], b: [put("0")] });

@@ -58,6 +58,13 @@ testMutants(
       noticedBy: [faults, "a watch that cannot be made"],
     },
     {
+      breaks: "what the watch brought, which holds only as far as the watch is",
+      file: `${engine}/recent-cells.ts`,
+      from: "known === undefined || revision > reached ||",
+      to: "known === undefined || reached === 0 ||",
+      noticedBy: [faults, "a read at a revision that the watch has not reached"],
+    },
+    {
       breaks: "the horizon that is raised before marks of deleted keys go",
       file: `${engine}/collector.ts`,
       from: " || !(await this.#raise(upTo))",

@@ -12,9 +12,10 @@ import { sleep, type Clock, type Timer } from "../../../core/seams/clock.ts";
 import { RefusedError } from "../../failures.ts";
 import type { ChangeFeed, FeedListener } from "../engine.ts";
 import { CompactedError } from "./answers.ts";
-import { type Layout, revisionOf } from "./bytes.ts";
+import { type Cell, type Layout, revisionOf } from "./bytes.ts";
 import type { Etcd } from "./gateway.ts";
 import type { WatchAnswer } from "./messages.ts";
+import { RecentCells } from "./recent-cells.ts";
 
 export interface EtcdFeedOptions {
   etcd: Etcd;
@@ -41,6 +42,7 @@ export class EtcdFeed implements ChangeFeed {
   readonly #reached = new Set<{ revision: number; resolve: (isReached: boolean) => void; timer: Timer }>();
   #watch = new AbortController();
   #isStopped = false;
+  readonly #recent = new RecentCells();
   /** Watches that a member made. */
   #answered = 0;
   /** Some changes are lost, and nobody was told yet. */
@@ -54,6 +56,11 @@ export class EtcdFeed implements ChangeFeed {
 
   get position(): number {
     return this.#position ?? 0;
+  }
+
+  /** A key as of a revision, where the watch has brought it. */
+  cellAt(key: Uint8Array, revision: number): Cell | undefined {
+    return this.#recent.at(this.#options.layout.data(key), revision, this.position);
   }
 
   started(): Promise<void> {
@@ -144,8 +151,11 @@ export class EtcdFeed implements ChangeFeed {
       later.filter(({ type, kv }) => type !== "DELETE" && kv.key !== beat),
       ({ kv }) => revisionOf(kv.mod_revision),
     );
-    for (const [timestamp, at] of changes)
+    for (const { type, kv } of later) if (type === "DELETE") this.#recent.forget(kv.key);
+    for (const [timestamp, at] of changes) {
+      for (const { kv } of at) this.#recent.add(kv);
       listener.onChange({ timestamp, keys: at.map(({ kv }) => layout.keyOf(kv.key) as Uint8Array) });
+    }
     const last = revisionOf(later.at(-1)?.kv.mod_revision);
     // Without events it is a note of progress.
     this.#advance(events.length === 0 ? revisionOf(header?.revision) : last);
@@ -165,6 +175,7 @@ export class EtcdFeed implements ChangeFeed {
   /** Where it stopped is compacted: it begins anew, and whoever watches reads again. */
   #lose(): void {
     this.figures.gaps += 1;
+    this.#recent.clear();
     this.#position = undefined;
     this.#hasLost = true;
   }

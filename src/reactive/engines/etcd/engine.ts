@@ -18,7 +18,7 @@ import type {
   Snapshot,
   WholeTransaction,
 } from "../engine.ts";
-import { Layout } from "./bytes.ts";
+import { type Cell, Layout } from "./bytes.ts";
 import { EtcdFeed } from "./change-feed.ts";
 import { Collector } from "./collector.ts";
 import { Commits } from "./commits.ts";
@@ -62,6 +62,7 @@ export class EtcdEngine implements Engine {
     this.#reads = new Reads(etcd, layout, operationsMax);
     this.#outcomes = new Outcomes(etcd, layout, clock, options.outcomeRetentionMs);
     const [reads, outcomes] = [this.#reads, this.#outcomes];
+    reads.known = (key, revision) => this.#cellAt(key, revision);
     this.#commits = new Commits({ etcd, layout, clock, reads, outcomes, operationsMax, timeoutMs });
     const fresh = () => this.nextTimestamp();
     this.collector = new Collector({ etcd, layout, clock, retentionMs: options.deletedRetentionMs, fresh });
@@ -120,6 +121,14 @@ export class EtcdEngine implements Engine {
     const feed = new EtcdFeed({ etcd, layout: this.#layout, clock, fresh, silenceMs, listener });
     this.#feeds.add(feed);
     return feed;
+  }
+
+  #cellAt(key: Uint8Array, revision: number): Cell | undefined {
+    for (const feed of this.#feeds) {
+      const cell = feed.cellAt(key, revision);
+      if (cell !== undefined) return cell;
+    }
+    return undefined;
   }
 
   get figures() {

@@ -25,6 +25,9 @@ export class Reads {
   readonly #keysMax: number;
   readonly #fresh: FreshReads;
 
+  /** A key as of a revision, where that is known without asking; it is there, or was deleted: it has a revision. */
+  known: (key: Uint8Array, revision: number) => Cell | undefined = () => undefined;
+
   /** `operationsMax`: of one request. */
   constructor(etcd: Etcd, layout: Layout, operationsMax: number) {
     this.#etcd = etcd;
@@ -40,8 +43,19 @@ export class Reads {
 
   /** Throws TooOldError. */
   async read(keys: readonly Uint8Array[], at: number | undefined): Promise<Snapshot> {
-    const { revision, horizon, cells } = await this.cells(keys, at);
+    const { revision, horizon, cells } =
+      at === undefined ? await this.cells(keys) : await this.#cellsAt(keys, at);
     return { timestamp: revision, versions: cells.map((cell) => versionOf(cell, revision)), horizon };
+  }
+
+  /** What is known, and the rest from etcd. Of what is known nothing was forgotten: without a question the horizon is 0. */
+  async #cellsAt(keys: readonly Uint8Array[], at: number): Promise<Cells> {
+    const known = keys.map((key) => this.known(key, at));
+    const missing = keys.filter((_, index) => known[index] === undefined);
+    if (missing.length === 0) return { revision: at, horizon: 0, cells: known as Cell[] };
+    const asked = await this.cells(missing, at);
+    const rest = asked.cells.values();
+    return { ...asked, cells: known.map((cell) => cell ?? (rest.next().value as Cell)) };
   }
 
   /** Without `at` as of a fresh revision. Throws TooOldError. */
