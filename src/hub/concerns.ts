@@ -15,6 +15,7 @@ export const limits = {
   replicationLagShownEntries: 100,
   replicationLagShownRounds: 5,
   checkpointAgeSeconds: 60,
+  bucketLagSeconds: 900,
   restartsPerDay: 3,
 } as const;
 
@@ -69,6 +70,12 @@ const checks: Check[] = [
     const age = figureOf(watched, "worker.checkpoint") ?? 0;
     return age > limits.checkpointAgeSeconds
       ? warn(`its cluster has not completed a checkpoint for ${Math.round(age)} s`)
+      : undefined;
+  },
+  (watched) => {
+    const lag = figureOf(watched, "archive.bucketLag") ?? 0;
+    return lag > limits.bucketLagSeconds
+      ? warn(`its bucket is ${Math.round(lag / 60)} minutes behind`)
       : undefined;
   },
   ({ latest }) => {

@@ -130,6 +130,8 @@ const backup: Figure[] = [
   { id: "proxy.diffs", roles: ["proxy"], title: "Diffs waiting", ...gauge, read: ({ own: stats }) => sumWaiting(stats, "diffs"), metric: "node_x_proxy_waiting_diffs" },
   { id: "archive.diffs", roles: ["archive"], title: "Diffs kept", ...gauge, ...own("volumes[].diffs"), metric: "node_x_archive_diffs" },
   { id: "archive.bytes", roles: ["archive"], title: "Bytes of diffs", ...bytes, ...own("volumes[].diffBytes"), metric: "node_x_archive_diff_bytes" },
+  { id: "archive.bucketDiffs", roles: ["archive"], title: "Diffs not in the bucket", ...gauge, ...own("bucketMissingDiffs"), metric: "node_x_archive_bucket_missing_diffs" },
+  { id: "archive.bucketLag", roles: ["archive"], title: "Bucket behind by", kind: "gauge", unit: "seconds", ...own("bucketLagSeconds"), metric: "node_x_archive_bucket_lag_seconds" },
 ]; // prettier-ignore
 
 const presence: Figure[] = [

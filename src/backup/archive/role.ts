@@ -18,7 +18,7 @@ import { peerNet, secureOptionsOf } from "../server/security.ts";
 import { RateLimit } from "../wire/rate-limit.ts";
 import { WalbServer } from "../server/server.ts";
 import { type ArchiveBucket, archiveBucket } from "./bucket/bucket.ts";
-import { bucketMetrics } from "./bucket/metrics.ts";
+import { bucketLag, bucketMetrics } from "./bucket/metrics.ts";
 import { archiveCommands } from "./commands.ts";
 import { archiveAbout, type ArchiveConfig as Config } from "./config.ts";
 import { archiveStatus, archiveTargets, type ArchiveView, volumeStatus } from "./control.ts";
@@ -191,8 +191,7 @@ class Archive implements RunningRole<Config> {
 
   keyFigure(): string {
     const count = this.#volumes.size;
-    const lags = this.#bucket?.homes.uploader.lags() ?? [];
-    const behind = lags.reduce((sum, { diffsMissing }) => sum + diffsMissing, 0);
+    const { missingDiffs: behind } = bucketLag(this.#bucket?.homes);
     const bucket = behind === 0 ? "" : `, ${behind} diff${behind === 1 ? "" : "s"} not in the bucket`;
     return `${count} volume${count === 1 ? "" : "s"}${bucket}`;
   }
@@ -201,6 +200,8 @@ class Archive implements RunningRole<Config> {
     const volumes = [...this.#volumes.values()].map(volumeFigures);
     return {
       ...this.#server.figures,
+      bucketLagSeconds: bucketLag(this.#bucket?.homes).lagSeconds,
+      bucketMissingDiffs: bucketLag(this.#bucket?.homes).missingDiffs,
       ...(this.#bucket !== undefined && { bucket: this.#bucket.homes.stats() }),
       volumes,
     };
@@ -208,7 +209,7 @@ class Archive implements RunningRole<Config> {
 
   addMetrics(): void {
     const { metrics, clock } = this.#context;
-    if (this.#bucket !== undefined) bucketMetrics(metrics, this.#bucket.homes);
+    bucketMetrics(metrics, this.#bucket?.homes);
     const sum = (read: (volume: VolumeFigures) => number) => () =>
       [...this.#volumes.values()].reduce((total, volume) => total + read(volumeFigures(volume)), 0);
     metrics.gauge("node_x_archive_volumes", "Volumes.", () => this.#volumes.size);

@@ -8,7 +8,7 @@
  */
 import { S3Client } from "bun";
 import { NxError } from "../errors.ts";
-import type { Clock } from "./clock.ts";
+import { type Clock, sleep } from "./clock.ts";
 import type { BucketPlace, ObjectEntry, ObjectStore, ObjectTag } from "./object-store.ts";
 
 const URL_SECONDS = 300;
@@ -23,8 +23,17 @@ const hints: Record<string, string> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: "name the certificate's authority in NODE_EXTRA_CA_CERTS",
 };
 
-/** A connection that was kept open may be closed at its other end just when it is used again. */
-const isClosed = (error: unknown) => ["ConnectionClosed", "ECONNRESET"].includes(codeOf(error));
+/** Pauses before another try of a call that met something that passes. */
+const PAUSES_MS = [100, 400];
+
+/**
+ * What passes: a store that is busy, and a connection that was kept open and closed at its other end just when it was used
+ * again. The client tells nothing of a failed HEAD, so that counts as one.
+ */
+const passing = new Set([
+  ...["ConnectionClosed", "ECONNRESET", "InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout"],
+  "UnknownError",
+]);
 const codeOf = (error: unknown) => String((error as { code?: unknown }).code ?? "");
 const isMissing = (error: unknown) => ["NoSuchKey", "NotFound"].includes(codeOf(error));
 
@@ -49,28 +58,44 @@ class S3Store implements ObjectStore {
     });
   }
 
-  /** Runs one call within the deadline; its failure says what was done to which object. */
-  async #call<Value>(what: string, key: string, work: () => Promise<Value>): Promise<Value> {
+  /** Runs a call, again where what it met passes; its failure says what was done to which object. */
+  async #call<Value>(
+    what: string,
+    key: string,
+    work: () => Promise<Value>,
+    pauses: readonly number[] = PAUSES_MS,
+  ): Promise<Value> {
+    try {
+      return await this.#within(work);
+    } catch (error) {
+      if (error instanceof NxError || isMissing(error)) throw error;
+      const [pauseMs, ...rest] = pauses;
+      if (pauseMs === undefined || !passing.has(codeOf(error))) throw this.#failure(what, key, error);
+      await sleep(this.#clock, pauseMs);
+      return await this.#call(what, key, work, rest);
+    }
+  }
+
+  #failure(what: string, key: string, error: unknown): NxError {
+    const code = codeOf(error);
+    const reason = [code, (error as Error).message].filter((each) => each !== "").join(": ");
+    return new NxError("NX_CONNECT_FAILED", `${this.name}: ${what} ${key}: ${reason}`, {
+      hint: hints[code] ?? "is the store up, and are endpoint, region and credentials right?",
+      cause: error,
+    });
+  }
+
+  /** Waits for one try until the deadline. */
+  async #within<Value>(work: () => Promise<Value>): Promise<Value> {
     const late = Promise.withResolvers<never>();
     const timer = this.#clock.after(this.#timeoutMs, () =>
       late.reject(new Error(`no complete answer within ${this.#timeoutMs} ms`)),
     );
-    const running =
-      what === "replace"
-        ? work()
-        : work().catch((error) => (isClosed(error) ? work() : Promise.reject(error)));
+    const running = work();
     // After the deadline nobody waits for it any more.
     running.catch(() => undefined);
     try {
       return await Promise.race([running, late.promise]);
-    } catch (error) {
-      if (error instanceof NxError || isMissing(error)) throw error;
-      const code = codeOf(error);
-      const reason = [code, (error as Error).message].filter((each) => each !== "").join(": ");
-      throw new NxError("NX_CONNECT_FAILED", `${this.name}: ${what} ${key}: ${reason}`, {
-        hint: hints[code] ?? "is the store up, and are endpoint, region and credentials right?",
-        cause: error,
-      });
     } finally {
       timer.cancel();
     }
@@ -83,7 +108,7 @@ class S3Store implements ObjectStore {
   }
 
   replace(key: string, bytes: Uint8Array, tag: ObjectTag | undefined): Promise<ObjectTag | "changed"> {
-    return this.#call("replace", key, async () => {
+    const replace = async () => {
       const url = this.#client.presign(this.#prefix + key, { method: "PUT", expiresIn: URL_SECONDS });
       const condition: Record<string, string> =
         tag === undefined ? { "If-None-Match": "*" } : { "If-Match": tag };
@@ -96,7 +121,9 @@ class S3Store implements ObjectStore {
         throw Object.assign(new Error(/<Message>([^<]{1,200})/.exec(text)?.[1] ?? ""), { code });
       }
       return answer.headers.get("etag") ?? (await this.#client.stat(this.#prefix + key)).etag;
-    });
+    };
+    // Once only: a replacement that happened would meet its own result.
+    return this.#call("replace", key, replace, []);
   }
 
   async get(key: string, bytesMax: number): Promise<Uint8Array | undefined> {

@@ -120,6 +120,14 @@ export const alerts: readonly Alert[] = [
     action: "Repair the archive or the way to it, then `node-x walb kick`.",
   },
   {
+    name: "NodeXBucketBehind",
+    expression: `node_x_archive_bucket_lag_seconds > ${limits.bucketLagSeconds}`,
+    forMinutes: 5,
+    severity: "ticket",
+    summary: "The bucket of {{ $labels.instance }} lacks diffs that are a quarter of an hour old.",
+    action: "`bucket.volumes[].error` of its /stats says what the store answers.",
+  },
+  {
     name: "NodeXCheckpointsStall",
     expression: `node_x_worker_checkpoint_age_seconds > ${limits.checkpointAgeSeconds}`,
     forMinutes: 1,

@@ -193,6 +193,7 @@ export function BackupPage() {
             { figure: "proxy.diffs", instances: namesOf("proxy") },
             { figure: "archive.bytes", instances: namesOf("archive") },
             { figure: "archive.diffs", instances: namesOf("archive") },
+            { figure: "archive.bucketLag", instances: namesOf("archive") },
           ]}
         />
       </Section>
