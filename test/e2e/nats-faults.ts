@@ -12,6 +12,7 @@ import { seededRandom } from "../../src/core/seams/random.ts";
 import { readStream, WHATEVER_COMES } from "../../src/core/nats/read-stream.ts";
 import { NatsServers } from "../core/nats/servers.ts";
 import { until } from "./executable.ts";
+import { freePorts } from "./free-ports.ts";
 import { NodeDirectory, type NodeProcess } from "./node-process.ts";
 import { runQueueKill9 } from "./queue-kill9.ts";
 
@@ -76,15 +77,50 @@ export async function runNatsQueue({ rounds, seed }: NatsFaults) {
 const WORDS = Array.from({ length: 7 }, (_, index) => `word${index}`);
 const RECORDS_PER_ROUND = 140;
 
-export async function runNatsWorker({ rounds, seed }: NatsFaults) {
+/** One worker, or two that share the words; any of them can be killed and comes back. */
+class Workers implements Disposable {
+  readonly #directories: NodeDirectory[] = [];
+  readonly #settings: Record<string, unknown>[] = [];
+  readonly #running: (NodeProcess | undefined)[] = [];
+
+  static async configure(size: 1 | 2, common: Record<string, unknown>): Promise<Workers> {
+    const workers = new Workers();
+    const [controlPort] = await freePorts(1);
+    const initializer = { ...common, size, controlPort, sources: ["Lines=nats:in"] };
+    const other = { ...common, name: "worker2", controlPort: 0, join: `127.0.0.1:${controlPort}` };
+    for (const settings of size === 1 ? [initializer] : [initializer, other]) {
+      workers.#settings.push(settings);
+      workers.#directories.push(new NodeDirectory("worker"));
+    }
+    return workers;
+  }
+
+  /** Those that do not run. */
+  async start(): Promise<void> {
+    const started = this.#directories.map((directory, index) =>
+      this.#running[index] ? undefined : directory.start(this.#settings[index]),
+    );
+    for (const [index, starting] of started.entries()) this.#running[index] ??= await starting;
+  }
+
+  async end(index: number, signal: NodeJS.Signals): Promise<void> {
+    await this.#running[index]?.end(signal);
+    this.#running[index] = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    for (const directory of this.#directories) directory[Symbol.dispose]();
+  }
+}
+
+export async function runNatsWorker({ rounds, seed, size = 1 }: NatsFaults & { size?: 1 | 2 }) {
   const random = seededRandom(seed);
   await using nats = await NatsServers.start(MEMBERS);
   for (const stream of ["in", "out"]) await nats.addStream(stream);
-  using directory = new NodeDirectory("worker");
-  const settings = {
-    ...{ app: "word-count", sources: ["Lines=nats:in"], sinks: ["counts=nats:out"], nats: nats.settings },
-    ...{ checkpointMs: 50, controlPort: 0, dataPort: 0 },
-  };
+  using workers = await Workers.configure(size, {
+    ...{ app: "word-count", sinks: ["counts=nats:out"], nats: nats.settings },
+    ...{ checkpointMs: 50, dataPort: 0 },
+  });
   let sent = 0;
   /** One after the other, each until it is stored: what goes in is in order, and once. */
   const feed = async (count: number) => {
@@ -96,17 +132,16 @@ export async function runNatsWorker({ rounds, seed }: NatsFaults) {
     }
   };
   for (let round = 0; round < rounds; round++) {
-    const worker = await directory.start(settings);
+    await workers.start();
     await feed(RECORDS_PER_ROUND / 2);
     const member = await killMember(nats, random.integer(2) === 0 ? "in" : "out", round);
     const feeding = feed(RECORDS_PER_ROUND / 2);
     await Bun.sleep(random.float() * 300);
-    process.kill(worker.pid, "SIGKILL");
-    await worker.stderr;
+    await workers.end(random.integer(size), "SIGKILL");
     await feeding;
     nats.startMember(member);
   }
-  const last = await directory.start(settings);
+  await workers.start();
   const counts = async () => {
     const found: string[] = [];
     const range = { stream: "out", after: 0, upTo: WHATEVER_COMES };
@@ -122,8 +157,6 @@ export async function runNatsWorker({ rounds, seed }: NatsFaults) {
     const info = await nats.session.manager.consumers.info("in", "word-count-initializer-Lines").catch(() => undefined);
     return (info?.num_ack_pending === 0 && info.num_pending === 0) || undefined;
   }, LIMIT_MS); // prettier-ignore
-  process.kill(last.pid, "SIGTERM");
-  await last.stderr;
   return { violations: judge(found, sent), records: sent, rounds };
 }
 

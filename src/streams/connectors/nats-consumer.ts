@@ -101,6 +101,8 @@ export class NatsConsumer {
       throw new NxError("NX_JETSTREAM_REFUSED", `the consumer ${consumer} of the stream ${stream} ${wrong}`, {
         hint: "name another one with ?consumer=NAME, or delete this one",
       });
+    if (config.max_ack_pending !== pending)
+      await manager.consumers.update(stream, consumer, { max_ack_pending: pending });
     return { streamSequence: delivered.stream_seq, deliverySequence: delivered.consumer_seq };
   }
 

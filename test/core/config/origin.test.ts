@@ -148,8 +148,8 @@ test.each(roles.map((role) => [role.name, role] as const))(
       const hasArrived =
         config !== undefined && originText(config.origins.of(key.path)) === `environment ${variable}`;
       // A half-set group, of certificates or of an engine, is refused at its missing half.
-      const isPair = ["tls", "secure", "peers", "engine"].includes(String(key.path[0]));
-      expect(isNamed || hasArrived || isPair).toBe(true);
+      const isHalf = key.path.length > 1 && problems.some(({ path }) => path[0] === key.path[0]);
+      expect(isNamed || hasArrived || isHalf).toBe(true);
     }
   },
 );

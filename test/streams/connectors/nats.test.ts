@@ -161,6 +161,16 @@ test("a server hands out no more than `pending` messages that no checkpoint cove
   }
   await fedAll(100);
   await source.close();
+  // Another number is taken over when the source starts again.
+  const again = sourceOf("bounded", { pending: 50 });
+  await again.source.open();
+  await again.source.rollBack(undefined);
+  again.source.go();
+  await until(
+    "the other number",
+    async () => (await consumerOf("bounded")).config.max_ack_pending === 50 || undefined,
+  );
+  await again.source.close();
 }, 30_000);
 
 test("a subject selects messages, and a server that restarts costs nothing", async () => {
