@@ -67,7 +67,7 @@ export const unitVerb = defineVerb({
           dataDir,
           environment: {},
           stopTimeoutMs: STOP_TIMEOUT_MS,
-          privileges: args.lvm === true ? "lvm" : "none",
+          privileges: args.lvm === true ? ["lvm"] : [],
         }),
       );
     }

@@ -27,7 +27,10 @@ const lists = z.array(z.array(z.string())).default([]);
 const schemas: Record<string, z.ZodObject> = {
   dht: roleSchema({ port: port(10000, "Port."), respPort: port(10200, "Port of the Redis protocol.") }),
   hub: roleSchema({ port: port(4000, "Port.") }),
-  archive: roleSchema({ port: port(13020, "Port.") }),
+  archive: roleSchema({
+    port: port(13020, "Port."),
+    volumeGroup: key(z.string().optional(), "For images.", { privilege: "lvm" }),
+  }),
   proxy: roleSchema({ port: port(13010, "Port."), archives: peers(["archive"]) }),
   storage: roleSchema({
     port: port(13000, "Port."),

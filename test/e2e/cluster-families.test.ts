@@ -3,36 +3,16 @@
  * servers are small roles of tests in an executable of tests; everything else is the real thing.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildTestExecutable } from "../cluster/test-executable.ts";
-import type { Finished } from "./executable.ts";
+import { Operator } from "./operator.ts";
 
-const top = mkdtempSync(join(tmpdir(), "nx-fam-"));
-const host = join(top, "host");
-let executable = "";
-
-async function nodeX(words: string[], environment: Record<string, string> = {}): Promise<Finished> {
-  const child = Bun.spawn([executable, ...words], {
-    cwd: top,
-    env: {
-      HOME: top,
-      PATH: process.env.PATH ?? "",
-      XDG_STATE_HOME: join(top, "state"),
-      DIAMOND_WORKING_DIR: host,
-      ...environment,
-    },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [stdout, stderr] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  return { code: await child.exited, stdout, stderr };
-}
+const bin = mkdtempSync(join(tmpdir(), "nx-fam-"));
+const operator = new Operator({ program: join(bin, "node-x") });
+const { top, host } = operator;
+const nodeX = (words: string[], environment: Record<string, string> = {}) => operator.run(words, environment);
 
 /** What started and stopped since the last time, in order. */
 function order(): string[] {
@@ -48,10 +28,7 @@ function rolesOf(lines: readonly string[]): string[] {
   return roles.filter((role, index) => role !== roles[index - 1]);
 }
 
-function write(files: Record<string, string | object>): void {
-  for (const [name, contents] of Object.entries(files))
-    writeFileSync(join(top, name), typeof contents === "string" ? contents : JSON.stringify(contents));
-}
+const write = (files: Record<string, string | object>) => operator.write(files);
 
 /** Free ports of this machine, found by listening on them once. */
 function ports(count: number): number[] {
@@ -66,12 +43,12 @@ function ports(count: number): number[] {
 const quick = { rollout: { healthyForMs: 50, readyTimeoutMs: 30_000 } };
 
 beforeAll(async () => {
-  mkdirSync(host, { recursive: true });
-  executable = await buildTestExecutable(join(top, "bin"));
+  await buildTestExecutable(bin);
 }, 120_000);
 afterAll(async () => {
   for (const prefix of ["d", "b", "l"]) await nodeX(["kill", prefix]);
-  rmSync(top, { recursive: true, force: true });
+  operator[Symbol.dispose]();
+  rmSync(bin, { recursive: true, force: true });
 });
 
 describe("Diamond's files and words", () => {

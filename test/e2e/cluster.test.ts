@@ -5,64 +5,29 @@
  * before. What is about ssh, several machines and interrupted rollouts has tests of its own.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { RedisClient } from "bun";
 import { ensureExecutable } from "../../build.ts";
 import { processesOf } from "../../src/cluster/services/marks.ts";
 import { deploymentPaths } from "../../src/cluster/topology/layout.ts";
 import { type Finished, until } from "./executable.ts";
-import { executable } from "./node-process.ts";
+import { finished, linesOf, Operator } from "./operator.ts";
 
 // Real processes on a machine that may be busy.
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
-const top = mkdtempSync(join(tmpdir(), "nx-cl-"));
-const files = join(top, "c");
+const operator = new Operator();
+const { top } = operator;
+const nodeX = (words: string[], environment: Record<string, string> = {}): Promise<Finished> =>
+  operator.run(words, environment);
 
 const free = { port: 0, respPort: 0 };
 const quick = { rollout: { readyTimeoutMs: 30_000, healthyForMs: 100 } };
 
 function write(name: string, value: object): void {
-  writeFileSync(join(files, name), JSON.stringify(value));
+  operator.write({ [`c/${name}`]: value });
 }
-
-function spawn(words: string[], environment: Record<string, string> = {}) {
-  return Bun.spawn([executable, ...words], {
-    cwd: top,
-    env: {
-      HOME: top,
-      PATH: process.env.PATH ?? "",
-      XDG_STATE_HOME: join(top, "state"),
-      DIAMOND_WORKING_DIR: join(top, "host"),
-      ...environment,
-    },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-}
-
-async function finished(child: ReturnType<typeof spawn>): Promise<Finished> {
-  const [stdout, stderr] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  return { code: await child.exited, stdout, stderr };
-}
-
-const nodeX = (words: string[], environment: Record<string, string> = {}): Promise<Finished> =>
-  finished(spawn(words, environment));
 
 interface Row {
   instance: string;
@@ -96,7 +61,7 @@ async function untilLocked(): Promise<void> {
 
 beforeAll(async () => {
   await ensureExecutable();
-  await Bun.$`mkdir -p ${files} ${join(top, "host")}`.quiet();
+  mkdirSync(operator.path("c"));
   write("p.dht0.json", free);
   write("p.dht1.json", free);
   write("q.dht0.json", free);
@@ -105,8 +70,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await nodeX(["kill", "c/p"]);
   await nodeX(["kill", "c/q"]);
-  await nodeX(["kill", "c/m"]);
-  rmSync(top, { recursive: true, force: true });
+  operator[Symbol.dispose]();
 });
 
 describe("from nothing to a cluster", () => {
@@ -161,6 +125,13 @@ describe("a change of one file", () => {
       ["change", "configs/p.dht1.json"],
     ]);
     expect(plan.unchanged).toEqual(["p.dht0"]);
+    const upgrade = await nodeX(["upgrade", "c/p", "-y"]);
+    expect([upgrade.code, upgrade.stderr]).toEqual([
+      78,
+      expect.stringContaining("not only the executable differs: localhost: configs/p.dht1.json"),
+    ]);
+    const other = await nodeX(["deploy", "c/p", "--only", "dht0", "--plan"]);
+    expect(other).toMatchObject({ code: 0, stdout: "p: nothing to do\n" });
     const { code, stderr } = await nodeX(["deploy", "c/p", "-y"]);
     expect(code, stderr).toBe(0);
     const after = await rows();
@@ -240,6 +211,27 @@ describe("day to day", () => {
     ).toEqual(["p.dht0 |", "p.dht0 |", "p.dht1 |", "p.dht1 |"]);
   });
 
+  test("status --watch and logs -f go on until Ctrl-C", async () => {
+    const watching = operator.spawn(["status", "c/p", "--watch", "--period-ms", "100", "--json"]);
+    const pictures = linesOf(watching.stdout);
+    for (let count = 0; count < 3; count++) expect((await pictures.next()).value).toContain('"p.dht0"');
+    watching.kill("SIGINT");
+    expect(await watching.exited).toBe(0);
+
+    const following = operator.spawn(["logs", "c/p", "-f", "-n", "1", "--only", "dht1"]);
+    const lines = linesOf(following.stdout);
+    expect((await lines.next()).value).toStartWith("p.dht1 |");
+    const { pid } = (await rows()).get("p.dht1") as Row;
+    process.kill(pid as number, "SIGHUP");
+    for (let line = ""; !line.includes("configuration read again");) {
+      const { value, done } = await lines.next();
+      expect(done).toBe(false);
+      line = value as string;
+    }
+    following.kill("SIGINT");
+    expect(await following.exited).toBe(0);
+  });
+
   test("exec takes each word as it is", async () => {
     const { code, stdout } = await nodeX(["exec", "c/p", "--", "printf", "%s\n", "a b", "$HOME", "*"]);
     expect([code, stdout]).toEqual([0, "localhost | a b\nlocalhost | $HOME\nlocalhost | *\n"]);
@@ -266,9 +258,45 @@ describe("day to day", () => {
     expect((await nodeX(["start", "c/p"])).code).toBe(0);
   });
 
+  test("somebody else's lock is only given back by force", async () => {
+    const path = join(top, "host/.node-x/p/lock/lock.json");
+    const { generation } = JSON.parse(readFileSync(path, "utf8")) as { generation: number };
+    const holder = {
+      owner: "eve@there",
+      why: "holidays",
+      sinceMs: Date.now(),
+      expiresAtMs: Date.now() + 3_600_000,
+    };
+    writeFileSync(path, JSON.stringify({ generation: generation + 1, holder }));
+    const refused = await nodeX(["unlock", "c/p"]);
+    expect([refused.code, refused.stderr]).toEqual([
+      75,
+      expect.stringContaining("eve@there holds it: holidays"),
+    ]);
+    expect((await nodeX(["unlock", "c/p", "--force"])).stdout).toContain("eve@there's lock is given back");
+    expect((await nodeX(["restart", "c/p", "--only", "dht1"], { NODE_X_DEPLOY_SILENCE_MS: "5" })).code).toBe(
+      64,
+    );
+  });
+
+  test("a host keeps the last five releases and those in use", async () => {
+    const releases = () => readdirSync(join(top, "host/.node-x/p/releases"));
+    const before = releases();
+    const inUse = (await rows()).get("p.dht0")?.release as string;
+    for (const connections of [11, 12, 13, 14]) {
+      write("p.dht1.json", { ...free, limits: { connections } });
+      expect((await nodeX(["deploy", "c/p", "-y"])).code).toBe(0);
+    }
+    expect(before.length + 4).toBeGreaterThan(6);
+    expect(releases()).toHaveLength(6);
+    expect(releases()).toContain(inUse);
+    write("p.dht1.json", free);
+    expect((await nodeX(["deploy", "c/p", "-y"])).code).toBe(0);
+  });
+
   test("of two operators at once one deploys, and the other is told who does", async () => {
     write("p.dht1.json", { ...free, log: { level: "info" } });
-    const first = spawn(["deploy", "c/p", "-y"]);
+    const first = operator.spawn(["deploy", "c/p", "-y"]);
     const outcome = finished(first);
     await untilLocked();
     const second = await nodeX(["deploy", "c/p", "-y"]);
@@ -280,10 +308,10 @@ describe("day to day", () => {
   test("Ctrl-C ends a deployment between two steps: every instance runs, the lock is free, the next one finishes", async () => {
     write("p.dht0.json", { ...free, log: { level: "trace" } });
     write("p.dht1.json", { ...free, log: { level: "trace" } });
-    const operator = spawn(["deploy", "c/p", "-y"]);
-    const outcome = finished(operator);
+    const deploying = operator.spawn(["deploy", "c/p", "-y"]);
+    const outcome = finished(deploying);
     await untilLocked();
-    operator.kill("SIGINT");
+    deploying.kill("SIGINT");
     const { code, stderr } = await outcome;
     expect(stderr).toContain("stopping after the steps that are under way");
     expect([75, 130]).toContain(code);
@@ -343,68 +371,6 @@ describe("kill", () => {
       }
       await Bun.sleep(50);
     }
-  });
-});
-
-describe("move", () => {
-  const hosts = {
-    "127.0.0.2": { workingDirectory: join(top, "two") },
-    three: { address: { private: "127.0.0.3" }, workingDirectory: join(top, "three") },
-  };
-  const ask = async (host: string, ...words: string[]) => {
-    const directory = host === "127.0.0.2" ? "two" : "three";
-    const ports = JSON.parse(readFileSync(join(top, directory, "m.dht0/ports.json"), "utf8")) as {
-      respPort: number;
-    };
-    const client = new RedisClient(`redis://${host}:${ports.respPort}`);
-    const answer: unknown = await client.send(words[0] as string, words.slice(1));
-    client.close();
-    return answer;
-  };
-
-  test("takes an instance to another host with its data; comments in the files stay", async () => {
-    write("m.cluster.json", { ...quick, hosts });
-    writeFileSync(
-      join(files, "m.dht0.json"),
-      '{\n  // where it listens\n  "host": "127.0.0.2",\n  "port": 0,\n  "respPort": 0\n}\n',
-    );
-    expect((await nodeX(["start", "c/m"])).code).toBe(0);
-    await ask("127.0.0.2", "SET", "kept", "yes");
-    const { code, stdout, stderr } = await nodeX(["move", "c/m", "dht0", "--to", "three", "-y", "--json"]);
-    expect(code, stderr).toBe(0);
-    expect(JSON.parse(stdout)).toEqual({
-      instance: "m.dht0",
-      ...{ from: "127.0.0.2", to: "three", copy: join(top, "two/m.dht0.moved-away") },
-    });
-    expect(await ask("127.0.0.3", "GET", "kept")).toBe("yes");
-    expect(readFileSync(join(files, "m.dht0.json"), "utf8")).toContain(
-      '  // where it listens\n  "host": "127.0.0.3",',
-    );
-    expect(processesOf(deploymentPaths(join(top, "two"), "m").root)).toEqual([]);
-    expect(readdirSync(join(top, "two")).filter((name) => name.startsWith("m.dht0"))).toEqual([
-      "m.dht0.moved-away",
-    ]);
-    expect((await nodeX(["deploy", "c/m", "--plan"])).stdout).toBe("m: nothing to do\n");
-  });
-
-  test("that fails leaves the instance where it was, running, and the files as they were", async () => {
-    const before = readFileSync(join(files, "m.dht0.json"), "utf8");
-    // Something is there already, whosever it is: it is not overwritten.
-    mkdirSync(join(top, "two/m.dht0"));
-    writeFileSync(join(top, "two/m.dht0/kept"), "");
-    const { code, stderr } = await nodeX(["move", "c/m", "dht0", "--to", "127.0.0.2", "-y"]);
-    expect([code, stderr]).toEqual([73, expect.stringContaining("exists and is not empty")]);
-    expect(readFileSync(join(files, "m.dht0.json"), "utf8")).toBe(before);
-    for (
-      let row = (await rows("c/m")).get("m.dht0");
-      row?.isReady !== true;
-      row = (await rows("c/m")).get("m.dht0")
-    )
-      await Bun.sleep(50);
-    expect(await ask("127.0.0.3", "GET", "kept")).toBe("yes");
-    expect((await nodeX(["move", "c/m", "dht0", "--to", "tree", "-y"])).stderr).toContain(
-      "m.cluster.json has no such host",
-    );
   });
 });
 

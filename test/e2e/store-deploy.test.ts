@@ -4,46 +4,26 @@
  * Nothing that was acknowledged is lost on the way.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { ensureExecutable } from "../../build.ts";
 import { until } from "./executable.ts";
 import { freePorts } from "./free-ports.ts";
-import { executable } from "./node-process.ts";
+import { Operator } from "./operator.ts";
 
-const top = mkdtempSync(join(tmpdir(), "nx-store-deploy-"));
-const host = join(top, "host");
 /** As on the original's page: the script is called from `scripts`, the files are in `platform/test`. */
-const scripts = join(top, "scripts");
-const files = join(top, "platform/test");
-const PREFIX = "../platform/test/myconfig";
+const operator = new Operator({
+  place: "scripts",
+  environment: { DIAMOND_SRC_DIR: join(import.meta.dir, "../..") },
+});
+const FILES = "platform/test";
+const PREFIX = `../${FILES}/myconfig`;
+const nodeX = (...words: string[]) => operator.run(words);
 let frontendPorts: number[] = [];
-
-async function nodeX(...words: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const child = Bun.spawn([executable, ...words], {
-    cwd: scripts,
-    env: {
-      HOME: top,
-      PATH: process.env.PATH ?? "",
-      XDG_STATE_HOME: join(top, "state"),
-      DIAMOND_WORKING_DIR: host,
-      DIAMOND_SRC_DIR: join(import.meta.dir, "../.."),
-    },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [stdout, stderr] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  return { code: await child.exited, stdout, stderr };
-}
 
 beforeAll(async () => {
   await ensureExecutable();
-  for (const directory of [host, scripts, files]) mkdirSync(directory, { recursive: true });
+  mkdirSync(operator.path(FILES), { recursive: true });
   const [t0, t1, t2, a0, a1, a2, b0, ...frontends] = await freePorts(9);
   frontendPorts = frontends;
   const lines = (word: string, ports: (number | undefined)[]) =>
@@ -57,12 +37,12 @@ beforeAll(async () => {
     "myconfig.frontend1.config": `f 1\n${lines("replica", [frontends[1]])}`,
     "keys.list": Array.from({ length: 40 }, (_, index) => `key${index}\n`).join(""),
   };
-  for (const [name, text] of Object.entries(texts)) writeFileSync(join(files, name), text);
+  for (const [name, text] of Object.entries(texts)) operator.write({ [join(FILES, name)]: text });
 }, 60_000);
 
 afterAll(async () => {
   await nodeX("kill", PREFIX);
-  rmSync(top, { recursive: true, force: true });
+  operator[Symbol.dispose]();
 }, 60_000);
 
 /** Whatever answers; undefined when neither frontend does. */
@@ -117,7 +97,7 @@ class Appender {
 
 test("start with --batch and --keys: every shard has its own keys, once", async () => {
   const started = await nodeX(
-    ...["start", PREFIX, "--batch", "64", "--keys", join(files, "keys.list"), "--numkeys", "30"],
+    ...["start", PREFIX, "--batch", "64", "--keys", `../${FILES}/keys.list`, "--numkeys", "30"],
   );
   expect([started.code, started.stdout], started.stderr).toEqual([0, "9 instances started\n"]);
   const { body } = (await ask("scan?prefix=key&limit=100")) as { body: any };

@@ -31,7 +31,7 @@ const archiveKeys = roleSchema({
       .regex(/^[A-Za-z0-9_.+-]{1,127}$/)
       .optional(),
     "Keep images as logical volumes in this volume group (-vg). The process must be root then.",
-    { absent: "images are files in the directory of their volume", example: "vg0" },
+    { absent: "images are files in the directory of their volume", example: "vg0", privilege: "lvm" },
   ),
   thinPool: key(
     z

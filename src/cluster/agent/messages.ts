@@ -10,6 +10,7 @@
  */
 import { z } from "zod";
 import { errorKinds, type ErrorCode } from "../../core/errors.ts";
+import { privileges } from "../topology/privileges.ts";
 
 /** Raised when an end of the other version would misunderstand. The ends must have the same. */
 export const AGENT_PROTOCOL = 2;
@@ -38,6 +39,7 @@ export const serviceSpec = z.object({
   dataDir: absolutePath,
   outputFile: absolutePath,
   stopTimeoutMs: milliseconds,
+  privileges: z.array(z.enum(privileges)).optional(),
   namedFiles: z.object({ directory: absolutePath, names: z.array(plainName) }).optional(),
 });
 

@@ -129,6 +129,7 @@ export function serviceOf(cluster: Cluster, host: Host, instance: Instance): Ser
     dataDir: instance.dataDir,
     outputFile: `${paths.log}/${instance.outputFile}`,
     stopTimeoutMs: instance.rollout.stopTimeoutMs,
+    ...(instance.privileges.length > 0 && { privileges: instance.privileges }),
     ...(instance.namedFiles.length > 0 && {
       namedFiles: {
         directory: namedFilesDirectory(paths, instance.name),

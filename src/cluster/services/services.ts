@@ -6,6 +6,8 @@
  * pid files are gone. Every call may be repeated; asking for what is already so does nothing.
  */
 
+import type { Privilege } from "../topology/privileges.ts";
+
 /** What is needed to run one instance; plain data, sent by the operator's side. */
 export interface ServiceSpec {
   instance: string;
@@ -19,6 +21,8 @@ export interface ServiceSpec {
   /** Absolute path of the file for standard output and error; the journal takes them under systemd. */
   outputFile: string;
   stopTimeoutMs: number;
+  /** None when missing. */
+  privileges?: Privilege[] | undefined;
   /** Private files that its command names by this directory; missing when there are none. */
   namedFiles?: NamedFilesPlace | undefined;
 }

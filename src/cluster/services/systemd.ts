@@ -168,7 +168,6 @@ export class SystemdServices implements HostServices {
       ...spec,
       description: `node-x ${instance} (${role})`,
       environment: { ...environment, ...marksOf(root, instance) },
-      privileges: "none",
     });
     const marked = `${text}\n# deployment ${markOf(root, instance)}\n`;
     if (known === marked) return false;

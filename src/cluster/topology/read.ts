@@ -29,6 +29,7 @@ import { filesOfPrefix, isPrefix, type MemberName, type PrefixFiles } from "./na
 import { inStartOrder, startOrders, type StartOrder } from "./order.ts";
 import { groupWords, outputFileOf } from "./original-names.ts";
 import { isOnItsOwn, peersOf } from "./peers.ts";
+import { privilegesOf } from "./privileges.ts";
 import { rolloutOf } from "./rollout-policy.ts";
 import type { Cluster, ConfigFile, Host, Instance, PortUse, RolloutPolicy } from "./types.ts";
 
@@ -209,6 +210,7 @@ class Reading {
       group: isGroup ? { size: group.members.length, quorum: group.quorum } : undefined,
       files: files.map(({ name }) => this.#fileOf(name)),
       namedFiles: [],
+      privileges: privilegesOf(ports),
       words: groupWords(
         member,
         `${this.#prefix}.${shortName}`,
@@ -256,6 +258,7 @@ class Reading {
       group: groupOfJson(config),
       files: [member, ...this.#alsoReadBy(role, member, all)].map(({ name }) => this.#fileOf(name)),
       namedFiles,
+      privileges: privilegesOf(portsOf(config), config),
       words: [role, "--config", `{configs}/${member.name}`, ...wordsFor(namedFiles)],
       dataDir: config.dataDirAsWritten,
       ports: portsOf(config),

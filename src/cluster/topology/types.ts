@@ -5,6 +5,8 @@
  * need not check again. All of it is plain data: it goes through JSON unchanged, to an agent or into a plan.
  */
 
+import type { Privilege } from "./privileges.ts";
+
 /** How to reach a host: straight from this process, or through the system's OpenSSH. */
 export type Access =
   | { kind: "local" }
@@ -91,6 +93,7 @@ export interface Instance {
   files: ConfigFile[];
   /** Files that its configuration names and that are deployed with it, each private to its user. */
   namedFiles: NamedFile[];
+  privileges: Privilege[];
   /** Words after `node-x run`; `{configs}` and `{files}` stand for the directories of its files on the host. */
   words: string[];
   /** Beyond what every process on a host has. */

@@ -10,6 +10,7 @@
  */
 import { Exit } from "../../core/errors.ts";
 import type { NamedFilesPlace } from "../services/services.ts";
+import type { Privilege } from "../topology/privileges.ts";
 
 export interface UnitSpec {
   /** For people: `p.dht0 (dht)`. */
@@ -22,10 +23,8 @@ export interface UnitSpec {
   dataDir: string;
   environment: Record<string, string>;
   stopTimeoutMs: number;
-  /** `lvm`: creates logical volumes and snapshots. */
-  privileges: "none" | "lvm";
-  /** A port below 1024. */
-  hasLowPort?: boolean;
+  /** None when missing. */
+  privileges?: readonly Privilege[] | undefined;
   /** Private files of root's: systemd hands copies to the instance's user (LoadCredential=, systemd 247). */
   namedFiles?: NamedFilesPlace | undefined;
 }
@@ -131,7 +130,7 @@ export function unitText(spec: UnitSpec): string {
     [
       "# MemoryDenyWriteExecute= stays off: bun:ffi needs the JIT.",
       ...sandbox,
-      ...(spec.privileges === "lvm" ? forLvm : unprivileged),
+      ...(spec.privileges?.includes("lvm") === true ? forLvm : unprivileged),
     ],
     ["", "[Install]", `WantedBy=${role}.target`],
   ];
@@ -154,15 +153,15 @@ function commandLines({ command, namedFiles }: UnitSpec): string[] {
 }
 
 /** Who it runs as, and where it may write. */
-function identity({ role, dataDir, privileges, hasLowPort = false }: UnitSpec): string[] {
+function identity({ role, dataDir, privileges = [] }: UnitSpec): string[] {
   const state = dataDir.startsWith(STATE_ROOT) ? dataDir.slice(STATE_ROOT.length) : undefined;
-  if (privileges === "lvm")
+  if (privileges.includes("lvm"))
     return [
       "# Logical volumes are made by root only; what root may do here is cut down below.",
       ...(state === undefined ? [`ReadWritePaths=-${pathValue(dataDir)}`] : stateLines(state)),
     ];
   const user = userOf(role);
-  const capabilities = hasLowPort ? "CAP_NET_BIND_SERVICE" : "";
+  const capabilities = privileges.includes("lowPort") ? "CAP_NET_BIND_SERVICE" : "";
   return [
     `User=${user}`,
     `Group=${user}`,

@@ -8,7 +8,16 @@ import { z } from "zod";
 
 const filledByLoader = ["role", "instance", "dataDir"];
 /** Notes of ours that are no JSON Schema keywords. */
-const ownNotes = ["isReloadable", "fileKind", "peerOf", "unusedBeside", "wanted", "absent", "example"];
+const ownNotes = [
+  "isReloadable",
+  "fileKind",
+  "peerOf",
+  "privilege",
+  "unusedBeside",
+  "wanted",
+  "absent",
+  "example",
+];
 
 type JsonSchema = z.core.JSONSchema.JSONSchema;
 

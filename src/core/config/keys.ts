@@ -25,6 +25,7 @@ export interface ConfigKey {
   example: unknown;
   isReloadable: boolean;
   fileKind: FileKind | undefined;
+  privilege: "lvm" | undefined;
   /** Roles whose address it is. */
   peerOf: readonly string[] | undefined;
   /** A key beside which it is not used. */
@@ -75,6 +76,7 @@ function keyOf(path: readonly string[], schema: z.ZodType, inner: z.ZodType): Co
     isReloadable: notes.isReloadable ?? false,
     fileKind: notes.fileKind,
     peerOf: notes.peerOf,
+    privilege: notes.privilege,
     unusedBeside: notes.unusedBeside,
   };
 }

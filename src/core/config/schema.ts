@@ -21,6 +21,8 @@ export interface KeyNotes {
   peerOf?: readonly string[];
   /** Where this key (dotted) is given, the address is not used: what it leads to takes the place of those roles. */
   unusedBeside?: string;
+  /** With a value the process needs this of its service manager: `lvm` is root with devices. */
+  privilege?: "lvm";
   /** Completes "wanted …" where the type alone says too little: `16 hex digits`. */
   wanted?: string;
   /** What happens when the key is absent, where there is no default: `no TCP admin listener`. */

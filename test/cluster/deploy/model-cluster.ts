@@ -84,6 +84,7 @@ export class ModelCluster implements Disposable {
         host,
         files: [{ path, name: `${name}.json`, sha256, bytes: text.length }],
         namedFiles: [],
+        privileges: [],
         words: ["dht", "--config", `{configs}/${name}.json`],
         dataDir: join(this.directory, name),
         ports: [],

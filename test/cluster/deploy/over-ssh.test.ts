@@ -3,7 +3,7 @@
  * things break.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { ensureExecutable } from "../../../build.ts";
@@ -55,6 +55,8 @@ test("a first deploy brings the executable, starts the instances and waits until
 test("the same deploy again has nothing to do", async () => {
   const { code, stdout } = await cluster.run(["deploy", cluster.prefix, "--plan"]);
   expect({ code, stdout }).toEqual({ code: 0, stdout: "c: nothing to do\n" });
+  // One connection for each host, shared by the commands of a minute.
+  expect(readdirSync(join(cluster.directory, "s/node-x/s"))).toHaveLength(2);
 }, 60_000);
 
 test("a host that is down is named, and nothing is changed on the others", async () => {

@@ -88,6 +88,18 @@ describe("install", () => {
     expect(told).toEqual([]);
   });
 
+  test("grants what an instance needs beyond the rest, and nothing more", async () => {
+    const { services, directory } = host();
+    const needing = { ...specOf("p.archive0", "archive"), privileges: ["lvm" as const] };
+    await services.install([needing, { ...specOf("p.dht0"), privileges: ["lowPort"] }, specOf("p.dht1")]);
+    const unitOf = (instance: string) =>
+      readFileSync(join(directory, "units", unitNameOf(instance)), "utf8").split("\n");
+    expect(unitOf("p.archive0")).toContain("DeviceAllow=/dev/mapper/control rw");
+    expect(unitOf("p.archive0")).not.toContain("User=nx-archive");
+    expect(unitOf("p.dht0")).toContain("CapabilityBoundingSet=CAP_NET_BIND_SERVICE");
+    expect(unitOf("p.dht1")).toContain("CapabilityBoundingSet=");
+  });
+
   test("takes away what is no longer there, and nothing of another deployment", async () => {
     const one = host();
     const other = host("/srv/nx/.node-x/q", one.directory);

@@ -14,6 +14,7 @@ import { RealDisk } from "../../../src/core/seams/disk-real.ts";
 import { lockFile } from "../../../src/native/system.ts";
 import { ensureExecutable } from "../../../build.ts";
 import { executable as executablePath } from "../../e2e/node-process.ts";
+import { until } from "../../e2e/executable.ts";
 import { SshClient, SshServer } from "./sshd.ts";
 
 const disk = new RealDisk(lockFile);
@@ -131,6 +132,29 @@ test("a user whose key is not let in is told so", async () => {
   const refused = connectAgent(host, optionsOf({ executable, settings: stranger.settings }));
   expect(await refused.catch((error: Error) => error)).toMatchObject({ code: "NX_HOST_DENIED" });
 });
+
+test("a key that only an agent holds lets in", async () => {
+  using stranger = new SshClient();
+  writeFileSync(stranger.knownHosts, server.knownHostsLine);
+  const socket = join(stranger.directory, "agent");
+  const config = `UserKnownHostsFile ${stranger.knownHosts}\nGlobalKnownHostsFile /dev/null\nIdentityFile none\n`;
+  writeFileSync(stranger.settings.configFile as string, config);
+  const agent = Bun.spawn(["ssh-agent", "-D", "-a", socket], { stdout: "ignore", stderr: "ignore" });
+  try {
+    await until("the agent", () => existsSync(socket) || undefined);
+    const environment = { ...process.env, SSH_AUTH_SOCK: socket };
+    const meet = () =>
+      connectAgent(
+        server.host("one", workingDirectory()),
+        optionsOf({ settings: stranger.settings, environment }),
+      ).catch((error: Error) => error);
+    expect(await meet()).toMatchObject({ code: "NX_HOST_DENIED" });
+    expect(Bun.spawnSync(["ssh-add", "-q", client.key], { env: environment }).exitCode).toBe(0);
+    expect(await meet()).toMatchObject({ code: "NX_NOT_RUNNING" });
+  } finally {
+    agent.kill("SIGKILL");
+  }
+}, 30_000);
 
 test("a host that is down is told apart from one that refuses", async () => {
   using gone = await SshServer.start({ client });

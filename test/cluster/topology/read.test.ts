@@ -93,6 +93,21 @@ describe("files become instances", () => {
     });
   }); // prettier-ignore
 
+  test("that need more than others say so: volumes in LVM, a port below 1024", async () => {
+    const { instances } = await clusterOf({
+      "p.archive0.json": { volumeGroup: "vg0" },
+      "p.proxy0.json": {},
+      "p.storage0.json": {},
+      "p.dht0.json": { port: 443 },
+    });
+    expect(instances.map(({ name, privileges }) => [name, privileges])).toEqual([
+      ["p.archive0", ["lvm"]],
+      ["p.proxy0", []],
+      ["p.storage0", []],
+      ["p.dht0", ["lowPort"]],
+    ]);
+  });
+
   test("the environment of the operator is not that of the instances", async () => {
     const { instances } = await clusterOf({ "p.dht0.json": {} }, "p", { NODE_X_DHT_PORT: "1" });
     expect(instances[0]?.ports[0]?.port).toBe(10000);

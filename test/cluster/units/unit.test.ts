@@ -20,7 +20,6 @@ const plain: UnitSpec = {
   dataDir: "/srv/nx/p.dht0",
   environment: { NODE_X_DHT_LOG_LEVEL: "debug" },
   stopTimeoutMs: 35_000,
-  privileges: "none",
 };
 
 async function systemdAnalyze(words: string[]): Promise<{ code: number; output: string }> {
@@ -56,13 +55,13 @@ describe("exposure by systemd-analyze security", () => {
   });
 
   test("a port below 1024 costs one capability", async () => {
-    expect(await exposureOf(unitText({ ...plain, hasLowPort: true }))).toBeLessThanOrEqual(1.6);
+    expect(await exposureOf(unitText({ ...plain, privileges: ["lowPort"] }))).toBeLessThanOrEqual(1.6);
   });
 
   test("an archive that drives LVM: 3.0 or below", async () => {
-    expect(await exposureOf(unitText({ ...plain, role: "archive", privileges: "lvm" }))).toBeLessThanOrEqual(
-      4.5,
-    );
+    expect(
+      await exposureOf(unitText({ ...plain, role: "archive", privileges: ["lvm"] })),
+    ).toBeLessThanOrEqual(4.5);
   });
 
   test("the score falls when a line is missing", async () => {
@@ -105,7 +104,7 @@ describe("systemd-analyze verify", () => {
       "private files",
       { ...plain, namedFiles: { directory: "/srv/n x/files/p.dht0", names: ["tls.key", "passwordFile"] } },
     ],
-    ["LVM", { ...plain, privileges: "lvm" as const }],
+    ["LVM", { ...plain, privileges: ["lvm"] as const }],
     [
       "words that need quotes",
       { ...plain, command: ["/bin/true", "100% $HOME", 'a "b" \\c'], dataDir: "/srv/a b/%x" },
