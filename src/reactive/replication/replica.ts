@@ -170,9 +170,9 @@ export class Replica {
 
   #wake(): void {
     const state = this.#state;
-    // The process was suspended or busy: what the primary sent meanwhile has still to be read.
-    const isLate = state.nowMs - this.deadlineMs > state.settings.leaseMs;
-    if (isLate) state.electionAtMs = Math.max(state.electionAtMs, state.nowMs + state.settings.retryMs);
+    // The process was suspended or busy for longer than the primary is ever silent: what it sent has still to be read.
+    const isLate = state.nowMs - this.deadlineMs > state.settings.heartbeatMs;
+    if (isLate) state.putElectionOff();
     this.#membership.onWake();
     this.#normal.onWake();
     this.#catchUp.onWake();

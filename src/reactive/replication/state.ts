@@ -55,6 +55,8 @@ export class ReplicaState {
   /** No other replica gets this one's help to become primary before this time. */
   promisedUntilMs = 0;
   electionAtMs = Number.POSITIVE_INFINITY;
+  /** This replica came late to its election and has put it off, once. */
+  #isElectionPutOff = false;
   actions: ReplicaAction[] = [];
   #lastWrite = 0;
   #journalWrites: AwaitedWrite[] = [];
@@ -130,6 +132,14 @@ export class ReplicaState {
   resetElection(): void {
     const { electionMinMs, electionMaxMs } = this.settings;
     this.electionAtMs = this.nowMs + electionMinMs + this.random.float() * (electionMaxMs - electionMinMs);
+    this.#isElectionPutOff = false;
+  }
+
+  /** Leaves time to read what may have arrived; once, so that a host that is always late has elections too. */
+  putElectionOff(): void {
+    if (this.#isElectionPutOff) return;
+    this.#isElectionPutOff = true;
+    this.electionAtMs = Math.max(this.electionAtMs, this.nowMs + this.settings.retryMs);
   }
 
   // --- writing ---------------------------------------------------------------------------------------------------

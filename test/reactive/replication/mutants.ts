@@ -54,6 +54,20 @@ export const replicationMutants: readonly Mutant[] = [
     noticedBy: schedule("wait for a quorum when nobody has promised"),
   },
   {
+    breaks: "a busy backup takes a primary for dead whose messages it has not read",
+    file: `${FOLDER}/replica.ts`,
+    from: "if (isLate) state.putElectionOff();",
+    to: "",
+    noticedBy: schedule("a backup that comes late"),
+  },
+  {
+    breaks: "a backup that is always late never asks for another primary",
+    file: `${FOLDER}/state.ts`,
+    from: "    if (this.#isElectionPutOff) return;\n",
+    to: "",
+    noticedBy: schedule("a backup that comes late"),
+  },
+  {
     breaks: "backups break their promise to the primary",
     file: `${FOLDER}/view-change.ts`,
     from: "return state.nowMs >= state.promisedUntilMs;",

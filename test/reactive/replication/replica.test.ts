@@ -300,6 +300,29 @@ describe("reads", () => {
     expect(table.seat(2).sent.map(({ envelope }) => envelope.message.type)).toContain("startViewChange");
   });
 
+  test("a backup that comes late to its election reads first what has arrived, but puts it off only once", () => {
+    const table = Table.founded(3);
+    table.lose();
+    const asks = () =>
+      table.seat(1).sent.filter(({ envelope }) => envelope.message.type === "startViewChange").length;
+    const suspend = (delayMs: number) => {
+      table.nowMs += delayMs;
+      table.seat(1).step({ kind: "wake" });
+    };
+    table.pass(250, [0]);
+    suspend(400);
+    expect(asks()).toBe(0);
+    // What the primary sent meanwhile is read: nobody asks for another one.
+    table.deliver(0, 1, "prepare");
+    table.pass(250, [1]);
+    expect(asks()).toBe(0);
+    // Late again, and there is nothing to read: late a second time it asks all the same.
+    suspend(400);
+    expect(asks()).toBe(0);
+    suspend(400);
+    expect(asks()).toBeGreaterThan(0);
+  });
+
   test("a primary that resigns does not make the others wait", () => {
     const table = Table.founded(3);
     table.seat(0).step({ kind: "resign" });

@@ -165,10 +165,13 @@ export class Table {
     for (const seat of this.seats) seat.sent = [];
   }
 
-  /** Time passes; what is due for these replicas happens. */
+  /** Time passes in steps that are no suspension; what is due for these replicas happens. */
   pass(delayMs: number, among = this.seats.map(({ index }) => index)): void {
-    this.nowMs += delayMs;
-    for (const index of among) this.seat(index).step({ kind: "wake" });
+    const endMs = this.nowMs + delayMs;
+    do {
+      this.nowMs = Math.min(endMs, this.nowMs + 10);
+      for (const index of among) this.seat(index).step({ kind: "wake" });
+    } while (this.nowMs < endMs);
   }
 
   /** Time passes in small steps, with everything arriving between these replicas. */
