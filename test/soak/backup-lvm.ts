@@ -21,6 +21,8 @@ const PORT = 10200;
 const BLOCKS = 16_384;
 /** Of a peer's silence: LVM's commands take seconds under emulation. */
 const SILENCE_S = 600;
+/** By its name alone: its words are those of the shell that runs this, too. */
+const END = "pkill -x walb-archive";
 const sha = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
 async function startArchive(shell: GuestShell, kind: string): Promise<void> {
@@ -65,7 +67,7 @@ async function runKind(shell: GuestShell, port: number, kind: "linear" | "thin")
   await compare(3n);
   await controller.command("apply", [VOLUME, "3"], "accept");
   await settled(archive, "Apply");
-  await shell.demand("pkill -9 -f walb-archive; sleep 1");
+  await shell.demand(`${END} --signal KILL; sleep 1`);
   await startArchive(shell, kind);
   await compare(4n);
   // LVM grows no volume that has classic snapshots.
@@ -84,7 +86,7 @@ async function runKind(shell: GuestShell, port: number, kind: "linear" | "thin")
   await controller.command("clear-vol", [VOLUME], "ok");
   const left = await shell.demand("lvs --noheadings -o lv_name vg0");
   if (/w[bcr]_/.test(left)) throw new Error(`${kind}: left behind: ${left}`);
-  await shell.demand("pkill -f walb-archive; sleep 1");
+  await shell.demand(`${END}; sleep 5`);
   return compared;
 }
 

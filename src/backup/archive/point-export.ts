@@ -127,7 +127,7 @@ export class PointReader implements BlockReader {
     const volume = this.#volume;
     const target = { file: this.#layer, blocks: Math.floor(this.bytes / BLOCK_BYTES) };
     await this.#layer.truncate(this.bytes);
-    const writer = new ImageWriter(volume.world.disk, target, "ignore");
+    const writer = new ImageWriter(volume.world.disk, target, "ignore", { isKept: false });
     try {
       const chain = () => chainFrom(volume.base.from, volume.diffs.all, this.#gid);
       await volume.diffs.withOpen(chain, async (open) => {

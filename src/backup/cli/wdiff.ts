@@ -152,7 +152,6 @@ const redo = toolVerb({
     } finally {
       await writer.close();
     }
-    await image.file.sync();
     progress.end();
     const { inputs, output } = result as MergeResult;
     if (isJson) printJson(stdout, { inputs, output });

@@ -215,7 +215,6 @@ const redo = toolVerb({
       disk: files.world.disk,
       onProgress: (lsid) => progress.show(`lsid ${lsid}`),
     });
-    await image.file.sync();
     progress.end();
     if (isJson)
       printJson(stdout, { ...result, firstLsid: String(result.firstLsid), endLsid: String(result.endLsid) });

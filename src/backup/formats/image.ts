@@ -1,7 +1,8 @@
 /**
  * Writing stretches of a volume into its image, and what happens to discards there.
  *
- * Invariant: stretches that are written at the same time do not overlap. Nothing is durable before the image is synced.
+ * Invariant: stretches that are written at the same time do not overlap. Nothing is durable before the image is synced, which
+ * `ImageWriter.finish` does and `writeRuns` leaves to its caller.
  */
 import { NxError } from "../../core/errors.ts";
 import type { Disk, DiskFile } from "../../core/seams/disk.ts";
@@ -9,6 +10,7 @@ import { type FilePair, openPair, stretchesOf } from "../../core/seams/file-pair
 import { OwnedBuffer } from "../../native/blocks.ts";
 import { StretchSource } from "../../native/stretches.ts";
 import type { Runs } from "./diff-merge.ts";
+import { EarlySync } from "./early-sync.ts";
 import { BLOCK_BYTES } from "./units.ts";
 
 /** `ignore` leaves what was there, `zero` makes it zeros, `passdown` gives the space back (it then reads as zeros). */
@@ -22,6 +24,8 @@ export interface ImageTarget {
 /** Writes under way at once. */
 const WRITES_MAX = 32;
 const ZEROS = new Uint8Array(1 << 20);
+/** The disk begins with what was written when it is so much. */
+const SYNC_BYTES = 16 << 20;
 
 /** Gives the space back where that can be; zeros are read either way. */
 async function passDown(file: DiskFile, offset: number, bytes: number): Promise<void> {
@@ -75,18 +79,27 @@ export class ImageWriter {
   readonly #rule: DiscardRule;
   readonly #pair: FilePair;
   readonly #memory = new OwnedBuffer();
+  readonly #early: EarlySync | undefined;
   #writing: Promise<void> = Promise.resolve();
+  #sinceSync = 0;
 
-  constructor(disk: Disk, target: ImageTarget, rule: DiscardRule) {
+  /** `isKept`: what is written must survive; a file that goes with the process need not be synced. */
+  constructor(disk: Disk, target: ImageTarget, rule: DiscardRule, { isKept = true } = {}) {
     this.#target = target;
     this.#rule = rule;
     this.#pair = openPair(disk, target.file, target.file);
+    this.#early = isKept ? new EarlySync(target.file) : undefined;
   }
 
   /** Throws NX_DATA_CORRUPT for a run beyond the end, or what the part before ended with. */
   async write({ runs, data }: Runs): Promise<void> {
     demandRunsInside(runs, this.#target.blocks);
     await this.#writing;
+    this.#sinceSync += data.byteLength;
+    if (this.#sinceSync >= SYNC_BYTES) {
+      this.#sinceSync = 0;
+      this.#early?.begin();
+    }
     this.#memory.resize(data.byteLength);
     this.#memory.view().set(data);
     this.#writing = this.#pair.write(this.#memory, stretchesFor(runs, this.#rule));
@@ -94,13 +107,16 @@ export class ImageWriter {
     this.#writing.catch(() => undefined);
   }
 
-  finish(): Promise<void> {
-    return this.#writing;
+  /** All is written and synced. */
+  async finish(): Promise<void> {
+    await this.#writing;
+    await this.#early?.finish();
   }
 
   /** However it ends, no write is under way any more. */
   async close(): Promise<void> {
     await this.#writing.catch(() => undefined);
+    await this.#early?.settled();
     this.#pair.close();
     this.#memory.free();
   }

@@ -2,20 +2,24 @@
  * Replaying a log on an image.
  *
  * Invariant: a pack is written only when all data before it was sound; later writes win, within a part that is gathered
- * as well as from part to part. A log that is a file is verified part by part, and what is visible of a part is copied from
+ * as well as from part to part. The image is synced when it resolves. A log that is a file is verified part by part, and what is visible of a part is copied from
  * file to file while the next part is read; one that comes through a pipe is gathered in memory.
  */
 import type { Disk } from "../../core/seams/disk.ts";
-import { openPair } from "../../core/seams/file-pair.ts";
+import { openPair, stretchParts } from "../../core/seams/file-pair.ts";
 import { OwnedBuffer } from "../../native/blocks.ts";
 import { type LogCounts, LogReader, runsOf } from "../../native/log-reader.ts";
 import { type ByteSource, chunksOf } from "./bytes.ts";
+import { EarlySync } from "./early-sync.ts";
 import { demandStretchesInside, type DiscardRule, ImageWriter, type ImageTarget } from "./image.ts";
 import { assertEnded, logError } from "./log-to-diff.ts";
 
-/** Gathered before it is written in the order of addresses. */
-const GATHER_BYTES = 16 << 20;
+/** Gathered before it is written in the order of addresses: of a pipe the data, of a file only where it is. */
+const GATHER_MEMORY_BYTES = 16 << 20;
+const GATHER_FILE_BYTES = 256 << 20;
 const GATHER_WRITES = 1 << 18;
+/** Copied before the disk is told to begin with it. */
+const COPY_BYTES = 16 << 20;
 
 export interface Replayed {
   firstLsid: bigint;
@@ -36,9 +40,11 @@ export interface ReplayOptions {
 
 /** What a part of the log, once verified, is done with. */
 interface Part {
+  /** So much is gathered before it is flushed. */
+  readonly gatherBytes: number;
   /** Writes what was gathered; may leave that under way. */
   flush(): Promise<void>;
-  /** Resolves when all is written. */
+  /** Resolves when all is written and synced. */
   finish(): Promise<void>;
   close(): Promise<void>;
   readonly visible: { writes: number; blocks: number };
@@ -51,21 +57,33 @@ function inPlace(
   { rule, disk }: ReplayOptions,
 ): Part {
   const pair = openPair(disk, source.file as NonNullable<ByteSource["file"]>, image.file);
+  const early = new EarlySync(image.file);
   const stretches = new OwnedBuffer();
   let copying: Promise<void> = Promise.resolve();
+  const copy = async (list: Uint8Array) => {
+    for (const part of stretchParts(list, COPY_BYTES)) {
+      await pair.copy(part);
+      early.begin();
+    }
+  };
   reader.readInPlace();
   return {
+    gatherBytes: GATHER_FILE_BYTES,
     async flush() {
       reader.stretches(rule !== "ignore", stretches);
       demandStretchesInside(stretches.view(), image.blocks);
       await copying;
-      copying = pair.copy(stretches.view().slice());
+      copying = copy(stretches.view().slice());
       // Its failure is heard before the next is begun.
       copying.catch(() => undefined);
     },
-    finish: () => copying,
+    async finish() {
+      await copying;
+      await early.finish();
+    },
     async close() {
       await copying.catch(() => undefined);
+      await early.settled();
       pair.close();
       stretches.free();
     },
@@ -80,6 +98,7 @@ function inMemory(reader: LogReader, image: ImageTarget, { rule, disk }: ReplayO
   const writer = new ImageWriter(disk, image, rule);
   const visible = { writes: 0, blocks: 0 };
   return {
+    gatherBytes: GATHER_MEMORY_BYTES,
     async flush() {
       visible.writes += reader.runs(runs, data);
       const stretches = runsOf(runs.view());
@@ -114,7 +133,7 @@ export async function replayLog(
     for await (const chunk of chunksOf(source)) {
       if (reader.feed(chunk) === "failed") throw logError(source.name, reader);
       bytes += chunk.byteLength;
-      if (bytes >= GATHER_BYTES || reader.counts.writes - gathered >= GATHER_WRITES) await flush();
+      if (bytes >= part.gatherBytes || reader.counts.writes - gathered >= GATHER_WRITES) await flush();
     }
     assertEnded(source.name, reader);
     await flush();

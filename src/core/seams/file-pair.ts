@@ -91,6 +91,18 @@ export function stretchesOf(bytes: Uint8Array): Stretch[] {
   }));
 }
 
+/** A list in parts of about so many bytes, each a list of its own memory. */
+export function* stretchParts(list: Uint8Array, bytes: number): Generator<Uint8Array> {
+  const words = wordsOf(list);
+  let [start, sum] = [0, 0];
+  for (let at = 0; at < words.length; at += 4) {
+    sum += Number(words[at + 2]);
+    if (sum < bytes && at + 4 < words.length) continue;
+    yield list.slice(start * 8, (at + 4) * 8);
+    [start, sum] = [at + 4, 0];
+  }
+}
+
 /** A list of one stretch that is copied to where it was. */
 export function oneStretch(offset: number, length: number): Uint8Array {
   const words = BigUint64Array.of(BigInt(StretchSource.log), BigInt(offset), BigInt(length), BigInt(offset));

@@ -85,6 +85,7 @@ test("a primary that lost its disk takes every volume from the bucket, and goes 
   rmSync(join(group.directory, "a0"), { recursive: true });
   const archive = await primary(group);
   expect(await gidsOf(archive)).toEqual(["1", "2", "3", "4"]);
+  await inStep(archive);
   storage.write(10);
   images.set(await group.point(archive, storage), Buffer.from(storage.image));
   for (const [gid, image] of images) await group.expectImage(archive, gid, image);
