@@ -30,6 +30,8 @@ export interface IncomingOptions {
 const BODY_BYTES_MAX = 64 << 20;
 const OUTBOX_BYTES_MAX = 1 << 20;
 
+const NO_EPOCH = 0;
+
 interface Connection {
   socket: Socket;
   outbox: Outbox;
@@ -81,6 +83,11 @@ export class IncomingLinks {
       },
     });
     return this.#listener.port;
+  }
+
+  /** The epoch is over: nothing of it is heard any more, and nothing of the next one before it begins. */
+  end(): void {
+    this.begin(NO_EPOCH, []);
   }
 
   /** Begins an epoch: what comes from earlier ones is dropped. `peers` are names by their numbers. */

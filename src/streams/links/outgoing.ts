@@ -7,9 +7,7 @@
  */
 import type { Log } from "../../core/logging/log.ts";
 import type { World } from "../../core/role.ts";
-import type { Timer } from "../../core/seams/clock.ts";
-import type { Socket } from "../../core/seams/net.ts";
-import { Outbox } from "../../core/sockets/outbox.ts";
+import { Redial } from "../../core/sockets/redial.ts";
 import { RecordWriter } from "../runtime/record-writer.ts";
 import { ByteWriter, copyOf } from "../wire/bytes.ts";
 import { FrameReader } from "../wire/frame.ts";
@@ -51,18 +49,26 @@ export class OutgoingLink {
   readonly #unsent = new ByteWriter(BATCH_BYTES);
   #kept: Kept[] = [];
   #keptBytes = 0;
-  #socket: Socket | undefined;
-  #outbox: Outbox | undefined;
+  readonly #redial: Redial;
+  #reader = new FrameReader();
   /** Sent up to here on the present connection; undefined until it is welcome. */
   #sentNumber: number | undefined;
-  #isClosed = false;
   #isCongested = false;
-  #retryMs = RETRY_MS;
-  #timer: Timer | undefined;
 
   constructor(options: OutgoingOptions) {
     this.#options = options;
-    void this.#connect();
+    const { world, host, port } = options;
+    this.#redial = new Redial({
+      world,
+      address: () => ({ host, port }),
+      ...{ retryMs: RETRY_MS, retryMsMax: RETRY_MS_MAX, outbox: { bytesMax: OUTBOX_BYTES_MAX } },
+      onOpen: () => this.#opened(),
+      onData: (chunk) => void this.#reader.feed(chunk, (bytes, start, end) => this.#hear(bytes, start, end)),
+      onDown: () => {
+        this.#sentNumber = undefined;
+      },
+    });
+    this.#redial.dial();
   }
 
   get isCongested(): boolean {
@@ -138,14 +144,14 @@ export class OutgoingLink {
     if (this.#sentNumber !== undefined) {
       this.#sentNumber = this.#number;
       if (mayWait || this.#unsent.length > 0) this.#unsent.raw(bytes);
-      else this.#outbox?.send(bytes);
+      else this.#redial.outbox?.send(bytes);
       if (!mayWait || this.#unsent.length >= BATCH_BYTES) this.#sendUnsent();
     }
     this.#judge();
   }
 
   #sendUnsent(): void {
-    this.#outbox?.send(this.#unsent.done());
+    this.#redial.outbox?.send(this.#unsent.done());
     this.#unsent.clear();
   }
 
@@ -158,33 +164,14 @@ export class OutgoingLink {
 
   // --- connection --------------------------------------------------------------------------------------------------
 
-  async #connect(): Promise<void> {
-    const { world, host, port, from, to, epoch, secret } = this.#options;
-    const reader = new FrameReader();
-    try {
-      await world.net.connect<undefined>({
-        host,
-        port,
-        handlers: {
-          open: (socket) => {
-            if (this.#isClosed) socket.terminate();
-            this.#socket = socket;
-            this.#outbox = new Outbox(socket, { bytesMax: OUTBOX_BYTES_MAX });
-            const proof = proofOf(secret, ["link", from, to, epoch]);
-            const hello = new ByteWriter().frame((writer) =>
-              writer.u8(LinkType.hello).text(JSON.stringify({ from, to, epoch, proof })),
-            );
-            this.#outbox.send(hello.done());
-          },
-          data: (_socket, _state, chunk) =>
-            reader.feed(chunk, (bytes, start, end) => this.#hear(bytes, start, end)),
-          drain: () => this.#outbox?.drain(),
-          close: () => this.#lost(),
-        },
-      });
-    } catch {
-      this.#lost();
-    }
+  #opened(): void {
+    const { from, to, epoch, secret } = this.#options;
+    this.#reader = new FrameReader();
+    const proof = proofOf(secret, ["link", from, to, epoch]);
+    const hello = new ByteWriter().frame((writer) =>
+      writer.u8(LinkType.hello).text(JSON.stringify({ from, to, epoch, proof })),
+    );
+    this.#redial.outbox?.send(hello.done());
   }
 
   #hear(bytes: Uint8Array, start: number, end: number): void {
@@ -193,9 +180,9 @@ export class OutgoingLink {
     if (message.type !== "welcome") return;
     this.#forget(message.number);
     this.#sentNumber = this.#number;
-    this.#retryMs = RETRY_MS;
+    this.#redial.proven();
     this.#unsent.clear();
-    for (const kept of this.#kept) this.#outbox?.send(kept.bytes);
+    for (const kept of this.#kept) this.#redial.outbox?.send(kept.bytes);
   }
 
   /** The other end has processed everything up to `number`. */
@@ -210,17 +197,7 @@ export class OutgoingLink {
     this.#judge();
   }
 
-  #lost(): void {
-    this.#outbox?.close();
-    this.#outbox = this.#socket = this.#sentNumber = undefined;
-    if (this.#isClosed) return;
-    this.#timer = this.#options.world.clock.after(this.#retryMs, () => void this.#connect());
-    this.#retryMs = Math.min(2 * this.#retryMs, RETRY_MS_MAX);
-  }
-
   close(): void {
-    this.#isClosed = true;
-    this.#timer?.cancel();
-    this.#socket?.terminate();
+    this.#redial.close();
   }
 }

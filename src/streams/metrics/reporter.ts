@@ -9,8 +9,7 @@
  */
 import type { Timer } from "../../core/seams/clock.ts";
 import type { World } from "../../core/role.ts";
-import type { Socket } from "../../core/seams/net.ts";
-import { Outbox } from "../../core/sockets/outbox.ts";
+import { Redial } from "../../core/sockets/redial.ts";
 import type { Meter } from "../runtime/meters.ts";
 import type { Address } from "../sender/line.ts";
 import {
@@ -19,6 +18,7 @@ import {
   PERIOD_NS,
   type MetricCategory,
   type MetricsEntry,
+  type MetricsMessage,
 } from "../wire/metrics.ts";
 
 export interface ReporterOptions {
@@ -41,53 +41,34 @@ const PERIOD_MS = PERIOD_NS / 1e6;
 export class MetricsReporter {
   readonly #options: ReporterOptions;
   readonly #periodTimer: Timer;
-  #retryTimer: Timer | undefined;
-  #outbox: Outbox | undefined;
-  #socket: Socket | undefined;
+  readonly #redial: Redial;
   #binsBefore = new Array<number>(HISTOGRAM_BINS).fill(0);
   #recordsBefore = 0;
   readonly #metersBefore = new Map<Meter, { records: number; bins: number[] }>();
-  #isClosed = false;
   periods = 0;
 
   constructor(options: ReporterOptions) {
     this.#options = options;
     this.#periodTimer = options.world.clock.every(PERIOD_MS, () => this.#report());
-    this.#connect();
+    const { world, hub, app, worker } = options;
+    this.#redial = new Redial({
+      ...{ world, address: () => hub, retryMs: RETRY_MS, outbox: { bytesMax: UNSENT_BYTES_MAX } },
+      onOpen: () => {
+        this.#send({ type: "connect" });
+        this.#send({ type: "join", topic: `metrics:${app}`, worker });
+      },
+      onData: () => {},
+      onDown: () => {},
+    });
+    this.#redial.dial();
+  }
+
+  #send(message: MetricsMessage): void {
+    this.#redial.outbox?.send(metricsFrame(message));
   }
 
   get isConnected(): boolean {
-    return this.#outbox !== undefined;
-  }
-
-  #connect(): void {
-    const { world, hub, app, worker } = this.#options;
-    world.net
-      .connect<undefined>({
-        ...hub,
-        handlers: {
-          open: (socket) => {
-            if (this.#isClosed) return void socket.terminate();
-            this.#socket = socket;
-            this.#outbox = new Outbox(socket, { bytesMax: UNSENT_BYTES_MAX });
-            this.#outbox.send(metricsFrame({ type: "connect" }));
-            this.#outbox.send(metricsFrame({ type: "join", topic: `metrics:${app}`, worker }));
-            return undefined;
-          },
-          data: () => {},
-          drain: () => this.#outbox?.drain(),
-          close: () => this.#lost(),
-        },
-      })
-      .catch(() => this.#lost());
-  }
-
-  #lost(): void {
-    this.#outbox?.close();
-    this.#outbox = this.#socket = undefined;
-    if (this.#isClosed) return;
-    this.#retryTimer?.cancel();
-    this.#retryTimer = this.#options.world.clock.after(RETRY_MS, () => this.#connect());
+    return this.#redial.outbox !== undefined;
   }
 
   #report(): void {
@@ -135,14 +116,12 @@ export class MetricsReporter {
         1,
       periodEndNs: BigInt(Math.round(world.clock.nowMs())) * 1_000_000n,
     };
-    this.#outbox?.send(metricsFrame({ type: "payload", event: "metrics", topic: `metrics:${app}`, entry }));
+    this.#send({ type: "payload", event: "metrics", topic: `metrics:${app}`, entry });
   }
 
   close(): void {
-    this.#isClosed = true;
     this.#periodTimer.cancel();
-    this.#retryTimer?.cancel();
-    this.#socket?.end();
+    this.#redial.end();
   }
 }
 

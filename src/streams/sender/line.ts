@@ -9,10 +9,10 @@
  */
 import type { Timer } from "../../core/seams/clock.ts";
 import type { World } from "../../core/role.ts";
-import type { Socket } from "../../core/seams/net.ts";
 import type { Log } from "../../core/logging/log.ts";
 import { LatencyHistogram } from "../../core/load/histogram.ts";
-import { Outbox } from "../../core/sockets/outbox.ts";
+import type { Outbox } from "../../core/sockets/outbox.ts";
+import { Redial } from "../../core/sockets/redial.ts";
 import { ByteWriter } from "../wire/bytes.ts";
 import type { Feed } from "./feed.ts";
 
@@ -70,13 +70,11 @@ export abstract class Line {
   protected readonly writer = new ByteWriter(64 * 1024);
   /** The record to send next. */
   protected next = 0;
-  protected outbox: Outbox | undefined;
-  #socket: Socket | undefined;
+  readonly #redial: Redial;
   #highest = 0;
   #settled = 0;
   #sentAgain = 0;
   #bytesSent = 0;
-  #connects = 0;
   #throttled = 0;
   #trouble: string | null = null;
   #startMs: number | undefined;
@@ -90,20 +88,37 @@ export abstract class Line {
   constructor(options: LineOptions) {
     this.options = options;
     this.address = options.address;
+    this.#redial = new Redial({
+      world: options.world,
+      address: () => this.address,
+      retryMs: options.reconnectMs,
+      outbox: {
+        bytesMax: Number.POSITIVE_INFINITY,
+        highBytes: UNSENT_BYTES_MAX,
+        onLow: () => this.pump(),
+        onDrained: () => {
+          this.drained();
+          this.pump();
+        },
+      },
+      onOpen: () => this.opened(),
+      onData: (chunk) => this.received(chunk),
+      onDown: (reason) => this.#down(reason),
+    });
   }
 
   get figures(): LineFigures {
     const { name, feed } = this.options;
     return {
       name,
-      isConnected: this.#socket !== undefined,
+      isConnected: this.#redial.socket !== undefined,
       isDone: this.isDone,
       records: Number.isFinite(feed.records) ? feed.records : null,
       sent: this.#highest,
       settled: this.#settled,
       sentAgain: this.#sentAgain,
       bytesSent: this.#bytesSent,
-      connects: this.#connects,
+      connects: this.#redial.connections,
       throttled: this.#throttled,
       trouble: this.#trouble,
     };
@@ -127,74 +142,22 @@ export abstract class Line {
   // --- connection ----------------------------------------------------------------------------------------------------
 
   start(): void {
-    const { net } = this.options.world;
-    const { host, port } = this.address;
-    net
-      .connect<undefined>({
-        host,
-        port,
-        handlers: {
-          open: (socket) => this.#opened(socket),
-          data: (_socket, _state, chunk) => this.#guard(() => this.received(chunk)),
-          drain: () => this.outbox?.drain(),
-          close: (socket, _state, error) =>
-            this.#closed(socket, error?.message ?? "the worker closed the connection"),
-        },
-      })
-      .catch((error: Error) => this.#retry(error.message));
+    this.#redial.dial();
   }
 
-  #opened(socket: Socket): undefined {
-    if (this.#isStopped) {
-      socket.terminate();
-      return;
-    }
-    this.#socket = socket;
-    this.#connects++;
-    this.outbox = new Outbox(socket, {
-      bytesMax: Number.POSITIVE_INFINITY,
-      highBytes: UNSENT_BYTES_MAX,
-      onLow: () => this.pump(),
-      onDrained: () => {
-        this.drained();
-        this.pump();
-      },
-    });
-    this.opened();
+  protected get outbox(): Outbox | undefined {
+    return this.#redial.outbox;
   }
 
-  #closed(socket: Socket, reason: string): void {
-    if (this.#socket !== socket) return;
-    this.#socket = undefined;
-    this.outbox?.close();
-    this.outbox = undefined;
+  #down(reason: string): void {
     this.closed();
-    if (!this.isDone) this.#retry(reason);
-  }
-
-  #retry(reason: string): void {
-    if (this.#isStopped || this.isDone) return;
     if (this.#trouble === null) this.options.log.warn(`${this.options.name}: ${reason}`, { ...this.address });
     this.#trouble = reason;
-    this.#timer?.cancel();
-    this.#timer = this.options.world.clock.after(this.options.reconnectMs, () => this.start());
-  }
-
-  /** Runs a handler of received bytes; what it throws (WireError) costs the connection. */
-  #guard(handle: () => void): void {
-    try {
-      handle();
-    } catch (error) {
-      this.fail((error as Error).message);
-    }
   }
 
   /** Gives the connection up and comes back later. */
   protected fail(reason: string): void {
-    const socket = this.#socket;
-    if (socket === undefined) return;
-    this.#closed(socket, reason);
-    socket.terminate();
+    if (this.#redial.socket !== undefined) this.#redial.fail(reason);
   }
 
   // --- sending -------------------------------------------------------------------------------------------------------
@@ -292,15 +255,13 @@ export abstract class Line {
     if (this.isDone) return;
     this.isDone = true;
     this.#timer?.cancel();
-    this.outbox?.end();
+    this.#redial.end();
     this.options.onDone();
   }
 
   stop(): void {
     this.#isStopped = true;
     this.#timer?.cancel();
-    this.outbox?.close();
-    this.#socket?.terminate();
-    this.#socket = undefined;
+    this.#redial.close();
   }
 }

@@ -9,8 +9,7 @@
  */
 import type { Log } from "../../core/logging/log.ts";
 import type { World } from "../../core/role.ts";
-import type { Timer } from "../../core/seams/clock.ts";
-import type { Socket } from "../../core/seams/net.ts";
+import { Redial } from "../../core/sockets/redial.ts";
 import { RecordWriter } from "../runtime/record-writer.ts";
 import { copyOf } from "../wire/bytes.ts";
 import type { Sink, SinkEvents } from "./sink.ts";
@@ -40,21 +39,28 @@ export class TcpSink implements Sink {
   /** Of the checkpoint that is prepared. */
   #prepared: Uint8Array[] = [];
   #heldBytes = 0;
-  #socket: Socket | undefined;
-  #timer: Timer | undefined;
+  readonly #redial: Redial;
   #isCongested = false;
-  #isClosed = false;
   #bytes = 0;
-  #connections = 0;
 
   constructor(name: string, events: SinkEvents, options: TcpSinkOptions) {
     this.name = name;
     this.#events = events;
     this.#options = options;
+    const { world, host, port } = options;
+    this.#redial = new Redial({
+      ...{ world, address: () => ({ host, port }), retryMs: RETRY_MS },
+      // Runs are handed to the kernel by hand: what of a record it has not taken is sent again, whole.
+      outbox: { bytesMax: 0 },
+      onOpen: () => this.#pump(),
+      onData: () => {},
+      onDrain: () => this.#pump(),
+      onDown: () => this.#rewind(),
+    });
   }
 
   async open(): Promise<void> {
-    void this.#connect();
+    this.#redial.dial();
   }
 
   get isCongested(): boolean {
@@ -80,9 +86,10 @@ export class TcpSink implements Sink {
   }
 
   #pump(): void {
-    while (this.#socket !== undefined && this.#queue.length > 0) {
+    const { socket } = this.#redial;
+    while (socket !== undefined && this.#queue.length > 0) {
       const first = this.#queue[0] as Uint8Array;
-      const taken = this.#socket.write(this.#sent === 0 ? first : first.subarray(this.#sent));
+      const taken = socket.write(this.#sent === 0 ? first : first.subarray(this.#sent));
       if (taken <= 0) break;
       this.#sent += taken;
       if (this.#sent < first.byteLength) break;
@@ -99,39 +106,6 @@ export class TcpSink implements Sink {
     if (isCongested === this.#isCongested) return;
     this.#isCongested = isCongested;
     this.#events.onPressure();
-  }
-
-  async #connect(): Promise<void> {
-    const { world, host, port } = this.#options;
-    try {
-      await world.net.connect<undefined>({
-        host,
-        port,
-        handlers: {
-          open: (socket) => {
-            if (this.#isClosed) {
-              socket.terminate();
-              return;
-            }
-            this.#connections += 1;
-            this.#socket = socket;
-            this.#pump();
-          },
-          data: () => {},
-          drain: () => this.#pump(),
-          close: () => this.#lost(),
-        },
-      });
-    } catch {
-      this.#lost();
-    }
-  }
-
-  #lost(): void {
-    this.#socket = undefined;
-    if (this.#isClosed) return;
-    this.#rewind();
-    this.#timer = this.#options.world.clock.after(RETRY_MS, () => void this.#connect());
   }
 
   /** The first run begins again at the record that was not taken whole. */
@@ -170,17 +144,15 @@ export class TcpSink implements Sink {
   stats() {
     return {
       kind: "tcp",
-      isConnected: this.#socket !== undefined,
-      connections: this.#connections,
+      isConnected: this.#redial.socket !== undefined,
+      connections: this.#redial.connections,
       bytes: this.#bytes,
       waitingBytes: this.#queuedBytes + this.#heldBytes,
     };
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
-    this.#timer?.cancel();
-    this.#socket?.end();
+    this.#redial.end();
   }
 }
 

@@ -11,10 +11,9 @@
  */
 import type { Log } from "../../core/logging/log.ts";
 import type { Clock } from "../../core/seams/clock.ts";
-import type { Listener, Net, Socket, TlsMaterial } from "../../core/seams/net.ts";
+import type { Net, Socket, TlsMaterial } from "../../core/seams/net.ts";
 import { Outbox } from "../../core/sockets/outbox.ts";
 import type { SourceNode } from "../plan/nodes.ts";
-import { copyOf } from "../wire/bytes.ts";
 import {
   CONNECTOR_VERSION,
   type ConnectorFrame,
@@ -26,6 +25,7 @@ import { FrameReader } from "../wire/frame.ts";
 import type { StreamGrant, StreamReport } from "../worker/stream-registry.ts";
 import { larger } from "../worker/stream-registry.ts";
 import type { Source, SourceHost } from "./source.ts";
+import { PortClient, SourcePort } from "./source-port.ts";
 import type { StreamGrants } from "./stream-grants.ts";
 
 export interface AckedSourceOptions {
@@ -47,22 +47,19 @@ export interface AckedSourceOptions {
 const ENVELOPE_BYTES_MAX = 70_000;
 const OUTBOX_BYTES_MAX = 16 << 20;
 
-class Client {
-  readonly socket: Socket;
+class Client extends PortClient {
   readonly outbox: Outbox;
   readonly frames: FrameReader;
   readonly streams = new Set<bigint>();
   /** Streams that the client has ended: a last acknowledgement is due. */
   readonly ended = new Set<bigint>();
-  waiting: Uint8Array[] = [];
   isGreeted = false;
-  isGone = false;
   /** Frames since the last credits were given back. */
   used = 0;
   credits = 0;
 
   constructor(socket: Socket, recordBytesMax: number) {
-    this.socket = socket;
+    super(socket);
     this.outbox = new Outbox(socket, { bytesMax: OUTBOX_BYTES_MAX });
     this.frames = new FrameReader(() => recordBytesMax + ENVELOPE_BYTES_MAX);
   }
@@ -77,64 +74,45 @@ export class AckedSource implements Source {
   readonly node: SourceNode;
   readonly #options: AckedSourceOptions;
   readonly #host: SourceHost;
-  readonly #clients = new Set<Client>();
+  readonly #port: SourcePort<Client>;
   /** By stream: who sends it, or waits for the cluster to allow that. */
   readonly #owners = new Map<bigint, Client>();
   /** The last message of each stream that was fed. */
   #seen = new Map<bigint, number>();
   #acked = new Map<bigint, number>();
-  #listener: Listener | undefined;
   #elsewhere: string | undefined;
-  #rests = true;
   #records = 0;
   #repeated = 0;
-  #refused = 0;
 
   constructor(node: SourceNode, host: SourceHost, options: AckedSourceOptions) {
     this.name = node.name;
     this.node = node;
     this.#host = host;
     this.#options = options;
+    this.#port = new SourcePort<Client>({
+      ...options,
+      open: (socket) => new Client(socket, node.framing.recordBytesMax),
+      onChunk: (client, chunk) => this.#take(client, chunk),
+      onResumed: (client) => this.#giveCredits(client),
+      onDrain: (client) => client.outbox.drain(),
+      onClose: (client) => this.#forget(client),
+      // A sender keeps what is not acknowledged.
+      keepsWaiting: false,
+    });
   }
 
   get handoverAddress(): string {
-    return `${this.#options.host}:${this.#listener?.port ?? 0}`;
+    return this.#port.address;
   }
 
-  async open(): Promise<number> {
-    const { net, host, port, tls, connectionsMax } = this.#options;
-    this.#listener = await net.listen<Client | undefined>({
-      host,
-      port,
-      ...(tls !== undefined && { tls }),
-      handlers: {
-        open: (socket) => {
-          if (this.#clients.size >= connectionsMax) {
-            this.#refused += 1;
-            socket.terminate();
-            return undefined;
-          }
-          const client = new Client(socket, this.node.framing.recordBytesMax);
-          this.#clients.add(client);
-          if (this.#rests) socket.pause();
-          return client;
-        },
-        data: (_socket, client, chunk) => {
-          if (client !== undefined) this.#take(client, chunk);
-        },
-        drain: (_socket, client) => client?.outbox.drain(),
-        close: (_socket, client) => {
-          if (client !== undefined) this.#forget(client);
-        },
-      },
-    });
-    return this.#listener.port;
+  open(): Promise<number> {
+    return this.#port.listen();
   }
 
   #forget(client: Client): void {
     client.isGone = true;
     client.outbox.close();
-    this.#clients.delete(client);
+    this.#port.clients.delete(client);
     for (const [stream, owner] of this.#owners) if (owner === client) this.#release(stream);
   }
 
@@ -160,10 +138,6 @@ export class AckedSource implements Source {
   }
 
   #take(client: Client, chunk: Uint8Array): void {
-    if (this.#rests) {
-      client.waiting.push(copyOf(chunk));
-      return;
-    }
     const startedMs = this.#options.clock.monotonicMs();
     const before = this.#records;
     try {
@@ -278,12 +252,12 @@ export class AckedSource implements Source {
   }
 
   #giveCredits(client: Client): void {
-    if (this.#rests || client.isGone || client.used < this.#options.credits / 2) return;
+    if (this.#port.rests || client.isGone || client.used < this.#options.credits / 2) return;
     this.#acknowledge(client, []);
   }
 
   #acknowledge(client: Client, positions: StreamPosition[]): void {
-    const credits = this.#rests ? 0 : client.used;
+    const credits = this.#port.rests ? 0 : client.used;
     client.used -= credits;
     client.credits += credits;
     client.send({ type: "ack", credits, positions });
@@ -292,20 +266,11 @@ export class AckedSource implements Source {
   // --- resting and checkpoints -------------------------------------------------------------------------------------
 
   go(): void {
-    if (!this.#rests) return;
-    this.#rests = false;
-    for (const client of [...this.#clients]) {
-      for (const chunk of client.waiting.splice(0)) this.#take(client, chunk);
-      if (this.#rests) return;
-      client.socket.resume();
-      this.#giveCredits(client);
-    }
+    this.#port.go();
   }
 
   rest(): void {
-    if (this.#rests) return;
-    this.#rests = true;
-    for (const { socket } of this.#clients) socket.pause();
+    this.#port.rest();
   }
 
   position(): Record<string, number> {
@@ -314,7 +279,7 @@ export class AckedSource implements Source {
 
   committed(position: unknown): void {
     for (const [stream, acked] of parsed(position)) setLarger(this.#acked, stream, acked);
-    for (const client of this.#clients) {
+    for (const client of this.#port.clients) {
       const streams = [...client.streams].filter((stream) => this.#acked.has(stream));
       const positions = streams.map((streamId) => ({ streamId, position: this.#acked.get(streamId) }));
       if (positions.length > 0) this.#acknowledge(client, positions);
@@ -336,7 +301,7 @@ export class AckedSource implements Source {
     this.#acked = new Map(this.#seen);
     // The cluster begins anew: nobody holds anything.
     this.#owners.clear();
-    for (const client of [...this.#clients]) {
+    for (const client of [...this.#port.clients]) {
       if (client.isGreeted) client.send({ type: "restart", address: this.#elsewhere ?? "" });
       client.outbox.end();
       this.#forget(client);
@@ -346,17 +311,16 @@ export class AckedSource implements Source {
   stats() {
     return {
       kind: "acked",
-      connections: this.#clients.size,
+      connections: this.#port.clients.size,
       streams: this.#seen.size,
       records: this.#records,
       repeated: this.#repeated,
-      refused: this.#refused,
+      refused: this.#port.refused,
     };
   }
 
   async close(): Promise<void> {
-    this.#listener?.stop();
-    for (const { socket } of this.#clients) socket.terminate();
+    this.#port.close();
   }
 }
 

@@ -9,12 +9,13 @@
  */
 import type { Log } from "../../core/logging/log.ts";
 import type { Clock } from "../../core/seams/clock.ts";
-import type { Listener, Net, Socket, TlsMaterial } from "../../core/seams/net.ts";
+import type { Net, Socket, TlsMaterial } from "../../core/seams/net.ts";
+import type { Framing } from "../api/contract.ts";
 import type { SourceNode } from "../plan/nodes.ts";
 import { type Splitter, splitterOf } from "../runtime/splitter.ts";
-import { copyOf } from "../wire/bytes.ts";
 import type { InputLog } from "./input-log.ts";
 import type { Source, SourceHost } from "./source.ts";
+import { PortClient, SourcePort } from "./source-port.ts";
 
 export interface TcpSourceOptions {
   net: Net;
@@ -27,11 +28,13 @@ export interface TcpSourceOptions {
   inputLog: InputLog | undefined;
 }
 
-interface Connection {
-  socket: Socket;
-  splitter: Splitter;
-  /** Chunks that arrived although the source rests. */
-  waiting: Uint8Array[];
+class Connection extends PortClient {
+  readonly splitter: Splitter;
+
+  constructor(socket: Socket, framing: Framing) {
+    super(socket);
+    this.splitter = splitterOf(framing);
+  }
 }
 
 export class TcpSource implements Source {
@@ -39,64 +42,35 @@ export class TcpSource implements Source {
   readonly node: SourceNode;
   readonly #options: TcpSourceOptions;
   readonly #host: SourceHost;
-  readonly #connections = new Set<Connection>();
-  #listener: Listener | undefined;
-  #rests = true;
+  readonly #port: SourcePort<Connection>;
   #records = 0;
   #badConnections = 0;
   #lostRecords = 0;
-  #refused = 0;
 
   constructor(node: SourceNode, host: SourceHost, options: TcpSourceOptions) {
     this.name = node.name;
     this.node = node;
     this.#host = host;
     this.#options = options;
+    this.#port = new SourcePort<Connection>({
+      ...options,
+      open: (socket) => new Connection(socket, node.framing),
+      onChunk: (connection, chunk) => this.#take(connection, chunk),
+      onGo: () => this.#replay(),
+      keepsWaiting: true,
+    });
   }
 
   /** Nobody could say how far another one got: there is nothing to hand over. An input log is this worker's. */
   get handoverAddress(): string | undefined {
-    const { inputLog, host } = this.#options;
-    return inputLog === undefined ? `${host}:${this.#listener?.port ?? 0}` : undefined;
+    return this.#options.inputLog === undefined ? this.#port.address : undefined;
   }
 
-  async open(): Promise<number> {
-    const { net, host, port, tls, connectionsMax } = this.#options;
-    this.#listener = await net.listen<Connection | undefined>({
-      host,
-      port,
-      ...(tls !== undefined && { tls }),
-      handlers: {
-        open: (socket) => {
-          if (this.#connections.size >= connectionsMax) {
-            this.#refused += 1;
-            socket.terminate();
-            return undefined;
-          }
-          const connection: Connection = { socket, splitter: splitterOf(this.node.framing), waiting: [] };
-          this.#connections.add(connection);
-          if (this.#rests) socket.pause();
-          return connection;
-        },
-        data: (_socket, connection, chunk) => {
-          if (connection !== undefined) this.#take(connection, chunk);
-        },
-        drain: () => {},
-        close: (_socket, connection) => {
-          // What arrived while it rested still counts.
-          if (connection !== undefined && connection.waiting.length === 0)
-            this.#connections.delete(connection);
-        },
-      },
-    });
-    return this.#listener.port;
+  open(): Promise<number> {
+    return this.#port.listen();
   }
 
   #take(connection: Connection, chunk: Uint8Array): void {
-    if (this.#rests) {
-      connection.waiting.push(copyOf(chunk));
-      return;
-    }
     const startedMs = this.#options.clock.monotonicMs();
     const before = this.#records;
     const { inputLog } = this.#options;
@@ -116,22 +90,19 @@ export class TcpSource implements Source {
     this.#host.onBatchEnd(this.#records - before, startedMs);
   }
 
+  #replay(): void {
+    const { inputLog, clock } = this.#options;
+    if (inputLog === undefined) return;
+    inputLog.replay((bytes) => this.#host.feed(this.node, bytes, 0, bytes.byteLength));
+    this.#host.onBatchEnd(0, clock.monotonicMs());
+  }
+
   go(): void {
-    if (!this.#rests) return;
-    this.#rests = false;
-    const { inputLog } = this.#options;
-    inputLog?.replay((bytes) => this.#host.feed(this.node, bytes, 0, bytes.byteLength));
-    if (inputLog !== undefined) this.#host.onBatchEnd(0, this.#options.clock.monotonicMs());
-    for (const connection of this.#connections) {
-      for (const chunk of connection.waiting.splice(0)) this.#take(connection, chunk);
-      if (!this.#rests) connection.socket.resume();
-    }
+    this.#port.go();
   }
 
   rest(): void {
-    if (this.#rests) return;
-    this.#rests = true;
-    for (const { socket } of this.#connections) socket.pause();
+    this.#port.rest();
   }
 
   position(): unknown {
@@ -166,17 +137,16 @@ export class TcpSource implements Source {
   stats() {
     return {
       kind: "tcp",
-      connections: this.#connections.size,
+      connections: this.#port.clients.size,
       records: this.#records,
       badConnections: this.#badConnections,
-      refused: this.#refused,
+      refused: this.#port.refused,
       lostRecords: this.#lostRecords,
     };
   }
 
   async close(): Promise<void> {
-    this.#listener?.stop();
-    for (const { socket } of this.#connections) socket.terminate();
+    this.#port.close();
     await this.#options.inputLog?.close();
   }
 }

@@ -101,7 +101,8 @@ export class Leader {
         break;
       case "streams":
       case "streamWanted":
-        if (message.epoch === this.#epoch) this.#streams.hear(session, name, message);
+        if (message.epoch !== this.#epoch) break;
+        if (this.#streams.hear(session, name, message, this.#nextCheckpoint)) this.checkpointSoon();
         break;
       case "prepared":
         if (message.epoch === this.#epoch) this.#prepared(name, message.checkpoint);
@@ -332,6 +333,7 @@ export class Leader {
     await this.#options.decide(running.checkpoint, layout);
     // Durable: from here on it counts, whatever happened meanwhile.
     this.#committed = running.checkpoint;
+    this.#streams.committed(running.checkpoint);
     this.#committedAtMs = this.#options.clock.monotonicMs();
     this.#lastDurationMs = this.#committedAtMs - running.startedMs;
     const isCurrent = this.#running === running && this.#epoch === epoch;

@@ -8,8 +8,7 @@ import { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { World } from "../../core/role.ts";
 import type { Timer } from "../../core/seams/clock.ts";
-import type { Socket } from "../../core/seams/net.ts";
-import { Outbox } from "../../core/sockets/outbox.ts";
+import { Redial } from "../../core/sockets/redial.ts";
 import { jsonFrame, JsonFrameReader } from "../links/json-frames.ts";
 import { hostPort } from "./addresses.ts";
 import type { Hello, ToLeader, ToMember } from "./messages.ts";
@@ -40,11 +39,12 @@ export class Member {
   readonly #options: MemberOptions;
   readonly #runtime: WorkerRuntime;
   #send: ((message: ToLeader) => void) | undefined;
-  #socket: Socket | undefined;
+  readonly #redial: Redial;
+  #reader = new JsonFrameReader();
   #leader = "";
   #isClosed = false;
   #heardAtMs = 0;
-  #timers: Timer[] = [];
+  #pings: Timer | undefined;
   #refusal: string | undefined;
   /** Once it was in the cluster it does not ask to join any more. */
   hasJoined = false;
@@ -52,6 +52,15 @@ export class Member {
   constructor(runtime: WorkerRuntime, options: MemberOptions) {
     this.#runtime = runtime;
     this.#options = options;
+    this.#redial = new Redial({
+      ...{ world: options.world, retryMs: RETRY_MS, outbox: { bytesMax: OUTBOX_BYTES_MAX } },
+      address: () => hostPort(this.#leader),
+      onOpen: () => this.#opened(),
+      onData: (chunk) => this.#received(chunk),
+      onDown: () => {
+        this.#send = undefined;
+      },
+    });
   }
 
   get leader(): string {
@@ -73,8 +82,8 @@ export class Member {
   follow(leader: string): void {
     const { clock } = this.#options.world;
     this.#leader = leader;
-    this.#timers = [clock.every(PING_MS, () => this.#ping())];
-    void this.#connect();
+    this.#pings = clock.every(PING_MS, () => this.#ping());
+    this.#redial.dial();
   }
 
   /** The leader has moved. */
@@ -82,48 +91,26 @@ export class Member {
     if (leader === this.#leader) return;
     this.#leader = leader;
     this.#options.log.info("the leader is elsewhere", { leader });
-    this.#socket?.terminate();
+    if (this.#redial.socket !== undefined) this.#redial.fail("the leader is elsewhere");
   }
 
   #ping(): void {
     if (this.#send === undefined) return;
-    if (this.#options.world.clock.monotonicMs() - this.#heardAtMs > SILENCE_MS) this.#socket?.terminate();
+    if (this.#options.world.clock.monotonicMs() - this.#heardAtMs > SILENCE_MS)
+      this.#redial.fail("the leader is silent");
     else this.#send({ type: "ping" });
   }
 
-  async #connect(): Promise<void> {
-    const { net, clock } = this.#options.world;
-    const reader = new JsonFrameReader();
-    let outbox: Outbox | undefined;
-    try {
-      await net.connect<undefined>({
-        ...hostPort(this.#leader),
-        handlers: {
-          open: (socket) => {
-            outbox = new Outbox(socket, { bytesMax: OUTBOX_BYTES_MAX });
-            this.#socket = socket;
-            this.#heardAtMs = clock.monotonicMs();
-            this.#send = (message) => outbox?.send(jsonFrame(message));
-            this.#send(this.#options.hello());
-          },
-          data: (_socket, _state, chunk) => {
-            this.#heardAtMs = clock.monotonicMs();
-            reader.feed(chunk, (message) => this.hear(message as ToMember));
-          },
-          drain: () => outbox?.drain(),
-          close: () => this.#lost(),
-        },
-      });
-    } catch {
-      this.#lost();
-    }
+  #opened(): void {
+    this.#reader = new JsonFrameReader();
+    this.#heardAtMs = this.#options.world.clock.monotonicMs();
+    this.#send = (message) => this.#redial.outbox?.send(jsonFrame(message));
+    this.#send(this.#options.hello());
   }
 
-  #lost(): void {
-    this.#send = this.#socket = undefined;
-    if (this.#isClosed) return;
-    this.#timers[1]?.cancel();
-    this.#timers[1] = this.#options.world.clock.after(RETRY_MS, () => void this.#connect());
+  #received(chunk: Uint8Array): void {
+    this.#heardAtMs = this.#options.world.clock.monotonicMs();
+    this.#reader.feed(chunk, (message) => this.hear(message as ToMember));
   }
 
   // --- the leader in this process ----------------------------------------------------------------------------------
@@ -212,7 +199,7 @@ export class Member {
 
   close(): void {
     this.#isClosed = true;
-    for (const timer of this.#timers) timer.cancel();
-    this.#socket?.end();
+    this.#pings?.cancel();
+    this.#redial.end();
   }
 }

@@ -160,6 +160,8 @@ export class WorkerRuntime {
 
   #reset(): void {
     this.#outgoing.close();
+    // What is still on its way must not meet states that went back.
+    this.#options.incoming.end();
     this.#alignment = undefined;
     this.#held.clear();
     this.#holds = false;

@@ -6,7 +6,9 @@
  *
  * Invariant: a grant says the most that any worker of this epoch has fed of the stream. That is exact, because a worker
  * tells what it fed when its sender goes, before the stream counts as free, and all tell what the checkpoint has when an
- * epoch begins. Nothing here is durable: every worker's checkpoint has what it fed.
+ * epoch begins. A stream goes from one worker to another only behind a checkpoint that holds what the first one fed: what
+ * the second feeds takes another way, and could arrive before it. Nothing here is durable: every worker's checkpoint has
+ * what it fed.
  */
 import type { Session } from "./leader-types.ts";
 import type { ToLeader } from "./messages.ts";
@@ -35,11 +37,18 @@ interface Entry {
   seen: number | null;
   acked: number | null;
   holder: string | undefined;
+  /** Who had it before, and the first checkpoint that holds all that it fed. */
+  last: { worker: string; checkpoint: number } | undefined;
 }
+
+type Wanted = Extract<ToLeader, { type: "streamWanted" }>;
 
 export class StreamRegistry {
   readonly #entries = new Map<string, Entry>();
+  /** Who waits for a checkpoint. */
+  #waiting: { session: Session; worker: string; wanted: Wanted }[] = [];
   #inherited: StreamPositions = {};
+  #committed = 0;
 
   /** Positions that workers had who leave in this epoch. */
   get inherited(): StreamPositions {
@@ -49,51 +58,86 @@ export class StreamRegistry {
   /** A new epoch: everybody will tell again. */
   reset(): void {
     this.#entries.clear();
+    this.#waiting = [];
     this.#inherited = {};
   }
 
   /** What a worker has in the checkpoint that the epoch begins with. */
   ready(worker: string, reports: readonly StreamReport[], isLeaving: boolean): void {
-    this.report(worker, reports);
+    this.#report(worker, reports, 0);
     if (!isLeaving) return;
     for (const { source, stream, seen } of reports)
       if (seen !== null) this.#inherited = mergedPositions(this.#inherited, { [source]: { [stream]: seen } });
   }
 
+  /** `nextCheckpoint`: the first that has not begun. Returns whether somebody waits for it. */
   hear(
     session: Session,
     worker: string,
     message: Extract<ToLeader, { type: "streams" | "streamWanted" }>,
-  ): void {
-    if (message.type === "streams") return this.report(worker, message.reports);
-    const { epoch, source, stream } = message;
-    session.send({ type: "stream", epoch, source, stream, grant: this.claim(worker, source, stream) });
+    nextCheckpoint: number,
+  ): boolean {
+    if (message.type === "streams") this.#report(worker, message.reports, nextCheckpoint);
+    else this.#waiting.push({ session, worker, wanted: message });
+    return this.#answer();
+  }
+
+  /** A checkpoint is committed: what was fed before it is where it belongs. */
+  committed(checkpoint: number): void {
+    this.#committed = checkpoint;
+    this.#answer();
   }
 
   #entry(source: string, stream: string): Entry {
     const name = `${source}\n${stream}`;
     let entry = this.#entries.get(name);
-    if (entry === undefined)
-      this.#entries.set(name, (entry = { seen: null, acked: null, holder: undefined }));
+    if (entry === undefined) {
+      entry = { seen: null, acked: null, holder: undefined, last: undefined };
+      this.#entries.set(name, entry);
+    }
     return entry;
   }
 
-  report(worker: string, reports: readonly StreamReport[]): void {
+  #report(worker: string, reports: readonly StreamReport[], nextCheckpoint: number): void {
     for (const { source, stream, seen, acked, isHeld } of reports) {
       const entry = this.#entry(source, stream);
       entry.seen = larger(entry.seen, seen);
       entry.acked = larger(entry.acked, acked);
       if (isHeld) entry.holder = worker;
-      else if (entry.holder === worker) entry.holder = undefined;
+      else if (entry.holder === worker) {
+        entry.holder = undefined;
+        entry.last = { worker, checkpoint: nextCheckpoint };
+      }
     }
   }
 
-  /** A worker has a sender that wants to go on with a stream. */
-  claim(worker: string, source: string, stream: string): StreamGrant {
-    const entry = this.#entry(source, stream);
-    const isGranted = entry.holder === undefined || entry.holder === worker;
-    if (isGranted) entry.holder = worker;
-    return { isGranted, seen: entry.seen, acked: entry.acked };
+  /** Answers all that can be answered; returns whether somebody has to wait. */
+  #answer(): boolean {
+    this.#waiting = this.#waiting.filter(({ session, worker, wanted }) => {
+      const { epoch, source, stream } = wanted;
+      const entry = this.#entry(source, stream);
+      const isFree = entry.holder === undefined || entry.holder === worker;
+      if (isFree && this.#isOnItsWay(entry, worker)) return true;
+      if (isFree) this.#give(entry, worker);
+      const grant: StreamGrant = { isGranted: isFree, seen: entry.seen, acked: entry.acked };
+      session.send({ type: "stream", epoch, source, stream, grant });
+      return false;
+    });
+    return this.#waiting.length > 0;
+  }
+
+  #give(entry: Entry, worker: string): void {
+    const { last } = entry;
+    // The checkpoint that it waited for has everything that was fed: nobody need send it again.
+    if (entry.holder === undefined && last !== undefined && this.#committed >= last.checkpoint)
+      entry.acked = larger(entry.acked, entry.seen);
+    entry.holder = worker;
+    entry.last = undefined;
+  }
+
+  /** What another worker fed may still be on its way. */
+  #isOnItsWay({ last }: Entry, worker: string): boolean {
+    return last !== undefined && last.worker !== worker && this.#committed < last.checkpoint;
   }
 }
 

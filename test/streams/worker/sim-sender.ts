@@ -30,6 +30,8 @@ interface Stream {
 export interface SendTo {
   address: string;
   port: number;
+  /** The number of its first stream: senders of one source need different ones. 1 when absent. */
+  firstStream?: number;
   /** The record with this number of a stream; u64 number and key when absent. */
   payloadOf?(key: string, number: number): Uint8Array;
 }
@@ -60,7 +62,7 @@ export class AckedSender {
     this.#to = to;
     this.#count = count;
     this.#streams = keys.map((key, index) => ({
-      id: BigInt(index + 1),
+      id: BigInt(index + (to.firstStream ?? 1)),
       key,
       next: 1,
       highest: 1,

@@ -65,6 +65,27 @@ test("the same, while workers die", () => {
   });
 });
 
+test("a stream goes on elsewhere only when what was fed before is where it belongs", () => {
+  simulate(6, { size: 3 }, async (cluster) => {
+    await startAll(cluster, 3);
+    const sender = cluster.send(KEYS, Number.POSITIVE_INFINITY, "10.0.0.2");
+    await cluster.until("progress", () => sender.acked > 30);
+    // What worker2 feeds does not reach worker3; the initializer's way there is open.
+    cluster.sim.network.cut("10.0.0.2", "10.0.0.3");
+    await cluster.pause(50);
+    sender.turnTo("10.0.0.1");
+    await cluster.pause(500);
+    const [first] = cluster.leader.sources;
+    expect(first?.stats().records).toBe(0);
+    cluster.sim.network.heal();
+    const before = sender.acked;
+    await cluster.until("progress at the initializer", () => sender.acked > before + 30);
+    const count = sender.finish();
+    await cluster.untilAcked();
+    expect(violation(await cluster.output(), KEYS, count)).toBeUndefined();
+  });
+});
+
 test("a stream is one sender's in the whole cluster: a second one elsewhere is refused, and takes over when the first goes", () => {
   simulate(3, {}, async (cluster) => {
     await startAll(cluster, 2);
