@@ -87,7 +87,7 @@ test("an outcome that stays unknown is said to be, and found out by asking or by
         expect(await other.read([loss])).toEqual([wasDone ? 2 : 1]);
       }
     },
-    { timeoutMs: 300 },
+    { timeoutMs: 1000 },
   ));
 
 test("a watch that ends goes on behind the last change: none is missed, none is told twice", () =>
