@@ -67,7 +67,7 @@ export class EtcdProcesses implements Disposable {
   async serving(member: number): Promise<void> {
     await until(`member ${member} of etcd to serve`, async () => {
       try {
-        return (await this.ask("/kv/range", { key: "eA==" }, member)) !== undefined || undefined;
+        return "header" in (await this.ask("/kv/range", { key: "eA==" }, member)) || undefined;
       } catch {
         return undefined;
       }
@@ -90,7 +90,7 @@ export class EtcdProcesses implements Disposable {
       method: "POST",
       body: JSON.stringify(body),
       ...(token !== undefined && { headers: { authorization: token } }),
-      signal: AbortSignal.timeout(3000),
+      signal: AbortSignal.timeout(10_000),
       ...(this.#ca !== undefined && { tls: { ca: this.#ca } }),
     } as RequestInit);
     return (await response.json()) as Record<string, unknown>;

@@ -27,6 +27,8 @@ export interface CommitsOptions {
   clock: Clock;
   reads: Reads;
   outcomes: Outcomes;
+  /** A key as it was lately, where that is known without asking. */
+  recent(key: Uint8Array): Cell | undefined;
   /** Of one transaction of etcd. */
   operationsMax: number;
   timeoutMs: number;
@@ -84,7 +86,7 @@ export class Commits {
         `earlier transactions on these keys took ${timeoutMs / 1000} s: nothing was done`,
       );
     const expected = expectedRevisions(steps, whole.level);
-    let look = expected === undefined ? await this.#look(whole, steps) : undefined;
+    let look = expected === undefined ? (this.#recall(steps) ?? (await this.#look(whole, steps))) : undefined;
     for (;;) {
       if (look?.settled !== undefined) return look.settled;
       if (look !== undefined) {
@@ -99,6 +101,16 @@ export class Commits {
         throw new RefusedError(`others changed the same keys for ${timeoutMs / 1000} s: nothing was done`);
       this.figures.repeated += 1;
     }
+  }
+
+  /**
+   * The keys as they were lately: in most cases they are so still, and if not, the attempt says how they are. Who is refused because
+   * of them had come too late then already.
+   */
+  #recall(steps: readonly Step[]): Look | undefined {
+    const cells = steps.map(({ key }) => this.#options.recent(key));
+    if (cells.some((cell) => cell === undefined)) return undefined;
+    return { settled: undefined, horizon: 0, cells: cells as Cell[] };
   }
 
   async #look(whole: WholeTransaction, steps: readonly Step[]): Promise<Look> {

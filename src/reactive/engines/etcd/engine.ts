@@ -63,7 +63,8 @@ export class EtcdEngine implements Engine {
     this.#outcomes = new Outcomes(etcd, layout, clock, options.outcomeRetentionMs);
     const [reads, outcomes] = [this.#reads, this.#outcomes];
     reads.known = (key, revision) => this.#cellAt(key, revision);
-    this.#commits = new Commits({ etcd, layout, clock, reads, outcomes, operationsMax, timeoutMs });
+    const recent = (key: Uint8Array) => this.#recent(key);
+    this.#commits = new Commits({ etcd, layout, clock, reads, outcomes, recent, operationsMax, timeoutMs });
     const fresh = () => this.nextTimestamp();
     this.collector = new Collector({ etcd, layout, clock, retentionMs: options.deletedRetentionMs, fresh });
     this.capabilities = {
@@ -129,6 +130,11 @@ export class EtcdEngine implements Engine {
       if (cell !== undefined) return cell;
     }
     return undefined;
+  }
+
+  #recent(key: Uint8Array): Cell | undefined {
+    const [feed] = this.#feeds;
+    return feed?.cellAt(key, feed.position);
   }
 
   get figures() {
