@@ -64,10 +64,10 @@ export class EtcdProcesses implements Disposable {
   }
 
   /** Resolves when a member answers what only a majority can. */
-  async serving(member: number): Promise<void> {
+  async serving(member: number, token?: string): Promise<void> {
     await until(`member ${member} of etcd to serve`, async () => {
       try {
-        return "header" in (await this.ask("/kv/range", { key: "eA==" }, member)) || undefined;
+        return "header" in (await this.ask("/kv/range", { key: "eA==" }, member, token)) || undefined;
       } catch {
         return undefined;
       }

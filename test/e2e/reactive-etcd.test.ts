@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createAuthority, issueCertificate } from "../../src/core/certificates.ts";
 import { EtcdProcesses } from "./etcd-processes.ts";
 import { until } from "./executable.ts";
+import { plain, PlainClient } from "../reactive/plain-client.ts";
 import { ReactiveLoad } from "./reactive-load.ts";
 import { StoreProcesses } from "./store-processes.ts";
 
@@ -59,6 +60,19 @@ const login = (file = "password") => ({
   tls: { ca: path("ca.crt") },
 });
 
+const rootToken = () =>
+  until("a token of root", async () => {
+    const root = { name: "root", password: "root-password" };
+    const { token } = await etcd.ask("/auth/authenticate", root).catch(() => ({ token: undefined }));
+    return token as string | undefined;
+  });
+
+/** A changed password, although it is the same, ends the tokens that were given for it. */
+async function endTokens(): Promise<void> {
+  const change = { name: "node-x", password: PASSWORD };
+  expect(await etcd.ask("/auth/user/changepw", change, 0, await rootToken())).toHaveProperty("header");
+}
+
 /** All that an instance tells: its command lines, its environment, its files, its figures. */
 async function toldBy(store: StoreProcesses, name: string): Promise<string> {
   const logs = join(store.directory, name, "log");
@@ -72,16 +86,28 @@ test("a user's password opens the store over TLS, again when its token is no lon
   using store = await StoreProcesses.overEtcd(etcd.endpoints, 1, login());
   await store.startAll();
   expect(await store.ask(0, "keys/a", { method: "PUT", body: "1" })).toMatchObject({ status: 200 });
-  // A changed password, although it is the same, ends the tokens that were given for it.
-  const root = await etcd.ask("/auth/authenticate", { name: "root", password: "root-password" });
-  const change = { name: "node-x", password: PASSWORD };
-  expect(await etcd.ask("/auth/user/changepw", change, 0, String(root["token"]))).toHaveProperty("header");
+  await endTokens();
   expect(await store.ask(0, "keys/a", { method: "PUT", body: "2" })).toMatchObject({ status: 200 });
   expect((await store.ask(0, "keys/a")).body.value).toEqual({ type: "bytes", text: "2" });
   const told = (await store.stats("c.frontend0")).frontend.store;
   expect(told).toMatchObject({ engine: "etcd", transactionKeysMax: 126 });
   expect(told.logins).toBeGreaterThan(1);
   expect(await toldBy(store, "c.frontend0")).not.toContain(PASSWORD);
+});
+
+test("a watch is made again with a new token, when etcd was restarted and the old one is no longer accepted", async () => {
+  using store = await StoreProcesses.overEtcd(etcd.endpoints, 1, login());
+  await store.startAll();
+  using client = await PlainClient.connect(store.frontendPorts[0] as number);
+  await client.watch(1, ["watched"]);
+  await until("the first run", () => client.runs[0]);
+  await endTokens();
+  await etcd.kill(0);
+  etcd.run(0);
+  await etcd.serving(0, await rootToken());
+  await client.put({ watched: "1" });
+  const seen = await until("the run behind it", () => client.runs[1]);
+  expect(plain(seen.view.get("watched"))).toBe("1");
 });
 
 test.each([
