@@ -108,6 +108,11 @@ export const errorKinds = {
     meaning: "More requests wait for a node than the client may keep. Nothing of this one was sent.",
   },
   NX_CONNECT_FAILED: { exit: Exit.unavailable, meaning: "A peer could not be reached." },
+  NX_ETCD_WENT_BACK: {
+    exit: Exit.temporary,
+    meaning:
+      "The revisions of the etcd behind a frontend went back: it was restored from a backup, or it is another one. The frontend ends, and serves what is there when it is started again; clients that have seen more load anew.",
+  },
   NX_STREAM_REPLICA_REFUSED: {
     exit: Exit.temporary,
     meaning: "A replica server answered that it cannot do what was asked; its own words are in the message.",

@@ -243,6 +243,21 @@ test("a read of more keys than one request takes is of one revision, whatever is
     ]);
   }));
 
+test("an etcd that was put back to an earlier state is noticed", async () => {
+  using earlier = await EtcdProcesses.start();
+  const wentBack: number[][] = [];
+  await scene(
+    async ({ rig, one, other, member }) => {
+      const written = await other.write({ a: [put("1")] });
+      expect(await one.fresh()).toBe(written);
+      member.passTo(earlier.endpoints[0] as string);
+      expect(await one.fresh()).toBeLessThan(written);
+      expect(wentBack).toEqual([[written, 1]]);
+    },
+    { onWentBack: (from, to) => void wentBack.push([from, to]) },
+  );
+});
+
 test("a store of a later format is not touched", () =>
   scene(async ({ rig, one, other }) => {
     await other.write({ a: [put("1")] });

@@ -14,14 +14,22 @@ export class FaultyMember implements Disposable {
   lost = 0;
   readonly #server: ReturnType<typeof Bun.serve>;
   readonly #watches = new Set<AbortController>();
+  #member: string;
 
   constructor(member: string) {
+    this.#member = member;
     this.#server = Bun.serve({
       hostname: "127.0.0.1",
       port: 0,
       idleTimeout: 0,
-      fetch: (request) => this.#pass(member, request),
+      fetch: (request) => this.#pass(this.#member, request),
     });
+  }
+
+  /** From now on it is this member that is behind it. */
+  passTo(member: string): void {
+    this.#member = member;
+    this.cutWatches();
   }
 
   get endpoint(): string {

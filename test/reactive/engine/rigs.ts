@@ -79,6 +79,9 @@ export function etcdRig(
       deletedRetentionMs: 600_000,
       silenceMs: 4000,
       timeoutMs,
+      onWentBack: (from, to) => {
+        throw new Error(`from ${from} to ${to}`);
+      },
       ...options,
     });
   const engines = [open(gateways[0] as Gateway), open(gateways[1] as Gateway)] as const;

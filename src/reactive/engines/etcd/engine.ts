@@ -39,6 +39,8 @@ export interface EtcdEngineOptions {
   outcomeRetentionMs: number;
   deletedRetentionMs: number;
   silenceMs: number;
+  /** The newest revision is smaller than one that was known: what is known, and told to clients, is not true any more. */
+  onWentBack(from: number, to: number): void;
 }
 
 export class EtcdEngine implements Engine {
@@ -85,7 +87,9 @@ export class EtcdEngine implements Engine {
   }
 
   async nextTimestamp(): Promise<number> {
+    const before = this.#known;
     const revision = await this.#reads.freshRevision();
+    if (revision < before) this.#options.onWentBack(before, revision);
     this.learn(revision);
     return revision;
   }

@@ -1,4 +1,5 @@
 /** The engine of a frontend whose configuration names an etcd. Invariant: the password is read from its file and kept here only. */
+import { NxError } from "../../../core/errors.ts";
 import type { RoleContext } from "../../../core/role.ts";
 import { readBounded, readPrivateFile, readSecret } from "../../../core/secret-file.ts";
 import type { RunningEngine } from "../engine.ts";
@@ -12,7 +13,7 @@ const SILENT_ATTEMPTS = 2;
 
 /** Throws NX_SECRET_UNUSABLE. */
 export function openEtcd(
-  { clock }: Pick<RoleContext<unknown>, "clock">,
+  { clock, fatal }: Pick<RoleContext<unknown>, "clock" | "fatal">,
   config: EtcdConfig,
   timeoutMs: number,
 ): RunningEngine {
@@ -35,6 +36,7 @@ export function openEtcd(
     outcomeRetentionMs,
     deletedRetentionMs,
     silenceMs,
+    onWentBack: (from, to) => fatal(wentBack(from, to)),
   });
   return {
     name: "etcd",
@@ -49,6 +51,12 @@ export function openEtcd(
       gateway.close();
     },
   };
+}
+
+function wentBack(from: number, to: number): NxError {
+  return new NxError("NX_ETCD_WENT_BACK", `etcd is at revision ${to}, it was at ${from}`, {
+    hint: "start the frontend again, and let clients load anew",
+  });
 }
 
 function credentialsOf({ user, passwordFile }: EtcdConfig): { name: string; password: string } | undefined {
