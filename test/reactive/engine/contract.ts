@@ -324,6 +324,55 @@ export function engineContract(name: string, open: () => Rig): void {
     });
   });
 
+  describe(`${name}, capabilities`, () => {
+    scene(
+      "timestamps are given out once, or are the same while nothing is committed",
+      async (rig, one, other) => {
+        const at = await one.write({ a: [put("1")] });
+        const [first, second] = [await one.fresh(), await other.fresh()];
+        if (rig.engines[0].capabilities.hasUniqueTimestamps) expect(second).toBeGreaterThan(first);
+        else expect([first, second]).toEqual([at, at]);
+      },
+    );
+
+    scene(
+      "a part that was changed and changed back is refused where operations are compared",
+      async (rig, one, other) => {
+        const set = (value: string) =>
+          other.write({ map: [{ kind: "mapSet", field: key("f"), value: key(value) }] });
+        const version = await set("1");
+        await set("2");
+        await set("1");
+        const reads = { map: [{ part: fieldPart(key("f")), version, wasPresent: true }] };
+        const { comparesOperations } = rig.engines[0].capabilities;
+        const { kind } = await one.commit({ reads, writes: { a: [put("1")] } });
+        expect(kind).toBe(comparesOperations ? "refused" : "committed");
+      },
+    );
+
+    scene(
+      "below its client's floor a transaction is forgotten, or has the outcome that it had",
+      async (rig) => {
+        const [engine] = rig.engines;
+        const settled = transaction({ writes: { n: [add(1)] } });
+        const outcome = await rig.run(engine.commit(settled));
+        const next = transaction({ writes: { n: [add(1)] } });
+        await rig.run(engine.commit({ ...next, floor: next.id.number }));
+        const again = await rig.run(engine.commit(settled));
+        expect(again).toEqual(engine.capabilities.forgetsBelowFloor ? { kind: "forgotten" } : outcome);
+        expect(await new Asking(rig, engine).read(["n"])).toEqual([2]);
+      },
+    );
+
+    scene("a commit is foretold where that is promised, with its timestamp", async (rig, one) => {
+      const [engine] = rig.engines;
+      const foretold: number[] = [];
+      engine.onOrdering = (at) => void foretold.push(at);
+      const at = await one.write({ a: [put("1")] });
+      expect(foretold).toEqual(engine.capabilities.foretellsCommits ? [at] : []);
+    });
+  });
+
   describe(`${name}, watches`, () => {
     scene(
       "a run at first, and one behind each change, whoever commits it, at one moment over all keys",
