@@ -66,8 +66,11 @@ export function etcdRig(
   prefix = `store${++stores}/`,
 ): EtcdRig {
   const timeoutMs = options.timeoutMs ?? 20_000;
+  const { clock = realClock } = options;
+  // A busy machine is not taken for a member that is gone.
+  const attemptMs = Math.min(10_000, (2 * timeoutMs) / 3);
   const gateways = [members, etcd.endpoints].map(
-    (endpoints) => new Gateway({ clock: realClock, endpoints, attemptMs: 2000, timeoutMs }),
+    (endpoints) => new Gateway({ clock, endpoints, attemptMs, timeoutMs }),
   );
   const open = (gateway: Etcd) =>
     new EtcdEngine({
