@@ -3,8 +3,8 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../../cli/helpers.ts";
-import { settled, until } from "../group.ts";
-import { VOLUME } from "../servers.ts";
+import { at, settled, until } from "../group.ts";
+import { TestStorage, VOLUME } from "../servers.ts";
 import { BucketGroup, bucketStats, inStep, URL_OF_BUCKET } from "./bucketed.ts";
 import { type Fault, FakeS3 } from "./fake-s3.ts";
 
@@ -252,6 +252,24 @@ test("two archives cannot write one volume: the second is refused, and one that 
   await group.point(first, storage);
   await until(async () => (bucketStats(first).volumes[0]?.failures ?? 0) > 1, "the first one refused");
   expect(bucketStats(first).volumes[0]?.error).toContain('is written by the archive "a1"');
+});
+
+test("volumes are uploaded side by side: one whose base image takes long holds up no other's diffs", async () => {
+  await using s3 = new FakeS3();
+  await using group = groupAt(s3);
+  const { archive, storage } = await stored(group);
+  s3.fault = ({ method, key }) => (method === "HEAD" && key.includes("/slow/data/") ? "silent" : undefined);
+  await archive.controller.command("init-vol", ["slow"], "ok");
+  const slow = new TestStorage(group.world(), 2048);
+  slow.volume = "slow";
+  slow.write(20);
+  await slow.fullSync(at(archive.port));
+  await until(async () => s3.count("HEAD", "/slow/data/") > 0, "the slow base image begun");
+  storage.write(5);
+  await group.point(archive, storage);
+  const lagOf = (name: string) => bucketStats(archive).volumes.find((volume) => volume.name === name);
+  await until(async () => lagOf(VOLUME)?.diffsMissing === 0, "the other volume's diff in the bucket");
+  expect(lagOf("slow")?.isBaseMissing).toBe(true);
 });
 
 test("a diff that is damaged on the archive's disk is not uploaded, and is named", async () => {

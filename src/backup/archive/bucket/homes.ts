@@ -88,6 +88,7 @@ export class BucketHomes {
   readonly #options: HomesOptions;
   readonly #homes = new Map<ArchiveVolume, VolumeHome>();
   readonly uploader: Uploader;
+  #isReadingBase = false;
 
   constructor(options: HomesOptions) {
     this.#options = options;
@@ -116,6 +117,7 @@ export class BucketHomes {
       atOnce: config.uploadsAtOnce,
       keepUnusedSeconds: parsePeriod(config.keepUnused) ?? 0,
       nowSeconds: () => Math.floor(clock.nowMs() / 1000),
+      beginBase: () => this.#beginBase(),
       throwIfStopped: () => {
         if (this.uploader.isStopped) throw new NxError("NX_NOT_RUNNING", "the archive stops");
         if (["ClearVol", "ResetVol"].includes(volume.state))
@@ -125,6 +127,13 @@ export class BucketHomes {
     const home = new VolumeHome(this.#options.homeVolumeOf(volume), stores.of(volume.name), options);
     this.#homes.set(volume, home);
     return home;
+  }
+
+  /** One base image after the other: they are what takes memory and time. */
+  #beginBase(): (() => void) | undefined {
+    if (this.#isReadingBase) return undefined;
+    this.#isReadingBase = true;
+    return () => (this.#isReadingBase = false);
   }
 
   /** Something of the volume is not in the bucket, or nobody has looked yet. */
@@ -144,7 +153,10 @@ export class BucketHomes {
   }
 
   async stop(): Promise<void> {
-    await this.uploader.stop();
+    const stopped = this.uploader.stop();
+    // Nobody waits for a store that does not answer.
+    this.#options.stores.objects.close();
+    await stopped;
     for (const home of this.#homes.values()) home.close();
     this.#homes.clear();
     this.#options.stores.close();
