@@ -293,6 +293,27 @@ test("a diff that is damaged on the archive's disk is not uploaded, and is named
   expect(bucketStats(archive).volumes[0]?.error).toContain(name);
 });
 
+test("a base image that is damaged on the archive's disk is not uploaded, and is named", async () => {
+  await using s3 = new FakeS3();
+  await using group = groupAt(s3);
+  s3.fault = () => "503";
+  const archive = await group.bucketed();
+  await group.copied(archive);
+  const path = group.pathOf("a0", `wb_${VOLUME}`);
+  const bytes = readFileSync(path);
+  bytes[70_000] = (bytes[70_000] as number) ^ 1;
+  await Bun.write(path, bytes);
+  s3.fault = () => undefined;
+  await until(
+    async () => bucketStats(archive).volumes[0]?.error?.includes("not uploaded") === true,
+    "damage told",
+  );
+  expect(bucketStats(archive).volumes[0]?.error).toContain(
+    `wb_${VOLUME} (at byte 0 or in the MiB behind it)`,
+  );
+  expect(s3.objects.size).toBe(0);
+});
+
 test("credentials come from a private file or the environment, and are in no message", async () => {
   await using s3 = new FakeS3();
   await using group = groupAt(s3);
