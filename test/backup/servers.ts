@@ -131,6 +131,7 @@ export interface Address {
 /** A storage that holds its volume and its log in memory. */
 export class TestStorage {
   readonly world: World;
+  volume = VOLUME;
   image: Buffer;
   uuid: Uint8Array;
   salt: number;
@@ -205,7 +206,7 @@ export class TestStorage {
     const conversation = await this.#open(address, protocol);
     const writer = new Writer()
       .text("storage")
-      .text(VOLUME)
+      .text(this.volume)
       .u64(this.blocks)
       .u64(this.nowSeconds)
       .u64(bulkBlocks);
@@ -252,7 +253,7 @@ export class TestStorage {
     const conversation = await this.#open(address, "dirty-hash-sync2");
     const { reader } = conversation;
     const seed = this.nowSeconds;
-    const writer = new Writer().text("storage").text(VOLUME).u64(this.blocks).u64(seed).u64(bulkBlocks);
+    const writer = new Writer().text("storage").text(this.volume).u64(this.blocks).u64(seed).u64(bulkBlocks);
     await conversation.send(writer.u8(2).u8(0).u8(1));
     const answer = await reader.text();
     if (answer !== "accept") throw new Error(answer.split("\n")[0]);
@@ -314,7 +315,7 @@ export class TestStorage {
       const total = shipment.packs.reduce((sum, pack) => sum + pack.byteLength / 512, 0);
       await conversation.send(
         new Writer()
-          .text(VOLUME)
+          .text(this.volume)
           .raw(shipment.uuid)
           .u32(512)
           .u32(shipment.salt)
@@ -353,7 +354,12 @@ export class TestStorage {
     const { reader } = conversation;
     const log = new LogReader({ codec: 2, level: 0, outOffset: 32 });
     try {
-      const writer = new Writer().text(VOLUME).text("proxy").raw(shipment.uuid).u32(0).u64(shipment.blocks);
+      const writer = new Writer()
+        .text(this.volume)
+        .text("proxy")
+        .raw(shipment.uuid)
+        .u32(0)
+        .u64(shipment.blocks);
       await conversation.send(writeDiff(writer, shipment.diff));
       const answer = await reader.text();
       if (answer !== "accept") return answer.split("\n")[0] as string;

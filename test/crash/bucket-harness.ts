@@ -8,7 +8,7 @@ import { homeVolumeOf } from "../../src/backup/archive/bucket/homes.ts";
 import { PrimaryBucket } from "../../src/backup/archive/bucket/primary.ts";
 import { ArchiveVolume } from "../../src/backup/archive/volume.ts";
 import { decodeManifest } from "../../src/backup/bucket/manifest.ts";
-import { type HomeVolume, VolumeHome } from "../../src/backup/bucket/home.ts";
+import { type HomeOptions, type HomeVolume, VolumeHome } from "../../src/backup/bucket/home.ts";
 import { dataPrefix, PartStore } from "../../src/backup/bucket/part-store.ts";
 import { PartStores } from "../../src/backup/bucket/part-stores.ts";
 import { manifestOf, pointsOf } from "../../src/backup/bucket/reading.ts";
@@ -74,13 +74,15 @@ async function open(world: CrashWorld, store: ObjectStore, mode: Mode): Promise<
   return { volume, home: homeOf(primary.homeVolumeOf(volume), stores.of(VOLUME)) };
 }
 
-function homeOf(volume: HomeVolume, parts: PartStore): VolumeHome {
+export function homeOf(volume: HomeVolume, parts: PartStore, more: Partial<HomeOptions> = {}): VolumeHome {
   return new VolumeHome(volume, parts, {
     ...{ writer: "a0", takesOver: false, discard: "zero", partBytes: PART_BYTES, atOnce: 2 },
     keepUnusedSeconds: 0,
     // The same in every life: the clocks of these worlds all begin anew.
     nowSeconds: () => 1_800_001_000,
+    beginBase: () => () => undefined,
     throwIfStopped: () => undefined,
+    ...more,
   });
 }
 
@@ -277,5 +279,6 @@ function bound(store: MemoryObjects): ObjectStore {
     stat: (key) => store.stat(key),
     list: (prefix) => store.list(prefix),
     remove: (key) => store.remove(key),
+    close: () => store.close(),
   };
 }

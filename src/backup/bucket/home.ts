@@ -51,7 +51,7 @@ export interface HomeVolume extends LocalVolume {
   /** The base image's table where the image itself is in the bucket. */
   baseTable?(): Promise<PartTable | undefined>;
   /** Tables of parts that the archive uses whatever the manifest says. */
-  ownTables?(): Iterable<PartTable>;
+  ownTables?(): Promise<readonly PartTable[]>;
   /** Everything is in the bucket, and the manifest says so. */
   onInStep?(manifest: Manifest): Promise<void>;
 }
@@ -67,6 +67,8 @@ export interface HomeOptions {
   /** Unused files stay for this long. */
   keepUnusedSeconds: number;
   nowSeconds(): number;
+  /** Begins to read a base image, which takes long: what ends it, or undefined while another one is read. */
+  beginBase(): (() => void) | undefined;
   /** Throws when everything is to stop. */
   throwIfStopped(): void;
 }
@@ -133,10 +135,7 @@ export class VolumeHome {
     if (!this.#hasBase) return;
     if (!this.#isLoaded) await this.#load();
     if (this.#base !== undefined) await this.#bringDiffs();
-    if (isBaseMissing(this.#base?.base, this.#volume.base)) {
-      await this.#bringBase();
-      await this.#bringDiffs();
-    }
+    if (isBaseMissing(this.#base?.base, this.#volume.base)) await this.#bringBaseInTurn();
     await this.#commit();
     this.#pins.release();
     if (this.#manifest !== undefined) await this.#volume.onInStep?.(this.#manifest);
@@ -185,6 +184,17 @@ export class VolumeHome {
     }
   }
 
+  async #bringBaseInTurn(): Promise<void> {
+    const end = this.#options.beginBase();
+    if (end === undefined) return;
+    try {
+      await this.#bringBase();
+      await this.#bringDiffs();
+    } finally {
+      end();
+    }
+  }
+
   async #bringBase(): Promise<void> {
     const before = this.#volume.base;
     const demandSame = () => {
@@ -220,33 +230,49 @@ export class VolumeHome {
     });
   }
 
-  /** Writes the next manifest, if it would say something new. */
-  async #commit(dropped?: Manifest["dropped"]): Promise<void> {
+  /** Writes the next manifest, if it would say something new; the tables in `gone` are not in the bucket any more. */
+  async #commit(gone: ReadonlySet<string> = new Set()): Promise<void> {
     if (this.#base === undefined) return;
     const { writer, discard, nowSeconds } = this.#options;
     const { uuid, archiveUuid, diffs: local } = this.#volume;
     const { base, table: baseTable } = this.#base;
     const before = this.#manifest;
     const diffs = listedDiffs(base, this.#stored, local);
+    const dropped = droppedFiles(before, { baseTable, diffs }, nowSeconds());
     const next: Manifest = {
-      ...{ number: (before?.number ?? 0) + 1, writer, discard, uuid, archiveUuid, base, baseTable, diffs },
-      imageBytes: await this.#volume.imageBytes(),
-      dropped: dropped ?? droppedFiles(before, { baseTable, diffs }, nowSeconds()),
+      ...{ number: before?.number ?? 0, writer, discard, uuid, archiveUuid, base, baseTable, diffs },
+      imageBytes: before?.imageBytes ?? 0,
+      dropped: dropped.filter(({ table }) => !gone.has(table.sha256)),
     };
-    const bytes = encodeManifest(next);
-    if (
-      before !== undefined &&
-      Buffer.from(encodeManifest({ ...next, number: before.number })).equals(encodeManifest(before))
-    )
-      return;
+    // A volume that only grew is told of with its next diff: asking for its size may take a command of the system.
+    if (before !== undefined && Buffer.from(encodeManifest(next)).equals(encodeManifest(before))) return;
+    await this.#write({ ...next, number: next.number + 1, imageBytes: await this.#volume.imageBytes() });
+    this.#stored = [...diffs];
+  }
+
+  async #write(next: Manifest): Promise<void> {
     this.#options.throwIfStopped();
-    const key = manifestKey(this.#volume.name);
-    const tag = await this.parts.store.replace(key, bytes, this.#tag);
-    if (tag === "changed")
-      throw new NxError("NX_LOCK_LOST", `${this.parts.store.name}/${key} was replaced by somebody else`, {
-        hint: "only one archive may write a volume below a prefix; it is read again before anything more is written",
-      });
-    [this.#tag, this.#manifest, this.#stored] = [tag, next, [...diffs]];
+    const tag = await this.parts.store.replace(
+      manifestKey(this.#volume.name),
+      encodeManifest(next),
+      this.#tag,
+    );
+    if (tag === "changed") throw this.#replaced();
+    [this.#tag, this.#manifest] = [tag, next];
+  }
+
+  #replaced(): NxError {
+    const name = `${this.parts.store.name}/${manifestKey(this.#volume.name)}`;
+    return new NxError("NX_LOCK_LOST", `${name} was replaced by somebody else`, {
+      hint: "only one archive may write a volume below a prefix; it is read again before anything more is written",
+    });
+  }
+
+  /** Nothing is removed for the sake of a manifest that is not the present one. */
+  async #demandOwn(): Promise<void> {
+    this.#options.throwIfStopped();
+    const found = await this.parts.store.stat(manifestKey(this.#volume.name));
+    if (found?.tag !== this.#tag) throw this.#replaced();
   }
 
   /** Objects that are used: by the manifest, by files that are unused only since a while, by the archive itself. */
@@ -268,7 +294,7 @@ export class VolumeHome {
       add(table);
     }
     this.#tables = tables;
-    for (const table of this.#volume.ownTables?.() ?? []) add(table);
+    for (const table of (await this.#volume.ownTables?.()) ?? []) add(table);
     return used;
   }
 
@@ -282,7 +308,7 @@ export class VolumeHome {
     if (due.length === 0) return;
     const used = await this.#used(manifest, isKept);
     for (const { table: ref } of due) {
-      this.#options.throwIfStopped();
+      await this.#demandOwn();
       if (used.has(ref.sha256)) continue;
       // Without its table the parts of an earlier try are gone already.
       if ((await this.parts.store.stat(this.parts.keyOf(ref.sha256))) === undefined) continue;
@@ -291,7 +317,7 @@ export class VolumeHome {
         if (part !== undefined && !used.has(part.sha256)) await this.parts.remove(part.sha256);
       await this.parts.remove(ref.sha256);
     }
-    await this.#commit(manifest.dropped.filter(({ time }) => isKept(time)));
+    await this.#commit(new Set(due.map(({ table }) => table.sha256)));
   }
 
   /** Once after a start: removes what an upload left that never came into a manifest. */
@@ -305,6 +331,7 @@ export class VolumeHome {
       const name = key.slice(prefix.length);
       if (!used.has(name)) stray.push(name);
     }
+    if (stray.length > 0) await this.#demandOwn();
     for (const name of stray) {
       this.#options.throwIfStopped();
       await this.parts.remove(name);

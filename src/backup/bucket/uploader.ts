@@ -1,9 +1,9 @@
 /**
  * Keeps a bucket up with an archive: looks at each volume again and again, uploads what is missing, and waits longer after
- * each failure. One volume at a time, so that a bucket that is slow is not asked for everything at once.
+ * each failure. Volumes go side by side, so that a base image that takes hours holds up no other volume's diffs.
  *
  * Invariant: a failure is told to the log once for each time it changes, shown in the figures until the next success, and
- * never ends the archive. A volume that fails does not keep the others waiting for longer than its own try.
+ * never ends the archive.
  */
 import type { Log } from "../../core/logging/log.ts";
 import type { Clock, Timer } from "../../core/seams/clock.ts";
@@ -11,6 +11,8 @@ import type { Random } from "../../core/seams/random.ts";
 import type { MetaDiff } from "../algebra/snapshot.ts";
 import type { VolumeHome } from "./home.ts";
 
+/** Volumes that are brought up at the same time; each sends some objects at a time. */
+const VOLUMES_MAX = 16;
 const RETRY_MIN_MS = 1000;
 const RETRY_MAX_MS = 300_000;
 
@@ -59,7 +61,7 @@ export class Uploader {
   readonly #options: UploaderOptions;
   readonly #standings = new Map<string, Standing>();
   #timer: Timer | undefined;
-  #running: Promise<void> | undefined;
+  readonly #running = new Map<string, Promise<void>>();
   #waiting: Waiting[] = [];
   isStopped = false;
 
@@ -72,10 +74,30 @@ export class Uploader {
     this.look();
   }
 
-  /** Looks at once, unless it is at it. */
+  /** Looks at once, and begins what is due. */
   look(): void {
-    if (this.#running !== undefined || this.isStopped) return;
-    this.#running = this.#round().finally(() => (this.#running = undefined));
+    if (this.isStopped) return;
+    const { clock, homes } = this.#options;
+    const names = new Set<string>();
+    for (const [name, home] of homes()) {
+      names.add(name);
+      const standing = this.#standing(name);
+      const isDue = !this.#running.has(name) && standing.retryAtMs <= clock.monotonicMs();
+      if (!isDue || this.#running.size >= VOLUMES_MAX) continue;
+      this.#running.set(
+        name,
+        this.#bringUp(name, home, standing).finally(() => this.#ended(name)),
+      );
+    }
+    for (const name of this.#standings.keys()) if (!names.has(name)) this.#standings.delete(name);
+  }
+
+  /** Somebody may have begun to wait after the volume was looked at. */
+  #ended(name: string): void {
+    this.#running.delete(name);
+    const isDue = this.#standing(name).retryAtMs <= this.#options.clock.monotonicMs();
+    if (isDue && this.#waiting.some((each) => each.name === name))
+      this.#options.clock.after(0, () => this.look());
   }
 
   /** Resolves when nothing of the volume is missing in the bucket; rejects with what keeps it from being so for too long. */
@@ -95,21 +117,6 @@ export class Uploader {
     return standing;
   }
 
-  async #round(): Promise<void> {
-    const { clock, homes } = this.#options;
-    const names = new Set<string>();
-    for (const [name, home] of [...homes()]) {
-      names.add(name);
-      const standing = this.#standing(name);
-      if (this.isStopped || standing.retryAtMs > clock.monotonicMs()) continue;
-      await this.#bringUp(name, home, standing);
-    }
-    for (const name of this.#standings.keys()) if (!names.has(name)) this.#standings.delete(name);
-    // Somebody may have begun to wait after his volume's turn.
-    const isDue = ({ name }: Waiting) => this.#standing(name).retryAtMs <= clock.monotonicMs();
-    if (this.#waiting.some(isDue) && !this.isStopped) clock.after(0, () => this.look());
-  }
-
   async #bringUp(name: string, home: VolumeHome, standing: Standing): Promise<void> {
     const { clock, log } = this.#options;
     // Who begins to wait from here on may have come too late for this try.
@@ -119,6 +126,9 @@ export class Uploader {
       await home.bringUp();
       if (standing.error !== undefined) log.info("the bucket is reached again", { volume: name });
       Object.assign(standing, { failures: 0, retryAtMs: 0, error: undefined });
+      const { diffs, isBaseMissing } = home.behind();
+      // Another volume's base image may be under way, or something came since.
+      if (diffs.length > 0 || isBaseMissing) return void this.#waiting.push(...waiting);
       standing.lastInStep = Math.floor(clock.nowMs() / 1000);
       for (const { resolve } of waiting) resolve();
     } catch (error) {
@@ -157,7 +167,7 @@ export class Uploader {
   async stop(): Promise<void> {
     this.isStopped = true;
     this.#timer?.cancel();
-    await this.#running;
+    await Promise.all(this.#running.values());
     for (const { reject } of this.#waiting.splice(0)) reject(new Error("the archive stops"));
   }
 }

@@ -43,6 +43,9 @@ class S3Store implements ObjectStore {
   readonly #clock: Clock;
   readonly #prefix: string;
   readonly #timeoutMs: number;
+  /** Ends each wait that is under way. */
+  readonly #waits = new Set<(error: Error) => void>();
+  #isClosed = false;
 
   constructor(place: BucketPlace, clock: Clock) {
     const { bucket, prefix, endpoint, region, accessKeyId, secretAccessKey, sessionToken } = place;
@@ -85,19 +88,26 @@ class S3Store implements ObjectStore {
     });
   }
 
-  /** Waits for one try until the deadline. */
+  #closedError(): NxError {
+    return new NxError("NX_NOT_RUNNING", `${this.name}: closed while it was asked`);
+  }
+
+  /** Waits for one try until the deadline, or until this is closed. */
   async #within<Value>(work: () => Promise<Value>): Promise<Value> {
-    const late = Promise.withResolvers<never>();
+    if (this.#isClosed) throw this.#closedError();
+    const ended = Promise.withResolvers<never>();
     const timer = this.#clock.after(this.#timeoutMs, () =>
-      late.reject(new Error(`no complete answer within ${this.#timeoutMs} ms`)),
+      ended.reject(new Error(`no complete answer within ${this.#timeoutMs} ms`)),
     );
+    this.#waits.add(ended.reject);
     const running = work();
-    // After the deadline nobody waits for it any more.
+    // After the end of the wait nobody hears of it any more.
     running.catch(() => undefined);
     try {
-      return await Promise.race([running, late.promise]);
+      return await Promise.race([running, ended.promise]);
     } finally {
       timer.cancel();
+      this.#waits.delete(ended.reject);
     }
   }
 
@@ -167,6 +177,11 @@ class S3Store implements ObjectStore {
       continuationToken = page.nextContinuationToken;
       if (page.isTruncated !== true || continuationToken === undefined) return;
     }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const end of this.#waits) end(this.#closedError());
   }
 
   async remove(key: string): Promise<void> {

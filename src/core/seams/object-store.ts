@@ -29,6 +29,8 @@ export interface ObjectStore {
   list(prefix: string): AsyncGenerator<ObjectEntry>;
   /** Fine when there is none. */
   remove(key: string): Promise<void>;
+  /** Nobody waits any more: calls under way fail at once, later ones too. What they asked for may still happen. */
+  close(): void;
 }
 
 /** Where a bucket is and who asks. Secrets are in memory only; they come from files or the environment. */

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../../cli/helpers.ts";
-import { settled, until } from "../group.ts";
-import { VOLUME } from "../servers.ts";
+import { at, settled, until } from "../group.ts";
+import { TestStorage, VOLUME } from "../servers.ts";
 import { BucketGroup, bucketStats, inStep, URL_OF_BUCKET } from "./bucketed.ts";
 import { type Fault, FakeS3 } from "./fake-s3.ts";
 
@@ -254,6 +254,24 @@ test("two archives cannot write one volume: the second is refused, and one that 
   expect(bucketStats(first).volumes[0]?.error).toContain('is written by the archive "a1"');
 });
 
+test("volumes are uploaded side by side: one whose base image takes long holds up no other's diffs", async () => {
+  await using s3 = new FakeS3();
+  await using group = groupAt(s3);
+  const { archive, storage } = await stored(group);
+  s3.fault = ({ method, key }) => (method === "HEAD" && key.includes("/slow/data/") ? "silent" : undefined);
+  await archive.controller.command("init-vol", ["slow"], "ok");
+  const slow = new TestStorage(group.world(), 2048);
+  slow.volume = "slow";
+  slow.write(20);
+  await slow.fullSync(at(archive.port));
+  await until(async () => s3.count("HEAD", "/slow/data/") > 0, "the slow base image begun");
+  storage.write(5);
+  await group.point(archive, storage);
+  const lagOf = (name: string) => bucketStats(archive).volumes.find((volume) => volume.name === name);
+  await until(async () => lagOf(VOLUME)?.diffsMissing === 0, "the other volume's diff in the bucket");
+  expect(lagOf("slow")?.isBaseMissing).toBe(true);
+});
+
 test("a diff that is damaged on the archive's disk is not uploaded, and is named", async () => {
   await using s3 = new FakeS3();
   await using group = groupAt(s3);
@@ -273,6 +291,27 @@ test("a diff that is damaged on the archive's disk is not uploaded, and is named
     "damage told",
   );
   expect(bucketStats(archive).volumes[0]?.error).toContain(name);
+});
+
+test("a base image that is damaged on the archive's disk is not uploaded, and is named", async () => {
+  await using s3 = new FakeS3();
+  await using group = groupAt(s3);
+  s3.fault = () => "503";
+  const archive = await group.bucketed();
+  await group.copied(archive);
+  const path = group.pathOf("a0", `wb_${VOLUME}`);
+  const bytes = readFileSync(path);
+  bytes[70_000] = (bytes[70_000] as number) ^ 1;
+  await Bun.write(path, bytes);
+  s3.fault = () => undefined;
+  await until(
+    async () => bucketStats(archive).volumes[0]?.error?.includes("not uploaded") === true,
+    "damage told",
+  );
+  expect(bucketStats(archive).volumes[0]?.error).toContain(
+    `wb_${VOLUME} (at byte 0 or in the MiB behind it)`,
+  );
+  expect(s3.objects.size).toBe(0);
 });
 
 test("credentials come from a private file or the environment, and are in no message", async () => {

@@ -71,6 +71,8 @@ export class MemoryObjects implements ObjectStore {
     return this.#call("remove", key, () => void this.objects.delete(key));
   }
 
+  close(): void {}
+
   /** Flips one bit of an object. */
   flip(key: string, at = 0): void {
     const bytes = this.objects.get(key)?.slice() as Uint8Array;

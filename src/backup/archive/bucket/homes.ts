@@ -1,7 +1,7 @@
 /**
  * The homes of an archive's volumes in its bucket, and the uploader that keeps them up with it.
  *
- * Invariant: a diff is uploaded only when its side file says that it is what came. Figures are told whether the bucket can be
+ * Invariant: a diff or a base image is uploaded only when its side file says that it is what came. Figures are told whether the bucket can be
  * reached or not.
  */
 import { NxError } from "../../../core/errors.ts";
@@ -13,9 +13,10 @@ import type { BucketConfig } from "../../bucket/config.ts";
 import { type HomeOptions, type HomeVolume, VolumeHome } from "../../bucket/home.ts";
 import type { PartStores } from "../../bucket/part-stores.ts";
 import { Uploader } from "../../bucket/uploader.ts";
-import { fileSource } from "../../formats/bytes.ts";
+import { type ByteSource, fileSource } from "../../formats/bytes.ts";
 import type { DiscardRule } from "../../formats/image.ts";
 import { parsePeriod } from "../../formats/units.ts";
+import { compareBase } from "../base-sums.ts";
 import type { ArchiveVolume } from "../volume.ts";
 
 export interface HomesOptions {
@@ -36,6 +37,16 @@ async function demandWhole(volume: ArchiveVolume, diff: MetaDiff): Promise<void>
   if (finding === undefined || finding === "none") return;
   throw new NxError("NX_DATA_CORRUPT", `${volume.diffs.pathOf(diff)} is damaged, so it is not uploaded`, {
     hint: "replicate the volume from another archive; `node-x walb verify` says where the damage is",
+  });
+}
+
+async function demandWholeBase(volume: ArchiveVolume, image: ByteSource): Promise<void> {
+  const compared = await compareBase(volume.world.disk, volume.directory, volume.base, image);
+  if (compared?.found === undefined) return;
+  const { path, found } = compared;
+  const what = found.at === "side" ? path : `${image.name} (at byte ${found.offset} or in the MiB behind it)`;
+  throw new NxError("NX_DATA_CORRUPT", `${what} is damaged, so the base image is not uploaded`, {
+    hint: "replicate the volume from another archive, or take a full backup anew",
   });
 }
 
@@ -76,7 +87,9 @@ export function homeVolumeOf(
     async withBase(work) {
       const { file, bytes, path } = await volume.world.images.openBase(volume.name, "read");
       try {
-        return await work(fileSource(path, file, bytes));
+        const image = fileSource(path, file, bytes);
+        await demandWholeBase(volume, image);
+        return await work(image);
       } finally {
         await file.close();
       }
@@ -88,6 +101,7 @@ export class BucketHomes {
   readonly #options: HomesOptions;
   readonly #homes = new Map<ArchiveVolume, VolumeHome>();
   readonly uploader: Uploader;
+  #isReadingBase = false;
 
   constructor(options: HomesOptions) {
     this.#options = options;
@@ -116,6 +130,7 @@ export class BucketHomes {
       atOnce: config.uploadsAtOnce,
       keepUnusedSeconds: parsePeriod(config.keepUnused) ?? 0,
       nowSeconds: () => Math.floor(clock.nowMs() / 1000),
+      beginBase: () => this.#beginBase(),
       throwIfStopped: () => {
         if (this.uploader.isStopped) throw new NxError("NX_NOT_RUNNING", "the archive stops");
         if (["ClearVol", "ResetVol"].includes(volume.state))
@@ -125,6 +140,13 @@ export class BucketHomes {
     const home = new VolumeHome(this.#options.homeVolumeOf(volume), stores.of(volume.name), options);
     this.#homes.set(volume, home);
     return home;
+  }
+
+  /** One base image after the other: they are what takes memory and time. */
+  #beginBase(): (() => void) | undefined {
+    if (this.#isReadingBase) return undefined;
+    this.#isReadingBase = true;
+    return () => (this.#isReadingBase = false);
   }
 
   /** Something of the volume is not in the bucket, or nobody has looked yet. */
@@ -144,7 +166,10 @@ export class BucketHomes {
   }
 
   async stop(): Promise<void> {
-    await this.uploader.stop();
+    const stopped = this.uploader.stop();
+    // Nobody waits for a store that does not answer.
+    this.#options.stores.objects.close();
+    await stopped;
     for (const home of this.#homes.values()) home.close();
     this.#homes.clear();
     this.#options.stores.close();

@@ -58,7 +58,10 @@ export class PrimaryBucket {
     const { images } = this;
     return homeVolumeOf(volume, {
       baseTable: () => images.tableOf(volume.name),
-      ownTables: () => [images.knownTable(volume.name)].filter((table) => table !== undefined),
+      ownTables: async () => {
+        const table = await images.findTable(volume.name);
+        return table === undefined ? [] : [table];
+      },
       onInStep: (manifest) => this.#leaveDiffs(volume, manifest),
     });
   }

@@ -39,7 +39,7 @@ export class BucketImages extends ImageFiles {
     return join(this.#options.directory, volume, `wb_${volume}${PARTS_SUFFIX}`);
   }
 
-  async #find(volume: string): Promise<PartTable | undefined> {
+  async findTable(volume: string): Promise<PartTable | undefined> {
     const known = this.#tables.get(volume);
     if (known !== undefined) return known;
     if (!(await this.#options.disk.exists(this.#path(volume)))) return undefined;
@@ -50,16 +50,11 @@ export class BucketImages extends ImageFiles {
 
   /** The table of the base image, which must be there. */
   async tableOf(volume: string): Promise<PartTable> {
-    const table = await this.#find(volume);
+    const table = await this.findTable(volume);
     if (table !== undefined) return table;
     throw new NxError("NX_DATA_CORRUPT", `the table of the base image ${this.#path(volume)} is missing`, {
       hint: "remove the volume's directory: an archive that starts takes it from the bucket",
     });
-  }
-
-  /** What is known without asking the disk. */
-  knownTable(volume: string): PartTable | undefined {
-    return this.#tables.get(volume);
   }
 
   async setTable(volume: string, table: PartTable): Promise<void> {
@@ -75,7 +70,7 @@ export class BucketImages extends ImageFiles {
   }
 
   override async baseBytes(volume: string): Promise<number | undefined> {
-    return (await this.#find(volume))?.bytes;
+    return (await this.findTable(volume))?.bytes;
   }
 
   override async createBase(volume: string, bytes: number): Promise<OpenImage> {
