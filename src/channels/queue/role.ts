@@ -143,6 +143,7 @@ class QueueNode implements RunningRole<QueueConfig> {
       swarm: this.#swarm.stats,
       neo: this.#neo.stats,
       durability: this.#config.durability,
+      engine: this.#config.engine?.jetstream === undefined ? "builtin" : "jetstream",
       channels: this.#durable.queues.channels().map((channel) => ({ ...channel })),
       log: log === undefined ? null : { ...log },
       compactions,

@@ -1,5 +1,6 @@
 /** Configuration keys of a connection to NATS servers, the same in every role that has one. Only declarations. */
 import { z } from "zod";
+import { certificateWithKey, clientTls } from "../config/client-tls.ts";
 import { type CrossCheck, filePath, isLoopback, key } from "../config/schema.ts";
 
 const server = () =>
@@ -7,24 +8,6 @@ const server = () =>
     .string()
     .regex(/^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):\d{1,5}$/)
     .meta({ wanted: "HOST:PORT" });
-
-const tls = z.strictObject({
-  ca: key(filePath().optional(), "PEM file with the authorities that the servers' certificates must be of.", {
-    fileKind: "caBundle",
-    absent: "the system's authorities",
-    example: "tls/nats-ca.crt",
-  }),
-  cert: key(filePath().optional(), "PEM file with the certificate shown to the servers.", {
-    fileKind: "certificate",
-    absent: "none is shown",
-    example: "tls/nats-client.crt",
-  }),
-  key: key(
-    filePath().optional(),
-    "PEM file with the private key of that certificate. Must not be readable by other users.",
-    { fileKind: "privateKey", absent: "none is shown", example: "tls/nats-client.key" },
-  ),
-});
 
 export const natsKeys = {
   servers: key(
@@ -46,7 +29,9 @@ export const natsKeys = {
     "File with the token. Read at each connect. Must not be readable by other users.",
     { fileKind: "secret", absent: "no token is shown", example: "nats.token" },
   ),
-  tls: key(tls.optional(), "TLS to the servers.", { absent: "plain TCP, unless a server demands TLS" }),
+  tls: key(clientTls("nats").optional(), "TLS to the servers.", {
+    absent: "plain TCP, unless a server demands TLS",
+  }),
 };
 
 const settings = z.strictObject(natsKeys);
@@ -79,10 +64,6 @@ export function natsChecks(path: readonly string[]): CrossCheck[] {
       wanted: "each server once",
       holds: (value) => new Set(at(value)?.servers).size === (at(value)?.servers?.length ?? 0),
     },
-    {
-      path: [...path, "tls", "key"],
-      wanted: "cert and key, or neither",
-      holds: (value) => (at(value)?.tls?.cert === undefined) === (at(value)?.tls?.key === undefined),
-    },
+    certificateWithKey([...path, "tls"]),
   ];
 }

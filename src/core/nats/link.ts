@@ -17,6 +17,8 @@ import { type Clock, sleep } from "../seams/clock.ts";
 import type { Random } from "../seams/random.ts";
 import type { NatsSettings } from "./keys.ts";
 
+type Library = typeof import("@nats-io/transport-node");
+
 export interface NatsLinkOptions {
   settings: NatsSettings;
   clock: Clock;
@@ -94,13 +96,13 @@ export class NatsLink {
 
   async #connect(): Promise<NatsSession> {
     const { clock, log } = this.#options;
-    const [{ connect, credsAuthenticator, headers }, { jetstream, jetstreamManager }] = await Promise.all([
+    const [library, { jetstream, jetstreamManager }] = await Promise.all([
       import("@nats-io/transport-node"),
       import("@nats-io/jetstream"),
     ]);
     while (!this.#isClosed) {
       try {
-        const connection = await connect(this.#connectionOptions(credsAuthenticator));
+        const connection = await library.connect(this.#connectionOptions(library));
         if (this.#isClosed) {
           await connection.close();
           break;
@@ -112,7 +114,7 @@ export class NatsLink {
           connection,
           jetstream: jetstream(connection, options),
           manager: await jetstreamManager(connection, { ...options, checkAPI: false }),
-          newHeaders: () => headers(),
+          newHeaders: () => library.headers(),
         };
         void this.#follow(session);
         return session;
@@ -127,21 +129,14 @@ export class NatsLink {
     throw closed();
   }
 
-  #connectionOptions(credsAuthenticator: (creds: Uint8Array) => Authenticator): ConnectionOptions {
+  #connectionOptions(library: Library): ConnectionOptions {
     const { settings, name } = this.#options;
-    const { servers, credentialsFile, userFile, tokenFile, tls } = settings;
-    const line = userFile === undefined ? undefined : readSecretFile(userFile);
-    const colon = line?.indexOf(":") ?? -1;
-    if (line !== undefined && colon < 1)
-      throw new NxError("NX_SECRET_UNUSABLE", `${userFile}: wanted one line, USER:PASSWORD`);
+    const { servers, tls } = settings;
+    const authenticator = this.#authenticator(library);
     return {
       servers,
       name,
-      ...(credentialsFile !== undefined && {
-        authenticator: credsAuthenticator(Buffer.from(readPrivateFile(credentialsFile, FILE_BYTES_MAX))),
-      }),
-      ...(line !== undefined && { user: line.slice(0, colon), pass: line.slice(colon + 1) }),
-      ...(tokenFile !== undefined && { token: readSecretFile(tokenFile) }),
+      ...(authenticator !== undefined && { authenticator }),
       ...(tls !== undefined && {
         tls: {
           ...(tls.ca !== undefined && { ca: readBounded(tls.ca, FILE_BYTES_MAX) }),
@@ -156,6 +151,35 @@ export class NatsLink {
       pingInterval: PING_MS,
       maxPingOut: 2,
       noAsyncTraces: true,
+    };
+  }
+
+  #authenticator(library: Library): Authenticator | undefined {
+    const { credentialsFile, userFile, tokenFile } = this.#options.settings;
+    if (credentialsFile !== undefined)
+      return library.credsAuthenticator(
+        this.#again(() => Buffer.from(readPrivateFile(credentialsFile, FILE_BYTES_MAX))),
+      );
+    if (tokenFile !== undefined)
+      return library.tokenAuthenticator(this.#again(() => readSecretFile(tokenFile)));
+    if (userFile === undefined) return undefined;
+    const login = this.#again(() => loginIn(userFile));
+    return library.usernamePasswordAuthenticator(
+      () => login().user,
+      () => login().password,
+    );
+  }
+
+  /** Reads a secret now, and at each connect again; one that cannot be read any more stays what it was. */
+  #again<Secret>(read: () => Secret): () => Secret {
+    let secret = read();
+    return () => {
+      try {
+        secret = read();
+      } catch (error) {
+        this.#options.log.warn(`a secret stays what it was: ${(error as Error).message}`);
+      }
+      return secret;
     };
   }
 
@@ -210,6 +234,14 @@ export class NatsLink {
     if (this.trouble === "") await Promise.race([flushed, sleep(this.#options.clock, FLUSH_MS)]);
     await connection.close();
   }
+}
+
+/** Throws NX_SECRET_UNUSABLE. */
+function loginIn(path: string): { user: string; password: string } {
+  const line = readSecretFile(path);
+  const colon = line.indexOf(":");
+  if (colon < 1) throw new NxError("NX_SECRET_UNUSABLE", `${path}: wanted one line, USER:PASSWORD`);
+  return { user: line.slice(0, colon), password: line.slice(colon + 1) };
 }
 
 const closed = () => new NxError("NX_CONNECT_FAILED", "the connection to NATS is closed");

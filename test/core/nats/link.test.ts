@@ -143,6 +143,22 @@ test("who is not let in says so without the secret, keeps trying, and is let in 
   expect(said.join("\n")).not.toMatch(/another-secret|correct-horse/);
 }, 30_000);
 
+test("a password that changes is read again when the connection has to be made again", async () => {
+  const lines = (password: string) => `authorization { user: node-x, password: "${password}" }`;
+  const userFile = file("changing", "node-x:first-secret");
+  await using servers = await NatsServers.start(1, lines("first-secret"), { userFile });
+  const { link, lines: said } = linkWith({ ...servers.settings, userFile });
+  await link.session();
+  await servers.kill(0);
+  await until("the break", () => link.trouble !== "" || undefined);
+  servers.extra = lines("second-secret");
+  servers.startMember(0);
+  writeFileSync(userFile, "node-x:second-secret");
+  await link.session();
+  await link.close();
+  expect(said.join("\n")).not.toMatch(/(first|second)-secret/);
+}, 30_000);
+
 test("a file with a secret that others can read is not used", async () => {
   const { link, lines } = linkWith({ servers: ["127.0.0.1:9"], tokenFile: file("open", SECRET, 0o644) });
   void link.session().catch(() => undefined);

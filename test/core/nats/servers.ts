@@ -25,7 +25,8 @@ export const linkTo = (settings: NatsSettings) => new NatsLink(linkOptions(setti
 export class NatsServers implements AsyncDisposable {
   readonly directory: string;
   readonly #ports: number[];
-  readonly #extra: string;
+  /** Further lines of each configuration, for members that start from here on. */
+  extra: string;
   readonly #processes: (Bun.Subprocess | undefined)[] = [];
   #link: NatsLink | undefined;
   session!: NatsSession;
@@ -35,7 +36,7 @@ export class NatsServers implements AsyncDisposable {
   private constructor(ports: number[], extra: string, parent: string) {
     this.directory = mkdtempSync(join(parent, "node-x-nats-"));
     this.#ports = ports;
-    this.#extra = extra;
+    this.extra = extra;
   }
 
   /** `extra` are further lines of each configuration; `own` is how the test itself gets in. */
@@ -79,7 +80,7 @@ export class NatsServers implements AsyncDisposable {
     writeFileSync(
       path,
       `server_name: n${index}\nlisten: "127.0.0.1:${this.#ports[2 * index]}"\n` +
-        `jetstream { store_dir: "${store}" }\n${this.count > 1 ? cluster : ""}${this.#extra}\n`,
+        `jetstream { store_dir: "${store}" }\n${this.count > 1 ? cluster : ""}${this.extra}\n`,
     );
     const output = Bun.file(join(this.directory, `n${index}.log`));
     this.#processes[index] = Bun.spawn(["nats-server", "-c", path], { stdout: output, stderr: output });

@@ -1,5 +1,6 @@
 /** The keys of a frontend whose store is in etcd. Only declarations. */
 import { z } from "zod";
+import { certificateWithKey, clientTls } from "../../../core/config/client-tls.ts";
 import { filePath, integer, isLoopback, key } from "../../../core/config/schema.ts";
 
 const MINUTE_MS = 60_000;
@@ -40,33 +41,9 @@ export const etcdKeys = {
       example: "etcd.password",
     },
   ),
-  tls: key(
-    z
-      .strictObject({
-        ca: key(filePath().optional(), "PEM file with the authorities that sign the members' certificates.", {
-          fileKind: "caBundle",
-          absent: "those that this host trusts",
-          example: "tls/etcd-ca.crt",
-        }),
-        cert: key(filePath().optional(), "PEM file with the certificate to show, where etcd demands one.", {
-          fileKind: "certificate",
-          absent: "none is shown",
-          example: "tls/etcd-client.crt",
-        }),
-        key: key(
-          filePath().optional(),
-          "PEM file with its private key. Must not be readable by other users.",
-          {
-            fileKind: "privateKey",
-            absent: "only together with cert",
-            example: "tls/etcd-client.key",
-          },
-        ),
-      })
-      .optional(),
-    "How members with https are called.",
-    { absent: "certificates are checked against the authorities that this host trusts" },
-  ),
+  tls: key(clientTls("etcd").optional(), "How members with https are called.", {
+    absent: "certificates are checked against the authorities that this host trusts",
+  }),
   operationsMax: key(
     integer(128, { min: 8, max: 100_000 }),
     "Operations that etcd takes in one transaction: its --max-txn-ops. A transaction needs one for each of its keys, one more for each that it deletes, and two; one that needs more is refused with `tooMany`.",
@@ -141,14 +118,7 @@ export const engineChecks = [
       return new Set(endpoints).size === endpoints.length;
     },
   },
-  {
-    path: ["engine", "etcd", "tls", "key"],
-    wanted: "cert and key, or neither",
-    holds(value: unknown) {
-      const { cert, key: privateKey } = etcdIn(value)?.tls ?? {};
-      return (cert === undefined) === (privateKey === undefined);
-    },
-  },
+  certificateWithKey(["engine", "etcd", "tls"]),
 ];
 
 /** Nobody else can listen on the way. */
