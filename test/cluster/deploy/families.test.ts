@@ -30,7 +30,7 @@ beforeAll(async () => {
     ...{ sources: [`Lines=tcp://${two}:7000`], sinks: ["counts=file:counts.out"] },
   });
   hosts.write("hub0", { host: one });
-}, 120_000);
+}, 300_000);
 
 afterAll(() => hosts[Symbol.asyncDispose](), 60_000);
 
@@ -63,7 +63,7 @@ test("all roles are deployed, the servers of each family before those that need 
   const queue = new RedisClient(`redis://${hosts.addressOf(1)}:10220`);
   await queue.send("LPUSH", ["jobs", "kept"]);
   queue.close();
-}, 180_000);
+}, 300_000);
 
 test("a new executable is rolled out role by role, and a rollback brings the one before; nothing is lost", async () => {
   const [first] = await releases();
@@ -82,7 +82,7 @@ test("a new executable is rolled out role by role, and a rollback brings the one
   const queue = new RedisClient(`redis://${hosts.addressOf(1)}:10220`);
   expect(await queue.send("RPOP", ["jobs"])).toBe("kept");
   queue.close();
-}, 240_000);
+}, 300_000);
 
 test("a family is restarted in its order and stopped backwards, the others stay", async () => {
   const before = new Map((await rows()).map(({ instance, pid }) => [instance, pid]));
@@ -97,4 +97,4 @@ test("a family is restarted in its order and stopped backwards, the others stay"
   ]);
   const stopped = await hosts.nodeX("stop", hosts.prefix, ...family);
   expect(rolesOf(stopped.stderr)).toEqual(["storage", "proxy", "archive"]);
-}, 120_000);
+}, 300_000);

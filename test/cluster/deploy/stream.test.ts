@@ -76,4 +76,4 @@ test("a worker is killed, moved to another server and back and restarted under l
   expect(report.verdict).toMatchObject({ isValid: true, records: KEYS * LAST, reached: LAST });
   const verified = await hosts.nodeX("stream", "verify", "received", "-e", String(LAST), "-k", String(KEYS));
   expect(verified.stdout).toContain("successful");
-}, 240_000);
+}, 300_000);
