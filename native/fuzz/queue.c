@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "../legacy/engine.h"
 #include "../queue/dead.h"
@@ -48,6 +50,7 @@ typedef struct {
   nx_buffer replies;
   uint32_t flags;
   bool is_closed;
+  int overflow; /* a file of memory, or 0 */
 } client;
 
 static void client_open(client *c, uint8_t options) {
@@ -56,6 +59,7 @@ static void client_open(client *c, uint8_t options) {
   settings[NX_QUEUES_DROPS_OLDEST] = (options & 16) != 0;
   memset(c, 0, sizeof *c);
   c->queues = nx_queues_make(settings, 1, 2);
+  if ((options & 64) != 0) nx_queues_spill(c->queues, c->overflow = memfd_create("overflow", 0), 4096);
   nx_queues_dead_letters(c->queues, (options & 32) != 0 ? 2 : 0, (nx_slice){(const uint8_t *)"-dead", 5});
   nx_queues_log(c->queues, true);
   c->resp = nx_resp_queue_new(c->queues, resp_settings);
@@ -90,6 +94,7 @@ static void client_close(client *c) {
   nx_resp_free(c->resp);
   nx_legacy_free(c->legacy);
   nx_queues_drop(c->queues);
+  if (c->overflow > 0) close(c->overflow);
   nx_buffer_free(&c->replies);
 }
 

@@ -9,6 +9,7 @@ NX_API void nx_queues_configure(nx_queues *queues, const double *settings);
 NX_API void nx_queues_prefix(nx_queues *queues, const uint8_t *prefix, uint64_t length, uint64_t bytes);
 NX_API void nx_queues_bury_after(nx_queues *queues, uint64_t deliveries_max, const uint8_t *suffix,
                                  uint64_t length);
+NX_API void nx_queues_overflow(nx_queues *queues, int32_t file, uint64_t area_bytes);
 NX_API void nx_queues_logging(nx_queues *queues, bool is_on);
 NX_API nx_buffer *nx_queues_effects_buffer(nx_queues *queues);
 NX_API int64_t nx_queues_apply(nx_queues *queues, const uint8_t *bytes, uint64_t length, uint64_t *bad_offset);
@@ -49,6 +50,10 @@ void nx_queues_bury_after(nx_queues *queues, uint64_t deliveries_max, const uint
   nx_queues_dead_letters(queues, deliveries_max, (nx_slice){suffix, length});
 }
 
+void nx_queues_overflow(nx_queues *queues, int32_t file, uint64_t area_bytes) {
+  nx_queues_spill(queues, file, area_bytes);
+}
+
 void nx_queues_logging(nx_queues *queues, bool is_on) { nx_queues_log(queues, is_on); }
 nx_buffer *nx_queues_effects_buffer(nx_queues *queues) { return nx_queues_effects(queues); }
 
@@ -80,12 +85,16 @@ void nx_queues_figures(const nx_queues *queues, uint64_t *out) {
   out[4] = nx_queues_memory(queues);
 }
 
-/* For each channel: u32 name length, name, u8 kind, u64 records, used, capacity, records and used at their peak. */
+/* For each channel: u32 name length, name, u8 kind, u64 records, used, capacity, records and used at their peak,
+ * records and used in the overflow, capacity of the ring alone. */
 void nx_queues_describe(nx_queues *queues, nx_buffer *out, bool forgets_peaks) {
   for (nx_queue *queue = queues->first; queue != NULL; queue = queue->next) {
     uint64_t records = queue->kind == NX_QUEUE_STREAM ? queue->stream->length : queue->ring.count;
     uint8_t kind = (uint8_t)queue->kind;
-    uint64_t figures[5] = {records, queue->ring.used, queue->ring.capacity, queue->records_max, queue->used_max};
+    const nx_ring *ring = &queue->ring;
+    uint64_t area_bytes = ring->overflow == NULL ? 0 : ring->overflow->area_bytes;
+    uint64_t figures[8] = {records,         ring->used,      ring->near.capacity + area_bytes, queue->records_max,
+                           queue->used_max, ring->far.count, ring->far.used,                   ring->near.capacity};
     nx_buffer_append(out, &queue->name_length, sizeof queue->name_length);
     nx_buffer_append(out, queue->name, queue->name_length);
     nx_buffer_append(out, &kind, 1);

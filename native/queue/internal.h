@@ -36,6 +36,7 @@ typedef struct {
 
 struct nx_queues {
   uint64_t settings[NX_QUEUES_SETTINGS];
+  nx_overflow overflow; /* no area: there is none */
   nx_seed seed;
   nx_queue **buckets;
   uint64_t bucket_count; /* a power of two */

@@ -37,7 +37,7 @@ void nx_queue_forget(nx_queue *queue, nx_queue_end end, uint64_t count) {
 
 bool nx_queue_widen(nx_queue *queue, uint64_t length) {
   uint64_t needed = queue->ring.used + NX_RING_RECORD_BYTES + length;
-  uint64_t capacity = queue->ring.capacity;
+  uint64_t capacity = queue->ring.near.capacity;
   nx_export_rest(queue);
   return nx_ring_relay(&queue->ring, needed > capacity ? needed : capacity);
 }
@@ -46,7 +46,7 @@ bool nx_queue_widen(nx_queue *queue, uint64_t length) {
 static bool make_room(nx_queue *queue, nx_slice value, nx_queue_end end) {
   if (queue->owner->settings[NX_QUEUES_DROPS_OLDEST] == 0) return false;
   uint64_t size = value.length + NX_RING_RECORD_BYTES;
-  if (size > queue->ring.capacity) return false;
+  if (size > queue->ring.near.capacity) return false;
   while (queue->ring.count > 0) {
     /* The oldest are those at the other end. */
     nx_queue_drop(queue, end == NX_BACK ? NX_FRONT : NX_BACK, 1);

@@ -32,7 +32,6 @@ enum {
   NX_QUEUES_CHANNEL_BYTES, /* a channel's ring, where no prefix says otherwise */
   NX_QUEUES_SIZE_BYTES_MAX, /* used bytes of all channels together; 0: no limit */
   NX_QUEUES_DROPS_OLDEST,  /* 1: a full channel lets go of its oldest records instead of refusing */
-  NX_QUEUES_SPILLS,        /* 1: what a full ring does not take waits in the overflow */
   NX_QUEUES_SETTINGS
 };
 
@@ -103,6 +102,9 @@ uint64_t nx_queues_used(const nx_queues *queues);
 uint64_t nx_queues_memory(const nx_queues *queues);
 /* Lets go of channels that stayed empty since the last call and that nobody keeps, and of idle memory. */
 void nx_queues_tick(nx_queues *queues);
+
+/* Lists that are made from here on have so many bytes of `file` for what does not fit their ring. */
+void nx_queues_spill(nx_queues *queues, int32_t file, uint64_t area_bytes);
 
 /* Adds a record to a channel, or to the storage of each of its subscribers. 0; -ENOSPC or -ENOMEM when it was not
  * stored everywhere. */

@@ -37,7 +37,12 @@ void nx_queues_drop(nx_queues *queues) {
   free(queues->prefixes);
   free(queues->buckets);
   nx_buffer_free(&queues->effects);
+  nx_overflow_free(&queues->overflow);
   free(queues);
+}
+
+void nx_queues_spill(nx_queues *queues, int32_t file, uint64_t area_bytes) {
+  queues->overflow = (nx_overflow){.file = file, .area_bytes = (area_bytes + 4095) & ~UINT64_C(4095)};
 }
 
 void nx_queues_size_prefix(nx_queues *queues, nx_slice prefix, uint64_t bytes) {
@@ -146,7 +151,8 @@ nx_queue *nx_queue_create(nx_queues *queues, nx_slice name, nx_queue_kind kind, 
   queue->name = malloc(name.length + 1);
   NX_ASSERT(queue->name != NULL);
   nx_copy(queue->name, name.data, name.length);
-  queue->ring.capacity = ring_bytes(queues, name);
+  queue->ring.near.capacity = ring_bytes(queues, name);
+  if (kind == NX_QUEUE_LIST && queues->overflow.area_bytes > 0) queue->ring.overflow = &queues->overflow;
   if (kind == NX_QUEUE_STREAM) queue->stream = nx_stream_make();
   nx_queue **place = &queues->buckets[queue->hash & (queues->bucket_count - 1)];
   queue->next_in_bucket = *place;
@@ -265,6 +271,7 @@ void nx_queues_tick(nx_queues *queues) {
     next = queue->next;
     if (!nx_queue_is_empty(queue)) {
       queue->is_overdue = false;
+      nx_ring_rest(&queue->ring);
     } else if (!queue->is_overdue) {
       queue->is_overdue = true;
       nx_ring_rest(&queue->ring);

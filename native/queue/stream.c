@@ -72,7 +72,7 @@ static bool compact(nx_queue *queue) {
   nx_ring *ring = &queue->ring;
   if (queue->stream->length == ring->count) return false;
   nx_export_rest(queue);
-  nx_ring fresh = {.capacity = ring->capacity, .number = ring->number};
+  nx_ring fresh = {.near.capacity = ring->near.capacity, .number = ring->number};
   for (uint64_t index = 0; index < ring->count; index++) {
     nx_slice record = nx_ring_at(ring, index);
     if (is_deleted(record)) continue;
@@ -90,7 +90,7 @@ static uint8_t *room_for(nx_queue *queue, uint64_t length) {
   uint8_t *to = nx_ring_add_back(&queue->ring, length);
   if (to == NULL && compact(queue)) to = nx_ring_add_back(&queue->ring, length);
   if (to != NULL || queue->owner->settings[NX_QUEUES_DROPS_OLDEST] == 0) return to;
-  if (length + NX_RING_RECORD_BYTES > queue->ring.capacity) return NULL;
+  if (length + NX_RING_RECORD_BYTES > queue->ring.near.capacity) return NULL;
   while (to == NULL && queue->stream->length > 0) {
     nx_stream_trim(queue, 1);
     queue->dropped += 1;
@@ -174,7 +174,7 @@ static bool mark_deleted(nx_queue *queue, nx_stream_id id) {
   nx_entry entry;
   if (!nx_stream_find(queue, id, &entry)) return false;
   nx_export_rest(queue);
-  uint8_t *record = queue->ring.bytes + (entry.bytes.data - NX_ENTRY_HEADER_BYTES - queue->ring.bytes);
+  uint8_t *record = queue->ring.near.bytes + (entry.bytes.data - NX_ENTRY_HEADER_BYTES - queue->ring.near.bytes);
   nx_store32(record + 16, DELETED);
   stream->length -= 1;
   if (nx_id_compare(id, stream->deleted_max) > 0) stream->deleted_max = id;

@@ -23,6 +23,7 @@ const symbols = {
   nx_queues_configure: { args: ["ptr", "ptr"], returns: "void" },
   nx_queues_prefix: { args: ["ptr", ...name, "u64"], returns: "void" },
   nx_queues_bury_after: { args: ["ptr", "u64", ...name], returns: "void" },
+  nx_queues_overflow: { args: ["ptr", "i32", "u64"], returns: "void" },
   nx_queues_logging: { args: ["ptr", "bool"], returns: "void" },
   nx_queues_effects_buffer: { args: ["ptr"], returns: "ptr" },
   nx_queues_apply: { args: ["ptr", "ptr", "u64", "ptr"], returns: FFIType.i64_fast },
@@ -68,10 +69,15 @@ export interface QueueChannel {
   kind: "list" | "stream";
   records: number;
   usedBytes: number;
+  /** Ring and overflow together. */
   capacityBytes: number;
   /** Since they were last asked for and forgotten. */
   recordsMax: number;
   usedBytesMax: number;
+  /** Of those, what waits in the overflow. */
+  overflowRecords: number;
+  overflowBytes: number;
+  ringBytes: number;
 }
 
 export const StoreOutcome = { ok: 0, full: -28, noMemory: -12, wrongKind: -22, malformed: -74 } as const;
@@ -79,7 +85,7 @@ export const StoreOutcome = { ok: 0, full: -28, noMemory: -12, wrongKind: -22, m
 const encoder = new TextEncoder();
 
 function settingsArray({ channelBytes, sizeBytesMax, dropsOldest }: QueuesSettings): Float64Array {
-  return Float64Array.of(channelBytes, sizeBytesMax, dropsOldest ? 1 : 0, 0);
+  return Float64Array.of(channelBytes, sizeBytesMax, dropsOldest ? 1 : 0);
 }
 
 export class Queues {
@@ -107,6 +113,14 @@ export class Queues {
   setSizeByPrefix(prefix: string, bytes: number): void {
     const text = encoder.encode(prefix);
     this.#native.nx_queues_prefix(this.pointer, addressable(text), text.byteLength, bytes);
+  }
+
+  /**
+   * Lists that are made from here on put what their ring has no room for into the file of this descriptor, `bytes` each.
+   * The file stays open until `close`.
+   */
+  setOverflow(descriptor: number, bytes: number): void {
+    this.#native.nx_queues_overflow(this.pointer, descriptor, bytes);
   }
 
   /** Entries delivered so often go to the stream `<channel><suffix>` instead of once more; 0: never. */
@@ -189,8 +203,11 @@ export class Queues {
         capacityBytes: figure(2),
         recordsMax: figure(3),
         usedBytesMax: figure(4),
+        overflowRecords: figure(5),
+        overflowBytes: figure(6),
+        ringBytes: figure(7),
       });
-      at += 41;
+      at += 65;
     }
     return found;
   }

@@ -26,9 +26,39 @@ const KINDS = 40;
 export class FiguresView {
   readonly #numbers: Float64Array;
 
-  constructor(address: Pointer) {
+  /** Of an engine in C; without an address, figures of an engine in TypeScript, which counts in them itself. */
+  constructor(address?: Pointer) {
     const length = KINDS * Figure.length + actionKinds.length * 2;
-    this.#numbers = new Float64Array(toArrayBuffer(address, 0, length * Float64Array.BYTES_PER_ELEMENT));
+    this.#numbers =
+      address === undefined
+        ? new Float64Array(length)
+        : new Float64Array(toArrayBuffer(address, 0, length * Float64Array.BYTES_PER_ELEMENT));
+  }
+
+  /** A request is under way. */
+  begin(code: number): void {
+    const figures = this.kind(code);
+    const active = (figures[Figure.active] as number) + 1;
+    figures[Figure.active] = active;
+    figures[Figure.activeMax] = Math.max(active, figures[Figure.activeMax] as number);
+  }
+
+  /** It was handled in this time. */
+  end(code: number, milliseconds: number): void {
+    const figures = this.kind(code);
+    const add = (place: number, amount: number) => (figures[place] = (figures[place] as number) + amount);
+    add(Figure.active, -1);
+    add(Figure.handled, 1);
+    add(Figure.microseconds, milliseconds * 1000);
+    const tenths = Math.ceil(Math.log10(Math.max(milliseconds, 0.01) / 0.01));
+    add(Figure.classes + Math.min(figureClasses - 1, tenths), 1);
+  }
+
+  /** Something was done to a record with a value of this length. */
+  count(kind: (typeof actionKinds)[number], bytes: number): void {
+    const at = KINDS * Figure.length + actionKinds.indexOf(kind) * 2;
+    this.#numbers[at] = (this.#numbers[at] as number) + 1;
+    this.#numbers[at + 1] = (this.#numbers[at + 1] as number) + bytes;
   }
 
   /** The figures of requests with this code; a view. */

@@ -75,9 +75,12 @@ test("the fuzz corpus passes: replies whole or in pieces, states back from their
 }, 120_000);
 
 const ringMutants = [
-  ["a gap at the end counts as free", "queue/ring.c", "return ring->read >= size;\n  }\n  *place = ring->write;\n  return ring->read - ring->write >= size;", "return ring->read >= size;\n  }\n  *place = ring->write;\n  return ring->capacity - ring->write >= size;"],
-  ["a record may pass the first one", "queue/ring.c", "*place = 0;\n    return ring->read >= size;", "*place = 0;\n    return ring->read + 8 >= size;"],
-["a record taken at the end still counts as used", "queue/ring.c", "ring->used -= NX_RING_RECORD_BYTES + nx_ring_at(ring, ring->count - 1).length;", "ring->used -= 0;"],
+  ["a gap at the end counts as free", "queue/ring.c", "return area->read >= size;\n  }\n  *place = area->write;\n  return area->read - area->write >= size;", "return area->read >= size;\n  }\n  *place = area->write;\n  return area->capacity - area->write >= size;"],
+  ["a record may pass the first one", "queue/ring.c", "*place = 0;\n    return area->read >= size;", "*place = 0;\n    return area->read + 8 >= size;"],
+  ["a record taken at the end still counts as used", "queue/ring.c", "  area->used -= size;\n  area->count -= 1;\n  ring->used -= size;", "  area->used -= size;\n  area->count -= 1;\n  ring->used -= 0;"],
+  ["what comes passes what waits in the overflow", "queue/ring.c", "if (ring->far.count == 0 && place_behind(&ring->near", "if (place_behind(&ring->near"],
+  ["nothing comes back from the overflow", "queue/ring.c", "if (ring->far.count > 0) pull_in(ring);", ""],
+  ["an empty overflow keeps its disk space", "queue/ring.c", "if (ring->far.bytes != NULL && ring->far.count == 0) nx_overflow_empty(ring->overflow, &ring->place);", ""],
 ] as const; // prettier-ignore
 
 test.each(ringMutants)(

@@ -12,8 +12,10 @@
  * Invariant: a message that is none, of a request that waits for none, or longer than any may be, ends the connection.
  * A crash loses connections and unanswered requests.
  */
+import type { Clock } from "../../core/seams/clock.ts";
 import type { NeoConnection } from "../../native/neo.ts";
 import { NeoFlag } from "../../native/neo.ts";
+import { FiguresView } from "../../native/request-figures.ts";
 import type { NeoPortEngine } from "../neo-port.ts";
 import { HEADER_BYTES, message, MessageType, readHeader, u64 } from "../wire/neo/messages.ts";
 import { PayloadReader } from "../wire/neo/payload-reader.ts";
@@ -36,6 +38,7 @@ const modes = ["all", "substring", "regex", "regexIgnoringCase"] as const;
 /** A GetRange under way. */
 interface RangeRequest {
   pieces: Pieces;
+  startMs: number;
   /** What the client may say now: go on with batches, acknowledge the end, or nothing yet. */
   awaits: "nothing" | "go on" | "acknowledgement";
 }
@@ -60,6 +63,9 @@ const byte = (value: number) => Uint8Array.of(value);
 export class LogfilesNeoEngine implements NeoPortEngine {
   readonly #store: LogStore;
   readonly #channelsMax: number;
+  readonly #clock: Clock;
+  /** For stats.log. */
+  readonly figures = new FiguresView();
   readonly #connections = new Map<NeoConnection, Connection>();
   #nextConnection = 1;
   #replies: Buffer[] = [];
@@ -68,8 +74,9 @@ export class LogfilesNeoEngine implements NeoPortEngine {
   requestsTotal = 0;
   errorsTotal = 0;
 
-  constructor(store: LogStore, channelsMax: number) {
+  constructor(store: LogStore, channelsMax: number, clock: Clock) {
     this.#store = store;
+    this.#clock = clock;
     this.#channelsMax = channelsMax;
   }
 
@@ -87,7 +94,7 @@ export class LogfilesNeoEngine implements NeoPortEngine {
     this.#connections.delete(name);
     if (connection === undefined) return;
     connection.isClosing = true;
-    for (const { pieces } of connection.requests.values()) void pieces.close();
+    for (const id of connection.requests.keys()) this.#end(connection, id);
   }
 
   #of(name: NeoConnection): Connection {
@@ -198,13 +205,18 @@ export class LogfilesNeoEngine implements NeoPortEngine {
   }
 
   #put(id: bigint, reader: PayloadReader): void {
+    const startMs = this.#clock.monotonicMs();
+    this.figures.begin(NeoCode.Put);
     const channel = Buffer.from(reader.array()).toString("latin1");
     const time = BigInt.asIntN(64, reader.u64());
     const value = reader.array();
     if (!reader.isAtEnd) throw new ProtocolError("a Put is longer than its fields");
     const isStored = time >= 0n && this.#mayPut(channel, value);
-    if (isStored) this.#store.put(channel, time, value);
-    else this.errorsTotal += 1;
+    if (isStored) {
+      this.#store.put(channel, time, value);
+      this.figures.count("written", value.byteLength);
+    } else this.errorsTotal += 1;
+    this.figures.end(NeoCode.Put, this.#clock.monotonicMs() - startMs);
     this.#say(id, byte(isStored ? 1 : 2));
   }
 
@@ -232,7 +244,8 @@ export class LogfilesNeoEngine implements NeoPortEngine {
     const filter = { mode, pattern: Uint8Array.from(pattern) };
     const request = { low, high, filter, output: "neo" as const, batchBytes: 0 };
     const pieces = this.#store.scan(channel, request) ?? this.#store.scanNothing(request);
-    connection.requests.set(id, { pieces, awaits: "nothing" });
+    this.figures.begin(NeoCode.GetRange);
+    connection.requests.set(id, { pieces, startMs: this.#clock.monotonicMs(), awaits: "nothing" });
     void this.#nextBatch(connection, id, true);
   }
 
@@ -254,7 +267,9 @@ export class LogfilesNeoEngine implements NeoPortEngine {
   #end(connection: Connection, id: bigint): void {
     const request = connection.requests.get(id);
     connection.requests.delete(id);
-    void request?.pieces.close();
+    if (request === undefined) return;
+    this.figures.end(NeoCode.GetRange, this.#clock.monotonicMs() - request.startMs);
+    void request.pieces.close();
   }
 
   /** Leaves the next messages of a request for the port to take. Never rejects. */

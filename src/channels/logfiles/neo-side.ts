@@ -4,7 +4,8 @@ import { NeoPort } from "../neo-port.ts";
 import type { ReplyGate } from "../reply-gate.ts";
 import { readCredentials } from "../wire/neo/credentials.ts";
 import type { LogfilesConfig } from "./config.ts";
-import { LogfilesNeoEngine } from "./neo-engine.ts";
+import type { RequestSource } from "../request-figures.ts";
+import { LogfilesNeoEngine, NeoCode } from "./neo-engine.ts";
 import type { LogStore } from "./store/log-store.ts";
 
 export class LogfilesNeoSide {
@@ -21,7 +22,7 @@ export class LogfilesNeoSide {
   ) {
     const { config, net, clock, random, log, tls } = context;
     this.#context = context;
-    this.#engine = new LogfilesNeoEngine(store, config.limits.channelsMax);
+    this.#engine = new LogfilesNeoEngine(store, config.limits.channelsMax, clock);
     this.#port = new NeoPort({
       net,
       clock,
@@ -42,6 +43,11 @@ export class LogfilesNeoSide {
   get figures() {
     const { requestsTotal, errorsTotal } = this.#engine;
     return { ...this.#port.figures, requestsTotal, errorsTotal, users: this.#credentials.size };
+  }
+
+  /** What stats.log says of requests. */
+  get requestFigures(): RequestSource {
+    return { prefix: "neo_request", names: NeoCode, view: this.#engine.figures };
   }
 
   async listen(): Promise<void> {

@@ -60,9 +60,6 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
     const { channelsMax } = config.limits;
     this.#engine = new LogfilesEngine(store.logs, { arrayBytesMax: ARRAY_BYTES_MAX, channelsMax });
     this.#engine.setRange(BigInt(`0x${hashRange.min}`), BigInt(`0x${hashRange.max}`));
-    this.#statsLine = new StatsLine([
-      { prefix: "request", names: LogfilesCommand, view: this.#engine.requestFigures },
-    ]);
     this.#port = new LogfilesPort({
       net,
       clock,
@@ -86,6 +83,10 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
     this.#neo = new LogfilesNeoSide(context, store, gate, () =>
       this.#limitsBeside(this.#port.figures.connections),
     );
+    this.#statsLine = new StatsLine([
+      { prefix: "request", names: LogfilesCommand, view: this.#engine.requestFigures },
+      this.#neo.requestFigures,
+    ]);
     if (config.httpPort !== null)
       this.#http = new HttpSide({
         clock,

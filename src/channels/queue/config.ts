@@ -44,6 +44,10 @@ const queueKeys = roleSchema({
           .default([]),
         "Rings of channels whose name begins so, e.g. `clicks=1000000`. Prefixes must not overlap: the first one that fits counts.",
       ),
+      overflowBytes: key(
+        integer(0, { min: 0, max: 1024 * 1024 * MEBIBYTE }),
+        "Bytes on disk for what the ring of a list has no room for, each list its own. Taken as they are needed and given back; it is memory, not a copy: `durability` says what survives. 0: none.",
+      ),
       sizeBytesMax: key(
         integer(0, { min: 0 }),
         "What all rings may use together; pushes beyond are refused. 0 is no limit.",
@@ -51,7 +55,7 @@ const queueKeys = roleSchema({
       ),
       whenFull: key(
         z.enum(["reject", "dropOldest"]).default("reject"),
-        "What a push to a full channel does. reject: it is refused (407, or -OOM over RESP). dropOldest: the oldest records go.",
+        "What a push to a channel does whose ring and overflow are full. reject: it is refused (407, or -OOM over RESP). dropOldest: the oldest records go.",
         { isReloadable: true },
       ),
     }),

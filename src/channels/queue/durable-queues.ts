@@ -7,6 +7,7 @@
  */
 import { join } from "node:path";
 import type { Timer } from "../../core/seams/clock.ts";
+import { openScratchFile, type ScratchFile } from "../../core/seams/scratch-file.ts";
 import { Queues } from "../../native/queues.ts";
 import { DurableLog, type LogOwner, type OpenLog } from "../durable-log.ts";
 import { LogBacked } from "../log-backed.ts";
@@ -31,6 +32,8 @@ export class DurableQueues extends LogBacked {
   readonly queues: Queues;
   readonly #options: DurableQueuesOptions;
   #timer: Timer | undefined;
+  /** What rings have no room for. */
+  #overflow: ScratchFile | undefined;
 
   private constructor(options: DurableQueuesOptions) {
     super();
@@ -42,6 +45,10 @@ export class DurableQueues extends LogBacked {
       this.queues.setSizeByPrefix(prefix, Number(bytes));
     }
     this.queues.setDeadLetters(deadLetters.deliveriesMax, deadLetters.suffix);
+    if (channels.overflowBytes > 0) {
+      this.#overflow = openScratchFile(join(options.dataDir, "overflow.pages"));
+      this.queues.setOverflow(this.#overflow.descriptor, channels.overflowBytes);
+    }
   }
 
   /** Loads what was kept. Throws NX_DATA_CORRUPT, NX_DATA_VERSION, NX_DISK_FAILED. */
@@ -95,6 +102,7 @@ export class DurableQueues extends LogBacked {
     } finally {
       beforeFree?.();
       this.queues.close();
+      this.#overflow?.close();
     }
   }
 }

@@ -43,15 +43,15 @@ export class StatsLine {
     ];
     for (const { name, usedBytesMax, recordsMax } of channels)
       pairs.push([`${name}_bytes`, usedBytesMax], [`${name}_records`, recordsMax]);
-    for (const { name, usedBytes, usedBytesMax, records, recordsMax, capacityBytes } of channels)
+    for (const { name, usedBytes, usedBytesMax, records, recordsMax, ...rest } of channels)
       pairs.push(
         [`channel/${name}/bytes`, usedBytesMax],
         [`channel/${name}/records`, recordsMax],
-        [`channel/${name}/bytes_memory`, usedBytes],
-        [`channel/${name}/bytes_overflow`, 0],
-        [`channel/${name}/records_memory`, records],
-        [`channel/${name}/records_overflow`, 0],
-        [`channel/${name}/percent_memory`, percent(usedBytes, capacityBytes)],
+        [`channel/${name}/bytes_memory`, usedBytes - rest.overflowBytes],
+        [`channel/${name}/bytes_overflow`, rest.overflowBytes],
+        [`channel/${name}/records_memory`, records - rest.overflowRecords],
+        [`channel/${name}/records_overflow`, rest.overflowRecords],
+        [`channel/${name}/percent_memory`, percent(usedBytes - rest.overflowBytes, rest.ringBytes)],
       );
     pairs.push(...this.#requests.next());
     pairs.push(["action/pushed/records", since("pushed")], ["action/popped/records", since("popped")]);

@@ -1,6 +1,7 @@
 /** What the logfiles node says of itself, against the layouts that operators' graphs and eyes know. */
 import { expect, test } from "bun:test";
-import { TestServer } from "./server.ts";
+import { NeoLogfilesNode } from "../../../src/channels/client.ts";
+import { SECRET, TestServer, world } from "./server.ts";
 
 const pairsOf = (server: TestServer) =>
   Object.fromEntries(
@@ -38,13 +39,25 @@ test("stats.log has the originals' names: of the period what was done, of the mo
     "request/Put/handled": "2",
     "request/GetRange/handled": "1",
   });
-  await server.neo();
+  const address = { host: "127.0.0.1", port: server.instance.ports["neoPort"] as number };
+  const neo = await NeoLogfilesNode.connect(world.net, world.clock, address, {
+    name: "admin",
+    secret: SECRET,
+  });
+  for await (const _ of neo.records("web", { low: 0n, high: 10n }));
+  await neo.put("web", 7n, "POST / 201"); // behind the acknowledgement of the range's end
   expect(pairsOf(server)).toMatchObject({
     handling_connections: "2",
-    records_handled: "0",
-    total_records: "2",
+    records_handled: "1",
+    total_records: "3",
     "request/Put/handled": "0",
+    "neo_request/Put/handled": "1",
+    "neo_request/GetRange/handled": "1",
+    "neo_request/GetRange/max_active": "1",
+    "action/written/records": "1",
+    "action/written/bytes": "10",
   });
+  neo.close();
 });
 
 test("the console line has the originals' layout", async () => {

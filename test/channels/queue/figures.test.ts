@@ -26,6 +26,9 @@ const jobs = {
   usedBytes: 120,
   usedBytesMax: 500,
   capacityBytes: 1000,
+  overflowRecords: 0,
+  overflowBytes: 0,
+  ringBytes: 1000,
 } as QueueChannel;
 
 test("the line of stats.log has the originals' names in their order, and a channel's largest figures of the period", () => {

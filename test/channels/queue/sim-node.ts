@@ -37,7 +37,13 @@ export class SimNode {
       config: {
         durability: options.durability ?? "log",
         compaction: { logBytesMin: options.logBytesMin ?? 1 << 26, growthPercent: 100 },
-        channels: { ringBytes: 1 << 16, ringBytesByPrefix: [], sizeBytesMax: 0, whenFull: "reject" },
+        channels: {
+          ringBytes: 1 << 16,
+          ringBytesByPrefix: [],
+          overflowBytes: 0,
+          sizeBytesMax: 0,
+          whenFull: "reject",
+        },
         deadLetters: { deliveriesMax: options.deliveriesMax ?? 0, suffix: "-dead" },
         swarm: { generation: "seed", backlog: 16, writeFlushMs: 1 },
       },
