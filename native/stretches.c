@@ -1,4 +1,4 @@
-/* The calls of stretches.h: preadv2 that does not wait, copies through a buffer, holes. */
+/* The calls of stretches.h: preadv2 that does not wait, copies through a buffer or, if they are long, a pipe, holes. */
 #include "stretches.h"
 
 #include <errno.h>
@@ -11,6 +11,9 @@
 
 /* Small enough to stay in a processor's cache between the read and the write. */
 #define COPY_BYTES (UINT64_C(256) << 10)
+/* From here on a copy through a pipe costs less: the pages are handed over, and copied once. */
+#define SPLICE_BYTES (UINT64_C(128) << 10)
+#define PIPE_BYTES (1 << 20)
 
 static bool read_cached(int32_t file, uint8_t *to, uint64_t length, uint64_t from) {
   for (uint64_t done = 0; done < length;) {
@@ -65,6 +68,25 @@ static int32_t copy_bytes(int32_t log, int32_t data, const nx_stretch *stretch, 
   return 0;
 }
 
+/* -EINVAL where one of the files cannot be spliced; what was copied until then is copied again. */
+static int32_t splice_bytes(int32_t log, int32_t data, const nx_stretch *stretch, const int pipe[2]) {
+  off64_t from = (off64_t)stretch->from, to = (off64_t)stretch->to;
+  for (uint64_t left = stretch->length; left != 0;) {
+    ssize_t taken = splice(log, &from, pipe[1], NULL, left, 0);
+    if (taken < 0 && errno == EINTR) continue;
+    if (taken < 0) return -errno;
+    if (taken == 0) return -EIO;
+    left -= (uint64_t)taken;
+    for (uint64_t inside = (uint64_t)taken; inside != 0;) {
+      ssize_t count = splice(pipe[0], NULL, data, &to, inside, 0);
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) return count < 0 ? -errno : -EIO;
+      inside -= (uint64_t)count;
+    }
+  }
+  return 0;
+}
+
 static int32_t make_zero(int32_t data, const nx_stretch *stretch, uint8_t *buffer) {
   if (fallocate(data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)stretch->to, (off_t)stretch->length) == 0)
     return 0;
@@ -81,11 +103,22 @@ int32_t nx_stretches_copy(int32_t log, int32_t data, const nx_stretch *stretches
   uint8_t *buffer = malloc(COPY_BYTES);
   NX_ASSERT(buffer != NULL);
   int32_t failed = 0;
+  int pipe[2] = {-1, -1};
+  bool has_pipe = pipe2(pipe, O_CLOEXEC) == 0 && fcntl(pipe[1], F_SETPIPE_SZ, PIPE_BYTES) >= 0;
   for (uint64_t index = 0; index < count && failed == 0; index++) {
     const nx_stretch *stretch = &stretches[index];
-    failed = stretch->source == NX_SOURCE_ZERO ? make_zero(data, stretch, buffer)
-                                               : copy_bytes(log, data, stretch, buffer);
+    if (stretch->source == NX_SOURCE_ZERO) {
+      failed = make_zero(data, stretch, buffer);
+      continue;
+    }
+    failed = has_pipe && stretch->length >= SPLICE_BYTES ? splice_bytes(log, data, stretch, pipe) : -EINVAL;
+    if (failed != -EINVAL) continue;
+    /* Something may be left in the pipe. */
+    has_pipe = has_pipe && stretch->length < SPLICE_BYTES;
+    failed = copy_bytes(log, data, stretch, buffer);
   }
+  if (pipe[0] >= 0) close(pipe[0]);
+  if (pipe[1] >= 0) close(pipe[1]);
   free(buffer);
   return failed;
 }

@@ -32,7 +32,7 @@ export const UNDURABLE_BYTES_MAX = 256 << 20;
  */
 const APPLY_BYTES = 128 << 20;
 const APPLY_MS = 500;
-const CHECKPOINT_BYTES = 64 << 20;
+const CHECKPOINT_BYTES = 256 << 20;
 const CHECKPOINT_MS = 1000;
 /** How long a full disk is waited for before the next try. */
 const FULL_DISK_MS = 1000;
