@@ -43,3 +43,14 @@ export interface Source {
   stats(): Record<string, number | string | boolean>;
   close(): Promise<void>;
 }
+
+/** Senders are to go to the first of these workers that has their source; to stay when there is none. */
+export function sendElsewhere(
+  sources: readonly Source[],
+  workers: readonly { sources?: Record<string, string> }[],
+): void {
+  for (const source of sources) {
+    const key = handoverKey(source);
+    source.sendElsewhere?.(workers.find((worker) => worker.sources?.[key] !== undefined)?.sources?.[key]);
+  }
+}

@@ -19,9 +19,10 @@ import { IncomingLinks } from "../links/incoming.ts";
 import { OutgoingLinks } from "../links/outgoing-links.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { Sink } from "../sinks/sink.ts";
-import { handoverKey, type Source } from "../sources/source.ts";
+import { sendElsewhere, type Source } from "../sources/source.ts";
 import { hostPort } from "./addresses.ts";
 import { HeldRecords } from "./held-records.ts";
+import { MarkSender } from "./mark-sender.ts";
 import { moveKeys } from "./key-moves.ts";
 import type { Layout, Place, ToMember } from "./messages.ts";
 import { Placement } from "./placement.ts";
@@ -70,7 +71,7 @@ export class WorkerRuntime {
   /** Workers whose keys are still coming. */
   #awaitedKeys = new Set<number>();
   #keysCame: (() => void) | undefined;
-  #sentMarks = new Map<number, number>();
+  readonly #marks: MarkSender;
   #isClosed = false;
   /** Of streams whose worker has left: kept by the initializer. */
   #inherited: StreamPositions = {};
@@ -84,6 +85,7 @@ export class WorkerRuntime {
     this.#rest = new RestReasons(options.sources);
     const { world, log, name: from, secret } = options;
     this.#outgoing = new OutgoingLinks({ world, log, from, secret, onPressure: () => this.judgePressure() });
+    this.#marks = new MarkSender(options.engine, this.#outgoing, world.clock);
     this.#pressure = new Pressure({
       clock: options.world.clock,
       isOverLimit: () =>
@@ -128,7 +130,7 @@ export class WorkerRuntime {
     const self = names.indexOf(name);
     this.placement = new Placement(ring, names, self);
     this.#rest.set("leaving", leaving.includes(name));
-    this.#sendSendersElsewhere(leaving.includes(name) ? placesWithout(places, leaving) : []);
+    sendElsewhere(this.#options.sources, leaving.includes(name) ? without(places, leaving) : []);
     if (newcomers.includes(name)) stateLog.forget();
     else stateLog.rollBack(checkpoint);
     this.#engine.watermarks.reset();
@@ -150,14 +152,6 @@ export class WorkerRuntime {
     if (move) await this.#moveKeys(self);
   }
 
-  /** When this worker leaves, senders go to those that stay. */
-  #sendSendersElsewhere(staying: readonly Place[]): void {
-    for (const source of this.#options.sources) {
-      const key = handoverKey(source);
-      source.sendElsewhere?.(staying.find((place) => place.sources?.[key] !== undefined)?.sources?.[key]);
-    }
-  }
-
   #reset(): void {
     this.#outgoing.close();
     // What is still on its way must not meet states that went back.
@@ -167,7 +161,7 @@ export class WorkerRuntime {
     this.#holds = false;
     this.#prepared = undefined;
     this.#announced = 0;
-    this.#sentMarks.clear();
+    this.#marks.reset();
     this.#keysCame = undefined;
     this.#awaitedKeys.clear();
     this.#rest.set("checkpoint", false);
@@ -240,7 +234,7 @@ export class WorkerRuntime {
   /** Sends the barrier down these exchanges, behind everything that belongs to the checkpoint. */
   #mark(exchanges: readonly number[], checkpoint: number): void {
     if (exchanges.length === 0) return;
-    this.#sendWatermarks();
+    this.#marks.send();
     for (const exchange of exchanges) {
       if (this.#engine.plan.exchanges[exchange]?.isLocal === true) continue;
       this.#outgoing.each((link) => link.barrier(exchange, checkpoint));
@@ -403,7 +397,7 @@ export class WorkerRuntime {
 
   #tick(): void {
     if (!this.isRunning) return;
-    this.#sendWatermarks();
+    this.#marks.send();
     // Nothing fires between a barrier and its snapshot: it would belong to neither side.
     if (this.#alignment === undefined) this.fireWindows();
     this.flush();
@@ -411,17 +405,6 @@ export class WorkerRuntime {
 
   fireWindows(): void {
     if (this.#alignment === undefined) this.#engine.fireWindows(this.#options.world.clock.nowMs());
-  }
-
-  #sendWatermarks(): void {
-    if (this.#engine.windows.size === 0) return;
-    this.#engine.watermarks.update(this.#options.world.clock.nowMs());
-    for (const [index, exchange] of this.#engine.plan.exchanges.entries()) {
-      const markMs = this.#engine.watermarks.local(exchange);
-      if (exchange.isLocal || this.#sentMarks.get(index) === markMs) continue;
-      this.#sentMarks.set(index, markMs);
-      this.#outgoing.each((link) => link.watermark(index, markMs));
-    }
   }
 
   /** A record for another worker. */
@@ -437,7 +420,7 @@ export class WorkerRuntime {
   }
 }
 
-const placesWithout = (places: readonly Place[], names: readonly string[]) =>
+const without = (places: readonly Place[], names: readonly string[]) =>
   places.filter(({ name }) => !names.includes(name));
 
 class VoteAgainst extends Error {

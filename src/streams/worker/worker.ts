@@ -24,6 +24,7 @@ import { handoverKey, type Source, type SourceHost } from "../sources/source.ts"
 import type { WorkerConfig } from "./config.ts";
 import { ControlPort, helloWords } from "./control-port.ts";
 import { DeadLetters } from "./dead-letters.ts";
+import { assertOwner, assertSteps, type Remembered } from "./own-directory.ts";
 import { makeSinks, makeSources } from "./inputs-outputs.ts";
 import type { Leader } from "./leader.ts";
 import { Leading } from "./leading.ts";
@@ -59,16 +60,6 @@ export interface WorkerOptions {
   onGoodbye(): void;
   /** The cluster stops, and this worker with it. */
   onStop(): void;
-}
-
-/** What a worker remembers of its cluster between two lives. */
-interface Remembered {
-  app: string | undefined;
-  name: string;
-  incarnation: number;
-  epoch: number;
-  leader: string;
-  places: Place[];
 }
 
 const INITIALIZER = "initializer";
@@ -196,9 +187,11 @@ export class Worker {
       directory: join(dataDir, "state"),
       compaction: settings.compaction,
     });
-    this.#checkSteps();
+    assertSteps(this.stateLog);
     if (this.stateLog.cluster !== "") this.#known = JSON.parse(this.stateLog.cluster) as Remembered;
-    this.#checkOwner();
+    const own = { app: plan.appName, name: settings.name };
+    assertOwner(dataDir, this.#known, own);
+    Object.assign(this.#known, own);
     this.#known.incarnation += 1;
     if (this.stateLog.committed.id > 0) {
       log.info(`recovering: replayed ${this.stateLog.replayedEntries} entries from the state log`, {
@@ -247,32 +240,6 @@ export class Worker {
         this.#member.say({ type: "aborted", epoch: this.runtime.epoch, checkpoint, reason }),
     });
     await this.#open();
-  }
-
-  /** A directory is one worker's of one application. */
-  #checkOwner(): void {
-    const { app, name } = this.#known;
-    const own = { app: this.#options.plan.appName, name: this.#options.settings.name };
-    if (app !== undefined && app !== "" && (app !== own.app || name !== own.name)) {
-      throw new NxError(
-        "NX_STREAM_REFUSED",
-        `${this.#options.dataDir} is of the worker ${name} of "${app}", not of ${own.name} of "${own.app}"`,
-        { hint: "give each worker a directory of its own; nothing was changed" },
-      );
-    }
-    Object.assign(this.#known, own);
-  }
-
-  #checkSteps(): void {
-    const [unknown] = this.stateLog.unknownSteps;
-    if (unknown === undefined) return;
-    throw new NxError(
-      "NX_STREAM_REFUSED",
-      `the state log has states of a step "${unknown}" that the application does not have`,
-      {
-        hint: "run the application that wrote it, or begin with another data directory",
-      },
-    );
   }
 
   #sourceHost(name: string): SourceHost {
