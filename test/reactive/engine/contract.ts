@@ -384,10 +384,10 @@ export function engineContract(name: string, open: () => Rig): void {
         await rig.until("the last state", () => reader.value("a") === 10 && reader.value("b") === 10);
         for (const run of reader.runs.slice(1)) {
           expect(run.cause).toBe("changed");
+          expect(run.changes).toBeGreaterThan(0);
           expect(run.values).toHaveLength(2);
           expect(plain(run.values[0] as never)).toEqual(plain(run.values[1] as never));
         }
-        expect(reader.runs.slice(1).reduce((sum, { changes }) => sum + changes, 0)).toBe(10);
       },
     );
 
