@@ -37,6 +37,8 @@ export function builtinRig(seed: number): Rig {
     async run(promise) {
       // Who watches asks all the time, so there is always a message under way.
       await mail.run(promise);
+      // A commit that one shard has yet to carry out would refuse others, rightly.
+      await mail.run(Promise.all(engines.map((engine) => engine.coordinator.idle())));
       return promise;
     },
     async until(what, holds) {
