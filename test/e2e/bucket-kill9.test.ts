@@ -2,7 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { runBucketKill9 } from "./bucket-kill9.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(240_000);
 
 test.each(["second", "primary"] as const)(
   "an archive that is killed while it uploads (%s) loses no point that it acknowledged",

@@ -20,6 +20,8 @@ import { executable } from "./node-process.ts";
 import { until } from "./executable.ts";
 
 const BLOCKS = 4096;
+/** On a machine that has much else to do. */
+const PATIENCE_MS = 90_000;
 
 class ArchiveProcess {
   readonly #directory: string;
@@ -47,13 +49,17 @@ class ArchiveProcess {
       cwd: this.#directory,
       stdio: ["ignore", "ignore", "ignore"],
     });
-    this.port = await until("the archive's port", () => {
-      try {
-        return (JSON.parse(readFileSync(ports, "utf8")) as { port?: number }).port;
-      } catch {
-        return undefined;
-      }
-    });
+    this.port = await until(
+      "the archive's port",
+      () => {
+        try {
+          return (JSON.parse(readFileSync(ports, "utf8")) as { port?: number }).port;
+        } catch {
+          return undefined;
+        }
+      },
+      PATIENCE_MS,
+    );
   }
 
   async kill(): Promise<void> {
@@ -113,10 +119,14 @@ export async function runBucketKill9(
       await killed;
     }
     s3.fault = () => undefined;
-    await until("every point in the bucket", async () => {
-      const there = await gidsThere().catch((): bigint[] => []);
-      return [...images.keys()].every((gid) => there.includes(gid)) ? true : undefined;
-    });
+    await until(
+      "every point in the bucket",
+      async () => {
+        const there = await gidsThere().catch((): bigint[] => []);
+        return [...images.keys()].every((gid) => there.includes(gid)) ? true : undefined;
+      },
+      PATIENCE_MS,
+    );
     await archive.kill();
     mkdirSync(join(directory, "out"));
     for (const [gid, image] of images) {

@@ -113,9 +113,14 @@ export class PartStore {
     else this.#pinned.set(name, count);
   }
 
-  /** Puts an object unless it is there. */
+  async #sha256Of(bytes: Uint8Array): Promise<string> {
+    return (await this.store.sha256?.(bytes)) ?? sha256Of(bytes);
+  }
+
+  /** Puts an object unless it is there. The bytes may not change meanwhile. */
   async put(bytes: Uint8Array, pins: Pins): Promise<ObjectRef> {
-    const ref = { sha256: sha256Of(bytes), crc32c: crc32c(bytes), bytes: bytes.byteLength };
+    const sha256 = await this.#sha256Of(bytes);
+    const ref = { sha256, crc32c: crc32c(bytes), bytes: bytes.byteLength };
     pins.add(ref.sha256);
     await this.#removing.get(ref.sha256);
     const key = this.keyOf(ref.sha256);
@@ -194,7 +199,7 @@ export class PartStore {
     if (bytes === undefined) throw this.#damaged(ref, "is missing");
     if (bytes.byteLength !== ref.bytes)
       throw this.#damaged(ref, `has ${bytes.byteLength} bytes instead of ${ref.bytes}`);
-    if (crc32c(bytes) !== ref.crc32c || sha256Of(bytes) !== ref.sha256)
+    if (crc32c(bytes) !== ref.crc32c || (await this.#sha256Of(bytes)) !== ref.sha256)
       throw this.#damaged(ref, "is damaged: it does not have its checksum");
     this.figures.bytesRead += bytes.byteLength;
     return bytes;

@@ -179,6 +179,11 @@ class S3Store implements ObjectStore {
     }
   }
 
+  async sha256(bytes: Uint8Array): Promise<string> {
+    const digest = await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
+    return Buffer.from(digest).toString("hex");
+  }
+
   close(): void {
     this.#isClosed = true;
     for (const end of this.#waits) end(this.#closedError());

@@ -29,6 +29,8 @@ export interface ObjectStore {
   list(prefix: string): AsyncGenerator<ObjectEntry>;
   /** Fine when there is none. */
   remove(key: string): Promise<void>;
+  /** The SHA-256 of bytes in hexadecimal, computed beside the event loop; absent where there is nothing beside it. */
+  sha256?(bytes: Uint8Array): Promise<string>;
   /** Nobody waits any more: calls under way fail at once, later ones too. What they asked for may still happen. */
   close(): void;
 }
