@@ -78,6 +78,9 @@ export interface ClusterContext {
   operator: Operator;
 }
 
+/** Verbs that bring files to hosts. For all others secrets need not be here. */
+const DEPLOYING: readonly string[] = ["deploy", "start", "upgrade", "move"];
+
 /** The cluster of the prefix and the chosen instances. Throws ConfigInvalidError with every mistake, NX_USAGE. */
 export async function openCluster(
   verb: string,
@@ -99,7 +102,8 @@ export async function openCluster(
   const directory = environment.DIAMOND_WORKING_DIR;
   if (directory !== undefined && !directory.startsWith("/"))
     throw usageError(`DIAMOND_WORKING_DIR: wanted an absolute path, got "${directory}"`, [verb]);
-  const sources = { prefix, workingDirectory, environment, catalog: schemaCatalog };
+  const ignoresNamedFiles = !DEPLOYING.includes(verb);
+  const sources = { prefix, workingDirectory, environment, catalog: schemaCatalog, ignoresNamedFiles };
   const cluster = acceptsMistakes
     ? await readable(await tryReadCluster(sources), stderr)
     : await readCluster(sources);

@@ -89,6 +89,8 @@ test("a secret that is not beside the files is said to have to be on the host", 
   const { code, stdout } = await nodeX("check", cluster.prefix);
   expect(code).toBe(0);
   expect(stdout).toContain(`passwordFile: ${keys}/password is not there to be deployed`);
+  // Whoever only looks need not have it.
+  expect((await nodeX("status", cluster.prefix)).stderr).not.toContain("password");
 }, 60_000);
 
 test("keys and passwords go to the host, each private to the instance's user, and the instance uses them", async () => {
