@@ -43,6 +43,8 @@ export class SessionTable {
   #timeMs = 0;
   /** The one unused for longest comes first. */
   #sessions = new Map<number, Session>();
+  /** The last one of these; 0: not known. */
+  #newest = 0;
 
   get size(): number {
     return this.#sessions.size;
@@ -82,8 +84,11 @@ export class SessionTable {
     if (session === undefined) {
       return refusal(request, ResultStatus.sessionExpired, "the group has forgotten this session");
     }
-    this.#sessions.delete(id);
-    this.#sessions.set(id, session);
+    if (id !== this.#newest) {
+      this.#sessions.delete(id);
+      this.#sessions.set(id, session);
+      this.#newest = id;
+    }
     if (floor > session.floor) {
       session.floor = floor;
       for (const known of session.replies.keys()) if (known < floor) session.replies.delete(known);
@@ -106,6 +111,7 @@ export class SessionTable {
   #register(coin: number): Outcome {
     const id = this.#next++;
     this.#sessions.set(id, { floor: 1, replies: new Map() });
+    this.#newest = id;
     const [oldest] = this.#sessions.keys();
     if (this.#sessions.size > SESSIONS_MAX) this.#sessions.delete(oldest as number);
     return { session: 0, number: coin, status: ResultStatus.ok, body: new ByteWriter(8).u64(id).done() };
@@ -143,6 +149,7 @@ export class SessionTable {
           session.replies.set(reader.u64(), reader.ownBytes());
         }
         this.#sessions.set(id, session);
+        this.#newest = id;
       }
     }
     reader.end();

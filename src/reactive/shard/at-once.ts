@@ -27,7 +27,8 @@ export class AtOnce {
   /** Of reads of ranges, and of followers that were told how far they are. */
   #markOfAll = 0;
   readonly #underWay = new Map<string, UnderWay>();
-  readonly #byKey = new Map<string, Set<string>>();
+  /** Mostly one each: an array is cheaper than a set. */
+  readonly #byKey = new Map<string, string[]>();
   /** Given up by the primary, though entries up to this one may hold them. */
   readonly #givenUp = new Map<string, number>();
 
@@ -57,8 +58,8 @@ export class AtOnce {
     this.#givenUp.delete(id);
     for (const key of keys) {
       const ids = this.#byKey.get(key);
-      if (ids === undefined) this.#byKey.set(key, new Set([id]));
-      else ids.add(id);
+      if (ids === undefined) this.#byKey.set(key, [id]);
+      else if (!ids.includes(id)) ids.push(id);
     }
     return true;
   }
@@ -95,9 +96,10 @@ export class AtOnce {
     this.#underWay.delete(id);
     this.#givenUp.delete(id);
     for (const key of found.keys) {
-      const ids = this.#byKey.get(key);
-      ids?.delete(id);
-      if (ids?.size === 0) this.#byKey.delete(key);
+      const ids = this.#byKey.get(key) ?? [];
+      const place = ids.indexOf(id);
+      if (place >= 0) ids.splice(place, 1);
+      if (ids.length === 0) this.#byKey.delete(key);
     }
   }
 

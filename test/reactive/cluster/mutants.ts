@@ -65,7 +65,8 @@ export const storeMutants: readonly Mutant[] = [
     file: `${SHARD}/service.ts`,
     from: "  #abort(id: TransactionId): FinalOutcome {\n    const outcome = this.#known(id);\n    if (outcome !== undefined) return outcome;\n",
     to: "  #abort(id: TransactionId): FinalOutcome {\n",
-    noticedBy: SIMULATION,
+    // It takes a coordinator that is slower than the settler: the first seed that has one is 48.
+    noticedBy: [SIMULATION[0], "S22: seeds 41 to"],
   },
   {
     breaks: "first committer does not win",
