@@ -38,7 +38,11 @@ export class LogWriter {
   #isEnded = false;
   #timer: Timer | undefined;
   /** Flushes that clients had asked for when the log was last written to. */
-  #flushesBefore = 0;
+  #flushes = 0;
+  /** Batches since then, and before that; behind how many the next flush is expected (0: nobody knows). */
+  #batches = 0;
+  #batchesBefore = 0;
+  #expected = 0;
   /** Calls into the disk that have not returned: until then file and memory stay. */
   readonly #underway = new Set<Promise<unknown>>();
 
@@ -103,11 +107,20 @@ export class LogWriter {
     this.write();
   }
 
-  /** A client that flushed after its last write will do so after this one: its flush finds the sync under way. */
+  /**
+   * Clients that flush flush regularly. When the last two flushes came behind as many batches as were written since, the next
+   * one is on its way: it finds the sync under way.
+   */
   #syncAhead(): void {
     const { flushes } = this.#options.log;
-    if (flushes !== this.#flushesBefore) this.sync();
-    this.#flushesBefore = flushes;
+    if (flushes !== this.#flushes) {
+      this.#flushes = flushes;
+      this.#expected = this.#batches === this.#batchesBefore ? this.#batches : 0;
+      this.#batchesBefore = this.#batches;
+      this.#batches = 0;
+    }
+    this.#batches += 1;
+    if (this.#batches === this.#expected) this.sync();
   }
 
   #needSync(): void {

@@ -186,6 +186,31 @@ test("the command lines of LVM with a thin pool: a restore leaves a cold snapsho
   ]);
 });
 
+test("a cold snapshot from before its volume grew: a restore from it, and a base made of it, have the new length", async () => {
+  const blocks = 8192;
+  await using group = new Case("thin");
+  const a0 = await group.a0();
+  const storage = await group.copied(a0, blocks);
+  const images = await history(group, a0, storage, 2);
+  await group.expectPoint(a0, 2n, images.get(2n) as Buffer);
+  await a0.controller.command("resize", [VOLUME, String(2 * blocks * 512), "zeroclear"], "ok");
+  await settled(a0, "Resize");
+  storage.image = Buffer.concat([storage.image, Buffer.alloc(blocks * 512)]);
+  storage.write(20);
+  const grown = await group.point(a0, storage);
+  const image = Buffer.from(storage.image);
+  expect(image.subarray(blocks * 512).some((byte) => byte !== 0)).toBe(true);
+  await group.expectPoint(a0, grown, image);
+  await a0.controller.command("del-cold", [VOLUME, String(grown)], "ok");
+  // The cold snapshot of before becomes the base, and the diff is written behind its old end.
+  await a0.controller.command("apply", [VOLUME, String(grown)], "accept");
+  await settled(a0, "Apply");
+  expect(await a0.controller.get("base", VOLUME)).toMatch(new RegExp(`^<\\|${grown}\\|>-`));
+  expect(await a0.controller.get("vol-size", VOLUME)).toBe(BigInt(2 * blocks));
+  await a0.controller.command("del-restored", [VOLUME, String(grown)], "ok");
+  await group.expectPoint(a0, grown, image);
+});
+
 test("a crash at every command of a swap of the base leaves every later point restorable", async () => {
   for (let crashAt = 0; crashAt < 6; crashAt++) {
     await using group = new Case("thin");

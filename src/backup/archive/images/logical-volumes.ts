@@ -103,10 +103,21 @@ export class LogicalVolumes implements ImageBackEnd {
     const origin = cold === undefined ? `wb_${volume}` : `wc_${volume}_${cold}`;
     const name = `wr_${volume}_${gid}_tmp`;
     if ((await this.#lvm.find(name)) !== undefined) await this.#lvm.remove(name);
-    if (this.thinPool !== "") await this.#lvm.thinSnapshot(origin, name, "rw");
-    else
+    if (this.thinPool !== "") {
+      await this.#lvm.thinSnapshot(origin, name, "rw");
+      await this.#growAsBase(volume, name);
+    } else
       await this.#lvm.snapshot(origin, name, inBlocks(((await this.baseBytes(volume)) ?? 0) * SNAPSHOT_ROOM));
     return { ...(await this.#open(name, "readWrite")), isCopy: true };
+  }
+
+  /** A cold snapshot may be from before its volume grew; what it grows by reads as zeros, as in the base. */
+  async #growAsBase(volume: string, name: string): Promise<void> {
+    const bytes = (await this.baseBytes(volume)) ?? 0;
+    const found = await this.#lvm.find(name);
+    if (found === undefined || found.bytes >= bytes) return;
+    if (found.attributes[1] === "r") await this.#lvm.setWritable(name);
+    await this.#lvm.resize(name, bytes);
   }
 
   async finishRestore(volume: string, gid: bigint): Promise<void> {
@@ -148,6 +159,7 @@ export class LogicalVolumes implements ImageBackEnd {
 
   async beginColdToBase(volume: string, gid: bigint): Promise<void> {
     await this.#lvm.rename(`wc_${volume}_${gid}`, `wb_${volume}_${gid}_tmp`);
+    await this.#growAsBase(volume, `wb_${volume}_${gid}_tmp`);
   }
 
   async undoColdToBase(volume: string, gid: bigint): Promise<void> {
