@@ -1,4 +1,5 @@
 /** An archive with a bucket inside the test's process, and what tests of it share. */
+import { expect } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cli, type CliResult } from "../../cli/helpers.ts";
@@ -38,6 +39,15 @@ export class BucketGroup extends Group {
     const options = ["-endpoint", this.endpoint, "-credentials", this.credentials];
     mkdirSync(join(this.directory, "out"), { recursive: true });
     return cli(["walb", ...words, ...options], { cwd: join(this.directory, "out") });
+  }
+
+  /** Every object is whole; what is used by nothing goes a moment after the manifest has let go of it. */
+  verifiesClean(): Promise<void> {
+    return until(async () => {
+      const verified = await this.walb("verify", URL_OF_BUCKET);
+      expect(verified).toMatchObject({ code: 0, stdout: expect.stringContaining(" 0 problems") });
+      return verified.stdout.includes("; 0 objects that nothing names");
+    }, "a bucket without objects that nothing names");
   }
 
   out(name: string): string {

@@ -63,17 +63,13 @@ test("a primary keeps its cache and no image, restores every point, and applies 
   await settled(archive, "Merge");
   await inStep(archive);
   for (const gid of [2n, 4n]) await group.expectImage(archive, gid, images.get(gid) as Buffer);
+  await group.verifiesClean();
   await group.stop("a0");
   const local = await cli(["walb", "verify", join(group.directory, "a0", "archive")]);
   expect([local.code, local.stderr]).toEqual([0, ""]);
   const run = await group.walb("restore", "-from", URL_OF_BUCKET, VOLUME, "-o", "now.img");
   expect([run.code, run.stdout]).toEqual([0, "4\n"]);
   expect(readFileSync(group.out("now.img")).equals(images.get(4n) as Buffer)).toBe(true);
-  const verified = await group.walb("verify", URL_OF_BUCKET);
-  expect([verified.code, verified.stdout]).toEqual([
-    0,
-    expect.stringContaining("0 objects that nothing names"),
-  ]);
 });
 
 test("a primary that lost its disk takes every volume from the bucket, and goes on with the next diff", async () => {
