@@ -50,6 +50,7 @@ function buildFrom(place: string, isChanged: boolean): string {
     "dist/native",
     "dist/hub",
     "dist/reactive",
+    "dist/streams",
   ]) {
     cpSync(join(root, path), join(place, path), { recursive: true });
   }
