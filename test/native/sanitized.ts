@@ -41,7 +41,8 @@ export class SanitizedModules {
     const libraries = [...this.#archives, "-lstdc++", "-lm", "-pthread"];
     const from = [...common, ...sanitizers, "-DNX_FUZZ_FILES", join(native, source)];
     await cc(...from, ...linked, ...libraries, "-o", program);
-    return run(["timeout", "20", program, ...args]);
+    // A changed line may never come to an end: then that is what is noticed.
+    return run(["timeout", linked === this.objects ? "60" : "8", program, ...args]);
   }
 
   /** Runs a TAP test; the lines that tell of trouble, and how many tests there were. */
