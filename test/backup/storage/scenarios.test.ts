@@ -554,47 +554,44 @@ describe("e: what breaks", () => {
     expect(repeater.passed).toBeGreaterThan(0);
   });
 
-  // Went red once in some fifty runs, at its last comparison, for a reason that is not found yet: until then it is
-  // not part of `check`. NODE_X_SUSPECTS=all runs it.
-  const isSuspect = process.env.NODE_X_SUSPECTS !== "all";
-  test.skipIf(isSuspect)(
-    "e17: a log is sent twice, as its acknowledgement was not noted: the second diff is too old",
-    async () => {
-      let repeater: Repeater | undefined;
-      const proxyPorts = (group: Group) => [(repeater ??= new Repeater(group.proxy.port)).port];
-      await using world = await backedUp({ proxyPorts });
-      const { group, writer } = world;
-      const network = repeater as unknown as Repeater;
-      await group.compareSnapshot();
+  test("e17: a log is sent twice, as its acknowledgement was not noted: the second diff is too old", async () => {
+    let repeater: Repeater | undefined;
+    const proxyPorts = (group: Group) => [(repeater ??= new Repeater(group.proxy.port)).port];
+    await using world = await backedUp({ proxyPorts });
+    const { group, writer } = world;
+    const network = repeater as unknown as Repeater;
+    const isNoted = async () => {
+      const [line = ""] = (await group.storage.controller.get("log-usage", VOLUME)) as string[];
+      return /usage_pb:0\t/.test(line);
+    };
+    await group.compareSnapshot();
+    const [notes, before] = [join(group.directory, "s0/storage", VOLUME), join(group.directory, "before")];
+    let gid = 0n;
+    // Notes of an earlier moment must not know less than the points that were given out: those of a try in which the
+    // storage cut one more, by itself, are of no use.
+    while ((await group.restorable()).at(-1) !== gid) {
       network.isCut = true;
       network.cut();
       await writer.write(20);
-      const gid = await group.storage.controller.snapshot(VOLUME);
-      const [notes, before] = [join(group.directory, "s0/storage", VOLUME), join(group.directory, "before")];
+      gid = await group.storage.controller.snapshot(VOLUME);
       cpSync(notes, before, { recursive: true });
       network.isCut = false;
       await group.untilRestorable(gid);
-      await until("it is noted", async () => {
-        const [line = ""] = (await group.storage.controller.get("log-usage", VOLUME)) as string[];
-        return /usage_pb:0\t/.test(line);
-      });
-      const diffs = await group.archive.controller.get("diff", VOLUME);
-      await group.storage.stop();
-      cpSync(before, notes, { recursive: true });
-      const { passed } = network;
-      await group.storage.start();
-      await until("it is sent again", async () => {
-        const [line = ""] = (await group.storage.controller.get("log-usage", VOLUME)) as string[];
-        return /usage_pb:0\t/.test(line) && network.passed > passed;
-      });
-      const waiting = () => group.proxy.controller.get("proxy-diff", VOLUME, "a0");
-      await until("the proxy has thrown it away", async () => ((await waiting()) as string[]).length === 0);
-      expect(await group.archive.controller.get("diff", VOLUME)).toEqual(diffs);
-      await writer.write(20);
-      expect(await group.compareSnapshot()).toBeGreaterThan(gid);
-      network[Symbol.dispose]();
-    },
-  );
+      await until("it is noted", isNoted);
+    }
+    const diffs = await group.archive.controller.get("diff", VOLUME);
+    await group.storage.stop();
+    cpSync(before, notes, { recursive: true });
+    const { passed } = network;
+    await group.storage.start();
+    await until("it is sent again", async () => (await isNoted()) && network.passed > passed);
+    const waiting = () => group.proxy.controller.get("proxy-diff", VOLUME, "a0");
+    await until("the proxy has thrown it away", async () => ((await waiting()) as string[]).length === 0);
+    expect(await group.archive.controller.get("diff", VOLUME)).toEqual(diffs);
+    await writer.write(20);
+    expect(await group.compareSnapshot()).toBeGreaterThan(gid);
+    network[Symbol.dispose]();
+  });
 
   test.each([
     ["e12", "full-bkp"],
