@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "../neo/service.h"
+#include "neo-messages.h"
 
 #define NOW_MS 1700000000000.0
 #define PUMPS_MAX 20000
@@ -44,18 +45,6 @@ static void client_open(client *c, uint8_t options) {
   NX_ASSERT(c->engine != NULL);
   if ((options & 1) != 0) nx_neo_set_range(c->engine, UINT64_C(1) << 63, UINT64_MAX);
   c->connection = nx_neo_connect(c->engine, (options & 4) != 0);
-}
-
-static void check_messages(const uint8_t *bytes, uint64_t length) {
-  for (uint64_t at = 0; at < length;) {
-    NX_ASSERT(length - at >= 18);
-    uint8_t parity = 0;
-    for (uint32_t i = 0; i < 10; i++) parity ^= bytes[at + i];
-    uint64_t body = nx_load64(bytes + at + 1);
-    NX_ASSERT(bytes[at] == 1 && parity == 0 && body >= 9 && body <= length - at - 10);
-    NX_ASSERT(nx_load64(bytes + at + 10) != 0);
-    at += 10 + body;
-  }
 }
 
 static void take(client *c, uint32_t flags) {

@@ -1,15 +1,12 @@
 /** Several workers that are measured: records that go from one to the other, a worker that comes back, two that join. */
 import { until } from "../e2e/executable.ts";
-import { BenchWorker, Pump } from "./stream-workers.ts";
+import { BenchWorker, type MarketBlocks, marketRecordsPerSecond } from "./stream-workers.ts";
 
 /** A control port that nobody else is likely to have. */
 const anyControlPort = () => 20_000 + (Math.floor(performance.now() * 7) % 10_000);
 
 /** Records per second of both streams at one of two workers; the other one has half of the keys. */
-export async function clusterRate(
-  seconds: number,
-  blocks: { quotes: Uint8Array; orders: Uint8Array },
-): Promise<number> {
+export async function clusterRate(seconds: number, blocks: MarketBlocks): Promise<number> {
   const control = anyControlPort();
   const common = { app: "market-spread", sinks: ["rejects=file:rejects"], checkpointMs: 1000 };
   const first = BenchWorker.start({
@@ -19,18 +16,7 @@ export async function clusterRate(
   const second = BenchWorker.start({ ...common, name: "worker2", join: `127.0.0.1:${control}` });
   try {
     await second.ready();
-    const nbbo = await Pump.start(await first.port("source.Nbbo"), blocks.quotes);
-    // Every symbol has its quote before the first order.
-    await Bun.sleep(300);
-    const order = await Pump.start(await first.port("source.Orders"), blocks.orders);
-    await Bun.sleep(500);
-    const [before, startMs] = [(await first.figures()).recordsIn, performance.now()];
-    await Bun.sleep(seconds * 1000);
-    const after = (await first.figures()).recordsIn;
-    const perSecond = ((after - before) * 1000) / (performance.now() - startMs);
-    nbbo.stop();
-    order.stop();
-    return perSecond;
+    return await marketRecordsPerSecond(first, seconds, blocks);
   } finally {
     await second.stop();
     await first.stop();

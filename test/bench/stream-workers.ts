@@ -113,3 +113,29 @@ export class Pump {
     this.#socket?.terminate();
   }
 }
+
+/** Frames of market-spread's two streams, to be sent again and again. */
+export interface MarketBlocks {
+  quotes: Uint8Array;
+  orders: Uint8Array;
+}
+
+/** Records per second that a worker takes of both streams, over `seconds`, once both flow. */
+export async function marketRecordsPerSecond(
+  worker: BenchWorker,
+  seconds: number,
+  { quotes, orders }: MarketBlocks,
+): Promise<number> {
+  const nbbo = await Pump.start(await worker.port("source.Nbbo"), quotes);
+  // Every symbol has its quote before the first order.
+  await Bun.sleep(300);
+  const order = await Pump.start(await worker.port("source.Orders"), orders);
+  await Bun.sleep(500);
+  const [before, startMs] = [(await worker.figures()).recordsIn, performance.now()];
+  await Bun.sleep(seconds * 1000);
+  const after = (await worker.figures()).recordsIn;
+  const perSecond = ((after - before) * 1000) / (performance.now() - startMs);
+  nbbo.stop();
+  order.stop();
+  return perSecond;
+}

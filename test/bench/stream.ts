@@ -14,7 +14,7 @@ import { median } from "./compare.ts";
 import { benchCommand, type Report } from "./command.ts";
 import { clusterRate, growthPauseSeconds, rollbackSeconds } from "./stream-cluster.ts";
 import { measureLatency, partText } from "./stream-latency.ts";
-import { BenchWorker, Pump } from "./stream-workers.ts";
+import { BenchWorker, marketRecordsPerSecond } from "./stream-workers.ts";
 import type { Limit } from "./verdict.ts";
 
 const flags = z.object({
@@ -64,18 +64,7 @@ async function marketRate(seconds: number, checkpointMs: number): Promise<number
     checkpointMs,
   });
   try {
-    const nbbo = await Pump.start(await worker.port("source.Nbbo"), quotes());
-    // Every symbol has its quote before the first order.
-    await Bun.sleep(300);
-    const order = await Pump.start(await worker.port("source.Orders"), orders());
-    await Bun.sleep(500);
-    const [before, startMs] = [(await worker.figures()).recordsIn, performance.now()];
-    await Bun.sleep(seconds * 1000);
-    const after = (await worker.figures()).recordsIn;
-    const perSecond = ((after - before) * 1000) / (performance.now() - startMs);
-    nbbo.stop();
-    order.stop();
-    return perSecond;
+    return await marketRecordsPerSecond(worker, seconds, { quotes: quotes(), orders: orders() });
   } finally {
     await worker.stop();
   }
