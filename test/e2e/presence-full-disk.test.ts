@@ -16,7 +16,8 @@ test.skipIf(noSmallDisk !== undefined)(
     const { regserver } = service;
     await regserver.end();
     mkdirSync(regserver.dataDir, { recursive: true });
-    regserver.disk = await SmallDisk.mount(regserver.dataDir, 24);
+    // Room for the log's next segments and a database at once: each segment is twice as long as the one before.
+    regserver.disk = await SmallDisk.mount(regserver.dataDir, 160);
     await regserver.start();
     const users = testUsers(100, 50);
     const client = service.client();
