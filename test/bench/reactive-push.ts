@@ -40,6 +40,7 @@ const flags = z.object({
 });
 type Flags = z.output<typeof flags>;
 
+const WARM_UP_MS = 5000;
 const MEBIBYTE = 1024 * 1024;
 
 interface Latencies {
@@ -163,7 +164,10 @@ async function notifyEtcd({ rate, seconds }: Flags): Promise<Latencies> {
   }
 }
 
-/** From sending each put to its arrival, or to that of a later one, at the watcher. */
+/**
+ * After a warm-up at full speed, as servers have that are older than a minute: from sending each put to its arrival, or to that of
+ * a later one, at the watcher.
+ */
 async function latenciesOf(
   rate: number,
   seconds: number,
@@ -179,6 +183,7 @@ async function latenciesOf(
       open.delete(sent);
     }
   });
+  for (const untilMs = performance.now() + WARM_UP_MS; performance.now() < untilMs;) await put(0);
   await steadily(rate, seconds, async (number) => {
     open.set(number, performance.now());
     await put(number);
