@@ -37,6 +37,27 @@ async function history(
   return images;
 }
 
+/** a0 with `points` points and the image of each, and an a1 that knows the volume and has nothing of it. */
+async function twoArchives(group: Group, points: number, { blocks }: { blocks?: number } = {}) {
+  const a0 = await group.archive("a0");
+  const storage = await group.copied(a0, blocks);
+  const images = await history(group, a0, storage, points);
+  return { a0, storage, images, a1: await initialised(group, "a1") };
+}
+
+/** A full replication over a slow link that is cut when a part has come. */
+async function cutFullReplication(a0: Running, a1: Running, gid: number) {
+  using link = new Repeater(a1.port);
+  link.rate = 4 << 20;
+  const words = [VOLUME, "gid", String(gid), `127.0.0.1:${link.port}`, "0", "0", "none", "1G", "16K"];
+  await a0.controller.command("replicate", words, "accept");
+  const progress = () => a1.controller.get("progress", VOLUME) as Promise<bigint>;
+  await until(async () => (await progress()) > 4000n, "a part has come");
+  link.cut();
+  await settled(a0, "ReplSyncAsClient");
+  await isState(a1, "SyncReady");
+}
+
 async function expectSame(group: Group, from: Running, to: Running, images: Map<bigint, Buffer>) {
   expect(await pointsOf(to)).toEqual(await pointsOf(from));
   for (const gid of await gidsOf(to))
@@ -52,10 +73,7 @@ const hashOf = async (archive: Running, gid: bigint) =>
 
 test("n7: full replication: equal restorable lists and images; n8: diffs follow after more writes", async () => {
   await using group = newGroup();
-  const a0 = await group.archive("a0");
-  const storage = await group.copied(a0);
-  const images = await history(group, a0, storage, 3);
-  const a1 = await initialised(group, "a1");
+  const { a0, storage, images, a1 } = await twoArchives(group, 3);
   await replicate(a0, a1.port, 3);
   expect(await a1.controller.get("state", VOLUME)).toBe("Archived");
   expect(await a1.controller.get("base", VOLUME)).toBe(await a0.controller.get("base", VOLUME));
@@ -72,10 +90,7 @@ test("n7: full replication: equal restorable lists and images; n8: diffs follow 
 
 test("n9: hash replication after a0 applied past a1's newest point", async () => {
   await using group = newGroup();
-  const a0 = await group.archive("a0");
-  const storage = await group.copied(a0);
-  const images = await history(group, a0, storage, 2);
-  const a1 = await initialised(group, "a1");
+  const { a0, storage, images, a1 } = await twoArchives(group, 2);
   await replicate(a0, a1.port, 2);
   await history(group, a0, storage, 3, images);
   await a0.controller.command("apply", [VOLUME, "4"], "accept");
@@ -111,10 +126,7 @@ test("implicit points are merged on their way, explicit ones never; DONTMERGE se
 
 test("n14: a0 made anew by a full backup: plain replication to a1 fails, resync works", async () => {
   await using group = newGroup();
-  const a0 = await group.archive("a0");
-  const storage = await group.copied(a0);
-  await history(group, a0, storage, 2);
-  const a1 = await initialised(group, "a1");
+  const { a0, storage, a1 } = await twoArchives(group, 2);
   await replicate(a0, a1.port, 2);
   await a0.controller.command("stop", [VOLUME], "accept");
   await isState(a0, "Stopped");
@@ -130,10 +142,7 @@ test("n14: a0 made anew by a full backup: plain replication to a1 fails, resync 
 
 test("a resync that breaks leaves a volume that waits for a copy, and is repeated", async () => {
   await using group = newGroup();
-  const a0 = await group.archive("a0");
-  const storage = await group.copied(a0);
-  const images = await history(group, a0, storage, 2);
-  const a1 = await initialised(group, "a1");
+  const { a0, storage, images, a1 } = await twoArchives(group, 2);
   const other = new TestStorage(group.world(), storage.blocks);
   other.write(30);
   await other.fullSync(at(a1.port));
@@ -160,19 +169,8 @@ async function overBrokenLink(a0: Running, link: Repeater, gid: number, cutAfter
 
 test("e14: link cut during full replication: it goes on where it was", async () => {
   await using group = newGroup();
-  const a0 = await group.archive("a0");
-  const storage = await group.copied(a0, 16_384);
-  const images = await history(group, a0, storage, 2);
-  const a1 = await initialised(group, "a1");
-  using link = new Repeater(a1.port);
-  link.rate = 4 << 20;
-  const words = [VOLUME, "gid", "2", `127.0.0.1:${link.port}`, "0", "0", "none", "1G", "16K"];
-  await a0.controller.command("replicate", words, "accept");
-  const progress = () => a1.controller.get("progress", VOLUME) as Promise<bigint>;
-  await until(async () => (await progress()) > 4000n, "a part has come");
-  link.cut();
-  await settled(a0, "ReplSyncAsClient");
-  await isState(a1, "SyncReady");
+  const { a0, images, a1 } = await twoArchives(group, 2, { blocks: 16_384 });
+  await cutFullReplication(a0, a1, 2);
   const status = await a1.controller.status(VOLUME);
   expect(status.find((line) => line.startsWith("fullReplState "))).not.toBe("fullReplState None");
   // Bytes that pass the link tell that the second run does not begin anew; a restart in between does not matter.
@@ -189,19 +187,8 @@ test("e14: link cut during full replication: it goes on where it was", async () 
 
 test("a storage's copy between two tries of a full replication makes it begin anew", async () => {
   await using group = newGroup();
-  const a0 = await group.archive("a0");
-  const storage = await group.copied(a0, 16_384);
-  const images = await history(group, a0, storage, 1);
-  const a1 = await initialised(group, "a1");
-  using link = new Repeater(a1.port);
-  link.rate = 4 << 20;
-  const words = [VOLUME, "gid", "1", `127.0.0.1:${link.port}`, "0", "0", "none", "1G", "16K"];
-  await a0.controller.command("replicate", words, "accept");
-  const progress = () => a1.controller.get("progress", VOLUME) as Promise<bigint>;
-  await until(async () => (await progress()) > 4000n, "a part has come");
-  link.cut();
-  await settled(a0, "ReplSyncAsClient");
-  await isState(a1, "SyncReady");
+  const { a0, images, a1 } = await twoArchives(group, 1, { blocks: 16_384 });
+  await cutFullReplication(a0, a1, 1);
   const other = new TestStorage(group.world(), 16_384);
   other.write(60);
   await expect(other.fullSync(at(a1.port), { stopAtBulk: 20 })).rejects.toThrow("cut by the test");
@@ -212,10 +199,7 @@ test("a storage's copy between two tries of a full replication makes it begin an
 
 test("e15: link cut during hash replication, repeated", async () => {
   await using group = newGroup();
-  const a0 = await group.archive("a0");
-  const storage = await group.copied(a0);
-  const images = await history(group, a0, storage, 1);
-  const a1 = await initialised(group, "a1");
+  const { a0, storage, images, a1 } = await twoArchives(group, 1);
   await replicate(a0, a1.port, 1);
   await history(group, a0, storage, 3, images);
   await a0.controller.command("apply", [VOLUME, "4"], "accept");
@@ -228,10 +212,7 @@ test("e15: link cut during hash replication, repeated", async () => {
 
 test("e16: link cut during diff replication, repeated; the link is slow, too", async () => {
   await using group = newGroup();
-  const a0 = await group.archive("a0");
-  const storage = await group.copied(a0);
-  const images = await history(group, a0, storage, 1);
-  const a1 = await initialised(group, "a1");
+  const { a0, storage, images, a1 } = await twoArchives(group, 1);
   await replicate(a0, a1.port, 1);
   await history(group, a0, storage, 3, images);
   using link = new Repeater(a1.port);
