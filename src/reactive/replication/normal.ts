@@ -182,6 +182,7 @@ export class Normal {
       return;
     }
     state.promisedUntilMs = state.nowMs + state.settings.leaseMs;
+    state.heardAtMs = state.nowMs;
     this.#sentAtMs = Math.max(this.#sentAtMs, message.sentAtMs);
     state.resetElection();
     const isLonger = this.#take(message.entries);
@@ -195,6 +196,7 @@ export class Normal {
     this.#sentAtMs = Number.NEGATIVE_INFINITY;
     this.#primaryOp = 0;
     this.#askAtMs = 0;
+    this.#state.heardAtMs = this.#state.nowMs;
     this.#state.resetElection();
     this.acknowledge();
   }

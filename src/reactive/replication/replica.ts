@@ -55,6 +55,7 @@ export class Replica {
     return this.#acting(moment, () => {
       // What this process promised before it stopped is not known: the longest promise is assumed.
       state.promisedUntilMs = moment.monotonicMs + state.settings.leaseMs;
+      state.heardAtMs = moment.monotonicMs;
       if (state.phase === "blank") {
         state.promisedUntilMs = 0;
         this.#membership.start();
@@ -83,6 +84,7 @@ export class Replica {
       this.#state.isMember ? this.#viewChange.deadlineMs : Number.POSITIVE_INFINITY,
       this.#catchUp.deadlineMs,
       this.#membership.deadlineMs,
+      this.#state.lookAtMs,
     );
   }
 
@@ -132,6 +134,7 @@ export class Replica {
     const state = this.#state;
     const jumpMs = moment.wallMs - state.wallMs - (moment.monotonicMs - state.nowMs);
     if (state.wallMs > 0 && jumpMs > state.settings.heartbeatMs) this.#normal.lease.distrust();
+    state.excuse(moment.monotonicMs);
     state.nowMs = Math.max(state.nowMs, moment.monotonicMs);
     state.wallMs = moment.wallMs;
     act();
@@ -169,10 +172,6 @@ export class Replica {
   }
 
   #wake(): void {
-    const state = this.#state;
-    // The process was suspended or busy for longer than the primary is ever silent: what it sent has still to be read.
-    const isLate = state.nowMs - this.deadlineMs > state.settings.heartbeatMs;
-    if (isLate) state.putElectionOff();
     this.#membership.onWake();
     this.#normal.onWake();
     this.#catchUp.onWake();

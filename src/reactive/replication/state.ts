@@ -55,8 +55,8 @@ export class ReplicaState {
   /** No other replica gets this one's help to become primary before this time. */
   promisedUntilMs = 0;
   electionAtMs = Number.POSITIVE_INFINITY;
-  /** This replica came late to its election and has put it off, once. */
-  #isElectionPutOff = false;
+  /** When the primary of the present view was last heard; at first when this replica started. */
+  heardAtMs = 0;
   actions: ReplicaAction[] = [];
   #lastWrite = 0;
   #journalWrites: AwaitedWrite[] = [];
@@ -132,14 +132,27 @@ export class ReplicaState {
   resetElection(): void {
     const { electionMinMs, electionMaxMs } = this.settings;
     this.electionAtMs = this.nowMs + electionMinMs + this.random.float() * (electionMaxMs - electionMinMs);
-    this.#isElectionPutOff = false;
   }
 
-  /** Leaves time to read what may have arrived; once, so that a host that is always late has elections too. */
-  putElectionOff(): void {
-    if (this.#isElectionPutOff) return;
-    this.#isElectionPutOff = true;
-    this.electionAtMs = Math.max(this.electionAtMs, this.nowMs + this.settings.retryMs);
+  /** When a backup looks at its clock again, to find out whether it runs at all. */
+  get lookAtMs(): number {
+    return this.isMember && !this.isPrimary
+      ? this.nowMs + this.settings.heartbeatMs / 2
+      : Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * To be called first, with the time of a step. A backup that was suspended or too busy to look at its clock has not read what
+   * the primary sent meanwhile: that time is not the primary's silence. One look is always counted, so that backups that
+   * are late each time notice a dead primary too.
+   */
+  excuse(nowMs: number): void {
+    const { heartbeatMs } = this.settings;
+    const pauseMs = nowMs - this.nowMs;
+    if (pauseMs <= heartbeatMs) return;
+    const lostMs = pauseMs - heartbeatMs / 2;
+    this.electionAtMs += lostMs;
+    if (this.promisedUntilMs > this.nowMs) this.promisedUntilMs += lostMs;
   }
 
   // --- writing ---------------------------------------------------------------------------------------------------

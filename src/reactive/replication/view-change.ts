@@ -51,9 +51,20 @@ export class ViewChange {
     if (!state.isMember) return;
     if (state.nowMs >= state.electionAtMs) {
       state.resetElection();
-      if (!state.isPrimary) this.propose(state.view + 1);
+      if (!state.isPrimary) this.#blame();
     }
     if (state.nowMs >= this.#retryAtMs) this.#retry();
+  }
+
+  /** The primary was silent for too long. */
+  #blame(): void {
+    const state = this.#state;
+    const { view, primary, nowMs, heardAtMs } = state;
+    if (state.phase === "normal" && this.#proposed <= view)
+      state.note(
+        `replica ${primary} was not heard for ${Math.round(nowMs - heardAtMs)} ms: view ${view + 1} is asked for`,
+      );
+    this.propose(view + 1);
   }
 
   #retry(): void {

@@ -8,6 +8,8 @@ const SIMULATION: [string, string] = [
 const SMALL: [string, string] = [SIMULATION[0], "a group of one, and of two, keep their promises"];
 /** A schedule of replica.test.ts. */
 const schedule = (name: string): [string, string] => ["test/reactive/replication/replica.test.ts", name];
+/** A claim of pauses.test.ts. */
+const pauses = (name: string): [string, string] => ["test/reactive/replication/pauses.test.ts", name];
 const FOLDER = "src/reactive/replication";
 
 export const replicationMutants: readonly Mutant[] = [
@@ -55,17 +57,24 @@ export const replicationMutants: readonly Mutant[] = [
   },
   {
     breaks: "a busy backup takes a primary for dead whose messages it has not read",
-    file: `${FOLDER}/replica.ts`,
-    from: "if (isLate) state.putElectionOff();",
+    file: `${FOLDER}/state.ts`,
+    from: "    if (pauseMs <= heartbeatMs) return;\n",
+    to: "    if (pauseMs > 0) return;\n",
+    noticedBy: pauses("do not replace a primary"),
+  },
+  {
+    breaks: "a backup that was paused helps another one to replace a primary whose messages it has not read",
+    file: `${FOLDER}/state.ts`,
+    from: "    if (this.promisedUntilMs > this.nowMs) this.promisedUntilMs += lostMs;\n",
     to: "",
-    noticedBy: schedule("a backup that comes late"),
+    noticedBy: pauses("helps nobody"),
   },
   {
     breaks: "a backup that is always late never asks for another primary",
     file: `${FOLDER}/state.ts`,
-    from: "    if (this.#isElectionPutOff) return;\n",
-    to: "",
-    noticedBy: schedule("a backup that comes late"),
+    from: "const lostMs = pauseMs - heartbeatMs / 2;",
+    to: "const lostMs = pauseMs;",
+    noticedBy: pauses("that are late each time"),
   },
   {
     breaks: "backups break their promise to the primary",

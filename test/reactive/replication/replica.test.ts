@@ -64,9 +64,9 @@ test("the primary's death gives another primary in less than a second, with ever
 
 test("a backup with a bad link disturbs nobody", () => {
   const table = Table.founded(3);
-  for (let round = 0; round < 20; round++) {
+  for (let round = 0; round < 200; round++) {
     // Replica 2 hears nothing, but is heard.
-    table.run(100, [0, 1]);
+    table.run(10, [0, 1]);
     table.pass(0, [2]);
     table.deliver(2, 0);
     table.deliver(2, 1);
@@ -294,33 +294,10 @@ describe("reads", () => {
     table.deliver(0, 2, "prepare");
     table.deliver(1, 2, "startViewChange");
     expect(table.seat(2).sent.map(({ envelope }) => envelope.message.type)).not.toContain("startViewChange");
-    table.pass(260, []);
+    table.pass(260, [2]);
     table.pass(100, [1]);
     table.deliver(1, 2, "startViewChange");
     expect(table.seat(2).sent.map(({ envelope }) => envelope.message.type)).toContain("startViewChange");
-  });
-
-  test("a backup that comes late to its election reads first what has arrived, but puts it off only once", () => {
-    const table = Table.founded(3);
-    table.lose();
-    const asks = () =>
-      table.seat(1).sent.filter(({ envelope }) => envelope.message.type === "startViewChange").length;
-    const suspend = (delayMs: number) => {
-      table.nowMs += delayMs;
-      table.seat(1).step({ kind: "wake" });
-    };
-    table.pass(250, [0]);
-    suspend(400);
-    expect(asks()).toBe(0);
-    // What the primary sent meanwhile is read: nobody asks for another one.
-    table.deliver(0, 1, "prepare");
-    table.pass(250, [1]);
-    expect(asks()).toBe(0);
-    // Late again, and there is nothing to read: late a second time it asks all the same.
-    suspend(400);
-    expect(asks()).toBe(0);
-    suspend(400);
-    expect(asks()).toBeGreaterThan(0);
   });
 
   test("a primary that resigns does not make the others wait", () => {
