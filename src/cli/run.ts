@@ -41,6 +41,10 @@ export const runVerb = defineVerb({
     batch: { type: "string", alias: "B", valueHint: "N", description: "Sets the key batch" },
     numkeys: { type: "string", alias: "k", valueHint: "N", description: "Sets the key preloadKeys" },
     keys: { type: "string", alias: "f", valueHint: "FILE", description: "Sets the key preloadFile" },
+    fresh: {
+      type: "boolean",
+      description: "For a worker: begin anew, without what an earlier life kept in its data directory",
+    },
     set: {
       type: "string",
       valueHint: "KEY=VALUE",
@@ -54,6 +58,10 @@ export const runVerb = defineVerb({
     {
       command: "node-x run dht -c dht.json --set port=0 --set respPort=0 --set dataDir=/tmp/try",
       shows: "Take a free port and another directory",
+    },
+    {
+      command: "node-x run worker -c worker.json --fresh",
+      shows: "Begin a stream anew: what the worker kept is removed",
     },
     {
       command: "node-x run tss -c local.tss.config -i 0",
@@ -86,6 +94,7 @@ export const runVerb = defineVerb({
       workingDirectory,
       ...(replica !== undefined && { replica }),
       groups: { ...(base !== undefined && { base }), ...(shardCount !== undefined && { shardCount }) },
+      isFresh: args.fresh === true,
     });
   },
 });
@@ -119,10 +128,20 @@ function numberOf(text: string | undefined, option: string): number | undefined 
   throw new NxError("NX_USAGE", `${option} wants a number from 0, not ${JSON.stringify(text)}`);
 }
 
+export interface RunSources extends ConfigSources {
+  role: string;
+  /** `--fresh`. */
+  isFresh?: boolean;
+}
+
 /** Runs the role of these sources until it has stopped; resolves with the exit code. */
-export async function runConfigured(sources: ConfigSources & { role: string }): Promise<number> {
+export async function runConfigured({ isFresh = false, ...sources }: RunSources): Promise<number> {
   const { roleEntry, schemaCatalog } = await import("../roles.ts");
   const entry = roleEntry(sources.role);
+  if (isFresh && (await entry.about()).canStartFresh !== true)
+    throw new NxError("NX_USAGE", `--fresh is not for the role ${sources.role}`, {
+      hint: "nothing was changed; to begin anew, start it with another dataDir",
+    });
   const { loadConfig } = await import("../core/config/load.ts");
   const readConfig = () => loadConfig(sources, schemaCatalog);
   const loaded = await readConfig();
@@ -131,6 +150,7 @@ export async function runConfigured(sources: ConfigSources & { role: string }): 
   return runRole(role, loaded, {
     reloadConfig: readConfig,
     environment,
+    isFresh,
     clusterMembers: async (prefix) => {
       const { readMembers } = await import("../cluster/topology/members.ts");
       const { instance } = loaded;

@@ -74,6 +74,8 @@ export interface RoleContext<Config> extends World {
    * Throws NX_CONFIG_UNREADABLE.
    */
   clusterMembers?: (prefix?: string) => Promise<ClusterMembers>;
+  /** Begin as if the data directory were empty: what an earlier life kept there goes. Only where `canStartFresh`. */
+  isFresh?: boolean;
   /** From the key `tls`, read and checked; undefined when listeners are plain. */
   tls: TlsMaterial | undefined;
   /** What `start` is doing, e.g. `loading snapshot-4.nxl: 37 %`; `/readyz` and the service manager show it. */
@@ -141,6 +143,8 @@ export interface RoleDefinition<Schema extends z.ZodObject> {
    * the file. Throws NX_USAGE. Absent: words behind `--` are refused.
    */
   originalFlags?(words: readonly string[]): string[];
+  /** It heeds `isFresh` of its context. `node-x run ROLE --fresh` is refused for all others. */
+  canStartFresh?: boolean;
   /** Resolves when the instance serves. Throws NxError when it cannot. */
   start(context: RoleContext<z.output<Schema>>): Promise<RunningRole<z.output<Schema>>>;
   /** The role's load generator, run by `node-x bench <role>`. */
@@ -150,7 +154,16 @@ export interface RoleDefinition<Schema extends z.ZodObject> {
 /** What a role says of itself without its code: enough for `check`, `init`, `roles` and the docs. */
 export type RoleAbout<Schema extends z.ZodObject = z.ZodObject> = Pick<
   RoleDefinition<Schema>,
-  "name" | "summary" | "durability" | "config" | "reloadable" | "reach" | "ini" | "json" | "originalFlags"
+  | "name"
+  | "summary"
+  | "durability"
+  | "config"
+  | "reloadable"
+  | "reach"
+  | "ini"
+  | "json"
+  | "originalFlags"
+  | "canStartFresh"
 >;
 
 /** Takes the words after `node-x bench <role>`; returns an exit code. Throws NxError for wrong words or no server. */

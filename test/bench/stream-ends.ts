@@ -3,7 +3,9 @@
  * another: from queue to queue of a node of ours, and from stream to stream of one and of three nats-servers.
  *
  * The input is there before the worker starts; the time is from its start until the last record is in the output, so it
- * includes the start and the last checkpoint. What the ends promise differs (docs/streams.md), so nothing is judged.
+ * includes the start and the last checkpoint. What the ends promise differs (docs/streams.md), so nothing is judged. Each
+ * measurement is told when it is done; one that makes no progress for ten seconds ends the benchmark, with what the worker
+ * says of its ends.
  */
 import { mkdirSync } from "node:fs";
 import { z } from "zod";
@@ -11,7 +13,6 @@ import { ensurePrograms } from "../../build.ts";
 import { defaultFlag, integerFlag } from "../../src/core/load/flags.ts";
 import { RawClient } from "../channels/wire/resp/raw.ts";
 import { NatsServers } from "../core/nats/servers.ts";
-import { until } from "../e2e/executable.ts";
 import { NodeDirectory } from "../e2e/node-process.ts";
 import { benchCommand } from "./command.ts";
 import { median } from "./compare.ts";
@@ -20,19 +21,19 @@ import { BenchWorker } from "./stream-workers.ts";
 
 const flags = z.object({
   rounds: defaultFlag(integerFlag(1, 100), "N", "Measurements of each", "3"),
-  records: defaultFlag(
-    integerFlag(1000, 10_000_000),
-    "N",
-    "Records of 64 bytes in one measurement",
-    "100000",
-  ),
+  records: defaultFlag(integerFlag(1000, 10_000_000), "N", "Records of 64 bytes in one measurement", "30000"),
 });
 
 const RECORD = Buffer.alloc(64, "r");
 const FILL_AT_ONCE = 500;
-const LIMIT_MS = 600_000;
+const CHECKPOINT_MS = 200;
+const LOOK_MS = 10;
+const STILL_MS = 10_000;
+/** Rings for any number of records that the flag allows. */
+const RING_BYTES = 2 ** 30;
 
 interface Ends {
+  name: string;
   settings: Record<string, unknown>;
   /** Makes an input of so many records and an empty output. */
   fill(records: number): Promise<void>;
@@ -40,22 +41,28 @@ interface Ends {
   arrived(): Promise<number>;
 }
 
+/** Calls `send` for so many records, some at once. */
+async function inPieces(records: number, send: (count: number) => Promise<unknown>): Promise<void> {
+  for (let sent = 0; sent < records; sent += FILL_AT_ONCE) await send(Math.min(FILL_AT_ONCE, records - sent));
+}
+
 async function queueEnds(directory: NodeDirectory): Promise<Ends> {
-  const node = await directory.start({ respPort: 0 });
+  const node = await directory.start({ respPort: 0, channels: { ringBytes: RING_BYTES } });
   const client: RawClient = await node.connect();
   const place = `queue://127.0.0.1:${node.ports["port"]}`;
+  const ask = async (...words: (string | Uint8Array)[]): Promise<number> => {
+    const answer = String(await client.command(...words));
+    if (!answer.startsWith(":")) throw new Error(`${String(words[0])}: ${answer}`);
+    return Number(answer.slice(1));
+  };
   return {
+    name: "queue to queue, log in files",
     settings: { sources: [`In=${place}/in?pollMs=10`], sinks: [`Out=${place}/out`] },
     async fill(records) {
-      await client.command("DEL", "in", "out");
-      for (let sent = 0; sent < records; sent += FILL_AT_ONCE)
-        await client.command(
-          "RPUSH",
-          "in",
-          ...Array.from({ length: Math.min(FILL_AT_ONCE, records - sent) }, () => RECORD),
-        );
+      await ask("DEL", "in", "out");
+      await inPieces(records, (count) => ask("RPUSH", "in", ...Array.from({ length: count }, () => RECORD)));
     },
-    arrived: async () => Number(String(await client.command("LLEN", "out")).slice(1)),
+    arrived: () => ask("LLEN", "out"),
   };
 }
 
@@ -63,35 +70,48 @@ function natsEnds(nats: NatsServers): Ends {
   const { jetstream, manager } = nats.session;
   let round = 0;
   const ends: Ends = {
+    name: `stream to stream, ${nats.count} nats-server${nats.count === 1 ? "" : "s"}`,
     settings: {},
     async fill(records) {
       round += 1;
       const [input, output] = [`in${round}`, `out${round}`];
       for (const stream of [input, output]) await nats.addStream(stream);
       ends.settings = { nats: nats.settings, sources: [`In=nats:${input}`], sinks: [`Out=nats:${output}`] };
-      for (let sent = 0; sent < records; sent += FILL_AT_ONCE)
-        await Promise.all(
-          Array.from({ length: Math.min(FILL_AT_ONCE, records - sent) }, () =>
-            jetstream.publish(input, RECORD),
-          ),
-        );
+      await inPieces(records, (count) =>
+        Promise.all(Array.from({ length: count }, () => jetstream.publish(input, RECORD))),
+      );
     },
     arrived: async () => (await manager.streams.info(`out${round}`)).state.messages,
   };
   return ends;
 }
 
+/** Resolves when everything has arrived. Throws when nothing arrives for too long. */
+async function untilArrived(ends: Ends, records: number, worker: BenchWorker): Promise<void> {
+  let [before, movedAtMs] = [0, performance.now()];
+  for (let arrived = 0; arrived < records; await Bun.sleep(LOOK_MS)) {
+    arrived = await ends.arrived();
+    if (arrived !== before) [before, movedAtMs] = [arrived, performance.now()];
+    else if (performance.now() - movedAtMs > STILL_MS)
+      throw new Error(`${ends.name}: ${arrived} of ${records} records arrived: ${await worker.ends()}`);
+  }
+}
+
 async function secondsOf(ends: Ends, records: number): Promise<number> {
-  await ends.fill(records);
   const startedMs = performance.now();
-  const worker = BenchWorker.start({ app: "passthrough", checkpointMs: 200, ...ends.settings });
+  const worker = BenchWorker.start({ app: "passthrough", checkpointMs: CHECKPOINT_MS, ...ends.settings });
   try {
-    await until("all records", async () => (await ends.arrived()) >= records || undefined, LIMIT_MS);
+    await untilArrived(ends, records, worker);
     return (performance.now() - startedMs) / 1000;
   } finally {
     await worker.stop();
   }
 }
+
+const rateText = (records: number, seconds: number) =>
+  `${Math.round(records / seconds)
+    .toLocaleString("en-US")
+    .padStart(10)} records/s`;
 
 export const benchStreamEnds = benchCommand({
   name: "stream-ends",
@@ -103,18 +123,18 @@ export const benchStreamEnds = benchCommand({
     using directory = new NodeDirectory("queue");
     await using one = await NatsServers.start(1, "", {}, benchDirectory);
     await using three = await NatsServers.start(3, "", {}, benchDirectory);
-    const contenders: [string, Ends][] = [
-      ["queue to queue, log in files", await queueEnds(directory)],
-      ["stream to stream, 1 nats-server", natsEnds(one)],
-      ["stream to stream, 3 nats-servers", natsEnds(three)],
-    ];
+    const contenders = [await queueEnds(directory), natsEnds(one), natsEnds(three)];
     const seconds = contenders.map(() => [] as number[]);
-    for (let round = 0; round < rounds; round++)
-      for (const [index, [, ends]] of contenders.entries())
-        seconds[index]?.push(await secondsOf(ends, records));
-    for (const [index, [name]] of contenders.entries()) {
-      const rate = records / median(seconds[index] ?? []);
-      console.log(`${name.padEnd(44)} ${Math.round(rate).toLocaleString("en-US").padStart(10)} records/s`);
-    }
+    for (let round = 1; round <= rounds; round++)
+      for (const [index, ends] of contenders.entries()) {
+        const fillMs = performance.now();
+        await ends.fill(records);
+        const filled = `filled in ${((performance.now() - fillMs) / 1000).toFixed(1)} s`;
+        const taken = await secondsOf(ends, records);
+        seconds[index]?.push(taken);
+        console.log(`  round ${round}: ${ends.name.padEnd(40)} ${rateText(records, taken)}  (${filled})`);
+      }
+    for (const [index, { name }] of contenders.entries())
+      console.log(`${name.padEnd(44)} ${rateText(records, median(seconds[index] ?? []))}`);
   },
 });

@@ -73,6 +73,12 @@ export class BenchWorker {
     return ((await response.json()) as { worker: WorkerFigures }).worker;
   }
 
+  /** What it says of its sources and sinks, for a message. */
+  async ends(): Promise<string> {
+    const { sources, sinks } = (await this.figures()) as unknown as Record<string, unknown>;
+    return JSON.stringify({ sources, sinks });
+  }
+
   rssMebibytes(): number {
     const [, pages = "0"] = readFileSync(`/proc/${this.#child.pid}/statm`, "utf8").split(" ");
     return (Number(pages) * 4096) / 2 ** 20;

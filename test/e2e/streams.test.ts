@@ -47,13 +47,16 @@ async function portOf(directory: string, key: string): Promise<number> {
 }
 
 interface WorkerStats {
+  pid: number;
   worker: { checkpoint: number; recordsIn: number; keys: Record<string, number> };
 }
 
-async function statsOf(directory: string): Promise<WorkerStats["worker"]> {
+async function statsPage(directory: string): Promise<WorkerStats> {
   const response = await fetch("http://x/stats", { unix: join(directory, "data/admin.sock") });
-  return ((await response.json()) as WorkerStats).worker;
+  return (await response.json()) as WorkerStats;
 }
+
+const statsOf = async (directory: string) => (await statsPage(directory)).worker;
 
 test(
   "the executable loads an application from any directory, and its state survives kill -9",
@@ -91,8 +94,25 @@ test(
     await seen;
     await sendRecords(await portOf(alone.directory, "source.In"), ["old", "three"]);
     expect((await receiver.count(5)).slice(3)).toEqual(["OLD3", "THREE2"]);
+    // SIGTERM keeps the states, --fresh begins without them.
     second.kill("SIGTERM");
     expect(await second.exited).toBe(0);
+    const keysOf = async (...words: string[]) => {
+      const worker = alone.start(["run", "worker", "-c", "worker.json", ...words]);
+      const { keys } = await until("the worker", async () => {
+        try {
+          const { pid, worker: told } = await statsPage(alone.directory);
+          return pid === worker.pid && told.checkpoint !== undefined ? told : undefined;
+        } catch {
+          return undefined;
+        }
+      });
+      worker.kill("SIGKILL");
+      await worker.exited;
+      return keys.seen;
+    };
+    expect(await keysOf()).toBe(2);
+    expect(await keysOf("--fresh")).toBe(0);
   },
   LIMIT_MS,
 );

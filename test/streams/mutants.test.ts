@@ -110,7 +110,7 @@ const mutants: Mutant[] = [
   },
   {
     breaks: "output that counts as released before it is delivered",
-    file: "src/streams/worker/runtime.ts",
+    file: "src/streams/worker/checkpointing.ts",
     from: "Promise.all(deliveries).then(",
     to: "Promise.resolve().then(",
     noticedBy: ["test/streams/connectors/connectors.test.ts", "records go from one queue to another"],
@@ -166,8 +166,8 @@ const mutants: Mutant[] = [
   },
   {
     breaks: "positions of workers that left which no checkpoint has",
-    file: "src/streams/worker/runtime.ts",
-    from: "{ streams: this.#inherited }",
+    file: "src/streams/worker/checkpointing.ts",
+    from: "{ streams }",
     to: "{ streams: {} }",
     noticedBy: [streams, "workers with sources leave"],
   },

@@ -9,8 +9,8 @@
 import { dirname, join } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import type { LinkingDisk } from "../../core/seams/disk.ts";
-import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
-import { listIfAny, removeIfAny, removeTree, sha256OfFile } from "../release/files.ts";
+import { makeDurableDirectory, removeTree } from "../../core/seams/durable-files.ts";
+import { listIfAny, removeIfAny, sha256OfFile } from "../release/files.ts";
 import type { RunProgram } from "../release/incoming.ts";
 
 export interface DataPiece {

@@ -1,6 +1,6 @@
 /** Small steps on files that a host's rooms share, all through the disk seam. */
 import { createHash } from "node:crypto";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { errnoOf, NxError } from "../../core/errors.ts";
 import type { Disk, LinkingDisk } from "../../core/seams/disk.ts";
 
@@ -77,20 +77,6 @@ export async function readLinkIfAny(disk: LinkingDisk, path: string): Promise<st
 export async function removeIfAny(disk: Disk, path: string): Promise<void> {
   try {
     await disk.remove(path);
-  } catch (error) {
-    if (errnoOf(error) !== "ENOENT") throw error;
-  }
-}
-
-/** Removes a directory with everything below it; symbolic links are removed, not followed. */
-export async function removeTree(disk: LinkingDisk, path: string): Promise<void> {
-  const entries = await listIfAny(disk, path);
-  for (const { name, kind } of entries) {
-    if (kind === "directory") await removeTree(disk, join(path, name));
-    else await disk.remove(join(path, name));
-  }
-  try {
-    await disk.removeDirectory(path);
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") throw error;
   }

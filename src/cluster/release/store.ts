@@ -9,18 +9,10 @@
 import { basename, dirname, join, relative } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import type { LinkingDisk } from "../../core/seams/disk.ts";
-import { makeDurableDirectory, writeFileAtomically } from "../../core/seams/durable-files.ts";
+import { makeDurableDirectory, removeTree, writeFileAtomically } from "../../core/seams/durable-files.ts";
 import { releaseManifest, type ReleaseManifest } from "../agent/messages.ts";
 import { agentExecutable, releasePaths, type DeploymentPaths } from "../topology/layout.ts";
-import {
-  listIfAny,
-  readLinkIfAny,
-  readTextIfAny,
-  removeIfAny,
-  removeTree,
-  replaceLink,
-  sha256OfFile,
-} from "./files.ts";
+import { listIfAny, readLinkIfAny, readTextIfAny, removeIfAny, replaceLink, sha256OfFile } from "./files.ts";
 import { blocksFileOf, Incoming, type RunProgram } from "./incoming.ts";
 import { saltedDigest } from "./salted.ts";
 

@@ -53,7 +53,12 @@ export function adminApp(view: AdminView, { pages, token }: AdminOptions): Hono 
   });
   app.get("/config", (context) => context.json(view.config()));
   app.notFound(async (context) => {
-    return (await pages(context.req.raw)) ?? context.text(`no such page: ${context.req.path}; see /\n`, 404);
+    const page = await pages(context.req.raw);
+    if (page !== undefined) return page;
+    // It may be one of the role's own, which come with the role.
+    if (view.state() === "starting")
+      return context.json({ error: `it is still starting: ${view.reasons().join(", ")}` }, 503);
+    return context.text(`no such page: ${context.req.path}; see /\n`, 404);
   });
   return app;
 }

@@ -50,6 +50,8 @@ export interface InstanceOptions {
   onStatus?(text: string): void;
   /** What the role may ask about its cluster (RoleContext.clusterMembers). */
   clusterMembers?: RoleContext<unknown>["clusterMembers"];
+  /** As RoleContext.isFresh. */
+  isFresh?: boolean;
 }
 
 type Closer = { what: string; close(): void | Promise<void> };
@@ -108,7 +110,7 @@ export class Instance {
   }
 
   async #start(): Promise<void> {
-    const { world, clusterMembers } = this.#options;
+    const { world, clusterMembers, isFresh = false } = this.#options;
     const { dataDir } = this.#loaded;
     const config = this.#config;
     await this.#takeDataDirectory();
@@ -127,6 +129,7 @@ export class Instance {
       log: this.log,
       metrics,
       tls,
+      isFresh,
       ...(clusterMembers !== undefined && { clusterMembers }),
       iniFileOf: (key) => this.#loaded.iniFileOf(key),
       progress: (text) => {
@@ -250,7 +253,7 @@ export class Instance {
       metrics,
       drain: () => this.drain(),
     };
-    // The role's own pages exist only once it runs; until then they answer like unknown ones.
+    // The role's own pages exist only once it runs.
     const pages = (request: Request) => this.#pages?.fetch(request);
     const socketPath = join(dataDir, "admin.sock");
     if (Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX) {

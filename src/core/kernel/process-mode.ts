@@ -45,6 +45,7 @@ export interface RunOptions {
   reloadConfig(): Promise<LoadedConfig>;
   environment: Record<string, string | undefined>;
   clusterMembers?: InstanceOptions["clusterMembers"];
+  isFresh?: boolean;
 }
 
 const STATUS_PERIOD_MS = 500;
@@ -163,9 +164,10 @@ class Run {
       const liveLine = drawLiveLine(realClock, this.#terminal, line);
       this.#closers.push(() => liveLine.cancel());
     }
-    const { clusterMembers } = this.#options;
+    const { clusterMembers, isFresh = false } = this.#options;
     const instance = await Instance.start(this.#role, this.#loaded, {
       ...(clusterMembers !== undefined && { clusterMembers }),
+      isFresh,
       world: this.#world,
       logOutput: this.#logOutput,
       onFatal: (error) => this.#die(error),

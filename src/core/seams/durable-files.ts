@@ -5,7 +5,7 @@
  * directory whose own name was never synced is lost with it. A replaced file holds its old content or its new one,
  * whole, because the new content is synced under another name before it takes the path.
  */
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import type { Disk } from "./disk.ts";
 import { errnoOf } from "../errors.ts";
 
@@ -23,6 +23,19 @@ export async function makeDurableDirectory(disk: Disk, path: string): Promise<vo
       if (!["EACCES", "EPERM"].includes(errnoOf(error) ?? errnoOf((error as Error).cause) ?? "")) throw error;
     }
   }
+}
+
+/**
+ * Removes a directory with everything below it, if it is there; symbolic links are removed, not followed. A crash leaves part
+ * of it, and power loss may bring all of it back until the directory that it was in is synced.
+ */
+export async function removeTree(disk: Disk, path: string): Promise<void> {
+  if (!(await disk.exists(path))) return;
+  for (const { name, kind } of await disk.list(path)) {
+    if (kind === "directory") await removeTree(disk, join(path, name));
+    else await disk.remove(join(path, name));
+  }
+  await disk.removeDirectory(path);
 }
 
 /** Replaces (or creates) `path`. Resolves when the new content would survive power loss. */

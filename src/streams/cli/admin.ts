@@ -2,7 +2,9 @@
 import { join, resolve } from "node:path";
 import { adminGet, adminPost, type AdminAnswer, type AdminTarget } from "../../core/admin-client.ts";
 import { Exit, NxError } from "../../core/errors.ts";
-import { defineVerb, type Verb } from "../../core/verb.ts";
+import { colorsFor, printJson, printTable } from "../../core/print.ts";
+import { defineVerb, type Surroundings, type Verb } from "../../core/verb.ts";
+import { answerRows } from "./answer-text.ts";
 
 const TIMEOUT_MS = 5000;
 
@@ -12,7 +14,13 @@ const common = {
     required: true,
     description: "The worker: its data directory, or HOST:PORT of its adminPort",
   },
+  json: { type: "boolean", description: "Print JSON" },
 } as const;
+
+/** A call of one of these verbs, as far as its answer is concerned. */
+interface Asked extends Pick<Surroundings, "stdout" | "environment"> {
+  args: { json?: boolean };
+}
 
 function targetOf(at: string, workingDirectory: string): AdminTarget {
   return /:\d{1,5}$/.test(at)
@@ -20,17 +28,31 @@ function targetOf(at: string, workingDirectory: string): AdminTarget {
     : { socket: join(resolve(workingDirectory, at), "admin.sock") };
 }
 
+interface Answer {
+  error?: string;
+  eligible?: string[];
+}
+
+/** Throws NX_STREAM_REFUSED when this is no worker's answer. */
+function parsed(body: string): Answer {
+  try {
+    return JSON.parse(body) as Answer;
+  } catch {
+    throw new NxError("NX_STREAM_REFUSED", body.trim(), { hint: "is it a worker?" });
+  }
+}
+
 /** Prints what was answered. Throws NX_STREAM_REFUSED with the worker's reason. */
-function show({ status, body }: AdminAnswer, write: (text: string) => void): number {
-  const answer = JSON.parse(body) as { error?: string; eligible?: string[] };
+function show({ status, body }: AdminAnswer, { args, stdout, environment }: Asked): number {
+  const answer = parsed(body);
+  const { error, eligible } = answer;
   if (status >= 400) {
-    throw new NxError("NX_STREAM_REFUSED", answer.error ?? body, {
-      ...(answer.eligible !== undefined && {
-        hint: `these can leave: ${answer.eligible.join(", ") || "none"}`,
-      }),
+    throw new NxError("NX_STREAM_REFUSED", error ?? body, {
+      ...(eligible !== undefined && { hint: `these can leave: ${eligible.join(", ") || "none"}` }),
     });
   }
-  write(`${JSON.stringify(answer, null, 2)}\n`);
+  if (args.json === true) printJson(stdout, answer);
+  else printTable(stdout, ["figure", "value"], answerRows({ ...answer }), colorsFor(stdout, environment));
   return Exit.ok;
 }
 
@@ -40,9 +62,9 @@ function asking(name: string, summary: string, path: string): Verb {
     summary,
     args: common,
     examples: [{ command: `node-x stream ${name} .node-x/local/worker0`, shows: summary }],
-    async run({ args, workingDirectory, stdout }) {
-      const answer = await adminGet(targetOf(args.at, workingDirectory), path, TIMEOUT_MS);
-      return show(answer, (text) => stdout.write(text));
+    async run(call) {
+      const target = targetOf(call.args.at, call.workingDirectory);
+      return show(await adminGet(target, path, TIMEOUT_MS), call);
     },
   });
 }
@@ -53,9 +75,9 @@ function telling(name: string, summary: string, path: string): Verb {
     summary,
     args: common,
     examples: [{ command: `node-x stream ${name} .node-x/local/worker0`, shows: summary }],
-    async run({ args, workingDirectory, stdout }) {
-      const answer = await adminPost(targetOf(args.at, workingDirectory), path, {}, TIMEOUT_MS);
-      return show(answer, (text) => stdout.write(text));
+    async run(call) {
+      const target = targetOf(call.args.at, call.workingDirectory);
+      return show(await adminPost(target, path, {}, TIMEOUT_MS), call);
     },
   });
 }
@@ -94,12 +116,13 @@ export const shrinkVerb = defineVerb({
     { command: "node-x stream shrink data/initializer --workers worker3", shows: "Let worker3 leave" },
     { command: "node-x stream shrink data/initializer --count 2", shows: "Let two workers leave" },
   ],
-  async run({ args, workingDirectory, stdout }) {
+  async run(call) {
+    const { args } = call;
     if ((args.workers === undefined) === (args.count === undefined))
       throw new NxError("NX_USAGE", "say either --workers or --count");
     const body =
       args.workers === undefined ? { count: Number(args.count) } : { names: args.workers.split(",") };
-    const answer = await adminPost(targetOf(args.at, workingDirectory), "/stream/shrink", body, TIMEOUT_MS);
-    return show(answer, (text) => stdout.write(text));
+    const target = targetOf(args.at, call.workingDirectory);
+    return show(await adminPost(target, "/stream/shrink", body, TIMEOUT_MS), call);
   },
 });

@@ -11,43 +11,35 @@ import {
   type ClientSeams,
   type NodeAddress,
 } from "../../channels/client.ts";
+import { inOrder, RecordSender } from "./in-order.ts";
 import { keyedRecord, type Target } from "./target.ts";
 
-/** What was delivered of a checkpoint whose delivery failed half-way: the rest goes on behind it. */
-class Progress {
-  #checkpoint = 0;
-  #done = 0;
-
-  async each(
-    checkpoint: number,
-    records: readonly Uint8Array[],
-    send: (record: Uint8Array) => Promise<void>,
-  ): Promise<void> {
-    if (this.#checkpoint !== checkpoint) this.#done = 0;
-    this.#checkpoint = checkpoint;
-    for (; this.#done < records.length; this.#done++) await send(records[this.#done] as Uint8Array);
-  }
-}
-
-export function queueTarget(seams: ClientSeams, node: NodeAddress, channel: string): Target {
-  const client = new QueueClient(seams, { nodes: [node] });
-  const progress = new Progress();
+export function queueTarget(
+  seams: ClientSeams,
+  node: NodeAddress,
+  channel: string,
+  inFlight: number,
+): Target {
+  const client = new QueueClient(seams, inOrder(node, inFlight));
+  const sender = new RecordSender(inFlight, (record) => client.push(channel, record));
   return {
-    deliver: (checkpoint, records) =>
-      progress.each(checkpoint, records, (record) => client.push(channel, record)),
+    deliver: (checkpoint, records) => sender.deliver(checkpoint, records),
     close: async () => client.close(),
   };
 }
 
-/** Records get the second in which they are delivered as their key. */
-export function logfilesTarget(seams: ClientSeams, node: NodeAddress, channel: string): Target {
-  const client = new LogfilesClient(seams, { nodes: [node] });
-  const progress = new Progress();
+/** Records get the second in which they are sent as their key. */
+export function logfilesTarget(
+  seams: ClientSeams,
+  node: NodeAddress,
+  channel: string,
+  inFlight: number,
+): Target {
+  const client = new LogfilesClient(seams, inOrder(node, inFlight));
+  const second = () => BigInt(Math.floor(seams.clock.nowMs() / 1000));
+  const sender = new RecordSender(inFlight, (record) => client.put(channel, second(), record));
   return {
-    deliver(checkpoint, records) {
-      const second = BigInt(Math.floor(seams.clock.nowMs() / 1000));
-      return progress.each(checkpoint, records, (record) => client.put(channel, second, record));
-    },
+    deliver: (checkpoint, records) => sender.deliver(checkpoint, records),
     close: async () => client.close(),
   };
 }

@@ -2,9 +2,11 @@
  * A channel of a queue node as input. A queue forgets a record when it is taken, so what was taken goes to the worker's
  * input log (sources/input-log.ts) and is fed from there again after a crash.
  *
- * Lost with the worker's host are at most the `BATCH` records that were taken and not yet in the log.
+ * Lost with a worker that crashes are at most the `BATCH` records that were taken and not yet in the log, and with a
+ * connection that breaks those whose answers were still on their way.
  *
- * Invariant: nothing more is taken before what was taken is on disk; it feeds only while it does not rest.
+ * Invariant: nothing more is taken before what was taken is on disk; it feeds only while it does not rest. What comes
+ * while it rests goes to the log, so a worker that is stopped loses nothing.
  */
 import { QueueClient, type ClientSeams, type NodeAddress } from "../../channels/client.ts";
 import type { Log } from "../../core/logging/log.ts";
@@ -12,6 +14,7 @@ import type { Timer } from "../../core/seams/clock.ts";
 import type { SourceNode } from "../plan/nodes.ts";
 import type { InputLog } from "../sources/input-log.ts";
 import type { Source, SourceHost } from "../sources/source.ts";
+import { inOrder } from "./in-order.ts";
 
 export interface QueueSourceOptions {
   seams: ClientSeams;
@@ -22,6 +25,7 @@ export interface QueueSourceOptions {
   inputLog: InputLog;
 }
 
+/** Taken at once, once the queue has shown that it has something: each answer waits for the queue's disk. */
 const BATCH = 16;
 
 export class QueueSource implements Source {
@@ -30,11 +34,9 @@ export class QueueSource implements Source {
   readonly #host: SourceHost;
   readonly #options: QueueSourceOptions;
   readonly #client: QueueClient;
-  /** Taken while it rested. */
-  #waiting: Buffer[] = [];
   #isResting = true;
-  #isTaking = false;
   #isClosed = false;
+  #taking: Promise<void> | undefined;
   #timer: Timer | undefined;
   #records = 0;
   #trouble = "";
@@ -44,7 +46,7 @@ export class QueueSource implements Source {
     this.node = node;
     this.#host = host;
     this.#options = options;
-    this.#client = new QueueClient(options.seams, { nodes: [options.address] });
+    this.#client = new QueueClient(options.seams, inOrder(options.address, BATCH));
   }
 
   async open(): Promise<undefined> {}
@@ -60,8 +62,7 @@ export class QueueSource implements Source {
       this.#host.feed(this.node, record, 0, record.byteLength);
     });
     if (count > 0) this.#host.onBatchEnd(count, startedMs);
-    this.#feed(this.#waiting.splice(0));
-    void this.#take();
+    this.#take();
   }
 
   rest(): void {
@@ -80,32 +81,42 @@ export class QueueSource implements Source {
     this.#host.onBatchEnd(records.length, startedMs);
   }
 
+  #take(): void {
+    const { pollMs, seams } = this.#options;
+    this.#taking ??= this.#takeAll().finally(() => {
+      this.#taking = undefined;
+      if (!this.#isResting && !this.#isClosed) this.#timer = seams.clock.after(pollMs, () => this.#take());
+    });
+  }
+
   /** Takes and feeds until the queue is empty. Never rejects. */
-  async #take(): Promise<void> {
-    const { channel, pollMs, log, inputLog, seams } = this.#options;
-    if (this.#isTaking) return;
-    this.#isTaking = true;
+  async #takeAll(): Promise<void> {
     try {
-      while (!this.#isResting && !this.#isClosed) {
-        const records: Buffer[] = [];
-        for (let count = 0; count < BATCH && !this.#isResting; count++) {
-          const record = await this.#client.pop(channel);
-          if (record === undefined) break;
-          records.push(record);
-        }
-        if (this.#isResting) this.#waiting.push(...records);
-        else this.#feed(records);
-        await inputLog.flush();
-        if (records.length < BATCH) break;
-      }
+      // An empty queue is asked for one record at a time.
+      for (let count = 1; !this.#isResting && !this.#isClosed; count = BATCH)
+        if ((await this.#takeBatch(count)) < count) break;
       this.#trouble = "";
     } catch (error) {
       const { message } = error as Error;
-      if (message !== this.#trouble) log.warn(`the source ${this.name} waits: ${message}`);
+      if (message !== this.#trouble) this.#options.log.warn(`the source ${this.name} waits: ${message}`);
       this.#trouble = message;
     }
-    this.#isTaking = false;
-    if (!this.#isResting && !this.#isClosed) this.#timer = seams.clock.after(pollMs, () => void this.#take());
+  }
+
+  /** Takes up to `count` records; returns how many there were. Rejects behind those that came, when one did not. */
+  async #takeBatch(count: number): Promise<number> {
+    const { channel, inputLog } = this.#options;
+    const pops = Array.from({ length: count }, () => this.#client.pop(channel));
+    const answers = await Promise.allSettled(pops);
+    const records = answers.flatMap((answer) =>
+      answer.status === "fulfilled" && answer.value !== undefined ? [answer.value] : [],
+    );
+    if (this.#isResting) for (const record of records) inputLog.keep(record);
+    else this.#feed(records);
+    await inputLog.flush();
+    const failed = answers.find(({ status }) => status === "rejected");
+    if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
+    return records.length;
   }
 
   position(): number {
@@ -131,6 +142,9 @@ export class QueueSource implements Source {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#timer?.cancel();
+    // What the queue is giving away right now gets into the log.
+    this.#isResting = true;
+    await this.#taking;
     this.#client.close();
     await this.#options.inputLog.close();
   }

@@ -10,11 +10,12 @@ import { adminGet } from "../../core/admin-client.ts";
 import { NxError } from "../../core/errors.ts";
 import type { World } from "../../core/role.ts";
 import { sleep } from "../../core/seams/clock.ts";
+import { removeTree } from "../../core/seams/durable-files.ts";
 import { copyDirectory } from "../replica/copy-file.ts";
 import { rebuildState } from "../replica/rebuild.ts";
 import type { Address } from "../sender/line.ts";
 import { DemoChild } from "./child.ts";
-import { demoHost, removeTree, type DemoHost } from "./hosts.ts";
+import { demoHost, type DemoHost } from "./hosts.ts";
 
 export interface DemoClusterOptions {
   world: World;

@@ -3,7 +3,6 @@
  * 127.0.0.0/8 without set-up, so the port numbers of the original's four machines can stay as they are.
  */
 import { join } from "node:path";
-import type { Disk } from "../../core/seams/disk.ts";
 
 export interface DemoHost {
   number: number;
@@ -14,15 +13,4 @@ export interface DemoHost {
 /** `network`: the first three numbers of the addresses, such as 127.0.1. */
 export function demoHost(root: string, network: string, number: number): DemoHost {
   return { number, address: `${network}.${number}`, directory: join(root, `host${number}`) };
-}
-
-/** Removes a directory with all that is in it, if it is there. */
-export async function removeTree(disk: Disk, path: string): Promise<void> {
-  if (!(await disk.exists(path))) return;
-  for (const { name, kind } of await disk.list(path)) {
-    const child = join(path, name);
-    if (kind === "directory") await removeTree(disk, child);
-    else await disk.remove(child);
-  }
-  await disk.removeDirectory(path);
 }

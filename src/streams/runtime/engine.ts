@@ -91,6 +91,11 @@ export class Engine {
     this.stores.set(node.name, new StateStore(node.name, { init, codec }, new FrameCursor()));
   }
 
+  /** How many keys there are, by step. */
+  get keyCounts(): Record<string, number> {
+    return Object.fromEntries([...this.stores].map(([name, { size }]) => [name, size]));
+  }
+
   // --- input -------------------------------------------------------------------------------------------------------
 
   /** Raw bytes of one record of a source; `timeMs` is when it arrived. */

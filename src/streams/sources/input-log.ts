@@ -72,16 +72,22 @@ export class InputLog {
     return new InputLog(file, first, kept);
   }
 
+  /** A record that is being fed. */
   append(bytes: Uint8Array, start: number, end: number): void {
-    const record = copyOf(bytes.subarray(start, end));
-    this.#kept.push(record);
+    this.keep(bytes.subarray(start, end));
     this.#fed += 1;
+  }
+
+  /** A record that came while its source rested: `replay` feeds it. */
+  keep(bytes: Uint8Array): void {
+    const record = copyOf(bytes);
+    this.#kept.push(record);
     if (this.#file.state !== "open") return;
     this.#writer.clear();
     this.#file.append(this.#writer.bytes(record).done());
   }
 
-  /** Feeds what was kept and not fed since the roll-back. */
+  /** Feeds what was kept and not fed: since the roll-back, or while the source rested. */
   replay(feed: (record: Uint8Array) => void): void {
     while (this.#fed < this.#first + this.#kept.length) {
       feed(this.#kept[this.#fed - this.#first] as Uint8Array);

@@ -1,20 +1,28 @@
 /**
  * What operators ask a worker over its admin endpoint, and what they tell it: `node-x stream status` and its neighbours.
  *
- * Every question is answered at once, in every phase, also while the cluster recovers: nothing here waits for it.
+ * Every question is answered at once, in every phase, also while the cluster recovers: answers are made before the call
+ * returns, from what this worker knows.
  */
 import type { Hono } from "hono";
+import type { Leader } from "./leader.ts";
+import type { LeaderPhase } from "./leader-types.ts";
 import type { Worker } from "./worker.ts";
 
 /** Keys named in one answer. */
 const KEYS_MAX = 10_000;
 
+/** By name; what each answers is JSON. */
+export const questions = {
+  status: statusOf,
+  keys: keysOf,
+  sources: ({ sources }: Worker) =>
+    Object.fromEntries(sources.map((source) => [source.name, source.stats()])),
+} as const;
+
 export function addRoutes(app: Hono, worker: Worker): void {
-  app.get("/stream/status", (context) => context.json(statusOf(worker)));
-  app.get("/stream/keys", (context) => context.json(keysOf(worker)));
-  app.get("/stream/sources", (context) =>
-    context.json(Object.fromEntries(worker.sources.map((source) => [source.name, source.stats()]))),
-  );
+  for (const [name, answer] of Object.entries(questions))
+    app.get(`/stream/${name}`, (context) => context.json(answer(worker)));
   app.post("/stream/checkpoint", (context) => {
     worker.member.say({ type: "checkpointWanted" });
     return context.json({ asked: true });
@@ -41,18 +49,38 @@ export function addRoutes(app: Hono, worker: Worker): void {
 
 function statusOf(worker: Worker) {
   const { runtime, leader, member, stateLog, engine } = worker;
+  const { rests, links, isAligning, congestedMs } = runtime.stats;
   return {
     name: worker.place.name,
     app: engine.plan.appName,
     plan: engine.plan.hash,
+    phase: leader?.status.phase ?? memberPhase(worker),
     isProcessing: runtime.isRunning,
     epoch: runtime.epoch,
     checkpoint: stateLog.committed.id,
-    rests: runtime.stats.rests,
+    rests,
+    isAligning,
+    congestedMs,
+    links,
+    keys: engine.keyCounts,
     leader: leader === undefined ? member.leader : worker.place.control,
     refusal: member.refusal ?? null,
-    cluster: leader?.status ?? null,
+    cluster: leader === undefined ? null : clusterOf(leader.status, worker),
   };
+}
+
+/** In the leader's words. */
+function memberPhase({ runtime, member }: Worker): LeaderPhase {
+  if (runtime.isRunning) return "running";
+  return member.isConnected ? "beginning" : "waiting";
+}
+
+/** The leader's own worker has no connection over which it would tell its keys. */
+function clusterOf(status: Leader["status"], { place, engine }: Worker) {
+  const members = status.members.map((member) =>
+    member.name === place.name ? { ...member, keys: engine.keyCounts } : member,
+  );
+  return { ...status, members };
 }
 
 function keysOf(worker: Worker) {

@@ -67,7 +67,7 @@ const keys = roleSchema({
   ),
   sinks: key(
     z.array(placed()).default([]),
-    "Where the output goes, by the names in the application: `counts=tcp://127.0.0.1:5555` (`?mode=committed` sends with the checkpoint), `counts=file:counts.out` (exactly once), `counts=2pc://127.0.0.1:5556` (exactly once). With the checkpoint to our own roles: `counts=store://127.0.0.1:12355` (a frontend; exactly once, in one transaction), `counts=dht://127.0.0.1:10000/CHANNEL`, `counts=queue://127.0.0.1:10020/CHANNEL`, `counts=logfiles://127.0.0.1:10010/CHANNEL`. With the checkpoint to a JetStream stream (`?subject=counts.out&inFlight=256&create=3`; exactly once): `counts=nats:STREAM`.",
+    "Where the output goes, by the names in the application: `counts=tcp://127.0.0.1:5555` (`?mode=committed` sends with the checkpoint), `counts=file:counts.out` (exactly once), `counts=2pc://127.0.0.1:5556` (exactly once). With the checkpoint to our own roles: `counts=store://127.0.0.1:12355` (a frontend; exactly once, in one transaction), `counts=dht://127.0.0.1:10000/CHANNEL`, `counts=queue://127.0.0.1:10020/CHANNEL`, `counts=logfiles://127.0.0.1:10010/CHANNEL` (both `?inFlight=64`; 1 keeps records in order also when the node has no room for one). With the checkpoint to a JetStream stream (`?subject=counts.out&inFlight=256&create=3`; exactly once): `counts=nats:STREAM`.",
     { example: ["counts=file:counts.out"] },
   ),
   nats: key(group(natsKeys), "The NATS servers that `nats:` sources and sinks are on."),
@@ -149,4 +149,5 @@ export const workerAbout: RoleAbout<typeof workerConfig> = {
   config: workerConfig,
   reloadable: reloadableKeys(workerConfig),
   originalFlags: workerFlags,
+  canStartFresh: true,
 };

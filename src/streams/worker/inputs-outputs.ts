@@ -28,6 +28,7 @@ import type { Source, SourceHost } from "../sources/source.ts";
 import type { StreamGrants } from "../sources/stream-grants.ts";
 import { TcpSource } from "../sources/tcp-source.ts";
 import { type Address, addressOf, numberOf, sinkKinds, sourceKinds } from "./addresses.ts";
+import { inputDirectory } from "./fresh-start.ts";
 
 export interface Surrounding {
   /** The worker's name. */
@@ -102,7 +103,7 @@ async function makeSource(
     });
   }
   if (address.kind === "queue") {
-    const inputLog = await InputLog.open(world, join(dataDir, `input-${address.name}`), onFatal);
+    const inputLog = await InputLog.open(world, join(dataDir, inputDirectory(address.name)), onFatal);
     const { host: nodeHost, port, path: channel } = address;
     const pollMs = numberOf(address, "pollMs", POLL_MS_DEFAULT);
     return new QueueSource(node, host, {
@@ -134,7 +135,7 @@ async function makeSource(
   }
   const inputLog =
     address.options.get("log") === "true"
-      ? await InputLog.open(world, join(dataDir, `input-${address.name}`), onFatal)
+      ? await InputLog.open(world, join(dataDir, inputDirectory(address.name)), onFatal)
       : undefined;
   return new TcpSource(node, host, { ...common, inputLog });
 }
@@ -145,6 +146,8 @@ const CREDITS_DEFAULT = 1000;
 /** Of a second between checkpoints: what comes beyond waits for the next one. */
 const PENDING_DEFAULT = 100_000;
 const IN_FLIGHT_DEFAULT = 256;
+/** To a node of the channels family, on one connection. */
+const REQUESTS_IN_FLIGHT = 64;
 
 /** One for each sink of the plan, in its order. Throws NX_CONFIG_INVALID. */
 export function makeSinks(
@@ -190,9 +193,9 @@ function targetOf(address: Address, around: Surrounding, appName: string): Targe
   const { world, log, worker } = around;
   switch (kind) {
     case "queue":
-      return queueTarget(world, { host, port }, path);
+      return queueTarget(world, { host, port }, path, numberOf(address, "inFlight", REQUESTS_IN_FLIGHT));
     case "logfiles":
-      return logfilesTarget(world, { host, port }, path);
+      return logfilesTarget(world, { host, port }, path, numberOf(address, "inFlight", REQUESTS_IN_FLIGHT));
     case "dht":
       return dhtTarget(world, { host, port }, path);
     case "store":

@@ -1,7 +1,7 @@
 /** What the leader is given, and what it remembers of members and of the checkpoint under way. */
 import type { Log } from "../../core/logging/log.ts";
 import type { Clock } from "../../core/seams/clock.ts";
-import type { Layout, Place, ToMember } from "./messages.ts";
+import type { KeyCounts, Layout, Place, ToMember } from "./messages.ts";
 
 /** A member's connection. */
 export interface Session {
@@ -34,6 +34,8 @@ export interface Member {
   life: number;
   hasSources: boolean;
   place: Place;
+  /** What it last said that it has; undefined before it has said anything. */
+  keys: KeyCounts | undefined;
   session: Session | undefined;
   /** The epoch for which it said that it is ready. */
   readyEpoch: number;

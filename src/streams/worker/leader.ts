@@ -66,7 +66,6 @@ export class Leader {
   }
 
   get status() {
-    const { members, joiners, leavers, missing } = this.#roster;
     const { clock } = this.#options;
     return {
       phase: this.#phase,
@@ -75,14 +74,7 @@ export class Leader {
       checkpointAgeMs: Math.round(clock.monotonicMs() - this.#committedAtMs),
       checkpointDurationMs: Math.round(this.#lastDurationMs),
       isCheckpointRunning: this.#running !== undefined,
-      members: [...members.values()].map(({ name, session, place }) => ({
-        name,
-        isConnected: session !== undefined,
-        data: place.data,
-      })),
-      joining: [...joiners.keys()],
-      leaving: [...leavers],
-      missing,
+      ...this.#roster.status,
     };
   }
 
@@ -127,8 +119,10 @@ export class Leader {
       case "stopWanted":
         this.stopCluster();
         break;
-      case "hello":
       case "ping":
+        member.keys = message.keys;
+        break;
+      case "hello":
         break;
     }
   }
@@ -155,12 +149,13 @@ export class Leader {
     return undefined;
   }
 
-  #refusal({ name, incarnation, life, committed, prepared }: Hello): string | undefined {
+  #refusal(hello: Hello): string | undefined {
+    const { name, incarnation, life, committed, prepared } = hello;
     const { members, layout } = this.#roster;
     const before = members.get(name);
     const isNewer = before === undefined || incarnation > before.incarnation || life === before.life;
     if (before?.session !== undefined && !isNewer) return `there is another worker "${name}"`;
-    if (layout === undefined) return this.#roster.fullness(name);
+    if (layout === undefined) return this.#roster.refusal(hello);
     if (!layout.members.includes(name)) return `the cluster has no worker "${name}": join it instead`;
     if (committed === this.#committed || prepared === this.#committed) return undefined;
     return `its directory has checkpoint ${committed}, the cluster is at ${this.#committed}: restore it from a replica`;

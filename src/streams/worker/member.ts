@@ -11,7 +11,7 @@ import type { Timer } from "../../core/seams/clock.ts";
 import { Redial } from "../../core/sockets/redial.ts";
 import { jsonFrame, JsonFrameReader } from "../links/json-frames.ts";
 import { hostPort } from "./addresses.ts";
-import type { Hello, ToLeader, ToMember } from "./messages.ts";
+import type { Hello, KeyCounts, ToLeader, ToMember } from "./messages.ts";
 import type { WorkerRuntime } from "./runtime.ts";
 import type { StreamClaims } from "./stream-claims.ts";
 
@@ -19,6 +19,8 @@ export interface MemberOptions {
   world: Pick<World, "clock" | "net">;
   log: Log;
   streams: StreamClaims;
+  /** How many keys this worker has right now, by step. */
+  keyCounts(): KeyCounts;
   /** A fresh hello each time. */
   hello(): Hello;
   /** Written down before the member is ready: durable when it resolves. */
@@ -98,7 +100,7 @@ export class Member {
     if (this.#send === undefined) return;
     if (this.#options.world.clock.monotonicMs() - this.#heardAtMs > SILENCE_MS)
       this.#redial.fail("the leader is silent");
-    else this.#send({ type: "ping" });
+    else this.#send({ type: "ping", keys: this.#options.keyCounts() });
   }
 
   #opened(): void {

@@ -21,6 +21,9 @@ export interface Layout {
   ring: Ring;
 }
 
+/** Keys by step. */
+export type KeyCounts = Readonly<Record<string, number>>;
+
 export interface Hello {
   type: "hello";
   name: string;
@@ -57,7 +60,8 @@ export type ToLeader =
   /** The whole cluster is to stop. */
   | { type: "stopWanted" }
   | { type: "shrink"; names: readonly string[] }
-  | { type: "ping" };
+  /** `keys`: how many this worker has, by step. */
+  | { type: "ping"; keys: KeyCounts };
 
 export type ToMember =
   | { type: "refused"; reason: string; isFinal: boolean }

@@ -15,6 +15,7 @@ import type { World } from "../../core/role.ts";
 import type { Net } from "../../core/seams/net.ts";
 import { hostPort } from "./addresses.ts";
 import { addRoutes } from "./admin.ts";
+import { startFresh } from "./fresh-start.ts";
 import { addMetrics } from "./metrics.ts";
 import { workerAbout, type WorkerConfig } from "./config.ts";
 import { Worker } from "./worker.ts";
@@ -65,7 +66,7 @@ class RunningWorker implements RunningRole<WorkerConfig> {
       plan: engine.plan.hash,
       recordsIn: engine.recordsIn,
       recordsOut: engine.recordsOut,
-      keys: Object.fromEntries([...engine.stores].map(([name, { size }]) => [name, size])),
+      keys: engine.keyCounts,
       lateRecords: Object.fromEntries(
         [...engine.windows].map(([name, { lateRecords }]) => [name, lateRecords]),
       ),
@@ -152,6 +153,8 @@ function reporterOf(
 async function startWorker(context: RoleContext<WorkerConfig>): Promise<RunningWorker> {
   const { config, log, dataDir, fatal, progress, announcePort } = context;
   const directory = resolve(".");
+  const removed = await startFresh(context.disk, dataDir, context.isFresh === true);
+  if (removed.length > 0) log.info("began anew: what an earlier life kept is removed", { removed });
   progress(`loading ${config.app}`);
   const { app, text } = await loadApp(config.app, directory, (path) => readText(context, path));
   const plan = planOf(app, { args: config.appArguments, text, now: () => context.clock.nowMs() });

@@ -47,6 +47,19 @@ export class Roster {
     return [...this.members.keys()].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
   }
 
+  /** For operators: who is here, where, and with how many keys by step, as of a moment ago. */
+  get status() {
+    return {
+      members: [...this.members.values()].map(({ name, session, place, keys }) => ({
+        ...{ name, isConnected: session !== undefined, data: place.data, keys: keys ?? null },
+      })),
+      joining: [...this.joiners.keys()],
+      leaving: [...this.leavers],
+      eligible: this.eligible,
+      missing: this.missing,
+    };
+  }
+
   /** Members that may be asked to leave, each by itself. */
   get eligible(): string[] {
     return this.names.filter((name) => this.canLeave([name]));
@@ -74,8 +87,10 @@ export class Roster {
 
   // --- presence ----------------------------------------------------------------------------------------------------
 
-  /** Why a new cluster has no place for this name. */
-  fullness(name: string): string | undefined {
+  /** Why a new cluster does not take this worker. */
+  refusal({ name, committed }: Pick<Hello, "name" | "committed">): string | undefined {
+    if (committed > 0)
+      return `its directory is of an earlier cluster, which had checkpoint ${committed}, and this one is new: start it with --fresh, or the initializer with the directory that it had`;
     const isFull = !this.members.has(name) && this.members.size >= this.#size;
     return isFull ? `the cluster has its ${this.#size} workers: join it instead` : undefined;
   }
@@ -169,5 +184,5 @@ export class Roster {
 
 export function memberOf(session: Session, hello: Hello, readyEpoch: number): Member {
   const { name, incarnation, life, hasSources, place } = hello;
-  return { name, incarnation, life, hasSources, place, session, readyEpoch };
+  return { name, incarnation, life, hasSources, place, keys: undefined, session, readyEpoch };
 }

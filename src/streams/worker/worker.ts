@@ -25,6 +25,7 @@ import type { WorkerConfig } from "./config.ts";
 import { ControlPort, helloWords } from "./control-port.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { assertOwner, assertSteps, type Remembered } from "./own-directory.ts";
+import { DEAD_LETTERS_FILE, STATE_DIRECTORY } from "./fresh-start.ts";
 import { makeSinks, makeSources } from "./inputs-outputs.ts";
 import type { Leader } from "./leader.ts";
 import { Leading } from "./leading.ts";
@@ -89,7 +90,7 @@ export class Worker {
     this.#life = options.world.random.integer(2 ** 48);
     this.deadLetters = new DeadLetters(
       options.world,
-      join(options.dataDir, "dead-letters.jsonl"),
+      join(options.dataDir, DEAD_LETTERS_FILE),
       options.settings.deadLetters.bytesMax,
     );
     this.#streams = new StreamClaims({
@@ -184,7 +185,7 @@ export class Worker {
     const stores = plan.states.map(({ name }) => this.engine.stores.get(name) as StateStore);
     this.stateLog = await StateLog.open({
       ...{ world, log: log.child("state"), stores, mirror, onFatal, progress },
-      directory: join(dataDir, "state"),
+      directory: join(dataDir, STATE_DIRECTORY),
       compaction: settings.compaction,
     });
     assertSteps(this.stateLog);
@@ -293,6 +294,7 @@ export class Worker {
         onStop: () => this.#stopWithAll(),
       },
       streams: this.#streams,
+      keyCounts: () => this.engine.keyCounts,
       hello: () => this.#hello(),
       remember: (epoch, leader) => this.#remember({ epoch, leader }),
     });

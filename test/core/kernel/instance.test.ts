@@ -65,6 +65,9 @@ describe("an instance", () => {
       reasons: ["loading echoes: 37 %"],
     });
     expect((await askAdmin(directory, "/livez")).status).toBe(200);
+    const page = await askAdmin(directory, "/echo/bytes");
+    expect(page.status).toBe(503);
+    expect(await page.json()).toEqual({ error: "it is still starting: loading echoes: 37 %" });
     release();
     const instance = await starting;
     expect((await askAdmin(directory, "/readyz")).status).toBe(200);

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import detector from "../../../src/streams/apps/detector.ts";
 import passthrough from "../../../src/streams/apps/passthrough.ts";
+import { startFresh } from "../../../src/streams/worker/fresh-start.ts";
 import { StreamCluster, violation, workerSpec, type RunningWorker } from "./sim-cluster.ts";
 
 const KEYS = ["a", "b", "c", "d"];
@@ -89,6 +90,25 @@ test("A14: another worker's directory is refused by name, and a wiped one says w
     const count = sender.finish();
     await cluster.untilAcked();
     expect(violation(await cluster.output(), KEYS, count)).toBeUndefined();
+  });
+});
+
+test("a new cluster does not take a worker in whose directory is of an earlier one, and takes it when it begins anew", () => {
+  simulate(6, 2, async (cluster) => {
+    await cluster.startAll();
+    const sender = cluster.send(KEYS, Number.POSITIVE_INFINITY);
+    await cluster.until("some progress", () => sender.acked > 50);
+    for (const name of ["initializer", "worker2"]) cluster.kill(name);
+    await cluster.start({ name: "initializer", host: "10.0.0.1" }, { dataDir: "/data/anew" });
+    const old = await cluster.start(workerSpec(2));
+    expect(await untilRefused(cluster, old)).toMatch(
+      /is of an earlier cluster, which had checkpoint \d+, and this one is new: start it with --fresh/,
+    );
+    cluster.sim.host("10.0.0.2").killProcess();
+    const { disk } = cluster.sim.host("10.0.0.2");
+    expect(await startFresh(disk, "/data/worker2", true)).toContain("state");
+    await cluster.start(workerSpec(2));
+    await cluster.until("the cluster runs", () => cluster.isRunning());
   });
 });
 
