@@ -97,6 +97,8 @@ describe("an archive", () => {
     );
     expect(others.length).toBeGreaterThan(4);
     await replayAll(archive, others);
+    await replayAll(archive, conversationsOf("dirty-hash-sync2-more.txt"));
+    expect(await archive.controller.get("meta-snap", VOLUME)).toBe("|12,13|");
   });
 });
 
@@ -163,11 +165,29 @@ describe("a proxy", () => {
       const recorded = await applied(image, [await openDiff(memorySource("recorded", sorted))]);
       expect((await applied(image, [ours])).equals(recorded)).toBe(true);
     }
-    await replayAll(
-      proxy,
-      conversationsOf("ctl-proxy-commands.txt").filter((steps) =>
-        steps.some(({ comment }) => comment.startsWith("['list'")),
-      ),
-    );
+    const more = conversationsOf("wlog-transfer-more.txt");
+    await replayAll(proxy, more);
+    expect(await proxy.controller.get("proxy-diff", VOLUME)).toHaveLength(logs.length + more.length);
+  });
+
+  test("answers a controller's commands and questions as the original did", async () => {
+    mkdirSync(join(place.path, "p1"));
+    await using proxy = await startProxy(world(), { dataDir: join(place.path, "p1"), instance: "p0" });
+    const [, add, list, get, start, status, , kick, stop, startAgain] = conversationsOf(
+      "ctl-proxy-commands.txt",
+    ) as Step[][];
+    const questions = conversationsOf("ctl-proxy-get.txt");
+    const kinds = new Map(questions.map((steps) => [steps.map(({ comment }) => comment).join(), steps]));
+    // A status of servers and one with times have words that are other ones here.
+    const isStopped = (steps: Step[]) => steps.some(({ comment }) => comment === 'value "Stopped"');
+    const begin = [add, list, get, start, status] as Step[][];
+    await replayAll(proxy, begin);
+    const whileStarted = [...kinds.values()].filter((steps) => !isStopped(steps));
+    expect(whileStarted).toHaveLength(5);
+    await replayAll(proxy, [...whileStarted, kick as Step[], stop as Step[]]);
+    const stopped = [...kinds.values()].filter(isStopped);
+    expect(stopped).toHaveLength(1);
+    while ((await proxy.controller.get("state", VOLUME)) !== "Stopped") await Bun.sleep(5);
+    await replayAll(proxy, [...stopped, startAgain as Step[]]);
   });
 });

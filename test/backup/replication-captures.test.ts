@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { temporaryDirectory } from "../cli/helpers.ts";
 import { conversationsOf, playServer, replay, type Step } from "./captures.ts";
 import { Group, isState, settled } from "./group.ts";
-import { type Running, VOLUME } from "./servers.ts";
+import { VOLUME } from "./servers.ts";
 
 let place: ReturnType<typeof temporaryDirectory>;
 beforeAll(() => {
@@ -22,22 +22,32 @@ const [full, nothing, diff, hash, afterReset, resync] = [
   "repl-resync.txt",
 ].map((name) => conversationsOf(name)[0] as Step[]) as [Step[], Step[], Step[], Step[], Step[], Step[]];
 
-async function stopped(archive: Running): Promise<void> {
-  await archive.controller.command("stop", [VOLUME], "accept");
-  await isState(archive, "Stopped");
-}
+/** What the controller asked the recorded target, in its order. */
+const [init, stop, reset, stopAgain, setUuid, start] = conversationsOf("ctl-archive2-commands.txt") as [
+  Step[],
+  Step[],
+  Step[],
+  Step[],
+  Step[],
+  Step[],
+];
+const [state, diffsOfFull, base, points, diffsOfHash, allPoints, stateAfterReset] = conversationsOf(
+  "ctl-archive2-get.txt",
+) as [Step[], Step[], Step[], Step[], Step[], Step[], Step[]];
 
 test("an archive answers recorded replications as the original did", async () => {
   await using group = new Group(join(place.path, "target"), 1);
   const a1 = await group.archive("a1");
-  await a1.controller.command("init-vol", [VOLUME], "ok");
-  const play = (steps: Step[]) => replay(group.world(), a1.port, steps);
-  for (const steps of [full, diff, nothing, hash]) await play(steps);
+  const play = async (...conversations: Step[][]) => {
+    for (const steps of conversations) await replay(group.world(), a1.port, steps);
+  };
+  await play(init, full, state, diffsOfFull, base, diff, nothing, points, hash, diffsOfHash, allPoints);
   expect(await a1.controller.get("meta-snap", VOLUME)).toBe("|8|");
-  await stopped(a1);
-  await a1.controller.command("reset-vol", [VOLUME], "ok");
-  await play(afterReset);
-  await play(resync);
+  await play(stop);
+  await isState(a1, "Stopped");
+  await play(reset, stateAfterReset, afterReset, stopAgain);
+  await isState(a1, "Stopped");
+  await play(setUuid, start, resync);
   expect(await a1.controller.get("meta-snap", VOLUME)).toBe("|11|");
   const refused = conversationsOf("errors.txt").filter((steps) =>
     steps.some(({ comment }) => comment.includes("resync is required")),

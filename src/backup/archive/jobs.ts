@@ -23,6 +23,7 @@ import { type DiscardRule, ImageWriter } from "../formats/image.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 import { Refusal } from "../server/server.ts";
 import type { BaseSumsChange } from "./base-sums.ts";
+import { ColdSums } from "./cold-sums.ts";
 import type { OpenImage } from "./images/back-end.ts";
 import { Sleeper } from "./sleeper.ts";
 import type { ArchiveVolume } from "./volume.ts";
@@ -52,7 +53,7 @@ async function applyTo(
   image: OpenImage,
   diffs: readonly Diff[],
   rule: DiscardRule,
-  { sleeper, sums }: { sleeper?: Sleeper; sums?: BaseSumsChange | undefined } = {},
+  { sleeper, sums }: { sleeper?: Sleeper; sums?: BaseSumsChange | ColdSums | undefined } = {},
 ): Promise<void> {
   const target = { file: image.file, blocks: Math.floor(image.bytes / BLOCK_BYTES) };
   const writer = new ImageWriter(volume.world.disk, target, rule);
@@ -106,10 +107,16 @@ export async function restore(volume: ArchiveVolume, gid: bigint, options: JobOp
     const image = await images.beginRestore(volume.name, gid, cold);
     try {
       if (!image.isCopy) await copyBase(volume, image);
-      for (const part of rounds(open, options.openMax)) await applyTo(volume, image, part, options.discard);
+      const leavesCold = images.keepsCold && cold !== gid && gid > volume.base.from.begin;
+      const origin = { base: volume.base, cold };
+      const sums = leavesCold
+        ? await ColdSums.begin({ disk: volume.world.disk, directory: volume.directory }, origin, image)
+        : undefined;
+      for (const part of rounds(open, options.openMax))
+        await applyTo(volume, image, part, options.discard, { sums });
       await image.file.sync();
-      if (images.keepsCold && cold !== gid && gid > volume.base.from.begin)
-        await volume.cold.keep(gid, chain.at(-1)?.timestamp ?? volume.base.timestamp, options.keepsOneCold);
+      const timestamp = chain.at(-1)?.timestamp ?? volume.base.timestamp;
+      if (sums !== undefined) await volume.cold.keep(gid, timestamp, options.keepsOneCold, sums);
     } catch (error) {
       await image.file.close();
       await images.collect(volume.name);
@@ -144,7 +151,7 @@ export async function apply(
   const cold = volume.base.isApplying ? undefined : volume.cold.newestBetween(volume.base.from.begin, gid);
   if (cold !== undefined) {
     // What it has need not be written.
-    await volume.cold.becomeBase(cold, (base) => volume.setBase(base));
+    await volume.cold.becomeBase(cold, volume.base, (base) => volume.setBase(base));
     await volume.cold.removeUpTo(cold);
     await volume.removeGarbage();
   }
@@ -164,7 +171,7 @@ export async function apply(
     for (const part of rounds(diffs, openMax))
       await volume.diffs.withOpen(part, (open) => applyTo(volume, base, open, discard, { sleeper, sums }));
     await base.file.sync();
-    await sums?.finish(result.to);
+    await sums.finish(result.to);
   } finally {
     await base.file.close();
   }

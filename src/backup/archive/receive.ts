@@ -86,7 +86,7 @@ export function fullSync(options: ReceiveOptions): Protocol {
         const { random } = volume.world;
         await volume.setUuid(uuid);
         await volume.setArchiveUuid(random.bytes(16));
-        await sums?.write(volume.world.disk, volume.directory, snapshot);
+        await sums.write(volume.world.disk, volume.directory, snapshot);
         await volume.setBase(steady(snapshot, Number(request.timestamp)));
         await options.bucket?.inStep(volume);
         await volume.setState("Archived");
@@ -106,7 +106,7 @@ export interface BaseRequest {
 
 /**
  * Writes the bulks that come into the base, from nothing or from where an earlier transfer ended. `onSynced` is told how far
- * the base is durable, also when the transfer breaks. Returns its checksums, where they are kept.
+ * the base is durable, also when the transfer breaks. Returns its checksums.
  */
 export async function receiveBase(
   call: Pick<ServerCall, "reader">,
@@ -114,10 +114,10 @@ export async function receiveBase(
   { blocks, bulkBlocks, compression, fromBlock = 0 }: BaseRequest,
   syncBytes: number,
   onSynced: (block: number) => Promise<void> = async () => undefined,
-): Promise<NewBaseSums | undefined> {
+): Promise<NewBaseSums> {
   const { images, disk } = volume.world;
-  const sums = images.keepsSums ? new NewBaseSums() : undefined;
-  if (sums !== undefined && fromBlock === 0) await forgetBaseSums(disk, volume.directory);
+  const sums = new NewBaseSums();
+  if (fromBlock === 0) await forgetBaseSums(disk, volume.directory);
   const base =
     fromBlock === 0
       ? await images.createBase(volume.name, blocks * BLOCK_BYTES)
@@ -130,7 +130,7 @@ export async function receiveBase(
     await onSynced(written);
   };
   try {
-    await sums?.addWritten(base, fromBlock * BLOCK_BYTES);
+    await sums.addWritten(base, fromBlock * BLOCK_BYTES);
     const bulks = receiveBulks(call.reader, {
       codec,
       compression: compression.id,
@@ -142,7 +142,7 @@ export async function receiveBase(
       volume.throwIfForced();
       const isWritten = content !== undefined || !images.newBaseIsZero;
       if (isWritten) await base.file.write(content ?? ZEROS.subarray(0, bytes), block * BLOCK_BYTES);
-      sums?.add(content ?? ZEROS.subarray(0, bytes));
+      sums.add(content ?? ZEROS.subarray(0, bytes));
       written = block + bytes / BLOCK_BYTES;
       volume.progressBlocks = written;
       if ((written - synced) * BLOCK_BYTES >= syncBytes) await sync();

@@ -116,7 +116,7 @@ export class ArchiveVolume {
   }
 
   async #openCold(): Promise<void> {
-    this.cold = new ColdSnapshots(this.name, this.#files, this.world.images);
+    this.cold = new ColdSnapshots(this.name, this.#files, this.world);
     const base = await this.cold.load(this.base);
     if (base !== undefined) await this.setBase(base);
   }
@@ -238,10 +238,9 @@ export class ArchiveVolume {
     this.base = base;
   }
 
-  /** To be called before the base is written to, where it has checksums. */
-  async beginBaseChange(image: OpenImage): Promise<BaseSumsChange | undefined> {
-    if (!this.world.images.keepsSums) return undefined;
-    return await BaseSumsChange.begin(this.world.disk, this.directory, this.base, image);
+  /** To be called before the base is written to. */
+  beginBaseChange(image: OpenImage): Promise<BaseSumsChange> {
+    return BaseSumsChange.begin(this.world.disk, this.directory, this.base, image);
   }
 
   async setUuid(uuid: Uint8Array): Promise<void> {

@@ -3,32 +3,21 @@
  * running meanwhile: files that go away while they are read are left out.
  */
 import { basename, join } from "node:path";
-import { Exit } from "../../core/errors.ts";
+import { Exit, NxError } from "../../core/errors.ts";
 import { printJson } from "../../core/print.ts";
-import type { Disk, DiskFile } from "../../core/seams/disk.ts";
+import type { Disk } from "../../core/seams/disk.ts";
 import { PARTS_SUFFIX, readPartTable } from "../files/distant-diffs.ts";
 import { readSmallFile, VolumeFiles } from "../files/volume-files.ts";
-import { chainFrom, newest, snapshotText } from "../algebra/snapshot.ts";
-import { compareBase } from "../archive/base-sums.ts";
-import { hashOf } from "../archive/reading.ts";
-import { diffName, parseDiffName, sideName } from "../algebra/diff-name.ts";
+import { chainFrom } from "../algebra/snapshot.ts";
+import { parseDiffName, sideName } from "../algebra/diff-name.ts";
 import { fileSource } from "../formats/bytes.ts";
-import { type Diff, type MergeResult, mergedRuns, openDiff } from "../formats/diff-merge.ts";
-import { beyondEnd } from "../formats/image.ts";
+import { mergedRuns, openDiff } from "../formats/diff-merge.ts";
 import { compareWithSide } from "../formats/side-file.ts";
-import { BLOCK_BYTES } from "../formats/units.ts";
-import { virtualImage } from "../tools/virtual-image.ts";
 import { decodeFile, readState } from "../wire/values.ts";
 import { bucketOptions, verifyBucketAt } from "./bucket.ts";
+import type { Options } from "./options.ts";
 import { toolVerb } from "./tool-verb.ts";
-
-/** The chunk of `bhash` where none is named. */
-const HASH_BYTES = 256 << 10;
-
-interface Finding {
-  path: string;
-  problem: string;
-}
+import { type Finding, type ImagePlace, restoreToNowhere, verifyImages } from "./verify-images.ts";
 
 const SMALL_FILES = /^(state|base|uuid|archive_uuid|size|full_repl_state|path|done|queue)$|\.(archive|cold)$/;
 
@@ -94,60 +83,10 @@ async function verifyVolume(disk: Disk, directory: string): Promise<Finding[]> {
   return findings;
 }
 
-/** Compares the base image of a volume with its checksums; "none": it has no checksums. */
-async function verifyBase(disk: Disk, directory: string): Promise<Finding | "none" | undefined> {
-  const path = join(directory, `wb_${basename(directory)}`);
-  const base = await (await VolumeFiles.open(disk, directory)).read("base");
-  if (base === undefined || !(await disk.exists(path))) return undefined;
-  const file = await disk.open(path, "read");
-  try {
-    const source = fileSource(path, file, await file.size());
-    const compared = await compareBase(disk, directory, await decodeFile(base, readState), source);
-    if (compared === undefined) return "none";
-    const { found } = compared;
-    if (found?.at === "side") return { path: compared.path, problem: "the side file is damaged" };
-    if (found === undefined) return undefined;
-    // An apply that began meanwhile has taken the name away.
-    if (!(await disk.exists(compared.path))) return "none";
-    return { path, problem: `damaged at byte ${found.offset} or in the 256 KiB behind it` };
-  } finally {
-    await file.close();
-  }
-}
-
-/**
- * Reads the newest point of a volume as a restore would, base and chain together, and writes it nowhere. Returns its gid
- * and hash, which `bhash` of another archive with that point must give, too; nothing when there is no base in a file.
- */
-async function restoreToNowhere(disk: Disk, directory: string): Promise<string | undefined> {
-  const volume = basename(directory);
-  const path = join(directory, `wb_${volume}`);
-  const base = await (await VolumeFiles.open(disk, directory)).read("base");
-  if (base === undefined || !(await disk.exists(path))) return undefined;
-  const state = await decodeFile(base, readState);
-  const names = (await disk.list(directory)).map(({ name }) => name);
-  const diffs = names.map(parseDiffName).filter((diff) => diff !== undefined);
-  const opened: DiskFile[] = [];
-  const open = async (name: string) => {
-    const file = await disk.open(join(directory, name), "read");
-    opened.push(file);
-    return fileSource(name, file, await file.size());
-  };
-  try {
-    const chain: Diff[] = [];
-    for (const diff of chainFrom(state.from, diffs)) chain.push(await openDiff(await open(diffName(diff))));
-    let endBlocks = 0;
-    const image = await open(basename(path));
-    const options = {
-      chunkBytes: HASH_BYTES,
-      onResult: (result: MergeResult) => (endBlocks = result.endBlocks),
-    };
-    const hash = await hashOf(virtualImage(image, chain, options));
-    if (endBlocks * BLOCK_BYTES > image.bytes) throw beyondEnd(endBlocks - 1, 1, image.bytes / BLOCK_BYTES);
-    return `${volume}@${snapshotText(newest(state, diffs).to)} ${Buffer.from(hash).toString("hex")}`;
-  } finally {
-    for (const file of opened) await file.close();
-  }
+function placeOf(options: Options): ImagePlace {
+  const group = options.text("vg");
+  if (group === undefined && options.has("dev")) throw new NxError("NX_USAGE", "-dev needs -vg GROUP");
+  return { nodes: group === undefined ? undefined : join(options.text("dev", "/dev"), group) };
 }
 
 export const verifyVerb = toolVerb({
@@ -158,9 +97,10 @@ export const verifyVerb = toolVerb({
   usage: [
     "DIR: the base directory, or one volume's",
     "or s3://BUCKET/PREFIX: every object that a bucket's manifests name, with the options of `walb bucket list`",
+    "-vg GROUP: images are logical volumes of this group; -dev DIR (/dev): where its device nodes are",
     "-restore: read the newest point of each volume as a restore would, and print its hash (that of `bhash VOL GID`)",
   ],
-  options: { restore: "flag", ...bucketOptions },
+  options: { restore: "flag", vg: "value", dev: "value", ...bucketOptions },
   examples: [
     { command: "node-x walb verify archive/archive", shows: "Scrub an archive" },
     { command: "node-x walb verify s3://backups/archive0", shows: "Scrub a bucket" },
@@ -173,19 +113,22 @@ export const verifyVerb = toolVerb({
     let diffs = 0;
     const restored: string[] = [];
     const withoutSums: string[] = [];
-    const readBase = async (directory: string) => {
-      progress.show(`${basename(directory)}: the base image`);
-      const found = await verifyBase(disk, directory).catch((error: unknown): Finding => ({
-        path: directory,
-        problem: (error as Error).message,
-      }));
-      if (found === "none") withoutSums.push(join(directory, `wb_${basename(directory)}`));
-      else if (found !== undefined) findings.push(found);
+    const unread: string[] = [];
+    const place = placeOf(options);
+    const readImages = async (directory: string) => {
+      try {
+        const found = await verifyImages(disk, directory, place, (path) => progress.show(path));
+        findings.push(...found.findings);
+        withoutSums.push(...found.withoutSums);
+        unread.push(...found.unread);
+      } catch (error) {
+        findings.push({ path: directory, problem: (error as Error).message });
+      }
     };
     const restoreInto = async (directory: string) => {
       progress.show(`${basename(directory)}: as a restore would`);
       try {
-        const line = await restoreToNowhere(disk, directory);
+        const line = await restoreToNowhere(disk, directory, place);
         if (line !== undefined) restored.push(line);
       } catch (error) {
         findings.push({ path: directory, problem: (error as Error).message });
@@ -194,7 +137,7 @@ export const verifyVerb = toolVerb({
     const walk = async (directory: string): Promise<void> => {
       const inVolume = await verifyVolume(disk, directory);
       findings.push(...inVolume);
-      if (inVolume.length === 0) await readBase(directory);
+      if (inVolume.length === 0) await readImages(directory);
       if (options.has("restore")) await restoreInto(directory);
       for (const { name, kind } of await disk.list(directory)) {
         if (kind === "directory") await walk(join(directory, name));
@@ -210,13 +153,16 @@ export const verifyVerb = toolVerb({
     };
     await walk(files.path(root));
     progress.end();
-    if (isJson) printJson(stdout, { ok: findings.length === 0, diffs, findings, withoutSums, restored });
+    if (isJson)
+      printJson(stdout, { ok: findings.length === 0, diffs, findings, withoutSums, unread, restored });
     else {
       for (const { path, problem } of findings) stderr.write(`damaged: ${path}: ${problem}\n`);
       for (const path of withoutSums)
         stderr.write(
           `no checksums: ${path}: it is changing, or another program wrote it; an apply makes them\n`,
         );
+      for (const path of unread)
+        stderr.write(`not read: the image of ${path}: it is no file; -vg names its volume group\n`);
       for (const line of restored) stdout.write(`${line}\n`);
       stdout.write(`${diffs} diffs read, ${findings.length} damaged\n`);
     }

@@ -23,14 +23,15 @@ export const SIDE_CHUNK_BYTES = 1 << 20;
 const CHUNK_BYTES_MAX = 16 << 20;
 
 /** The side file of a file with these checksums. */
-export function encodeSide(fileBytes: number, chunkBytes: number, sums: readonly number[]): Uint8Array {
+export function encodeSide(fileBytes: number, chunkBytes: number, sums: ArrayLike<number>): Uint8Array {
   const bytes = new Uint8Array(HEADER_BYTES + sums.length * 4 + 4);
   const view = new DataView(bytes.buffer);
   bytes.set(Buffer.from(MAGIC));
   view.setUint32(8, 1, true);
   view.setUint32(12, chunkBytes, true);
   view.setBigUint64(16, BigInt(fileBytes), true);
-  sums.forEach((sum, index) => view.setUint32(HEADER_BYTES + index * 4, sum, true));
+  for (let index = 0; index < sums.length; index++)
+    view.setUint32(HEADER_BYTES + index * 4, sums[index] as number, true);
   view.setUint32(bytes.byteLength - 4, crc32c(bytes.subarray(0, -4)), true);
   return bytes;
 }
@@ -38,7 +39,7 @@ export function encodeSide(fileBytes: number, chunkBytes: number, sums: readonly
 export interface Side {
   fileBytes: number;
   chunkBytes: number;
-  sums: number[];
+  sums: Uint32Array;
 }
 
 /** Undefined when it is damaged. */
@@ -55,16 +56,18 @@ export function decodeSide(side: Uint8Array): Side | undefined {
     side.byteLength === HEADER_BYTES + Math.ceil(fileBytes / chunkBytes) * 4 + 4 &&
     view.getUint32(side.byteLength - 4, true) === crc32c(side.subarray(0, -4));
   if (!isSound) return undefined;
-  const sums = Array.from({ length: Math.ceil(fileBytes / chunkBytes) }, (_, index) =>
-    view.getUint32(HEADER_BYTES + index * 4, true),
-  );
+  const sums = new Uint32Array(Math.ceil(fileBytes / chunkBytes));
+  for (let index = 0; index < sums.length; index++)
+    sums[index] = view.getUint32(HEADER_BYTES + index * 4, true);
   return { fileBytes, chunkBytes, sums };
 }
 
 /** Gathers the checksums while a file is written from front to back. */
 export class SideSums {
   readonly #chunkBytes: number;
-  readonly #sums: number[] = [];
+  /** Grows by doubling. */
+  #sums = new Uint32Array(16);
+  #count = 0;
   #sum = 0;
   #inChunk = 0;
   bytes = 0;
@@ -85,7 +88,12 @@ export class SideSums {
   }
 
   #close(): void {
-    this.#sums.push(this.#sum);
+    if (this.#count === this.#sums.length) {
+      const grown = new Uint32Array(2 * this.#count);
+      grown.set(this.#sums);
+      this.#sums = grown;
+    }
+    this.#sums[this.#count++] = this.#sum;
     this.#sum = 0;
     this.#inChunk = 0;
   }
@@ -93,7 +101,7 @@ export class SideSums {
   /** The side file. */
   encode(): Uint8Array {
     if (this.#inChunk > 0) this.#close();
-    return encodeSide(this.bytes, this.#chunkBytes, this.#sums);
+    return encodeSide(this.bytes, this.#chunkBytes, this.#sums.subarray(0, this.#count));
   }
 }
 

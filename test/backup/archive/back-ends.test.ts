@@ -1,11 +1,14 @@
 /** One suite over every way to keep images: files, logical volumes, thin volumes. The last two over an LVM of ours. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { copyFileSync, readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { temporaryDirectory } from "../../cli/helpers.ts";
+import { cli, temporaryDirectory } from "../../cli/helpers.ts";
 import { at, gidsOf, Group, isState, replicate, settled } from "../group.ts";
 import { type Running, type TestStorage, VOLUME } from "../servers.ts";
 import { FakeLvm } from "./fake-lvm.ts";
+
+/** For a machine under load. */
+setDefaultTimeout(60_000);
 
 let place: ReturnType<typeof temporaryDirectory>;
 beforeAll(() => {
@@ -58,6 +61,20 @@ class Case extends Group {
     return readFileSync(
       this.lvm === undefined ? this.pathOf("a0", name) : join(this.lvm.devices, "vg0", name),
     );
+  }
+
+  /** `walb verify` over the archive and its volume group. */
+  verify() {
+    const { devices } = this.lvm as FakeLvm;
+    return cli(["walb", "verify", join(this.directory, "a0/archive"), "-vg", "vg0", "-dev", devices]);
+  }
+
+  /** Flips a bit in each of the 256 KiB of a logical volume; a second time it is whole again. */
+  flip(name: string): void {
+    const path = join((this.lvm as FakeLvm).devices, "vg0", name);
+    const bytes = readFileSync(path);
+    for (let at = 1000; at < bytes.byteLength; at += 256 << 10) bytes[at] = (bytes[at] as number) ^ 4;
+    writeFileSync(path, bytes);
   }
 
   /** Restores and compares; what LVM has rounded up to is left out. */
@@ -133,6 +150,75 @@ describe.each(["files", "files that share blocks", "linear", "thin"] as const)("
     await group.expectPoint(a0, 2n, images.get(2n) as Buffer);
     await group.expectPoint(a0, newest, images.get(newest) as Buffer);
   });
+});
+
+describe.each(["linear", "thin"] as const)("checksums of bases that are LVs, %s", (kind) => {
+  test("a flipped bit is found by verify, and refused by an apply; whole again, it goes on", async () => {
+    await using group = new Case(kind);
+    const a0 = await group.a0();
+    await history(group, a0, await group.copied(a0, 2050), 3);
+    expect(await group.verify()).toMatchObject({ code: 0, stderr: "" });
+    group.flip(`wb_${VOLUME}`);
+    expect(await group.verify()).toMatchObject({
+      code: 65,
+      stderr: expect.stringContaining(`wb_${VOLUME}: damaged at byte 0 or in the 256 KiB behind it`),
+    });
+    const apply = async () => {
+      await a0.controller.command("apply", [VOLUME, "2"], "accept");
+      await settled(a0, "Apply");
+      return await a0.controller.get("base", VOLUME);
+    };
+    expect(await apply()).toMatch(/^<\|0(,1)?\|-->\|2\|>-/);
+    group.flip(`wb_${VOLUME}`);
+    expect(await apply()).toMatch(/^<\|2\|>-/);
+    expect(await group.verify()).toMatchObject({ code: 0, stderr: "" });
+    group.flip(`wb_${VOLUME}`);
+    expect((await group.verify()).code).toBe(65);
+  });
+
+  test("the control: without its side file damage is not seen, and neither is an image that nobody looked for", async () => {
+    await using group = new Case(kind);
+    const a0 = await group.a0();
+    await history(group, a0, await group.copied(a0, 2050), 1);
+    group.flip(`wb_${VOLUME}`);
+    expect(await cli(["walb", "verify", join(group.directory, "a0/archive")])).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining("not read: the image of"),
+    });
+    const names = readdirSync(group.pathOf("a0", "")).filter((name) => name.startsWith("base-"));
+    expect(names).toHaveLength(1);
+    rmSync(group.pathOf("a0", names[0] as string));
+    expect(await group.verify()).toMatchObject({ code: 0, stderr: expect.stringContaining("no checksums") });
+  });
+});
+
+test("a cold snapshot has checksums, which are those of the base that it becomes; a damaged base leaves none", async () => {
+  await using group = new Case("thin");
+  const a0 = await group.a0();
+  await history(group, a0, await group.copied(a0, 2050), 4);
+  const restore = async (gid: string) => {
+    await a0.controller.command("restore", [VOLUME, gid], "accept");
+    await settled(a0, "Restore");
+  };
+  // From the base, and from the cold snapshot before.
+  for (const gid of ["1", "2"]) {
+    await restore(gid);
+    const cold = `wc_${VOLUME}_${gid}`;
+    expect(await group.verify()).toMatchObject({ code: 0, stderr: "" });
+    group.flip(cold);
+    expect(await group.verify()).toMatchObject({ code: 65, stderr: expect.stringContaining(cold) });
+    group.flip(cold);
+  }
+  await a0.controller.command("apply", [VOLUME, "2"], "accept");
+  await settled(a0, "Apply");
+  expect(existsSync(group.pathOf("a0", "base-2-2.crc32c"))).toBe(true);
+  expect(existsSync(group.pathOf("a0", "cold-2.crc32c"))).toBe(false);
+  expect(await group.verify()).toMatchObject({ code: 0, stderr: "" });
+  group.flip(`wb_${VOLUME}`);
+  expect((await group.verify()).code).toBe(65);
+  await restore("3");
+  expect(await a0.controller.get("restored", VOLUME)).toContain("3");
+  expect(await a0.controller.get("cold", VOLUME)).toEqual([]);
 });
 
 test("the command lines of LVM", async () => {
@@ -232,6 +318,7 @@ test("a crash at every command of a swap of the base leaves every later point re
     expect(await a0.controller.get("base", VOLUME)).toMatch(/^<\|2\|>-/);
     expect(Buffer.from(await a0.controller.blockHash([VOLUME, "2"])).equals(Buffer.from(hash))).toBe(true);
     expect(lvm.names.filter((name) => name.endsWith("_tmp"))).toEqual([]);
+    expect(await group.verify()).toMatchObject({ code: 0, stderr: "" });
   }
 });
 

@@ -30,9 +30,9 @@ testMutants(
     },
     {
       breaks: "a damaged part of a base that is given a new checksum",
-      file: "src/backup/archive/base-sums.ts",
-      from: "crc32c(part) !== wanted",
-      to: "false",
+      file: "src/backup/archive/image-sums.ts",
+      from: "isCompared && crc32c(part)",
+      to: "false && crc32c(part)",
       noticedBy: ["test/backup/archive/base-sums.test.ts", "a flipped bit is not given"],
     },
     {
@@ -76,6 +76,13 @@ testMutants(
       from: "(!Buffer.from(engine.uuid).equals(this.uuid) || this.done.lsid > engine.log.written)",
       to: "false",
       noticedBy: [loss, "a storage knows every snapshot"],
+    },
+    {
+      breaks: "a cold snapshot that is kept although what it began with is damaged",
+      file: "src/backup/archive/cold.ts",
+      from: " && !sums.isDamaged",
+      to: "",
+      noticedBy: ["test/backup/archive/back-ends.test.ts", "a cold snapshot has checksums"],
     },
   ],
   ["test", "build.ts"],

@@ -30,8 +30,6 @@ export interface ImageBackEnd {
   readonly newBaseIsZero: boolean;
   /** Read-only snapshots cost nothing, so that points are kept from which later restores begin. */
   readonly keepsCold: boolean;
-  /** The base is a file whose checksums are kept beside it (archive/base-sums.ts). */
-  readonly keepsSums: boolean;
   /** Throws when images cannot be kept here, and says why. */
   check(): Promise<void>;
   /** Bytes of the base, or undefined when there is none. */

@@ -12,7 +12,6 @@ export class ImageFiles extends WithoutCold implements ImageBackEnd {
   readonly volumeGroup = "";
   readonly thinPool = "";
   readonly newBaseIsZero = true;
-  readonly keepsSums = true;
   readonly #disk: Disk;
   readonly #directory: string;
 

@@ -21,7 +21,6 @@ export class LogicalVolumes implements ImageBackEnd {
   readonly volumeGroup: string;
   readonly thinPool: string;
   readonly newBaseIsZero: boolean;
-  readonly keepsSums = false;
   readonly keepsCold: boolean;
   readonly #disk: Disk;
   readonly #lvm: Lvm;

@@ -131,7 +131,7 @@ class Target {
       this.#options.syncBytes,
       (progressBlocks) => volume.setFullReplication({ state, progressBlocks, timestamp }),
     );
-    await sums?.write(volume.world.disk, volume.directory, state.to);
+    await sums.write(volume.world.disk, volume.directory, state.to);
     await this.#adopt(state, uuid);
     await this.#acknowledge();
   }
@@ -197,7 +197,7 @@ class Target {
       const sums = await volume.beginBaseChange(base);
       await receivePacks(call.reader, blocks, sink);
       await base.file.sync();
-      await sums?.finish(to);
+      await sums.finish(to);
     } finally {
       await hashes;
       await base.file.close();
