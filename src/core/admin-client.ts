@@ -7,7 +7,7 @@
  */
 import { errnoOf, NxError } from "./errors.ts";
 
-const BODY_BYTES_MAX = 64 * 1024 * 1024;
+const BODY_LENGTH_MAX = 64 * 1024 * 1024;
 
 export interface AdminAnswer {
   status: number;
@@ -24,13 +24,17 @@ export type AdminTarget =
       tls?: { ca?: string; cert?: string; key?: string };
     };
 
-/** GET `path` (`/readyz`) from a target, or from a socket by its path. Throws NX_NOT_RUNNING when nobody answers. */
+/**
+ * GET `path` (`/readyz`) from a target, or from a socket by its path. Throws NX_NOT_RUNNING when nobody answers, or at more than
+ * `lengthMax` characters.
+ */
 export function adminGet(
   target: AdminTarget | string,
   path: string,
   timeoutMs: number,
+  lengthMax = BODY_LENGTH_MAX,
 ): Promise<AdminAnswer> {
-  return adminRequest(target, path, timeoutMs, {});
+  return adminRequest(target, path, timeoutMs, { lengthMax });
 }
 
 /** POST a JSON value. Throws NX_NOT_RUNNING when nobody answers. */
@@ -47,7 +51,7 @@ async function adminRequest(
   target: AdminTarget | string,
   path: string,
   timeoutMs: number,
-  request: { method?: string; body?: string },
+  { lengthMax = BODY_LENGTH_MAX, ...request }: { method?: string; body?: string; lengthMax?: number },
 ): Promise<AdminAnswer> {
   const to = typeof target === "string" ? { socket: target } : target;
   const where = "socket" in to ? to.socket : to.url;
@@ -61,7 +65,7 @@ async function adminRequest(
             ...(to.tls !== undefined && { tls: to.tls }),
             ...(to.token !== undefined && { headers: { authorization: `Bearer ${to.token}` } }),
           });
-    return { status: response.status, body: await boundedText(response) };
+    return { status: response.status, body: await boundedText(response, lengthMax) };
   } catch (error) {
     throw new NxError("NX_NOT_RUNNING", `${where}: ${reasonOf(error, timeoutMs)}`, {
       hint: "start the instance, or check its data directory with `node-x config show`",
@@ -70,12 +74,12 @@ async function adminRequest(
   }
 }
 
-async function boundedText(response: Response): Promise<string> {
+async function boundedText(response: Response, lengthMax: number): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";
   for await (const chunk of response.body ?? []) {
     text += decoder.decode(chunk, { stream: true });
-    if (text.length > BODY_BYTES_MAX) throw new Error("the answer is too long");
+    if (text.length > lengthMax) throw new Error("the answer is too long");
   }
   return text + decoder.decode();
 }

@@ -7,10 +7,12 @@
 import { buildInfo } from "../core/build-info.ts";
 import type { ClusterMember, RoleContext } from "../core/role.ts";
 import type { Timer } from "../core/seams/clock.ts";
-import { Scraper } from "../core/watch/scraper.ts";
+import { buildOf, oddBuilds } from "../core/watch/builds.ts";
+import { type Asked, Scraper } from "../core/watch/scraper.ts";
 import type { Watched } from "../core/watch/watched.ts";
-import { buildOf, concernsOf, oddVersions } from "./concerns.ts";
+import { concernsOf } from "./concerns.ts";
 import { detailsOf } from "./details.ts";
+import { MetricsPoll } from "./federation/metrics-poll.ts";
 import type { History, Values } from "./history/history.ts";
 import { DAY_MS } from "./history/levels.ts";
 import {
@@ -23,6 +25,7 @@ import {
   type ShownInstance,
   type TickMessage,
 } from "./messages.ts";
+import { lagOf, newestEpochOf } from "./lags.ts";
 import { HappeningsWatch, valuesOf } from "./recorder.ts";
 import { ReplicationWatch } from "./replication-lag.ts";
 import type { StreamApplications } from "./stream/applications.ts";
@@ -31,6 +34,7 @@ import { targetsOf, type AskKeys } from "./targets.ts";
 export interface ClusterKeys extends AskKeys {
   cluster?: string | undefined;
   scrapePeriodMs: number;
+  metricsPeriodMs: number;
   allowsActions: boolean;
 }
 
@@ -47,6 +51,8 @@ const RESTARTS_COUNTED_MAX = 1000;
 export class ClusterView {
   readonly #options: ClusterViewOptions;
   readonly #scraper: Scraper;
+  /** What every instance tells of its metrics. */
+  readonly metrics: MetricsPoll;
   readonly #happenings = new HappeningsWatch();
   readonly #discovery: Timer;
   #keys: ClusterKeys;
@@ -59,9 +65,14 @@ export class ClusterView {
   constructor(keys: ClusterKeys, options: ClusterViewOptions) {
     this.#options = options;
     this.#keys = keys;
-    const { clock } = options.context;
+    const { clock, random, log } = options.context;
+    this.metrics = new MetricsPoll({ clock, random, log, periodMs: keys.metricsPeriodMs });
     this.#scraper = new Scraper({ clock, periodMs: keys.scrapePeriodMs, onRound: () => this.#safeRound() });
     this.#discovery = clock.every(DISCOVER_MS, () => void this.discover());
+  }
+
+  get asked(): readonly Asked[] {
+    return this.#scraper.asked;
   }
 
   get targets() {
@@ -80,17 +91,19 @@ export class ClusterView {
     return this.#scraper.snapshots.filter(({ condition }) => condition === "ready").length;
   }
 
-  /** Reads the cluster's files and asks everybody once. */
+  /** Reads the cluster's files and asks everybody once, for figures and for metrics. */
   async start(): Promise<void> {
     this.#setTargets(this.#keys); // what is wrong with secrets keeps the hub from starting
     await this.discover();
     await this.#scraper.round();
+    await this.metrics.settled();
   }
 
   /** Throws what is wrong with the keys; then nothing is changed. */
   async reload(keys: ClusterKeys): Promise<void> {
     this.#setTargets(keys);
     this.#scraper.setPeriod(keys.scrapePeriodMs);
+    this.metrics.setPeriod(keys.metricsPeriodMs);
     this.#keys = keys;
     await this.discover();
   }
@@ -130,6 +143,7 @@ export class ClusterView {
   #round(): void {
     const { history, streams, onRound, context } = this.#options;
     const atMs = context.clock.nowMs();
+    this.metrics.round(this.asked);
     this.#replication.round(this.watched);
     const values: Values = new Map([
       ...this.watched.map((each) => [each.identity.name, valuesOf(each)] as const),
@@ -159,12 +173,13 @@ export class ClusterView {
   }
 
   get instances(): ShownInstance[] {
-    const odd = oddVersions(this.watched);
+    const odd = oddBuilds(this.watched);
+    const newestEpoch = newestEpochOf(this.watched);
     return this.watched.map((each) => ({
       ...each.snapshot,
       restarts: this.#restarts.get(each.identity.name) ?? 0,
       isOdd: odd.has(buildOf(each.snapshot) ?? ""),
-      lag: this.#replication.textOf(each.identity.name),
+      lag: this.#replication.textOf(each.identity.name) ?? lagOf(each, newestEpoch),
     }));
   }
 

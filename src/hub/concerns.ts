@@ -3,8 +3,10 @@
  *
  * The same conditions are alert rules for Prometheus in alerts.ts; a rule there says for how long a condition must hold.
  */
+import { buildOf, shortBuild } from "../core/watch/builds.ts";
 import type { Watched } from "../core/watch/watched.ts";
 import { figures, numberAt } from "./figures.ts";
+import { lagOf, newestEpochOf } from "./lags.ts";
 import type { Concern } from "./messages.ts";
 
 export const limits = {
@@ -14,8 +16,7 @@ export const limits = {
   /** From here on a replica's lag is shown in red, or when it lasts for some rounds. */
   replicationLagShownEntries: 100,
   replicationLagShownRounds: 5,
-  checkpointAgeSeconds: 60,
-  bucketLagSeconds: 900,
+  metricsAgeSeconds: 300,
   restartsPerDay: 3,
 } as const;
 
@@ -26,7 +27,10 @@ export interface Surveyed {
   problems: readonly string[];
 }
 
-type Check = (watched: Watched, all: Surveyed) => Omit<Concern, "subject" | "instance"> | undefined;
+type Check = (
+  watched: Watched,
+  all: Surveyed & { newestEpoch: number },
+) => Omit<Concern, "subject" | "instance"> | undefined;
 
 const bad = (text: string) => ({ severity: "bad" as const, text });
 const warn = (text: string) => ({ severity: "warn" as const, text });
@@ -66,17 +70,9 @@ const checks: Check[] = [
       ? warn(`its event loop runs ${Math.round(1000 * lag)} ms late (p99 of the last minute)`)
       : undefined;
   },
-  (watched) => {
-    const age = figureOf(watched, "worker.checkpoint") ?? 0;
-    return age > limits.checkpointAgeSeconds
-      ? warn(`its cluster has not completed a checkpoint for ${Math.round(age)} s`)
-      : undefined;
-  },
-  (watched) => {
-    const lag = figureOf(watched, "archive.bucketLag") ?? 0;
-    return lag > limits.bucketLagSeconds
-      ? warn(`its bucket is ${Math.round(lag / 60)} minutes behind`)
-      : undefined;
+  (watched, { newestEpoch }) => {
+    const lag = lagOf(watched, newestEpoch);
+    return lag === undefined ? undefined : warn(`its ${lag}`);
   },
   ({ latest }) => {
     const volumes = latest?.answer.own.volumes;
@@ -88,22 +84,6 @@ const checks: Check[] = [
       : undefined;
   },
 ];
-
-/** Versions that most do not have. */
-export function oddVersions(watched: readonly Watched[]): Set<string> {
-  const builds = watched.flatMap(({ snapshot }) => buildOf(snapshot) ?? []);
-  const counts = [...Map.groupBy(builds, (build) => build)].toSorted(([, a], [, b]) => b.length - a.length);
-  return new Set(counts.slice(1).map(([build]) => build));
-}
-
-export function buildOf({ version, commit }: Watched["snapshot"]): string | undefined {
-  return version === undefined ? undefined : `${version} ${commit ?? ""}`.trim();
-}
-
-/** `0.1.0 cfc5e75`. */
-function shortBuild(build: string): string {
-  return build.replace(/^(\S+ \S{7})\S*$/, "$1");
-}
 
 /** Committed entries of the replica that is furthest, by group. */
 export function furthestOfGroups(watched: readonly Watched[]): Map<string, number> {
@@ -140,10 +120,11 @@ function groupConcerns({ watched }: Surveyed): Concern[] {
 export function concernsOf(surveyed: Surveyed): Concern[] {
   const { watched, problems } = surveyed;
   const furthest = furthestOfGroups(watched);
+  const all = { ...surveyed, newestEpoch: newestEpochOf(watched) };
   const found = watched.flatMap((each) => {
     const subject = each.snapshot.name;
     const instance = each.identity.name;
-    const own = checks.flatMap((check) => check(each, surveyed) ?? []);
+    const own = checks.flatMap((check) => check(each, all) ?? []);
     const lag = replicationLag(each, furthest) ?? 0;
     if (lag > limits.replicationLagEntries)
       own.push(warn(`is ${lag.toLocaleString("en")} entries behind its group`));
@@ -161,6 +142,6 @@ export function concernsOf(surveyed: Surveyed): Concern[] {
         ]
       : [];
   const files: Concern[] = problems.map((text) => ({ severity: "warn", subject: "configuration", text }));
-  const all: Concern[] = [...groupConcerns(surveyed), ...found, ...skew, ...files];
-  return all.toSorted((a, b) => Number(b.severity === "bad") - Number(a.severity === "bad"));
+  const concerns: Concern[] = [...groupConcerns(surveyed), ...found, ...skew, ...files];
+  return concerns.toSorted((a, b) => Number(b.severity === "bad") - Number(a.severity === "bad"));
 }

@@ -54,6 +54,11 @@ const keys = roleSchema({
     "Each instance is asked for its figures this often.",
     { isReloadable: true },
   ),
+  metricsPeriodMs: key(
+    integer(15_000, { min: 100, max: 60_000 }),
+    "Each instance is asked for its metrics this often, by chance a tenth earlier or later; `GET /metrics` tells what they said last.",
+    { isReloadable: true },
+  ),
   passwordFile: key(
     filePath().optional(),
     "File with the password that the page demands. Must not be readable by other users. Programs send it as bearer token.",

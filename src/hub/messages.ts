@@ -43,7 +43,7 @@ export interface ShownInstance extends InstanceSnapshot {
   restarts: number;
   /** Its version differs from the others'. */
   isOdd: boolean;
-  /** How far it is behind, where it follows somebody: `1,204 entries`. */
+  /** How far it is behind what it follows, where that is too far: `1,204 entries behind`. */
   lag: string | undefined;
 }
 
@@ -87,6 +87,13 @@ export interface HistoryAnswer {
   lines: { instance: string; figure: string; line: Line }[];
 }
 
+/** Messages per second over the last five minutes. */
+export interface Throughput {
+  min: number;
+  median: number;
+  max: number;
+}
+
 /** Latency and throughput of one thing over the last five minutes. */
 export interface StreamRow {
   name: string;
@@ -96,7 +103,9 @@ export interface StreamRow {
   percentilesNs: (number | null)[];
   /** Percent of messages in each of the groups of latencyGroups. */
   groups: number[];
-  throughput: { min: number; median: number; max: number };
+  throughput: Throughput;
+  /** Of a pipeline: what it took in. */
+  incoming?: Throughput;
   /** Messages in each second, oldest first, up to `untilMs`. */
   history: number[];
   untilMs: number;

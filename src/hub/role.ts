@@ -65,7 +65,7 @@ class Hub implements RunningRole<HubConfig> {
       view: this.#view,
       viewers: this.#viewers,
       history: this.#history,
-      federation: new Federation(clock, () => this.#view.targets),
+      federation: new Federation(clock, () => this.#view.asked, this.#view.metrics),
       sessions: this.#sessions,
       actions: new Actions(this.#view, this.#context, log.child("actions")),
       host: config.host,

@@ -135,8 +135,8 @@ function addReading(app: Hono<Hosted>, options: RoutesOptions): void {
     });
     return context.json({ fromMs, toMs, lines } satisfies HistoryAnswer, 200, NO_STORE);
   });
-  app.get("/metrics", async (context) =>
-    context.body(await federation.text(), 200, {
+  app.get("/metrics", (context) =>
+    context.body(federation.text(), 200, {
       "content-type": "text/plain; version=0.0.4; charset=utf-8",
     }),
   );

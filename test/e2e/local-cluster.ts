@@ -4,7 +4,7 @@
  * Invariant: no process and no directory outlives the cluster that a test holds with `using`.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { connect, createServer, type Socket } from "node:net";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { RedisClient } from "bun";
 import { Controller } from "../../src/backup/client/controller.ts";
@@ -40,10 +40,11 @@ export async function quietPorts(count: number): Promise<number[]> {
 
 /** Configurations by name. What others must know the address of has a port of its own. */
 async function configurations(hub: object): Promise<Record<string, object>> {
-  const [registrar, tssPort, dht, archive, proxy, reporters, ...shardPorts] = (await quietPorts(9)) as [
-    ...[number, number, number, number, number, number],
-    ...number[],
-  ];
+  const [registrar, tssPort, dht, archive, proxy, reporters, orders, quotes, ...shardPorts] =
+    (await quietPorts(11)) as [
+      ...[number, number, number, number, number, number, number, number],
+      ...number[],
+    ];
   const at = (port: number) => `127.0.0.1:${port}`;
   const regServer = `http://${at(registrar)}`;
   const shards = shardPorts.map(at);
@@ -67,8 +68,13 @@ async function configurations(hub: object): Promise<Record<string, object>> {
     },
     dhtdump0: { node: { port: dht } },
     worker0: {
-      ...{ controlPort: 0, dataPort: 0, checkpointMs: 200, metricsHub: at(reporters) },
-      ...{ sources: ["Lines=tcp://127.0.0.1:0"], sinks: ["counts=file:counts.out"] },
+      ...{ app: "market-spread", controlPort: 0, dataPort: 0, checkpointMs: 200, metricsHub: at(reporters) },
+      sources: [`Orders=acked://${at(orders)}`, `Nbbo=acked://${at(quotes)}`],
+      sinks: ["rejects=file:rejects.out"],
+    },
+    sender0: {
+      ...{ to: [at(orders), at(quotes)], feed: "market", batch: 5, intervalMs: 100 },
+      market: { symbols: 20, rejectingSymbols: 5, rejectedOneIn: 3 },
     },
     replica0: { port: 0 },
     hub0: { port: 0, metricsPort: reporters, scrapePeriodMs: 200, ...hub },
@@ -76,18 +82,23 @@ async function configurations(hub: object): Promise<Record<string, object>> {
 }
 
 export const VOLUME = "vol0";
+/** A limit for a machine under load, not a wait. */
+const START_LIMIT_MS = 120_000;
+const SAID_LENGTH_MAX = 20_000;
 
 export class LocalCluster implements Disposable {
   readonly names: string[];
   readonly #alone: LoneExecutable;
-  readonly #up: Bun.Subprocess;
+  readonly #up: ReturnType<LoneExecutable["start"]>;
+  /** The newest of what `up` said. */
+  #said = "";
   #clients: RedisClient[] = [];
-  #words: Socket | undefined;
 
   private constructor(alone: LoneExecutable, names: string[]) {
     this.#alone = alone;
     this.names = names;
     this.#up = alone.start(["up", "configs/local"]);
+    for (const stream of [this.#up.stdout, this.#up.stderr]) void this.#listen(stream).catch(() => undefined);
   }
 
   static async start(hub: object = {}): Promise<LocalCluster> {
@@ -102,26 +113,43 @@ export class LocalCluster implements Disposable {
       );
     const cluster = new LocalCluster(alone, Object.keys(all));
     try {
-      await until("every instance to be ready", async () => {
-        if (cluster.#up.exitCode !== null) throw new Error(`up ended with ${cluster.#up.exitCode}`);
-        const stats = await Promise.all(
-          cluster.names.map((name) => cluster.stats(name).catch(() => undefined)),
-        );
-        return stats.every((each) => each?.ready === true) ? true : undefined;
-      });
+      await until(
+        "every instance to be ready",
+        async () => {
+          cluster.#demandUp();
+          const stats = await Promise.all(
+            cluster.names.map((name) => cluster.stats(name).catch(() => undefined)),
+          );
+          return stats.every((each) => each?.ready === true) ? true : undefined;
+        },
+        START_LIMIT_MS,
+      );
     } catch (error) {
-      const said = await Promise.race([
-        new Response(cluster.#up.stderr as ReadableStream).text(),
-        Bun.sleep(100),
-      ]);
       cluster[Symbol.dispose]();
-      throw new Error(`${(error as Error).message}\n${said ?? ""}`);
+      throw new Error(`${(error as Error).message}\n${cluster.#said}`);
     }
     return cluster;
   }
 
-  ask(name: string, path: string): Promise<{ status: number; body: string }> {
-    return adminGet(join(this.#alone.directory, "data", name, "admin.sock"), path, 2000);
+  async #listen(stream: ReadableStream<Uint8Array>): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream)
+      this.#said = (this.#said + decoder.decode(chunk, { stream: true })).slice(-SAID_LENGTH_MAX);
+  }
+
+  /** Throws when the cluster has ended, with how. */
+  #demandUp(): void {
+    const how = this.#up.signalCode ?? this.#up.exitCode;
+    if (how !== null) throw new Error(`up has ended with ${how}:\n${this.#said}`);
+  }
+
+  async ask(name: string, path: string): Promise<{ status: number; body: string }> {
+    try {
+      return await adminGet(join(this.#alone.directory, "data", name, "admin.sock"), path, 2000);
+    } catch (error) {
+      this.#demandUp();
+      throw error;
+    }
   }
 
   async stats(name: string): Promise<InstanceStats> {
@@ -134,13 +162,6 @@ export class LocalCluster implements Disposable {
       readFileSync(join(this.#alone.directory, "data/hub0/ports.json"), "utf8"),
     ) as { port: number };
     return `http://127.0.0.1:${port}`;
-  }
-
-  async #dialWorker(): Promise<Socket> {
-    const { ports } = await this.stats("worker0");
-    const socket = connect(ports["source.Lines"] as number, "127.0.0.1");
-    socket.on("error", () => undefined);
-    return socket;
   }
 
   async #controller(name: string): Promise<Controller> {
@@ -166,10 +187,8 @@ export class LocalCluster implements Disposable {
     await storage?.command("full-bkp", [VOLUME], "accept");
   }
 
-  /** Does a little of everything: keys, queues, log lines, transactions, words to count. */
+  /** Does a little of everything: keys, queues, log lines, transactions. Orders and quotes come from the sender. */
   async work(round: number): Promise<void> {
-    this.#words ??= await this.#dialWorker();
-    this.#words.write("the quick brown fox jumps over the lazy dog\n".repeat(10));
     if (this.#clients.length === 0)
       this.#clients = await Promise.all(
         ["dht0", "dht1", "queue0"].map(
@@ -194,7 +213,6 @@ export class LocalCluster implements Disposable {
   /** The up process ends its children when it is killed, too: they watch it. */
   [Symbol.dispose](): void {
     for (const client of this.#clients) client.close();
-    this.#words?.destroy();
     this.#up.kill("SIGKILL");
     this.#alone[Symbol.dispose]();
   }

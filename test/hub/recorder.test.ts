@@ -1,36 +1,15 @@
 /** What of each round is recorded: values of figures, and what happened to instances. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { parseAnswer, type Answer } from "../../src/core/watch/answer.ts";
+import type { Answer } from "../../src/core/watch/answer.ts";
+import { oddBuilds } from "../../src/core/watch/builds.ts";
 import { Watched } from "../../src/core/watch/watched.ts";
-import { concernsOf, oddVersions, replicationLag, furthestOfGroups } from "../../src/hub/concerns.ts";
+import { concernsOf, replicationLag, furthestOfGroups } from "../../src/hub/concerns.ts";
 import { bounded, detailOf } from "../../src/hub/details.ts";
 import { ReplicationWatch } from "../../src/hub/replication-lag.ts";
 import { figures, numberAt } from "../../src/hub/figures.ts";
 import { HappeningsWatch, valuesOf } from "../../src/hub/recorder.ts";
-
-function answer(over: Record<string, unknown> = {}): Answer {
-  const role = typeof over.role === "string" ? over.role : "dht";
-  const found = parseAnswer({
-    instance: "p.dht0",
-    role,
-    version: "1",
-    commit: "abc",
-    pid: 10,
-    state: "ready",
-    ready: true,
-    reasons: [],
-    uptimeSeconds: 100,
-    ports: {},
-    keyFigure: "",
-    process: { rssBytes: 5, cpuUserSeconds: 1, cpuSystemSeconds: 1, eventLoopLagSeconds: 0.001 },
-    throughput: { total: 100, unit: "requests" },
-    [role]: { records: 7, commandsTotal: 100 },
-    ...over,
-  });
-  if (found === undefined) throw new Error("no answer");
-  return found;
-}
+import { answer } from "./answer.ts";
 
 function watch(name: string, ...answers: (Answer | string)[]): Watched {
   const watched = new Watched({ name, group: undefined as never });
@@ -126,6 +105,10 @@ describe("concerns", () => {
     ["a late event loop", watch("a", answer({ process: { rssBytes: 1, cpuUserSeconds: 1, cpuSystemSeconds: 1, eventLoopLagSeconds: 0.4 } })), "warn its event loop runs 400 ms late"],
     ["a full queue", watch("a", answer({ role: "queue", queue: { channels: [{ usedBytes: 95, capacityBytes: 100 }] } })), "warn its fullest channel is 95 % full"],
     ["a proxy that gave up", watch("a", answer({ role: "proxy", proxy: { volumes: [{ archives: [{ hasGivenUp: true }] }] } })), "bad has given up"],
+    ["an archive that lags", watch("a", answer({ role: "storage", storage: { volumes: [{ lagSeconds: 5 }, { lagSeconds: 1500 }] } })), "warn its archive is 25 min behind"],
+    ["a bucket that lags", watch("a", answer({ role: "archive", archive: { bucketLagSeconds: 1200 } })), "warn its bucket is 20 min behind"],
+    ["a mirror that lags", watch("a", answer({ dht: { mirror: { follower: { behindBytes: 2 ** 27 } } } })), "warn its copy is 128 MiB behind"],
+    ["checkpoints that stall", watch("a", answer({ role: "worker", worker: { cluster: { checkpointAgeMs: 90_000 } } })), "warn its checkpoint is 90 s old"],
     ["a group without primary", watch("a", answer({ role: "shard", shard: { group: "shard0", isPrimary: false, commit: 1 } })), "bad has no primary"],
   ])("tell of %s", (_, watched, expected) => {
     expect(of([watched]).join()).toContain(expected);
@@ -138,11 +121,17 @@ describe("concerns", () => {
       watch("c", answer({ commit: "def" })),
       watch("d", "gone"),
     ];
-    expect(oddVersions(all)).toEqual(new Set(["1 def"]));
+    expect(oddBuilds(all)).toEqual(new Set(["1 def"]));
     const found = of(all, 3);
     expect(found[0]).toBe("bad does not answer: gone");
     expect(found).toContain("warn was started 3 times in the last day");
     expect(found).toContain("warn 2 builds run side by side: 1 abc, 1 def");
+  });
+
+  test("tell of a presence server that serves an old epoch", () => {
+    const server = (role: string, epoch: number) => watch(role, answer({ role, [role]: { epoch } }));
+    expect(of([server("regserver", 8), server("lookup", 7)])).toEqual([]);
+    expect(of([server("regserver", 8), server("lookup", 5)])).toEqual(["warn its epoch is 3 behind"]);
   });
 
   test("tell of a replica far behind its group", () => {
@@ -197,6 +186,8 @@ test("whatever an instance says of itself, its values, concerns and details can 
     "commit",
     "isPrimary",
     "cluster",
+    "mirror",
+    "epoch",
   ];
   const own = fc.dictionary(fc.constantFrom(...keys, "records", "scans"), fc.jsonValue({ maxDepth: 4 }));
   fc.assert(

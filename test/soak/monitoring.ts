@@ -85,7 +85,7 @@ async function ask(base: string, expression: string): Promise<{ metric: Record<s
 }
 
 async function scrape(programs: string, directory: string, seconds: number) {
-  using cluster = await LocalCluster.start({});
+  using cluster = await LocalCluster.start({ metricsPeriodMs: 1000 });
   const hub = JSON.parse((await cluster.ask("hub0", "/stats")).body) as { ports: { port: number } };
   const target = `127.0.0.1:${hub.ports.port}`;
   await output([join(programs, "promtool"), "check", "metrics"], directory, await (await fetch(`http://${target}/metrics`)).text());

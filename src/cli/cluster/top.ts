@@ -5,6 +5,7 @@ import { blocksLine } from "../../core/blocks-line.ts";
 import { durationText } from "../../core/duration-text.ts";
 import { Exit } from "../../core/errors.ts";
 import { parseAnswer } from "../../core/watch/answer.ts";
+import { buildOf, oddBuilds, shortBuild } from "../../core/watch/builds.ts";
 import type { InstanceSnapshot } from "../../core/watch/snapshot.ts";
 import { Watched } from "../../core/watch/watched.ts";
 import type { AgentClient } from "../../cluster/agent/client.ts";
@@ -157,8 +158,9 @@ function show(prefix: string, watched: readonly Watched[], order: Order, call: C
   }
   const colors = colorsFor(stdout, environment);
   const ready = all.filter(({ snapshot }) => snapshot.condition === "ready").length;
-  const header = ["instance", "host", "state", "cpu", "memory", "up", "work", "", "holds"];
-  const lines = alignColumns([header, ...all.map((each) => cellsOf(each, colors))], "  ", [3, 4, 5, 6]);
+  const odd = oddBuilds(watched);
+  const header = ["instance", "host", "state", "cpu", "memory", "up", "work", "", "version", "holds"];
+  const lines = alignColumns([header, ...all.map((each) => cellsOf(each, odd, colors))], "  ", [3, 4, 5, 6]);
   const [first = "", ...rest] = lines;
   const width = stdout.columns ?? Number.POSITIVE_INFINITY;
   const cut = (line: string) => (Bun.stringWidth(line) > width ? Bun.sliceAnsi(line, 0, width) : line);
@@ -167,8 +169,13 @@ function show(prefix: string, watched: readonly Watched[], order: Order, call: C
   stdout.write(`${colors.dim(cut(first))}\n${rest.map((line) => `${cut(line)}\n`).join("")}`);
 }
 
-function cellsOf({ snapshot, history, identity }: Watched, colors: Colors): string[] {
+function cellsOf(
+  { snapshot, history, identity }: Watched,
+  odd: ReadonlySet<string>,
+  colors: Colors,
+): string[] {
   const { condition, cpuPercent, rssBytes, uptimeSeconds, throughput, keyFigure, reasons } = snapshot;
+  const build = buildOf(snapshot) ?? "";
   const paint = { ready: colors.green, "not ready": colors.yellow, unreachable: colors.red }[condition];
   return [
     identity.name,
@@ -181,6 +188,7 @@ function cellsOf({ snapshot, history, identity }: Watched, colors: Colors): stri
       ? ""
       : `${Math.round(throughput.perSecond).toLocaleString("en")} ${throughput.unit}/s`,
     blocksLine(history, SPARK_WIDTH),
+    odd.has(build) ? colors.red(shortBuild(build)) : shortBuild(build),
     [keyFigure, ...reasons].filter((word) => word !== "").join("; "),
   ];
 }

@@ -29,15 +29,19 @@ export interface ScraperOptions {
 /** Longer than the period: a host under load is late, not gone. */
 const TIMEOUT_MS = 2000;
 
-interface Asked {
-  target: Target;
-  watched: Watched;
+export interface Asked {
+  readonly target: Target;
+  readonly watched: Watched;
+}
+
+interface AskedInRounds extends Asked {
+  /** It has not answered yet. */
   isBusy: boolean;
 }
 
 export class Scraper {
   readonly #options: ScraperOptions;
-  #asked: Asked[] = [];
+  #asked: AskedInRounds[] = [];
   #timer: Timer | undefined;
 
   constructor(options: ScraperOptions) {
@@ -67,6 +71,10 @@ export class Scraper {
     return this.#options.periodMs;
   }
 
+  get asked(): readonly Asked[] {
+    return this.#asked;
+  }
+
   get targets(): Target[] {
     return this.#asked.map(({ target }) => target);
   }
@@ -92,7 +100,7 @@ export class Scraper {
     this.#options.onRound();
   }
 
-  async #ask(asked: Asked, timeoutMs: number): Promise<void> {
+  async #ask(asked: AskedInRounds, timeoutMs: number): Promise<void> {
     const { watched, target } = asked;
     if ("isUnreachableBecause" in target.endpoint) return watched.fail(target.endpoint.isUnreachableBecause);
     asked.isBusy = true;

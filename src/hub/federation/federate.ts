@@ -1,58 +1,62 @@
 /**
- * `GET /metrics` of the hub: every instance is asked, and what they say is one answer.
+ * `GET /metrics` of the hub: what every instance said when it was polled last, as one answer.
  *
- * Invariant: an instance that does not answer in time is `node_x_up 0` and delays nobody beyond the timeout. Askers within a
- * second share one round, so that several Prometheus servers cost as much as one.
+ * Invariant: the answer is made of what is known and waits for nobody. An instance that does not answer is `node_x_up 0` and
+ * its last figures are not told any more; of the others the age of their figures is. Askers within a second get the
+ * same text.
  */
-import { adminGet } from "../../core/admin-client.ts";
 import type { Clock } from "../../core/seams/clock.ts";
-import type { Target } from "../../core/watch/scraper.ts";
+import type { Asked } from "../../core/watch/scraper.ts";
 import { Exposition, labelText } from "./exposition.ts";
+import type { MetricsPoll } from "./metrics-poll.ts";
 
-const TIMEOUT_MS = 2000;
 const SHARED_MS = 1000;
-/** A longer answer of one instance is not taken. */
-const TEXT_LENGTH_MAX = 8 * 1024 * 1024;
+
+const ownMetrics = `\
+# HELP node_x_up 1 when the instance answers the hub.
+# TYPE node_x_up gauge
+# HELP node_x_metrics_age_seconds How long ago the instance told the hub its metrics.
+# TYPE node_x_metrics_age_seconds gauge
+`;
 
 export class Federation {
   readonly #clock: Clock;
-  readonly #targets: () => readonly Target[];
-  #latest: { atMs: number; text: Promise<string> } | undefined;
+  readonly #asked: () => readonly Asked[];
+  readonly #poll: MetricsPoll;
+  #latest: { atMs: number; text: string } | undefined;
 
-  constructor(clock: Clock, targets: () => readonly Target[]) {
+  constructor(clock: Clock, asked: () => readonly Asked[], poll: MetricsPoll) {
     this.#clock = clock;
-    this.#targets = targets;
+    this.#asked = asked;
+    this.#poll = poll;
   }
 
-  text(): Promise<string> {
-    const nowMs = this.#clock.monotonicMs();
-    if (this.#latest === undefined || nowMs - this.#latest.atMs > SHARED_MS)
-      this.#latest = { atMs: nowMs, text: this.#ask() };
+  text(): string {
+    const atMs = this.#clock.monotonicMs();
+    if (this.#latest === undefined || atMs - this.#latest.atMs > SHARED_MS)
+      this.#latest = { atMs, text: this.#join() };
     return this.#latest.text;
   }
 
-  async #ask(): Promise<string> {
-    const targets = this.#targets();
-    const answers = await Promise.all(targets.map(({ endpoint }) => ask(endpoint)));
+  #join(): string {
     const exposition = new Exposition();
-    exposition.add("# HELP node_x_up 1 when the instance answers the hub.\n# TYPE node_x_up gauge");
-    targets.forEach(({ name, role, host }, index) => {
-      const labels = Object.entries({ instance: name, role, host })
-        .filter(([, value]) => value !== undefined)
-        .map(([key, value]) => `${key}="${labelText(value as string)}"`);
-      exposition.add(`node_x_up{${labels.join(",")}} ${answers[index] === undefined ? 0 : 1}`);
-    });
-    for (const answer of answers) if (answer !== undefined) exposition.add(answer);
+    exposition.add(ownMetrics);
+    for (const { target, watched } of this.#asked()) {
+      const labels = labelsOf(target);
+      const isUp = watched.latest !== undefined;
+      const polled = this.#poll.of(watched);
+      exposition.add(`node_x_up{${labels}} ${isUp ? 1 : 0}`);
+      if (polled === undefined) continue;
+      exposition.add(`node_x_metrics_age_seconds{${labels}} ${(polled.ageMs / 1000).toFixed(3)}`);
+      if (isUp && polled.text !== undefined) exposition.add(polled.text);
+    }
     return exposition.text();
   }
 }
 
-async function ask(endpoint: Target["endpoint"]): Promise<string | undefined> {
-  if ("isUnreachableBecause" in endpoint) return undefined;
-  try {
-    const { status, body } = await adminGet(endpoint, "/metrics", TIMEOUT_MS);
-    return status === 200 && body.length <= TEXT_LENGTH_MAX ? body : undefined;
-  } catch {
-    return undefined;
-  }
+function labelsOf({ name, role, host }: Asked["target"]): string {
+  return Object.entries({ instance: name, role, host })
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${key}="${labelText(value as string)}"`)
+    .join(",");
 }

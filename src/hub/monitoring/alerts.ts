@@ -1,10 +1,11 @@
 /**
  * The table of alerts: what wakes somebody, and what can wait until morning. docs/prometheus-alerts.yml is made from it.
  *
- * Expressions are about the metrics that the hub federates; the limits are those of the page (concerns.ts), so that the page and
+ * Expressions are about the metrics that the hub federates; the limits are those of the page (concerns.ts, lags.ts), so that the page and
  * the pager agree.
  */
 import { limits } from "../concerns.ts";
+import { lagLimits } from "../lags.ts";
 
 export interface Alert {
   name: string;
@@ -27,6 +28,14 @@ export const alerts: readonly Alert[] = [
     summary: "{{ $labels.instance }} does not answer.",
     action:
       "`node-x status PREFIX` says how it ended; `node-x logs PREFIX --only NAME` shows its last words.",
+  },
+  {
+    name: "NodeXMetricsOld",
+    expression: `node_x_metrics_age_seconds > ${limits.metricsAgeSeconds} and node_x_up == 1`,
+    forMinutes: 1,
+    severity: "ticket",
+    summary: "{{ $labels.instance }} answers, but has not told its metrics for minutes.",
+    action: "The hub's log says why; until then graphs and alerts know nothing of this instance.",
   },
   {
     name: "NodeXNotReady",
@@ -121,7 +130,7 @@ export const alerts: readonly Alert[] = [
   },
   {
     name: "NodeXBucketBehind",
-    expression: `node_x_archive_bucket_lag_seconds > ${limits.bucketLagSeconds}`,
+    expression: `node_x_archive_bucket_lag_seconds > ${lagLimits.bucketSeconds}`,
     forMinutes: 5,
     severity: "ticket",
     summary: "The bucket of {{ $labels.instance }} lacks diffs that are a quarter of an hour old.",
@@ -129,7 +138,7 @@ export const alerts: readonly Alert[] = [
   },
   {
     name: "NodeXCheckpointsStall",
-    expression: `node_x_worker_checkpoint_age_seconds > ${limits.checkpointAgeSeconds}`,
+    expression: `node_x_worker_checkpoint_age_seconds > ${lagLimits.checkpointSeconds}`,
     forMinutes: 1,
     severity: "page",
     summary:
@@ -138,7 +147,7 @@ export const alerts: readonly Alert[] = [
   },
   {
     name: "NodeXPresenceBehind",
-    expression: "max(node_x_presence_epoch) - node_x_presence_epoch > 1",
+    expression: `max(node_x_presence_epoch) - node_x_presence_epoch > ${lagLimits.epochs}`,
     forMinutes: 1,
     severity: "page",
     summary: "{{ $labels.instance }} serves an old epoch.",

@@ -59,6 +59,11 @@ export function seconds(value: number): string {
   return value < 60 ? `${value.toFixed(1)} s` : duration(value);
 }
 
+/** `1 diff`, `2,304 diffs`. */
+export function counted(count: number, noun: string): string {
+  return `${whole(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 export function whole(value: number): string {
   return Math.round(value).toLocaleString("en");
 }

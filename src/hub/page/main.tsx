@@ -45,6 +45,7 @@ function Guarded({ children }: { children: ComponentChildren }) {
 function App() {
   const name = page.value;
   useEffect(() => listen(name), [name]);
+  useEffect(() => scrollTo(0, 0), [name, item.value]);
   const about = hub.value;
   if (about === undefined)
     return (

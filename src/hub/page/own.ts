@@ -15,6 +15,11 @@ export function textAt(value: unknown, path: string): string | undefined {
   return typeof found === "string" ? found : undefined;
 }
 
+/** A node has a follower as long as it mirrors another one: until it is promoted. */
+export function isMirror(own: unknown): boolean {
+  return isRecord(valueAt(own, "mirror.follower"));
+}
+
 export function listAt(value: unknown, path: string): Own[] {
   const found = valueAt(value, path);
   return Array.isArray(found) ? found.filter(isRecord) : [];

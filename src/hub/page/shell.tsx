@@ -1,6 +1,7 @@
 /** @jsxImportSource preact */
 /** What stands around every page: the list of pages with what is wrong in each, the time range, light and dark. */
 import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import { families, familyOfRole, type Family } from "../messages.ts";
 import { concerns, hub, isConnected, rows } from "./live.ts";
 import { linkTo, page, range, ranges, setRange } from "./route.ts";
@@ -81,13 +82,19 @@ function familyLink(family: Family) {
 
 function Side() {
   const about = hub.value;
+  const pages = useRef<HTMLElement>(null);
+  const shown = page.value;
+  // On a narrow screen the links are a strip that scrolls.
+  useEffect(() => {
+    pages.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [shown]);
   return (
     <header class="side">
       <a class="brand" href="#/">
         <Mark />
         {about?.prefix ?? about?.name ?? "node-x"}
       </a>
-      <nav class="pages" aria-label="Pages">
+      <nav ref={pages} class="pages" aria-label="Pages">
         <PageLink to="" title="Overview" count={rows.value.length} />
         {families.map(familyLink)}
         <PageLink to="happenings" title="What happened" />

@@ -10,7 +10,13 @@
 import type { Clock } from "../../core/seams/clock.ts";
 import { HISTOGRAM_BINS, type MetricsEntry } from "../../streams/client/metrics.ts";
 import { latencyGroups } from "../latency-groups.ts";
-import { type StreamApplication, streamFigure, streamInstance, type StreamRow } from "../messages.ts";
+import {
+  type StreamApplication,
+  streamFigure,
+  streamInstance,
+  type StreamRow,
+  type Throughput,
+} from "../messages.ts";
 
 export const WINDOW_SECONDS = 300;
 const APPLICATIONS_MAX = 50;
@@ -66,20 +72,19 @@ class Tally {
       for (const [bin, count] of own) bins[bin] = (bins[bin] ?? 0) + count;
     const total = bins.reduce((sum, count) => sum + count, 0);
     const history = this.#perSecond(nowSecond);
-    const sorted = history.toSorted((a, b) => a - b);
     return {
       name,
       ...(this.of !== undefined && { of: this.of }),
       percentilesNs: PERCENTILES.map((share) => percentile(bins, total, share)),
       groups: groupsOf(bins, total),
-      throughput: {
-        min: sorted[0] ?? 0,
-        median: sorted[sorted.length >> 1] ?? 0,
-        max: sorted.at(-1) ?? 0,
-      },
+      throughput: throughputOf(history),
       history,
       untilMs: (nowSecond - SETTLING_SECONDS) * 1000,
     };
+  }
+
+  throughput(nowSecond: number): Throughput {
+    return throughputOf(this.#perSecond(nowSecond));
   }
 
   /** From the first second that was told to the last one that is settled; nothing told is 0. */
@@ -95,6 +100,11 @@ class Tally {
       }
     return counts;
   }
+}
+
+function throughputOf(perSecond: readonly number[]): Throughput {
+  const sorted = perSecond.toSorted((a, b) => a - b);
+  return { min: sorted[0] ?? 0, median: sorted[sorted.length >> 1] ?? 0, max: sorted.at(-1) ?? 0 };
 }
 
 /** Upper limit of the bin in which the share of samples ends, in nanoseconds; null without samples. */
@@ -268,7 +278,7 @@ export class StreamApplications {
         name,
         workers: [...workers.keys()].sort(),
         tables: {
-          pipelines: rows("pipelines"),
+          pipelines: rows("pipelines").map((row) => withIncoming(row, tables.sources, nowSecond)),
           workers: rows("workers"),
           computations: rows("computations"),
           sources: withoutSums(rows("sources")),
@@ -278,6 +288,12 @@ export class StreamApplications {
       };
     });
   }
+}
+
+/** A pipeline's row, with what the pipeline took in as far as that is told. */
+function withIncoming(row: StreamRow, sources: Map<string, Tally>, nowSecond: number): StreamRow {
+  const incoming = sources.get(row.name)?.throughput(nowSecond);
+  return incoming === undefined ? row : { ...row, incoming };
 }
 
 /** What a pipeline took in as a whole is left out where its sources are told one by one. */

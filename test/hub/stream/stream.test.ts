@@ -41,6 +41,7 @@ describe("the tables", () => {
     ]);
     expect(sources?.[0]?.percentilesNs).toEqual([0, 0, 0, 0, 0]);
     expect(pipelines?.[0]?.percentilesNs[0]).toBe(2 ** 20);
+    expect(pipelines?.[0]?.incoming?.max).toBe(60);
   });
 
   test("tell of each row what each worker and pipeline has in it", () => {

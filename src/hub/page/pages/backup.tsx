@@ -2,7 +2,7 @@
 /** Block-volume backup: how far each volume's data is on its way from storage over proxy to archive, and what can be restored. */
 import { useState } from "preact/hooks";
 import type { Detail } from "../../messages.ts";
-import { bytes, duration, moment, whole } from "../format.ts";
+import { bytes, counted, duration, moment } from "../format.ts";
 import { details, hub, latest, rows } from "../live.ts";
 import { listAt, numberAt, textAt, type Own } from "../own.ts";
 import { ActionButton } from "../parts/confirm.tsx";
@@ -43,12 +43,16 @@ function ago(seconds: number | undefined): string {
   return `${duration(Math.max(0, (latest.value?.hub.nowMs ?? 0) / 1000 - seconds))} ago`;
 }
 
-function Step({ place, text }: { place: Place; text: string }) {
+function Step({ place, lines }: { place: Place; lines: readonly string[] }) {
   return (
-    <div class="step">
+    <li class="step">
       <InstanceLink name={place.instance} /> <span class="badge">{textAt(place.volume, "state")}</span>
-      <div class="detail">{text}</div>
-    </div>
+      {lines.map((line) => (
+        <div key={line} class="detail">
+          {line}
+        </div>
+      ))}
+    </li>
   );
 }
 
@@ -58,45 +62,48 @@ function logShare(volume: Own): number | undefined {
   return used === undefined || capacity === undefined || capacity === 0 ? undefined : used / capacity;
 }
 
-function storageText({ volume }: Place): string {
+function storageLines({ volume }: Place): string[] {
   const [used, lag] = [numberAt(volume, "logUsedBytes"), numberAt(volume, "lagSeconds")];
   return [
-    `${whole(numberAt(volume, "writes") ?? 0)} writes`,
+    counted(numberAt(volume, "writes") ?? 0, "write"),
     ...(used === undefined ? [] : [`${bytes(used)} of log not shipped`]),
     ...(lag === undefined ? [] : [`archive ${duration(lag)} behind`]),
     ...["shipError", "failure", "stalled"].flatMap((key) => textAt(volume, key) ?? []),
     ...(numberAt(volume, "isOverflow") === 1 ? ["the log has overflowed"] : []),
-  ].join(", ");
+  ];
 }
 
-function proxyText({ volume }: Place): string {
-  const archives = listAt(volume, "archives");
-  const waiting = archives.map(
+function proxyLines({ volume }: Place): string[] {
+  const waiting = listAt(volume, "archives").map(
     (archive) =>
-      `${textAt(archive, "name")}: ${whole(numberAt(archive, "diffs") ?? 0)} waiting, ${bytes(numberAt(archive, "bytes") ?? 0)}` +
+      `for ${textAt(archive, "name")}: ${counted(numberAt(archive, "diffs") ?? 0, "diff")} waiting, ${bytes(numberAt(archive, "bytes") ?? 0)}` +
       (numberAt(archive, "hasGivenUp") === 1 ? ", given up" : ""),
   );
-  return [`received ${ago(numberAt(volume, "lastReceivedTime"))}`, ...waiting].join("; ");
+  return [`received ${ago(numberAt(volume, "lastReceivedTime"))}`, ...waiting];
 }
 
-function archiveText({ volume }: Place): string {
-  const newest = numberAt(volume, "newestTime");
-  return `newest point ${ago(newest)}, ${whole(numberAt(volume, "diffs") ?? 0)} diffs, ${bytes(numberAt(volume, "diffBytes") ?? 0)}`;
-}
-
-function Way({ volume: { storages, proxies, archives } }: { volume: Volume }) {
-  const steps = [
-    ...storages.map((place) => ({ place, text: storageText(place) })),
-    ...proxies.map((place) => ({ place, text: proxyText(place) })),
-    ...archives.map((place) => ({ place, text: archiveText(place) })),
+function archiveLines({ volume }: Place): string[] {
+  return [
+    `newest point ${ago(numberAt(volume, "newestTime"))}`,
+    `${counted(numberAt(volume, "diffs") ?? 0, "diff")}, ${bytes(numberAt(volume, "diffBytes") ?? 0)}`,
   ];
+}
+
+/** Where a volume's data is, from left to right: its storage, what hands it on, where it is kept. */
+function Way({ volume: { storages, proxies, archives } }: { volume: Volume }) {
+  const stages = [
+    { places: storages, linesOf: storageLines },
+    { places: proxies, linesOf: proxyLines },
+    { places: archives, linesOf: archiveLines },
+  ].filter(({ places }) => places.length > 0);
   return (
     <div class="flow">
-      {steps.map(({ place, text }, index) => (
-        <>
-          {index > 0 && <span aria-hidden="true">→</span>}
-          <Step key={place.instance} place={place} text={text} />
-        </>
+      {stages.map(({ places, linesOf }, index) => (
+        <ul key={index} class="stage">
+          {places.map((place) => (
+            <Step key={place.instance} place={place} lines={linesOf(place)} />
+          ))}
+        </ul>
       ))}
     </div>
   );
@@ -115,10 +122,10 @@ function Restore({ name, place }: { name: string; place: Place }) {
   const { snapshot } = rows.value.find((row) => row.snapshot.target === place.instance) ?? {};
   const command = `node-x walb restore -a ${snapshot?.host === undefined || snapshot.host === "localhost" ? "127.0.0.1" : snapshot.host} -p ${snapshot?.ports.port ?? 13020} ${name} ${gid}`;
   return (
-    <div>
+    <div class="stacked close">
       <h3>Restorable points</h3>
       <TimeLine
-        label={`${points.length} restorable points of ${name}`}
+        label={`${counted(points.length, "restorable point")} of ${name}`}
         points={points.map((point) => ({
           ...point,
           isChosen: point.id === gid,
@@ -133,9 +140,11 @@ function Restore({ name, place }: { name: string; place: Place }) {
       <pre tabIndex={0}>
         <code>{command}</code>
       </pre>
-      <button type="button" onClick={() => void navigator.clipboard?.writeText(command)}>
-        Copy
-      </button>
+      <div>
+        <button type="button" onClick={() => void navigator.clipboard?.writeText(command)}>
+          Copy
+        </button>
+      </div>
     </div>
   );
 }
@@ -165,6 +174,7 @@ function VolumeCard({ volume }: { volume: Volume }) {
               action="snapshot"
               request={{ instance: storage.instance, volume: name }}
               label="Snapshot"
+              isHarmless
               consequence={`${name} gets a point at which it can be restored.`}
             />
           </div>

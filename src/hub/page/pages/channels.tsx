@@ -1,9 +1,9 @@
 /** @jsxImportSource preact */
 /** Stores of channels: the hash ring and sizes of dht nodes, how full queues are, what log stores keep, and a search in them. */
 import type { Detail } from "../../messages.ts";
-import { bytes, duration, moment, whole } from "../format.ts";
+import { bytes, duration, moment, seconds, whole } from "../format.ts";
 import { details, rows } from "../live.ts";
-import { listAt, numberAt, textAt, type Own } from "../own.ts";
+import { isMirror, listAt, numberAt, textAt, type Own } from "../own.ts";
 import { FigureCharts, shortName } from "../parts/figure-charts.tsx";
 import { HashRing, type RangeOwner } from "../parts/hash-ring.tsx";
 import { Cell, EmptyRow, InstanceLink, Meter, NumberCell, Section, Table } from "../parts/small.tsx";
@@ -26,8 +26,7 @@ function ownersOf(nodes: readonly Detail[]): RangeOwner[] {
   return nodes.flatMap(({ instance, own }) => {
     const [min, max] = [hashAt(own, "hashRange.min"), hashAt(own, "hashRange.max")];
     // A mirror has its node's range and answers for none of it until it is promoted.
-    if (min === undefined || max === undefined || numberAt(own, "mirror.follower.isPromoted") === 0)
-      return [];
+    if (min === undefined || max === undefined || isMirror(own)) return [];
     const records = numberAt(own, "records") ?? 0;
     return [{ instance, isReady: isReady(instance), min, max, records }];
   });
@@ -60,7 +59,7 @@ function Dht({ nodes }: { nodes: readonly Detail[] }) {
   const most = Math.max(1, ...channels.map((channel) => channel.bytes));
   return (
     <Section title="Key/value nodes" note={`${nodes.length} over the hash space`}>
-      <div class="grid wide">
+      <div class="grid wide apart">
         <HashRing owners={ownersOf(nodes)} />
         <Table
           caption="Channels and their sizes"
@@ -234,7 +233,9 @@ function Dumps({ nodes }: { nodes: readonly Detail[] }) {
             <NumberCell label="Cycles">{whole(numberAt(own, "cycles") ?? 0)}</NumberCell>
             <NumberCell label="Failed">{whole(numberAt(own, "failedCycles") ?? 0)}</NumberCell>
             <NumberCell label="Last took">
-              {duration((numberAt(own, "lastDurationMs") ?? 0) / 1000)}
+              {numberAt(own, "cycles") === 0
+                ? undefined
+                : seconds((numberAt(own, "lastDurationMs") ?? 0) / 1000)}
             </NumberCell>
           </tr>
         ))}

@@ -5,7 +5,7 @@ import { figuresOf } from "../../figures.ts";
 import type { Happening } from "../../messages.ts";
 import { bytes, compact, duration } from "../format.ts";
 import { concerns, hub, rows } from "../live.ts";
-import { numberAt } from "../own.ts";
+import { isMirror } from "../own.ts";
 import { ActionButton } from "../parts/confirm.tsx";
 import { FigureCharts } from "../parts/figure-charts.tsx";
 import { HappeningList } from "../parts/happening-list.tsx";
@@ -81,7 +81,7 @@ export function InstancePage() {
         />
         {hub.value?.allowsActions === true && snapshot.condition !== "unreachable" && (
           <div class="buttons">
-            {numberAt(found?.own, "mirror.follower.isPromoted") === 0 && (
+            {isMirror(found?.own) && (
               <ActionButton
                 action="promote"
                 request={{ instance: name }}

@@ -1,6 +1,5 @@
 /** @jsxImportSource preact */
 /** The overview: what needs somebody, then every instance. */
-import { computed } from "@preact/signals";
 import { useState } from "preact/hooks";
 import type { Concern, ShownInstance } from "../../messages.ts";
 import { bytes, compact, duration } from "../format.ts";
@@ -77,22 +76,19 @@ function Version({ isOdd, version, commit }: ShownInstance) {
   );
 }
 
-const hasSeveralHosts = computed(() => new Set(rows.value.map(({ snapshot }) => snapshot.host)).size > 1);
-
 /** Without the prefix that all names of this cluster begin with. */
 function ownName(name: string): string {
   const prefix = hub.value?.prefix;
   return prefix !== undefined && name.startsWith(`${prefix}.`) ? name.slice(prefix.length + 1) : name;
 }
 
-/** Starts of the last day that the hub saw, if any. */
+/** Starts of the last day that the hub saw. */
 function Restarts({ count }: { count: number }) {
-  if (count === 0) return null;
+  const text = `${count} restart${count === 1 ? "" : "s"}`;
+  if (count === 0) return <div class="detail">{text}</div>;
   return (
     <div>
-      <span class={`badge ${count >= 3 ? "bad" : "warn"}`}>
-        {count} restart{count === 1 ? "" : "s"}
-      </span>
+      <span class={`badge ${count >= 3 ? "bad" : "warn"}`}>{text}</span>
     </div>
   );
 }
@@ -100,7 +96,7 @@ function Restarts({ count }: { count: number }) {
 function InstanceRow({ snapshot, history }: Row) {
   const { condition, reasons, target, name, role, host, keyFigure, lag, restarts } = snapshot;
   const { rssBytes, cpuPercent, uptimeSeconds } = snapshot;
-  const place = [role ?? target, hasSeveralHosts.value ? host : undefined];
+  const place = [role ?? target, host];
   return (
     <tr>
       <th scope="row">

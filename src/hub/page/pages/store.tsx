@@ -14,6 +14,8 @@ interface Group {
   furthest: number;
   primary: string | undefined;
   view: number;
+  /** What its primary did per second, in its unit: `12 commits`. */
+  rate: string | undefined;
 }
 
 function groupsOf(all: readonly Detail[]): Group[] {
@@ -22,20 +24,25 @@ function groupsOf(all: readonly Detail[]): Group[] {
     replicas,
     ({ instance, own }) => textAt(own, "group") ?? snapshotOf(instance)?.group ?? instance,
   );
-  return [...byName].map(([name, members]) => ({
-    name,
-    members,
-    furthest: Math.max(0, ...members.map(({ own }) => numberAt(own, "commit") ?? 0)),
-    primary: members.find(({ own }) => numberAt(own, "isPrimary") === 1)?.instance,
-    view: Math.max(0, ...members.map(({ own }) => numberAt(own, "view") ?? 0)),
-  }));
+  return [...byName].map(([name, members]) => {
+    const primary = members.find(({ own }) => numberAt(own, "isPrimary") === 1)?.instance;
+    const work = primary === undefined ? undefined : snapshotOf(primary)?.throughput;
+    return {
+      name,
+      members,
+      primary,
+      furthest: Math.max(0, ...members.map(({ own }) => numberAt(own, "commit") ?? 0)),
+      view: Math.max(0, ...members.map(({ own }) => numberAt(own, "view") ?? 0)),
+      rate: work && `${compact(work.perSecond)} ${work.unit}/s`,
+    };
+  });
 }
 
 function snapshotOf(instance: string) {
   return rows.value.find(({ snapshot }) => snapshot.target === instance)?.snapshot;
 }
 
-function GroupCard({ name, members, furthest, primary, view }: Group) {
+function GroupCard({ name, members, furthest, primary, view, rate }: Group) {
   return (
     <div class="section">
       <div class="group-head">
@@ -46,7 +53,7 @@ function GroupCard({ name, members, furthest, primary, view }: Group) {
           <span class="badge leader">{shortName(primary)} leads</span>
         )}
         <span class="muted small">
-          view {view}, {whole(furthest)} entries committed
+          {[`view ${view}`, `${whole(furthest)} entries committed`, rate].filter(Boolean).join(", ")}
         </span>
       </div>
       <Table
@@ -83,7 +90,7 @@ function Replica({ instance, own, furthest }: Pick<Detail, "instance" | "own"> &
         {numberAt(own, "isPrimary") === 1 ? (
           <span class="badge leader">primary</span>
         ) : (
-          (textAt(own, "phase") ?? "")
+          (textAt(own, "phase") ?? "").replace(/^normal$/, "replica")
         )}
       </Cell>
       <NumberCell label="Committed">{commit === undefined ? undefined : whole(commit)}</NumberCell>
@@ -210,7 +217,7 @@ export function StorePage() {
             { figure: "frontend.committed", instances: namesOf("frontend") },
             {
               figure: "shard.committed",
-              title: "Entries committed, by primaries",
+              title: "Committed by primaries",
               instances: primaries.filter((name) => namesOf("shard").includes(name)),
             },
             { figure: "tss.timestamps", instances: namesOf("tss") },

@@ -18,7 +18,7 @@ import { FigureCharts } from "../parts/figure-charts.tsx";
 import { Facts, InstanceLink, NONE, NumberCell, Section, Table } from "../parts/small.tsx";
 
 const tables = [
-  ["pipelines", "Pipelines", "from source to sink"],
+  ["pipelines", "Pipelines", "from source to sink; in → out where they differ"],
   ["workers", "Workers", "from the entry to the exit of a worker"],
   ["sources", "Sources", "messages that came in, until what they caused was handed over"],
   ["computations", "Computations", "each step on its own"],
@@ -31,6 +31,12 @@ const tables = [
 
 const percentileNames = ["50 %", "95 %", "99 %", "99.9 %", "99.99 %"];
 const latency = (ns: number | null | undefined) => (ns == null ? undefined : `≤ ${seconds(ns / 1e9)}`);
+
+/** Messages per second; where not as many go out as come in, both. */
+function flowText(incoming: number | undefined, outgoing: number): string {
+  const [taken, given] = [compact(incoming ?? outgoing), compact(outgoing)];
+  return taken === given ? given : `${taken} → ${given}`;
+}
 
 function Bins({ row }: { row: StreamRow }) {
   return (
@@ -80,7 +86,7 @@ function RowDetail({ row, parts, place }: RowDetailProps) {
       </div>
       {parts.length > 0 && (
         <div class="section">
-          <StreamTable caption={`Parts of ${name}`} rows={parts} />
+          <Choosable caption={`Parts of ${name}`} rows={parts} parts={[]} placeOf={() => undefined} />
         </div>
       )}
     </div>
@@ -90,14 +96,15 @@ function RowDetail({ row, parts, place }: RowDetailProps) {
 interface StreamTableProps {
   caption: string;
   rows: readonly StreamRow[];
-  chosen?: string | undefined;
-  onChoose?(name: string): void;
+  chosen: string | undefined;
+  onChoose(name: string): void;
 }
 
 function StreamTable({ caption, rows, chosen, onChoose }: StreamTableProps) {
   return (
     <Table
       caption={caption}
+      isEven
       columns={[
         ["Name"],
         ...percentileNames.map((name) => [name, "number"] as const),
@@ -106,60 +113,61 @@ function StreamTable({ caption, rows, chosen, onChoose }: StreamTableProps) {
         ["max/s", "number"],
       ]}
     >
-      {rows.map(({ name, percentilesNs, throughput }) => (
+      {rows.map(({ name, percentilesNs, throughput, incoming }) => (
         <tr key={name}>
           <th scope="row" class="name">
-            {onChoose === undefined ? (
-              name
-            ) : (
-              <button type="button" aria-expanded={name === chosen} onClick={() => onChoose(name)}>
-                {name}
-              </button>
-            )}
+            <button
+              type="button"
+              class="opens"
+              aria-expanded={name === chosen}
+              onClick={() => onChoose(name)}
+            >
+              {name}
+            </button>
           </th>
           {percentileNames.map((percentile, index) => (
             <NumberCell key={percentile} label={percentile}>
               {latency(percentilesNs[index])}
             </NumberCell>
           ))}
-          <NumberCell label="min/s">{compact(throughput.min)}</NumberCell>
-          <NumberCell label="med/s">{compact(throughput.median)}</NumberCell>
-          <NumberCell label="max/s">{compact(throughput.max)}</NumberCell>
+          <NumberCell label="min/s">{flowText(incoming?.min, throughput.min)}</NumberCell>
+          <NumberCell label="med/s">{flowText(incoming?.median, throughput.median)}</NumberCell>
+          <NumberCell label="max/s">{flowText(incoming?.max, throughput.max)}</NumberCell>
         </tr>
       ))}
     </Table>
   );
 }
 
-interface RowsProps {
-  title: string;
-  note: string;
+interface ChoosableProps {
+  caption: string;
   rows: readonly StreamRow[];
   parts: readonly StreamRow[];
   /** Where the history has a row; undefined: nowhere. */
   placeOf(name: string): WantedLine | undefined;
 }
 
-function Rows({ title, note, rows, parts, placeOf }: RowsProps) {
+/** A table, and below it the row that was chosen in detail. */
+function Choosable({ caption, rows, parts, placeOf }: ChoosableProps) {
   const [chosen, setChosen] = useState<string | undefined>(undefined);
   const row = rows.find(({ name }) => name === chosen);
-  if (rows.length === 0) return null;
   return (
-    <Section title={title} note={note}>
+    <>
       <StreamTable
-        caption={title}
+        caption={caption}
         rows={rows}
         chosen={chosen}
         onChoose={(name) => setChosen(name === chosen ? undefined : name)}
       />
       {row !== undefined && (
         <RowDetail
+          key={row.name}
           row={row}
           parts={parts.filter(({ of }) => of?.includes(row.name))}
           place={placeOf(row.name)}
         />
       )}
-    </Section>
+    </>
   );
 }
 
@@ -173,18 +181,22 @@ function Application({ name, workers, tables: found }: StreamApplication) {
           {workers.join(", ")}
         </span>
       </div>
-      {tables.map(([key, title, note]) => (
-        <Rows
-          key={key}
-          title={title}
-          note={note}
-          rows={found[key]}
-          parts={found.parts}
-          placeOf={(row) =>
-            key === "pipelines" ? { instance: streamInstance(name), figure: streamFigure(row) } : undefined
-          }
-        />
-      ))}
+      {tables
+        .filter(([key]) => found[key].length > 0)
+        .map(([key, title, note]) => (
+          <Section key={key} title={title} note={note}>
+            <Choosable
+              caption={title}
+              rows={found[key]}
+              parts={found.parts}
+              placeOf={(row) =>
+                key === "pipelines"
+                  ? { instance: streamInstance(name), figure: streamFigure(row) }
+                  : undefined
+              }
+            />
+          </Section>
+        ))}
     </>
   );
 }
@@ -237,7 +249,7 @@ function Workers() {
   return (
     <>
       {workers.length > 0 && (
-        <Section title="Workers" note="checkpoints and state">
+        <Section title="Checkpoints and keys" note="of each worker of this cluster">
           <div class="grid wide">
             {workers.map((each) => (
               <WorkerCard key={each.instance} {...each} />
@@ -253,8 +265,8 @@ function Workers() {
               { figure: "worker.out", instances: namesOf("worker") },
               { figure: "worker.checkpoint", instances: namesOf("worker") },
               { figure: "worker.state", instances: namesOf("worker") },
-              { figure: "sender.settled", instances: namesOf("sender") },
-              { figure: "replica.appended", instances: namesOf("replica") },
+              { figure: "sender.settled", title: "Settled by senders", instances: namesOf("sender") },
+              { figure: "replica.appended", title: "Appended to replicas", instances: namesOf("replica") },
             ]}
           />
         </Section>

@@ -67,6 +67,11 @@ export function largest(lines: readonly ChartLine[]): { shown: readonly ChartLin
   return { shown: lines.filter((each) => kept.has(each)), leftOut: lines.length - LINES_SHOWN };
 }
 
+/** `5 k` and not `5.00 k`: marks are round. */
+export function markText(text: string): string {
+  return text.replace(/(\.\d*?)0+(?=[ /]|$)/, "$1").replace(/\.(?=[ /]|$)/, "");
+}
+
 /** Marks at round values: round in powers of 1024 for bytes. */
 export function marksOf(top: number, unit: Unit): number[] {
   const step =

@@ -6,7 +6,7 @@
  * is a picture whose name says what is drawn, the newest value and the largest.
  */
 import { area, line as lineOf } from "d3-shape";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import type { Unit } from "../../figures.ts";
 import type { Line } from "../../messages.ts";
 import { clockTime, inUnit, moment } from "../format.ts";
@@ -19,6 +19,7 @@ import {
   largest,
   lineColor,
   marksOf,
+  markText,
   newest,
   type Point,
   pointsOf,
@@ -27,6 +28,7 @@ import {
   timeText,
   valueAt,
 } from "./chart-scale.ts";
+import { useWidth } from "./use-width.ts";
 
 export interface ChartProps {
   title: string;
@@ -42,21 +44,6 @@ export interface ChartProps {
 interface Drawn extends ChartLine {
   color: string;
   points: Point[];
-}
-
-/** The element's width, followed. */
-function useWidth() {
-  const element = useRef<SVGSVGElement>(null);
-  const [width, setWidth] = useState(400);
-  useEffect(() => {
-    if (element.current === null) return undefined;
-    const observer = new ResizeObserver(([entry]) =>
-      setWidth(Math.max(120, entry?.contentRect.width ?? 400)),
-    );
-    observer.observe(element.current);
-    return () => observer.disconnect();
-  }, []);
-  return [element, width] as const;
 }
 
 /** The moment under the cursor: by pointer, or by arrow keys. */
@@ -89,6 +76,8 @@ export function Chart({ title, unit, isRate = false, lines, window, top }: Chart
   const values = drawn.flatMap(({ points }) => points.flatMap(([, value]) => value ?? []));
   const peak = Math.max(0, ...values);
   const scales = scalesOf(window, width, top ?? (peak > 0 ? peak * 1.05 : 1));
+  // All values are 0, or there are none: marks would be of a scale that means nothing.
+  const isFlat = peak === 0 && top === undefined;
   const nearMs = scales.windowMs / 40;
   const now = drawn.length === 1 ? newest(lines[0]?.line as Line) : undefined;
   const nowText = now === undefined ? "" : text(now);
@@ -113,7 +102,7 @@ export function Chart({ title, unit, isRate = false, lines, window, top }: Chart
         onBlur={() => setCursor(undefined)}
         onKeyDown={onKeyDown}
       >
-        <Axes scales={scales} unit={unit} text={text} />
+        <Axes scales={scales} marks={isFlat ? [] : marksOf(scales.top, unit)} text={text} />
         <Lines scales={scales} drawn={drawn} />
         {cursorMs !== undefined && (
           <line
@@ -132,23 +121,30 @@ export function Chart({ title, unit, isRate = false, lines, window, top }: Chart
   );
 }
 
-function Axes({ scales, unit, text }: { scales: Scales; unit: Unit; text(value: number): string }) {
-  const { x, y, width, windowMs, top } = scales;
+interface AxesProps {
+  scales: Scales;
+  /** Values that get a line. */
+  marks: readonly number[];
+  text(value: number): string;
+}
+
+function Axes({ scales, marks, text }: AxesProps) {
+  const { x, y, width, windowMs } = scales;
   const rule = (value: number) => (
     <line class="rule" x1={EDGE.left} x2={width - EDGE.right} y1={y(value)} y2={y(value)} />
   );
   return (
     <>
       {rule(0)}
-      {marksOf(top, unit).map((mark) => (
+      {marks.map((mark) => (
         <g key={mark}>
           {rule(mark)}
           <text x={EDGE.left} y={y(mark) - 3}>
-            {text(mark)}
+            {markText(text(mark))}
           </text>
         </g>
       ))}
-      {x.ticks(Math.max(2, Math.floor(width / 110))).map((tick) => (
+      {x.ticks(Math.max(2, Math.floor(width / 80))).map((tick) => (
         <text key={tick.getTime()} x={x(tick)} y={HEIGHT - 4} text-anchor={anchorAt(x(tick), width)}>
           {timeText(tick, windowMs)}
         </text>

@@ -9,10 +9,12 @@ interface ActionProps {
   label: string;
   /** What will happen, for whoever is about to do it. */
   consequence: string;
+  /** It takes nothing away. */
+  isHarmless?: boolean;
 }
 
 /** Nothing where the hub allows no actions. */
-export function ActionButton({ action, request, label, consequence }: ActionProps) {
+export function ActionButton({ action, request, label, consequence, isHarmless = false }: ActionProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [outcome, setOutcome] = useState<string | undefined>(undefined);
   const [isBusy, setBusy] = useState(false);
@@ -30,7 +32,7 @@ export function ActionButton({ action, request, label, consequence }: ActionProp
     <>
       <button
         type="button"
-        class="danger"
+        class={isHarmless ? "" : "danger"}
         onClick={() => {
           setOutcome(undefined);
           dialog.current?.showModal();
@@ -47,7 +49,12 @@ export function ActionButton({ action, request, label, consequence }: ActionProp
             {outcome === undefined ? "Cancel" : "Close"}
           </button>
           {outcome === undefined && (
-            <button type="button" class="danger" disabled={isBusy} onClick={() => void perform()}>
+            <button
+              type="button"
+              class={isHarmless ? "primary" : "danger"}
+              disabled={isBusy}
+              onClick={() => void perform()}
+            >
               {label}
             </button>
           )}

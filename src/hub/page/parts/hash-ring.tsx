@@ -80,20 +80,23 @@ export function HashRing({ owners }: { owners: readonly RangeOwner[] }) {
         {owners.map(({ instance, min, max, records, isReady }, index) => (
           <li key={instance}>
             <span class="swatch" style={{ background: lineColor(index) }} />
-            <strong>{shortName(instance)}</strong>
-            <code>
-              {hex(min)} to {hex(max)}
-            </code>
-            {compact(records)} records{isReady ? "" : ", not ready"}
+            <div>
+              <strong>{shortName(instance)}</strong> {compact(records)} records{isReady ? "" : ", not ready"}
+              <code>
+                {hex(min)} to {hex(max)}
+              </code>
+            </div>
           </li>
         ))}
         {faults.map(({ min, max, owners: count }) => (
           <li key={String(min)} class="bad-text">
             <span class="swatch" style={{ background: "var(--bad)" }} />
-            <code>
-              {hex(min)} to {hex(max)}
-            </code>
-            {count === 0 ? "nobody answers" : `${count} nodes answer`}
+            <div>
+              {count === 0 ? "nobody answers" : `${count} nodes answer`}
+              <code>
+                {hex(min)} to {hex(max)}
+              </code>
+            </div>
           </li>
         ))}
       </ul>

@@ -78,10 +78,10 @@ export function InstanceLink({ name }: { name: string }) {
 }
 
 /** A table whose rows become cards on a narrow screen; cells carry their column's name. */
-export function Table({ caption, columns, children }: TableProps) {
+export function Table({ caption, columns, isEven = false, children }: TableProps) {
   return (
     <div class="scroll rows">
-      <table>
+      <table class={isEven ? "even" : ""}>
         <caption class="unseen">{caption}</caption>
         <thead>
           <tr>
@@ -102,6 +102,8 @@ interface TableProps {
   caption: string;
   /** Name, and `number` for what stands at the right. */
   columns: readonly (readonly [name: string, kind?: "number"])[];
+  /** Columns of numbers are equally wide, so that tables below each other line up. */
+  isEven?: boolean;
   children: ComponentChildren;
 }
 
