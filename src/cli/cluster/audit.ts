@@ -42,7 +42,7 @@ export const auditVerb = defineVerb({
       import("../../cluster/operator/place.ts"),
       import("../../cluster/operator/audit-logs.ts"),
     ]);
-    const logs = await withAgents(context, hosts, call, undefined, async (agents) => {
+    const logs = await withAgents(context, hosts, call, "any version will do", async (agents) => {
       const read = await Promise.all(
         [...agents].map(async ([host, agent]) => {
           const entries: AuditEntry[] = [];

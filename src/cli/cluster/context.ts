@@ -149,8 +149,11 @@ export function hostsOf(cluster: Cluster, instances: readonly Instance[]): Host[
 
 export type Agents = ReadonlyMap<string, AgentClient>;
 
-/** What happens with hosts that have no agent: they are given this executable, they count as empty, or they are refused. */
-export type WithoutAgent = Executable | "counts as empty" | undefined;
+/**
+ * What happens with hosts that have no agent of this version: they are given this executable, those without any count as
+ * empty, those with another one are asked all the same, or they are refused.
+ */
+export type WithoutAgent = Executable | "counts as empty" | "any version will do" | undefined;
 
 /** Connects to these hosts at once, works, closes. */
 export async function withAgents<Result>(
@@ -195,7 +198,8 @@ export async function connectTo(
     directory: stateDirectory(place),
     prefix: cluster.prefix,
     localAgent: [...ownCommand(), "agent", "--stdio"],
-    ...(withoutAgent === "counts as empty" && { isReadOnly: true }),
+    ...(withoutAgent === "counts as empty" && { isReadOnly: true, takesAnyProtocol: true }),
+    ...(withoutAgent === "any version will do" && { takesAnyProtocol: true }),
     ...(typeof withoutAgent === "object" && { executable: withoutAgent }),
     confirmKeys: async (host: string, keys: readonly { type: string; fingerprint: string }[]) => {
       arrivals.end();

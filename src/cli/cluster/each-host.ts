@@ -21,7 +21,7 @@ export async function connectEach(
   await Promise.all(
     hosts.map(async (host) => {
       try {
-        const session = await connectTo(cluster, place, [host], surroundings, undefined);
+        const session = await connectTo(cluster, place, [host], surroundings, "any version will do");
         for (const [name, agent] of session.agents) agents.set(name, agent);
       } catch (error) {
         failures.set(host.name, (error as Error).message);

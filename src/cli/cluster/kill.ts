@@ -41,7 +41,7 @@ export const killVerb = defineVerb({
       hostsOf(cluster, selected).map(async (host) => {
         const names = selected.filter((instance) => instance.host === host.name).map(({ name }) => name);
         try {
-          await withAgents({ cluster, place }, [host], call, undefined, async (agents) => {
+          await withAgents({ cluster, place }, [host], call, "any version will do", async (agents) => {
             const { operation, name: who } = operator;
             const question = { operation, operator: who, ...(!isWhole && { instances: names }) };
             const { result } = await (

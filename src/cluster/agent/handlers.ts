@@ -9,7 +9,7 @@ import { buildInfo } from "../../core/build-info.ts";
 import { Deployment, type HostWorld } from "./deployment.ts";
 import { gate } from "./health.ts";
 import { IncomingData } from "./incoming-data.ts";
-import { AGENT_PROTOCOL, type AuditAction, type Method, type Params } from "./messages.ts";
+import { AGENT_PROTOCOL, OLDEST_PROTOCOL, type AuditAction, type Method, type Params } from "./messages.ts";
 import type { Handler, Handlers, Question } from "./server.ts";
 import { follow } from "./follow.ts";
 
@@ -77,7 +77,7 @@ export function createHandlers({ world, exec, pid }: AgentOptions): Handlers {
 
   return {
     async hello({ params }) {
-      if (params.protocol === AGENT_PROTOCOL) {
+      if (params.protocol >= OLDEST_PROTOCOL && params.protocol <= AGENT_PROTOCOL) {
         opened = await Deployment.open(world, params.workingDirectory, params.prefix);
       }
       return { protocol: AGENT_PROTOCOL, version: buildInfo.version, commit: buildInfo.commit, pid };

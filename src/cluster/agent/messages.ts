@@ -12,8 +12,16 @@ import { z } from "zod";
 import { errorKinds, type ErrorCode } from "../../core/errors.ts";
 import { privileges } from "../topology/privileges.ts";
 
-/** Raised when an end of the other version would misunderstand. The ends must have the same. */
+/**
+ * Raised when an end of the other version would misunderstand. The ends must have the same for whatever changes
+ * a host.
+ */
 export const AGENT_PROTOCOL = 2;
+/**
+ * From here on `hello`, `inventory`, `status`, `logs`, `audit-read` and `kill` mean the same: whoever only looks,
+ * or kills, gets through to an agent of any of these versions.
+ */
+export const OLDEST_PROTOCOL = 1;
 
 const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/);
 const count = z.number().int().nonnegative();
@@ -204,7 +212,10 @@ interface MethodShape {
 
 /** Bytes: "takes" go with the question, "gives" with the answer. */
 export const methods = {
-  /** First of all. Answered by any version; the caller compares `protocol`. Chooses the deployment. */
+  /**
+   * First of all. Answered by any version with its own `protocol`, which the caller compares. Chooses the
+   * deployment, unless the agent does not speak the caller's; then it may be asked again, in its own.
+   */
   hello: {
     params: z.object({ protocol: count, workingDirectory: absolutePath, prefix: plainName }),
     result: z.object({ protocol: count, version: z.string(), commit: z.string(), pid: count }),

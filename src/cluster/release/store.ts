@@ -126,7 +126,8 @@ export class ReleaseStore {
       await writeFileAtomically(disk, path, contents[index] as Uint8Array);
       // What has a salt stays as it was made: 0600 in a directory with 0700.
       if (salt !== undefined) continue;
-      await disk.setMode(dirname(path), 0o755);
+      for (let place = dirname(path); place !== making; place = dirname(place))
+        await disk.setMode(place, 0o755);
       await disk.setMode(path, 0o644);
     }
     await writeFileAtomically(disk, join(making, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);

@@ -2,14 +2,15 @@
  * A conversation with the agent of a host: a child of this process for the operator's own machine, ssh for
  * all others.
  *
- * Invariant: whoever gets an `AgentClient` talks to an agent of the same protocol, in the wanted deployment,
- * on a host whose key was checked. A host without an agent, or with one of another protocol, is given this
- * executable first, if the caller allows it and the executable can run there.
+ * Invariant: whoever gets an `AgentClient` talks to an agent in the wanted deployment, on a host whose key was
+ * checked. It is one of the same protocol; only callers who change nothing, or kill, also take one of another. A
+ * host without an agent, or with one of another protocol, is given this executable first, if the caller allows
+ * it and the executable can run there.
  */
 import { isLoopback } from "../../core/config/schema.ts";
 import { errnoOf, NxError } from "../../core/errors.ts";
 import { AgentClient } from "../agent/client.ts";
-import { AGENT_PROTOCOL } from "../agent/messages.ts";
+import { AGENT_PROTOCOL, OLDEST_PROTOCOL, type Result } from "../agent/messages.ts";
 import { agentExecutable } from "../topology/layout.ts";
 import type { Host } from "../topology/types.ts";
 import { mebibytesText, percentText } from "../release/upload.ts";
@@ -39,6 +40,8 @@ export interface ConnectOptions extends HostKeyOptions {
   executable?: AgentExecutable;
   /** Nothing is brought anywhere: a host without agent counts as an empty one. */
   isReadOnly?: boolean;
+  /** Only what agents of every version understand is asked (messages.ts, OLDEST_PROTOCOL). */
+  takesAnyProtocol?: boolean;
   confirmKeys?: ConfirmKeys;
   /** What takes long, and how far it is. */
   onProgress?(host: string, phase: string, detail: string): void;
@@ -69,12 +72,12 @@ export async function connectAgent(host: Host, options: ConnectOptions): Promise
       if (
         obstacle.kind === "no-agent" &&
         options.isReadOnly === true &&
-        obstacle.answer?.kind === "missing"
+        obstacle.instead?.kind === "missing"
       ) {
-        return absentAgent(host, obstacle.answer);
+        return absentAgent(host, obstacle.instead);
       }
       if (obstacle.kind === "key-unknown") await introduce(host, host.access, options, options.confirmKeys);
-      else await install(host, door, obstacle.answer, options);
+      else await install(host, door, obstacle.instead, options);
     }
   }
 }
@@ -92,15 +95,15 @@ async function openDoor(host: Host, access: SshAccess, options: ConnectOptions):
   return { run: () => spawnStream(command, options.environment) };
 }
 
-/**
- * Ended without an agent having answered: the script's words, or undefined for an agent of another protocol.
- */
-class NoAgent extends Error {
-  readonly answer: BootAnswer | undefined;
+/** What is there instead of an agent that we can talk to: the script's words, one of another protocol, or neither. */
+type Instead = BootAnswer | ({ kind: "other" } & Result<"hello">) | undefined;
 
-  constructor(answer: BootAnswer | undefined) {
+class NoAgent extends Error {
+  readonly instead: Instead;
+
+  constructor(instead: Instead) {
     super("there is no agent");
-    this.answer = answer;
+    this.instead = instead;
   }
 }
 
@@ -125,45 +128,46 @@ function clientOf(host: string, child: ChildStream): AgentClient {
 async function greet(client: AgentClient, host: Host, options: ConnectOptions): Promise<AgentClient> {
   const { workingDirectory } = host;
   const question = { protocol: AGENT_PROTOCOL, workingDirectory, prefix: options.prefix };
-  let protocol: number;
+  let answer: Result<"hello">;
   try {
-    protocol = (await client.call("hello", question)).result.protocol;
+    answer = (await client.call("hello", question)).result;
   } catch (error) {
     // A lost connection may have been no agent at all: the reason of its end says so.
     const end = client.isOpen ? undefined : await client.ended;
     throw end instanceof NoAgent ? end : error;
   }
+  const { protocol } = answer;
   if (protocol === AGENT_PROTOCOL) return client;
-  throw new NoAgent(undefined);
+  const isEnough = options.takesAnyProtocol === true && protocol >= OLDEST_PROTOCOL;
+  if (!isEnough) throw new NoAgent({ kind: "other", ...answer });
+  // A later one has opened the deployment for our protocol; an earlier one does so for its own.
+  if (protocol < AGENT_PROTOCOL) await client.call("hello", { ...question, protocol });
+  return client;
 }
 
-type Obstacle = { kind: "key-unknown" } | { kind: "no-agent"; answer: BootAnswer | undefined };
+type Obstacle = { kind: "key-unknown" } | { kind: "no-agent"; instead: Instead };
 
 /** What stands between us and an agent, if it can be removed. */
 function obstacleOf(host: Host, error: unknown): Obstacle | undefined {
-  if (error instanceof NoAgent) return { kind: "no-agent", answer: error.answer };
+  if (error instanceof NoAgent) return { kind: "no-agent", instead: error.instead };
   if (!(error instanceof NxError)) return undefined;
   if (error.code === "NX_HOST_KEY_UNKNOWN" && host.hostKeys.length === 0) return { kind: "key-unknown" };
-  if (error.code === "NX_AGENT_PROTOCOL") return { kind: "no-agent", answer: undefined };
+  if (error.code === "NX_AGENT_PROTOCOL") return { kind: "no-agent", instead: undefined };
   return undefined;
 }
 
 async function install(
   host: Host,
   door: Door,
-  answer: BootAnswer | undefined,
+  instead: Instead,
   { executable, onProgress }: ConnectOptions,
 ): Promise<void> {
-  if (executable === undefined) {
-    throw new NxError("NX_NOT_RUNNING", `${host.name}: nothing is deployed in ${host.workingDirectory}`, {
-      hint: "`node-x deploy` brings the executable there",
-    });
-  }
-  if (answer?.kind === "missing") {
-    const reason = executable.whyUnfit(answer.machine, answer.libc);
+  if (executable === undefined) throw refusal(host, instead);
+  if (instead?.kind === "missing") {
+    const reason = executable.whyUnfit(instead.machine, instead.libc);
     if (reason !== undefined) throw unfit(host.name, reason);
   }
-  const machineId = answer?.kind === "missing" ? answer.machineId : "";
+  const machineId = instead?.kind === "missing" ? instead.machineId : "";
   const arriving = executable.copies.get(machineId);
   // Nothing is waited for otherwise: whoever comes first must be known before the next one asks.
   const copy = arriving === undefined ? undefined : await arriving;
@@ -185,6 +189,22 @@ async function install(
       ),
     );
   await sent;
+}
+
+/** For callers who bring nothing. */
+function refusal(host: Host, instead: Instead): NxError {
+  if (instead?.kind !== "other")
+    return new NxError("NX_NOT_RUNNING", `${host.name}: nothing is deployed in ${host.workingDirectory}`, {
+      hint: "`node-x deploy` brings the executable there",
+    });
+  const { version, protocol } = instead;
+  return new NxError(
+    "NX_AGENT_PROTOCOL",
+    `${host.name}: its agent, of version ${version}, speaks protocol ${protocol}, and this node-x ${AGENT_PROTOCOL}`,
+    {
+      hint: "`node-x deploy` brings the agent up to date; status, logs and kill work as it is, as does the node-x that it was deployed with",
+    },
+  );
 }
 
 /** Takes a copy that is on the machine already; false when it cannot be had there. */

@@ -30,6 +30,7 @@ import { inStartOrder, startOrders, type StartOrder } from "./order.ts";
 import { groupWords, outputFileOf } from "./original-names.ts";
 import { isOnItsOwn, peersOf } from "./peers.ts";
 import { privilegesOf } from "./privileges.ts";
+import { programFilesOf, wordsForPrograms, type ProgramFiles } from "./program-files.ts";
 import { rolloutOf } from "./rollout-policy.ts";
 import type { Cluster, ConfigFile, Host, Instance, PortUse, RolloutPolicy } from "./types.ts";
 
@@ -72,6 +73,8 @@ export function isClusterPrefix(sources: TopologySources): boolean {
   const { members, contested } = reading.names();
   return members.length + contested.length > 0;
 }
+
+const noPrograms: ProgramFiles = { names: [], entries: new Map(), problems: [], notices: [] };
 
 class Reading {
   readonly #sources: TopologySources;
@@ -251,21 +254,25 @@ class Reading {
     this.#shutdownTimeouts.set(config.instance, Number(config.config.shutdownTimeoutMs));
     const isLooking = this.#sources.ignoresNamedFiles !== true;
     const namedFiles = isLooking ? namedFilesOf(config, this.#directory) : [];
+    const programs = isLooking ? programFilesOf(config, this.#directory) : noPrograms;
+    this.#problems.push(...programs.problems);
+    const others = this.#alsoReadBy(role, member, all).map(({ name }) => name);
     const host = this.#add(nameless, address, "host", originOf, {
       role: config.role,
       index,
       replica: undefined,
       group: groupOfJson(config),
-      files: [member, ...this.#alsoReadBy(role, member, all)].map(({ name }) => this.#fileOf(name)),
+      files: [member.name, ...others, ...programs.names].map((name) => this.#fileOf(name)),
       namedFiles,
       privileges: privilegesOf(portsOf(config), config),
-      words: [role, "--config", `{configs}/${member.name}`, ...wordsFor(namedFiles)],
+      words: [role, "--config", `{configs}/${member.name}`, ...wordsFor(namedFiles), ...wordsForPrograms(programs)],
       dataDir: config.dataDirAsWritten,
       ports: portsOf(config),
     }, peersOf(config), isOnItsOwn(config)); // prettier-ignore
     if (host === undefined || !isLooking) return;
     this.#problems.push(...namedFileProblems(config, namedFiles, host));
     this.#notices.push(...strayFileNotices(config, namedFiles, this.#directory, host));
+    if (host.access.kind !== "local") this.#notices.push(...programs.notices);
   }
 
   /** The hub shows every instance of its prefix: it finds them in their files. */

@@ -55,7 +55,7 @@ export interface RolloutPolicy {
 export interface ConfigFile {
   /** Absolute, on the operator's machine. */
   path: string;
-  /** Its name on the host: the same base name, in the release's `configs/`. */
+  /** Its name on the host, in the release's `configs/`, where it lies as it does beside the prefix's files here. */
   name: string;
   /** Of its content, hex. */
   sha256: string;
@@ -89,7 +89,7 @@ export interface Instance {
   group: { size: number; quorum: number } | undefined;
   /** Name of its host. */
   host: string;
-  /** Its own file first, then others that the role reads (a frontend's shards). */
+  /** Its own file first, then others that the role reads (a frontend's shards, a worker's application). */
   files: ConfigFile[];
   /** Files that its configuration names and that are deployed with it, each private to its user. */
   namedFiles: NamedFile[];

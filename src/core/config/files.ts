@@ -6,7 +6,7 @@
  * connection.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { z } from "zod";
 import { realClock } from "../seams/clock.ts";
@@ -51,6 +51,11 @@ export function fileProblems(check: FileCheck): Problem[] {
 /** Whether a file that a configuration names can be looked at on this machine. */
 export function isThere(path: string): boolean {
   return existsSync(path);
+}
+
+/** Whether it is there and no directory; links are followed. */
+export function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 }
 
 const fileWanted: Record<FileKind, string> = {

@@ -11,6 +11,7 @@ const filledByLoader = ["role", "instance", "dataDir"];
 const ownNotes = [
   "isReloadable",
   "fileKind",
+  "isProgram",
   "peerOf",
   "privilege",
   "unusedBeside",

@@ -25,6 +25,7 @@ export interface ConfigKey {
   example: unknown;
   isReloadable: boolean;
   fileKind: FileKind | undefined;
+  isProgram: boolean;
   privilege: "lvm" | undefined;
   /** Roles whose address it is. */
   peerOf: readonly string[] | undefined;
@@ -75,6 +76,7 @@ function keyOf(path: readonly string[], schema: z.ZodType, inner: z.ZodType): Co
     example: notes.example,
     isReloadable: notes.isReloadable ?? false,
     fileKind: notes.fileKind,
+    isProgram: notes.isProgram ?? false,
     peerOf: notes.peerOf,
     privilege: notes.privilege,
     unusedBeside: notes.unusedBeside,

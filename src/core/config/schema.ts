@@ -17,6 +17,8 @@ export interface KeyNotes {
   isReloadable?: boolean;
   /** The value names a file: what must be in it. `check` reads it. */
   fileKind?: FileKind;
+  /** The value is the path of a program, or the name of one that comes along: deployed with what it imports. */
+  isProgram?: boolean;
   /** The value is the address `host:port` (or a list of them) of instances of these roles: `check PREFIX` looks for them. */
   peerOf?: readonly string[];
   /** Where this key (dotted) is given, the address is not used: what it leads to takes the place of those roles. */

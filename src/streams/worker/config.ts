@@ -31,8 +31,8 @@ const placed = () =>
 const keys = roleSchema({
   app: key(
     z.string().min(1).default("word-count"),
-    "The application: a TypeScript file, relative to the working directory, or the name of one that comes along.",
-    { example: "word-count" },
+    "The application: a TypeScript file, relative to the working directory, or the name of one that comes along. `deploy` brings a file that lies beside the prefix's files, with what it imports.",
+    { example: "word-count", isProgram: true },
   ),
   appArguments: key(z.array(z.string()).default([]), "Words for the application, as `a.args`."),
   name: key(

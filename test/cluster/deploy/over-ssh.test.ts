@@ -3,13 +3,13 @@
  * things break.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { ensureExecutable } from "../../../build.ts";
 import { executable } from "../../e2e/node-process.ts";
 import { Screen } from "../../screen.ts";
-import { SshCluster } from "./ssh-cluster.ts";
+import { SshCluster, type StatusRow } from "./ssh-cluster.ts";
 
 let cluster: SshCluster;
 let first = "";
@@ -139,8 +139,36 @@ test("the audit logs of both ends fit each other; one that was cut short is foun
   writeFileSync(path, `${lines.join("\n")}\n`);
 }, 60_000);
 
-test("kill ends what runs, at once and everywhere", async () => {
-  const { code } = await cluster.run(["kill", cluster.prefix]);
-  expect(code).toBe(0);
+/** Puts an agent as protocol 1 had it in the place of the second host's. */
+function putAgentOfBefore(): void {
+  const agent = join(cluster.workingDirectories[1] as string, ".node-x/.bin/node-x");
+  const script = join(import.meta.dir, "../agent/agent-of-before.ts");
+  const words = `#!/bin/sh\nexec "${process.execPath}" "${script}"\n`;
+  writeFileSync(`${agent}.before`, words, { mode: 0o755 });
+  renameSync(`${agent}.before`, agent);
+}
+
+test("status, logs and plans get through to an agent of an earlier protocol; what changes a host says what helps", async () => {
+  putAgentOfBefore();
+  const status = await cluster.run(["status", cluster.prefix, "--json"]);
+  const rows = JSON.parse(status.stdout) as StatusRow[];
+  expect(rows.map(({ instance, isReady }) => [instance, isReady])).toEqual([
+    ["c.dht0", true],
+    ["c.dht1", true],
+  ]);
+  expect((await cluster.run(["logs", cluster.prefix, "--only", "dht1"])).stdout).toContain("c.dht1 |");
+  const plan = await cluster.run(["deploy", cluster.prefix, "--plan", "--only", "dht1"]);
+  expect(plan.stdout, plan.stderr).toBe("c: nothing to do\n");
+  const { code, stderr } = await cluster.run(["restart", cluster.prefix]);
+  expect(stderr).toContain("h1: its agent, of version of-before, speaks protocol 1, and this node-x 2");
+  expect(stderr).toContain(
+    "`node-x deploy` brings the agent up to date; status, logs and kill work as it is",
+  );
+  expect([code, Object.keys(cluster.running()).toSorted()]).toEqual([70, ["dht0", "dht1"]]);
+}, 120_000);
+
+test("kill ends what runs, at once and everywhere, also by an agent of an earlier protocol", async () => {
+  const { code, stdout } = await cluster.run(["kill", cluster.prefix]);
+  expect({ code, stdout }).toEqual({ code: 0, stdout: "killed c.dht0 c.dht1\n" });
   expect(cluster.running()).toEqual({});
 }, 60_000);
