@@ -56,7 +56,7 @@ function countOf(output: string, word: string): number {
   return counts.reduce((sum, match) => sum + Number(match[1]), 0);
 }
 
-const runTests = [process.execPath, "test", "--timeout", "60000"];
+const runTests = [process.execPath, "test", "--timeout", "120000"];
 
 async function passesAlone(file: string): Promise<boolean> {
   console.log(`\n${file} once more, alone`);

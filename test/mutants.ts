@@ -31,7 +31,7 @@ export function testMutants(all: readonly Mutant[], paths: readonly string[]): v
 
   beforeAll(() => {
     // Without bunfig.toml and its preload: the copy uses what is built and never builds into the shared dist/.
-    for (const path of ["src", "package.json", ...paths]) {
+    for (const path of ["src", "package.json", "test/seed.ts", ...paths]) {
       cpSync(join(root, path), join(copy, path), { recursive: true });
     }
     for (const path of ["node_modules", "dist"]) symlinkSync(join(root, path), join(copy, path));

@@ -133,7 +133,7 @@ describe.each(["builtin", "jetstream"] as const)("engine %s", (engine) => {
     expect(taken).toEqual(sent);
     consumer.close();
     producer.close();
-  }, 30_000);
+  }, 120_000);
 });
 
 /** Writes until the log, which is long by its big records, was rewritten as a snapshot. */

@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cc, compileObjects, type Mutant, mutate, run, storeSources } from "../native/compile-c.ts";
+import { testSeed } from "../seed.ts";
 
 const mutants: Mutant[] = [
   {
@@ -81,12 +82,10 @@ const mutants: Mutant[] = [
 ];
 
 const directory = mkdtempSync(join(tmpdir(), "node-x-mutants-"));
-const seed = Number(process.env.NODE_X_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const numRuns = 400;
 let objects: string[] = [];
 
 beforeAll(async () => {
-  console.log(`NODE_X_TEST_SEED=${seed}`);
   objects = await compileObjects(storeSources, ["-O1"], join(directory, "whole"));
 }, 60_000);
 
@@ -106,7 +105,7 @@ async function runContract(
     process.execPath,
     join(import.meta.dir, "store-mutant.ts"),
     library,
-    String(seed),
+    String(testSeed),
     String(runs),
   ]);
 }

@@ -19,7 +19,7 @@ test("no acknowledged write is lost and no seen value is taken back by power los
   console.log(`${SEEDS} seeds, ${acknowledged} acknowledged writes, faults: ${faults}`);
   faults.requireAll(["power loss", "unsynced change lost", "unsynced change kept"]);
   expect(acknowledged).toBeGreaterThan(1000);
-}, 60_000);
+}, 120_000);
 
 test("one seed gives one run", () => {
   const runs = [1, 2].map(() => {
@@ -40,7 +40,7 @@ function firstCaught(believe: (durable: DurableStore) => Durability, violation: 
 test("negative control: replies before the sync are caught", () => {
   const believe = () => ({ position: 0, durablePosition: 0, isStalled: false });
   expect(firstCaught(believe, /acknowledged/)).toBeDefined();
-}, 60_000);
+}, 120_000);
 
 test("negative control: reads that do not wait for the sync are caught", () => {
   // Acknowledgements wait, reads pass: a gate that holds only replies of its own writes.
@@ -59,4 +59,4 @@ test("negative control: reads that do not wait for the sync are caught", () => {
     };
   };
   expect(firstCaught(believe, /a reader saw/)).toBeDefined();
-}, 60_000);
+}, 120_000);

@@ -6,7 +6,7 @@ import { Scheduler } from "../../src/core/sim/scheduler.ts";
 import { TestNode, type NodeOptions } from "../channels/dht/node-harness.ts";
 import { contentOf, DIRECTORY } from "../channels/tcm/harness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 class NodeWorld {
   readonly scheduler = new Scheduler(11);

@@ -2,7 +2,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { explore, find, mutants, whole, type Content, type Step } from "./dump-harness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const key = (index: number) => `ch/000000000000000${index}`;
 const plain = (value: string): Content => ({ [key(1)]: value, [key(2)]: value });
@@ -86,8 +86,6 @@ test.each(Object.entries(mutants).filter(([name]) => !name.includes(".nxs")))(
 );
 
 test.each(Object.entries(mutants))("a dump in which %s is found out", (_, mutant) => {
-  const violations = Object.values(histories).flatMap(
-    (steps) => explore(steps, mutant, undefined, 300).violations,
-  );
-  expect(violations).not.toEqual([]);
+  const isFoundBy = (steps: readonly Step[]) => explore(steps, mutant, undefined, 300).violations.length > 0;
+  expect(Object.values(histories).some(isFoundBy)).toBe(true);
 });

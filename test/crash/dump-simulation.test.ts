@@ -4,7 +4,7 @@ import { FaultCounts } from "../../src/core/sim/faults.ts";
 import { mutants } from "./dump-harness.ts";
 import { simulateDumps } from "./dump-simulation.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 test("every key holds a value that it had since the start of the last dump", () => {
   const faults = new FaultCounts();

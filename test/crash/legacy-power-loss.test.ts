@@ -207,7 +207,7 @@ test("no acknowledged change is lost and no value that was read is taken back", 
     acknowledged += result.acknowledged;
   }
   expect(acknowledged).toBeGreaterThan(1000);
-}, 60_000);
+}, 120_000);
 
 test("negative control: answers before the sync are caught", () => {
   const believe = () => ({ position: 0, durablePosition: 0, isStalled: false });
@@ -215,4 +215,4 @@ test("negative control: answers before the sync are caught", () => {
     ({ violations }) => violations,
   );
   expect(caught.some((text) => text.startsWith("acknowledged"))).toBe(true);
-}, 60_000);
+}, 120_000);

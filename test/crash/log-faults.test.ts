@@ -22,7 +22,7 @@ import {
   type Subject,
 } from "./log-harness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const history: readonly Step[] = [
   { do: "append", bytes: 300, times: 2 },

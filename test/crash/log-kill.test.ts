@@ -80,4 +80,4 @@ test(`nothing acknowledged is lost by kill -9 (${ROUNDS} rounds)`, async () => {
   } finally {
     rmSync(join(directory, ".."), { recursive: true });
   }
-}, 60_000);
+}, 120_000);

@@ -17,7 +17,7 @@ import {
 } from "./log-harness.ts";
 import { mutants, restartMutants } from "./log-mutants.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 /** Group commit, several segments, a seal, a snapshot in the middle, and a clean stop. */
 const tour: readonly Step[] = [

@@ -2,7 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { explore, type Step, type Subject } from "./logfiles-harness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const layouts: readonly Subject["options"][] = [{ layout: "segments", joinCount: 2 }, { layout: "classic" }];
 

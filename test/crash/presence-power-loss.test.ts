@@ -12,7 +12,7 @@ test(`every acknowledged registration survives power loss, in ${SEEDS} histories
     acknowledged += result.acknowledged;
   }
   expect(acknowledged).toBeGreaterThan(SEEDS * 20);
-}, 60_000);
+}, 120_000);
 
 test("a server that acknowledges before the sync is found out", () => {
   const found = Array.from(
@@ -20,4 +20,4 @@ test("a server that acknowledges before the sync is found out", () => {
     (_, seed) => runPresenceSimulation({ seed, isHasty: true }).violations,
   );
   expect(found.flat().length).toBeGreaterThan(0);
-}, 60_000);
+}, 120_000);

@@ -23,7 +23,7 @@ test("no acknowledged push is lost, nothing that was popped comes back, entries 
   );
   faults.requireAll(["power loss", "unsynced change lost", "unsynced change kept"]);
   expect(Math.min(acknowledged, popped, settled * 5)).toBeGreaterThan(1000);
-}, 60_000);
+}, 120_000);
 
 test("one seed gives one run", () => {
   const runs = [1, 2].map(() => {
@@ -44,4 +44,4 @@ test("negative control: replies before the sync are caught, of pushes and of pop
   const believe = () => ({ position: 0, durablePosition: 0, isStalled: false });
   expect(isCaught(believe, /pushed records are lost/)).toBe(true);
   expect(isCaught(believe, /was popped and is back/)).toBe(true);
-}, 60_000);
+}, 120_000);

@@ -167,7 +167,7 @@ test("power loss at any moment leaves the instance with a whole release, the old
   expect(violations.slice(0, 3)).toEqual([]);
   expect(states).toBeGreaterThan(1000);
   expect(distinct).toBeGreaterThan(100);
-}, 60_000);
+}, 120_000);
 
 // --- negative controls: the same code on a disk that keeps one promise less
 
@@ -206,5 +206,5 @@ test.each(Object.entries(lies))(
   (_, lie) => {
     expect(explore(lie, 40).violations).not.toEqual([]);
   },
-  60_000,
+  120_000,
 );

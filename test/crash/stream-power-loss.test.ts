@@ -229,12 +229,12 @@ describe("power loss at every step", () => {
     console.log(`${states} states of a replica's disk`);
     expect(problems).toEqual([]);
     expect(states).toBeGreaterThan(300);
-  }, 60_000);
+  }, 120_000);
 
   test("of a two-phase sink: every promise is kept and every commit stays", () => {
     const { problems, states } = check(record<OutputPromise>({ committed: "" }, outputLife), findOutput);
     console.log(`${states} states of a sink's disk`);
     expect(problems).toEqual([]);
     expect(states).toBeGreaterThan(300);
-  }, 60_000);
+  }, 120_000);
 });

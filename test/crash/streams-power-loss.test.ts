@@ -2,7 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { explore, record, type Step } from "./streams-harness.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const change = (key: string): Step => ({ do: "change", key });
 

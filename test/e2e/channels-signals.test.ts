@@ -107,7 +107,7 @@ test.each(kinds)(
     expect(stats).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} .*total_bytes:\d+ total_records:\d+/);
     expect(await node.end()).toBe(0);
   },
-  60_000,
+  120_000,
 );
 
 test.each(kinds)(
@@ -124,5 +124,5 @@ test.each(kinds)(
     expect(await kind.read({ host: "127.0.0.1", port: node.ports["port"] as number })).toStartWith("kept");
     expect(await node.end()).toBe(0);
   },
-  60_000,
+  120_000,
 );

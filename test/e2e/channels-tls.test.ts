@@ -44,7 +44,7 @@ beforeAll(async () => {
   await verb("tls", "issue", "server", "ours", "--host=127.0.0.1");
   await verb("tls", "ca", "foreign");
   writeFileSync(file("credentials"), `admin:${"5a".repeat(128)}\n`, { mode: 0o600 });
-}, 60_000);
+}, 120_000);
 
 afterAll(() => directories.forEach((each) => each[Symbol.dispose]()));
 
@@ -75,7 +75,7 @@ test("the client library calls nodes with TLS, over either protocol, and refuses
   const impatient = { nodes, timeoutMs: 500, attemptTimeoutMs: 200 };
   for (const wrong of [{ ca: ca("foreign"), ...own() }, { ca: ca() }])
     await expect(DhtClient.connect(world, { ...impatient, tls: wrong })).rejects.toMatchObject(refused);
-}, 60_000);
+}, 120_000);
 
 test("a mirror follows over TLS, and one that trusts another authority does not", async () => {
   const node = await directory().start({ ...settings(), durability: "log", mirror: { port: 0 } });
@@ -91,7 +91,7 @@ test("a mirror follows over TLS, and one that trusts another authority does not"
   await distrustful.start(foreign, { isReady: false });
   await until("a reason", () => (distrustful.rootLog().includes("not following") ? true : undefined));
   expect(distrustful.rootLog()).not.toContain("the mirror has all records");
-}, 60_000);
+}, 120_000);
 
 test("dhtdump reads, and records move, over TLS", async () => {
   const first = await directory().start(settings());
@@ -121,4 +121,4 @@ test("dhtdump reads, and records move, over TLS", async () => {
   expect((await second.stats()).dht.records).toBe(25);
   expect((await client.getMany("ch", keys)).map(String)).toEqual(keys.map((key) => `value ${key}`));
   client.close();
-}, 60_000);
+}, 120_000);

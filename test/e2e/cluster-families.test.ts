@@ -79,7 +79,7 @@ describe("Diamond's files and words", () => {
     const started = order();
     expect(rolesOf(started)).toEqual(["start tss", "start shard", "start frontend"]);
     expect(started).toHaveLength(7);
-  }, 60_000);
+  }, 120_000);
 
   test("replicas, frontends and words arrive where they belong; output files have the original's names", async () => {
     const statsOf = async (instance: string) =>
@@ -131,7 +131,7 @@ describe("Diamond's files and words", () => {
     const { code, stdout, stderr } = await nodeX(["start", "d", "--shards", "1"]);
     expect([code, stdout], stderr).toEqual([0, "5 instances started\n"]);
     expect(rolesOf(order())).toEqual(["start tss", "start shard", "start frontend"]);
-  }, 60_000);
+  }, 120_000);
 
   test("a restart never takes two replicas of a group at once, and the leader last", async () => {
     const { code, stderr } = await nodeX(["restart", "d", "--only", "shard0"]);
@@ -141,12 +141,12 @@ describe("Diamond's files and words", () => {
       "stop d.shard0.2", "start d.shard0.2",
       "stop d.shard0.1", "start d.shard0.1",
     ]); // prettier-ignore
-  }, 60_000);
+  }, 120_000);
 
   test("stop goes backwards", async () => {
     expect((await nodeX(["stop", "d"])).code).toBe(0);
     expect(rolesOf(order())).toEqual(["stop frontend", "stop shard", "stop tss"]);
-  }, 60_000);
+  }, 120_000);
 
   test("wrong words are refused before anything is touched", async () => {
     expect((await nodeX(["start", "d", "--keys", "keys.list"])).stderr).toContain(
@@ -181,5 +181,5 @@ describe.each([
     expect(order()).toEqual(roles.flatMap((role) => [`stop ${prefix}.${role}0`, `start ${prefix}.${role}0`]));
     expect((await nodeX(["stop", prefix])).code).toBe(0);
     expect(order()).toEqual(roles.toReversed().map((role) => `stop ${prefix}.${role}0`));
-  }, 60_000);
+  }, 120_000);
 });

@@ -37,7 +37,7 @@ beforeAll(async () => {
   const names = readdirSync(source.inData("store"));
   snapshot = names.find((name) => name.startsWith("snapshot")) as string;
   segment = names.filter((name) => name.startsWith("log")).at(-1) as string;
-}, 30_000);
+}, 120_000);
 
 afterAll(() => source[Symbol.dispose]());
 
@@ -96,7 +96,7 @@ describe("a flipped bit is refused with file and byte, and nothing is served", (
       const node = await directory.start();
       expect((await node.stats()).dht.records).toBe(RECORDS + 20);
     },
-    30_000,
+    120_000,
   );
 });
 
@@ -108,7 +108,7 @@ test("a damaged seal costs nothing", async () => {
   });
   const node = await directory.start();
   expect((await node.stats()).dht.records).toBe(RECORDS + 20);
-}, 20_000);
+}, 120_000);
 
 test("a torn tail is cut and reported; everything before it is served", async () => {
   using directory = copyOfSource();
@@ -122,7 +122,7 @@ test("a torn tail is cut and reported; everything before it is served", async ()
   expect(directory.rootLog()).toContain("cut an unfinished group that was never acknowledged");
   await using client = await node.connect();
   expect(replyText(await client.command("EXISTS", "late-18", "late-19"))).toBe(":1");
-}, 20_000);
+}, 120_000);
 
 test("a missing segment is refused", async () => {
   using directory = copyOfSource();
@@ -130,7 +130,7 @@ test("a missing segment is refused", async () => {
   const { code, stderr } = await directory.runToEnd();
   expect(code).toBe(65);
   expect(stderr).toContain(`${segment}, byte 0: this segment is missing`);
-}, 20_000);
+}, 120_000);
 
 test.each([
   ["file format", 8, "NX_DATA_VERSION"],
@@ -148,7 +148,7 @@ test.each([
     expect(stderr).toContain("99");
     expect(readFileSync(path).equals(before)).toBe(true);
   },
-  20_000,
+  120_000,
 );
 
 test("a directory in use is refused with 75 and the number of the process", async () => {
@@ -159,7 +159,7 @@ test("a directory in use is refused with 75 and the number of the process", asyn
   expect(stderr).toContain(`process ${node.pid}`);
   // The one that was there first is not disturbed.
   expect((await node.readiness()).status).toBe(200);
-}, 20_000);
+}, 120_000);
 
 test("a path that is no directory is refused with 73", async () => {
   using directory = new NodeDirectory();
@@ -172,7 +172,7 @@ test("a path that is no directory is refused with 73", async () => {
     stderr: expect.stringContaining("code: NX_DATA_DIR_UNUSABLE"),
   });
   expect(stderr).toContain(path);
-}, 20_000);
+}, 120_000);
 
 /** Root reads everything, so an unreadable directory needs another user. */
 test.skipIf(process.getuid?.() !== 0)(
@@ -196,7 +196,7 @@ test.skipIf(process.getuid?.() !== 0)(
       "-c",
       directory.configFile,
     ];
-    const { exitCode, stderr } = Bun.spawnSync(words, { cwd: directory.path, env: {}, timeout: 20_000 });
+    const { exitCode, stderr } = Bun.spawnSync(words, { cwd: directory.path, env: {}, timeout: 60_000 });
     expect({ exitCode, stderr: stderr.toString() }).toEqual({
       exitCode: 73,
       stderr: expect.stringContaining("code: NX_DATA_DIR_UNUSABLE"),
@@ -204,7 +204,7 @@ test.skipIf(process.getuid?.() !== 0)(
     expect(stderr.toString()).toContain("EACCES");
     expect(stderr.toString()).toContain("let this user");
   },
-  20_000,
+  120_000,
 );
 
 test("a file under the name of another is refused", async () => {
@@ -214,4 +214,4 @@ test("a file under the name of another is refused", async () => {
   cpSync(source.inData("store", snapshot), path); // a whole file, but of another kind
   const { code, stderr } = await directory.runToEnd();
   expect({ code, stderr }).toEqual({ code: 65, stderr: expect.stringContaining("under another name") });
-}, 20_000);
+}, 120_000);

@@ -8,7 +8,7 @@ import { until } from "./executable.ts";
 import { executable, NodeDirectory, type NodeProcess } from "./node-process.ts";
 import { SmallDisk, whyNoSmallDisk } from "./small-disk.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const noSmallDisk = whyNoSmallDisk();
 /** The first periodic dump comes so late that no test meets it. */
 const dump = { durability: "dump", dump: { periodSeconds: 2_000_000 } };

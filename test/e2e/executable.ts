@@ -55,7 +55,7 @@ export class LoneExecutable implements Disposable {
 export async function until<Value>(
   what: string,
   attempt: () => Promise<Value | undefined> | Value | undefined,
-  limitMs = 20_000,
+  limitMs = 60_000,
 ): Promise<Value> {
   const deadline = performance.now() + limitMs;
   for (;;) {

@@ -4,7 +4,6 @@
  * Invariant: no process and no directory outlives the cluster that a test holds with `using`.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { RedisClient } from "bun";
 import { Controller } from "../../src/backup/client/controller.ts";
@@ -13,6 +12,7 @@ import { adminGet } from "../../src/core/admin-client.ts";
 import { realClock } from "../../src/core/seams/clock.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
 import { LoneExecutable, until } from "./executable.ts";
+import { freePorts } from "./free-ports.ts";
 
 export interface InstanceStats {
   pid: number;
@@ -21,27 +21,10 @@ export interface InstanceStats {
   ports: Record<string, number>;
 }
 
-/**
- * Ports that are free, from below those that the kernel hands out by itself: members of the cluster that take any port
- * must not be given one of these.
- */
-export async function quietPorts(count: number): Promise<number[]> {
-  const found: number[] = [];
-  while (found.length < count) {
-    const port = 15_000 + Math.floor(Math.random() * 15_000);
-    const isFree = await new Promise<boolean>((resolve) => {
-      const probe = createServer().once("error", () => resolve(false));
-      probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
-    });
-    if (isFree && !found.includes(port)) found.push(port);
-  }
-  return found;
-}
-
 /** Configurations by name. What others must know the address of has a port of its own. */
 async function configurations(hub: object): Promise<Record<string, object>> {
   const [registrar, tssPort, dht, archive, proxy, reporters, orders, quotes, ...shardPorts] =
-    (await quietPorts(11)) as [
+    (await freePorts(11)) as [
       ...[number, number, number, number, number, number, number, number],
       ...number[],
     ];

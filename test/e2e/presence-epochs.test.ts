@@ -61,7 +61,7 @@ describe("scenario 7: TLS", () => {
     const careless = service.addLookup({ tls: undefined, regServerCa: undefined, tlsVerify: false });
     await careless.start();
     expect(careless.log()).toContain("tlsVerify is false");
-  }, 60_000);
+  }, 120_000);
 });
 
 test("scenario 8: epochs of one second under load: what was acknowledged is visible in its epoch and no other", async () => {
@@ -74,7 +74,7 @@ test("scenario 8: epochs of one second under load: what was acknowledged is visi
   expect(latenciesMs.length).toBeGreaterThan(20);
   // The bound of 200 ms for the p99 is judged by `bun run soak presence`, on a machine that does nothing else.
   console.log(`registration, slowest of ${latenciesMs.length}: ${latenciesMs.at(-1)?.toFixed(0)} ms`);
-}, 60_000);
+}, 120_000);
 
 test("scenario 10: a registration server that is killed has every acknowledged registration afterwards", async () => {
   await using service = await PresenceService.start({ lookups: 2 });
@@ -100,7 +100,7 @@ test("scenario 10: a registration server that is killed has every acknowledged r
     const { friends } = await client.lookup(user(index + 1).identity, [friend(index)], next);
     expect(friends[0]).toMatchObject({ state: "online", payload: status(`number ${index}`) });
   }
-}, 60_000);
+}, 120_000);
 
 test("scenario 11: a lookup server goes on with what it has, recovers by itself, and never serves damaged data", async () => {
   await using service = await PresenceService.start({ lookups: 2 });
@@ -135,14 +135,14 @@ test("scenario 11: a lookup server goes on with what it has, recovers by itself,
     (await first?.server())?.epochsServed.includes(next) ? true : undefined,
   );
   expect(await see(next)).toEqual(["online"]);
-}, 60_000);
+}, 120_000);
 
 test("scenario 23: two thousand idle connections stall nobody", async () => {
   await using service = await PresenceService.start({ lookups: 3 });
   const [first] = service.lookups;
   using _idle = await connectIdle(first?.port ?? 0, 2000);
   const report = await runHarness({
-    client: service.clientOptions({ deadlineMs: 10_000 }),
+    client: service.clientOptions({ deadlineMs: 30_000 }),
     users: testUsers(30, 20),
     clock: realClock,
     concurrency: 10,
@@ -152,4 +152,4 @@ test("scenario 23: two thousand idle connections stall nobody", async () => {
   expect(report).toMatchObject({ states: 600, wrong: 0, dropped: {} });
   const open = (await first?.stats())?.process.openFiles ?? 0;
   expect(open).toBeGreaterThan(2000);
-}, 60_000);
+}, 120_000);

@@ -53,7 +53,7 @@ describe.each([1, 3] as const)("protocol %i", (protocol) => {
     service = await PresenceService.start({ lookups: 2, settings: { protocol } });
     registerUrl = (epoch) => `${service.regserver.url}/register/${epoch}/`;
     lookupUrl = (epoch) => `${service.lookups[0]?.url}/lookup/${epoch}/`;
-  }, 60_000);
+  }, 120_000);
   afterAll(async () => service?.[Symbol.asyncDispose]());
 
   const hex = (status: number, epoch: number) => toHex(concat(Uint8Array.of(status), epochBytes(epoch)));

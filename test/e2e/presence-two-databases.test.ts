@@ -47,7 +47,7 @@ test("scenario 21: three cycles of all users, each with fresh keys", async () =>
     expect(report).toMatchObject({ states: 60, wrong: 0 });
     expect(report.online).toBeGreaterThan(5);
   }
-}, 60_000);
+}, 120_000);
 
 test("scenario 21: a status changes within one short epoch, a friend who is left out sees nothing from the next long one on", async () => {
   await using all = await services();
@@ -88,7 +88,7 @@ test("scenario 21: a status changes within one short epoch, a friend who is left
   expect(await see()).toMatchObject({ state: "offline" });
   await ben.fetchKeys([annAsFriend], longEpoch);
   expect(await see()).toMatchObject({ state: "offline" });
-}, 60_000);
+}, 120_000);
 
 test("a blinded key tells nothing of another epoch's", () => {
   const seed = nodePrimitives.random(32);

@@ -30,5 +30,5 @@ test.each(modes)(
     expect(report).toMatchObject({ states: 200, wrong: 0, deferred: 0, dropped: {}, liars: [] });
     expect(report.online).toBeGreaterThan(20);
   },
-  60_000,
+  120_000,
 );

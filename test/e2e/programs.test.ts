@@ -106,7 +106,7 @@ describe("as dhtdump", () => {
     expect(readFileSync(file("log/root.log"), "utf8")).toContain("the work is done: stopping");
     const listed = await alone.run(["tcm", "dump", "data/users.tcm"]);
     expect(listed.stdout.trim().split("\n")).toHaveLength(500);
-  }, 60_000);
+  }, 120_000);
 
   test("killed again and again it leaves whole dumps only", async () => {
     const { server, alone, program, file } = await setUp();
@@ -160,7 +160,7 @@ describe("as dhtnode", () => {
       expect(String(await second.client.get("users", "0000000000000002"))).toBe("hello");
       expect(await second.stop()).toMatchObject({ code: 0 });
     },
-    60_000,
+    120_000,
   );
 
   test("speaks only the protocol that it was asked for", async () => {
@@ -168,7 +168,7 @@ describe("as dhtnode", () => {
     writeFileSync(join(alone.directory, "config.ini"), ini);
     const shown = await alone.run(["config", "show", "config.ini"]);
     expect(shown.stdout).toContain("respPort\tnull");
-  }, 60_000);
+  }, 120_000);
 
   test("takes the original's options and no other", async () => {
     using alone = await LoneExecutable.copy();
@@ -191,5 +191,5 @@ describe("as dhtnode", () => {
     });
     // The other name still means the whole command line.
     expect((await alone.run(["--version"])).stdout).toStartWith("node-x ");
-  }, 60_000);
+  }, 120_000);
 });

@@ -37,5 +37,5 @@ test.skipIf(noSmallDisk !== undefined)(
     client.close();
     expect(await node.end()).toBe(0);
   },
-  60_000,
+  120_000,
 );

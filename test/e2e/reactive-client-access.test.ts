@@ -7,7 +7,7 @@ import { cli } from "../cli/helpers.ts";
 import { LoneExecutable, until } from "./executable.ts";
 import { StoreProcesses } from "./store-processes.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const ALICE = "alice-0123456789abcdef";
 const BOB = "bob-0123456789abcdef";

@@ -10,7 +10,7 @@ import { plain, PlainClient } from "../reactive/plain-client.ts";
 import { ReactiveLoad } from "./reactive-load.ts";
 import { StoreProcesses } from "./store-processes.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const PASSWORD = "correct-horse-battery";
 const PREFIX = "shop/";

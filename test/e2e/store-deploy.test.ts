@@ -38,12 +38,12 @@ beforeAll(async () => {
     "keys.list": Array.from({ length: 40 }, (_, index) => `key${index}\n`).join(""),
   };
   for (const [name, text] of Object.entries(texts)) operator.write({ [join(FILES, name)]: text });
-}, 60_000);
+}, 120_000);
 
 afterAll(async () => {
   await nodeX("kill", PREFIX);
   operator[Symbol.dispose]();
-}, 60_000);
+}, 120_000);
 
 /** Whatever answers; undefined when neither frontend does. */
 async function ask(path: string, init?: RequestInit): Promise<{ status: number; body: any } | undefined> {

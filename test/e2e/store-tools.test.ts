@@ -36,7 +36,7 @@ describe("node-x store", () => {
     expect(stat).toMatchObject({ records: 10, problems: [], channels: [{ name: "0", records: 10 }] });
     expect(store(home, "stat", "data").stdout).toContain("0\t10\t40\t2000\n");
     expect(readdirSync(home.path).sort()).toEqual(["data", "dht.json"]);
-  }, 60_000);
+  }, 120_000);
 
   test("names damage with file and byte, and what salvage copies is served", async () => {
     using home = new NodeDirectory();
@@ -71,5 +71,5 @@ describe("node-x store", () => {
     await using client = await node.connect();
     expect(String(await client.command("GET", "key0"))).toBe("$-1\r\n");
     expect(String(await client.command("GET", "key9"))).toBe(`$200\r\n${"v".repeat(200)}\r\n`);
-  }, 60_000);
+  }, 120_000);
 });

@@ -3,7 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { until } from "./executable.ts";
 import { StoreProcesses } from "./store-processes.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const put = (key: string, text: string) => ({ op: "put", key, value: { type: "bytes", text } });
 

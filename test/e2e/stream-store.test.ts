@@ -35,4 +35,4 @@ test("a checkpoint that is delivered again changes nothing, the next one does", 
   expect(await textOf("c")).toBe("5");
   await second.close();
   await other.close();
-}, 60_000);
+}, 120_000);

@@ -30,7 +30,7 @@ test("`run sender` with the original's options feeds `stream receive`, and ends 
   receiver.kill("SIGINT");
   expect((await new Response(receiver.stdout).text()).trimEnd().split("\n")).toEqual(lines);
   expect(await receiver.exited).toBe(0);
-}, 30_000);
+}, 120_000);
 
 test("`run sender` refuses an option that its original has not", async () => {
   using alone = await LoneExecutable.copy();
@@ -38,7 +38,7 @@ test("`run sender` refuses an option that its original has not", async () => {
   const refused = await alone.run(["run", "sender", "--config", "sender.json", "--", "--hosts", "x"]);
   expect(refused.code).toBe(64);
   expect(refused.stderr).toContain("the sender has no option --hosts");
-}, 30_000);
+}, 120_000);
 
 test("`stream verify` tells by exit code and names the first violation", async () => {
   using alone = await LoneExecutable.copy();
@@ -59,4 +59,4 @@ test("`stream verify` tells by exit code and names the first violation", async (
     isValid: false,
     violation: { rule: "sequence", key: "key_0", previous: 30, found: [29, 30, 31, 32] },
   });
-}, 30_000);
+}, 120_000);

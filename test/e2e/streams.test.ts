@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { LoneExecutable, until } from "./executable.ts";
 import { Receiver, sendRecords } from "../streams/framed-client.ts";
 
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 120_000;
 
 const application = `
 import { app, framed } from "node-x/stream";

@@ -3,14 +3,14 @@ import { expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LoneExecutable, until } from "./executable.ts";
-import { quietPorts } from "./local-cluster.ts";
+import { freePorts } from "./free-ports.ts";
 
 test("uses the sample cluster, writes what of it is missing and leaves alone what is there", async () => {
   using alone = await LoneExecutable.copy();
   const configs = join(alone.directory, ".node-x/configs");
   mkdirSync(configs, { recursive: true });
   // The sample's ports may be taken on the machine that runs this test; files that exist are the operator's.
-  const [port, tssPort, shardPort, archivePort, proxyPort] = (await quietPorts(5)) as [
+  const [port, tssPort, shardPort, archivePort, proxyPort] = (await freePorts(5)) as [
     number,
     number,
     number,
@@ -84,4 +84,4 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
   expect(await stderr).toContain("using the sample cluster in .node-x/configs");
   expect(readdirSync(configs).sort()).toEqual([...Object.keys(own), "schema"].sort());
   expect(JSON.parse(readFileSync(join(configs, "local.dht0.json"), "utf8"))).toEqual(own["local.dht0.json"]);
-}, 60_000);
+}, 120_000);

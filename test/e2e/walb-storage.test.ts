@@ -60,7 +60,7 @@ test("walb-storage takes the original's options, keeps its files where -b says, 
   } finally {
     child.kill("SIGKILL");
   }
-}, 60_000);
+}, 120_000);
 
 test("node-x walb demo restores what was damaged, and leaves nothing behind", async () => {
   using alone = await LoneExecutable.copy();
@@ -73,4 +73,4 @@ test("node-x walb demo restores what was damaged, and leaves nothing behind", as
   expect(stdout).toContain("written back to the volume over NBD: the same");
   expect(stdout).not.toContain("ANOTHER");
   expect([...new Bun.Glob("node-x-demo-*").scanSync({ cwd: alone.directory, onlyFiles: false })]).toEqual([]);
-}, 60_000);
+}, 120_000);

@@ -86,7 +86,7 @@ describe.skipIf(Bun.which("chromium") === null)("a hub beyond loopback", () => {
     const browser = await chromium.launch({ executablePath: Bun.which("chromium") as string, args });
     try {
       const page = await browser.newPage({ ignoreHTTPSErrors: true });
-      page.setDefaultTimeout(20_000);
+      page.setDefaultTimeout(60_000);
       await page.goto(`https://127.0.0.1:${hub.instance.ports.port}/`);
       const password = page.getByLabel("Password");
       await password.fill("guess");

@@ -57,12 +57,12 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
   beforeAll(async () => {
     const args = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"];
     browser = await chromium.launch({ executablePath: Bun.which("chromium") as string, args });
-  }, 60_000);
+  }, 120_000);
   afterAll(() => browser.close());
 
   test("every page is drawn, and what instances say is text", async () => {
     const page = await browser.newPage();
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(60_000);
     const complaints: string[] = [];
     page.on("pageerror", (error) => complaints.push(`${page.url()}: ${error.message}`));
     page.on("console", (message) => complaints.push(message.text()));
@@ -74,5 +74,5 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
       expect(await page.locator("main :is(b, i, u, s)").count()).toBe(0);
     }
     expect(complaints).toEqual([]);
-  }, 60_000);
+  }, 120_000);
 });

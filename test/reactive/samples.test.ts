@@ -7,7 +7,7 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { becomesTrue } from "../e2e/page-checks.ts";
 import { StoreProcesses } from "../e2e/store-processes.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let store: StoreProcesses;
 let base: string;

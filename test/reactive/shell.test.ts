@@ -8,7 +8,7 @@ import { cli } from "../cli/helpers.ts";
 import { until } from "../core/kernel/harness.ts";
 import { ModelCluster } from "./client/model-frontend.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 function recorder(): { lines: string[]; output: ShellOutput } {
   const lines: string[] = [];

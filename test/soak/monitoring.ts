@@ -12,7 +12,8 @@ import { alerts } from "../../src/hub/monitoring/alerts.ts";
 import { figures } from "../../src/hub/figures.ts";
 import { queryOf } from "../../src/hub/monitoring/grafana.ts";
 import { until } from "../e2e/executable.ts";
-import { LocalCluster, quietPorts } from "../e2e/local-cluster.ts";
+import { freePorts } from "../e2e/free-ports.ts";
+import { LocalCluster } from "../e2e/local-cluster.ts";
 import type { Soak } from "./run.ts";
 
 const RULES = resolve(import.meta.dir, "../../docs/prometheus-alerts.yml");
@@ -95,7 +96,7 @@ async function scrape(programs: string, directory: string, seconds: number) {
     scrape_configs: [{ job_name: "node-x", honor_labels: true, static_configs: [{ targets: [target] }] }],
   };
   writeFileSync(join(directory, "prometheus.yml"), JSON.stringify(configuration));
-  const [port = 0] = await quietPorts(1);
+  const [port = 0] = await freePorts(1);
   const base = `http://127.0.0.1:${port}`;
   const options = ["--config.file=prometheus.yml", "--storage.tsdb.path=data", `--web.listen-address=127.0.0.1:${port}`];
   const server = Bun.spawn([join(programs, "prometheus"), ...options], { cwd: directory, stdout: "ignore", stderr: "ignore" });

@@ -8,7 +8,7 @@ import { TestStorage, VOLUME } from "../servers.ts";
 import { BucketGroup, bucketStats, inStep, URL_OF_BUCKET } from "./bucketed.ts";
 import { type Fault, FakeS3 } from "./fake-s3.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let place: ReturnType<typeof temporaryDirectory>;
 beforeAll(() => {

@@ -104,7 +104,7 @@ describe("a volume under libnbd", () => {
     expect(await run(["nbdcopy", join(directory.path, "in"), secure])).toEqual({ code: 0, output: "" });
     expect(await run(["nbdcopy", secure, join(directory.path, "out")])).toEqual({ code: 0, output: "" });
     expect(readFileSync(join(directory.path, "out")).equals(content)).toBe(true);
-  }, 30_000);
+  }, 120_000);
 });
 
 describe("a volume under qemu", () => {
@@ -180,7 +180,7 @@ describe("a volume under fio", () => {
     // fio ends with 0 when it could not connect, too.
     expect([writes, reads].map((count) => count >= 4096)).toEqual([true, true]);
     expect(flushes).toBeGreaterThan(30);
-  }, 30_000);
+  }, 120_000);
 });
 
 test.skipIf(!existsSync("/dev/fuse"))(

@@ -300,12 +300,12 @@ export function shuffled<Item>(items: readonly Item[], random: Random): Item[] {
   return items.map(() => rest.splice(random.integer(rest.length), 1)[0] as Item);
 }
 
-/** Waits until it is so; throws with its name after half a minute. */
+/** Waits until it is so; throws with its name after a minute. */
 export async function until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
-  const deadline = performance.now() + 30_000;
+  const deadline = performance.now() + 60_000;
   for (;;) {
     if (await Promise.resolve(isSo()).catch(() => false)) return;
-    if (performance.now() > deadline) throw new Error(`not within 30 s: ${what}`);
+    if (performance.now() > deadline) throw new Error(`not within a minute: ${what}`);
     await Bun.sleep(10);
   }
 }

@@ -52,7 +52,7 @@ test("status and get have the original's lines, before and after a full backup",
     expect(
       shape((await controller.get(target, ...(target === "log-usage" ? [VOLUME] : []))) as string[]),
     ).toEqual(shape(await recordedLines(gets, target === "log-usage" ? [target, "vol1"] : [target], 0)));
-}, 60_000);
+}, 120_000);
 
 test.each([
   ["a volume that nobody knows", "start", ["vol9", "target"], "bad state:Clear"],

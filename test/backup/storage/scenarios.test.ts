@@ -14,7 +14,7 @@ import { VOLUME } from "../servers.ts";
 import { runScenario1 } from "./scenario1.ts";
 import { Group, type GroupOptions, type Node, shuffled, until, Writer } from "./cluster.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 class World implements AsyncDisposable {
   readonly group: Group;

@@ -43,4 +43,4 @@ test("the same over the neo protocol", () => {
 test("the same seed gives the same run", () => {
   expect(simulateClient(7)).toEqual(simulateClient(7));
   expect(simulateClient(7).hash).not.toBe(simulateClient(8).hash);
-}, 30_000);
+}, 120_000);

@@ -96,7 +96,7 @@ describe("a system of two nodes", () => {
         await servers[1]?.stop();
         const startMs = world.clock.monotonicMs();
         await expect(client.get("ch", 1n)).rejects.toMatchObject({ code: "NX_CONNECT_FAILED" });
-        expect(world.clock.monotonicMs() - startMs).toBeLessThan(5000);
+        expect(world.clock.monotonicMs() - startMs).toBeLessThan(30_000);
         await client.put("ch", 2n, "served");
         expect((await client.get("ch", 2n))?.toString()).toBe("served");
       },

@@ -109,7 +109,7 @@ describe("one shot", () => {
     expect(await contentOf(join(dump.dumps, "ch.tcm"))).toEqual([lineOf(keyOf(1), "there")]);
     await dump.instance.stop();
     await second[Symbol.asyncDispose]();
-  }, 10_000);
+  }, 120_000);
 });
 
 describe("what is there before", () => {
@@ -188,7 +188,7 @@ test("a node that falls silent in the middle fails the cycle; nothing half is le
   expect(dump.names()).toEqual(["dhtdump.lock"]);
   await dump.instance.stop();
   listener.stop();
-}, 10_000);
+}, 120_000);
 
 describe("a batch", () => {
   const field = (text: string) => {

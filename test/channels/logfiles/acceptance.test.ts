@@ -156,6 +156,6 @@ describe.each(["segments", "classic"])("layout %s", (layout) => {
       await putAll(client, "bulk", records);
       await bulkCheck(client, "bulk", records);
     },
-    20_000,
+    120_000,
   );
 });

@@ -81,7 +81,7 @@ test.each(Object.entries(sets))(
     const { found } = await getRange(wire, "ch", 0n, HIGH);
     expect(found.sort()).toEqual(wanted.sort());
   },
-  20_000,
+  120_000,
 );
 
 /** Payload of a recorded message: without header and request id. */

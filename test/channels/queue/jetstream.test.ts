@@ -56,7 +56,7 @@ test("without a server writes are refused in every protocol and reads go on, unt
   legacy.close();
   neo.close();
   for (const each of [client, waiting]) await each[Symbol.asyncDispose]();
-}, 60_000);
+}, 120_000);
 
 test("a second node stands by, and serves everything when the first one stops", async () => {
   await using nats = await NatsServers.start();
@@ -74,4 +74,4 @@ test("a second node stands by, and serves everything when the first one stops", 
   const next = await RawClient.connect(second.respPort);
   expect(await say(next, "LRANGE", "l", "0", "-1")).toBe("*1\r\n$1\r\nb\r\n");
   await next[Symbol.asyncDispose]();
-}, 60_000);
+}, 120_000);

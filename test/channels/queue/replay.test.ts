@@ -1,16 +1,12 @@
 /**
  * Effects and snapshots of the queues: whatever is done, replaying what was recorded yields the same state, from the
- * beginning or over a snapshot that was taken in pieces while things went on. The seed of a run is printed; QUEUE_SEED
- * repeats it.
+ * beginning or over a snapshot that was taken in pieces while things went on.
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { MalformedEffects } from "../../../src/native/record-store.ts";
 import { queueCommand } from "./commands.ts";
 import { MemoryNode } from "./memory-node.ts";
-
-const seed = Number(process.env.QUEUE_SEED ?? crypto.getRandomValues(new Uint32Array(1))[0]);
-console.log(`QUEUE_SEED=${seed}`);
 
 const commands = fc.array(queueCommand, { minLength: 1, maxLength: 80, size: "max" });
 const settings = fc.record({
@@ -27,7 +23,7 @@ test("replaying every effect yields the state", () => {
       again.queues.replay(node.takeEffects());
       expect(again.show()).toBe(node.show());
     }),
-    { seed, numRuns: 300 },
+    { numRuns: 300 },
   );
 });
 
@@ -74,7 +70,7 @@ test("a snapshot taken meanwhile, and what was recorded since, yield the state",
         expect(third.show()).toBe(again.show());
       },
     ),
-    { seed, numRuns: 300 },
+    { numRuns: 300 },
   );
 });
 

@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { cli, temporaryDirectory } from "../../cli/helpers.ts";
 import { oldTcmOf, record, tcmOf } from "./harness.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 const directory = temporaryDirectory();
 afterAll(() => directory.remove());
 const at = (name: string) => join(directory.path, name);

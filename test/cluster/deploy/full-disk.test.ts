@@ -51,5 +51,5 @@ test.skipIf(whyNot !== undefined)(
     expect(again.stderr).not.toContain("error");
     expect(existsSync(`${disk?.outside(place)}/.node-x/c/current/node-x`)).toBe(true);
   },
-  60_000,
+  120_000,
 );

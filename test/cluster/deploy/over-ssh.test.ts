@@ -40,7 +40,7 @@ test("a plan for hosts that have nothing brings nothing there", async () => {
   expect(stdout).toContain("executable");
   expect(code).toBe(2);
   for (const directory of cluster.workingDirectories) expect(existsSync(directory)).toBe(false);
-}, 60_000);
+}, 120_000);
 
 test("a first deploy brings the executable, starts the instances and waits until they are ready", async () => {
   const { code, stderr } = await cluster.run(["deploy", cluster.prefix, "-y"]);
@@ -57,7 +57,7 @@ test("the same deploy again has nothing to do", async () => {
   expect({ code, stdout }).toEqual({ code: 0, stdout: "c: nothing to do\n" });
   // One connection for each host, shared by the commands of a minute.
   expect(readdirSync(join(cluster.directory, "s/node-x/s"))).toHaveLength(2);
-}, 60_000);
+}, 120_000);
 
 test("a host that is down is named, and nothing is changed on the others", async () => {
   const [, second] = cluster.servers;
@@ -70,7 +70,7 @@ test("a host that is down is named, and nothing is changed on the others", async
   expect(code).toBe(69);
   expect(cluster.running()).toEqual({ dht0: first, dht1: first });
   await second?.run();
-}, 60_000);
+}, 120_000);
 
 test("an instance that cannot start goes back to what it was, with its own words in the error", async () => {
   const taken: Server = createServer();
@@ -126,7 +126,7 @@ test("at a terminal each host has a line that changes in place, and what is over
   const plain = await cluster.run(["restart", cluster.prefix, "--only", "dht0"]);
   expect(plain.stderr).toStartWith("[1/1] restart dht\nh0: c.dht0 stopping\nh0: c.dht0 starting\n");
   expect(plain.stderr).not.toContain("\u001b");
-}, 60_000);
+}, 120_000);
 
 test("the audit logs of both ends fit each other; one that was cut short is found out", async () => {
   const good = await cluster.run(["audit", cluster.prefix, "--json"]);
@@ -137,7 +137,7 @@ test("the audit logs of both ends fit each other; one that was cut short is foun
   const bad = await cluster.run(["audit", cluster.prefix]);
   expect(bad.stderr).toContain("NX_AUDIT_BROKEN");
   writeFileSync(path, `${lines.join("\n")}\n`);
-}, 60_000);
+}, 120_000);
 
 /** Puts an agent as protocol 1 had it in the place of the second host's. */
 function putAgentOfBefore(): void {
@@ -171,4 +171,4 @@ test("kill ends what runs, at once and everywhere, also by an agent of an earlie
   const { code, stdout } = await cluster.run(["kill", cluster.prefix]);
   expect({ code, stdout }).toEqual({ code: 0, stdout: "killed c.dht0 c.dht1\n" });
   expect(cluster.running()).toEqual({});
-}, 60_000);
+}, 120_000);

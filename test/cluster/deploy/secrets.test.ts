@@ -82,7 +82,7 @@ test("a secret that others can read is refused before a host is touched", async 
   const { code, stderr } = await nodeX("deploy", cluster.prefix, "-y");
   expect([code, stderr]).toEqual([78, expect.stringContaining("which other users can access (mode 0644)")]);
   expect(existsSync(host())).toBe(false);
-}, 60_000);
+}, 120_000);
 
 test("a secret that is not beside the files is said to have to be on the host", async () => {
   rmSync(join(keys, "password"));
@@ -91,7 +91,7 @@ test("a secret that is not beside the files is said to have to be on the host", 
   expect(stdout).toContain(`passwordFile: ${keys}/password is not there to be deployed`);
   // Whoever only looks need not have it.
   expect((await nodeX("status", cluster.prefix)).stderr).not.toContain("password");
-}, 60_000);
+}, 120_000);
 
 test("keys and passwords go to the host, each private to the instance's user, and the instance uses them", async () => {
   deployed = newPassword();
@@ -119,7 +119,7 @@ test("an unchanged secret is nothing to do, a changed one is told as changed wit
     hosts: { items: object[] }[];
   };
   expect(plan.hosts[0]?.items).toEqual([{ change: "change", item: "files/c.dht0/passwordFile" }]);
-}, 60_000);
+}, 120_000);
 
 test("a rotated secret holds after a deploy, and a rollback brings the one before", async () => {
   const rotated = newPassword();
@@ -183,4 +183,4 @@ test("no secret, and no digest of one, is in a plan, a log, an audit, a command 
     child.kill("SIGKILL");
     rmSync(log);
   }
-}, 60_000);
+}, 120_000);

@@ -11,7 +11,8 @@ import { join } from "node:path";
 import { executable } from "../../e2e/node-process.ts";
 import { SshClient, SshServer } from "../ssh/sshd.ts";
 
-let networks = process.pid;
+/** Eight networks for each process, so that none is its neighbour's. */
+let networks = process.pid * 8;
 
 /** The first three numbers of addresses of this process. */
 function ownNetwork(): string {

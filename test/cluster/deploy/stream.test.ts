@@ -36,7 +36,7 @@ beforeAll(async () => {
 afterAll(async () => {
   receiver.kill("SIGKILL");
   await hosts[Symbol.asyncDispose]();
-}, 60_000);
+}, 120_000);
 
 /** One demo: values go in without a pause while `change` happens, and all of them are acknowledged in the end. */
 async function underLoad(from: number, change: () => Promise<void>): Promise<void> {

@@ -123,7 +123,7 @@ test("a host behind another is reached through it, and both keys are checked", a
   ).catch((error: Error) => error);
   expect(refused).not.toMatchObject({ code: "NX_NOT_RUNNING" });
   expect(refused).toBeInstanceOf(Error);
-}, 30_000);
+}, 120_000);
 
 test("a user whose key is not let in is told so", async () => {
   using stranger = new SshClient();
@@ -154,7 +154,7 @@ test("a key that only an agent holds lets in", async () => {
   } finally {
     agent.kill("SIGKILL");
   }
-}, 30_000);
+}, 120_000);
 
 test("a host that is down is told apart from one that refuses", async () => {
   using gone = await SshServer.start({ client });

@@ -13,12 +13,12 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import type { Host } from "../../../src/cluster/topology/types.ts";
 import type { SshSettings } from "../../../src/cluster/ssh/command.ts";
 import { until } from "../../e2e/executable.ts";
+import { freePorts } from "../../e2e/free-ports.ts";
 
 export const sshdProgram = "/usr/sbin/sshd";
 
@@ -28,13 +28,8 @@ function keygen(path: string): void {
 }
 
 export async function freePort(host: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once("error", reject);
-    server.listen(0, host, () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
+  const [port] = await freePorts(1, host);
+  return port as number;
 }
 
 /** An operator's side of ssh: one key, one file of known hosts. */

@@ -129,7 +129,7 @@ function judgeQuickly(bytes: Uint8Array): void {
   };
   validate(dhtConfig, draft, parsed);
   expect(draft.problems.length).toBeGreaterThan(0);
-  expect(performance.now() - startedMs).toBeLessThan(5000);
+  expect(performance.now() - startedMs).toBeLessThan(20_000);
 }
 
 test("random --set texts", () => {

@@ -153,7 +153,7 @@ export async function until<Value>(
   what: string,
   attempt: () => Promise<Value | undefined> | Value | undefined,
 ): Promise<Value> {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + 60_000;
   for (;;) {
     const value = await attempt();
     if (value !== undefined) return value;

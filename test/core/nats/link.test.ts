@@ -43,7 +43,7 @@ test("a user's password, or a token, is taken from its file", async () => {
     tokenFile: file("token", SECRET),
   });
   await expectService(servers);
-}, 30_000);
+}, 120_000);
 
 test("a certificate is shown, and the server's must be of the authority", async () => {
   const authority = await createAuthority("ours", 10, Date.now());
@@ -72,7 +72,7 @@ test("a certificate is shown, and the server's must be of the authority", async 
     () => refused.lines.some((line) => line.includes("lets this instance in")) || undefined,
   );
   await refused.link.close();
-}, 30_000);
+}, 120_000);
 
 /** The part of a JWT that NATS reads, signed by its issuer. */
 function jwt(
@@ -126,7 +126,7 @@ test("a credentials file lets in, and nothing of it is in the log", async () => 
   await link.close();
   expect(said.join("\n")).toContain("connected to NATS");
   expect(said.join("\n")).not.toContain(seed);
-}, 30_000);
+}, 120_000);
 
 test("who is not let in says so without the secret, keeps trying, and is let in once the file is right", async () => {
   const lines = `authorization { user: node-x, password: "${SECRET}" }`;
@@ -141,7 +141,7 @@ test("who is not let in says so without the secret, keeps trying, and is let in 
   expect(link.trouble).toBe("");
   await link.close();
   expect(said.join("\n")).not.toMatch(/another-secret|correct-horse/);
-}, 30_000);
+}, 120_000);
 
 test("a password that changes is read again when the connection has to be made again", async () => {
   const lines = (password: string) => `authorization { user: node-x, password: "${password}" }`;
@@ -157,7 +157,7 @@ test("a password that changes is read again when the connection has to be made a
   await link.session();
   await link.close();
   expect(said.join("\n")).not.toMatch(/(first|second)-secret/);
-}, 30_000);
+}, 120_000);
 
 test("a file with a secret that others can read is not used", async () => {
   const { link, lines } = linkWith({ servers: ["127.0.0.1:9"], tokenFile: file("open", SECRET, 0o644) });

@@ -111,7 +111,7 @@ test("nothing is durable before the stream has acknowledged it; a stall refuses,
   const again = await open("stall", { link: linkTo(own.settings) });
   expect(again.groups).toEqual(["before", "during", "after"]);
   await again.log.close();
-}, 60_000);
+}, 120_000);
 
 test("a stream that is full refuses until its limit is raised; a log that closes meanwhile says so and is not waited for", async () => {
   const { log, states } = await open("small", { bytesMax: 20_000 });
@@ -128,7 +128,7 @@ test("a stream that is full refuses until its limit is raised; a log that closes
   expect(await codeOf(log.close())).toBe("NX_JETSTREAM_UNAVAILABLE");
   expect(states.map(([state]) => state)).toEqual(["full", "open", "full", "closed"]);
   expect((await open("small")).groups).toEqual(["a", large]);
-}, 60_000);
+}, 120_000);
 
 /** A link on which the acknowledgement of every second message is lost, though the stream has the message. */
 class LosingLink extends NatsLink {
@@ -152,7 +152,7 @@ test("a group whose acknowledgement is lost is in the stream once", async () => 
   await append(log, ...texts);
   await log.close();
   expect((await open("lossy")).groups).toEqual(texts);
-}, 30_000);
+}, 120_000);
 
 test("who finds a stream in use stands by, and takes over when it is free", async () => {
   const first = await open("shared");
@@ -164,7 +164,7 @@ test("who finds a stream in use stands by, and takes over when it is free", asyn
   await first.log.close();
   const second = await opening;
   expect(second.groups).toEqual(["a", "b"]);
-}, 30_000);
+}, 120_000);
 
 test("a stream that was taken over takes nothing more from who had it", async () => {
   const first = await open("taken");
@@ -186,7 +186,7 @@ test("a stream that was taken over takes nothing more from who had it", async ()
   await append(second.log, "c");
   await second.log.close();
   expect((await open("taken")).groups).toEqual(["a", "b", "c"]);
-}, 30_000);
+}, 120_000);
 
 test("a write of somebody who heard of no claim is refused by the stream itself", async () => {
   const first = await open("unheard");

@@ -139,5 +139,6 @@ test("runs a million events in a second or so", () => {
   );
   const perSecond = (300_000 / (performance.now() - startMs)) * 1000;
   console.log(`${(perSecond / 1e6).toFixed(1)} M events/s`);
-  expect(perSecond).toBeGreaterThan(200_000);
+  // Ten times less than a busy machine does: what this finds is work that grows with the events that wait.
+  expect(perSecond).toBeGreaterThan(20_000);
 });

@@ -18,7 +18,7 @@ import { until } from "../../core/kernel/harness.ts";
 import { LifeClock } from "./life.ts";
 import { ModelCluster } from "./model-frontend.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 const open: Client[] = [];
 async function clientOf(cluster: ModelCluster, options = {}): Promise<Client> {

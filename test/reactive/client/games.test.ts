@@ -6,7 +6,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { manyGames } from "../../e2e/many-games.ts";
 import { ModelCluster } from "./model-frontend.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 test("S1, S4: games of two players, who often try to move out of turn, keep every rule", async () => {
   const cluster = new ModelCluster();

@@ -7,7 +7,7 @@ import { SteadyLoad } from "../../e2e/steady-load.ts";
 import { withForgetfulWatches, withNewNames, withoutKey } from "../faulty-clients.ts";
 import { ModelCluster } from "./model-frontend.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 const CONVERGE_MS = 300;
 

@@ -18,7 +18,7 @@ import {
 } from "../../../src/reactive/client/storage.ts";
 import { VersionCache } from "../../../src/reactive/client/version-cache.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 const directory = mkdtempSync(join(tmpdir(), "node-x-client-"));
 afterAll(() => rmSync(directory, { recursive: true }));

@@ -26,7 +26,7 @@ import { applyOperation } from "../../../src/reactive/shard/apply.ts";
 import { canonicalValue, decodeOperations, type Value } from "../../../src/reactive/shard/operations.ts";
 import { compareBytes } from "../../../src/reactive/wire/bytes.ts";
 
-setDefaultTimeout(30_000);
+setDefaultTimeout(120_000);
 
 /** A store of one shard and one client, which commits everything. What is written goes through its bytes. */
 class PlainStore {

@@ -3,7 +3,7 @@ import { setDefaultTimeout } from "bun:test";
 import { engineContract } from "./contract.ts";
 import { builtinRig } from "./rigs.ts";
 
-setDefaultTimeout(20_000);
+setDefaultTimeout(120_000);
 
 let seed = 0;
 engineContract("built-in", () => builtinRig(++seed));

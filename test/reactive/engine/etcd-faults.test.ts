@@ -18,7 +18,7 @@ import { FaultyMember } from "./faulty-member.ts";
 import { type EtcdRig, etcdRig } from "./rigs.ts";
 import { add, Asking, key, plain, put, transaction, watch } from "./words.ts";
 
-setDefaultTimeout(20_000);
+setDefaultTimeout(120_000);
 
 let etcd: EtcdProcesses;
 beforeAll(async () => {

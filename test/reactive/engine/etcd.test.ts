@@ -4,7 +4,7 @@ import { EtcdProcesses } from "../../e2e/etcd-processes.ts";
 import { engineContract } from "./contract.ts";
 import { etcdRig } from "./rigs.ts";
 
-setDefaultTimeout(20_000);
+setDefaultTimeout(120_000);
 
 let etcd: EtcdProcesses;
 beforeAll(async () => {

@@ -16,7 +16,7 @@ import { SimClock } from "../../../src/core/sim/clock.ts";
 import { Scheduler } from "../../../src/core/sim/scheduler.ts";
 import { mailClock, type ReactiveCluster, ReactiveClient, reactiveCluster, write } from "./watch-harness.ts";
 
-setDefaultTimeout(20_000);
+setDefaultTimeout(120_000);
 
 const KEYS = ["a", "b", "c", "d", "e", "f"];
 

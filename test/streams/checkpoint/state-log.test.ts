@@ -125,7 +125,7 @@ test("A13: a log that lost its last 1 to 64 bytes goes back to the last checkpoi
     expect(committed).toEqual(committed.toSorted((a, b) => b - a));
     expect(committed.at(-1)).toBe(2);
   });
-}, 20_000);
+}, 120_000);
 
 test("A13: a flipped bit in what is committed is refused with file and byte", () => {
   const on = scheduler();

@@ -55,4 +55,4 @@ test("feeds what is there, then what comes, and after a roll-back everything beh
   }
   await source.close();
   client.close();
-}, 30_000);
+}, 120_000);

@@ -93,7 +93,7 @@ test.each(["limits", "workqueue", "interest"] as const)(
     );
     await source.close();
   },
-  30_000,
+  120_000,
 );
 
 test.each(["limits", "workqueue"] as const)(
@@ -171,7 +171,7 @@ test("a server hands out no more than `pending` messages that no checkpoint cove
     async () => (await consumerOf("bounded")).config.max_ack_pending === 50 || undefined,
   );
   await again.source.close();
-}, 30_000);
+}, 120_000);
 
 test("a subject selects messages, and a server that restarts costs nothing", async () => {
   await using own = await NatsServers.start();
@@ -273,7 +273,7 @@ test("a checkpoint that is delivered again is in the stream once, also later tha
   await third.deliver(1, records(0, 20));
   await third.close();
   expect((await contents("once")).toSorted(byNumber)).toEqual(numbers(0, 50));
-}, 30_000);
+}, 120_000);
 
 test("of a checkpoint that was half delivered only the rest is sent", async () => {
   await servers.addStream("half", { duplicate_window: 100_000_000, subjects: ["half.>"] });
@@ -289,7 +289,7 @@ test("of a checkpoint that was half delivered only the rest is sent", async () =
   await second.deliver(2, records(5, 12));
   await second.close();
   expect((await contents("half", "half.out")).toSorted(byNumber)).toEqual(numbers(0, 12));
-}, 30_000);
+}, 120_000);
 
 test("an output that begins anew is never taken for one of a life before", async () => {
   await servers.addStream("lives");

@@ -345,5 +345,5 @@ function powerLoss(seed: number, vote?: (isCommit: boolean) => boolean): string[
 describe("power loss of the sink", () => {
   test("keeps every promise and every commit", () => {
     for (let seed = 1; seed <= 60; seed++) expect(powerLoss(seed), `seed ${seed}`).toEqual([]);
-  }, 30_000);
+  }, 120_000);
 });

@@ -47,7 +47,7 @@ test("A7: a worker dies at twenty random moments, none of which waits for a chec
     await cluster.untilAcked();
     expect(violation(await cluster.output(), keys, count)).toBeUndefined();
   });
-}, 30_000);
+}, 120_000);
 
 test("A8: without the initializer no checkpoint is committed; it comes back, in place and on another host", () => {
   simulate(8, { app: detector, size: 3 }, async (cluster) => {
@@ -152,7 +152,7 @@ describe("A11: a crash at every point of a checkpoint", () => {
         });
       }
     },
-    30_000,
+    120_000,
   );
 });
 
@@ -190,7 +190,7 @@ test("A16: ten times one worker becomes three and one again, under the same name
     await cluster.untilAcked();
     expect(violation(await cluster.output(), keys, count)).toBeUndefined();
   });
-}, 30_000);
+}, 120_000);
 
 describe("A17: a worker dies while it, or another one, is to leave", () => {
   test.each(["worker3", "worker2", "initializer"])("%s", (victim) => {
@@ -259,7 +259,7 @@ test("A20: connections break all the time, and no checkpoint is undone by it", (
     expect(cluster.leader.leader?.status.epoch).toBe(1);
     expect(cluster.sim.faults().of("connection reset")).toBeGreaterThan(5);
   });
-}, 30_000);
+}, 120_000);
 
 describe("A22: market-spread rejects what a single-threaded run rejects", () => {
   const SYMBOLS = Array.from({ length: 30 }, (_, index) => `S${index}`);

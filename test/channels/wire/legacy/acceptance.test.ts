@@ -150,7 +150,7 @@ describe("the legacy dht suite", () => {
     }
     expect(heard).toBe(RECORDS);
     next.catch(() => undefined);
-  }, 60_000);
+  }, 120_000);
 
   const suites = [
     ["ordered", ordered],
@@ -164,7 +164,7 @@ describe("the legacy dht suite", () => {
         withClient(async (client) => {
           await bulkCheck(client, await putAll(client, keys), keys);
         }),
-      60_000,
+      120_000,
     );
 
     test(
@@ -176,7 +176,7 @@ describe("the legacy dht suite", () => {
           await removeEverySecond(client, wanted);
           await bulkCheck(client, wanted, keys);
         }),
-      60_000,
+      120_000,
     );
   }
 });
@@ -194,7 +194,7 @@ test(
       await removeEverySecond(client, wanted);
       await bulkCheck(client, wanted, unordered);
     }, true),
-  60_000,
+  120_000,
 );
 
 test("the bulk check can fail", () =>

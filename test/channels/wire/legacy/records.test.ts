@@ -159,7 +159,7 @@ describe("bulk requests", () => {
         expect(step).toBeGreaterThan(40);
         expect(stays.filter((key) => met.get(key) !== 1)).toEqual([]);
       }),
-    20_000,
+    120_000,
   );
 
   test(
@@ -177,7 +177,7 @@ describe("bulk requests", () => {
         expect(records).toBeGreaterThan(0);
         expect(await reader.getVersion()).toBe("20110401");
       }),
-    20_000,
+    120_000,
   );
 
   test("skips a record that no batch holds, and says so once", () =>

@@ -228,7 +228,7 @@ describe("conversations recorded with the original", () => {
     async (name) => {
       await play(readConversation(name));
     },
-    20_000,
+    120_000,
   );
 
   test.each(["dht-getall-large", "dht-getall-extreme"])("%s", async (name) => {

@@ -160,7 +160,7 @@ describe("the neo dht suite", () => {
         for (const key of gone) wanted.delete(key);
         await bulkCheck(node, wanted, unordered);
       }),
-    30_000,
+    120_000,
   );
 
   test("puts, then GetChannels", () =>
@@ -190,7 +190,7 @@ describe("the neo dht suite", () => {
         }
         expect(sorted(found)).toEqual(sorted(wanted));
       }),
-    30_000,
+    120_000,
   );
 
   test(
@@ -208,7 +208,7 @@ describe("the neo dht suite", () => {
         }
         expect(found.sort()).toEqual([...keys].sort());
       }),
-    30_000,
+    120_000,
   );
 
   test(
@@ -233,7 +233,7 @@ describe("the neo dht suite", () => {
         expect(found.length).toBe(RECORDS);
         expect(new Set(found).size).toBe(RECORDS);
       }),
-    30_000,
+    120_000,
   );
 
   test("Mirror and removes", () =>
@@ -287,7 +287,7 @@ describe("the neo dht suite", () => {
         const follower = new Follower(source);
         await follower.until(() => [...wanted.keys()].every((key) => follower.records.has(key)));
       }),
-    30_000,
+    120_000,
   );
 
   for (const isSuspended of [false, true])
@@ -305,7 +305,7 @@ describe("the neo dht suite", () => {
           await follower.until(() => follower.events.length >= seen + wanted.size);
           expect(sorted(follower.records)).toEqual(sorted(wanted));
         }),
-      30_000,
+      120_000,
     );
 
   test("Mirror is ended by RemoveChannel", () =>
@@ -321,13 +321,13 @@ describe("the neo dht suite", () => {
   test(
     "unordered put",
     () => withNode(async (node) => bulkCheck(node, await putAll(node, unordered), unordered)),
-    30_000,
+    120_000,
   );
 
   test(
     "ordered put",
     () => withNode(async (node) => bulkCheck(node, await putAll(node, ordered), ordered)),
-    30_000,
+    120_000,
   );
 
   test("a value of 65513 bytes is refused by the client, one of 65512 is stored", () =>

@@ -29,7 +29,7 @@ async function raw(server: TestServer) {
 }
 
 async function until(holds: () => boolean): Promise<void> {
-  const deadline = world.clock.monotonicMs() + 10_000;
+  const deadline = world.clock.monotonicMs() + 60_000;
   while (!holds()) {
     if (world.clock.monotonicMs() > deadline) throw new Error("it did not come about");
     await new Promise((resolve) => world.clock.endOfTurn(() => resolve(undefined)));
@@ -154,7 +154,7 @@ test("a Mirror whose client is away for long is told that changes were dropped; 
   expect((await queue.take())[0]).toBe(7);
   expect(queue.length).toBe(0);
   wire.close();
-}, 20_000);
+}, 120_000);
 
 test("streams whose client does not read make nothing ahead, and others are served", async () => {
   await using server = await TestServer.start();
@@ -188,7 +188,7 @@ test("streams whose client does not read make nothing ahead, and others are serv
   expect(found).toBe(2000);
   expect(process.memoryUsage.rss() - before).toBeLessThan(300e6);
   for (const reader of readers) reader.close();
-}, 30_000);
+}, 120_000);
 
 test("more requests at once than one connection may have end it", async () => {
   await using server = await TestServer.start();

@@ -82,7 +82,7 @@ describe("malformed input is answered like redis-server", () => {
           expect(outputs[1]).toBe(outputs[0] as string);
         }
       },
-      30_000,
+      120_000,
     );
   }
 });
