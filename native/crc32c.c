@@ -104,3 +104,8 @@ uint32_t nx_crc32c(uint32_t crc, const void *bytes, uint64_t length) {
   return nx_crc32c_has_hardware() ? nx_crc32c_hardware(crc, bytes, length)
                                   : nx_crc32c_software(crc, bytes, length);
 }
+
+uint32_t nx_crc32c_part(uint32_t crc, const void *bytes, uint64_t start, uint64_t end) {
+  NX_ASSERT(start <= end);
+  return nx_crc32c(crc, (const uint8_t *)bytes + start, end - start);
+}

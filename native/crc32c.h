@@ -11,7 +11,9 @@
 #include "nx.h"
 
 /* Picks the hardware where the processor has it. */
-NX_API uint32_t nx_crc32c(uint32_t crc, const void *bytes, uint64_t length);
+uint32_t nx_crc32c(uint32_t crc, const void *bytes, uint64_t length);
+/* The same for the bytes from `start` up to, not including, `end`. */
+NX_API uint32_t nx_crc32c_part(uint32_t crc, const void *bytes, uint64_t start, uint64_t end);
 
 /* Both ways by name, for the tests. The hardware way must not be called unless nx_crc32c_has_hardware. */
 bool nx_crc32c_has_hardware(void);

@@ -41,6 +41,7 @@ static void check_lengths(crc_fn crc32c) {
     CHECK(crc32c(0, bytes, length) == wanted);
     uint64_t cut = length == 0 ? 0 : test_random(&state) % length;
     CHECK(crc32c(crc32c(0, bytes, cut), bytes + cut, length - cut) == wanted);
+    CHECK(nx_crc32c_part(nx_crc32c_part(0, bytes, 0, cut), bytes, cut, length) == wanted);
     free(bytes);
   }
 }

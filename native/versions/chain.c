@@ -57,31 +57,33 @@ static void free_version(nx_chains *chains, nx_version *version) {
   free(version);
 }
 
+/* Between two versions that are neighbours; NULL: there is none on this side. */
+static void put_between(nx_key_node *node, nx_version *above, nx_version *version, nx_version *below) {
+  version->newer = above;
+  version->older = below;
+  *(above == NULL ? &node->newest : &above->older) = version;
+  *(below == NULL ? &node->oldest : &below->newer) = version;
+}
+
 int nx_chain_insert(nx_chains *chains, nx_key_node *node, uint64_t timestamp, uint64_t position, nx_bytes ops) {
-  nx_version **link = &node->newest;
-  while (*link != NULL && (*link)->timestamp > timestamp) {
-    if ((*link)->is_base) return -ESTALE;
-    link = &(*link)->older;
-  }
-  if (*link != NULL && (*link)->timestamp == timestamp) return -EEXIST;
+  nx_version *above, *below = nx_chain_find(node, timestamp, &above);
+  /* Only the last one may be a base. */
+  if (above != NULL && above->is_base) return -ESTALE;
+  if (below != NULL && below->timestamp == timestamp) return -EEXIST;
   /* What was folded above it does not know of it. */
-  for (nx_version *above = node->newest; above != *link; above = above->older) {
-    if (!is_absolute(above)) drop_value(chains, above);
+  for (nx_version *higher = node->newest; higher != below; higher = higher->older) {
+    if (!is_absolute(higher)) drop_value(chains, higher);
   }
-  nx_version *version = new_version(chains, timestamp, position, ops);
-  version->older = *link;
-  *link = version;
+  put_between(node, above, new_version(chains, timestamp, position, ops), below);
   return 0;
 }
 
 void nx_chain_add_base(nx_chains *chains, nx_key_node *node, uint64_t timestamp, uint64_t position, uint8_t type,
                        nx_bytes value) {
-  nx_version **link = &node->newest;
-  while (*link != NULL) link = &(*link)->older;
   nx_version *version = new_version(chains, timestamp, position, (nx_bytes){NULL, 0});
   version->is_base = true;
   keep_value(chains, version, type, value);
-  *link = version;
+  put_between(node, node->oldest, version, NULL);
 }
 
 nx_version *nx_chain_find(const nx_key_node *node, uint64_t timestamp, nx_version **above) {
@@ -143,7 +145,8 @@ nx_bytes nx_chain_value(nx_chains *chains, nx_key_node *node, nx_version *versio
 }
 
 bool nx_chain_collect(nx_chains *chains, nx_key_node *node, uint64_t horizon) {
-  nx_version *above, *base = nx_chain_find(node, horizon, &above);
+  nx_version *base = NULL, *above = node->oldest;
+  for (; above != NULL && above->timestamp <= horizon; above = above->newer) base = above;
   if (base == NULL) return false;
   if (!base->is_base) {
     uint8_t type;
@@ -153,10 +156,8 @@ bool nx_chain_collect(nx_chains *chains, nx_key_node *node, uint64_t horizon) {
     nx_version *smaller = new_version(chains, base->timestamp, base->position, (nx_bytes){NULL, 0});
     smaller->is_base = true;
     smaller->value = base->value;
-    smaller->older = base->older;
     base->value = NULL;
-    if (above == NULL) node->newest = smaller;
-    else above->older = smaller;
+    put_between(node, above, smaller, base->older);
     free_version(chains, base);
     base = smaller;
   }
@@ -165,6 +166,7 @@ bool nx_chain_collect(nx_chains *chains, nx_key_node *node, uint64_t horizon) {
     base->older = gone->older;
     free_version(chains, gone);
   }
+  node->oldest = base;
   return base == node->newest && base->value->type == NX_TYPE_ABSENT;
 }
 

@@ -1,7 +1,8 @@
 /*
  * The versions of one key, newest first.
  *
- * Invariant: timestamps descend strictly along `older`. Only the last version may be a base: what was below it was
+ * Invariant: timestamps descend strictly along `older`, and `newer` leads back: a chain is read from its new end and collected
+ * from its old one, so that both cost what they touch, however many versions are kept. Only the last version may be a base: what was below it was
  * collected, and it holds the value instead of operations.
  */
 #ifndef NX_VERSIONS_CHAIN_H
@@ -15,7 +16,7 @@ typedef struct {
 } nx_value;
 
 struct nx_version {
-  nx_version *older;
+  nx_version *older, *newer;
   uint64_t timestamp;
   uint64_t position;
   nx_value *value; /* folded; NULL when nobody asked for it yet */

@@ -14,7 +14,7 @@
 typedef struct nx_version nx_version;
 
 typedef struct nx_key_node {
-  nx_version *newest; /* never NULL while the node is in the list */
+  nx_version *newest, *oldest; /* never NULL while the node is in the list */
   uint32_t length;
   uint8_t levels;
   struct nx_key_node *next[]; /* `levels` of them, then the key's bytes */

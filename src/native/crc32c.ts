@@ -1,18 +1,20 @@
 /**
  * CRC-32C (Castagnoli), the checksum of node-x's own files; see native/crc32c.h. One call for each buffer.
  */
+import { assert } from "../core/errors.ts";
 import { link } from "./library.ts";
 
-const symbols = { nx_crc32c: { args: ["u32", "ptr", "u64"], returns: "u32" } } as const;
+const symbols = { nx_crc32c_part: { args: ["u32", "ptr", "u64", "u64"], returns: "u32" } } as const;
 
 let linked: ReturnType<typeof link<typeof symbols>> | undefined;
 
 /**
- * The checksum of `bytes`. Pieces chain: pass the result for one piece as `seed` of the next.
- * `crc32c("123456789") === 0xe3069283` (RFC 3720).
+ * The checksum of `bytes`, or of those from `start` to `end`. Pieces chain: pass the result for one piece as `seed` of the
+ * next. `crc32c("123456789") === 0xe3069283` (RFC 3720).
  */
-export function crc32c(bytes: Uint8Array, seed = 0): number {
-  if (bytes.byteLength === 0) return seed;
+export function crc32c(bytes: Uint8Array, seed = 0, start = 0, end = bytes.byteLength): number {
+  if (start === end) return seed;
+  assert(0 <= start && start < end && end <= bytes.byteLength, "a part lies within its bytes");
   linked ??= link(symbols);
-  return linked.nx_crc32c(seed, bytes, bytes.byteLength);
+  return linked.nx_crc32c_part(seed, bytes, start, end);
 }

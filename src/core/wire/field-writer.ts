@@ -5,10 +5,16 @@
  *   bytes        u32 length, then the bytes
  *   text         UTF-8, as bytes
  *
- * Invariant: a field is written whole; what is handed out is not copied.
+ * Invariant: a field is written whole; what is long is handed out without a copy.
  */
 
 const encoder = new TextEncoder();
+
+/**
+ * The runtime keeps the bytes of an array up to this length beside the object. A view of it would move them to a buffer of
+ * their own, which takes four times as long as a copy and is dear to collect.
+ */
+const INLINE_BYTES_MAX = 1000;
 
 export abstract class FieldWriter {
   protected buffer: Uint8Array<ArrayBuffer>;
@@ -49,9 +55,11 @@ export abstract class FieldWriter {
     return this.bytes(encoder.encode(text));
   }
 
-  /** What was written, not copied: valid until the next write. */
+  /** What was written: valid until the next write. */
   done(): Uint8Array<ArrayBuffer> {
-    return this.end === this.buffer.byteLength ? this.buffer : this.buffer.subarray(0, this.end);
+    const { buffer, end } = this;
+    if (end === buffer.byteLength) return buffer;
+    return buffer.byteLength <= INLINE_BYTES_MAX ? buffer.slice(0, end) : buffer.subarray(0, end);
   }
 
   /** Makes `length` bytes of room and returns where they are. */

@@ -142,6 +142,10 @@ export class ReplicaDriver {
     return this.#replica.status;
   }
 
+  get view(): number {
+    return this.#replica.view;
+  }
+
   get takesRequests(): boolean {
     return this.#replica.takesRequests;
   }
@@ -193,7 +197,7 @@ export class ReplicaDriver {
       ofSession.set(number, onOutcome);
       return true;
     }
-    const answer = session === 0 ? undefined : this.service.machine.admit?.(request, this.status.view);
+    const answer = session === 0 ? undefined : this.service.machine.admit?.(request, this.view);
     if (answer !== undefined) {
       onOutcome({ session, number, status: ResultStatus.ok, body: answer });
       return true;
@@ -216,11 +220,11 @@ export class ReplicaDriver {
     });
     const { machine } = this.service;
     if (!isReady || machine.query === undefined) return undefined;
-    const { view, isPrimary } = this.status;
-    if (!isPrimary) return undefined;
+    if (!this.#replica.isPrimary) return undefined;
+    const { view } = this;
     const answer = await machine.query(body, view);
     // An answer says of this view that it has begun: only its primary may say so.
-    return this.status.isPrimary && this.status.view === view ? answer : undefined;
+    return this.#replica.isPrimary && this.view === view ? answer : undefined;
   }
 
   /** Everything that is readable in this turn of the event loop becomes one batch. */

@@ -211,9 +211,7 @@ export class GroupNode {
   }
 
   #reply(link: Link, result: Omit<Result, "view">): void {
-    link.send(FrameType.result, (writer) =>
-      writeResult(writer, { ...result, view: this.driver.status.view }),
-    );
+    link.send(FrameType.result, (writer) => writeResult(writer, { ...result, view: this.driver.view }));
   }
 
   // --- what it says of itself ------------------------------------------------------------------------------------

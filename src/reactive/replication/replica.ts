@@ -96,6 +96,15 @@ export class Replica {
     return this.#normal.isOverloaded;
   }
 
+  /** Of the status, for those who ask with each request. */
+  get view(): number {
+    return this.#state.view;
+  }
+
+  get isPrimary(): boolean {
+    return this.#state.isPrimary;
+  }
+
   get status(): ReplicaStatus {
     const { phase, view, primary, isPrimary, log, commit, durableOp } = this.#state;
     return { phase, view, primary, isPrimary, op: log.op, commit, durableOp, trouble: this.#trouble };

@@ -32,6 +32,7 @@ import { getU16, getU32, putU16, putU32, WireError } from "./bytes.ts";
 
 export const PROTOCOL_VERSION = 1;
 export const FRAME_HEADER_BYTES = 12;
+const CHECKSUM_AT = 8;
 /** "NX" as a little-endian integer. */
 const MAGIC = 0x584e;
 
@@ -49,13 +50,18 @@ export const FrameType = {
   service: 48,
 } as const;
 
+/** Of the frame from `at` to `end`: all but the checksum itself. */
+function checksumOf(bytes: Uint8Array, at: number, end: number, crc32c: Crc32c): number {
+  return crc32c(bytes, crc32c(bytes, 0, at, at + CHECKSUM_AT), at + FRAME_HEADER_BYTES, end);
+}
+
 /** Completes a frame in place: its payload already stands behind `FRAME_HEADER_BYTES` of free space. */
 export function sealFrame(frame: Uint8Array, type: number, crc32c: Crc32c): Uint8Array {
   putU16(frame, 0, MAGIC);
   frame[2] = PROTOCOL_VERSION;
   frame[3] = type;
   putU32(frame, 4, frame.byteLength - FRAME_HEADER_BYTES);
-  putU32(frame, 8, crc32c(frame.subarray(FRAME_HEADER_BYTES), crc32c(frame.subarray(0, 8), 0)));
+  putU32(frame, CHECKSUM_AT, checksumOf(frame, 0, frame.byteLength, crc32c));
   return frame;
 }
 
@@ -95,8 +101,8 @@ export class FrameReader {
       const end = at + FRAME_HEADER_BYTES + length;
       if (end > bytes.byteLength) break;
       const payload = bytes.subarray(at + FRAME_HEADER_BYTES, end);
-      const crc = this.#crc32c(payload, this.#crc32c(bytes.subarray(at, at + 8), 0));
-      if (crc !== getU32(bytes, at + 8)) throw new WireError("a frame fails its checksum");
+      if (checksumOf(bytes, at, end, this.#crc32c) !== getU32(bytes, at + CHECKSUM_AT))
+        throw new WireError("a frame fails its checksum");
       const type = bytes[at + 3] as number;
       at = end;
       if (onFrame(type, payload) === false) {

@@ -15,6 +15,9 @@ import { ByteWriter, WireError } from "./bytes.ts";
 import { FRAME_HEADER_BYTES, FrameReader, FrameType, sealFrame } from "./frame.ts";
 import { writeFailure } from "./handshake.ts";
 
+/** A buffer up to this size is kept between turns. */
+const KEPT_BYTES_MAX = 64 * 1024;
+
 export class Link {
   readonly socket: Socket;
   readonly outbox: Outbox;
@@ -22,6 +25,8 @@ export class Link {
   isClosed = false;
   /** Frames that leave at the end of this turn of the event loop. */
   #gathered: Uint8Array[] = [];
+  /** Where they are put together. */
+  #joined = new Uint8Array(0);
 
   readonly #clock: Pick<Clock, "endOfTurn">;
 
@@ -48,7 +53,20 @@ export class Link {
     const frames = this.#gathered;
     if (frames.length === 0) return;
     this.#gathered = [];
-    this.outbox.send(frames.length === 1 ? (frames[0] as Uint8Array) : Buffer.concat(frames));
+    this.outbox.send(frames.length === 1 ? (frames[0] as Uint8Array) : this.#join(frames));
+  }
+
+  /** One behind the other; valid until the next call. */
+  #join(frames: readonly Uint8Array[]): Uint8Array {
+    const length = frames.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    if (length > KEPT_BYTES_MAX) return Buffer.concat(frames, length);
+    if (length > this.#joined.byteLength) this.#joined = new Uint8Array(Math.min(2 * length, KEPT_BYTES_MAX));
+    let at = 0;
+    for (const frame of frames) {
+      this.#joined.set(frame, at);
+      at += frame.byteLength;
+    }
+    return this.#joined.subarray(0, at);
   }
 
   send(type: number, write: (writer: ByteWriter) => void): void {

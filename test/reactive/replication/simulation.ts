@@ -545,9 +545,10 @@ class Simulation {
     this.bus.configure({ loss: 0, duplication: 0, clog: 0 });
     for (const node of this.#nodes) node.disk.failLater(undefined);
     for (const node of this.#nodes) node.freeDisk();
-    for (const node of this.#nodes) if (!node.isUp) node.start();
     for (const client of this.#clients) client.isDone = true;
     for (let waitedMs = 0; !this.#isSettled; waitedMs += 100) {
+      // Also those that a fault from before ends only now.
+      for (const node of this.#nodes) if (!node.isUp) node.start();
       if (waitedMs > 30_000) throw new SimulationError(`no rest 30 s after the faults: ${this.#describe()}`);
       await this.#pause(100);
     }
