@@ -68,7 +68,7 @@ export abstract class FieldWriter {
     this.end = at + length;
     if (this.end > this.buffer.byteLength) {
       const larger = new Uint8Array(Math.max(this.end, 2 * this.buffer.byteLength));
-      larger.set(this.buffer.subarray(0, at));
+      larger.set(this.buffer);
       this.buffer = larger;
     }
     return at;

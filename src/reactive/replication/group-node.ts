@@ -210,8 +210,9 @@ export class GroupNode {
     );
   }
 
-  #reply(link: Link, result: Omit<Result, "view">): void {
-    link.send(FrameType.result, (writer) => writeResult(writer, { ...result, view: this.driver.view }));
+  #reply(link: Link, { session, number, status, body }: Omit<Result, "view">): void {
+    const result = { session, number, status, view: this.driver.view, body };
+    link.send(FrameType.result, (writer) => writeResult(writer, result));
   }
 
   // --- what it says of itself ------------------------------------------------------------------------------------

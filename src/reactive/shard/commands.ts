@@ -72,11 +72,14 @@ const commandKinds = [
   "preload",
 ] as const;
 
+/** Most are not longer. */
+const COMMAND_BYTES = 256;
+
 /** Whether a command is one of these, without reading all of it. */
 export const isAtOnce = (bytes: Uint8Array) => bytes[0] === 1 + commandKinds.indexOf("atOnce");
 
 export function encodeCommand(command: ShardCommand): Uint8Array {
-  const writer = new ByteWriter();
+  const writer = new ByteWriter(COMMAND_BYTES);
   writer.u8(1 + commandKinds.indexOf(command.kind));
   if (command.kind === "prepare") writeTransaction(writer, command.transaction);
   else if (command.kind === "atOnce") {

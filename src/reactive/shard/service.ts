@@ -304,7 +304,7 @@ export class ShardService implements StateMachine {
 
   #record(outcome: Outcome): void {
     this.#state.outcomes.record(outcome, this.#state.timeMs);
-    this.waiting.settled(idText(outcome.id));
+    if (this.waiting.isWanted) this.waiting.settled(idText(outcome.id));
   }
 
   /** Moves the horizon, forgets silent clients, collects some old versions. */

@@ -26,6 +26,11 @@ export class Waiting {
     return promise;
   }
 
+  /** Whether anybody waits for a transaction. */
+  get isWanted(): boolean {
+    return this.#byTransaction.size > 0;
+  }
+
   /** Resolves behind the next entry. */
   forEntry(): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();

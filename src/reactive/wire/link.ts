@@ -113,6 +113,6 @@ export class Link {
   }
 }
 
-export function newFrame(capacity = 48): ByteWriter {
+export function newFrame(capacity = 192): ByteWriter {
   return new ByteWriter(capacity, FRAME_HEADER_BYTES);
 }

@@ -158,20 +158,28 @@ export class Coordinator {
     while (this.#behind.size > 0) await Promise.allSettled(this.#behind);
   }
 
-  #split({ accesses, ...rest }: WholeTransaction): Map<number, Transaction> {
+  #split({ id, floor, level, snapshot, accesses }: WholeTransaction): Map<number, Transaction> {
     const byShard = new Map<number, Access[]>();
     for (const access of accesses) {
       const shard = shardOf(access.key, this.#options.shards.length);
-      byShard.set(shard, [...(byShard.get(shard) ?? []), access]);
+      const known = byShard.get(shard);
+      if (known === undefined) byShard.set(shard, [access]);
+      else known.push(access);
     }
     const participants = [...byShard.keys()].sort((a, b) => a - b);
     const home = participants[0] ?? 0;
-    return new Map(
-      participants.map((shard) => [
-        shard,
-        { ...rest, home, participants, accesses: byShard.get(shard) ?? [] },
-      ]),
-    );
+    const parts = new Map<number, Transaction>();
+    for (const shard of participants)
+      parts.set(shard, {
+        id,
+        floor,
+        level,
+        snapshot,
+        home,
+        participants,
+        accesses: byShard.get(shard) ?? [],
+      });
+    return parts;
   }
 
   async #prepare(shard: number, transaction: Transaction): Promise<Vote> {

@@ -37,6 +37,7 @@ export class WatchIndex {
 
   /** One of those who watch a key. */
   any(key: Uint8Array): Watch | undefined {
+    if (this.#byKey.size === 0) return undefined;
     const [first] = this.#byKey.get(nameOf(key)) ?? [];
     return first;
   }
