@@ -72,6 +72,16 @@ test("a configuration with mistakes stops run before anything is created", async
   expect(existsSync(join(cwd, "bad.dht0"))).toBe(false);
 });
 
+test("--fresh is refused for a role that does not begin anew by itself, and nothing is made", async () => {
+  writeFileSync(join(cwd, "fresh.dht0.json"), "{}");
+  const { code, stderr } = await cli(["run", "dht", "-c", "fresh.dht0.json", "--fresh"], { cwd });
+  expect({ code, stderr }).toMatchObject({
+    code: 64,
+    stderr: expect.stringContaining("--fresh is not for the role dht"),
+  });
+  expect(existsSync(join(cwd, "fresh.dht0"))).toBe(false);
+});
+
 test("a file of another role is refused", async () => {
   writeFileSync(join(cwd, "other.hub0.json"), "{}");
   const { code, stderr } = await cli(["run", "dht", "-c", "other.hub0.json"], { cwd });

@@ -2,9 +2,12 @@
  * `bun run soak stream-acceptance [A4 A7 …] [moments]`: the long forms of acceptance scenarios, with processes. `check` has
  * short ones in test/e2e/stream-failures.test.ts, and the rest of each in the simulation (test/streams/worker).
  */
+import { join } from "node:path";
 import { seededRandom } from "../../src/core/seams/random.ts";
 import { type DemoRun, type DemoSetting, KEYS } from "../../src/streams/demo/run.ts";
+import { workerName } from "../../src/streams/demo/cluster.ts";
 import { flow, play, slowSink } from "../e2e/stream-plays.ts";
+import { askByVerbs, Questions } from "../e2e/stream-questions.ts";
 import type { Soak } from "./run.ts";
 
 /** Of each key, for a second of flow. */
@@ -35,7 +38,7 @@ const atRandomMoments =
 
 const ORDERS = [[1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1]]; // prettier-ignore
 
-type Scenario = (moments: number) => Promise<Record<string, number>>;
+type Scenario = (moments: number) => Promise<Record<string, number | string>>;
 
 /** Under load: moves worker2 from host to host. */
 const moving =
@@ -48,6 +51,41 @@ const moving =
       await cluster.restart(2, "moved");
     }
   };
+
+const ANSWER_MS_MAX = 1000;
+
+/** Everything that stops a cluster for a while, with questions to all workers beside it. */
+async function asked(run: DemoRun, until: number, questions: Questions): Promise<void> {
+  const { cluster } = run;
+  const dataDir = (worker: number, host = worker) => join(cluster.host(host).directory, workerName(worker));
+  const over = new AbortController();
+  const asking = [dataDir(1), dataDir(2), dataDir(3), dataDir(2, 4)].map((each) =>
+    questions.keepAsking(each, over.signal),
+  );
+  const steps = flow(until, async () => {
+    for (const worker of [1, 2, 3]) await askByVerbs(dataDir(worker));
+    for (const worker of [1, 2, 3, 2]) {
+      await cluster.kill(worker);
+      await cluster.restart(worker, "same");
+    }
+    await Promise.all([cluster.kill(2), cluster.kill(3)]);
+    await cluster.launchAgain([2, 3]);
+    // Checkpoints wait.
+    await Promise.all([cluster.killReplica(1), cluster.killReplica(2)]);
+    await askByVerbs(dataDir(1));
+    await Promise.all([cluster.startReplica(1), cluster.startReplica(2)]);
+    await cluster.untilCheckpoint();
+    await cluster.kill(2);
+    await cluster.move(2, 4, false);
+    await cluster.restart(2, "moved");
+  });
+  try {
+    await steps(run);
+  } finally {
+    over.abort();
+    await Promise.all(asking);
+  }
+}
 
 const scenarios: Readonly<Record<string, Scenario>> = {
   async A4() {
@@ -115,12 +153,20 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     if (growthBytes > 64 << 20 || throttled === 0) throw new Error(JSON.stringify(result));
     return { growthMebibytes: Math.round(growthBytes / 2 ** 20), throttled, records };
   },
+  async A25() {
+    const until = 20_000;
+    const questions = new Questions();
+    const records = await judged({ protocol: "acked", until }, 3, (run) => asked(run, until, questions));
+    const slowest = Math.max(...questions.slowestMs.values());
+    if (slowest > ANSWER_MS_MAX) throw new Error(`an answer took ${slowest} ms: ${questions.slowestText}`);
+    return { records, answers: questions.answers, slowest: questions.slowestText };
+  },
 };
 
 const MOMENTS = 20;
 
 export const soak: Soak = {
-  summary: "the long forms of a stream's acceptance scenarios: [A4 A5 A6 A7 A8 A9 A21] [moments]",
+  summary: "the long forms of a stream's acceptance scenarios: [A4 A5 A6 A7 A8 A9 A21 A25] [moments]",
   async run(words) {
     const asked = words.filter((word) => Object.hasOwn(scenarios, word));
     const moments = Number(words.find((word) => /^\d+$/.test(word)) ?? MOMENTS);

@@ -58,8 +58,9 @@ const REPLICA_PORT = 9999;
 const REPLICA_HOSTS = [1, 2];
 const INITIALIZER_HOST = 1;
 const POLL_MS = 25;
-const READY_MS = 60_000;
-const ADMIN_MS = 1000;
+/** For a machine under load: everything that is waited for comes in a second or two on a free one. */
+const READY_MS = 120_000;
+const ADMIN_MS = 5000;
 const RESTORE_MS = 5000;
 
 /** Worker 1 is the initializer. */

@@ -4,6 +4,7 @@ import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Instance } from "../../../src/core/kernel/instance.ts";
 import { logOutput } from "../../../src/core/logging/log.ts";
+import { type Clock, realClock } from "../../../src/core/seams/clock.ts";
 import { realWorld } from "../../../src/core/seams/world-real.ts";
 import { createEcho } from "./echo-role.ts";
 import { askAdmin, connectRaw, startEcho, TestDirectory, until, type TestInstance } from "./harness.ts";
@@ -82,7 +83,19 @@ describe("an instance", () => {
   });
 
   test("is not ready before its listener closes, and answers on the admin socket while draining", async () => {
-    const { instance, directory } = await start({ config: { drainMs: 300 } });
+    // The drain is over when the test says so, not after a time that a busy machine could miss.
+    const drainMs = 3_600_000;
+    let endDrain = () => {};
+    const clock: Clock = {
+      ...realClock,
+      after(delayMs, task) {
+        if (delayMs !== drainMs) return realClock.after(delayMs, task);
+        endDrain = task;
+        return { cancel: () => {} };
+      },
+    };
+    const config = { drainMs, shutdownTimeoutMs: 2 * drainMs };
+    const { instance, directory } = await start({ config, world: { clock } });
     const { port } = instance.ports;
     const stopping = instance.stop();
     expect(instance.state).toBe("draining");
@@ -90,6 +103,7 @@ describe("an instance", () => {
     expect(await response.json()).toEqual({ ready: false, state: "draining", reasons: ["shutting down"] });
     const client = await connectRaw(port as number); // the listener is still there
     client.socket.end();
+    endDrain();
     expect(await stopping).toBe(true);
     expect(instance.state).toBe("stopped");
     await expect(connectRaw(port as number)).rejects.toThrow();
