@@ -94,9 +94,10 @@ class TestPoll {
     this.poll.round(this.asked);
   }
 
-  /** The newest question to one of them is answered. */
-  async tell(name: string, text: string): Promise<void> {
-    this.questions.findLast(({ socket }) => socket === name)?.answer.resolve(text);
+  /** The newest question to each of them is answered. */
+  async tell(names: string[], textOf: (name: string) => string): Promise<void> {
+    for (const name of names)
+      this.questions.findLast(({ socket }) => socket === name)?.answer.resolve(textOf(name));
     await Bun.sleep(0);
   }
 
@@ -111,7 +112,7 @@ describe("polls", () => {
     const test = new TestPoll(...names);
     for (let second = 0; second < 100; second++) {
       test.second(...names);
-      for (const name of names) await test.tell(name, "");
+      await test.tell(names, () => "");
     }
     const counts = names.map((name) => test.countOf(name));
     expect(Math.min(...counts)).toBeGreaterThanOrEqual(9);
@@ -125,10 +126,10 @@ describe("polls", () => {
   test("one that does not end delays nobody, and is the only one of its instance", async () => {
     const test = new TestPoll("slow", "quick");
     test.second("slow", "quick");
-    await test.tell("quick", "x 1\n");
+    await test.tell(["quick"], () => "x 1\n");
     for (let second = 0; second < 60; second++) {
       test.second("slow", "quick");
-      await test.tell("quick", "x 1\n");
+      await test.tell(["quick"], () => "x 1\n");
     }
     expect(test.countOf("slow")).toBe(1);
     expect(test.countOf("quick")).toBeGreaterThan(4);
@@ -143,8 +144,7 @@ describe("polls", () => {
   test("leave out who does not answer, and ask it at once when it is back", async () => {
     const test = new TestPoll("a", "b");
     test.second("a", "b");
-    await test.tell("a", 'y{i="a"} 1\n');
-    await test.tell("b", 'y{i="b"} 1\n');
+    await test.tell(["a", "b"], (name) => `y{i="${name}"} 1\n`);
     test.second("b");
     expect(test.federation.text()).toContain('node_x_up{instance="a"} 0\n');
     expect(test.federation.text()).toContain('y{i="b"} 1');
@@ -158,7 +158,7 @@ describe("polls", () => {
   test("that bring nothing leave the last figures for three periods, with their age, and are logged once", async () => {
     const test = new TestPoll("a");
     test.second("a");
-    await test.tell("a", "z 1\n");
+    await test.tell(["a"], () => "z 1\n");
     for (let second = 0; second < 25; second++) {
       test.second("a");
       if (test.countOf("a") > 1) test.questions.at(-1)?.answer.reject(new Error("it is busy"));
