@@ -13,7 +13,7 @@
 #include "window.h"
 
 #define IMAGES_MAX 256u
-#define IMAGES_BYTES_MAX (UINT64_C(32) << 20)
+#define IMAGES_BYTES_MAX (UINT64_C(8) << 20)
 #define RANDOM_READ_BYTES (UINT64_C(64) << 10)
 #define NOT_LEFT UINT64_MAX
 
@@ -230,24 +230,23 @@ static image *known_image(nx_merge *merge, uint32_t index, uint64_t offset) {
   return NULL;
 }
 
-/* The place of the image that was not used for longest; more are given up while together they are too large. */
+static void give_up_image(nx_merge *merge, image *each) {
+  merge->image_bytes -= each->content.capacity;
+  nx_buffer_free(&each->content);
+  each->used = 0;
+}
+
+/* An empty place; those that were not used for longest are given up while all together are too large. */
 static image *spare_image(nx_merge *merge, uint64_t bytes) {
   for (;;) {
-    image *oldest = &merge->images[0];
-    for (uint32_t i = 1; i < IMAGES_MAX && oldest->content.length != 0; i++) {
-      image *each = &merge->images[i];
-      if (each->content.length == 0 || each->used < oldest->used) oldest = each;
-    }
-    bool is_free = oldest->content.length == 0;
-    if (is_free && (merge->image_bytes + bytes <= IMAGES_BYTES_MAX || merge->image_bytes == 0)) return oldest;
-    image *victim = NULL;
+    image *empty = NULL, *oldest = NULL;
     for (uint32_t i = 0; i < IMAGES_MAX; i++) {
       image *each = &merge->images[i];
-      if (each->content.length != 0 && (victim == NULL || each->used < victim->used)) victim = each;
+      if (each->used == 0) empty = each;
+      else if (oldest == NULL || each->used < oldest->used) oldest = each;
     }
-    merge->image_bytes -= victim->content.length;
-    if (merge->image_bytes + bytes > IMAGES_BYTES_MAX) nx_buffer_free(&victim->content);
-    victim->content.length = 0;
+    if (oldest == NULL || (empty != NULL && merge->image_bytes + bytes <= IMAGES_BYTES_MAX)) return empty;
+    give_up_image(merge, oldest);
   }
 }
 
@@ -272,13 +271,13 @@ static int content_of(nx_merge *merge, uint32_t index, const uint8_t **content) 
   uint64_t bytes = record->image_blocks * NX_BLOCK_BYTES;
   image *place = spare_image(merge, bytes);
   nx_buffer_reserve(&place->content, bytes);
+  merge->image_bytes += place->content.capacity;
+  place->used = ++merge->clock;
   if (nx_codec_decode(merge->codec, record->codec, stored, record->size, place->content.data, bytes) != 0)
     return broken(merge, index, record->offset);
   place->content.length = bytes;
   place->input = index;
   place->offset = record->offset;
-  place->used = ++merge->clock;
-  merge->image_bytes += bytes;
   *content = place->content.data + start;
   return DONE;
 }

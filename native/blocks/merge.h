@@ -11,7 +11,7 @@
  *   }
  *
  * Memory: for each input a window of the size that was asked for (more only while a longer record passes), decoded
- * images of 32 MiB together, and what is ready. Every stored image that is used has its checksum verified; data that
+ * images of 8 MiB together, and what is ready. Every stored image that is used has its checksum verified; data that
  * later inputs cover is not read.
  */
 #ifndef NX_BLOCKS_MERGE_H

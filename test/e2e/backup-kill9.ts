@@ -3,7 +3,7 @@
  * programs. The first archive replicates to the second, merges, applies and restores meanwhile. Everything that the proxy
  * acknowledged is restorable in the end on both, and the image is the storage's.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureExecutable } from "../../build.ts";
@@ -14,61 +14,15 @@ import { realWorld } from "../../src/core/seams/world-real.ts";
 import { controllerOf, TestStorage, VOLUME } from "../backup/servers.ts";
 import { imageHash } from "../backup/hash.ts";
 import { until } from "./executable.ts";
+import { WalbServerProcess } from "./walb-server-process.ts";
 
 const BLOCKS = 4096;
 
-class Server {
-  readonly base: string;
-  readonly #program: string;
-  #child: Bun.Subprocess | undefined;
-  port = 0;
-
-  constructor(directory: string, name: string, program: string) {
-    mkdirSync(join(directory, name));
-    this.#program = join(directory, name, program);
-    this.base = join(directory, `${name}-data`);
-    symlinkSync(join(import.meta.dir, "../../dist/node-x"), this.#program);
-    mkdirSync(this.base);
-  }
-
-  async start(): Promise<void> {
-    const ports = join(`${this.base}.node-x`, "ports.json");
-    rmSync(ports, { force: true });
-    const words = ["-p", String(this.port), "-b", this.base, "-id", "n0", "-maxconn", "50", "-fg", "10"];
-    const own = this.#program.endsWith("walb-archive")
-      ? ["-discard", "zero"]
-      : ["-delay", "1", "-maxdelay", "1"];
-    const environment = { NODE_X_WALB_HOST: "127.0.0.1" };
-    this.#child = Bun.spawn([this.#program, ...words, ...own], {
-      env: environment,
-      stdin: "ignore",
-      stdout: "ignore",
-      stderr: "ignore",
-    });
-    this.port = await until(`the port of ${this.#program}`, () => {
-      try {
-        return (JSON.parse(readFileSync(ports, "utf8")) as { port: number }).port;
-      } catch {
-        return undefined;
-      }
-    });
-  }
-
-  async kill(): Promise<void> {
-    this.#child?.kill("SIGKILL");
-    await this.#child?.exited;
-  }
-
-  get address() {
-    return { host: "127.0.0.1", port: this.port };
-  }
-}
-
-const replicate = (control: Controller, { address }: Server, gid: bigint) =>
+const replicate = (control: Controller, { address }: WalbServerProcess, gid: bigint) =>
   control.command("replicate", [VOLUME, "gid", String(gid), `${address.host}:${address.port}`], "accept");
 
 /** Something that an operator or a rule would have the archive do; it may be refused, and cut by a kill. */
-async function chore(control: Controller, second: Server, random: Random): Promise<void> {
+async function chore(control: Controller, second: WalbServerProcess, random: Random): Promise<void> {
   const lines = (await control.get("restorable", VOLUME)) as string[];
   const gids = lines.map((line) => line.split(" ")[0] as string);
   const newest = gids.at(-1);
@@ -89,14 +43,15 @@ async function chore(control: Controller, second: Server, random: Random): Promi
 export async function runBackupKill9(
   kills: number,
   seed: number,
-): Promise<{ kills: number; shipped: number; retries: number }> {
+): Promise<{ kills: number; victims: Record<string, number>; shipped: number; retries: number }> {
   await ensureExecutable();
   const directory = mkdtempSync(join(tmpdir(), "node-x-backup-kill9-"));
   const random = seededRandom(seed);
   const world = { ...realWorld(), random };
-  const archive = new Server(directory, "a0", "walb-archive");
-  const second = new Server(directory, "a1", "walb-archive");
-  const proxy = new Server(directory, "p0", "walb-proxy");
+  const archive = new WalbServerProcess(directory, "a0", "walb-archive");
+  const second = new WalbServerProcess(directory, "a1", "walb-archive");
+  const proxy = new WalbServerProcess(directory, "p0", "walb-proxy");
+  const victims = { archive: 0, second: 0, proxy: 0 };
   let retries = 0;
   let shipped = 0;
   try {
@@ -118,7 +73,9 @@ export async function runBackupKill9(
     for (let done = 0; done < kills; done++) {
       storage.write(6);
       const shipment = storage.snapshot(random.integer(2) === 0);
-      const victim = [archive, second, proxy][random.integer(3)] as Server;
+      const name = (["archive", "second", "proxy"] as const)[random.integer(3)] ?? "proxy";
+      const victim = { archive, second, proxy }[name];
+      victims[name] += 1;
       void chore(archiveControl, second, random).catch(() => undefined);
       const killed = (async () => {
         await Bun.sleep(random.integer(25));
@@ -157,7 +114,7 @@ export async function runBackupKill9(
       if (hash !== imageHash(storage.image, 65536))
         throw new Error(`seed ${seed}: the image at ${last} on the ${name} archive is not the storage's`);
     }
-    return { kills, shipped, retries };
+    return { kills, victims, shipped, retries };
   } finally {
     for (const server of [archive, second, proxy]) await server.kill();
     rmSync(directory, { recursive: true, force: true });

@@ -1,7 +1,7 @@
 /**
  * `bun run soak backup-lvm [directory [linear|thin]]`: an archive over real LVM, linear and thin, in a QEMU guest; the storage's side runs
  * here. Every image that LVM then has is compared with what the volume was, also after kill -9 of the archive, and clearing
- * the volume leaves nothing. The guest's image is kept in `directory` (dist/qemu-lvm) for the next time.
+ * the volume leaves nothing. A flipped bit of a base is found by its checksums. The guest's image is kept in `directory` (dist/qemu-lvm) for the next time.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -34,6 +34,22 @@ async function startArchive(shell: GuestShell, kind: string): Promise<void> {
     `mkdir -p /root/${kind}; NODE_X_WALB_HOST=0.0.0.0 nohup /root/walb-archive ${words} >/dev/null 2>&1 &`,
   );
   await shell.untilGuest("the archive", `ss -Hltn sport = :${PORT}`, (answer) => answer !== "");
+}
+
+/** `walb verify` reads every image that has checksums, and finds a flipped bit of the base. */
+async function demandSums(shell: GuestShell, kind: Kind): Promise<void> {
+  const verify = () => shell.demand(`/root/node-x walb verify /root/${kind} -vg vg0 2>&1; echo "code $?"`);
+  const base = `/dev/vg0/wb_${VOLUME}`;
+  const flip = `perl -e 'open F,"+<","${base}"; seek F,700000,0; read F,$b,1; seek F,700000,0; print F chr(ord($b)^4)'`;
+  const demand = async (wanted: RegExp) => {
+    const answer = await verify();
+    if (!wanted.test(answer)) throw new Error(`${kind}: verify says ${answer}`);
+  };
+  await demand(/, 0 damaged\ncode 0$/);
+  await shell.demand(`${flip}; sync`);
+  await demand(new RegExp(`damaged: ${base}: .*code 65$`, "s"));
+  await shell.demand(`${flip}; sync`);
+  await demand(/, 0 damaged\ncode 0$/);
 }
 
 async function runKind(shell: GuestShell, port: number, kind: Kind): Promise<number> {
@@ -69,6 +85,7 @@ async function runKind(shell: GuestShell, port: number, kind: Kind): Promise<num
   };
   await compare(2n);
   await compare(3n);
+  await demandSums(shell, kind);
   await controller.command("apply", [VOLUME, "3"], "accept");
   await settled(archive, "Apply");
   await shell.demand(`${END} --signal KILL; sleep 1`);
@@ -85,6 +102,7 @@ async function runKind(shell: GuestShell, port: number, kind: Kind): Promise<num
   if ((await storage.shipAsProxy(address, last)) !== "accept") throw new Error("a diff was refused");
   images.set(last.diff.to.begin, Buffer.from(storage.image));
   await compare(last.diff.to.begin);
+  await demandSums(shell, kind);
   await controller.command("stop", [VOLUME], "accept");
   await isState(archive, "Stopped");
   await controller.command("clear-vol", [VOLUME], "ok");
@@ -106,6 +124,7 @@ async function runGuest(place: string, kinds: readonly Kind[]): Promise<Record<s
     /running|degraded/.test(state),
   );
   await shell.copyIn(executable, "/root/walb-archive");
+  await shell.demand("ln -s walb-archive /root/node-x");
   for (const line of [
     "truncate -s 700M /root/pv.img && losetup /dev/loop0 /root/pv.img",
     "modprobe -a dm-snapshot dm-thin-pool",
