@@ -115,7 +115,7 @@ export class DurableLog implements Durability {
       onState: (state, error) => this.#onLogState(state, error),
     };
     const openFiles: OpenLog = (listener, payloadFormat, replay) =>
-      LogFile.open({ ...world, crc32c, directory, payloadFormat, listener }, replay);
+      LogFile.open({ ...world, crc32c, directory, payloadFormat, listener, servesClients: true }, replay);
     const { openLog = openFiles } = this.#options;
     this.#log = await openLog(listener, payloadFormat, { onSnapshot: replay, onFrame: replay });
     const { tornBytes } = this.#log.stats;

@@ -44,6 +44,7 @@ const settings = {
   segmentBytesMax: 2048,
   retryDelayMs: 10,
   readChunkBytes: 512,
+  servesClients: true,
 };
 
 export interface Opened {

@@ -10,6 +10,7 @@ const BUFFER_BYTES_MIN = 64 << 10;
 
 export class Group {
   payloadBytes = 0;
+  appends = 0;
   /** Position behind the last byte of this group. */
   endPosition = 0;
   /** Closed: nothing is added any more. */
@@ -34,6 +35,7 @@ export class Group {
     }
     this.#buffer.set(bytes, end);
     this.payloadBytes += bytes.byteLength;
+    this.appends++;
   }
 
   /** What was appended. */

@@ -23,6 +23,7 @@
  */
 import type { Timer } from "../seams/clock.ts";
 import { assert, NxError } from "../errors.ts";
+import { Cohort } from "./cohort.ts";
 import { FileKind, frameBytes, FrameKind, newBuffer, PAYLOAD_BYTES_MAX } from "./frame.ts";
 import { Group } from "./group.ts";
 import type { GroupLog } from "./group-log.ts";
@@ -47,6 +48,7 @@ export class LogFile implements GroupLog {
   #nextFrame: number;
   #nextSequence: number;
   readonly #queue: CommitQueue;
+  readonly #cohort: Cohort;
   #groups = 0;
   #logBytes: number;
   #snapshotBytes: number;
@@ -67,6 +69,7 @@ export class LogFile implements GroupLog {
     this.#spares = new SpareKeeper(options, (error) => this.#interrupt(error));
     this.#recovered = recovered;
     this.#queue = new CommitQueue(recovered.position, options.groupBytesMax);
+    this.#cohort = new Cohort(options.clock);
     this.#nextFrame = recovered.nextFrame;
     this.#nextSequence = recovered.nextSequence;
     this.#logBytes = recovered.logBytes;
@@ -246,8 +249,19 @@ export class LogFile implements GroupLog {
       if ((this.#state as LogState) === "failed") break;
       if ((this.#state as LogState) === "full") this.#setState("open", undefined);
       if (item !== undefined) this.#complete(item);
+      if (item instanceof Group) await this.#gatherCohort(item.appends);
     }
     this.#tell();
+  }
+
+  /** Lets those who are told of `told` appends come back and join the next group, where that pays. */
+  async #gatherCohort(told: number): Promise<void> {
+    const queue = this.#queue;
+    const mustHurry = () => this.#isClosing || this.#state !== "open" || queue.isUrgent;
+    if (!this.#options.servesClients || mustHurry()) return;
+    if (!this.#cohort.isExpected(told, queue.first?.appends ?? 0)) return;
+    this.#tell();
+    await this.#cohort.gather(told, () => queue.appends, mustHurry);
   }
 
   /** Hands an item to the disk; for a group that fits the segment, before this returns. */
@@ -279,7 +293,9 @@ export class LogFile implements GroupLog {
     await this.#writeFrame(this.#segment as Segment, group.frame(), FrameKind.data, group.payloadBytes);
     this.#groups += 1;
     this.#isSealed = false;
-    this.#options.listener.onGroup?.(group.payloadBytes, this.#options.clock.monotonicMs() - startMs);
+    const durationMs = this.#options.clock.monotonicMs() - startMs;
+    this.#cohort.synced(durationMs);
+    this.#options.listener.onGroup?.(group.payloadBytes, durationMs);
   }
 
   async #seal(segment: Segment): Promise<void> {

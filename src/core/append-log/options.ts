@@ -31,6 +31,8 @@ export interface LogOptions {
   /** Version of the owner's payloads; another one is refused with NX_DATA_VERSION. */
   payloadFormat: number;
   listener: LogListener;
+  /** Who appends waits until it is told, then appends again, as clients do: see cohort.ts. */
+  servesClients?: boolean;
   /** A group takes appends up to this size (a larger single append makes a group of its own). */
   groupBytesMax?: number;
   /** The first segment after a start; each further one is twice as large, up to `segmentBytesMax`. */
@@ -45,6 +47,7 @@ export interface LogOptions {
 }
 
 export const defaults = {
+  servesClients: false,
   groupBytesMax: 4 << 20,
   segmentBytesMin: 1 << 20,
   segmentBytesMax: 64 << 20,

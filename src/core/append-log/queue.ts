@@ -7,9 +7,13 @@
  */
 import { Group, GroupPool } from "./group.ts";
 
+/** A group beyond this keeps the disk busy with its bytes, not with its sync: the disk had better not stand still. */
+const LEISURE_BYTES_MAX = 16 << 10;
+
 /** The point between two appends at which a new segment begins, for a snapshot of everything before it. */
 export class Cut {
   readonly position: number;
+  readonly appends = 0;
   /** Sequence of the segment that begins here. */
   readonly done = Promise.withResolvers<number>();
   /** Log bytes before this point; known when `done` is. */
@@ -36,6 +40,8 @@ export class CommitQueue {
   #position: number;
   #durablePosition: number;
   #isCongested = false;
+  /** Appends since the start. */
+  appends = 0;
 
   constructor(position: number, groupBytesMax: number) {
     this.#position = position;
@@ -61,9 +67,16 @@ export class CommitQueue {
     return this.#items[0];
   }
 
+  /** Whether what waits should be on its way: somebody asked for it, it is much, or it is more than one group. */
+  get isUrgent(): boolean {
+    const isMore = this.#items.length > 1 || this.first instanceof Cut;
+    return isMore || this.#waiters.length > 0 || this.#waitingBytes() > LEISURE_BYTES_MAX;
+  }
+
   append(bytes: Uint8Array): void {
     const group = this.#gathering(bytes.byteLength);
     group.add(bytes);
+    this.appends++;
     this.#position += bytes.byteLength;
     group.endPosition = this.#position;
     if (this.#waitingBytes() >= 2 * this.#groupBytesMax) this.#isCongested = true;
