@@ -25,6 +25,8 @@ struct nx_nbd {
   uint64_t data_missing;
   bool is_refused; /* its data is skipped */
   nx_buffer data;
+  uint8_t *lent; /* instead of `data`, by the lender */
+  nx_nbd_lender lender;
   nx_buffer backlog; /* bytes that were not looked at, because enough waits to be sent */
   nx_buffer out, queue, payload;
 };
@@ -80,8 +82,20 @@ static void free_if_done(nx_nbd *nbd) {
   free(nbd);
 }
 
+static void give_back(nx_nbd *nbd) {
+  if (nbd->lent == NULL) return;
+  nbd->lent = NULL;
+  nbd->lender.give_back(nbd->lender.context, nbd);
+}
+
+void nx_nbd_take_back(nx_nbd *nbd) {
+  nx_buffer_append(&nbd->data, nbd->lent, nbd->request.length - nbd->data_missing);
+  nbd->lent = NULL;
+}
+
 void nx_nbd_close(nx_nbd *nbd) {
   NX_ASSERT(!nbd->is_closed);
+  give_back(nbd);
   nbd->is_closed = true;
   free_if_done(nbd);
 }
@@ -138,7 +152,23 @@ static uint32_t take_head(nx_nbd *nbd, const uint8_t *head) {
   return NX_NBD_GOOD;
 }
 
-static uint32_t parse(nx_nbd *nbd, const uint8_t *bytes, uint64_t length, nx_nbd_taker *take, void *context) {
+/* Appends to what has come of a write's data. */
+static void put_together(nx_nbd *nbd, const uint8_t *bytes, uint64_t length, const nx_nbd_lender *lender) {
+  uint64_t before = nbd->request.length - nbd->data_missing;
+  if (before == 0 && lender != NULL) {
+    nbd->lender = *lender;
+    nbd->lent = lender->lend(lender->context, nbd, nbd->request.length);
+  }
+  if (nbd->lent != NULL) {
+    memcpy(nbd->lent + before, bytes, length);
+    return;
+  }
+  if (before == 0) nx_buffer_reserve(&nbd->data, nbd->request.length);
+  nx_buffer_append(&nbd->data, bytes, length);
+}
+
+static uint32_t parse(nx_nbd *nbd, const uint8_t *bytes, uint64_t length, nx_nbd_taker *take, void *context,
+                      const nx_nbd_lender *lender) {
   for (uint64_t at = 0; at < length;) {
     if (nbd->data_missing == 0) {
       if (nbd->out.length > OUT_MAX) {
@@ -167,26 +197,27 @@ static uint32_t parse(nx_nbd *nbd, const uint8_t *bytes, uint64_t length, nx_nbd
     }
     uint64_t taken = length - at < nbd->data_missing ? length - at : nbd->data_missing;
     bool is_whole = taken == nbd->request.length; /* it need not be put together */
-    if (!is_whole && !nbd->is_refused) {
-      if (nbd->data.length == 0) nx_buffer_reserve(&nbd->data, nbd->request.length);
-      nx_buffer_append(&nbd->data, bytes + at, taken);
-    }
+    if (!is_whole && !nbd->is_refused) put_together(nbd, bytes + at, taken, lender);
     nbd->data_missing -= taken;
-    if (nbd->data_missing == 0 && !nbd->is_refused)
-      take(context, nbd, &nbd->request, is_whole ? bytes + at : nbd->data.data);
+    if (nbd->data_missing == 0 && !nbd->is_refused) {
+      const uint8_t *together = nbd->lent != NULL ? nbd->lent : nbd->data.data;
+      take(context, nbd, &nbd->request, is_whole ? bytes + at : together);
+      give_back(nbd);
+    }
     at += taken;
   }
   if (nbd->data_missing == 0) nx_buffer_trim(&nbd->data, 0);
   return NX_NBD_GOOD;
 }
 
-uint32_t nx_nbd_feed_to(nx_nbd *nbd, const uint8_t *bytes, uint64_t length, nx_nbd_taker *take, void *context) {
+uint32_t nx_nbd_feed_to(nx_nbd *nbd, const uint8_t *bytes, uint64_t length, nx_nbd_taker *take, void *context,
+                        const nx_nbd_lender *lender) {
   if (nbd->out.length == 0 && nbd->out.capacity > OUT_KEEP) nx_buffer_trim(&nbd->out, OUT_KEEP);
-  if (nbd->backlog.length == 0) return parse(nbd, bytes, length, take, context);
+  if (nbd->backlog.length == 0) return parse(nbd, bytes, length, take, context, lender);
   nx_buffer_append(&nbd->backlog, bytes, length);
   nx_buffer waiting = nbd->backlog;
   nbd->backlog = (nx_buffer){.generation = waiting.generation + 1};
-  uint32_t ended = parse(nbd, waiting.data, waiting.length, take, context);
+  uint32_t ended = parse(nbd, waiting.data, waiting.length, take, context, lender);
   nx_buffer_free(&waiting);
   return ended;
 }
@@ -200,7 +231,7 @@ static void queue_request(void *context, nx_nbd *nbd, const nx_nbd_request *requ
 }
 
 uint32_t nx_nbd_feed(nx_nbd *nbd, const uint8_t *bytes, uint64_t length) {
-  return nx_nbd_feed_to(nbd, bytes, length, queue_request, NULL);
+  return nx_nbd_feed_to(nbd, bytes, length, queue_request, NULL, NULL);
 }
 
 /* Room for `length` bytes at the end of `out`. */

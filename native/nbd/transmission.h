@@ -49,6 +49,13 @@ typedef struct nx_nbd nx_nbd;
 /* Takes a request that was checked; `data` is only valid during the call. */
 typedef void nx_nbd_taker(void *context, nx_nbd *nbd, const nx_nbd_request *request, const uint8_t *data);
 
+/* Where the data of a write may be put together that comes in several chunks, so that it need not be copied once more. */
+typedef struct {
+  void *context;
+  uint8_t *(*lend)(void *context, nx_nbd *nbd, uint32_t length); /* null: nowhere */
+  void (*give_back)(void *context, nx_nbd *nbd);
+} nx_nbd_lender;
+
 NX_API nx_nbd *nx_nbd_new(uint32_t id, uint64_t export_bytes, uint32_t data_max, uint32_t write_unit,
                           bool is_structured, bool is_read_only);
 /* It goes when the last request that `nx_nbd_hold` counted has been answered. */
@@ -65,8 +72,12 @@ void nx_nbd_hold(nx_nbd *nbd);
 NX_API void nx_nbd_release(nx_nbd *nbd);
 bool nx_nbd_is_closed(const nx_nbd *nbd);
 
-/* Takes a chunk of the connection; requests go to `take`. */
-uint32_t nx_nbd_feed_to(nx_nbd *nbd, const uint8_t *bytes, uint64_t length, nx_nbd_taker *take, void *context);
+/* Takes a chunk of the connection; requests go to `take`. What was lent is given back when its request was taken, or when
+ * the connection ends; the lender's memory must stay until then, or until nx_nbd_take_back. */
+uint32_t nx_nbd_feed_to(nx_nbd *nbd, const uint8_t *bytes, uint64_t length, nx_nbd_taker *take, void *context,
+                        const nx_nbd_lender *lender);
+/* The lender goes: what came so far is kept elsewhere. */
+void nx_nbd_take_back(nx_nbd *nbd);
 /* The same; requests are appended to the queue. */
 NX_API uint32_t nx_nbd_feed(nx_nbd *nbd, const uint8_t *bytes, uint64_t length);
 

@@ -11,13 +11,13 @@
 #include "../volume/volume.h"
 #include "tap.h"
 
-#define BLOCKS 512u
 #define BLOCK 512u
-#define RING 96u
+#define BYTES_MAX (2u << 20)
+#define RING_MAX 1024u
 #define SALT 0x1234567u
 
-static uint8_t painted[BLOCKS * BLOCK]; /* what the volume holds */
-static uint8_t data_file[BLOCKS * BLOCK], ring_file[4096 + RING * 4096];
+static uint8_t painted[BYTES_MAX]; /* what the volume holds */
+static uint8_t data_file[BYTES_MAX], ring_file[4096 + RING_MAX * 4096];
 
 static void put32(uint8_t *to, uint32_t value) {
   value = __builtin_bswap32(value);
@@ -43,22 +43,25 @@ typedef struct {
   nx_volume_state *state;
   nx_log_reader *reader;
   uint32_t physical;
+  uint64_t bytes, ring; /* of the volume, and blocks of its log */
   uint64_t checkpoint, random;
 } world;
 
-static world new_world(uint32_t physical) {
+static world new_world_of(uint32_t physical, uint64_t bytes, uint64_t ring) {
   memset(painted, 0, sizeof painted);
   memset(data_file, 0, sizeof data_file);
   memset(ring_file, 0, sizeof ring_file);
-  world w = {.physical = physical, .random = physical};
-  w.volume = nx_volume_new(physical, SALT, RING, 4096, 0);
+  world w = {.physical = physical, .bytes = bytes, .ring = ring, .random = physical};
+  w.volume = nx_volume_new(physical, SALT, ring, 4096, 0);
   w.state = nx_volume_state_of(w.volume);
-  w.nbd = nx_nbd_new(1, sizeof painted, 1 << 20, 512, false, false);
+  w.nbd = nx_nbd_new(1, bytes, 1 << 20, 512, false, false);
   w.reader = nx_log_reader_new(NX_CODEC_SNAPPY, 0, 32);
   nx_log_reader_begin_packs(w.reader, SALT, physical);
-  nx_volume_set_limit(w.volume, RING);
+  nx_volume_set_limit(w.volume, ring);
   return w;
 }
+
+static world new_world(uint32_t physical) { return new_world_of(physical, 512 * BLOCK, 96); }
 
 /* No record of the packs lies across the ring's end. */
 static void check_places(const world *w, const uint8_t *bytes, uint64_t length) {
@@ -67,7 +70,7 @@ static void check_places(const world *w, const uint8_t *bytes, uint64_t length) 
     for (uint32_t index = 0; index < header[16]; index++) {
       nx_wlog_record record;
       nx_wlog_record_read(header, index, w->physical, &record);
-      CHECK((nx_load64(header + 8) + record.position) % RING + record.physical_blocks <= RING);
+      CHECK((nx_load64(header + 8) + record.position) % w->ring + record.physical_blocks <= w->ring);
     }
     at += (1 + (uint64_t)(header[6] | header[7] << 8)) * w->physical;
   }
@@ -77,12 +80,12 @@ static void check_places(const world *w, const uint8_t *bytes, uint64_t length) 
 static void write_log(world *w) {
   for (int batch; (batch = nx_volume_take(w->volume)) >= 0;) {
     const uint8_t *bytes = (const uint8_t *)(uintptr_t)w->state->batch_address;
-    uint64_t place = w->state->batch_first % RING, blocks = w->state->batch_length / w->physical;
+    uint64_t place = w->state->batch_first % w->ring, blocks = w->state->batch_length / w->physical;
     CHECK(w->state->batch_end - w->state->batch_first == blocks);
-    CHECK(w->state->batch_end <= w->checkpoint + RING);
+    CHECK(w->state->batch_end <= w->checkpoint + w->ring);
     check_places(w, bytes, w->state->batch_length);
     for (uint64_t block = 0; block < blocks; block++)
-      memcpy(ring_file + 4096 + (place + block) % RING * w->physical, bytes + block * w->physical, w->physical);
+      memcpy(ring_file + 4096 + (place + block) % w->ring * w->physical, bytes + block * w->physical, w->physical);
     CHECK(nx_log_feed(w->reader, bytes, w->state->batch_length, 0) == NX_LOG_PACK_HEADER);
     nx_volume_written(w->volume, (uint32_t)batch);
   }
@@ -95,14 +98,14 @@ static void apply(world *w) {
   const nx_buffer *copies = nx_volume_copies(w->volume);
   for (uint64_t at = 0; at < copies->length; at += sizeof(nx_stretch)) {
     const nx_stretch *stretch = (const nx_stretch *)(const void *)(copies->data + at);
-    CHECK(stretch->source != NX_SOURCE_DATA && stretch->to + stretch->length <= sizeof data_file);
-    CHECK(stretch->source == NX_SOURCE_ZERO || stretch->from + stretch->length <= 4096 + (uint64_t)RING * w->physical);
+    CHECK(stretch->source != NX_SOURCE_DATA && stretch->to + stretch->length <= w->bytes);
+    CHECK(stretch->source == NX_SOURCE_ZERO || stretch->from + stretch->length <= 4096 + w->ring * w->physical);
     if (stretch->source == NX_SOURCE_ZERO) memset(data_file + stretch->to, 0, stretch->length);
     else memcpy(data_file + stretch->to, ring_file + stretch->from, stretch->length);
   }
   nx_volume_applied(w->volume, lsid);
   w->checkpoint = lsid;
-  nx_volume_set_limit(w->volume, lsid + RING);
+  nx_volume_set_limit(w->volume, lsid + w->ring);
 }
 
 /* Reads through the overlay. */
@@ -141,7 +144,7 @@ static void run_model(uint32_t physical) {
   uint64_t asked = 0, answered = 0;
   for (uint32_t step = 0; step < 4000; step++) {
     uint64_t blocks = 1 + test_random(&w.random) % (step % 16 == 0 ? 64 : 8);
-    uint64_t block = test_random(&w.random) % (BLOCKS - blocks + 1);
+    uint64_t block = test_random(&w.random) % (w.bytes / BLOCK - blocks + 1);
     uint32_t kind = (uint32_t)(test_random(&w.random) % 8), length = (uint32_t)(blocks * BLOCK);
     uint64_t size;
     if (kind == 0) {
@@ -165,15 +168,70 @@ static void run_model(uint32_t physical) {
       write_log(&w);
     }
     if (test_random(&w.random) % 8 == 0) apply(&w);
-    uint64_t from = test_random(&w.random) % sizeof painted;
-    check_read(&w, from, 1 + test_random(&w.random) % (sizeof painted - from));
+    uint64_t from = test_random(&w.random) % w.bytes;
+    check_read(&w, from, 1 + test_random(&w.random) % (w.bytes - from));
     answered += answers(&w);
   }
   apply(&w);
   answered += answers(&w);
   CHECK(answered == asked && w.state->units == 0);
-  CHECK(memcmp(data_file, painted, sizeof painted) == 0);
+  CHECK(memcmp(data_file, painted, w.bytes) == 0);
   free_world(&w);
+}
+
+/* A client whose requests come in pieces, beside others. */
+typedef struct {
+  nx_nbd *nbd;
+  uint8_t wire[28 + (256u << 10)];
+  uint64_t size, sent, offset, length;
+} client;
+
+static void feed_piece(world *w, client *c) {
+  if (c->sent == c->size) {
+    c->length = (1 + test_random(&w->random) % (test_random(&w->random) % 2 == 0 ? 64 : 8)) * 8 * BLOCK;
+    c->offset = test_random(&w->random) % ((w->bytes - c->length) / BLOCK + 1) * BLOCK;
+    uint8_t fill = (uint8_t)test_random(&w->random);
+    for (uint64_t i = 0; i < c->length; i++) c->wire[28 + i] = (uint8_t)(fill + i / 7);
+    c->size = request(c->wire, NX_NBD_WRITE, 0, 1, c->offset, (uint32_t)c->length, NULL) + c->length;
+    c->sent = 0;
+  }
+  uint64_t piece = 1 + test_random(&w->random) % (c->size - c->sent);
+  CHECK(nx_volume_feed(w->volume, c->nbd, c->wire + c->sent, piece) == NX_NBD_GOOD);
+  c->sent += piece;
+  if (c->sent == c->size) memcpy(painted + c->offset, c->wire + 28, c->length);
+}
+
+/* Long writes of several clients are put together in the log's own memory; some clients leave in the middle. */
+static void writes_in_pieces_are_whole(void) {
+  enum { CLIENTS = 6 };
+  world w = new_world_of(4096, BYTES_MAX, RING_MAX);
+  static client clients[CLIENTS];
+  for (uint32_t i = 0; i < CLIENTS; i++) clients[i] = (client){.nbd = nx_nbd_new(i + 2, w.bytes, 1 << 20, 512, false, false)};
+  for (uint32_t step = 0; step < 3000; step++) {
+    client *c = &clients[test_random(&w.random) % CLIENTS];
+    feed_piece(&w, c);
+    if (test_random(&w.random) % 4 == 0) write_log(&w);
+    while (w.state->held != 0) {
+      write_log(&w);
+      apply(&w);
+    }
+    if (test_random(&w.random) % 32 == 0) {
+      write_log(&w);
+      apply(&w);
+    }
+    if (test_random(&w.random) % 64 == 0) {
+      nx_nbd_close(c->nbd);
+      *c = (client){.nbd = nx_nbd_new(step + 100, w.bytes, 1 << 20, 512, false, false)};
+    }
+  }
+  write_log(&w);
+  apply(&w);
+  CHECK(memcmp(data_file, painted, w.bytes) == 0);
+  /* The volume goes first: what came of a write is kept by its connection, and closed with it. */
+  for (uint32_t i = 0; i < CLIENTS; i++)
+    if (clients[i].sent == clients[i].size) feed_piece(&w, &clients[i]);
+  free_world(&w);
+  for (uint32_t i = 0; i < CLIENTS; i++) nx_nbd_close(clients[i].nbd);
 }
 
 static void what_was_written_is_read_512(void) { run_model(512); }
@@ -231,7 +289,7 @@ static void a_request_that_cannot_be_gets_an_error(void) {
 static void many_answers_stop_the_reading_of_requests(void) {
   world w = new_world(4096);
   static uint8_t wire[28 * 4000];
-  for (uint32_t i = 0; i < 4000; i++) request(wire + 28 * i, NX_NBD_READ, 0, i, 0, sizeof painted / 2, NULL);
+  for (uint32_t i = 0; i < 4000; i++) request(wire + 28 * i, NX_NBD_READ, 0, i, 0, (uint32_t)(w.bytes / 2), NULL);
   CHECK(nx_volume_feed(w.volume, w.nbd, wire, sizeof wire) == NX_NBD_GOOD);
   uint64_t seen = 0;
   for (;;) {
@@ -267,6 +325,7 @@ static void what_is_shipped_is_the_log(void) {
 int main(void) {
   TEST("what was written is read, wherever it is, physical blocks of 512", what_was_written_is_read_512);
   TEST("what was written is read, wherever it is, physical blocks of 4096", what_was_written_is_read_4096);
+  TEST("writes in pieces are whole, whoever else writes or leaves", writes_in_pieces_are_whole);
   TEST("a flush waits for what was acknowledged before it", a_flush_waits_for_what_was_acknowledged);
   TEST("a request that cannot be gets an error", a_request_that_cannot_be_gets_an_error);
   TEST("many answers stop the reading of requests", many_answers_stop_the_reading_of_requests);

@@ -1,4 +1,4 @@
-/* The hash table of overlay.h: linear probing, grown at two thirds, built anew when what was applied is dropped. */
+/* The hash table of overlay.h: linear probing, grown at two thirds, built anew when most of it is not needed any more. */
 #include "overlay.h"
 
 #include <stdlib.h>
@@ -127,13 +127,26 @@ static bool is_before(uint64_t place, uint64_t limit) {
   return place != NX_OVERLAY_NONE && (place & ~NX_OVERLAY_ZERO) < limit;
 }
 
+static bool has_before(const nx_overlay_entry *entry, uint64_t limit) {
+  if (entry->unit == NX_OVERLAY_NONE) return false;
+  bool has = false;
+  for (uint32_t place = 0; place < 8; place++) has |= is_before(entry->place[place], limit);
+  return has;
+}
+
+static bool is_needed(const nx_overlay_entry *entry) {
+  bool is = false;
+  for (uint32_t place = 0; place < 8; place++) is |= entry->place[place] != NX_OVERLAY_NONE;
+  return is;
+}
+
 void nx_overlay_collect(const nx_overlay *overlay, uint64_t limit, uint64_t length_max, nx_buffer *stretches) {
   if (overlay->count == 0) return;
   const nx_overlay_entry **sorted = malloc(overlay->count * sizeof *sorted);
   NX_ASSERT(sorted != NULL);
   uint64_t count = 0;
   for (uint64_t index = 0; index < overlay->capacity; index++)
-    if (overlay->entries[index].unit != NX_OVERLAY_NONE) sorted[count++] = &overlay->entries[index];
+    if (has_before(&overlay->entries[index], limit)) sorted[count++] = &overlay->entries[index];
   qsort(sorted, count, sizeof *sorted, by_unit);
   uint64_t first = stretches->length;
   for (uint64_t index = 0; index < count; index++) {
@@ -154,24 +167,19 @@ void nx_overlay_drop(nx_overlay *overlay, uint64_t limit) {
   for (uint64_t index = 0; index < overlay->capacity; index++) {
     nx_overlay_entry *entry = &overlay->entries[index];
     if (entry->unit == NX_OVERLAY_NONE) continue;
-    bool is_needed = false;
-    for (uint32_t place = 0; place < 8; place++) {
+    for (uint32_t place = 0; place < 8; place++)
       if (is_before(entry->place[place], limit)) entry->place[place] = NX_OVERLAY_NONE;
-      is_needed |= entry->place[place] != NX_OVERLAY_NONE;
-    }
-    left += is_needed;
+    left += is_needed(entry);
   }
-  /* What is not needed any more goes with the old table. */
+  /* What is not needed any more goes with the old table, when that is worth building another. */
+  if (left * 2 > overlay->count) return;
   nx_overlay old = *overlay;
   uint64_t capacity = CAPACITY_MIN;
   while (capacity < left * 2) capacity *= 2;
   set_capacity(overlay, capacity);
   for (uint64_t index = 0; index < old.capacity; index++) {
     const nx_overlay_entry *entry = &old.entries[index];
-    if (entry->unit == NX_OVERLAY_NONE) continue;
-    bool is_needed = false;
-    for (uint32_t place = 0; place < 8; place++) is_needed |= entry->place[place] != NX_OVERLAY_NONE;
-    if (!is_needed) continue;
+    if (entry->unit == NX_OVERLAY_NONE || !is_needed(entry)) continue;
     *find(overlay, entry->unit) = *entry;
     overlay->count += 1;
   }

@@ -14,14 +14,15 @@
 #include "../buffer.h"
 #include "../nx.h"
 
-#define NX_BATCHES 8u
+#define NX_BATCHES 12u
 
-enum { NX_BATCH_FREE, NX_BATCH_OPEN, NX_BATCH_CLOSED, NX_BATCH_TAKEN };
+enum { NX_BATCH_FREE, NX_BATCH_OPEN, NX_BATCH_CLOSED, NX_BATCH_TAKEN, NX_BATCH_LENT };
 
 typedef struct {
   nx_buffer bytes;
   uint64_t first, end; /* lsids */
   uint32_t state;
+  void *lent_to;
 } nx_batch;
 
 typedef struct {
@@ -42,6 +43,15 @@ void nx_packs_free(nx_packs *packs);
 /* Puts a record; false when there is no room now. `data` null: zeros. A discard has no data and may be longer than
  * record_blocks_max. */
 bool nx_packs_put(nx_packs *packs, uint64_t address, uint32_t blocks, bool is_discard, const uint8_t *data);
+/* Where the data of a long record may be put together by somebody before it is put: a batch of its own, so that nothing
+ * waits for it. Null: there is none to spare. */
+uint8_t *nx_packs_lend(nx_packs *packs, uint32_t blocks, void *borrower);
+/* Puts the record whose data the borrower has put together, where it is; false when that cannot be: nx_packs_put may. */
+bool nx_packs_put_lent(nx_packs *packs, uint64_t address, uint32_t blocks, const void *borrower);
+/* What was lent and not put is free again. */
+void nx_packs_end_loan(nx_packs *packs, const void *borrower);
+/* Somebody who has a loan, or null. */
+void *nx_packs_borrower(const nx_packs *packs);
 /* The oldest batch that has bytes, closed, or null when nothing was put. It is the taker's until nx_packs_give_back. */
 nx_batch *nx_packs_take(nx_packs *packs);
 void nx_packs_give_back(nx_packs *packs, nx_batch *batch);

@@ -10,6 +10,8 @@
 /* Discards carry no data, so the ring does not bound them: their units in the overlay do, 72 bytes each. */
 #define UNITS_MAX (UINT64_C(1) << 20)
 #define DISCARD_BLOCKS_MAX (UINT64_C(1) << 18)
+/* From here on a write is put together where the log has it. */
+#define LENT_BYTES_MIN (128u << 10)
 
 /* A change that waits for room: `done` blocks of it are in the log. */
 typedef struct {
@@ -125,6 +127,10 @@ void nx_volume_fail(nx_volume *volume) {
 
 void nx_volume_free(nx_volume *volume) {
   nx_volume_fail(volume);
+  for (nx_nbd *borrower; (borrower = nx_packs_borrower(&volume->packs)) != NULL;) {
+    nx_nbd_take_back(borrower);
+    nx_packs_end_loan(&volume->packs, borrower);
+  }
   nx_packs_free(&volume->packs);
   nx_overlay_free(&volume->overlay);
   nx_buffer *buffers[] = {&volume->held.items, &volume->on_written.items, &volume->on_durable.items, &volume->reads,
@@ -162,6 +168,12 @@ static bool put_change(nx_volume *volume, const nx_nbd_request *request, const u
   return true;
 }
 
+static bool put_lent(nx_volume *volume, nx_nbd *nbd, const nx_nbd_request *request) {
+  uint64_t address = request->offset / BLOCK;
+  return request->type == NX_NBD_WRITE && request->length >= LENT_BYTES_MIN &&
+         nx_packs_put_lent(&volume->packs, address, request->length / BLOCK, nbd);
+}
+
 /* All of the change is in the log: it is answered when the log has it. */
 static void wait_for_log(nx_volume *volume, nx_nbd *nbd, const nx_nbd_request *request) {
   bool is_durable = (request->flags & NX_NBD_FLAG_FUA) != 0;
@@ -175,7 +187,7 @@ static void take_change(nx_volume *volume, nx_nbd *nbd, const nx_nbd_request *re
   else volume->state.writes += 1, volume->state.written_bytes += request->length;
   uint64_t done = 0;
   nx_nbd_hold(nbd);
-  if (fifo_first(&volume->held) == NULL && put_change(volume, request, data, &done)) {
+  if (fifo_first(&volume->held) == NULL && (put_lent(volume, nbd, request) || put_change(volume, request, data, &done))) {
     wait_for_log(volume, nbd, request);
     return;
   }
@@ -239,9 +251,23 @@ static void take_request(void *context, nx_nbd *nbd, const nx_nbd_request *reque
   }
 }
 
+static uint8_t *lend(void *context, nx_nbd *nbd, uint32_t length) {
+  nx_volume *volume = context;
+  uint32_t blocks = length / BLOCK;
+  bool is_worth_it = length >= LENT_BYTES_MIN && blocks <= volume->packs.record_blocks_max;
+  bool is_waiting = volume->has_failed || fifo_first(&volume->held) != NULL;
+  return is_worth_it && !is_waiting ? nx_packs_lend(&volume->packs, blocks, nbd) : NULL;
+}
+
+static void give_back(void *context, nx_nbd *nbd) {
+  nx_volume *volume = context;
+  nx_packs_end_loan(&volume->packs, nbd);
+}
+
 uint32_t nx_volume_feed(nx_volume *volume, nx_nbd *nbd, const uint8_t *bytes, uint64_t length) {
   volume->reads.length = volume->stretches.length = 0;
-  uint32_t ended = nx_nbd_feed_to(nbd, bytes, length, take_request, volume);
+  nx_nbd_lender lender = {volume, lend, give_back};
+  uint32_t ended = nx_nbd_feed_to(nbd, bytes, length, take_request, volume, &lender);
   update(volume);
   return ended;
 }

@@ -1,6 +1,7 @@
 /**
- * `bun run bench storage [MIB [SECONDS [ROUNDS]]]`: a volume of node-x, whose every write is logged, beside nbdkit's file plugin
- * and qemu-nbd, which log nothing, under the same loads of fio; then how fast a volume is backed up.
+ * `bun run bench storage [MIB [SECONDS [ROUNDS]]] [--lines=TEXT]`: a volume of node-x, whose every write is logged, beside nbdkit's file plugin
+ * and qemu-nbd, which log nothing, under the same loads of fio; then how fast a volume is backed up. `--lines`: only the loads
+ * whose name has this text, without the backups.
  *
  * The servers are measured in turn in every round, and what counts is the median of the ratios of one round. node-x runs as
  * processes of the built executable. Writes dist/bench/storage.json. Exit code 1 when a floor is not held; a run of less
@@ -101,6 +102,7 @@ async function compare(
   directory: string,
   size: { mib: number; seconds: number },
   rounds: number,
+  wanted: readonly Line[],
 ): Promise<Measured[]> {
   const results: Measured[] = [];
   const files = Object.fromEntries(
@@ -108,7 +110,7 @@ async function compare(
   );
   for (const file of Object.values(files))
     await Bun.spawn(["dd", "if=/dev/zero", `of=${file}`, "bs=1M", `count=${size.mib}`, "status=none"]).exited;
-  for (const line of lines) {
+  for (const line of wanted) {
     const samples: Record<string, FioSample[]> = { "node-x": [], nbdkit: [], "qemu-nbd": [] };
     for (let round = 0; round < rounds; round++) {
       const names = Object.keys(samples);
@@ -216,11 +218,19 @@ async function backups(
 function numberOf(text: string | undefined, absent: number, least: number): number {
   const value = text === undefined ? absent : Number(text);
   if (!Number.isSafeInteger(value) || value < least)
-    throw new NxError("NX_USAGE", "wanted: bench storage [MIB [SECONDS [ROUNDS]]]");
+    throw new NxError("NX_USAGE", "wanted: bench storage [MIB [SECONDS [ROUNDS]]] [--lines=TEXT]");
   return value;
 }
 
-export async function benchStorage(argv: string[]): Promise<number> {
+export async function benchStorage(all: string[]): Promise<number> {
+  const argv = all.filter((each) => !each.startsWith("--lines="));
+  const text = all.find((each) => each.startsWith("--lines="))?.slice("--lines=".length);
+  const wanted = lines.filter(({ name }) => name.includes(text ?? ""));
+  if (wanted.length === 0)
+    throw new NxError(
+      "NX_USAGE",
+      `no line has "${text}"; there are: ${lines.map(({ name }) => name).join("; ")}`,
+    );
   const size = { mib: numberOf(argv[0], JUDGED.mib, 16), seconds: numberOf(argv[1], JUDGED.seconds, 1) };
   const rounds = numberOf(argv[2], 3, 1);
   await ensurePrograms([
@@ -240,14 +250,13 @@ export async function benchStorage(argv: string[]): Promise<number> {
       storageKeys: { shipDelayMs: 100 },
     });
     await group.start();
-    const compared = await compare(group, directory, size, rounds);
-    const backedUp = await backups(group, size.mib);
+    const compared = await compare(group, directory, size, rounds, wanted);
+    const backedUp = text === undefined ? await backups(group, size.mib) : [];
     for (const { what, value, verdict } of backedUp)
       console.log(`${what}: ${value.toFixed(2)}; ${verdictText(verdict)}`);
-    writeFileSync(
-      join(output, "storage.json"),
-      `${JSON.stringify({ machine, ...size, rounds, compared, backedUp }, null, 2)}\n`,
-    );
+    const report = { machine, ...size, rounds, compared, backedUp };
+    if (text === undefined)
+      writeFileSync(join(output, "storage.json"), `${JSON.stringify(report, null, 2)}\n`);
     const isJudged = size.mib >= JUDGED.mib && size.seconds >= JUDGED.seconds;
     if (!isJudged) console.log(`floors are judged from ${JUDGED.mib} MiB and ${JUDGED.seconds} seconds on`);
     const verdicts = [

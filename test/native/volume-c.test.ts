@@ -8,7 +8,7 @@ beforeAll(() => modules.compile(), 120_000);
 afterAll(() => modules.remove());
 
 test("native/test/test-volume.c passes under ASan and UBSan", async () => {
-  expect(await modules.tap("test/test-volume.c")).toEqual({ code: 0, failed: null, count: 6 });
+  expect(await modules.tap("test/test-volume.c")).toEqual({ code: 0, failed: null, count: 7 });
 }, 60_000);
 
 test("the corpus of native/fuzz/nbd.c passes", async () => {
@@ -22,6 +22,7 @@ test.each([
   ["a record lies across the ring's end", "volume/packs.c", "physical <= before_end &&", ""],
   ["a single block before the ring's end is left", "volume/packs.c", "if (has_padding) append(", "if (false) append("],
   ["an overwritten block keeps its old place", "volume/overlay.c", "entry->place[address % 8] = position;", "if (entry->place[address % 8] == NX_OVERLAY_NONE) entry->place[address % 8] = position;"],
+  ["memory that is lent is used by others", "volume/packs.c", "spare->state = NX_BATCH_LENT;", ""],
   ["a write beyond the end is taken", "nbd/transmission.c", "request->length > nbd->export_bytes - request->offset)", "false)"],
   ["reads are answered without a limit", "nbd/transmission.c", "if (nbd->out.length > OUT_MAX) {", "if (false) {"],
 ])("turns red when %s", async (_breaks, file, from, to) => {

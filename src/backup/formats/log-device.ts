@@ -147,25 +147,38 @@ export class LogDevice {
 
   /** Writes whole physical blocks. */
   write(lsid: bigint, bytes: Uint8Array): Promise<void> {
-    const place = Number(lsid % this.superBlock.ringBlocks);
-    if (
-      place * this.physicalBytes + bytes.byteLength <=
-      Number(this.superBlock.ringBlocks) * this.physicalBytes
-    )
-      return this.#file.write(bytes, (ringStart(this.physicalBytes) + place) * this.physicalBytes);
-    return this.#each(lsid, bytes.byteLength / this.physicalBytes, (offset, from, to) =>
-      this.#file.write(bytes.subarray(from, to), offset),
+    const offset = this.#offsetOf(lsid, bytes.byteLength);
+    if (offset !== undefined) return this.#file.write(bytes, offset);
+    return this.#each(lsid, bytes.byteLength / this.physicalBytes, (at, from, to) =>
+      this.#file.write(bytes.subarray(from, to), at),
     );
+  }
+
+  /** Writes much at a time, one part behind the other: past the page cache, which it would only fill. */
+  async writeLong(lsid: bigint, parts: readonly Uint8Array[]): Promise<void> {
+    const bytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
+    const offset = this.#offsetOf(lsid, bytes);
+    if (offset !== undefined && this.#file.writePast !== undefined)
+      return this.#file.writePast(parts, offset);
+    let at = lsid;
+    for (const part of parts) {
+      await this.write(at, part);
+      at += BigInt(part.byteLength / this.physicalBytes);
+    }
+  }
+
+  /** Where in the file these bytes go; undefined when they go round the ring's end. */
+  #offsetOf(lsid: bigint, bytes: number): number | undefined {
+    const { ringBlocks } = this.superBlock;
+    const place = Number(lsid % ringBlocks);
+    if (place + bytes / this.physicalBytes > Number(ringBlocks)) return undefined;
+    return (ringStart(this.physicalBytes) + place) * this.physicalBytes;
   }
 
   /** `write` before it returns; false: nothing was written, and `write` has to do it. */
   writeNow(lsid: bigint, bytes: Uint8Array): boolean {
-    const { ringBlocks } = this.superBlock;
-    const place = Number(lsid % ringBlocks);
-    if ((place * this.physicalBytes + bytes.byteLength) / this.physicalBytes > Number(ringBlocks))
-      return false;
-    const offset = (ringStart(this.physicalBytes) + place) * this.physicalBytes;
-    return this.#file.writeNow?.(bytes, offset) ?? false;
+    const offset = this.#offsetOf(lsid, bytes.byteLength);
+    return offset !== undefined && (this.#file.writeNow?.(bytes, offset) ?? false);
   }
 
   async writeSuperBlock(superBlock: Omit<SuperBlock, "checksum">): Promise<void> {

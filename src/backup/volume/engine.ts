@@ -22,16 +22,14 @@ import { LogDevice, ringStart } from "../formats/log-device.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 import { deviceOf, volumeFiles } from "./directory.ts";
 import { LogWriter } from "./log-writer.ts";
+import { ApplyPace } from "./apply-pace.ts";
 import { recover, type Recovered } from "./recovery.ts";
 
 /** No more of the log than this is ever not durable: a start looks so far for what must not come back. */
 export const UNDURABLE_BYTES_MAX = 256 << 20;
-/**
- * What is durable is copied when it is so much (or a quarter of the ring), or after this time: what is written again in
- * between is copied once, and clients that write without a pause have the processor for themselves.
- */
-const APPLY_BYTES = 128 << 20;
+/** So often it is asked what of the log is old enough to be copied. */
 const APPLY_MS = 500;
+/** A checkpoint is due after so much, or a quarter of the ring, was copied, or after this time. */
 const CHECKPOINT_BYTES = 256 << 20;
 const CHECKPOINT_MS = 1000;
 /** How long a full disk is waited for before the next try. */
@@ -68,6 +66,7 @@ export class VolumeEngine {
   readonly recovered: Recovered;
   events: VolumeEvents = { onReady: () => undefined };
   bytes: number;
+  readonly #pace: ApplyPace;
   #applying: Promise<void> | undefined;
   /** Everything before it is durable in the data file. */
   #checkpoint: bigint;
@@ -77,6 +76,8 @@ export class VolumeEngine {
   readonly #pins = new Map<object, bigint>();
   /** What reads the files at present: until it has ended they stay open. */
   readonly #underway = new Set<Promise<unknown>>();
+  /** A checkpoint makes room for who waits. */
+  #isRingBound = false;
   #isFrozen = false;
   #isClosed = false;
   failure: Error | undefined;
@@ -107,12 +108,15 @@ export class VolumeEngine {
     this.#writer = new LogWriter({
       ...{ clock: world.clock, device: files.device, file: files.logFile, log },
       onWritten: () => {
+        this.#pace.note(log.written, world.clock.monotonicMs());
         this.#ready();
         this.events.onLog?.();
       },
       onDurable: () => this.#onDurable(),
       onFailed: (error) => this.#fail(error),
     });
+    this.#pace = new ApplyPace(this.ringBlocks, this.physicalBytes);
+    this.#pace.note(log.durable, world.clock.monotonicMs());
     this.#checkpoint = files.device.superBlock.writtenLsid;
     // Nobody knows yet who needs the log; whoever does says so before anything is thrown away.
     this.#keepFrom = files.device.superBlock.oldestLsid;
@@ -199,7 +203,8 @@ export class VolumeEngine {
     let limit = this.log.durable + inBlocks(UNDURABLE_BYTES_MAX);
     let floor = this.#checkpoint;
     for (const pin of this.#pins.values()) if (pin < floor) floor = pin;
-    if (floor + this.ringBlocks < limit) limit = floor + this.ringBlocks;
+    this.#isRingBound = floor + this.ringBlocks < limit;
+    if (this.#isRingBound) limit = floor + this.ringBlocks;
     this.log.setLimit(this.#isFrozen ? 0n : limit);
   }
 
@@ -237,12 +242,25 @@ export class VolumeEngine {
   // --- the data file ---------------------------------------------------------------------------------------------
 
   #needApply(): void {
-    const blocks = this.log.durable - this.log.applied;
-    if (blocks === 0n && this.log.held === 0) return this.#needCheckpoint();
-    const due = Math.min(APPLY_BYTES, (Number(this.ringBlocks) * this.physicalBytes) / 4);
-    const isDue = this.log.held > 0 || Number(blocks) * this.physicalBytes >= due;
-    if (isDue) void this.#apply();
-    else this.#after("apply", APPLY_MS, () => void this.#apply());
+    const { applied, durable, held } = this.log;
+    if (durable === applied && held === 0) return this.#needCheckpoint();
+    if (this.#makesRoom() || this.#target() > applied) void this.#apply();
+    else if (durable > applied) this.#after("apply", APPLY_MS, () => this.#needApply());
+  }
+
+  /** Somebody waits for room that a checkpoint makes. */
+  #makesRoom(): boolean {
+    return this.log.held > 0 && this.#isRingBound && this.log.applied > this.#checkpoint;
+  }
+
+  /** Up to where the log is copied next; `applied` when that is no use. */
+  #target(): bigint {
+    const { applied, durable, written, held } = this.log;
+    if (this.#isFrozen) return durable;
+    const due = this.#pace.due(applied, durable, this.#world.clock.monotonicMs(), held > 0);
+    // Whoever waits, though all is durable and no checkpoint makes room, needs all of it copied.
+    const isStuck = held > 0 && written === durable && due === applied && !this.#makesRoom();
+    return isStuck ? durable : due;
   }
 
   /** Copies what is durable into the data file. */
@@ -261,13 +279,14 @@ export class VolumeEngine {
 
   async #applyOnce(): Promise<void> {
     if (this.failure !== undefined) return;
-    const target = this.log.durable;
+    const target = this.#target();
     try {
       if (target > this.log.applied) {
         await this.#copy(target);
         this.log.markApplied(target);
+        this.#pace.applied(target);
       }
-      if (this.log.held > 0) await this.#writeCheckpoint();
+      if (this.#makesRoom()) await this.#writeCheckpoint();
       this.#setLimit();
       this.kick();
       this.events.onRoom?.();
@@ -279,7 +298,8 @@ export class VolumeEngine {
   async #copy(target: bigint): Promise<void> {
     for (;;) {
       try {
-        await this.pair.copy(this.log.collect(target));
+        const stretches = this.log.collect(target);
+        if (stretches.byteLength > 0) await this.pair.copy(stretches);
         this.stalled = undefined;
         return;
       } catch (error) {
@@ -296,18 +316,21 @@ export class VolumeEngine {
     const blocks = this.log.applied - this.#checkpoint;
     if (blocks === 0n) return;
     const due = Math.min(CHECKPOINT_BYTES, (Number(this.ringBlocks) * this.physicalBytes) / 4);
-    this.#after("checkpoint", Number(blocks) * this.physicalBytes >= due ? 0 : CHECKPOINT_MS, () => {
-      // In turn with copies, so that one place writes the data file and the super block.
-      this.#applying ??= this.#writeCheckpoint()
-        .catch((error: Error) => this.#fail(error))
-        .finally(() => {
-          this.#applying = undefined;
-          this.#setLimit();
-          this.kick();
-          this.events.onRoom?.();
-          if (this.failure === undefined && !this.#isClosed) this.#needApplyAgain();
-        });
-    });
+    if (Number(blocks) * this.physicalBytes >= due) this.#beginCheckpoint();
+    else this.#after("checkpoint", CHECKPOINT_MS, () => this.#beginCheckpoint());
+  }
+
+  /** In turn with copies, so that one place writes the data file and the super block. */
+  #beginCheckpoint(): void {
+    this.#applying ??= this.#writeCheckpoint()
+      .catch((error: Error) => this.#fail(error))
+      .finally(() => {
+        this.#applying = undefined;
+        this.#setLimit();
+        this.kick();
+        this.events.onRoom?.();
+        if (this.failure === undefined && !this.#isClosed) this.#needApplyAgain();
+      });
   }
 
   async #writeCheckpoint(): Promise<void> {
@@ -423,6 +446,7 @@ export class VolumeEngine {
       this.#checkpoint = 0n;
       this.#keepFrom = 0n;
       this.log.reset(salt, 0n);
+      this.#pace.reset();
     });
   }
 

@@ -15,6 +15,13 @@ const WRITES_MAX = 4;
 const GATHER_BYTES = 256 << 10;
 /** Longer batches are not written on the event loop. */
 const WRITE_NOW_BYTES = 64 << 10;
+/**
+ * So long batches are written past the page cache, several together: the disk is as fast, and neither a copy nor the kernel's
+ * writing back costs the processor anything. Two such writes keep the disk busy while the next batches come.
+ */
+const LONG_BYTES = 1 << 20;
+const LONG_WRITES_MAX = 2;
+const TOGETHER_BYTES = 8 << 20;
 /** The log is synced when so much of it is not, or after this time. */
 const SYNC_BYTES = 16 << 20;
 const SYNC_MS = 100;
@@ -33,7 +40,7 @@ export interface LogWriterOptions {
 
 export class LogWriter {
   readonly #options: LogWriterOptions;
-  #writing: { batch: Batch; isDone: boolean }[] = [];
+  #writing: { batches: Batch[]; isLong: boolean; isDone: boolean }[] = [];
   #isSyncing = false;
   #isEnded = false;
   #timer: Timer | undefined;
@@ -59,11 +66,25 @@ export class LogWriter {
     const { log } = this.#options;
     while (!this.#isEnded && this.#writing.length < WRITES_MAX && log.waitingBytes > 0) {
       if (this.#writing.length > 0 && log.waitingBytes < GATHER_BYTES) break;
+      if (this.#writing.filter(({ isLong }) => isLong).length >= LONG_WRITES_MAX) break;
       const batch = log.take();
       if (batch === undefined) break;
-      if (!this.#writeNow(batch)) this.#track(this.#writeLater(batch));
+      if (batch.bytes.byteLength >= LONG_BYTES) this.#track(this.#writeLater(this.#together(batch), true));
+      else if (!this.#writeNow(batch)) this.#track(this.#writeLater([batch], false));
     }
     this.#needSync();
+  }
+
+  /** The batch and those that wait behind it. */
+  #together(batch: Batch): Batch[] {
+    const batches = [batch];
+    let bytes = batch.bytes.byteLength;
+    for (let next: Batch | undefined; bytes < TOGETHER_BYTES; bytes += next.bytes.byteLength) {
+      next = this.#options.log.take();
+      if (next === undefined) break;
+      batches.push(next);
+    }
+    return batches;
   }
 
   #track(work: Promise<unknown>): void {
@@ -87,20 +108,25 @@ export class LogWriter {
     return true;
   }
 
-  async #writeLater(batch: Batch): Promise<void> {
+  async #writeLater(batches: Batch[], isLong: boolean): Promise<void> {
     const { device, log, onWritten } = this.#options;
-    const entry = { batch, isDone: false };
+    const entry = { batches, isLong, isDone: false };
     this.#writing.push(entry);
+    const [first] = batches as [Batch];
     try {
-      await device.write(batch.first, batch.bytes);
+      if (isLong)
+        await device.writeLong(
+          first.first,
+          batches.map(({ bytes }) => bytes),
+        );
+      else await device.write(first.first, first.bytes);
     } catch (error) {
       return this.#fail(error as Error);
     }
     entry.isDone = true;
     if (this.#isEnded) return;
     while (this.#writing[0]?.isDone === true) {
-      const { batch: first } = this.#writing.shift() as { batch: Batch };
-      log.markWritten(first);
+      for (const batch of (this.#writing.shift() as typeof entry).batches) log.markWritten(batch);
     }
     this.#syncAhead();
     onWritten();

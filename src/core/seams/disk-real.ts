@@ -32,7 +32,7 @@ export interface FileCalls {
 /** Takes an exclusive advisory lock on an open file without waiting; false when another process holds it. */
 export type LockFile = (fd: number, isPosix: boolean) => boolean;
 
-const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_DIRECTORY, O_DSYNC } = fs.constants;
+const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_DIRECTORY, O_DIRECT, O_DSYNC } = fs.constants;
 
 const openFlags: Record<OpenMode, number> = {
   read: O_RDONLY,
@@ -43,6 +43,8 @@ const openFlags: Record<OpenMode, number> = {
 };
 
 const ZEROS_BYTES = 1 << 20;
+/** What goes past the page cache begins and ends at pages. */
+const PAGE_BYTES = 4096;
 /** Of the time at most this part is waited for in `writeNow`. */
 const WAITING_SHARE = 0.1;
 const PUNCH_BYTES = 64 << 20;
@@ -72,6 +74,9 @@ class RealFile implements DiskFile {
   #fd: number;
   /** The same file once more, opened so that a write returns when it is on disk (O_DSYNC). */
   #durableFd: number | undefined;
+  /** And once more, past the page cache (O_DIRECT); false where that cannot be. */
+  #pastFd: Promise<number> | undefined;
+  #canWritePast = true;
   #path: string;
   readonly #calls: Partial<FileCalls>;
   /** Until then `writeNow` leaves writes to the thread pool: the last one had to wait. */
@@ -108,6 +113,35 @@ class RealFile implements DiskFile {
     // By descriptor, not by path: the file may have another name by now.
     this.#durableFd ??= await openFd(`/proc/self/fd/${this.#fd}`, O_WRONLY | O_DSYNC);
     await this.#writeAll(this.#durableFd, bytes, offset);
+  }
+
+  async writePast(parts: readonly Uint8Array[], offset: number): Promise<void> {
+    const isPages = [offset, ...parts.map((part) => part.byteLength)].every(
+      (each) => each % PAGE_BYTES === 0,
+    );
+    let written = this.#canWritePast && isPages ? await this.#writePast(parts, offset) : 0;
+    let at = offset;
+    for (const part of parts) {
+      // As a rule nothing is left.
+      const taken = Math.min(written, part.byteLength);
+      if (taken < part.byteLength) await this.write(part.subarray(taken), at + taken);
+      written -= taken;
+      at += part.byteLength;
+    }
+  }
+
+  /** Bytes that were written; 0 where that cannot be. */
+  async #writePast(parts: readonly Uint8Array[], offset: number): Promise<number> {
+    try {
+      // By descriptor, not by path: the file may have another name by now.
+      this.#pastFd ??= openFd(`/proc/self/fd/${this.#fd}`, O_WRONLY | O_DIRECT);
+      const fd = await this.#pastFd;
+      return await call<number>("write", this.#path, (done) => fs.writev(fd, [...parts], offset, done));
+    } catch (error) {
+      if (errnoOf((error as Error).cause) !== "EINVAL") throw error;
+      this.#canWritePast = false;
+      return 0;
+    }
   }
 
   writeNow(bytes: Uint8Array, offset: number): boolean {
@@ -164,6 +198,8 @@ class RealFile implements DiskFile {
 
   async close(): Promise<void> {
     if (this.#durableFd !== undefined) await closeFd(this.#path, this.#durableFd);
+    const pastFd = await this.#pastFd?.catch(() => undefined);
+    if (pastFd !== undefined) await closeFd(this.#path, pastFd);
     await closeFd(this.#path, this.#fd);
   }
 }

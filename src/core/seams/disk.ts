@@ -20,6 +20,11 @@ export interface DiskFile {
    */
   writeNow?(bytes: Uint8Array, offset: number): boolean;
   /**
+   * Writes the parts one behind the other, past the page cache: much at a time that is read again late or never. As `write`
+   * where the file system, the place or the memory does not allow it (all begin and end at pages).
+   */
+  writePast?(parts: readonly Uint8Array[], offset: number): Promise<void>;
+  /**
    * `write` and `sync` of these bytes in one step, which costs one turn of the event loop instead of two. Earlier
    * writes of the file may stay in doubt. NX_DISK_FULL: may be tried again with the same bytes; any other failure is
    * that of a sync.
