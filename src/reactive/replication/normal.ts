@@ -182,9 +182,8 @@ export class Normal {
       return;
     }
     state.promisedUntilMs = state.nowMs + state.settings.leaseMs;
-    state.heardAtMs = state.nowMs;
     this.#sentAtMs = Math.max(this.#sentAtMs, message.sentAtMs);
-    state.resetElection();
+    state.hearPrimary();
     const isLonger = this.#take(message.entries);
     this.#primaryOp = Math.max(this.#primaryOp, message.op);
     this.#askForMissing();

@@ -24,6 +24,10 @@ interface AwaitedWrite {
   then: () => void;
 }
 
+/** A silence up to so many heartbeats is nothing unusual. */
+const LATE_HEARTBEATS = 2;
+const SILENCE_HALF_LIFE_MS = 10_000;
+
 export class ReplicaState {
   readonly settings: ReplicaSettings;
   readonly random: Random;
@@ -55,8 +59,10 @@ export class ReplicaState {
   /** No other replica gets this one's help to become primary before this time. */
   promisedUntilMs = 0;
   electionAtMs = Number.POSITIVE_INFINITY;
-  /** When the primary of the present view was last heard; at first when this replica started. */
+  /** When the primary of the present view was last heard; at first when this replica started. Less the time in which it did not run itself. */
   heardAtMs = 0;
+  /** The longest silence of a primary that ended by itself, less and less of it as time goes on. */
+  #longestSilenceMs = 0;
   actions: ReplicaAction[] = [];
   #lastWrite = 0;
   #journalWrites: AwaitedWrite[] = [];
@@ -131,7 +137,27 @@ export class ReplicaState {
 
   resetElection(): void {
     const { electionMinMs, electionMaxMs } = this.settings;
-    this.electionAtMs = this.nowMs + electionMinMs + this.random.float() * (electionMaxMs - electionMinMs);
+    const waitMs = electionMinMs + this.random.float() * (electionMaxMs - electionMinMs);
+    this.electionAtMs = this.nowMs + waitMs + this.#patienceMs;
+  }
+
+  /**
+   * Where primaries are late now and then (a busy host, a bad network), a silence says less: the wait is longer by twice as
+   * much as they were late, at most by electionMaxMs. Where they are punctual nothing is added.
+   */
+  get #patienceMs(): number {
+    const { heartbeatMs, electionMaxMs } = this.settings;
+    const lateMs = this.#longestSilenceMs - LATE_HEARTBEATS * heartbeatMs;
+    return Math.min(Math.max(0, 2 * lateMs), electionMaxMs);
+  }
+
+  /** The primary of the present view is at work. */
+  hearPrimary(): void {
+    const silenceMs = this.nowMs - this.heardAtMs;
+    const faded = this.#longestSilenceMs * 0.5 ** (silenceMs / SILENCE_HALF_LIFE_MS);
+    this.#longestSilenceMs = Math.max(silenceMs, faded);
+    this.heardAtMs = this.nowMs;
+    this.resetElection();
   }
 
   /** When a backup looks at its clock again, to find out whether it runs at all. */
@@ -152,6 +178,7 @@ export class ReplicaState {
     if (pauseMs <= heartbeatMs) return;
     const lostMs = pauseMs - heartbeatMs / 2;
     this.electionAtMs += lostMs;
+    this.heardAtMs += lostMs;
     if (this.promisedUntilMs > this.nowMs) this.promisedUntilMs += lostMs;
   }
 

@@ -70,6 +70,13 @@ export const replicationMutants: readonly Mutant[] = [
     noticedBy: pauses("helps nobody"),
   },
   {
+    breaks: "a primary that is late now and then is replaced as fast as a punctual one",
+    file: `${FOLDER}/state.ts`,
+    from: "this.#longestSilenceMs = Math.max(silenceMs, faded);",
+    to: "this.#longestSilenceMs = 0 * faded;",
+    noticedBy: pauses("late now and then"),
+  },
+  {
     breaks: "a backup that is always late never asks for another primary",
     file: `${FOLDER}/state.ts`,
     from: "const lostMs = pauseMs - heartbeatMs / 2;",

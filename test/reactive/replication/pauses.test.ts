@@ -68,6 +68,27 @@ test("a backup that did not run helps nobody before it has read what its primary
   expect(viewsOf(table)).toEqual([0, 0, 0]);
 });
 
+/** The primary does not run for so long, and nothing of it is on its way. */
+function silence(table: Table, random: Random, durationMs: number): void {
+  live(table, durationMs, random, (index) => index !== PRIMARY);
+  live(table, 100, random, () => true);
+}
+
+test("a primary that is late now and then is given more time, a punctual one is not", () => {
+  const random = seededRandom(1);
+  const late = Table.founded(3);
+  for (let round = 0; round < 10; round++) silence(late, random, 280);
+  for (let round = 0; round < 10; round++) silence(late, random, 500);
+  expect(viewsOf(late)).toEqual([0, 0, 0]);
+  // Not for ever: a dead one is replaced.
+  live(late, 2500, random, (index) => index !== PRIMARY);
+  expect(Math.max(...viewsOf(late))).toBeGreaterThan(0);
+  const punctual = Table.founded(3);
+  live(punctual, 1000, random, () => true);
+  live(punctual, 1000, random, (index) => index !== PRIMARY);
+  expect(Math.max(...viewsOf(punctual))).toBeGreaterThan(0);
+});
+
 test("a primary's death is noticed also by backups that are late each time", () => {
   const random = seededRandom(1);
   const table = Table.founded(3);
