@@ -111,8 +111,8 @@ const mutants: Mutant[] = [
   {
     breaks: "output that counts as released before it is delivered",
     file: "src/streams/worker/checkpointing.ts",
-    from: "Promise.all(deliveries).then(",
-    to: "Promise.resolve().then(",
+    from: "    await Promise.all(deliveries);\n",
+    to: "",
     noticedBy: ["test/streams/connectors/connectors.test.ts", "records go from one queue to another"],
   },
   {
@@ -177,6 +177,13 @@ const mutants: Mutant[] = [
     from: "(!isExactlyOnce && value <= previous)",
     to: "value <= previous",
     noticedBy: [sequence, "any single record lost, repeated"],
+  },
+  {
+    breaks: "what a queue gives a source that rests is forgotten",
+    file: "src/streams/connectors/queue-source.ts",
+    from: "for (const record of records) inputLog.keep(record);",
+    to: "return records.length;",
+    noticedBy: ["test/streams/connectors/connectors.test.ts", "a worker that is stopped loses nothing"],
   },
 ];
 

@@ -8,7 +8,7 @@ import { app, framed, lines } from "node-x/stream";
 export default app("word-count", (a) => {
   a.source("Lines", { framing: lines(), decode: (frame) => frame.text(0) })
     .flatMap<string>((line, out) => {
-      for (const word of line.toLowerCase().split(/[^a-z0-9']+/)) if (word !== "") out.emit(word);
+      for (const [word] of line.toLowerCase().matchAll(/[a-z0-9]+(?:['-][a-z0-9]+)*/g)) out.emit(word);
     })
     .keyBy((word) => word)
     .state<{ count: number }, string>("counts", { init: () => ({ count: 0 }) }, (word, state, out) => {

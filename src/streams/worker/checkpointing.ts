@@ -187,28 +187,39 @@ export class Checkpointing {
 
   /** The leader has decided. False when this is not the checkpoint that is prepared here. */
   committed(checkpoint: number, layout: Layout): boolean {
-    const { stateLog, sources, sinks } = this.#options;
+    const { stateLog, sources, sinks, onFatal } = this.#options;
     if (this.#prepared?.id !== checkpoint) return false;
     const { meta, hasOutputs } = this.#prepared;
     this.#prepared = undefined;
     stateLog.commit(checkpoint, JSON.stringify(layout));
     for (const source of sources) source.committed(meta.sources[source.name]);
     const deliveries = sinks.map((sink) => sink.commit(checkpoint));
-    if (hasOutputs) this.#releaseWhenDelivered(checkpoint, deliveries);
-    for (const finisher of this.#finishers)
-      if ((finisher.checkpoint ?? checkpoint + 1) <= checkpoint) finisher.resolve();
+    const released = hasOutputs ? this.#release(checkpoint, deliveries) : Promise.resolve();
+    released.then(
+      () => this.#finish(checkpoint),
+      (error: unknown) => {
+        if (!this.#isClosed) onFatal(error as Error);
+      },
+    );
     return true;
   }
 
-  #releaseWhenDelivered(checkpoint: number, deliveries: readonly (void | Promise<void>)[]): void {
-    const { stateLog, onFatal } = this.#options;
-    Promise.all(deliveries).then(() => {
-      // A later one has outputs of its own.
-      if (!this.#isClosed && stateLog.committed.id === checkpoint) stateLog.release();
-    }, onFatal);
+  /** Notes that the outputs of a checkpoint went out, once they have. */
+  async #release(checkpoint: number, deliveries: readonly (void | Promise<void>)[]): Promise<void> {
+    const { stateLog } = this.#options;
+    await Promise.all(deliveries);
+    // A later one has outputs of its own.
+    if (this.#isClosed || stateLog.committed.id !== checkpoint) return;
+    stateLog.release();
+    await stateLog.flush();
   }
 
-  /** Sources rest for good; resolves when a checkpoint that began after this is committed. */
+  #finish(checkpoint: number): void {
+    for (const finisher of this.#finishers)
+      if ((finisher.checkpoint ?? checkpoint + 1) <= checkpoint) finisher.resolve();
+  }
+
+  /** Sources rest for good; resolves when a checkpoint that began after this is committed, and its output has gone out. */
   finish(): Promise<void> {
     this.#options.rest.set("finishing", true);
     const finished = Promise.withResolvers<void>();

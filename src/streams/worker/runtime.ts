@@ -186,7 +186,7 @@ export class WorkerRuntime {
 
   // --- checkpoints -------------------------------------------------------------------------------------------------
 
-  /** Sources rest for good; resolves when a checkpoint that began after this is committed. */
+  /** Sources rest for good; resolves when a checkpoint that began after this is committed, and its output has gone out. */
   finish(): Promise<void> {
     return this.#checkpoints.finish();
   }

@@ -82,6 +82,19 @@ describe("market-spread", () => {
     expect(results().byteLength).toBe(0);
   });
 
+  test("A22: of 1000 rejecting and 1000 other quotes, and an order for each, exactly the 1000 come out", () => {
+    const { quote, order, results } = market();
+    const symbols = Array.from({ length: 2000 }, (_, index) => index.toString(36).padStart(4, "Z"));
+    symbols.forEach((symbol, index) => quote(symbol, 10, index % 2 === 0 ? 10.06 : 10.02));
+    symbols.forEach((symbol, index) => order(symbol, String(index).padStart(6, "0")));
+    const bytes = results();
+    const found = Array.from({ length: bytes.byteLength / 59 }, (_, index) =>
+      readResult(bytes.subarray(59 * index, 59 * (index + 1)), 4),
+    );
+    expect(found.map(({ symbol }) => symbol)).toEqual(symbols.filter((_, index) => index % 2 === 0));
+    expect(found.length).toBe(1000);
+  });
+
   test("an order on the port of quotes is counted and changes nothing", () => {
     const { order, results, bad } = market();
     order("A", "ord001", "Nbbo");

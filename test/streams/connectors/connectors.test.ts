@@ -67,42 +67,79 @@ test("counts of acknowledged records are exact in a dht, whatever the worker's d
   }
 }, 60_000);
 
+/** Records from one queue to another; between the beginning and the end something is done to the worker. */
+async function betweenQueues(
+  cluster: StreamCluster,
+  { records, inFlight }: { records: number; inFlight: number },
+  disturb: () => Promise<void>,
+): Promise<number[]> {
+  for (const { host } of [NODE, OTHER])
+    await startOn(cluster.sim.host(host), queue, queueConfig, { ...settingsOf(host), respPort: null });
+  const { world } = cluster.sim.host(CLIENT).start();
+  const [input, output] = [NODE, OTHER].map((node) => new QueueClient(world, { nodes: [node] })) as [
+    QueueClient,
+    QueueClient,
+  ];
+  for (let record = 1; record <= records; record++) await input.push("in", String(record));
+  const settings = {
+    sources: [`In=queue://${NODE.host}:${NODE.port}/in?pollMs=10`],
+    sinks: [`Out=queue://${OTHER.host}:${OTHER.port}/out?inFlight=${inFlight}`],
+  };
+  await cluster.start({ name: "initializer", host: "10.0.0.1", settings });
+  await disturb();
+  await cluster.pause(5000);
+  const numbers: number[] = [];
+  for (let next = await output.pop("out"); next !== undefined; next = await output.pop("out"))
+    numbers.push(Number(next));
+  input.close();
+  output.close();
+  return numbers;
+}
+
 test("records go from one queue to another in order, each at least once, and at most a batch is lost with a death", () => {
-  for (let seed = 1; seed <= 2; seed++) {
+  // One by one a delivery takes long enough for deaths in the middle of it.
+  for (const [seed, inFlight] of [
+    [1, 1],
+    [2, 64],
+  ] as const) {
     const cluster = new StreamCluster(seed, { app: passing, size: 1, checkpointMs: 40 });
     const random = cluster.scheduler.fork();
     cluster.scheduler.run(async () => {
-      for (const { host } of [NODE, OTHER])
-        await startOn(cluster.sim.host(host), queue, queueConfig, { ...settingsOf(host), respPort: null });
-      const { world } = cluster.sim.host(CLIENT).start();
-      const [input, output] = [NODE, OTHER].map((node) => new QueueClient(world, { nodes: [node] })) as [
-        QueueClient,
-        QueueClient,
-      ];
-      const RECORDS = 300;
-      for (let record = 1; record <= RECORDS; record++) await input.push("in", String(record));
-      const settings = {
-        sources: [`In=queue://${NODE.host}:${NODE.port}/in?pollMs=10`],
-        sinks: [`Out=queue://${OTHER.host}:${OTHER.port}/out`],
-      };
-      await cluster.start({ name: "initializer", host: "10.0.0.1", settings });
+      const RECORDS = 400;
       const DEATHS = 3;
-      for (let death = 0; death < DEATHS; death++) {
-        await cluster.pause(20 + random.float() * 150);
-        cluster.kill("initializer");
-        await cluster.restart("initializer");
-      }
-      await cluster.pause(5000);
-      const numbers: number[] = [];
-      for (let next = await output.pop("out"); next !== undefined; next = await output.pop("out"))
-        numbers.push(Number(next));
+      const numbers = await betweenQueues(cluster, { records: RECORDS, inFlight }, async () => {
+        for (let death = 0; death < DEATHS; death++) {
+          await cluster.pause(20 + random.float() * 150);
+          cluster.kill("initializer");
+          await cluster.restart("initializer");
+        }
+      });
       const seen = new Set(numbers);
       expect(RECORDS - seen.size, `seed ${seed}`).toBeLessThanOrEqual(16 * DEATHS);
       // What comes again comes as a whole checkpoint: each first appearance is in order.
       const firsts = [...seen];
       expect(firsts).toEqual(firsts.toSorted((a, b) => a - b));
-      input.close();
-      output.close();
     });
   }
+}, 60_000);
+
+test("a worker that is stopped loses nothing of a queue, nor what the queue gives it while it stops", () => {
+  const cluster = new StreamCluster(3, { app: passing, size: 1, checkpointMs: 40 });
+  cluster.scheduler.run(async () => {
+    const RECORDS = 500;
+    let taken = 0;
+    const numbers = await betweenQueues(cluster, { records: RECORDS, inFlight: 64 }, async () => {
+      for (let stop = 0; stop < 4; stop++) {
+        const before = cluster.leader.engine.recordsIn;
+        await cluster.until("some records", () => cluster.leader.engine.recordsIn > before + 50);
+        await cluster.leader.finish(5000);
+        taken += cluster.leader.engine.recordsIn;
+        await cluster.leader.close();
+        cluster.kill("initializer");
+        await cluster.restart("initializer");
+      }
+    });
+    expect(taken).toBeLessThan(RECORDS);
+    expect(numbers).toEqual(Array.from({ length: RECORDS }, (_, index) => index + 1));
+  });
 }, 60_000);

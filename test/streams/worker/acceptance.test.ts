@@ -14,6 +14,7 @@ import wordCount from "../../../src/streams/apps/word-count.ts";
 import { ByteWriter } from "../../../src/streams/wire/bytes.ts";
 import { RESULT_COMPARED_BYTES, writeOrder, writeQuote } from "../../../src/streams/wire/market-spread.ts";
 import { frameOf } from "../../../src/streams/wire/frame.ts";
+import { billOfRights } from "../apps/bill-of-rights.ts";
 import { StreamCluster, violation, workerSpec, type StreamClusterOptions } from "./sim-cluster.ts";
 
 const KEYS = Array.from({ length: 11 }, (_, index) => `key_${index}`);
@@ -317,18 +318,22 @@ describe("A22: market-spread rejects what a single-threaded run rejects", () => 
   });
 });
 
-test("A23: word counts of three workers are those of one", () => {
-  const LINES = ["to be or not to be", "that is the question", "whether tis nobler in the mind to suffer"];
-  const line = (_key: string, number: number) => Buffer.from(LINES[number % LINES.length] as string);
-  simulate(6, { app: wordCount, size: 3, sources: ["Lines"], sink: "counts" }, async (cluster) => {
-    await cluster.startAll();
-    cluster.sendTo({ payloadOf: line }, ["lines"], 30);
-    await cluster.untilAcked();
-    const texts = Array.from({ length: 30 }, (_, index) => LINES[(index + 1) % LINES.length]);
-    const expected = testApp(wordCount).feed("Lines", texts).take("counts") as string[];
-    expect(await allRecords(cluster)).toEqual(expected.toSorted());
-  });
-});
+test.each([1, 2, 3])(
+  "A23: the 482 words of the Bill of Rights are counted on %p workers as on one thread",
+  (size) => {
+    const line = (_key: string, number: number) => Buffer.from(billOfRights[number - 1] as string);
+    simulate(6, { app: wordCount, size, sources: ["Lines"], sink: "counts" }, async (cluster) => {
+      await cluster.startAll();
+      cluster.sendTo({ payloadOf: line }, ["lines"], billOfRights.length);
+      await cluster.untilAcked();
+      const expected = testApp(wordCount)
+        .feed("Lines", [...billOfRights])
+        .take("counts") as string[];
+      expect(expected.length).toBe(482);
+      expect(await allRecords(cluster)).toEqual(expected.toSorted());
+    });
+  },
+);
 
 describe("A23: any pipeline of steps with and without state, by key and without, is the same on three workers", () => {
   interface Item {
