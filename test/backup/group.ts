@@ -182,3 +182,13 @@ export async function replicate(
   );
   await settled(from, "ReplSyncAsClient");
 }
+
+/** Whether a command to a target was taken; false when it is still at what a cut has ended. */
+export const isTaken = (asked: Promise<void>): Promise<boolean> =>
+  asked.then(
+    () => true,
+    (error: Error) => {
+      if (/bad state:(ReplSyncAsServer|FullSync|Resync)/.test(error.message)) return false;
+      throw error;
+    },
+  );

@@ -9,6 +9,7 @@ import { cli, temporaryDirectory } from "../cli/helpers.ts";
 import { at, forwardingTo, Group, hasPoint, replicate, settled } from "./group.ts";
 import { Repeater } from "./repeater.ts";
 import { controllerOf, type Running, VOLUME } from "./servers.ts";
+import { Group as StorageGroup } from "./storage/cluster.ts";
 
 let place: ReturnType<typeof temporaryDirectory>;
 const path = (name: string) => join(place.path, name);
@@ -81,6 +82,20 @@ test("proxies, archives and the controller talk encrypted; nothing else gets in 
   expect(await cli(words, { environment })).toMatchObject({ code: 0, stdout: "Archived\n" });
 });
 
+test("a storage ships encrypted; where nobody offers encryption it ships nothing", async () => {
+  await using group = await StorageGroup.start({
+    serverConfig: { ...secure(), ...peers() },
+    storageConfig: peers(),
+  });
+  await group.initStorage();
+  await group.backup("full-bkp");
+  await group.compareSnapshot();
+  await using plain = await StorageGroup.start({ storageConfig: peers() });
+  await plain.initStorage();
+  const copy = plain.storage.controller.command("full-bkp", [VOLUME], "accept");
+  await expect(copy).rejects.toThrow("offers no encrypted connections");
+}, 60_000);
+
 test("another token, another authority, and a server without encryption are refused", async () => {
   await using group = new Group(path("refusals"), 50);
   const a0 = await group.archive("a0", secure());
@@ -135,4 +150,24 @@ test("a replication does not send faster than it may", async () => {
   expect(link.passed).toBeGreaterThan(300_000);
   // One part may go at once.
   expect(link.passed / (2 << 20)).toBeLessThan(seconds + 0.2);
+});
+
+test("a proxy does not send faster than it may", async () => {
+  const rate = 1 << 20;
+  await using group = new Group(path("proxy-limits"), 120);
+  const a0 = await group.archive("a0");
+  const p0 = await group.proxy("p0", { sendBytesPerSecond: rate });
+  using link = new Repeater(a0.port);
+  const compression = { id: 0, level: 0, threads: 1 };
+  await p0.controller.changeForwarding("add", VOLUME, "a0", { ...forwardingTo(link.port), compression });
+  await p0.controller.command("start", [VOLUME], "ok");
+  const storage = await group.copied(a0);
+  storage.write(80);
+  const startMs = performance.now();
+  await storage.ship(at(p0.port), storage.snapshot());
+  await hasPoint(a0, 1n);
+  const seconds = (performance.now() - startMs) / 1000;
+  expect(link.passed).toBeGreaterThan(rate / 2);
+  // One part may go at once.
+  expect(link.passed / rate).toBeLessThan(seconds + 0.2);
 });

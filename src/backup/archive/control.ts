@@ -7,12 +7,13 @@ import {
   isSameSnapshot,
   listedPoints,
   type MetaDiff,
+  type MetaState,
   restorePoints,
   snapshotText,
   stateText,
 } from "../algebra/snapshot.ts";
 import { listingTime, sizeText, uuidText } from "../formats/units.ts";
-import { type GetTarget, gidOf, keepAliveText, volumeOf, wordsAtLeast } from "../server/control.ts";
+import { type GetTarget, gidOf, keepAliveText, lagText, volumeOf, wordsAtLeast } from "../server/control.ts";
 import { Refusal, type WalbServer } from "../server/server.ts";
 import { type Action, actions, type ArchiveVolume } from "./volume.ts";
 
@@ -60,6 +61,14 @@ export function archiveTargets(view: ArchiveView): Record<string, GetTarget> {
     const { to, timestamp } = volume.newest;
     return `name:${volume.name}\tkind:archive\tgid:${to.begin}\ttimestamp:${listingTime(timestamp)}`;
   };
+  const replicaLines = (volume: ArchiveVolume) => {
+    if (!volume.isActive) return [];
+    const at = ({ to, timestamp }: MetaState) => ({ gid: to.begin, timestamp });
+    const ours = at(volume.newest);
+    return [...volume.replicas].map(([archive, state]) =>
+      lagText({ volume: volume.name, kind: "archive", ours, archive, theirs: at(state) }),
+    );
+  };
   const all = () => [...view.volumes.values()];
   return {
     state: (args) => of(args).state,
@@ -75,7 +84,7 @@ export function archiveTargets(view: ArchiveView): Record<string, GetTarget> {
             .map(latestLine),
     uuid: (args) => uuidText(running(args, "getUuidDetail").uuid),
     "archive-uuid": (args) => uuidText(running(args, "getArchiveUuid").archiveUuid),
-    "ts-delta": () => [],
+    "ts-delta": () => all().flatMap(replicaLines),
     diff: (args) => inRange(args).map(diffText),
     "applicable-diff": (args) => {
       const volume = running(args, "getApplicableDiff");

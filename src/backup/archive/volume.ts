@@ -75,6 +75,8 @@ export class ArchiveVolume {
   archiveUuid: Uint8Array = new Uint8Array(16);
   /** A full replication that is under way, or was interrupted. */
   fullReplication: FullReplication | undefined;
+  /** Where other archives were when a replication from here had ended, by their names; since the start. */
+  readonly replicas = new Map<string, MetaState>();
   lastSyncTime = 0;
   lastDiffTime = 0;
   progressBlocks = 0;
@@ -266,6 +268,7 @@ export class ArchiveVolume {
     this.#files = await VolumeFiles.open(disk, this.directory);
     this.diffs = await DiffFiles.open(disk, random, this.directory, this.world.openParts?.(this.name));
     await this.#openCold();
+    this.replicas.clear();
     await this.setFullReplication(undefined);
     await this.setUuid(new Uint8Array(16));
     await this.setArchiveUuid(new Uint8Array(16));

@@ -6,6 +6,7 @@ import { runCommand } from "../../core/kernel/run-command.ts";
 import { buildInfo } from "../../core/build-info.ts";
 import { type Clock, sleep } from "../../core/seams/clock.ts";
 import type { KeepAlive } from "../../core/seams/net.ts";
+import { listingTime } from "../formats/units.ts";
 import { Writer } from "../wire/serial.ts";
 import { execProtocol } from "./exec.ts";
 import { ack, type Protocol, Refusal, type ServerCall, type WalbServer } from "./server.ts";
@@ -29,6 +30,25 @@ export function keepAliveText(keepAlive: KeepAlive | undefined): string {
   if (keepAlive === undefined) return "keepAlive OFF";
   const { idleSeconds, intervalSeconds, probes } = keepAlive;
   return `keepAlive ON idle ${idleSeconds} intvl ${intervalSeconds} cnt ${probes}`;
+}
+
+/** How far another server has come with a volume, and how far we have. */
+export interface Lag {
+  volume: string;
+  kind: "storage" | "archive";
+  ours: { gid: bigint; timestamp: number };
+  archive: string;
+  theirs: { gid: bigint; timestamp: number };
+}
+
+/** A line of `get ts-delta`. */
+export function lagText({ volume, kind, ours, archive, theirs }: Lag): string {
+  return [
+    ...[`name:${volume}`, `dest:${archive}`, `kind:${kind}`, "dest_kind:archive"],
+    ...[`gid:${ours.gid}`, `ts:${listingTime(ours.timestamp)}`],
+    ...[`dest_gid:${theirs.gid}`, `dest_ts:${listingTime(theirs.timestamp)}`],
+    `ts_delta:${ours.timestamp - theirs.timestamp}`,
+  ].join("\t");
 }
 
 /** A command word list of which `least` must be there. */

@@ -5,7 +5,7 @@
  */
 import type { Clock, Timer } from "../../core/seams/clock.ts";
 import type { Net } from "../../core/seams/net.ts";
-import { listingTime } from "../formats/units.ts";
+import { lagText } from "../server/control.ts";
 import { openProtocol } from "../server/server.ts";
 import { malformed, Writer } from "../wire/serial.ts";
 import type { AddressPort } from "../wire/values.ts";
@@ -84,10 +84,8 @@ export class Lag {
   }
 
   lines(): string[] {
-    return [...this.#answers].map(
-      ([name, { archive, gid, timestamp, ours }]) =>
-        `name:${name}\tdest:${archive}\tkind:storage\tdest_kind:archive\tgid:${ours.gid}\tts:${listingTime(ours.timestamp)}\t` +
-        `dest_gid:${gid}\tdest_ts:${listingTime(timestamp)}\tts_delta:${ours.timestamp - timestamp}`,
+    return [...this.#answers].map(([volume, { archive, gid, timestamp, ours }]) =>
+      lagText({ volume, kind: "storage", ours, archive, theirs: { gid, timestamp } }),
     );
   }
 }

@@ -3,7 +3,18 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "../../cli/helpers.ts";
-import { at, gidsOf, Group, hasPoint, isState, pointsOf, replicate, settled, until } from "../group.ts";
+import {
+  at,
+  gidsOf,
+  Group,
+  hasPoint,
+  isState,
+  isTaken,
+  pointsOf,
+  replicate,
+  settled,
+  until,
+} from "../group.ts";
 import { Repeater } from "../repeater.ts";
 import { type Running, TestStorage, VOLUME } from "../servers.ts";
 
@@ -81,7 +92,12 @@ test("n7: full replication: equal restorable lists and images; n8: diffs follow 
   await history(group, a0, storage, 2, images);
   await replicate(a0, a1.port, 4);
   expect(await gidsOf(a1)).toEqual(["1", "2", "3", "4"]);
+  const lag = async () => (await a0.controller.get("ts-delta")) as string[];
+  const line =
+    /^name:vol1\tdest:a1\tkind:archive\tdest_kind:archive\tgid:5\tts:\S+\tdest_gid:(\d+)\tdest_ts:\S+\tts_delta:\d+$/;
+  expect((await lag()).map((each) => line.exec(each)?.[1])).toEqual(["4"]);
   await replicate(a0, a1.port, 5);
+  expect((await lag()).map((each) => line.exec(each)?.[1])).toEqual(["5"]);
   await expectSame(group, a0, a1, images);
   // Nothing is left to do: that is no error.
   await replicate(a0, a1.port, 5);
@@ -159,12 +175,15 @@ test("a resync that breaks leaves a volume that waits for a copy, and is repeate
   await expectSame(group, a0, a1, images);
 });
 
-/** Replicates over a link that is cut after so many bytes, then again over the same link. */
+/**
+ * Replicates over a link that is cut after so many bytes, then again over the same link. The target may hear of the cut
+ * later than the source, and refuses until it has.
+ */
 async function overBrokenLink(a0: Running, link: Repeater, gid: number, cutAfterBytes: number) {
   link.cutAfter(cutAfterBytes);
   await replicate(a0, link.port, gid);
   expect(link.cuts).toBe(1);
-  await replicate(a0, link.port, gid);
+  await until(() => isTaken(replicate(a0, link.port, gid)), "the target has heard of the cut");
 }
 
 test("e14: link cut during full replication: it goes on where it was", async () => {

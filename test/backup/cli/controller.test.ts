@@ -2,8 +2,11 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { archiveTargets } from "../../../src/backup/archive/control.ts";
 import { runWalbc } from "../../../src/backup/cli/original-programs.ts";
 import { subcommands } from "../../../src/backup/cli/controller.ts";
+import { proxyTargets } from "../../../src/backup/proxy/control.ts";
+import { storageTargets } from "../../../src/backup/storage/control.ts";
 import { seededRandom } from "../../../src/core/seams/random.ts";
 import { realWorld } from "../../../src/core/seams/world-real.ts";
 import { cli, temporaryDirectory } from "../../cli/helpers.ts";
@@ -32,6 +35,17 @@ const walb = (server: Running, name: string, ...words: string[]) =>
 
 test("all 34 subcommands of the original are there", () => {
   expect(Object.keys(subcommands)).toHaveLength(34);
+});
+
+test("every target of `get` that the original has is there", () => {
+  const all = "state host-type vol pid handler-stat latest-snap".split(" ");
+  const of = (targets: (view: never) => object) => new Set(Object.keys(targets({} as never)));
+  const storages = "uuid ts-delta is-overflow log-usage".split(" ");
+  const archives =
+    "uuid ts-delta diff applicable-diff num-diff total-diff-size exists-diff exists-base-image num-action all-actions restored cold restorable archive-uuid base base-all meta-snap meta-state vol-size progress volume-group thinpool";
+  expect(of(storageTargets)).toEqual(new Set([...all, ...storages, "progress", "num-action"]));
+  expect(of(proxyTargets)).toEqual(new Set([...all, "is-wdiff-send-error", "proxy-diff"]));
+  expect(of(archiveTargets)).toEqual(new Set([...all, ...archives.split(" ")]));
 });
 
 test("a session as an operator has it", async () => {

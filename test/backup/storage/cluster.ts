@@ -108,6 +108,8 @@ export interface GroupOptions {
   proxies?: number;
   archives?: number;
   storageConfig?: Record<string, unknown>;
+  /** Of archives and proxies. */
+  serverConfig?: Record<string, unknown>;
   /** Where a storage finds its archive and proxies, instead of at their own ports. */
   archivePort?: (group: Group) => number;
   proxyPorts?: (group: Group) => number[];
@@ -134,7 +136,7 @@ export class Group implements AsyncDisposable {
   }
 
   async addArchive(name = `a${this.archives.length}`): Promise<Node> {
-    const config = { connectionsMax: 50, foregroundMax: 10 };
+    const config = { connectionsMax: 50, foregroundMax: 10, ...this.options.serverConfig };
     const node = new Node(name, (port) =>
       startArchive(this.world, {
         dataDir: join(this.directory, name),
@@ -149,7 +151,7 @@ export class Group implements AsyncDisposable {
   }
 
   async addProxy(name = `p${this.proxies.length}`): Promise<Node> {
-    const config = { connectionsMax: 50, foregroundMax: 10 };
+    const config = { connectionsMax: 50, foregroundMax: 10, ...this.options.serverConfig };
     const node = new Node(name, (port) =>
       startProxy(this.world, {
         dataDir: join(this.directory, name),

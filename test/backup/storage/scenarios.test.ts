@@ -9,6 +9,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { seededRandom } from "../../../src/core/seams/random.ts";
+import { isTaken } from "../group.ts";
 import { Repeater } from "../repeater.ts";
 import { VOLUME } from "../servers.ts";
 import { runScenario1 } from "./scenario1.ts";
@@ -354,7 +355,10 @@ describe("e: a replication that breaks", () => {
     await replicate(group, gid, { port: repeater.port });
     expect(repeater.cuts).toBe(1);
     expect(await group.restorable(second(group)).catch(() => [])).not.toContain(gid);
-    await replicate(group, gid, { port: repeater.port });
+    // The target may hear of the cut later than the source, and refuses until it has.
+    await until("the target has heard of the cut", () =>
+      isTaken(replicate(group, gid, { port: repeater.port })),
+    );
     await demandSame(group, gid);
   });
 });

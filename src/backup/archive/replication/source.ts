@@ -20,6 +20,7 @@ import type { Compression } from "../../formats/compression.ts";
 import { compressedPacks } from "../../formats/compressed-packs.ts";
 import type { Diff } from "../../formats/diff-merge.ts";
 import { BLOCK_BYTES } from "../../formats/units.ts";
+import type { MetaState } from "../../algebra/snapshot.ts";
 import { firstLine, openProtocol, readAck, Refusal } from "../../server/server.ts";
 import { sendDiffering } from "../../wire/compare.ts";
 import type { Conversation } from "../../wire/conversation.ts";
@@ -62,17 +63,20 @@ export class ReplicationSource {
   readonly #request: ReplicationRequest;
   readonly #conversation: Conversation;
   readonly #kind: number;
-  #reached = 0n;
+  /** The target's name. */
+  readonly #target: string;
+  #reached: MetaState | undefined;
 
   private constructor(
     volume: ArchiveVolume,
     request: ReplicationRequest,
-    conversation: Conversation,
+    { conversation, serverId }: { conversation: Conversation; serverId: string },
     kind: number,
   ) {
     this.#volume = volume;
     this.#request = request;
     this.#conversation = conversation;
+    this.#target = serverId;
     this.#kind = kind;
   }
 
@@ -83,14 +87,15 @@ export class ReplicationSource {
     { net, clock, nodeId, timeoutMs, limit }: SourceOptions,
   ): Promise<ReplicationSource> {
     const ids = { clientId: nodeId, protocol: "repl-sync3" };
-    const { conversation } = await openProtocol(net, request.to, ids, { clock, timeoutMs, limit });
+    const opened = await openProtocol(net, request.to, ids, { clock, timeoutMs, limit });
+    const { conversation } = opened;
     try {
       await conversation.send(new Writer().texts([volume.name]));
       await expectWord(conversation, "accept");
       await conversation.send(new Writer().raw(volume.archiveUuid).bool(request.isResync));
       await expectWord(conversation, "accept");
       const kind = await conversation.reader.count(KIND.none, "the kind of a replication");
-      return new ReplicationSource(volume, request, conversation, kind);
+      return new ReplicationSource(volume, request, opened, kind);
     } catch (error) {
       conversation.terminate("the replication was refused");
       throw error;
@@ -105,7 +110,9 @@ export class ReplicationSource {
       if (this.#kind === KIND.resync) await this.#resync();
       while (await this.#step());
       await readAck(conversation.reader);
-      return this.#reached;
+      const reached = this.#reached as MetaState;
+      this.#volume.replicas.set(this.#target, reached);
+      return reached.to.begin;
     } finally {
       conversation.end();
     }
@@ -160,7 +167,7 @@ export class ReplicationSource {
   async #step(): Promise<boolean> {
     const { base, diffs } = this.#volume;
     const target = await readState(this.#conversation.reader);
-    this.#reached = target.to.begin;
+    this.#reached = target;
     this.#volume.throwIfForced();
     const step = nextStep(base, diffs.all, target, this.#request.limits);
     if (step.kind === "hash") await this.#hashStep(step);
