@@ -86,7 +86,14 @@ async function measureBytes(directory: string, paths: readonly string[]): Promis
       files: [],
       services: [],
     };
-    const options = { manifest, files: [], executable, fence: lock.fence, onProgress: () => undefined };
+    const options = {
+      manifest,
+      files: [],
+      executable,
+      fence: lock.fence,
+      arrivals: new Map(),
+      onProgress: () => undefined,
+    };
     uploads.push(await uploadRelease(agent, options));
   }
   await lock.release();
