@@ -5,8 +5,8 @@
  * Two real executables are built from copies of this tree that differ in one source line. The bytes are those
  * handed to the connection: blocks, their table, files, every message. The times are those of `node-x deploy
  * -y` as an operator runs it, with a dht instance on each loopback host, from the call to its end:
- * connections, uploads, self-tests, swaps, gates; loopback hosts are one machine, so over ssh the executable is
- * sent once and linked by the others. Writes dist/bench/deploy.json. Exit code 1 when a floor is
+ * connections, uploads, self-tests, swaps, gates; loopback hosts are one machine, so the executable is
+ * brought there, checked and tried once, and linked by the others. Writes dist/bench/deploy.json. Exit code 1 when a floor is
  * not held.
  */
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -86,7 +86,14 @@ async function measureBytes(directory: string, paths: readonly string[]): Promis
       files: [],
       services: [],
     };
-    const options = { manifest, files: [], executable, fence: lock.fence, onProgress: () => undefined };
+    const options = {
+      manifest,
+      files: [],
+      executable,
+      fence: lock.fence,
+      arrivals: new Map(),
+      onProgress: () => undefined,
+    };
     uploads.push(await uploadRelease(agent, options));
   }
   await lock.release();

@@ -39,6 +39,8 @@ export class AgentClient {
   readonly #reader = new FrameReader();
   #lastNumber = 0;
   #end: Error | undefined;
+  /** As the agent said it in its first answer; empty when it did not. */
+  machineId = "";
   /** Bytes handed to the connection, for those who measure. */
   sentBytes = 0;
   /** Resolves when the connection is over, with the reason. */

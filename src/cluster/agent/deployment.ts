@@ -27,6 +27,8 @@ export interface HostWorld {
   run: RunProgram;
   ask: AskAdmin;
   facts(workingDirectory: string): Promise<HostFacts>;
+  /** See messages.ts, `hello`. */
+  machineId(): Promise<string>;
   services(workingDirectory: string, prefix: string): Promise<HostServices>;
   /** Starts a watcher of guards that outlives this process. */
   startWatcher(workingDirectory: string, prefix: string): void;

@@ -80,7 +80,8 @@ export function createHandlers({ world, exec, pid }: AgentOptions): Handlers {
       if (params.protocol >= OLDEST_PROTOCOL && params.protocol <= AGENT_PROTOCOL) {
         opened = await Deployment.open(world, params.workingDirectory, params.prefix);
       }
-      return { protocol: AGENT_PROTOCOL, version: buildInfo.version, commit: buildInfo.commit, pid };
+      const { version, commit } = buildInfo;
+      return { protocol: AGENT_PROTOCOL, version, commit, pid, machineId: await world.machineId() };
     },
     inventory: () => here().inventory(),
 
@@ -97,6 +98,7 @@ export function createHandlers({ world, exec, pid }: AgentOptions): Handlers {
     "have-blocks": fenced(async ({ store }, { params, block }) => {
       const { sha256, bytes } = params;
       if ((await store.executableOf(sha256)) !== undefined) {
+        store.incoming.remember(sha256, bytes, block);
         return { missing: 0, missingBytes: 0, isComplete: true };
       }
       const { bitmap, ...result } = await store.incoming.have(sha256, bytes, block);
@@ -110,12 +112,16 @@ export function createHandlers({ world, exec, pid }: AgentOptions): Handlers {
       if ((await store.executableOf(params.sha256)) !== undefined) return { selftest: [] };
       return { selftest: await store.incoming.finish(params.sha256) };
     }),
+    "adopt-executable": fenced(async ({ store }, { params }) => ({
+      isAdopted: await store.incoming.adopt(params.sha256, params.checked),
+    })),
     "write-release": fenced(async (_, { params, block }) => {
       const { manifest } = params;
-      await audited("write release", params, { after: manifest.id }, ({ store }) =>
+      const path = await audited("write release", params, { after: manifest.id }, ({ store }) =>
         store.write(manifest, block),
       );
-      return {};
+      const mark = await world.disk.fileMark(path);
+      return mark === undefined ? {} : { checked: { path, mark } };
     }),
     "link-current": fenced(async ({ store }, { params }) => {
       const before = await store.current();

@@ -15,6 +15,7 @@ import type { HostFacts } from "./messages.ts";
 
 const OUTPUT_LENGTH_MAX = 64 << 10;
 const CPUINFO_BYTES_MAX = 1 << 20;
+const BOOT_ID_BYTES = 36;
 
 export const runProgram: RunProgram = async (words) => {
   const { status, stdout, stderr } = await runCommand(words);
@@ -57,6 +58,27 @@ async function hostFacts(disk: LinkingDisk, workingDirectory: string): Promise<H
   };
 }
 
+/** As the boot script says it (ssh/bootstrap.ts): a container on the machine is another one. */
+async function machineId(disk: LinkingDisk): Promise<string> {
+  try {
+    const boot = await readStart(disk, "/proc/sys/kernel/random/boot_id", BOOT_ID_BYTES);
+    return `${boot}:${await disk.readLink("/proc/self/ns/mnt")}:${userInfo().uid}`;
+  } catch {
+    return "";
+  }
+}
+
+/** Files of /proc have no size. */
+async function readStart(disk: LinkingDisk, path: string, bytesMax: number): Promise<string> {
+  const file = await disk.open(path, "read");
+  try {
+    const bytes = new Uint8Array(bytesMax);
+    return new TextDecoder().decode(bytes.subarray(0, await file.read(bytes, 0)));
+  } finally {
+    await file.close();
+  }
+}
+
 /** Of the nearest directory that exists. */
 async function freeBytes(disk: LinkingDisk, path: string): Promise<number> {
   if (path === "/" || (await disk.exists(path))) return (await disk.space(path)).freeBytes;
@@ -74,14 +96,8 @@ async function libcKind(disk: LinkingDisk): Promise<HostFacts["libc"]> {
 
 async function cpuFlags(disk: LinkingDisk): Promise<string[]> {
   if (!(await disk.exists("/proc/cpuinfo"))) return [];
-  const file = await disk.open("/proc/cpuinfo", "read");
-  try {
-    const bytes = new Uint8Array(CPUINFO_BYTES_MAX);
-    const text = new TextDecoder().decode(bytes.subarray(0, await file.read(bytes, 0)));
-    return /^(?:flags|Features)\s*:\s*(.*)$/m.exec(text)?.[1]?.trim().split(/\s+/) ?? [];
-  } finally {
-    await file.close();
-  }
+  const text = await readStart(disk, "/proc/cpuinfo", CPUINFO_BYTES_MAX);
+  return /^(?:flags|Features)\s*:\s*(.*)$/m.exec(text)?.[1]?.trim().split(/\s+/) ?? [];
 }
 
 /** `selfCommand`: how this program is called, `[executable]` or the runtime with the entry file. */
@@ -96,6 +112,7 @@ export function realHostWorld(
     run: runProgram,
     ask: askAdmin,
     facts: (workingDirectory) => hostFacts(disk, workingDirectory),
+    machineId: () => machineId(disk),
     services: createServices,
     startWatcher(workingDirectory, prefix) {
       // In a session of its own, so that the end of ours does not end it.

@@ -195,6 +195,10 @@ export const inventory = z.object({
 });
 export type Inventory = z.infer<typeof inventory>;
 
+/** Where a file is that was found to have its SHA-256 and passed its self-test, and what it is told by (disk.ts, fileMark). */
+export const checkedExecutable = z.object({ path: absolutePath, mark: z.string().max(200) });
+export type CheckedExecutable = z.infer<typeof checkedExecutable>;
+
 const nothing = z.object({});
 const instances = z.object({ instances: z.array(plainName) });
 /** Of those methods that need the cluster lock. */
@@ -218,7 +222,14 @@ export const methods = {
    */
   hello: {
     params: z.object({ protocol: count, workingDirectory: absolutePath, prefix: plainName }),
-    result: z.object({ protocol: count, version: z.string(), commit: z.string(), pid: count }),
+    result: z.object({
+      protocol: count,
+      version: z.string(),
+      commit: z.string(),
+      pid: count,
+      /** The same for agents of one running machine, one file system and one user; empty when it cannot be told. */
+      machineId: z.string().max(500).optional(),
+    }),
   },
   /** Everything that a plan is made from. Changes nothing. */
   inventory: { params: nothing, result: inventory },
@@ -258,10 +269,21 @@ export const methods = {
     result: z.object({ selftest: z.array(z.string()) }),
   },
   /**
+   * Makes an executable that another host of the same `machineId` has checked and tried one of this host, too: a
+   * second name of that very file. Says false when it cannot be, for whatever reason; then it has to be sent.
+   */
+  "adopt-executable": {
+    params: fenced.extend({ sha256: sha256Hex, checked: checkedExecutable }),
+    result: z.object({ isAdopted: z.boolean() }),
+  },
+  /**
    * Takes the files, one after the other in the order of the manifest. Makes the release eligible, all or
    * nothing.
    */
-  "write-release": { params: operation.extend({ manifest: releaseManifest }), result: nothing },
+  "write-release": {
+    params: operation.extend({ manifest: releaseManifest }),
+    result: z.object({ checked: checkedExecutable.optional() }),
+  },
   "link-current": { params: operation.extend({ release: plainName }), result: nothing },
   "mark-bad": {
     params: operation.extend({ release: plainName, reason: z.string().max(2000) }),

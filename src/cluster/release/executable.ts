@@ -65,10 +65,10 @@ export class Executable implements AgentExecutable {
   readonly bytes: Uint8Array;
   readonly sha256: string;
   readonly platform: Platform;
-  readonly copies = new Map<string, Promise<string | undefined>>();
+  readonly copies: AgentExecutable["copies"] = new Map();
   #blocks: Block[] | undefined;
   #table: Uint8Array | undefined;
-  #compressed: Uint8Array[] | undefined;
+  #gzip: readonly Uint8Array[] | undefined;
 
   private constructor(path: string, bytes: Uint8Array, platform: Platform) {
     this.path = path;
@@ -95,16 +95,13 @@ export class Executable implements AgentExecutable {
     return (this.#table ??= encodeTable(this.blocks));
   }
 
+  get plain(): readonly Uint8Array[] {
+    return piecesOf(this.bytes);
+  }
+
   /** Fast rather than small: it is sent once to a host that has nothing yet. All hosts of a deploy get the same. */
-  async compressed(isShortWay: boolean): Promise<Uint8Array[]> {
-    if (this.#compressed === undefined) {
-      const all = gzipSync(this.bytes, { level: isShortWay ? 0 : 1 });
-      const count = Math.ceil(all.byteLength / PIECE_BYTES);
-      this.#compressed = Array.from({ length: count }, (_, index) =>
-        all.subarray(index * PIECE_BYTES, (index + 1) * PIECE_BYTES),
-      );
-    }
-    return this.#compressed;
+  get gzip(): readonly Uint8Array[] {
+    return (this.#gzip ??= piecesOf(gzipSync(this.bytes, { level: 1 })));
   }
 
   whyUnfit(machine: string, libc: string): string | undefined {
@@ -119,4 +116,10 @@ export class Executable implements AgentExecutable {
       hint: "build node-x for this processor and C library and name it with DIAMOND_SRC_DIR or --executable",
     });
   }
+}
+
+function piecesOf(bytes: Uint8Array): Uint8Array[] {
+  return Array.from({ length: Math.ceil(bytes.byteLength / PIECE_BYTES) }, (_, index) =>
+    bytes.subarray(index * PIECE_BYTES, (index + 1) * PIECE_BYTES),
+  );
 }

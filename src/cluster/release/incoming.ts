@@ -9,6 +9,7 @@
 import { constants as zlib, zstdDecompressSync } from "node:zlib";
 import { basename, dirname, join } from "node:path";
 import { NxError } from "../../core/errors.ts";
+import type { CheckedExecutable } from "../agent/messages.ts";
 import type { DiskFile, LinkingDisk } from "../../core/seams/disk.ts";
 import { makeDurableDirectory, writeFileAtomically } from "../../core/seams/durable-files.ts";
 import { cut, decodeTable, digestOf, encodeBitmap, encodeTable, type Block } from "./blocks.ts";
@@ -30,6 +31,8 @@ export interface IncomingOptions {
   run: RunProgram;
   /** Executables that are here, the likeliest first. */
   bases(): Promise<string[]>;
+  /** The program that this process runs, if it is one. */
+  ownExecutable: string | undefined;
   /** Tables of blocks are only written below it. */
   ownPlace: string;
 }
@@ -48,6 +51,8 @@ interface Source {
 export class Incoming {
   readonly #options: IncomingOptions;
   readonly #arriving = new Map<string, Arriving>();
+  /** Tables of executables that are here under other names, by SHA-256. */
+  readonly #remembered = new Map<string, Uint8Array>();
 
   constructor(options: IncomingOptions) {
     this.#options = options;
@@ -55,6 +60,17 @@ export class Incoming {
 
   pathOf(sha256: string): string {
     return join(this.#options.directory, sha256);
+  }
+
+  /** Keeps the table of an executable that need not be sent, so that nobody has to cut it later. Throws NX_AGENT_PROTOCOL. */
+  remember(sha256: string, bytes: number, table: Uint8Array): void {
+    decodeTable(table, bytes);
+    this.#remembered.set(sha256, table);
+  }
+
+  /** The table of an executable, if this agent was told it. */
+  tableOf(sha256: string): Uint8Array | undefined {
+    return this.#remembered.get(sha256);
   }
 
   /** Puts together what is here; returns which blocks must be sent. */
@@ -72,7 +88,7 @@ export class Incoming {
     const part = await disk.open(`${this.pathOf(sha256)}.part`, "create");
     try {
       await this.#assertSpace(bytes - (await part.size()));
-      const sources = await this.#sources();
+      const sources = (await this.#own(sha256, blocks)) ?? (await this.#sources());
       const absent = await copyPresent(disk, part, blocks, sources);
       const missing = await stillMissing(part, blocks, absent);
       this.#arriving.set(sha256, { blocks, missing });
@@ -85,10 +101,10 @@ export class Incoming {
   }
 
   /** What another attempt left: under the lock nobody else is at it, and it would take space for ever. */
-  async #sweep(sha256: string): Promise<void> {
+  async #sweep(kept: string): Promise<void> {
     const { disk, directory } = this.#options;
     for (const { name } of await disk.list(directory)) {
-      if (!name.startsWith(sha256)) await removeIfAny(disk, join(directory, name));
+      if (kept === "" || !name.startsWith(kept)) await removeIfAny(disk, join(directory, name));
     }
   }
 
@@ -147,6 +163,29 @@ export class Incoming {
     });
   }
 
+  /**
+   * Takes a file that another deployment on this machine has checked and tried. False when it cannot be linked here
+   * (another file system), or is not that very file any more.
+   */
+  async adopt(sha256: string, { path, mark }: CheckedExecutable): Promise<boolean> {
+    const { disk, directory } = this.#options;
+    await makeDurableDirectory(disk, directory);
+    await this.#sweep("");
+    const adopting = `${this.pathOf(sha256)}.adopting`;
+    try {
+      await disk.link(path, adopting);
+      if (await disk.exists(blocksFileOf(path)))
+        await disk.link(blocksFileOf(path), blocksFileOf(this.pathOf(sha256)));
+    } catch {
+      return false; // the next attempt sweeps
+    }
+    // Looked at under its new name: what it is called elsewhere may change at any time.
+    if ((await disk.fileMark(adopting)) !== mark) return false;
+    await disk.rename(adopting, this.pathOf(sha256));
+    await disk.syncDirectory(directory);
+    return true;
+  }
+
   async #seal(part: string, sha256: string): Promise<void> {
     const { disk } = this.#options;
     const file = await disk.open(part, "readWrite");
@@ -167,6 +206,13 @@ export class Incoming {
     const arriving = this.#arriving.get(sha256);
     if (arriving !== undefined) return arriving;
     throw new NxError("NX_AGENT_PROTOCOL", `nobody announced the executable ${sha256}`);
+  }
+
+  /** All blocks, if the program that this process runs is the wanted one: comparing costs less than cutting. */
+  async #own(sha256: string, blocks: readonly Block[]): Promise<Map<string, Source> | undefined> {
+    const { disk, ownExecutable: path } = this.#options;
+    if (path === undefined || (await sha256OfFile(disk, path)) !== sha256) return undefined;
+    return new Map(blocks.map(({ digest, offset }) => [digest, { path, offset }]));
   }
 
   /** Every block of the executables that are here. */

@@ -44,11 +44,12 @@ export class ReleaseStore {
 
   constructor(options: StoreOptions) {
     this.#options = options;
-    const { disk, paths, run, workingDirectory } = options;
+    const { disk, paths, run, workingDirectory, ownExecutable } = options;
     this.incoming = new Incoming({
       disk,
       run,
       directory: join(paths.root, "incoming"),
+      ownExecutable,
       ownPlace: workingDirectory,
       bases: () => this.#bases(),
     });
@@ -96,15 +97,19 @@ export class ReleaseStore {
     return parsed.success && parsed.data.id === basename(directory) ? parsed.data : undefined;
   }
 
-  /** Writes a release whose executable has arrived. `files` are the contents in the order of the manifest. */
-  async write(manifest: ReleaseManifest, files: Uint8Array): Promise<void> {
+  /**
+   * Writes a release whose executable has arrived. `files` are the contents in the order of the manifest. Returns the
+   * path of its executable.
+   */
+  async write(manifest: ReleaseManifest, files: Uint8Array): Promise<string> {
     const { disk, paths, workingDirectory } = this.#options;
     const contents = split(manifest, files);
     const directory = await this.directory();
+    const { executable } = releasePaths(join(directory, manifest.id));
     if (await this.#isThere(directory, manifest)) {
       // Deployed again on purpose: whatever made it bad is said to be over.
       await removeIfAny(disk, join(directory, manifest.id, BAD_MARK));
-      return;
+      return executable;
     }
     await makeDurableDirectory(disk, directory);
     for (const place of [workingDirectory, dirname(paths.root), paths.root, directory]) {
@@ -119,7 +124,9 @@ export class ReleaseStore {
     const from = await this.#executable(manifest.executable.sha256);
     const to = releasePaths(making).executable;
     await disk.link(from, to);
+    const table = this.incoming.tableOf(manifest.executable.sha256);
     if (await disk.exists(blocksFileOf(from))) await disk.link(blocksFileOf(from), blocksFileOf(to));
+    else if (table !== undefined) await writeFileAtomically(disk, blocksFileOf(to), table);
     for (const [index, { name, salt }] of manifest.files.entries()) {
       const path = join(making, name);
       await makeDurableDirectory(disk, dirname(path));
@@ -135,6 +142,7 @@ export class ReleaseStore {
     await disk.syncDirectory(directory);
     await this.#tidyIncoming(manifest.executable.sha256);
     await this.#renewAgent(join(directory, manifest.id));
+    return executable;
   }
 
   /** The same release again is fine; another one under its name is not. */

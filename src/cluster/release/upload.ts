@@ -2,13 +2,13 @@
  * Brings a release to a host: only the blocks of the executable that are not there, then the files.
  *
  * Invariant: when it resolves, the release is on the host whole, synced, with the SHA-256 that the manifest
- * says, and its executable has passed its self-test there. It may be repeated at any time; what has arrived
- * is not sent again.
+ * says, and its executable has passed its self-test there; hosts that are one machine share one file, which was
+ * checked and tried once. It may be repeated at any time; what has arrived is not sent again.
  */
 import { constants as zlib, zstdCompressSync } from "node:zlib";
 import { NxError } from "../../core/errors.ts";
 import type { AgentClient } from "../agent/client.ts";
-import type { ReleaseManifest } from "../agent/messages.ts";
+import type { CheckedExecutable, ReleaseManifest } from "../agent/messages.ts";
 import { decodeBitmap, type Block } from "./blocks.ts";
 import type { Executable } from "./executable.ts";
 import { BATCH_BYTES_MAX } from "./incoming.ts";
@@ -23,12 +23,20 @@ export interface Fence {
   operator: string;
 }
 
+/**
+ * The executable on the machines that it is on its way to, by `machineId`, once it is checked there: it is brought to
+ * hosts that are one machine once. Undefined when that failed.
+ */
+export type Arrivals = Map<string, Promise<CheckedExecutable | undefined>>;
+
 export interface UploadOptions {
   manifest: ReleaseManifest;
   /** Contents in the order of the manifest. */
   files: readonly Uint8Array[];
   executable: Executable;
   fence: Fence;
+  /** Of this executable in this rollout; empty at its begin. */
+  arrivals: Arrivals;
   onProgress(sentBytes: number, totalBytes: number): void;
 }
 
@@ -41,18 +49,57 @@ export interface Upload {
 }
 
 export async function uploadRelease(agent: AgentClient, options: UploadOptions): Promise<Upload> {
+  const { arrivals } = options;
+  const { machineId } = agent;
+  const arriving = arrivals.get(machineId);
+  // Nothing is waited for otherwise: whoever comes first must be known before the next one asks.
+  const checked = arriving === undefined ? undefined : await arriving;
+  const arrived = bringRelease(agent, options, checked);
+  if (machineId !== "" && arriving === undefined)
+    arrivals.set(
+      machineId,
+      arrived.then(
+        (done) => done.checked,
+        () => undefined,
+      ),
+    );
+  return (await arrived).upload;
+}
+
+async function bringRelease(
+  agent: AgentClient,
+  options: UploadOptions,
+  elsewhere: CheckedExecutable | undefined,
+): Promise<{ upload: Upload; checked: CheckedExecutable | undefined }> {
   const { manifest, files, fence } = options;
   const before = agent.sentBytes;
-  const sent = await sendExecutable(agent, options).catch(async (error: unknown) => {
+  const isAdopted = elsewhere !== undefined && (await adopted(agent, options, elsewhere));
+  const sent = isAdopted ? nothingSent : await sendWhole(agent, options);
+  const block = Buffer.concat([...files]);
+  const { result } = await agent.call("write-release", { ...fence, manifest }, { block });
+  return { upload: { ...sent, sentBytes: agent.sentBytes - before }, checked: result.checked };
+}
+
+type Sent = Omit<Upload, "sentBytes">;
+const nothingSent: Sent = { sentBlocks: 0, rawBytes: 0 };
+
+async function adopted(
+  agent: AgentClient,
+  { executable: { sha256 }, fence: { generation } }: UploadOptions,
+  checked: CheckedExecutable,
+): Promise<boolean> {
+  return (await agent.call("adopt-executable", { generation, sha256, checked })).result.isAdopted;
+}
+
+function sendWhole(agent: AgentClient, options: UploadOptions): Promise<Sent> {
+  return sendExecutable(agent, options).catch(async (error: unknown) => {
     // The host has thrown away what misled it: once more from what is really there.
     if (error instanceof NxError && error.code === "NX_UPLOAD_DAMAGED") return sendExecutable(agent, options);
     throw error;
   });
-  await agent.call("write-release", { ...fence, manifest }, { block: Buffer.concat([...files]) });
-  return { ...sent, sentBytes: agent.sentBytes - before };
 }
 
-async function sendExecutable(agent: AgentClient, options: UploadOptions) {
+async function sendExecutable(agent: AgentClient, options: UploadOptions): Promise<Sent> {
   const { executable, fence, onProgress } = options;
   const { sha256, bytes, blocks, table } = executable;
   const { generation } = fence;

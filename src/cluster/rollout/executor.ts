@@ -3,7 +3,14 @@ import { NxError } from "../../core/errors.ts";
 import type { AgentClient } from "../agent/client.ts";
 import type { ReleaseManifest } from "../agent/messages.ts";
 import type { Executable } from "../release/executable.ts";
-import { mebibytesText, percentText, uploadRelease, type Fence, type Upload } from "../release/upload.ts";
+import {
+  mebibytesText,
+  percentText,
+  uploadRelease,
+  type Arrivals,
+  type Fence,
+  type Upload,
+} from "../release/upload.ts";
 import type { StepExecutor } from "./engine.ts";
 import type { Lane, PlannedInstance, RolloutPlan, Step } from "./steps.ts";
 
@@ -32,6 +39,7 @@ const LAST_LINES = 30;
 export class AgentExecutor implements StepExecutor {
   readonly #options: ExecutorOptions;
   readonly #instances: ReadonlyMap<string, PlannedInstance>;
+  readonly #arrivals: Arrivals = new Map();
 
   constructor(options: ExecutorOptions) {
     this.#options = options;
@@ -128,6 +136,7 @@ export class AgentExecutor implements StepExecutor {
       ...release,
       executable,
       fence,
+      arrivals: this.#arrivals,
       onProgress: (sent, total) =>
         tell(`${percentText(sent, total)} of ${mebibytesText(total)} that are not there yet`),
     });

@@ -24,12 +24,19 @@ import { introduce, pinnedHostsFile, type ConfirmKeys, type HostKeyOptions } fro
 /** The executable that a host without agent is given. */
 export interface AgentExecutable {
   sha256: string;
-  /** gzip stream of the whole, in pieces; only wrapped for a way so short that compressing takes longer. */
-  compressed(isShortWay: boolean): Promise<readonly Uint8Array[]>;
-  /** By machine (`machineId`): the path of a copy there, once it has arrived; undefined when it did not. */
-  readonly copies: Map<string, Promise<string | undefined>>;
+  /** All of it, in pieces. */
+  readonly plain: readonly Uint8Array[];
+  /** Its gzip stream, in pieces. */
+  readonly gzip: readonly Uint8Array[];
+  /** By machine (`machineId`): the copy there, once it has arrived; undefined when it did not. */
+  readonly copies: Map<string, Promise<InstalledCopy | undefined>>;
   /** Why it cannot run on such a host; undefined when it can. */
   whyUnfit(machine: string, libc: string): string | undefined;
+}
+
+export interface InstalledCopy {
+  path: string;
+  inode: string;
 }
 
 export interface ConnectOptions extends HostKeyOptions {
@@ -136,7 +143,8 @@ async function greet(client: AgentClient, host: Host, options: ConnectOptions): 
     const end = client.isOpen ? undefined : await client.ended;
     throw end instanceof NoAgent ? end : error;
   }
-  const { protocol } = answer;
+  const { protocol, machineId = "" } = answer;
+  client.machineId = machineId;
   if (protocol === AGENT_PROTOCOL) return client;
   const isEnough = options.takesAnyProtocol === true && protocol >= OLDEST_PROTOCOL;
   if (!isEnough) throw new NoAgent({ kind: "other", ...answer });
@@ -184,7 +192,7 @@ async function install(
     executable.copies.set(
       machineId,
       sent.then(
-        () => agentExecutable(host.workingDirectory),
+        (inode) => ({ path: agentExecutable(host.workingDirectory), inode }),
         () => undefined,
       ),
     );
@@ -208,26 +216,32 @@ function refusal(host: Host, instead: Instead): NxError {
 }
 
 /** Takes a copy that is on the machine already; false when it cannot be had there. */
-async function adopt(host: Host, door: Door, sha256: string, from: string): Promise<boolean> {
+async function adopt(host: Host, door: Door, sha256: string, copy: InstalledCopy): Promise<boolean> {
   const child = door.run();
-  await child.write(bootInput(host.workingDirectory, { task: "adopt", sha256, from })).catch(() => undefined);
+  const task = { task: "adopt", sha256, from: copy.path, inode: copy.inode } as const;
+  await child.write(bootInput(host.workingDirectory, task)).catch(() => undefined);
   child.close();
   const said = await new Response(child.incoming as ReadableStream<Uint8Array>).text();
   await child.exited;
   return bootAnswer(said)?.kind === "installed";
 }
 
+/** Returns the inode number of what was installed. */
 async function send(
   host: Host,
   door: Door,
   executable: AgentExecutable,
   tell: (sentBytes: number, totalBytes: number) => void,
-): Promise<void> {
+): Promise<string> {
   const child = door.run();
   try {
-    await child.write(bootInput(host.workingDirectory, { task: "install", sha256: executable.sha256 }));
+    // Over loopback compressing takes longer than what it saves.
     const isShortWay = host.access.kind === "ssh" && isLoopback(host.access.destination);
-    const pieces = await executable.compressed(isShortWay);
+    const packing = isShortWay ? "plain" : "gzip";
+    await child.write(
+      bootInput(host.workingDirectory, { task: "install", sha256: executable.sha256, packing }),
+    );
+    const pieces = executable[packing];
     const totalBytes = pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
     let sentBytes = 0;
     for (const piece of pieces) {
@@ -243,18 +257,18 @@ async function send(
   child.close();
   const said = await new Response(child.incoming as ReadableStream<Uint8Array>).text();
   const status = await child.exited;
-  checkInstalled(host, bootAnswer(said), status, child.stderr());
+  return installedInode(host, bootAnswer(said), status, child.stderr());
 }
 
-function checkInstalled(
+function installedInode(
   host: Host,
   answer: BootAnswer | undefined,
   status: number | string,
   stderr: string,
-): void {
+): string {
   switch (answer?.kind) {
     case "installed":
-      return;
+      return answer.inode;
     case "damaged":
       throw new NxError("NX_UPLOAD_DAMAGED", `${host.name}: the executable did not arrive whole`);
     case "unfit":

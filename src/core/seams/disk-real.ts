@@ -285,6 +285,16 @@ export class RealDisk implements LinkingDisk {
     return call<string>("read link", path, (done) => fs.readlink(path, done));
   }
 
+  async fileMark(path: string): Promise<string | undefined> {
+    try {
+      const stat = await call<fs.BigIntStats>("stat", path, (done) => fs.lstat(path, { bigint: true }, done));
+      return stat.isFile() ? `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}` : undefined;
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
   setMode(path: string, mode: number): Promise<void> {
     return call("set mode of", path, (done) => fs.chmod(path, mode, done));
   }

@@ -98,6 +98,11 @@ export interface LinkingDisk extends Disk {
   symlink(target: string, path: string): Promise<void>;
   /** What a symbolic link says. Throws ENOENT when there is none. */
   readLink(path: string): Promise<string>;
+  /**
+   * What tells a regular file, with its content, from every other of the disk: another name of it has the same mark, one that
+   * was written to or replaced has another. Undefined where there is none; links are not followed.
+   */
+  fileMark(path: string): Promise<string | undefined>;
   /** The permission bits of a file or directory. Durable with the next sync of that file. */
   setMode(path: string, mode: number): Promise<void>;
 }

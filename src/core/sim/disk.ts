@@ -6,6 +6,7 @@
  * `crash`, unless a test damages it on purpose (`flipBit`). A call that is under way when the power goes
  * never settles, as its process is gone.
  */
+import { createHash } from "node:crypto";
 import { posix } from "node:path";
 import { diskError } from "../seams/disk-error.ts";
 import type { DirectoryEntry, DiskFile, DiskSpace, LinkingDisk, OpenMode } from "../seams/disk.ts";
@@ -18,7 +19,7 @@ import type { Scheduler } from "./scheduler.ts";
 
 export type DiskOperation =
   | "open" | "read" | "write" | "sync" | "truncate" | "allocate" | "size" | "close" | "list" | "exists"
-  | "makeDirectory" | "rename" | "link" | "remove" | "removeDirectory" | "symlink" | "readLink" | "setMode"
+  | "makeDirectory" | "rename" | "link" | "remove" | "removeDirectory" | "symlink" | "readLink" | "stat" | "setMode"
   | "syncDirectory" | "space" | "lock"; // prettier-ignore
 
 /** Makes calls fail: the n-th from now (1 is the next), once or from then on. */
@@ -58,6 +59,8 @@ export class SimDisk implements LinkingDisk {
   #root = new DirectoryNode();
   #openFiles = new Set<FileNode>();
   #locks = new Set<string>();
+  readonly #numbers = new WeakMap<FileNode, number>();
+  #lastNumber = 0;
   /** Grows with each power loss; calls of an earlier life never settle. */
   #life = 0;
   #plan: PlannedFailure | undefined;
@@ -239,6 +242,19 @@ export class SimDisk implements LinkingDisk {
       if (node === undefined) throw errnoError("ENOENT", "readLink", path);
       if (node.kind !== "link") throw errnoError("EINVAL", "readLink", path);
       return node.target;
+    });
+  }
+
+  fileMark(path: string): Promise<string | undefined> {
+    return this.#call("stat", path, () => {
+      const { parent, name } = this.#parent("stat", path);
+      const node = parent.entries.get(name);
+      if (node?.kind !== "file") return undefined;
+      const number = this.#numbers.get(node) ?? ++this.#lastNumber;
+      this.#numbers.set(node, number);
+      const content = new Uint8Array(node.size);
+      node.read(content, 0);
+      return `${number}:${createHash("sha256").update(content).digest("hex")}`;
     });
   }
 

@@ -138,6 +138,10 @@ export class ModelHost implements Disposable {
   readonly clock: Clock;
   /** What a self-test of an executable ends with. */
   selftest: { status: number | string; output: string } = { status: 0, output: "ok" };
+  /** How many there were. */
+  selftests = 0;
+  /** Hosts that are one machine have the same. */
+  machineId = "";
   readonly #watchers = new Set<Promise<void>>();
   #isGone = false;
   readonly disk: LinkingDisk;
@@ -163,7 +167,10 @@ export class ModelHost implements Disposable {
     return {
       disk: this.disk,
       clock: this.clock,
-      run: async () => this.selftest,
+      run: async () => {
+        this.selftests += 1;
+        return this.selftest;
+      },
       ask: (socket) => this.services.ask(dirname(socket)),
       facts: async () => ({
         hostname: this.name,
@@ -178,6 +185,7 @@ export class ModelHost implements Disposable {
         isRoot: false,
         nowMs: this.clock.nowMs(),
       }),
+      machineId: async () => this.machineId,
       services: async () => this.services,
       startWatcher: (workingDirectory, prefix) => {
         const watch = Deployment.open(this.world, workingDirectory, prefix, { startsWatcher: false })
@@ -197,7 +205,8 @@ export class ModelHost implements Disposable {
     const [near, far] = streamPair();
     void serveAgent(far, createHandlers({ world: this.world, exec: async () => ({ code: 0 }), pid: 1 }));
     const client = new AgentClient(this.name, near, () => new NxError("NX_HOST_LOST", `${this.name}: cut`));
-    await client.call("hello", { protocol: AGENT_PROTOCOL, workingDirectory: this.directory, prefix });
+    const question = { protocol: AGENT_PROTOCOL, workingDirectory: this.directory, prefix };
+    client.machineId = (await client.call("hello", question)).result.machineId ?? "";
     return client;
   }
 

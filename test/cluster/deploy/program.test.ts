@@ -8,6 +8,7 @@ import { until } from "../../e2e/executable.ts";
 import { SshHosts } from "./ssh-hosts.ts";
 
 const PORT = 7000;
+const LIMIT_MS = 60_000;
 let hosts: SshHosts;
 
 const beside = (name: string) => join(dirname(hosts.prefix), name);
@@ -43,10 +44,19 @@ afterAll(async () => {
   await hosts[Symbol.asyncDispose]();
 }, 60_000);
 
+/** True when a worker took it. */
+function send(line: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(PORT, hosts.addressOf(1), () => socket.end(`${line}\n`));
+    socket.on("error", () => resolve(false)).on("close", (hadError) => resolve(!hadError));
+  });
+}
+
 /** Sends a line to the worker; returns when `answer` is in its output. */
 async function answered(line: string, answer: string): Promise<void> {
-  const socket = connect(PORT, hosts.addressOf(1), () => socket.end(`${line}\n`));
-  await until(answer, () => readFileSync(onHost("greetings.txt"), "utf8").includes(answer) || undefined);
+  await until("the worker's port", async () => (await send(line)) || undefined, LIMIT_MS);
+  const output = () => readFileSync(onHost("greetings.txt"), "utf8");
+  await until(answer, () => output().includes(answer) || undefined, LIMIT_MS);
 }
 
 test("an application and what it imports run on the host from their release, and change and go back with it", async () => {

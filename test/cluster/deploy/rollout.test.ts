@@ -3,12 +3,15 @@
  * operators.
  */
 import { describe, expect, test } from "bun:test";
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import { StepFailed, type StepExecutor } from "../../../src/cluster/rollout/engine.ts";
 import { lockAll } from "../../../src/cluster/rollout/session.ts";
 import { allSteps, type RolloutPlan } from "../../../src/cluster/rollout/steps.ts";
 import type { AgentClient } from "../../../src/cluster/agent/client.ts";
 import { until } from "../../e2e/executable.ts";
 import { ModelCluster, type Content } from "./model-cluster.ts";
+import type { ModelHost } from "./model-host.ts";
 
 const OLD: Content = { seed: 10 };
 const NEW: Content = { seed: 11 };
@@ -57,6 +60,36 @@ test("a code-only redeploy sends only the blocks that differ", async () => {
   expect(result.missingBytes).toBeGreaterThan(0);
   expect(result.missingBytes).toBeLessThan(150_000);
   await lock.release();
+});
+
+test("hosts that are one machine share an executable that is checked and tried once; others get their own", async () => {
+  using cluster = new ModelCluster(3, 1);
+  const [one, two, other] = cluster.hosts as [ModelHost, ModelHost, ModelHost];
+  one.machineId = two.machineId = "one machine";
+  other.machineId = "another";
+  const files = () =>
+    cluster.hosts.map(({ directory }) => statSync(join(directory, ".node-x/m/current/node-x")).ino);
+  for (const [round, content] of [OLD, NEW].entries()) {
+    await cluster.deploy(content, `round${round}`);
+    const [first, second, third] = files();
+    expect(second).toBe(first as number);
+    expect(third).not.toBe(first as number);
+    expect(one.selftests + two.selftests).toBe(round + 1);
+    expect(other.selftests).toBe(round + 1);
+  }
+});
+
+test("a host that cannot link what is on its machine is sent it", async () => {
+  using cluster = new ModelCluster(2, 1);
+  for (const host of cluster.hosts) host.machineId = "one machine";
+  const refused = () => Promise.reject(Object.assign(new Error("another file system"), { code: "EXDEV" }));
+  for (const { disk } of cluster.hosts) {
+    const link = disk.link.bind(disk);
+    disk.link = (from, to) => (to.endsWith(".adopting") ? refused() : link(from, to));
+  }
+  const release = await cluster.deploy(OLD, "first");
+  expect(new Set(Object.values(await releasesOf(cluster)))).toEqual(new Set([release]));
+  expect(cluster.hosts.map(({ selftests }) => selftests)).toEqual([1, 1]);
 });
 
 describe("an instance that does not become healthy", () => {

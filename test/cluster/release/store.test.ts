@@ -166,6 +166,31 @@ describe("an executable", () => {
     });
   });
 
+  test("that another deployment on the machine has checked is linked, unless it is no longer that very file", () => {
+    const host = new TestHost();
+    host.run(async () => {
+      const { disk, store } = host;
+      const [old, fresh] = [programBytes(10), programBytes(11)];
+      const path = "/other/node-x";
+      await disk.makeDirectory("/other");
+      await writeFileAtomically(disk, path, fresh);
+      const checked = { path, mark: (await disk.fileMark(path)) as string };
+      host.selftest = { status: 1, output: "nobody asks for a self-test" };
+      expect(await store.incoming.adopt(sha256(fresh), { ...checked, path: "/other/gone" })).toBe(false);
+      expect(await store.incoming.adopt(sha256(fresh), checked)).toBe(true);
+      await store.write(host.manifest("new", fresh), new Uint8Array(0));
+      expect(await disk.fileMark(releasePaths(`${paths.releases}/new`).executable)).toBe(checked.mark);
+      // Replaced, or written to, after it was checked.
+      const file = await disk.open(path, "readWrite");
+      await file.write(Uint8Array.of(0), 0);
+      expect(await store.incoming.adopt(sha256(fresh), checked)).toBe(false);
+      await writeFileAtomically(disk, path, fresh);
+      expect(await store.incoming.adopt(sha256(fresh), checked)).toBe(false);
+      await host.announce(old);
+      expect(await disk.list(`${paths.root}/incoming`)).toMatchObject([{ name: `${sha256(old)}.part` }]);
+    });
+  });
+
   test("that fails its self-test here is never eligible, and the message says why", () => {
     const host = new TestHost();
     host.run(async () => {

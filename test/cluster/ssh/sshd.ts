@@ -2,7 +2,8 @@
  * Debian's OpenSSH server, started by a test with keys and a configuration of its own on a free port.
  *
  * Invariant: nothing of the machine's own ssh is read or written: host key, authorized keys, known_hosts and
- * the client's configuration live in a temporary directory that goes with the server.
+ * the client's configuration live in a temporary directory that goes with the server. Nor does the user's ~/.bashrc
+ * run at each call, which would cost whatever this machine's user has in it.
  */
 import {
   existsSync,
@@ -136,6 +137,8 @@ export class SshServer implements Disposable {
       "KbdInteractiveAuthentication no",
       "PermitRootLogin prohibit-password",
       "MaxStartups 100",
+      // bash reads ~/.bashrc for commands over ssh, unless it is told that another shell is around it.
+      "SetEnv SHLVL=1",
       "LogLevel ERROR",
     ];
     writeFileSync(config, `${lines.join("\n")}\n`);
