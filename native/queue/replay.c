@@ -43,6 +43,8 @@ static nx_queue *make(nx_queues *queues, const nx_queue_effect *effect) {
 
 static bool push(nx_queue *queue, nx_slice value, nx_queue_end end) {
   if (queue->kind != NX_QUEUE_LIST) return false;
+  /* Its storages came with a snapshot that was taken after this push, and have the record. */
+  if (queue->storage_count > 0) return true;
   if (nx_queue_store(queue, value, end)) return true;
   return nx_queue_widen(queue, value.length) && nx_queue_store(queue, value, end);
 }
@@ -91,8 +93,10 @@ static bool apply_to_set(nx_queues *queues, nx_queue *queue, const nx_queue_effe
     case NX_Q_BEGIN:
       /* One of this name may be there: it went while the snapshot was taken, and another came. */
       if (queue != NULL && queue->kind == NX_QUEUE_STREAM) nx_queue_delete(queue);
-      else if (queue != NULL) nx_queue_forget(queue, NX_BACK, queue->ring.count);
-      make(queues, effect)->version = 0;
+      queue = make(queues, effect);
+      /* So may its records, and a storage that is new inherits some: what it has of them follows. */
+      if (queue->kind == NX_QUEUE_LIST) nx_queue_forget(queue, NX_BACK, queue->ring.count);
+      queue->version = 0;
       return true;
     case NX_Q_CREATE: make(queues, effect)->version = effect->number; return true;
     case NX_Q_REMOVE:

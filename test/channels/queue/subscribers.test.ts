@@ -77,6 +77,29 @@ test("subscribers come back from effects and from snapshots", () => {
   }
 });
 
+test("a subscription while a snapshot is taken brings no record twice, at whichever slice it comes", () => {
+  for (let moment = 0; moment < 8; moment++) {
+    using node = new MemoryNode({}, true);
+    push(node, "old");
+    node.queues.push("behind", Buffer.from("other"));
+    node.takeEffects();
+    using restored = new MemoryNode();
+    let taken = 0;
+    for (const slice of node.queues.exportSlices(1)) {
+      restored.queues.replay(slice);
+      if (taken++ !== moment) continue;
+      push(node, "between");
+      node.queues.subscribe("q", "one");
+      push(node, "new");
+    }
+    restored.queues.replay(node.takeEffects());
+    const isDuring = moment < taken;
+    expect(drain(restored, "q")).toEqual(isDuring ? [] : ["old"]);
+    expect(drain(restored, storage("one"))).toEqual(isDuring ? ["old", "between", "new"] : []);
+    expect(drain(restored, "behind")).toEqual(["other"]);
+  }
+});
+
 test("a subscriber's file is named after both, and loading it makes the subscriber", () => {
   using node = new MemoryNode();
   node.queues.subscribe("q", "one");
