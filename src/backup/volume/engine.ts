@@ -20,9 +20,9 @@ import { StretchSource } from "../../native/stretches.ts";
 import { VolumeLog } from "../../native/volume.ts";
 import { LogDevice, ringStart } from "../formats/log-device.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
+import { ApplyPace } from "./apply-pace.ts";
 import { deviceOf, volumeFiles } from "./directory.ts";
 import { LogWriter } from "./log-writer.ts";
-import { ApplyPace } from "./apply-pace.ts";
 import { recover, type Recovered } from "./recovery.ts";
 
 /** No more of the log than this is ever not durable: a start looks so far for what must not come back. */
@@ -333,6 +333,7 @@ export class VolumeEngine {
       });
   }
 
+  /** The log is synced before the super block: what a later write replaced was not copied, and that write is durable then. */
   async #writeCheckpoint(): Promise<void> {
     const target = this.log.applied;
     if (target === this.#checkpoint) return;
@@ -409,13 +410,12 @@ export class VolumeEngine {
     while (this.failure === undefined) {
       this.kick();
       await this.flush();
-      if (this.#applying !== undefined) await this.#applying;
+      // What ends may have begun the next: two at once would write the super block twice.
+      while (this.#applying !== undefined) await this.#applying;
       const { next, written, durable, applied } = this.log;
       if (next === written && durable === applied && !this.#writer.isWriting) {
         if (applied === this.#checkpoint && written === durable) return;
-        this.#applying = this.#writeCheckpoint()
-          .catch((error: Error) => this.#fail(error))
-          .finally(() => (this.#applying = undefined));
+        this.#beginCheckpoint();
         await this.#applying;
       } else if (durable > applied) await this.#apply();
       else await sleep(this.#world.clock, 1);

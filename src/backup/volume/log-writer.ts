@@ -16,8 +16,9 @@ const GATHER_BYTES = 256 << 10;
 /** Longer batches are not written on the event loop. */
 const WRITE_NOW_BYTES = 64 << 10;
 /**
- * So long batches are written past the page cache, several together: the disk is as fast, and neither a copy nor the kernel's
- * writing back costs the processor anything. Two such writes keep the disk busy while the next batches come.
+ * So long batches are written past the page cache, several together, while others are being written: the disk is what limits
+ * then, and neither a copy nor the kernel's writing back costs the processor anything. Two such writes keep the disk busy while
+ * the next batches come. Whoever waits for each answer is served faster by the page cache.
  */
 const LONG_BYTES = 1 << 20;
 const LONG_WRITES_MAX = 2;
@@ -69,7 +70,8 @@ export class LogWriter {
       if (this.#writing.filter(({ isLong }) => isLong).length >= LONG_WRITES_MAX) break;
       const batch = log.take();
       if (batch === undefined) break;
-      if (batch.bytes.byteLength >= LONG_BYTES) this.#track(this.#writeLater(this.#together(batch), true));
+      const isLong = batch.bytes.byteLength >= LONG_BYTES && this.#writing.length > 0;
+      if (isLong) this.#track(this.#writeLater(this.#together(batch), true));
       else if (!this.#writeNow(batch)) this.#track(this.#writeLater([batch], false));
     }
     this.#needSync();

@@ -90,3 +90,25 @@ test("a log that began anew holds writes back for the moment, and loses none", (
     await engine.close();
   });
 });
+
+test("a volume that is closed while its log is copied touches its files no more afterwards", () => {
+  for (let seed = 1; seed <= 30; seed++) {
+    const world = new VolumeWorld(seed, {});
+    world.run(async () => {
+      const engine = await world.open();
+      const client = new Client(engine);
+      // More than makes a checkpoint due at once.
+      for (let write = 0; write < 4; write++) await client.request(WRITE, write * 2048, 2048, data(write));
+      await new Promise<void>((resolve) => {
+        world.sim.onChange = (operation, path) => {
+          if (operation === "write" && path.endsWith("data")) resolve();
+        };
+      });
+      await engine.close();
+      const later: string[] = [];
+      world.sim.onChange = (operation, path) => later.push(`${operation} ${path}`);
+      await sleepOn(world.clock, 5000);
+      expect({ seed, later, failure: engine.failure }).toEqual({ seed, later: [], failure: undefined });
+    });
+  }
+});
