@@ -24,6 +24,8 @@ interface AwaitedWrite {
   then: () => void;
 }
 
+/** So often at least a backup looks, and finds nothing of the primary, before it asks for another one. */
+const LOOKS_MIN = 3;
 /** A silence up to so many heartbeats is nothing unusual. */
 const LATE_HEARTBEATS = 2;
 const SILENCE_HALF_LIFE_MS = 10_000;
@@ -143,12 +145,12 @@ export class ReplicaState {
 
   /**
    * Where primaries are late now and then (a busy host, a bad network), a silence says less: the wait is longer by twice as
-   * much as they were late, at most by electionMaxMs. Where they are punctual nothing is added.
+   * much as they were late, at most by electionMinMs. Where they are punctual nothing is added.
    */
   get #patienceMs(): number {
-    const { heartbeatMs, electionMaxMs } = this.settings;
+    const { heartbeatMs, electionMinMs } = this.settings;
     const lateMs = this.#longestSilenceMs - LATE_HEARTBEATS * heartbeatMs;
-    return Math.min(Math.max(0, 2 * lateMs), electionMaxMs);
+    return Math.min(Math.max(0, 2 * lateMs), electionMinMs);
   }
 
   /** The primary of the present view is at work. */
@@ -163,20 +165,18 @@ export class ReplicaState {
   /** When a backup looks at its clock again, to find out whether it runs at all. */
   get lookAtMs(): number {
     return this.isMember && !this.isPrimary
-      ? this.nowMs + this.settings.heartbeatMs / 2
+      ? this.nowMs + this.settings.heartbeatMs
       : Number.POSITIVE_INFINITY;
   }
 
   /**
    * To be called first, with the time of a step. A backup that was suspended or too busy to look at its clock has not read what
-   * the primary sent meanwhile: that time is not the primary's silence. One look is always counted, so that backups that
-   * are late each time notice a dead primary too.
+   * the primary sent meanwhile: most of that time is not the primary's silence. Not all of it, so that backups that are late
+   * each time notice a dead primary too, after some looks with nothing to read between them.
    */
   excuse(nowMs: number): void {
-    const { heartbeatMs } = this.settings;
-    const pauseMs = nowMs - this.nowMs;
-    if (pauseMs <= heartbeatMs) return;
-    const lostMs = pauseMs - heartbeatMs / 2;
+    const lostMs = nowMs - this.nowMs - this.settings.electionMinMs / LOOKS_MIN;
+    if (lostMs <= 0) return;
     this.electionAtMs += lostMs;
     this.heardAtMs += lostMs;
     if (this.promisedUntilMs > this.nowMs) this.promisedUntilMs += lostMs;

@@ -58,8 +58,8 @@ export const replicationMutants: readonly Mutant[] = [
   {
     breaks: "a busy backup takes a primary for dead whose messages it has not read",
     file: `${FOLDER}/state.ts`,
-    from: "    if (pauseMs <= heartbeatMs) return;\n",
-    to: "    if (pauseMs > 0) return;\n",
+    from: "    if (lostMs <= 0) return;\n",
+    to: "    if (lostMs > -1e9) return;\n",
     noticedBy: pauses("do not replace a primary"),
   },
   {
@@ -79,8 +79,8 @@ export const replicationMutants: readonly Mutant[] = [
   {
     breaks: "a backup that is always late never asks for another primary",
     file: `${FOLDER}/state.ts`,
-    from: "const lostMs = pauseMs - heartbeatMs / 2;",
-    to: "const lostMs = pauseMs;",
+    from: "nowMs - this.nowMs - this.settings.electionMinMs / LOOKS_MIN;",
+    to: "nowMs - this.nowMs;",
     noticedBy: pauses("that are late each time"),
   },
   {
