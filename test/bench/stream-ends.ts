@@ -21,7 +21,7 @@ import { BenchWorker } from "./stream-workers.ts";
 
 const flags = z.object({
   rounds: defaultFlag(integerFlag(1, 100), "N", "Measurements of each", "3"),
-  records: defaultFlag(integerFlag(1000, 10_000_000), "N", "Records of 64 bytes in one measurement", "30000"),
+  records: defaultFlag(integerFlag(1000, 10_000_000), "N", "Records of 64 bytes in one measurement", "20000"),
 });
 
 const RECORD = Buffer.alloc(64, "r");

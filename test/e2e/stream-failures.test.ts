@@ -23,8 +23,9 @@ test(
     const until = 2500;
     const steps = flow(until, async ({ cluster }) => {
       await cluster.kill(1);
-      // What was decided before is still on its way to the other worker.
-      await Bun.sleep(100);
+      // What was decided before has come to the other worker when its connection is seen to be gone.
+      const isAlone = async () => (await cluster.status(2))?.hasLeader === false;
+      await cluster.until("worker2 to miss its leader", isAlone);
       const before = (await cluster.status(2))?.checkpoint;
       expect(before).toBeGreaterThan(0);
       await Bun.sleep(600);

@@ -41,6 +41,8 @@ export interface WorkerStatus {
   recordsIn: number;
   recordsOut: number;
   rssBytes: number;
+  /** It is connected to the leader, or has it. */
+  hasLeader: boolean;
   cluster: { phase: string; epoch: number; checkpoint: number } | null;
   replicas?: { inSync: number; troubles: string[] };
 }

@@ -59,7 +59,7 @@ class RunningWorker implements RunningRole<WorkerConfig> {
   }
 
   stats(): Stats {
-    const { engine, runtime, stateLog, leader, sources, sinks, deadLetters, latency } = this.#worker;
+    const { engine, runtime, stateLog, leader, member, sources, sinks, deadLetters, latency } = this.#worker;
     return {
       name: this.#name,
       app: engine.plan.appName,
@@ -76,6 +76,7 @@ class RunningWorker implements RunningRole<WorkerConfig> {
       checkpoint: stateLog.committed.id,
       stateLog: stateLog.figures,
       replicas: this.#mirror && { ...this.#mirror.figures, troubles: this.#mirror.troubles },
+      hasLeader: member.isConnected,
       runtime: runtime.stats,
       sources: Object.fromEntries(sources.map((source) => [source.name, source.stats()])),
       sinks: Object.fromEntries(sinks.map((sink) => [sink.name, sink.stats()])),
