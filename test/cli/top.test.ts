@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { blocksLine } from "../../src/core/blocks-line.ts";
+import { buildInfo } from "../../src/core/build-info.ts";
 import { loadConfig } from "../../src/core/config/load.ts";
 import { Instance } from "../../src/core/kernel/instance.ts";
 import { logOutput } from "../../src/core/logging/log.ts";
@@ -45,6 +46,7 @@ test("shows who answers with what it does, and who does not with why", async () 
   expect(last.find((line) => line.startsWith("p.dht0"))).toMatch(
     /ready .*\d+\.\d %.* MiB .*requests\/s .*0 records/,
   );
+  expect(last.find((line) => line.startsWith("p.dht0"))).toContain(` ${buildInfo.version} `);
   expect(last.find((line) => line.startsWith("p.dht1"))).toContain("unreachable");
 });
 

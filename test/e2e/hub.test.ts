@@ -84,6 +84,8 @@ describe.skipIf(Bun.which("chromium") === null)("the page", () => {
   let browser: Browser;
   let page: Page;
   const complaints: string[] = [];
+  /** The address of a hub that was killed: the browser tells of the connection that broke. */
+  let killedHub = "none";
   const foreign: string[] = [];
 
   beforeAll(async () => {
@@ -91,7 +93,7 @@ describe.skipIf(Bun.which("chromium") === null)("the page", () => {
     browser = await chromium.launch({ executablePath: Bun.which("chromium") as string, args });
     page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
     page.setDefaultTimeout(60_000);
-    page.on("console", (message) => complaints.push(message.text()));
+    page.on("console", (message) => complaints.push(`${message.text()} ${message.location().url}`));
     page.on("pageerror", (error) => complaints.push(error.message));
     page.on("request", (request) => {
       if (!/^(http:\/\/127\.0\.0\.1:\d+\/|data:)/.test(request.url())) foreign.push(request.url());
@@ -281,6 +283,7 @@ describe.skipIf(Bun.which("chromium") === null)("the page", () => {
       });
       const killedAtMs = Date.now();
       const before = cluster.hub();
+      killedHub = before;
       process.kill((await cluster.stats("hub0")).pid, "SIGKILL");
       await until("the hub to come back", async () => {
         try {
@@ -291,7 +294,6 @@ describe.skipIf(Bun.which("chromium") === null)("the page", () => {
       });
       const kept = (await lineOf(cluster.hub())).filter((atMs) => atMs < killedAtMs - 1000);
       expect(kept.length).toBeGreaterThan(0);
-      complaints.length = 0; // the browser told of the connection that broke
       await page.goto(cluster.hub());
       await page.waitForSelector("tbody tr");
     },
@@ -403,6 +405,6 @@ describe.skipIf(Bun.which("chromium") === null)("the page", () => {
   );
 
   test("gave the browser nothing to complain about", () => {
-    expect(complaints).toEqual([]);
+    expect(complaints.filter((text) => !text.includes(killedHub))).toEqual([]);
   });
 });

@@ -60,7 +60,7 @@ async function configurations(hub: object): Promise<Record<string, object>> {
       market: { symbols: 20, rejectingSymbols: 5, rejectedOneIn: 3 },
     },
     replica0: { port: 0 },
-    hub0: { port: 0, metricsPort: reporters, scrapePeriodMs: 200, ...hub },
+    hub0: { port: 0, metricsPort: reporters, scrapePeriodMs: 500, ...hub },
   };
 }
 
@@ -149,7 +149,7 @@ export class LocalCluster implements Disposable {
 
   async #controller(name: string): Promise<Controller> {
     const { port = 0 } = (await this.stats(name)).ports;
-    const options = { net: realWorld().net, clock: realClock, clientId: "test", timeoutMs: 10_000 };
+    const options = { net: realWorld().net, clock: realClock, clientId: "test", timeoutMs: START_LIMIT_MS };
     return new Controller({ ...options, host: "127.0.0.1", port });
   }
 

@@ -97,6 +97,7 @@ describe.skipIf(Bun.which("chromium") === null)("a hub beyond loopback", () => {
       await page.getByRole("heading", { name: "Overview" }).waitFor();
       const [cookie] = await page.context().cookies();
       expect(cookie).toMatchObject({ httpOnly: true, secure: true, sameSite: "Strict" });
+      await page.setViewportSize({ width: 360, height: 740 });
       await page.getByRole("button", { name: "Log out" }).click();
       await password.waitFor();
       expect(await page.getByRole("table").count()).toBe(0);

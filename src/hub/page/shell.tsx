@@ -100,7 +100,7 @@ function Side() {
         <PageLink to="happenings" title="What happened" />
       </nav>
       <footer>
-        node-x {about?.version}
+        <span class="version">node-x {about?.version}</span>
         {session.value?.demandsLogin === true && (
           <p>
             <button type="button" onClick={() => void logout()}>

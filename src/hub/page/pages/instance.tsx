@@ -40,6 +40,20 @@ function useInstance(name: string) {
   return found;
 }
 
+function Ports({ of }: { of: Record<string, number> }) {
+  const all = Object.entries(of);
+  return (
+    <>
+      {all.length === 0 && NONE}
+      {all.map(([key, port]) => (
+        <div key={key}>
+          {key} {port}
+        </div>
+      ))}
+    </>
+  );
+}
+
 export function InstancePage() {
   const name = item.value;
   const found = useInstance(name);
@@ -71,12 +85,9 @@ export function InstancePage() {
             ["Memory", rssBytes === undefined ? NONE : bytes(rssBytes)],
             ["Up for", uptimeSeconds === undefined ? NONE : duration(uptimeSeconds)],
             ["Version", version === undefined ? NONE : `${version} ${(commit ?? "").slice(0, 7)}`],
-            [
-              "Ports",
-              Object.entries(ports)
-                .map(([key, port]) => `${key} ${port}`)
-                .join(", ") || NONE,
-            ],
+            ["Restarts in a day", snapshot.restarts],
+            ["Behind", snapshot.lag && <span class="badge bad">{snapshot.lag}</span>],
+            ["Ports", <Ports of={ports} />],
           ]}
         />
         {hub.value?.allowsActions === true && snapshot.condition !== "unreachable" && (

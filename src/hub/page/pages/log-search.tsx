@@ -1,6 +1,6 @@
 /** @jsxImportSource preact */
 /** The search box of a log store: lines that hold a text or match an expression, with what was found marked. */
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { moment } from "../format.ts";
 import { range } from "../route.ts";
 import { ask } from "../server.ts";
@@ -82,6 +82,11 @@ export function LogSearch({ places }: { places: readonly Place[] }) {
   const [found, setFound] = useState<Found | undefined>(undefined);
   const [trouble, setTrouble] = useState("");
   const place = places[at] ?? places[0];
+  // The page is drawn anew with each message of the hub, the lines only when others were found.
+  const shownLines = useMemo(
+    () => found !== undefined && found.lines.length > 0 && <FoundLines {...found} />,
+    [found],
+  );
   const look = async (event: Event) => {
     event.preventDefault();
     if (place === undefined) return;
@@ -145,7 +150,7 @@ export function LogSearch({ places }: { places: readonly Place[] }) {
       <p role="status" class="muted small">
         {trouble}
       </p>
-      {found !== undefined && found.lines.length > 0 && <FoundLines {...found} />}
+      {shownLines}
     </form>
   );
 }

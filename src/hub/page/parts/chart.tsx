@@ -78,6 +78,7 @@ export function Chart({ title, unit, isRate = false, lines, window, top }: Chart
   const scales = scalesOf(window, width, top ?? (peak > 0 ? peak * 1.05 : 1));
   // All values are 0, or there are none: marks would be of a scale that means nothing.
   const isFlat = peak === 0 && top === undefined;
+  const marks = isFlat ? [] : marksOf(scales.top, unit);
   const nearMs = scales.windowMs / 40;
   const now = drawn.length === 1 ? newest(lines[0]?.line as Line) : undefined;
   const nowText = now === undefined ? "" : text(now);
@@ -102,8 +103,13 @@ export function Chart({ title, unit, isRate = false, lines, window, top }: Chart
         onBlur={() => setCursor(undefined)}
         onKeyDown={onKeyDown}
       >
-        <Axes scales={scales} marks={isFlat ? [] : marksOf(scales.top, unit)} text={text} />
+        <Axes scales={scales} marks={marks} />
         <Lines scales={scales} drawn={drawn} />
+        {marks.map((mark) => (
+          <text key={mark} class="mark" x={EDGE.left} y={scales.y(mark) - 3}>
+            {markText(text(mark))}
+          </text>
+        ))}
         {cursorMs !== undefined && (
           <line
             class="cursor"
@@ -125,10 +131,9 @@ interface AxesProps {
   scales: Scales;
   /** Values that get a line. */
   marks: readonly number[];
-  text(value: number): string;
 }
 
-function Axes({ scales, marks, text }: AxesProps) {
+function Axes({ scales, marks }: AxesProps) {
   const { x, y, width, windowMs } = scales;
   const rule = (value: number) => (
     <line class="rule" x1={EDGE.left} x2={width - EDGE.right} y1={y(value)} y2={y(value)} />
@@ -137,12 +142,7 @@ function Axes({ scales, marks, text }: AxesProps) {
     <>
       {rule(0)}
       {marks.map((mark) => (
-        <g key={mark}>
-          {rule(mark)}
-          <text x={EDGE.left} y={y(mark) - 3}>
-            {markText(text(mark))}
-          </text>
-        </g>
+        <g key={mark}>{rule(mark)}</g>
       ))}
       {x.ticks(Math.max(2, Math.floor(width / 80))).map((tick) => (
         <text key={tick.getTime()} x={x(tick)} y={HEIGHT - 4} text-anchor={anchorAt(x(tick), width)}>
