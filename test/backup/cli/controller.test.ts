@@ -1,6 +1,6 @@
 /** `node-x walb <subcommand>` against an archive and a proxy: the original's words on standard output. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { archiveTargets } from "../../../src/backup/archive/control.ts";
 import { runWalbc } from "../../../src/backup/cli/original-programs.ts";
@@ -125,6 +125,25 @@ test("mistakes and servers that are not there are told", async () => {
     stderr: expect.stringContaining("name not found:nosuch"),
   });
   expect((await cli(["walb", "get", "-a", "127.0.0.1", "-p", "1", "-retry", "0", "pid"])).code).toBe(69);
+});
+
+test("the smaller questions, and commands that repair", async () => {
+  expect(await walb(archive, "get", "vol")).toMatchObject({ code: 0, stdout: `${VOLUME}\n` });
+  for (const target of ["volume-group", "thinpool"])
+    expect(await walb(archive, "get", target)).toMatchObject({ code: 0, stdout: "\n" });
+  expect((await walb(archive, "get", "handler-stat")).stdout).toContain("GET_COUNT\tvol\tctl\t1");
+  expect(await walb(archive, "sleep", "0")).toMatchObject({ code: 0, stdout: "" });
+  // A diff that another program left: known when the directory is read again, and not on the chain.
+  const volume = join(place.path, "a0/archive", VOLUME);
+  const [diff = ""] = readdirSync(volume).filter((name) => name.endsWith(".wdiff"));
+  const stray = join(volume, "20261122082206----7-9.wdiff");
+  copyFileSync(join(volume, diff), stray);
+  expect((await walb(archive, "get", "num-diff", VOLUME)).stdout).toBe("3\n");
+  expect(await walb(archive, "dbg-reload-metadata", VOLUME)).toMatchObject({ code: 0, stderr: "" });
+  expect((await walb(archive, "get", "num-diff", VOLUME)).stdout).toBe("4\n");
+  expect(await walb(archive, "gc-diff", VOLUME)).toMatchObject({ code: 0, stderr: "" });
+  expect((await walb(archive, "get", "num-diff", VOLUME)).stdout).toBe("3\n");
+  expect(existsSync(stray)).toBe(false);
 });
 
 test("verify reads everything, and finds a flipped bit in every kind of file", async () => {

@@ -1,9 +1,11 @@
 /** What a storage answers its controller, beside the original's recorded answers: the same lines, but for numbers and names. */
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { decodeFile } from "../../../src/backup/wire/values.ts";
 import { conversationsOf, type Step } from "../captures.ts";
 import { VOLUME } from "../servers.ts";
-import { Group } from "./cluster.ts";
+import { Group, Writer } from "./cluster.ts";
 
 /** The lines of a recorded answer to a question. */
 async function recordedLines(name: string, question: string[], nth: number): Promise<string[]> {
@@ -70,4 +72,25 @@ test.each([
   });
   await group.initStorage();
   await expect(group.storage.controller.command(name, [...words], "ok")).rejects.toThrow(reason);
+});
+
+test("a pack header of the log is saved for whoever looks for a defect; metadata are read again", async () => {
+  await using group = await Group.start({
+    archives: 0,
+    proxies: 0,
+    archivePort: () => 1,
+    proxyPorts: () => [1],
+  });
+  await group.initStorage();
+  const writer = new Writer(1, () => group.client());
+  await writer.write(3);
+  await writer.end();
+  const { controller } = group.storage;
+  await controller.command("dbg-dump-logpack-header", [VOLUME, "0"], "ok");
+  const saved = readFileSync(join(group.directory, "s0/storage", VOLUME, "logpackheader-0"));
+  expect(saved.readUInt16LE(4)).toBe(3);
+  expect(saved.readBigUInt64LE(8)).toBe(0n);
+  const state = await controller.get("state", VOLUME);
+  await controller.command("dbg-reload-metadata", [VOLUME], "ok");
+  expect(await controller.get("state", VOLUME)).toBe(state);
 });
