@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { failedTestsOf, flakesOf } from "./flakes.ts";
+import { failedTestsOf, flakesOf, passedTestsOf } from "./flakes.ts";
 
 const suite = (file: string, ...cases: string[]) =>
   `<testsuites><testsuite name="${file}" file="${file}">${cases.join("\n")}</testsuite></testsuites>`;
@@ -15,6 +15,16 @@ const report = suite(
 
 test("failed tests are read from a report, with the names that people know", () => {
   expect(failedTestsOf(report)).toEqual([{ file: "a.test.ts", name: "<b> waits" }]);
+});
+
+test("so are those that passed, with the names of their groups", () => {
+  const inGroup = testCase("a.test.ts", "holds").replace('classname=""', 'classname="when dry"');
+  const left = testCase("a.test.ts", "is left out", "<skipped />");
+  expect(passedTestsOf(suite("a.test.ts", inGroup, left, testCase("a.test.ts", "works")))).toEqual([
+    { file: "a.test.ts", name: "when dry holds" },
+    { file: "a.test.ts", name: "works" },
+  ]);
+  expect(passedTestsOf(report)).toEqual([{ file: "a.test.ts", name: "holds" }]);
 });
 
 test("a test that passes when its file runs again is a flake", async () => {

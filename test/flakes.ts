@@ -8,15 +8,25 @@
 /** More files than these do not flake at once: something is broken. */
 const FILES_MAX = 3;
 
-export interface FailedTest {
+export interface NamedTest {
   file: string;
   name: string;
 }
 
 /** The failed tests of a JUnit report as `bun test --reporter=junit` writes it. */
-export function failedTestsOf(report: string): FailedTest[] {
+export function failedTestsOf(report: string): NamedTest[] {
   const cases = report.matchAll(/<testcase name="([^"]*)"[^>]* file="([^"]*)"[^>]*>\s*<failure/g);
   return [...cases].map(([, name = "", file = ""]) => ({ file: plain(file), name: plain(name) }));
+}
+
+/** The tests of a report that ran and passed; a name has those of the groups around it before it. */
+export function passedTestsOf(report: string): NamedTest[] {
+  // One that failed or was left out has an element inside that says so.
+  const cases = report.matchAll(/<testcase name="([^"]*)" classname="([^"]*)"[^>]* file="([^"]*)"[^>]*\/>/g);
+  return [...cases].map(([, name = "", groups = "", file = ""]) => ({
+    file: plain(file),
+    name: plain(`${groups} ${name}`).trim(),
+  }));
 }
 
 function plain(escaped: string): string {
@@ -34,7 +44,7 @@ export async function flakesOf(
   report: string,
   failures: number,
   passesAlone: (file: string) => Promise<boolean>,
-): Promise<FailedTest[]> {
+): Promise<NamedTest[]> {
   const failed = failedTestsOf(report);
   const files = [...new Set(failed.map(({ file }) => file))];
   if (failed.length === 0 || failed.length !== failures || files.length > FILES_MAX) return [];

@@ -1,5 +1,5 @@
 /* The Test Anything Protocol in a few lines: each test file is a program that prints TAP and exits 1 on a
- * failure. */
+ * failure; with TAP_STOPS in the environment at the first one. */
 #ifndef NX_TAP_H
 #define NX_TAP_H
 #include <stdio.h>
@@ -12,6 +12,7 @@ static int tap_count, tap_failed;
   do { \
     if (!(condition)) { \
       if (tap_failed_here++ < 5) printf("# %s:%d: %s\n", __FILE__, __LINE__, #condition); \
+      if (getenv("TAP_STOPS") != NULL) exit(1); \
     } \
   } while (0)
 

@@ -87,7 +87,7 @@ let objects: string[] = [];
 
 beforeAll(async () => {
   objects = await compileObjects(storeSources, ["-O1"], join(directory, "whole"));
-}, 60_000);
+}, 180_000);
 
 afterAll(() => rmSync(directory, { recursive: true }));
 
@@ -112,7 +112,7 @@ async function runContract(
 
 test("the store without a mutation agrees with the model", async () => {
   expect(await runContract("unchanged", objects, 60)).toMatchObject({ code: 0 });
-}, 60_000);
+}, 180_000);
 
 test.each(mutants.map((mutant, index) => [mutant.breaks, mutant, index] as const))(
   "the contract turns red when %s",
@@ -126,5 +126,5 @@ test.each(mutants.map((mutant, index) => [mutant.breaks, mutant, index] as const
     expect({ code: code !== 0, output }).toMatchObject({ code: true });
     expect(output).toMatch(/disagrees: |assertion failed|panic/);
   },
-  60_000,
+  180_000,
 );

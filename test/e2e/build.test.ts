@@ -1,6 +1,15 @@
 /** build.ts on hosts that miss something, and `bun run up` in a fresh clone. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { until } from "./executable.ts";
@@ -72,6 +81,8 @@ test("`bun run up` in a fresh clone builds, starts the cluster and says where to
   expect({ code: cloned.exitCode, stderr: cloned.stderr.toString() }).toMatchObject({ code: 0 });
   // Packages are those of this checkout: a test needs no network.
   symlinkSync(join(root, "node_modules"), join(clone, "node_modules"));
+  // So are the objects of C files that are the same: a clone that compiles all of them is what this run began with.
+  cpSync(join(root, "dist/native/objects"), join(clone, "dist/native/objects"), { recursive: true });
   // The ports of the sample may be taken on the machine that runs this test.
   mkdirSync(join(clone, "own"));
   const write = (name: string, config: object) =>

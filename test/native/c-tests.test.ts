@@ -6,15 +6,18 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { cc, compileObjects, type Mutant, mutate, run, storeSources } from "./compile-c.ts";
+import {
+  cc,
+  compileObjects,
+  type Mutant,
+  mutate,
+  native,
+  run,
+  sanitizers,
+  storeSources,
+  turnsRed,
+} from "./compile-c.ts";
 
-const sanitizers = [
-  "-g",
-  "-O1",
-  "-fsanitize=address,undefined",
-  "-fno-sanitize-recover=all",
-  "-fno-omit-frame-pointer",
-];
 const directory = mkdtempSync(join(tmpdir(), "node-x-c-tests-"));
 let sanitized: string[] = [];
 let plain: string[] = [];
@@ -22,11 +25,11 @@ let plain: string[] = [];
 beforeAll(async () => {
   sanitized = await compileObjects(storeSources, sanitizers, join(directory, "sanitized"));
   plain = await compileObjects(storeSources, ["-O1"], join(directory, "plain"));
-}, 60_000);
+}, 180_000);
 
 afterAll(() => rmSync(directory, { recursive: true }));
 
-const testSource = (name: string) => join(import.meta.dir, `../../native/test/test-${name}.c`);
+const testSource = (name: string) => join(native, `test/test-${name}.c`);
 
 async function expectTap(program: string): Promise<string> {
   const { code, output } = await run([program]);
@@ -56,11 +59,10 @@ test.each(["crc32c", "slab", "table", "store", "stress", "tcm"])(
     );
     await expectTap(program);
   },
-  60_000,
+  180_000,
 );
 
 test("the corpus of native/fuzz/tcm.c passes under ASan and UBSan", async () => {
-  const native = join(import.meta.dir, "../../native");
   const corpus = readdirSync(join(native, "fuzz/corpus/tcm")).map((name) =>
     join(native, "fuzz/corpus/tcm", name),
   );
@@ -78,7 +80,7 @@ test("the corpus of native/fuzz/tcm.c passes under ASan and UBSan", async () => 
     program,
   );
   expect(await run([program, ...corpus])).toMatchObject({ code: 0, output: `${corpus.length} inputs\n` });
-}, 60_000);
+}, 180_000);
 
 test("a record costs at most 60 bytes beyond its key and value", async () => {
   const objects = await compileObjects(storeSources, ["-O3"], join(directory, "optimised"));
@@ -86,7 +88,7 @@ test("a record costs at most 60 bytes beyond its key and value", async () => {
   await cc("-std=c11", "-D_GNU_SOURCE", "-O3", testSource("memory"), ...objects, "-o", program);
   const output = await expectTap(program);
   console.log(output.match(/^# .*overhead.*$/gm)?.join("\n"));
-}, 60_000);
+}, 180_000);
 
 test("a use after free inside a page is seen (the sanitizer build can fail)", async () => {
   const source = join(directory, "broken.c");
@@ -104,20 +106,11 @@ int main(void) {
 `,
   );
   const program = join(directory, "broken");
-  await cc(
-    "-std=c11",
-    "-D_GNU_SOURCE",
-    `-I${join(import.meta.dir, "../../native")}`,
-    ...sanitizers,
-    source,
-    ...sanitized,
-    "-o",
-    program,
-  );
+  await cc("-std=c11", "-D_GNU_SOURCE", `-I${native}`, ...sanitizers, source, ...sanitized, "-o", program);
   const { code, output } = await run([program]);
   expect(code).not.toBe(0);
   expect(output).toContain("use-after-poison");
-}, 60_000);
+}, 180_000);
 
 const mutants: (Mutant & { test: string })[] = [
   {
@@ -205,10 +198,9 @@ test.each(mutants.map((mutant, index) => [mutant.test, mutant.breaks, mutant, in
     const objects = await mutate(mutant, plain, join(directory, `mutant-${index}`));
     const program = join(directory, `mutant-${index}-test`);
     await cc("-std=c11", "-D_GNU_SOURCE", "-O1", testSource(name), ...objects, "-o", program);
-    const { code } = await run(["timeout", "20", program]);
-    expect(code).not.toBe(0);
+    expect(await turnsRed(program)).toBe(true);
   },
-  60_000,
+  180_000,
 );
 
 test.each(["crc32c", "slab", "table", "store", "stress", "tcm"])(
@@ -218,5 +210,5 @@ test.each(["crc32c", "slab", "table", "store", "stress", "tcm"])(
     await cc("-std=c11", "-D_GNU_SOURCE", "-O1", testSource(name), ...plain, "-o", program);
     await expectTap(program);
   },
-  60_000,
+  180_000,
 );

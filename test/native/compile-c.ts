@@ -1,8 +1,27 @@
-/** Compiles the store's C files for tests: with sanitizers, or changed on purpose. */
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+/**
+ * Compiles our C files for tests: with sanitizers, or changed on purpose.
+ *
+ * Invariant: what is compiled of an unchanged source is kept in dist/test-objects under a digest of all that it is made
+ * of, and the test files that need it with the same flags share it. A file appears there under its name when it is whole.
+ */
+import { createHash } from "node:crypto";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, join, relative } from "node:path";
 
-const native = join(import.meta.dir, "../../native");
+export const native = join(import.meta.dir, "../../native");
+const kept = join(import.meta.dir, "../../dist/test-objects");
+
+export const sanitizers = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
 
 /** The store and what it stands on, without the protocol engines. */
 export const storeSources = [
@@ -44,6 +63,32 @@ export async function cc(...args: string[]): Promise<void> {
   if ((await child.exited) !== 0) throw new Error(`cc ${args.join(" ")} failed:\n${errors}`);
 }
 
+/** Everything that an object of native/ may depend on, but for its own source and flags. */
+function digestOfHeaders(): string {
+  const hash = createHash("sha256").update(Bun.spawnSync(["cc", "--version"]).stdout);
+  for (const name of [...new Bun.Glob("**/*.{h,inc}").scanSync({ cwd: native })].sort())
+    hash.update(name).update(readFileSync(join(native, name)));
+  return hash.digest("hex");
+}
+
+/** Puts the object of a source of native/ at `object`, compiled or kept from before. */
+async function compileKept(source: string, flags: string[], headers: string, object: string): Promise<void> {
+  const path = relative(native, source);
+  const name = `${path.replaceAll("/", "-")}-${Bun.hash(flags.join("\0")).toString(16)}`;
+  const digest = createHash("sha256").update(headers).update(readFileSync(source)).digest("hex");
+  const file = join(kept, `${name}-${digest.slice(0, 32)}.o`);
+  if (!existsSync(file)) {
+    const unfinished = `${file}.${crypto.randomUUID()}`;
+    await cc(...flags, "-c", source, "-o", unfinished);
+    renameSync(unfinished, file);
+    // Another process may have made the same one meanwhile; what is out of date goes.
+    for (const other of readdirSync(kept))
+      if (other.startsWith(`${name}-`) && other.endsWith(".o") && other !== basename(file))
+        rmSync(join(kept, other), { force: true });
+  }
+  copyFileSync(file, object);
+}
+
 /**
  * Compiles each source to an object in `directory`, two at a time; returns the objects in the order of the
  * sources.
@@ -54,12 +99,17 @@ export async function compileObjects(
   directory: string,
 ): Promise<string[]> {
   mkdirSync(directory, { recursive: true });
+  mkdirSync(kept, { recursive: true });
+  const headers = digestOfHeaders();
   const objects = sources.map((source) => join(directory, `${basename(source)}.o`));
   let next = 0;
   const worker = async () => {
     while (next < sources.length) {
       const index = next++;
-      await cc(...commonFlags, ...flags, "-c", sources[index] as string, "-o", objects[index] as string);
+      const [source, object] = [sources[index] as string, objects[index] as string];
+      if (source.startsWith(`${native}/`))
+        await compileKept(source, [...commonFlags, ...flags], headers, object);
+      else await cc(...commonFlags, ...flags, "-c", source, "-o", object);
     }
   };
   await Promise.all([worker(), worker()]);
@@ -73,6 +123,15 @@ export async function run(command: string[]): Promise<{ code: number; output: st
     new Response(child.stderr).text(),
   ]);
   return { code: await child.exited, output: stdout + stderr };
+}
+
+/**
+ * Whether a program made of a source that was broken on purpose ends as one that found something. It stops at its first
+ * failure; one that a break keeps from ending is stopped by the processor time that it takes, or waits in vain.
+ */
+export async function turnsRed(...command: readonly string[]): Promise<boolean> {
+  const limits = ["timeout", "60", "prlimit", "--cpu=4"];
+  return (await run(["env", "TAP_STOPS=1", ...limits, ...command])).code !== 0;
 }
 
 /** The store with one guarantee broken on purpose: in `file`, `from` (which must occur once) becomes `to`. */

@@ -1,62 +1,17 @@
 /** C tests of the neo protocol's engine: the fuzz corpus under ASan and UBSan, and mutants that it must catch. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
-import { cc, compileObjects, run, storeSources } from "./compile-c.ts";
+import { corpusOf, SanitizedModules, sourcesOf, storeFiles } from "./sanitized.ts";
 
-const native = join(import.meta.dir, "../../native");
-const ownSources = [
-  join(native, "lzo.c"),
-  ...readdirSync(join(native, "neo"))
-    .filter((name) => name.endsWith(".c"))
-    .map((name) => join(native, "neo", name)),
-];
-const sanitizers = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
-const common = ["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", `-I${native}`];
-const directory = mkdtempSync(join(tmpdir(), "node-x-neo-c-"));
-let objects: string[] = [];
-let target = "";
+const modules = new SanitizedModules([...storeFiles, "lzo.c", ...sourcesOf("neo")]);
+const corpus = corpusOf("neo");
 
-beforeAll(async () => {
-  const store = await compileObjects(storeSources, sanitizers, join(directory, "store"));
-  objects = [...store, ...(await compileObjects(ownSources, sanitizers, join(directory, "own")))];
-  target = join(directory, "target.o");
-  await cc(...common, ...sanitizers, "-DNX_FUZZ_FILES", "-c", join(native, "fuzz/neo.c"), "-o", target);
-}, 120_000);
-afterAll(() => rmSync(directory, { recursive: true }));
-
-const corpus = readdirSync(join(native, "fuzz/corpus/neo")).map((file) =>
-  join(native, "fuzz/corpus/neo", file),
-);
-
-async function runCorpus(linked: string[]) {
-  const program = join(directory, `program-${crypto.randomUUID()}`);
-  await cc(...sanitizers, target, ...linked, "-o", program);
-  return run(["timeout", "60", program, ...corpus]);
-}
+beforeAll(() => modules.compile(), 180_000);
+afterAll(() => modules.remove());
 
 test("the corpus of native/fuzz/neo.c passes", async () => {
-  const { code, output } = await runCorpus(objects);
+  const { code, output } = await modules.run("fuzz/neo.c", corpus);
   expect({ code, output }).toEqual({ code: 0, output: `${corpus.length} inputs\n` });
-}, 60_000);
-
-/** The objects with one source changed: `from`, which must occur once, becomes `to`. */
-async function mutate(file: string, from: string, to: string): Promise<string[]> {
-  const text = readFileSync(join(native, file), "utf8");
-  expect(text.split(from)).toHaveLength(2);
-  const place = mkdtempSync(join(directory, "mutant-"));
-  const folder = dirname(join(native, file));
-  for (const header of readdirSync(folder).filter((name) => name.endsWith(".h")))
-    cpSync(join(folder, header), join(place, header));
-  const source = join(place, basename(file));
-  writeFileSync(
-    source,
-    text.replace(from, () => to),
-  );
-  await cc(...common, "-w", ...sanitizers, "-c", source, "-o", `${source}.o`);
-  return objects.map((path) => (path.endsWith(`/own/${basename(file)}.o`) ? `${source}.o` : path));
-}
+}, 180_000);
 
 const mutants: [breaks: string, file: string, from: string, to: string][] = [
   ["the length of a message is not checked against what is there", "neo/engine.c", "if (length - consumed - HEADER_BYTES < body_length) break;", ""],
@@ -73,28 +28,7 @@ const mutants: [breaks: string, file: string, from: string, to: string][] = [
 test.each(mutants)(
   "turns red when %s",
   async (_breaks, file, from, to) => {
-    if (!file.endsWith(".h")) {
-      expect((await runCorpus(await mutate(file, from, to))).code).not.toBe(0);
-      return;
-    }
-    // A header: every source that includes it is compiled with the changed one.
-    const place = mkdtempSync(join(directory, "mutant-"));
-    cpSync(join(native, "neo"), place, { recursive: true });
-    const text = readFileSync(join(native, file), "utf8");
-    expect(text.split(from)).toHaveLength(2);
-    writeFileSync(
-      join(place, basename(file)),
-      text.replace(from, () => to),
-    );
-    const changed: string[] = [];
-    for (const name of readdirSync(place).filter((each) => each.endsWith(".c"))) {
-      await cc(...common, "-w", ...sanitizers, "-c", join(place, name), "-o", join(place, `${name}.o`));
-      changed.push(join(place, `${name}.o`));
-    }
-    const linked = objects.map(
-      (path) => changed.find((other) => path.endsWith(`/own/${basename(other)}`)) ?? path,
-    );
-    expect((await runCorpus(linked)).code).not.toBe(0);
+    expect(await modules.notices([file, from, to], "fuzz/neo.c", corpus)).toBe(true);
   },
-  90_000,
+  180_000,
 );

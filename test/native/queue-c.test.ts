@@ -3,76 +3,27 @@
  * must catch.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { basename, dirname, join, relative } from "node:path";
-import { cc, compileObjects, run } from "./compile-c.ts";
+import { corpusOf, SanitizedModules, sourcesOf, storeFiles } from "./sanitized.ts";
 
-const native = join(import.meta.dir, "../../native");
-const inFolder = (folder: string) =>
-  readdirSync(join(native, folder))
-    .filter((name) => name.endsWith(".c"))
-    .map((name) => join(native, folder, name));
-const shared = "buffer channel crc32c effects expiry nx paged slab store table lzo request-figures"
-  .split(" ")
-  .map((name) => join(native, `${name}.c`));
 const folders = ["queue", "queue/resp", "queue/legacy", "resp", "legacy"];
 // Its neo requests need that protocol's engine: the nodes of test/channels/queue/neo.test.ts run them.
-const sources = [...folders.flatMap(inFolder), ...shared].filter((path) => !path.endsWith("/queue/neo.c"));
-const corpus = readdirSync(join(native, "fuzz/corpus/queue")).map((name) =>
-  join(native, "fuzz/corpus/queue", name),
-);
-const sanitizers = ["-g", "-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
-const common = ["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", `-I${native}`];
-const directory = mkdtempSync(join(tmpdir(), "node-x-queue-c-"));
-/** Object of each source, by its path below native/. */
-const objects = new Map<string, string>();
+const own = folders.flatMap(sourcesOf).filter((path) => path !== "queue/neo.c");
+const modules = new SanitizedModules([...own, ...storeFiles, "lzo.c"]);
+const corpus = corpusOf("queue");
 
-beforeAll(async () => {
-  // One folder at a time: their files share names.
-  for (const folder of new Set(sources.map((source) => dirname(source)))) {
-    const own = sources.filter((source) => dirname(source) === folder);
-    const place = join(directory, relative(native, folder).replaceAll("/", "-") || "shared");
-    const compiled = await compileObjects(own, [...sanitizers, "-Wno-conversion"], place);
-    own.forEach((source, index) => objects.set(relative(native, source), compiled[index] as string));
-  }
-}, 300_000);
-afterAll(() => rmSync(directory, { recursive: true }));
-
-async function link(main: string, changed: Map<string, string> = new Map()): Promise<string> {
-  const program = join(directory, `program-${crypto.randomUUID()}`);
-  const all = [...objects].map(([path, object]) => changed.get(path) ?? object);
-  const flags = main.startsWith("fuzz/") ? ["-DNX_FUZZ_FILES"] : [];
-  await cc(...common, ...sanitizers, ...flags, join(native, main), ...all, "-lm", "-o", program);
-  return program;
-}
-
-/** Compiles one of our sources with `from` replaced by `to`. Fails when the source has no such text. */
-async function mutate(path: string, from: string, to: string): Promise<Map<string, string>> {
-  const text = readFileSync(join(native, path), "utf8");
-  expect(text.split(from)).toHaveLength(2);
-  const place = join(directory, `mutant-${crypto.randomUUID()}`);
-  mkdirSync(place);
-  const source = join(place, basename(path));
-  await Bun.write(
-    source,
-    text.replace(from, () => to),
-  );
-  await cc(`-I${join(native, dirname(path))}`, ...common, ...sanitizers, "-c", source, "-o", `${source}.o`);
-  return new Map([[path, `${source}.o`]]);
-}
+beforeAll(() => modules.compile(), 300_000);
+afterAll(() => modules.remove());
 
 test("the ring agrees with a plain list", async () => {
-  const { code, output } = await run([await link("test/test-ring.c")]);
-  expect({ code, failures: output.match(/^not ok.*|^#.*/gm) }).toEqual({ code: 0, failures: null });
-}, 120_000);
+  expect(await modules.tap("test/test-ring.c")).toMatchObject({ code: 0, failed: null });
+}, 180_000);
 
 test("the fuzz corpus passes: replies whole or in pieces, states back from their effects", async () => {
-  expect(await run([await link("fuzz/queue.c"), ...corpus])).toEqual({
+  expect(await modules.run("fuzz/queue.c", corpus)).toEqual({
     code: 0,
     output: `${corpus.length} inputs\n`,
   });
-}, 120_000);
+}, 180_000);
 
 const ringMutants = [
   ["a gap at the end counts as free", "queue/ring.c", "return area->read >= size;\n  }\n  *place = area->write;\n  return area->read - area->write >= size;", "return area->read >= size;\n  }\n  *place = area->write;\n  return area->capacity - area->write >= size;"],
@@ -86,10 +37,9 @@ const ringMutants = [
 test.each(ringMutants)(
   "the ring's test turns red when %s",
   async (_claim, path, from, to) => {
-    const program = await link("test/test-ring.c", await mutate(path, from, to));
-    expect((await run([program])).code).not.toBe(0);
+    expect(await modules.notices([path, from, to], "test/test-ring.c")).toBe(true);
   },
-  60_000,
+  180_000,
 );
 
 const corpusMutants = [
@@ -106,8 +56,7 @@ const corpusMutants = [
 test.each(corpusMutants)(
   "the corpus turns red when %s",
   async (_claim, path, from, to) => {
-    const program = await link("fuzz/queue.c", await mutate(path, from, to));
-    expect((await run([program, ...corpus])).code).not.toBe(0);
+    expect(await modules.notices([path, from, to], "fuzz/queue.c", corpus)).toBe(true);
   },
-  60_000,
+  180_000,
 );

@@ -1,28 +1,33 @@
 /** C modules under ASan and UBSan: compiled once, linked with a test or a fuzz target, whole or with one line changed. */
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { expect } from "bun:test";
 import { staticArchives } from "../../build.ts";
-import { cc, compileObjects, run } from "./compile-c.ts";
+import { cc, compileObjects, native, run, sanitizers, storeSources, turnsRed } from "./compile-c.ts";
 
-export const native = join(import.meta.dir, "../../native");
-const sanitizers = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
 const common = ["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", `-I${native}`];
+/** The store and what it stands on, below native/. */
+export const storeFiles = storeSources.map((path) => basename(path));
+
+/** Sources of one folder of native/, with its name before theirs. */
+export const sourcesOf = (folder: string): string[] =>
+  readdirSync(join(native, folder))
+    .filter((name) => name.endsWith(".c"))
+    .map((name) => join(folder, name));
 
 export class SanitizedModules {
   readonly #directory = mkdtempSync(join(tmpdir(), "node-x-sanitized-"));
-  readonly #sources: string[];
+  readonly #sources: readonly string[];
   #archives: string[] = [];
-  objects: string[] = [];
+  /** Of each source, by its path below native/. */
+  readonly #objects = new Map<string, string>();
+  /** Of each test or fuzz target that was linked. */
+  readonly #mains = new Map<string, string>();
 
-  /** `folders` and single `files` of native/. */
-  constructor(folders: readonly string[], files: readonly string[]) {
-    const inFolder = (folder: string) =>
-      readdirSync(join(native, folder))
-        .filter((name) => name.endsWith(".c"))
-        .map((name) => join(native, folder, name));
-    this.#sources = [...folders.flatMap(inFolder), ...files.map((name) => join(native, name))];
+  /** Paths below native/. */
+  constructor(sources: readonly string[]) {
+    this.#sources = sources;
   }
 
   async compile(): Promise<void> {
@@ -30,24 +35,34 @@ export class SanitizedModules {
     // One folder at a time: their files may share names.
     for (const folder of new Set(this.#sources.map((source) => dirname(source)))) {
       const own = this.#sources.filter((source) => dirname(source) === folder);
-      const place = join(this.#directory, "objects", relative(native, folder));
-      this.objects.push(...(await compileObjects(own, sanitizers, place)));
+      const paths = own.map((source) => join(native, source));
+      const objects = await compileObjects(paths, sanitizers, join(this.#directory, "objects", folder));
+      own.forEach((source, index) => this.#objects.set(source, objects[index] as string));
     }
   }
 
-  /** Compiles `source` of native/, links and runs it. */
-  async run(source: string, linked: string[] = this.objects, ...args: string[]) {
+  /** Links `main`, a test or fuzz target of native/, with all modules, `changed` ones instead of those of their source. */
+  async #link(main: string, changed: ReadonlyMap<string, string> = new Map()): Promise<string> {
+    let object = this.#mains.get(main);
+    if (object === undefined) {
+      object = join(this.#directory, `${basename(main)}.o`);
+      await cc(...common, ...sanitizers, "-DNX_FUZZ_FILES", "-c", join(native, main), "-o", object);
+      this.#mains.set(main, object);
+    }
     const program = join(this.#directory, `program-${crypto.randomUUID()}`);
+    const modules = [...this.#objects].map(([source, whole]) => changed.get(source) ?? whole);
     const libraries = [...this.#archives, "-lstdc++", "-lm", "-pthread"];
-    const from = [...common, ...sanitizers, "-DNX_FUZZ_FILES", join(native, source)];
-    await cc(...from, ...linked, ...libraries, "-o", program);
-    // A changed line may never come to an end: then that is what is noticed.
-    return run(["timeout", linked === this.objects ? "60" : "8", program, ...args]);
+    await cc(...sanitizers, object, ...modules, ...libraries, "-o", program);
+    return program;
+  }
+
+  async run(main: string, args: readonly string[] = []): Promise<{ code: number; output: string }> {
+    return run([await this.#link(main), ...args]);
   }
 
   /** Runs a TAP test; the lines that tell of trouble, and how many tests there were. */
-  async tap(source: string): Promise<{ code: number; failed: string[] | null; count: number }> {
-    const { code, output } = await this.run(source);
+  async tap(main: string): Promise<{ code: number; failed: string[] | null; count: number }> {
+    const { code, output } = await this.run(main);
     return {
       code,
       failed: output.match(/^(not ok|#|.*ERROR|.*runtime error).*$/gm),
@@ -55,20 +70,39 @@ export class SanitizedModules {
     };
   }
 
-  /** The objects with one source (`folder/name.c`) changed: `from`, which must occur once, becomes `to`. */
-  async mutate(file: string, from: string, to: string): Promise<string[]> {
-    const place = mkdtempSync(join(this.#directory, "mutant-"));
-    cpSync(native, join(place, "native"), { recursive: true, filter: (path) => !path.includes("corpus") });
-    const source = join(place, "native", file);
-    const text = readFileSync(source, "utf8");
+  /** Whether `main` notices that in `file` (below native/) `from`, which must occur once, has become `to`. */
+  async notices(
+    [file, from, to]: readonly [file: string, from: string, to: string],
+    main: string,
+    args: readonly string[] = [],
+  ): Promise<boolean> {
+    return turnsRed(await this.#link(main, await this.#mutate(file, from, to)), ...args);
+  }
+
+  /** The objects that differ: that of the source, or those of a header's folder. */
+  async #mutate(file: string, from: string, to: string): Promise<Map<string, string>> {
+    const text = readFileSync(join(native, file), "utf8");
     expect(text.split(from)).toHaveLength(2);
+    const place = mkdtempSync(join(this.#directory, "mutant-"));
+    const folder = dirname(file);
+    mkdirSync(join(place, folder), { recursive: true });
+    // Headers are found beside the source first.
+    const names = readdirSync(join(native, folder)).filter((name) => /\.(c|h|inc)$/.test(name));
+    for (const name of names) cpSync(join(native, folder, name), join(place, folder, name));
     writeFileSync(
-      source,
+      join(place, file),
       text.replace(from, () => to),
     );
-    await cc(...common, "-w", ...sanitizers, "-c", source, "-o", `${source}.o`);
-    const changed = join(this.#directory, "objects", `${file}.o`);
-    return this.objects.map((path) => (path === changed ? `${source}.o` : path));
+    const isChanged = (source: string) =>
+      file.endsWith(".h") ? dirname(source) === folder : source === file;
+    const changed = new Map<string, string>();
+    for (const source of this.#sources.filter(isChanged)) {
+      const object = join(place, `${source}.o`);
+      const places = [`-I${place}`, `-I${join(native, folder)}`];
+      await cc(...places, ...common, "-w", ...sanitizers, "-c", join(place, source), "-o", object);
+      changed.set(source, object);
+    }
+    return changed;
   }
 
   remove(): void {

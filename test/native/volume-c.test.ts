@@ -1,21 +1,21 @@
 /** C tests of native/volume and native/nbd under ASan and UBSan: the painted model, the fuzz corpus, and mutants. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { corpusOf, SanitizedModules } from "./sanitized.ts";
+import { corpusOf, SanitizedModules, sourcesOf } from "./sanitized.ts";
 
-const modules = new SanitizedModules(["volume", "nbd", "blocks"], ["buffer.c", "nx.c"]);
+const modules = new SanitizedModules([...["volume", "nbd", "blocks"].flatMap(sourcesOf), "buffer.c", "nx.c"]);
 
-beforeAll(() => modules.compile(), 120_000);
+beforeAll(() => modules.compile(), 180_000);
 afterAll(() => modules.remove());
 
 test("native/test/test-volume.c passes under ASan and UBSan", async () => {
   expect(await modules.tap("test/test-volume.c")).toEqual({ code: 0, failed: null, count: 7 });
-}, 60_000);
+}, 180_000);
 
 test("the corpus of native/fuzz/nbd.c passes", async () => {
   const corpus = corpusOf("nbd");
-  const { code, output } = await modules.run("fuzz/nbd.c", modules.objects, ...corpus);
+  const { code, output } = await modules.run("fuzz/nbd.c", corpus);
   expect({ code, output }).toEqual({ code: 0, output: `${corpus.length} inputs\n` });
-}, 60_000);
+}, 180_000);
 
 test.each([
   ["the log passes what is still needed", "volume/packs.c", "if (fits) return packs->next + physical + 1 <= packs->limit;", "if (fits) return true;"],
@@ -26,6 +26,5 @@ test.each([
   ["a write beyond the end is taken", "nbd/transmission.c", "request->length > nbd->export_bytes - request->offset)", "false)"],
   ["reads are answered without a limit", "nbd/transmission.c", "if (nbd->out.length > OUT_MAX) {", "if (false) {"],
 ])("turns red when %s", async (_breaks, file, from, to) => {
-  const changed = await modules.mutate(file, from, to);
-  expect((await modules.run("test/test-volume.c", changed)).code).not.toBe(0);
-}, 60_000); // prettier-ignore
+  expect(await modules.notices([file, from, to], "test/test-volume.c")).toBe(true);
+}, 180_000); // prettier-ignore
