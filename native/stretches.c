@@ -14,6 +14,8 @@
 /* From here on a copy through a pipe costs less: the pages are handed over, and copied once. */
 #define SPLICE_BYTES (UINT64_C(128) << 10)
 #define PIPE_BYTES (1 << 20)
+/* The disk is given so much at a time of what is synced soon. */
+#define SOON_BYTES (UINT64_C(8) << 20)
 
 static bool read_cached(int32_t file, uint8_t *to, uint64_t length, uint64_t from) {
   for (uint64_t done = 0; done < length;) {
@@ -68,6 +70,19 @@ static int32_t copy_bytes(int32_t log, int32_t data, const nx_stretch *stretch, 
   return 0;
 }
 
+/* Copies in parts, and lets the disk begin with each; a file that cannot do that is written when it is synced. */
+static int32_t copy_and_begin(int32_t log, int32_t data, const nx_stretch *stretch, uint8_t *buffer) {
+  int32_t failed = 0;
+  for (uint64_t done = 0; done < stretch->length && failed == 0; done += SOON_BYTES) {
+    uint64_t left = stretch->length - done;
+    nx_stretch part = {
+        .from = stretch->from + done, .length = left < SOON_BYTES ? left : SOON_BYTES, .to = stretch->to + done};
+    failed = copy_bytes(log, data, &part, buffer);
+    if (failed == 0) sync_file_range(data, (off64_t)part.to, (off64_t)part.length, SYNC_FILE_RANGE_WRITE);
+  }
+  return failed;
+}
+
 /* -EINVAL where one of the files cannot be spliced; what was copied until then is copied again. */
 static int32_t splice_bytes(int32_t log, int32_t data, const nx_stretch *stretch, const int pipe[2]) {
   off64_t from = (off64_t)stretch->from, to = (off64_t)stretch->to;
@@ -109,6 +124,10 @@ int32_t nx_stretches_copy(int32_t log, int32_t data, const nx_stretch *stretches
     const nx_stretch *stretch = &stretches[index];
     if (stretch->source == NX_SOURCE_ZERO) {
       failed = make_zero(data, stretch, buffer);
+      continue;
+    }
+    if ((stretch->source & NX_SOURCE_SOON) != 0) {
+      failed = copy_and_begin(log, data, stretch, buffer);
       continue;
     }
     failed = has_pipe && stretch->length >= SPLICE_BYTES ? splice_bytes(log, data, stretch, pipe) : -EINVAL;

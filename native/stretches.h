@@ -9,8 +9,8 @@
 #include "nx.h"
 
 /* Where the bytes come from: the second file, the first file, nowhere (zeros); NX_SOURCE_LATE marks a stretch that
- * nx_stretches_read_now did not fill. */
-enum { NX_SOURCE_DATA, NX_SOURCE_LOG, NX_SOURCE_ZERO, NX_SOURCE_LATE = 0x100 };
+ * nx_stretches_read_now did not fill. NX_SOURCE_SOON: whoever copies it syncs soon, so the disk begins while the copy goes on. */
+enum { NX_SOURCE_DATA, NX_SOURCE_LOG, NX_SOURCE_ZERO, NX_SOURCE_LATE = 0x100, NX_SOURCE_SOON = 0x200 };
 
 /* 64-bit words, in bytes. */
 typedef struct {

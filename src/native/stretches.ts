@@ -15,8 +15,8 @@ const native = () => (linked ??= link(symbols));
 
 /** Bytes of one nx_stretch. */
 export const STRETCH_BYTES = 32;
-/** Where the bytes of a stretch come from; `late` is added to what was not filled. */
-export const StretchSource = { data: 0, log: 1, zero: 2, late: 0x100 } as const;
+/** Where the bytes of a stretch come from; `late` is added to what was not filled, `soon` to copies that are synced soon. */
+export const StretchSource = { data: 0, log: 1, zero: 2, late: 0x100, soon: 0x200 } as const;
 
 /** Fills what the page cache has; returns how many stretches it marked as late. */
 export function readStretchesNow(

@@ -73,7 +73,7 @@ const wordsOf = (bytes: Uint8Array) =>
   new BigUint64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8);
 
 export interface Stretch {
-  /** One of StretchSource, with `late` added where it was not filled. */
+  /** One of StretchSource, with `late` added where it was not filled, and `soon` to copies that are synced soon. */
   source: number;
   from: number;
   length: number;
@@ -103,9 +103,10 @@ export function* stretchParts(list: Uint8Array, bytes: number): Generator<Uint8A
   }
 }
 
-/** A list of one stretch that is copied to where it was. */
+/** A list of one stretch that is copied to where it was, into a file that is synced soon. */
 export function oneStretch(offset: number, length: number): Uint8Array {
-  const words = BigUint64Array.of(BigInt(StretchSource.log), BigInt(offset), BigInt(length), BigInt(offset));
+  const source = StretchSource.log | StretchSource.soon;
+  const words = BigUint64Array.of(BigInt(source), BigInt(offset), BigInt(length), BigInt(offset));
   return new Uint8Array(words.buffer);
 }
 

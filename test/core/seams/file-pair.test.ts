@@ -14,7 +14,7 @@ beforeAll(() => {
 });
 afterAll(() => place.remove());
 
-const BYTES = 4 << 20;
+const BYTES = 32 << 20;
 const KIB = 1024;
 type Row = [source: number, from: number, length: number, to: number];
 
@@ -27,6 +27,7 @@ const rows: Row[] = [
   [StretchSource.zero, 0, 300 * KIB, 100 * KIB],
   [StretchSource.log, (2 << 20) + 512, (1 << 20) + 1536, 2 << 20],
   [StretchSource.log, 77 * KIB, 128 * KIB, 3500 * KIB],
+  [StretchSource.log | StretchSource.soon, (1 << 20) + 512, (20 << 20) + 1024, 5 << 20],
 ];
 
 async function copied(disk: Disk, name: string): Promise<Buffer> {
@@ -44,7 +45,7 @@ async function copied(disk: Disk, name: string): Promise<Buffer> {
   return result;
 }
 
-test("long copies through a pipe, short ones through memory, and zeros make the same file", async () => {
+test("long copies through a pipe, short ones through memory, those that are synced soon, and zeros make the same file", async () => {
   const { disk } = realWorld();
   const plain: Disk = new Proxy(disk, {
     get: (target, key) => {
