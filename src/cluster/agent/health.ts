@@ -10,6 +10,7 @@ import { errnoOf } from "../../core/errors.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import { sleep } from "../../core/seams/clock.ts";
 import type { LinkingDisk } from "../../core/seams/disk.ts";
+import { readStart } from "../release/files.ts";
 import type { ServiceStatus } from "../services/services.ts";
 import type { instanceHealth } from "./messages.ts";
 import type { z } from "zod";
@@ -47,7 +48,7 @@ export async function processFacts(disk: LinkingDisk, pid: number): Promise<Proc
   const facts: ProcessFacts = {};
   try {
     facts.release = basename(dirname(await disk.readLink(`/proc/${pid}/exe`)));
-    const status = await readProc(disk, `/proc/${pid}/status`);
+    const status = await readStart(disk, `/proc/${pid}/status`, PROC_BYTES_MAX);
     const kib = /^VmRSS:\s+(\d+) kB/m.exec(status)?.[1];
     if (kib !== undefined) facts.residentBytes = Number(kib) * 1024;
   } catch (error) {
@@ -55,17 +56,6 @@ export async function processFacts(disk: LinkingDisk, pid: number): Promise<Proc
     // It ended meanwhile, or belongs to another user.
   }
   return facts;
-}
-
-/** Files of /proc have no size. */
-async function readProc(disk: LinkingDisk, path: string): Promise<string> {
-  const file = await disk.open(path, "read");
-  try {
-    const bytes = new Uint8Array(PROC_BYTES_MAX);
-    return new TextDecoder().decode(bytes.subarray(0, await file.read(bytes, 0)));
-  } finally {
-    await file.close();
-  }
 }
 
 export interface GateOptions {

@@ -6,6 +6,7 @@ import { realClock } from "../../core/seams/clock.ts";
 import type { LinkingDisk } from "../../core/seams/disk.ts";
 import { RealDisk } from "../../core/seams/disk-real.ts";
 import { lockFile } from "../../native/system.ts";
+import { readStart } from "../release/files.ts";
 import type { RunProgram } from "../release/incoming.ts";
 import type { HostServices } from "../services/services.ts";
 import type { HostWorld } from "./deployment.ts";
@@ -65,17 +66,6 @@ async function machineId(disk: LinkingDisk): Promise<string> {
     return `${boot}:${await disk.readLink("/proc/self/ns/mnt")}:${userInfo().uid}`;
   } catch {
     return "";
-  }
-}
-
-/** Files of /proc have no size. */
-async function readStart(disk: LinkingDisk, path: string, bytesMax: number): Promise<string> {
-  const file = await disk.open(path, "read");
-  try {
-    const bytes = new Uint8Array(bytesMax);
-    return new TextDecoder().decode(bytes.subarray(0, await file.read(bytes, 0)));
-  } finally {
-    await file.close();
   }
 }
 

@@ -19,6 +19,17 @@ export async function readWhole(disk: Disk, path: string, bytesMax: number): Pro
   }
 }
 
+/** The text of a file's first bytes, at most so many: files of /proc do not say how long they are. */
+export async function readStart(disk: Disk, path: string, bytesMax: number): Promise<string> {
+  const file = await disk.open(path, "read");
+  try {
+    const bytes = new Uint8Array(bytesMax);
+    return new TextDecoder().decode(bytes.subarray(0, await file.read(bytes, 0)));
+  } finally {
+    await file.close();
+  }
+}
+
 /** The text of a file, or undefined when there is none. */
 export async function readTextIfAny(disk: Disk, path: string, bytesMax: number): Promise<string | undefined> {
   try {

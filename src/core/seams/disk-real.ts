@@ -74,7 +74,7 @@ class RealFile implements DiskFile {
   #fd: number;
   /** The same file once more, opened so that a write returns when it is on disk (O_DSYNC). */
   #durableFd: number | undefined;
-  /** And once more, past the page cache (O_DIRECT); false where that cannot be. */
+  /** And once more, past the page cache (O_DIRECT). */
   #pastFd: Promise<number> | undefined;
   #canWritePast = true;
   #path: string;

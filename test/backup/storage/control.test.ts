@@ -62,6 +62,10 @@ test("status and get have the original's lines, before and after a full backup",
     ).toEqual(shape(await recordedLines(gets, target === "log-usage" ? [target, "vol1"] : [target], 0)));
 }, 120_000);
 
+/** Nobody listens where its archive and its proxy should be. */
+const storageAlone = () =>
+  Group.start({ archives: 0, proxies: 0, archivePort: () => 1, proxyPorts: () => [1] });
+
 test.each([
   ["a volume that nobody knows", "start", ["vol9", "target"], "bad state:Clear"],
   ["a device that is none", "init-vol", ["vol9", "/dev/sda"], "no such volume:/dev/sda"],
@@ -70,23 +74,13 @@ test.each([
   ["a bulk that is no multiple of a block", "full-bkp", [VOLUME, "700"], "bad bulk size"],
   ["a way to start that is none", "start", [VOLUME, "fast"], "bad mode:fast"],
 ] as const)("%s is refused by name", async (_what, name, words, reason) => {
-  await using group = await Group.start({
-    archives: 0,
-    proxies: 0,
-    archivePort: () => 1,
-    proxyPorts: () => [1],
-  });
+  await using group = await storageAlone();
   await group.initStorage();
   await expect(group.storage.controller.command(name, [...words], "ok")).rejects.toThrow(reason);
 });
 
 test("a pack header of the log is saved for whoever looks for a defect; metadata are read again", async () => {
-  await using group = await Group.start({
-    archives: 0,
-    proxies: 0,
-    archivePort: () => 1,
-    proxyPorts: () => [1],
-  });
+  await using group = await storageAlone();
   await group.initStorage();
   const writer = new Writer(1, () => group.client());
   await writer.write(3);
