@@ -34,6 +34,8 @@ const defaults: Required<SimNetOptions> = {
   connectTimeoutMs: 5000,
 };
 
+/** A kernel that hears nothing asks again after this long, then after twice as long, and so on (RFC 6298, 2.1). */
+const SYN_AGAIN_MS = 1000;
 const OWN_ADDRESSES = new Set(["127.0.0.1", "::1", "localhost", "0.0.0.0", "::"]);
 
 interface Accepting {
@@ -132,11 +134,7 @@ export class SimNetwork {
         reject(
           new NxError("NX_CONNECT_FAILED", `cannot connect to ${options.host}:${options.port}: ${reason}`),
         );
-      if (this.isCut(from, to) || this.isCut(to, from)) {
-        this.scheduler.after(this.options.connectTimeoutMs, () => fail("no answer"));
-        return;
-      }
-      this.scheduler.after(this.delayMs(), () => {
+      const arrive = () => {
         const listener = this.#listeners.get(`${to}:${options.port}`);
         if (listener === undefined) return fail("refused");
         const client = new End(this, from, `${to}:${options.port}`);
@@ -147,7 +145,16 @@ export class SimNetwork {
         listener.accept(server);
         client.openWith(options.handlers as SocketHandlers<unknown>);
         resolve(client);
-      });
+      };
+      const call = (againMs: number, leftMs: number) => {
+        if (!this.isCut(from, to) && !this.isCut(to, from)) this.scheduler.after(this.delayMs(), arrive);
+        else if (leftMs <= 0) fail("no answer");
+        else {
+          const pauseMs = Math.min(againMs, leftMs);
+          this.scheduler.after(pauseMs, () => call(2 * againMs, leftMs - pauseMs));
+        }
+      };
+      call(SYN_AGAIN_MS, this.options.connectTimeoutMs);
     });
   }
 }
