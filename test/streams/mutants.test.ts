@@ -144,6 +144,13 @@ const mutants: Mutant[] = [
     noticedBy: [streams, "a sender goes from worker to worker"],
   },
   {
+    breaks: "a leader that has just started answers for workers that it has not heard",
+    file: "src/streams/worker/stream-registry.ts",
+    from: "    if (!this.#isComplete) return false;\n",
+    to: "",
+    noticedBy: ["test/streams/worker/leader.test.ts", "a leader that has just started lets"],
+  },
+  {
     breaks: "two workers that feed one stream",
     file: "src/streams/worker/stream-registry.ts",
     from: "entry.holder === undefined || entry.holder === worker;",

@@ -264,6 +264,7 @@ export class Leader {
     this.#phase = "running";
     this.#roster.remember();
     const [epoch, checkpoint] = [this.#epoch, this.#committed];
+    this.#streams.complete();
     const { inherited } = this.#streams;
     for (const { name, session } of participants)
       session?.send({ type: "go", epoch, ...(name === this.#options.selfName && { inherited }) });

@@ -6,7 +6,8 @@
  *
  * Invariant: a grant says the most that any worker of this epoch has fed of the stream. That is exact, because a worker
  * tells what it fed when its sender goes, before the stream counts as free, and all tell what the checkpoint has when an
- * epoch begins. A stream goes from one worker to another only behind a checkpoint that holds what the first one fed: what
+ * epoch begins; before all have told, and while a leader that has just started only knows the epoch of the one before it,
+ * whoever asks waits. A stream goes from one worker to another only behind a checkpoint that holds what the first one fed: what
  * the second feeds takes another way, and could arrive before it. Nothing here is durable: every worker's checkpoint has
  * what it fed.
  */
@@ -49,6 +50,8 @@ export class StreamRegistry {
   #waiting: { session: Session; worker: string; wanted: Wanted }[] = [];
   #inherited: StreamPositions = {};
   #committed = 0;
+  /** All workers have told what they have. */
+  #isComplete = false;
 
   /** Positions that workers had who leave in this epoch. */
   get inherited(): StreamPositions {
@@ -60,6 +63,13 @@ export class StreamRegistry {
     this.#entries.clear();
     this.#waiting = [];
     this.#inherited = {};
+    this.#isComplete = false;
+  }
+
+  /** The epoch runs: everybody has told. */
+  complete(): void {
+    this.#isComplete = true;
+    this.#answer();
   }
 
   /** What a worker has in the checkpoint that the epoch begins with. */
@@ -113,6 +123,7 @@ export class StreamRegistry {
 
   /** Answers all that can be answered; returns whether somebody has to wait. */
   #answer(): boolean {
+    if (!this.#isComplete) return false;
     this.#waiting = this.#waiting.filter(({ session, worker, wanted }) => {
       const { epoch, source, stream } = wanted;
       const entry = this.#entry(source, stream);

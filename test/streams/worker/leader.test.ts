@@ -163,3 +163,22 @@ test("a member whose checkpoint is not the cluster's is refused, and says where 
     expect(leader.greet(stale, stale.hello({ committed: 1 }))).toBeUndefined();
   });
 });
+
+test("a leader that has just started lets nobody go on with a stream before all have told how far it is", () => {
+  const { scheduler, leader, members, pause } = clusterOf(2);
+  const [first, second] = members as [FakeMember, FakeMember];
+  const position = { source: "in", stream: "3", seen: 511, acked: 511, isHeld: false };
+  scheduler.run(async () => {
+    // The leader before this one began epoch 3; the second worker is still in it.
+    leader.greet(second, { ...second.hello(), epoch: 3 });
+    leader.hear(second, second.name, { type: "streamWanted", epoch: 3, source: "in", stream: "3" });
+    leader.greet(first, first.hello());
+    await pause(1);
+    expect(second.last("begin")?.epoch).toBe(4);
+    leader.hear(second, second.name, { type: "ready", epoch: 4, streams: [] });
+    leader.hear(second, second.name, { type: "streamWanted", epoch: 4, source: "in", stream: "3" });
+    expect(second.last("stream")).toBeUndefined();
+    leader.hear(first, first.name, { type: "ready", epoch: 4, streams: [position] });
+    expect(second.last("stream")).toMatchObject({ epoch: 4, grant: { isGranted: true, seen: 511 } });
+  });
+});
