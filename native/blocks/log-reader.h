@@ -53,6 +53,8 @@ NX_API void nx_log_reader_begin_packs(nx_log_reader *reader, uint32_t salt, uint
 /* Images stay where they are in the log: nothing goes to `out`, a write says where its data begins in the stream. The log
  * must be one that can be read again, and must not come as snappy blocks. */
 NX_API void nx_log_reader_in_place(nx_log_reader *reader);
+/* Data is taken as it is, whatever its checksum says; headers are compared all the same. */
+NX_API void nx_log_reader_trust(nx_log_reader *reader);
 NX_API nx_log_state *nx_log_reader_state(nx_log_reader *reader);
 NX_API nx_buffer *nx_log_reader_out(nx_log_reader *reader);
 

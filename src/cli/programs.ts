@@ -9,7 +9,10 @@ import { asNxError, colorsFor, printError } from "./print.ts";
 import { resolveVerb, runVerb } from "./strict.ts";
 import { defineVerb, type Surroundings, type Verb } from "./verb.ts";
 
-/** A program whose command line is not of our kind: its words are taken by the family that replaces it. */
+/**
+ * A program whose command line is not of our kind: its words are taken by the family that replaces it. It fails with exit
+ * code 1, whatever the reason, because scripts for the originals know no other.
+ */
 const ownCommandLines: Record<
   string,
   () => Promise<(words: readonly string[], call: Surroundings) => Promise<number>>
@@ -66,8 +69,8 @@ export async function runProgram(
   surroundings: Surroundings,
 ): Promise<number> {
   const { stdout, environment } = surroundings;
+  const own = Object.hasOwn(ownCommandLines, name) ? ownCommandLines[name] : undefined;
   try {
-    const own = Object.hasOwn(ownCommandLines, name) ? ownCommandLines[name] : undefined;
     if (own !== undefined) return await (await own())(words, surroundings);
     const verb = programVerb(name, programs[name] as Program);
     const resolved = await resolveVerb(verb, words);
@@ -80,7 +83,7 @@ export async function runProgram(
     const isUsage = error.code === "NX_USAGE";
     const hint = `\`${name} --help\` shows what is accepted`;
     printError(surroundings, isUsage ? new NxError("NX_USAGE", error.message, { hint }) : error, false);
-    return error.exit;
+    return own === undefined ? error.exit : Exit.failed;
   }
 }
 

@@ -13,6 +13,7 @@ const symbols = {
   nx_log_reader_free: { args: ["ptr"], returns: "void" },
   nx_log_reader_begin_packs: { args: ["ptr", "u32", "u32"], returns: "void" },
   nx_log_reader_in_place: { args: ["ptr"], returns: "void" },
+  nx_log_reader_trust: { args: ["ptr"], returns: "void" },
   nx_log_stretches: { args: ["ptr", "u32", "ptr"], returns: "void" },
   nx_log_reader_state: { args: ["ptr"], returns: "ptr" },
   nx_log_reader_out: { args: ["ptr"], returns: "ptr" },
@@ -131,6 +132,11 @@ export class LogReader {
   /** Data stays in the log, which is read again for it: nothing goes to `out`. */
   readInPlace(): void {
     library().nx_log_reader_in_place(this.#reader);
+  }
+
+  /** The checksums of data are not compared; those of headers are. */
+  trustData(): void {
+    library().nx_log_reader_trust(this.#reader);
   }
 
   /** C's handle, for what takes the writes over. */

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { NbdClient } from "../../src/backup/nbd/client.ts";
 import { controllerOf } from "../backup/servers.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
 import { LoneExecutable, until } from "./executable.ts";
@@ -17,7 +18,7 @@ test("walb-storage takes the original's options, keeps its files where -b says, 
     "-proxy",
     "127.0.0.1:2,127.0.0.1:3",
     "-b",
-    base,
+    `${base}/`,
     "-p",
     "0",
     "-id",
@@ -27,7 +28,7 @@ test("walb-storage takes the original's options, keeps its files where -b says, 
     "-snapintvl",
     "5",
   ];
-  const environment = { NODE_X_WALB_HOST: "127.0.0.1", NODE_X_WALB_NBD_PORT: "0" };
+  const environment = { NODE_X_WALB_HOST: "127.0.0.2", NODE_X_WALB_NBD_PORT: "0" };
   const child = Bun.spawn([program, ...words], {
     env: environment,
     stdin: "ignore",
@@ -35,17 +36,23 @@ test("walb-storage takes the original's options, keeps its files where -b says, 
     stderr: "ignore",
   });
   try {
-    const port = await until("its port", () => {
+    const { port, nbdPort } = await until("its ports", () => {
       const file = `${base}.node-x/ports.json`;
-      return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as { port: number }).port : undefined;
+      return existsSync(file)
+        ? (JSON.parse(readFileSync(file, "utf8")) as Record<string, number>)
+        : undefined;
     });
-    const controller = controllerOf(realWorld(), "127.0.0.1", port);
+    const controller = controllerOf(realWorld(), "127.0.0.2", port as number);
     expect(await controller.get("host-type")).toBe("storage");
-    const at = ["-a", "127.0.0.1", "-p", String(port)];
+    const at = ["-a", "127.0.0.2", "-p", String(port)];
     expect(await alone.run(["walb", "volume", "create", "v1", "8M", "2M", ...at])).toMatchObject({
       code: 0,
       stderr: "",
     });
+    // Wherever the controller may come from: volumes are for this host, as the original's devices are.
+    const address = { host: "127.0.0.1", port: nbdPort as number, name: "v1" };
+    await (await NbdClient.connect(realWorld(), address))[Symbol.asyncDispose]();
+    await expect(NbdClient.connect(realWorld(), { ...address, host: "127.0.0.2" })).rejects.toThrow();
     await controller.command("init-vol", ["v1", "/dev/walb/v1"], "ok");
     expect(await controller.get("state", "v1")).toBe("SyncReady");
     expect((await controller.status()).filter((line) => line.startsWith("host"))).toEqual([

@@ -65,6 +65,9 @@ export class Options {
   }
 }
 
+/** A word by which the originals say what they take. */
+export const asksForHelp = (word: string): boolean => /^--?h(elp)?$/.test(word);
+
 export function wanted(what: string, wish: string, got: string): NxError {
   return new NxError("NX_USAGE", `${what}: wanted ${wish}, got "${got}"`);
 }

@@ -4,19 +4,47 @@
  * Each server option becomes a key of the role; what has no meaning here is refused by name rather than passed over.
  */
 import { hostname } from "node:os";
+import { resolve } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import type { Surroundings } from "../../core/verb.ts";
-import { runSubcommand, subcommands } from "./controller.ts";
-import { type OptionKind, type Options, parseOptions, wanted } from "./options.ts";
+import { globalOptions, runSubcommand, subcommands } from "./controller.ts";
+import { asksForHelp, type OptionKind, type Options, parseOptions, wanted } from "./options.ts";
+import {
+  archiveOptions,
+  commonOptions,
+  type OptionTexts,
+  proxyOptions,
+  storageOptions,
+  walbcOptions,
+} from "./original-options.ts";
 
-const common: Record<string, OptionKind> = {
-  p: "value", l: "value", maxconn: "value", fg: "value", id: "value", to: "value", b: "value",
-  ka: "flag", kaidle: "value", kaintvl: "value", kacnt: "value", "allow-exec": "flag",
-}; // prettier-ignore
+/** The options of a server; undefined when it was asked what they are, which it has said then. */
+function optionsOf(
+  name: string,
+  texts: OptionTexts,
+  words: readonly string[],
+  { stdout }: Surroundings,
+): Options | undefined {
+  const all = { ...commonOptions, ...texts };
+  if (words.some(asksForHelp)) {
+    const lines = Object.entries(all).map(([option, text]) => {
+      const [value, meaning] = typeof text === "string" ? ["", text] : text;
+      return `  ${`-${option} ${value}`.padEnd(24)}${meaning}\n`;
+    });
+    stdout.write(`usage: ${name} [options]\n\n${lines.join("")}`);
+    return undefined;
+  }
+  const kindOf = (text: OptionTexts[string]): OptionKind => (typeof text === "string" ? "flag" : "value");
+  const kinds = Object.entries(all).map(([option, text]) => [option, kindOf(text)] as const);
+  const options = parseOptions(words, Object.fromEntries(kinds));
+  options.positionals([]);
+  return options;
+}
 
-/** Keys that both servers have. The data directory is where the log and the admin socket go: beside the volumes. */
+/** Keys that all servers have. The data directory is where the log and the admin socket go: beside the volumes. */
 function commonKeys(options: Options, role: string, call: Surroundings): Record<string, unknown> {
-  const base = options.text("b", `/var/forest/walb/${role}`);
+  // With and without a slash at its end it is the same directory, and so must be those beside it.
+  const base = options.text("b", `/var/forest/walb/${role}`).replace(/(?<=.)\/+$/, "");
   const id = options.text("id", hostname());
   const log = options.text("l", "-");
   return {
@@ -64,16 +92,24 @@ async function serve(
   });
 }
 
+/** An archive whose disk is not mounted must not begin with an empty directory in its place. */
+async function demandDirectory(base: string, { workingDirectory }: Surroundings): Promise<void> {
+  const { realWorld } = await import("../../core/seams/world-real.ts");
+  const path = resolve(workingDirectory, base);
+  if (await realWorld().disk.exists(path)) return;
+  throw new NxError("NX_USAGE", `the base directory ${path} is not there`, {
+    hint: "mount its disk, or make the directory",
+  });
+}
+
 export async function runWalbArchive(words: readonly string[], call: Surroundings): Promise<number> {
-  const options = parseOptions(words, {
-    ...common, vg: "value", tp: "value", wn: "value", discard: "value", fi: "value", autoresize: "flag",
-    "keep-one-cold-snap": "flag", maxopen: "value", "maxopen-virt": "value", "apply-sleep-pct": "value",
-    "sync-cmpr": "value", "lock-time-th": "value",
-  }); // prettier-ignore
-  options.positionals([]);
+  const options = optionsOf("walb-archive", archiveOptions, words, call);
+  if (options === undefined) return 0;
   const openMax = options.number("maxopen", 0);
+  const keys = commonKeys(options, "archive", call);
+  await demandDirectory(String(keys.baseDir), call);
   return serve("walb-archive", "archive", {
-    ...commonKeys(options, "archive", call),
+    ...keys,
     discard: options.text("discard", "ignore"),
     syncBytes: options.size("fi", 2 ** 30),
     grows: options.has("autoresize"),
@@ -89,10 +125,8 @@ export async function runWalbArchive(words: readonly string[], call: Surrounding
 }
 
 export async function runWalbProxy(words: readonly string[], call: Surroundings): Promise<number> {
-  const options = parseOptions(words, {
-    ...common, bg: "value", wd: "value", wn: "value", delay: "value", maxdelay: "value", rto: "value", stop: "flag",
-  }); // prettier-ignore
-  options.positionals([]);
+  const options = optionsOf("walb-proxy", proxyOptions, words, call);
+  if (options === undefined) return 0;
   return serve("walb-proxy", "proxy", {
     ...commonKeys(options, "proxy", call),
     backgroundMax: options.number("bg", 1),
@@ -106,11 +140,8 @@ export async function runWalbProxy(words: readonly string[], call: Surroundings)
 }
 
 export async function runWalbStorage(words: readonly string[], call: Surroundings): Promise<number> {
-  const options = parseOptions(words, {
-    ...common, archive: "value", proxy: "value", bg: "value", wl: "value", snapintvl: "value", delay: "value",
-    maxdelay: "value", fst: "value", tsdintvl: "value", "sync-cmpr": "value",
-  }); // prettier-ignore
-  options.positionals([]);
+  const options = optionsOf("walb-storage", storageOptions, words, call);
+  if (options === undefined) return 0;
   for (const name of ["archive", "proxy"] as const)
     if (!options.has(name)) throw new NxError("NX_USAGE", `-${name} HOST:PORT is needed`);
   const keys = commonKeys(options, "storage", call);
@@ -119,6 +150,8 @@ export async function runWalbStorage(words: readonly string[], call: Surrounding
     // The kernel's devices are named by `init-vol`; ours are made by `node-x walb volume create`, beside what -b has.
     volumesDir: `${String(keys.baseDir)}.volumes`,
     nbdPort: Number(call.environment.NODE_X_WALB_NBD_PORT ?? 10809),
+    // The original's devices are this host's only.
+    nbdHost: call.environment.NODE_X_WALB_NBD_HOST ?? "127.0.0.1",
     archive: options.text("archive"),
     proxies: options.text("proxy", "").split(","),
     backgroundMax: options.number("bg", 1),
@@ -132,20 +165,32 @@ export async function runWalbStorage(words: readonly string[], call: Surrounding
   }, call); // prettier-ignore
 }
 
+const walbcUsage = "usage: walbc -a HOST -p PORT";
+
 /** `walbc -a HOST -p PORT SUBCOMMAND …`: options may stand before the subcommand. */
 export async function runWalbc(words: readonly string[], call: Surroundings): Promise<number> {
+  const { stdout } = call;
   const at = words.findIndex((word, index) => {
-    const before = words[index - 1] ?? "";
-    return !word.startsWith("-") && !/^--?(a|p|to|id|retry)$/.test(before);
+    const before = (words[index - 1] ?? "").replace(/^--?/, "-");
+    const kind = (globalOptions as Record<string, OptionKind>)[before.slice(1)];
+    return !word.startsWith("-") && !(before.startsWith("-") && kind === "value");
   });
   const name = words[at];
   if (name === undefined || !Object.hasOwn(subcommands, name)) {
     const lines = Object.entries(subcommands).map(
       ([each, { summary }]) => `  ${each.padEnd(24)}${summary}\n`,
     );
-    call.stdout.write(`usage: walbc -a HOST -p PORT <command> [<args>]\n\nCommand list:\n${lines.join("")}`);
+    const options = Object.entries(walbcOptions).map(([each, text]) => `  ${each.padEnd(24)}${text}\n`);
+    stdout.write(
+      `${walbcUsage} <command> [<args>]\n\nCommand list:\n${lines.join("")}\nOptions:\n${options.join("")}`,
+    );
     if (name !== undefined) throw wanted("the command", "one of the list", name);
-    return words.some((word) => /^--?h(elp)?$/.test(word)) ? 0 : 1;
+    return words.some(asksForHelp) ? 0 : 1;
+  }
+  if (words.some(asksForHelp)) {
+    const { usage, summary } = subcommands[name] as (typeof subcommands)[string];
+    stdout.write(`${`${walbcUsage} ${name} ${usage}`.trim()}\n\n${summary}.\n`);
+    return 0;
   }
   return runSubcommand(name, [...words.slice(0, at), ...words.slice(at + 1)], call);
 }

@@ -199,9 +199,10 @@ const redo = toolVerb({
     "-i WLOG (-)",
     "-d: discards give their space back",
     "-z: discards become zeros (neither: they are ignored)",
+    "-skipcsum: take damaged data as it is",
     "-noaio: no effect",
   ],
-  options: { i: "value", d: "flag", z: "flag", noaio: "flag" },
+  options: { i: "value", d: "flag", z: "flag", skipcsum: "flag", noaio: "flag" },
   examples: [
     { command: "node-x walb wlog redo volume.img -z -i volume.wlog", shows: "Bring an image up to date" },
   ],
@@ -213,6 +214,7 @@ const redo = toolVerb({
     const result = await replayLog(await files.source(input), image, {
       rule,
       disk: files.world.disk,
+      trustsData: options.has("skipcsum"),
       onProgress: (lsid) => progress.show(`lsid ${lsid}`),
     });
     progress.end();

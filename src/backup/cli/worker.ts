@@ -9,7 +9,7 @@ import { parseWorkerConfig } from "../client/worker/config.ts";
 import { ArchiveWorker } from "../client/worker/worker.ts";
 import { readSmallFile } from "../files/volume-files.ts";
 import { listingTime } from "../formats/units.ts";
-import { parseOptions } from "./options.ts";
+import { asksForHelp, parseOptions } from "./options.ts";
 
 const usage =
   "-f FILE; -step: one look, and what it finds; -no: only say what is due; -lifetime SECONDS; -v, -vv";
@@ -28,6 +28,10 @@ async function untilEnd(worker: ArchiveWorker, isOver: () => boolean): Promise<v
 }
 
 export async function runWalbWorker(words: readonly string[], call: Surroundings): Promise<number> {
+  if (words.some(asksForHelp)) {
+    call.stdout.write(`usage: walb-worker ${usage}\n`);
+    return 0;
+  }
   const options = parseOptions(words, {
     f: "value",
     step: "flag",

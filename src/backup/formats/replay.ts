@@ -35,6 +35,8 @@ export interface Replayed {
 export interface ReplayOptions {
   rule: DiscardRule;
   disk: Disk;
+  /** Data is written as it is, damaged or not. */
+  trustsData?: boolean;
   onProgress?(lsid: bigint): void;
 }
 
@@ -121,6 +123,7 @@ export async function replayLog(
   options: ReplayOptions,
 ): Promise<Replayed> {
   const reader = new LogReader({ codec: 0, level: 0, outOffset: 0 });
+  if (options.trustsData === true) reader.trustData();
   const part =
     source.file === undefined ? inMemory(reader, image, options) : inPlace(source, reader, image, options);
   let [gathered, bytes] = [0, 0];

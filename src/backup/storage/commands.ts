@@ -36,6 +36,8 @@ export interface CommandOptions {
   onTarget(volume: StorageVolume): void;
   /** Ends shipping; resolves when none runs. */
   onNoTarget(volume: StorageVolume, isForced: boolean): Promise<void>;
+  /** Shipping goes on: a transfer took longer than its end was waited for. */
+  onStillTarget(volume: StorageVolume): void;
   kick(): Promise<void>;
   kickVolume(volume: StorageVolume): void;
   fullScan: { bytesPerSecond: number };
@@ -92,6 +94,7 @@ export function storageCommands(options: CommandOptions): Record<string, Protoco
     snapshot: async (call) => {
       const volume = of(await call.reader.texts());
       volume.demandState("c2sSnapshotServer", "Target", "Stopped");
+      volume.demandNoOverflow("c2sSnapshotServer");
       const gid = await volume.snapshot(false);
       options.kickVolume(volume);
       await call.answer("ok");
@@ -120,8 +123,7 @@ async function start(options: CommandOptions, volume: StorageVolume, mode: strin
   const name = "c2sStartServer";
   if (mode.startsWith("t")) {
     volume.demandState(name, "Stopped");
-    if (volume.isOverflow)
-      throw new Refusal(`${name}:overflow:${volume.name}: the log has overflowed; reset-vol, then hash-bkp`);
+    volume.demandNoOverflow(name);
     await volume.during("StartTarget", () => volume.setState("Target"));
     return options.onTarget(volume);
   }
@@ -134,7 +136,7 @@ async function start(options: CommandOptions, volume: StorageVolume, mode: strin
 }
 
 export async function stopVolume(
-  { clock, onNoTarget }: Pick<CommandOptions, "clock" | "onNoTarget">,
+  { clock, onNoTarget, onStillTarget }: Pick<CommandOptions, "clock" | "onNoTarget" | "onStillTarget">,
   volume: StorageVolume,
   isForced: boolean,
 ): Promise<void> {
@@ -150,6 +152,9 @@ export async function stopVolume(
       await Promise.race([onNoTarget(volume, isForced), timeout]);
       await volume.setState("Stopped");
     });
+  } catch (error) {
+    onStillTarget(volume);
+    throw error;
   } finally {
     volume.stopState = "NotStopping";
   }

@@ -1,7 +1,7 @@
 /** The configuration of the storage role, and what it says of itself. Only declarations. */
 import { z } from "zod";
 import { reloadableKeys } from "../../core/config/keys.ts";
-import { integer, key, port, roleSchema } from "../../core/config/schema.ts";
+import { hostName, integer, key, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
 import { serverKeys } from "../server/config-keys.ts";
 
@@ -20,6 +20,10 @@ const size = () =>
 export const storageConfig = roleSchema({
   port: port(13000, "Port of the WalB protocol: the controller."),
   nbdPort: port(10809, "Port of NBD: every volume is an export under its name."),
+  nbdHost: key(hostName().optional(), "The address that nbdPort listens on.", {
+    absent: "as host",
+    example: "127.0.0.1",
+  }),
   nbdConnectionsMax: key(
     integer(256, { min: 1, max: 10_000 }),
     "NBD clients at once; further ones are closed.",

@@ -33,13 +33,18 @@ export function volumeFigures({ volumes, backups, shipper, lag }: FigureSources)
 
 /** What must be looked at, for `/readyz` and the overview. */
 export function troubles(sources: FigureSources): string[] {
-  return volumeFigures(sources).flatMap(({ name, failure, stalled, isOverflow, state }) => [
+  const homeless = [...sources.backups.values()].filter(({ engine }) => engine === undefined);
+  const missing = homeless.map(
+    ({ name, path }) => `${name} cannot be backed up: the volume ${path} is not there`,
+  );
+  const found = volumeFigures(sources).flatMap(({ name, failure, stalled, isOverflow, state }) => [
     ...(failure === undefined ? [] : [`${name} has failed: ${failure}`]),
     ...(stalled === undefined ? [] : [`${name} is stalled: ${stalled}`]),
     ...(isOverflow && state !== "Clear"
       ? [`the log of ${name} has overflowed: reset-vol, then hash-bkp`]
       : []),
   ]);
+  return [...missing, ...found];
 }
 
 export function storageMetrics(metrics: Metrics, sources: FigureSources): void {

@@ -64,7 +64,8 @@ class Storage implements RunningRole<Config> {
     const nodeId = this.#nodeId;
     const { host, nbdPort, nbdConnectionsMax, socketTimeoutMs: timeoutMs } = config;
     this.#volumes = new Volumes({ disk, random, clock, log }, resolve(dataDir, config.volumesDir), {
-      ...{ net, clock, log, host, tls, port: nbdPort, connectionsMax: nbdConnectionsMax },
+      ...{ net, clock, log, tls, port: nbdPort, connectionsMax: nbdConnectionsMax },
+      host: config.nbdHost ?? host,
     });
     this.#volumes.onLog = (name) => this.#onLog(name);
     const archive = addressOf(config.archive);
@@ -105,6 +106,7 @@ class Storage implements RunningRole<Config> {
       onClear: (each) => this.#backups.delete(each.name),
       onTarget: (each) => this.#ship(each),
       onNoTarget: (each, isForced) => this.#stopShipping(each, isForced),
+      onStillTarget: (each) => this.#shippers.get(each)?.goOn(),
       kick: () => this.#kick(),
       kickVolume: (each) => this.#shippers.get(each)?.kick(),
     };
@@ -189,8 +191,9 @@ class Storage implements RunningRole<Config> {
   }
 
   async #stopShipping(volume: StorageVolume, isForced: boolean): Promise<void> {
-    await this.#shippers.get(volume)?.stop(isForced);
-    this.#shippers.delete(volume);
+    const shipper = this.#shippers.get(volume);
+    await shipper?.stop(isForced);
+    if (shipper?.isStopped === true) this.#shippers.delete(volume);
   }
 
   /** The log was overwritten before it was shipped: nothing of it may be shipped any more. */

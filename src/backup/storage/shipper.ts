@@ -40,7 +40,7 @@ export class Shipper {
   #timer: Timer | undefined;
   #dueMs = Number.POSITIVE_INFINITY;
   #running: Promise<void> | undefined;
-  #isStopped = false;
+  isStopped = false;
   #isAgain = false;
   #delayMs: number;
   #conversation: Conversation | undefined;
@@ -73,7 +73,7 @@ export class Shipper {
   #schedule(delayMs: number): void {
     const { clock } = this.#options;
     const dueMs = clock.monotonicMs() + delayMs;
-    if (this.#isStopped || (this.#timer !== undefined && this.#dueMs <= dueMs)) return;
+    if (this.isStopped || (this.#timer !== undefined && this.#dueMs <= dueMs)) return;
     this.#timer?.cancel();
     this.#dueMs = dueMs;
     this.#timer = clock.after(delayMs, () => {
@@ -95,7 +95,7 @@ export class Shipper {
     const volume = this.#volume;
     const { log, retryMaxMs, snapshotIntervalMs, onOverflow } = this.#options;
     try {
-      if (this.#isStopped || volume.engine === undefined) return undefined;
+      if (this.isStopped || volume.engine === undefined) return undefined;
       if (volume.isOverflow) {
         await onOverflow(volume);
         return undefined;
@@ -114,7 +114,7 @@ export class Shipper {
       return volume.queue.length > 0 ? 0 : undefined;
     } catch (error) {
       this.lastError = (error as Error).message;
-      if (this.#isStopped) return undefined;
+      if (this.isStopped) return undefined;
       log.warn(`shipping failed: ${this.lastError}`, { volume: volume.name });
       const delayMs = this.#delayMs;
       this.#delayMs = Math.min(retryMaxMs, delayMs * 2);
@@ -141,7 +141,7 @@ export class Shipper {
         return await this.#to(peer, shipment);
       } catch (error) {
         failures.push(`${peer.address.host}:${peer.address.port}: ${(error as Error).message}`);
-        if (this.#isStopped || (error as NxError).code !== "NX_CONNECT_FAILED") break;
+        if (this.isStopped || (error as NxError).code !== "NX_CONNECT_FAILED") break;
       }
     }
     throw new NxError("NX_CONNECT_FAILED", `no proxy takes the log: ${failures.join("; ")}`);
@@ -168,10 +168,16 @@ export class Shipper {
 
   /** Resolves when nothing of it runs. `isForced` cuts a transfer that is under way. */
   async stop(isForced: boolean): Promise<void> {
-    this.#isStopped = true;
+    this.isStopped = true;
     this.#timer?.cancel();
     this.#timer = undefined;
     if (isForced) this.#conversation?.terminate("the volume is stopped");
     await this.#running;
+  }
+
+  /** The stop was given up. */
+  goOn(): void {
+    this.isStopped = false;
+    this.kick();
   }
 }

@@ -101,6 +101,12 @@ export class StorageVolume {
     return ships && (!Buffer.from(engine.uuid).equals(this.uuid) || this.done.lsid > engine.log.written);
   }
 
+  /** No point from here on would ever reach the archive. */
+  demandNoOverflow(what: string): void {
+    if (this.isOverflow)
+      throw new Refusal(`${what}:overflow:${this.name}: the log has overflowed; reset-vol, then hash-bkp`);
+  }
+
   /** Physical blocks of the longest transfer. */
   get physicalMax(): bigint {
     return BigInt(Math.max(1, Math.floor(this.#shipBytesMax / this.attached.physicalBytes)));

@@ -89,7 +89,8 @@ function claimsOf(config: LoadedConfig): Claim[] {
   for (const key of configKeys(config.schema)) {
     const port = valueAt(config.config, key.path);
     if (!isPortKey(key.name) || typeof port !== "number" || port === 0) continue;
-    const host = String(config.config[key.name === "adminPort" ? "adminHost" : "host"]);
+    const { config: values } = config;
+    const host = String(values[key.name.replace(/Port$/, "Host")] ?? values.host);
     claims.push({
       path: key.path,
       resource: `port ${port}`,

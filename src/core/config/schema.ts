@@ -176,7 +176,7 @@ const commonKeys = {
   shutdownTimeoutMs: key(integer(30_000, { min: 0, max: DAY_MS }), "A shutdown that takes longer is cut short. What was acknowledged is on disk either way, but for a durability that writes at shutdown (dump).", { isReloadable: true }),
 }; // prettier-ignore
 
-function hostName(): z.ZodString {
+export function hostName(): z.ZodString {
   return z
     .string()
     .regex(/^[A-Za-z0-9._:][A-Za-z0-9._:%-]{0,254}$/)

@@ -3,7 +3,6 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { archiveTargets } from "../../../src/backup/archive/control.ts";
-import { runWalbc } from "../../../src/backup/cli/original-programs.ts";
 import { subcommands } from "../../../src/backup/cli/controller.ts";
 import { proxyTargets } from "../../../src/backup/proxy/control.ts";
 import { storageTargets } from "../../../src/backup/storage/control.ts";
@@ -89,18 +88,6 @@ test("a session as an operator has it", async () => {
   });
   expect((await walb(proxy, "status")).stdout).toContain("volume vol1 state Started numDiff 0 totalSize 0");
   expect((await walb(archive, "version")).stdout).toMatch(/^version:node-x-.*\tlog_version:2\tcommit:/);
-});
-
-test("called as walbc, options stand before the subcommand", async () => {
-  let text = "";
-  const output = { write: (part: string) => void (text += part), isTty: false, columns: undefined };
-  const call = { environment: {}, workingDirectory: place.path, stdout: output, stderr: output };
-  expect(await runWalbc(["-a", "127.0.0.1", "-p", String(archive.port), "get", "state", VOLUME], call)).toBe(
-    0,
-  );
-  expect(text).toBe("Archived\n");
-  await expect(runWalbc(["-a", "127.0.0.1", "-p", "1", "foo"], call)).rejects.toThrow('got "foo"');
-  expect(text).toContain("usage: walbc");
 });
 
 test("exec runs a program where the server allows it, without a shell, and nowhere else", async () => {

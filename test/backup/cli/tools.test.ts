@@ -191,6 +191,19 @@ describe("damage and mistakes", () => {
       stderr: expect.stringContaining("invalid log IO (pack at lsid 100 record 0)"),
     });
     expect(readFileSync(at("untouched.img")).equals(vector("base.img"))).toBe(true);
+    const forced = await walb(
+      "wlog",
+      "redo",
+      at("untouched.img"),
+      "-z",
+      "-skipcsum",
+      "-i",
+      at("damaged.wlog"),
+    );
+    expect(forced).toMatchObject({ code: 0, stdout: expect.stringContaining("[100, 244)") });
+    copyFileSync(join(vectorDirectory, "base.img"), at("sound.img"));
+    await walb("wlog", "redo", at("sound.img"), "-z", "-i", "log1.wlog");
+    expect((await walb("bdiff", at("untouched.img"), at("sound.img"))).stdout).toBe("1/2048 differs\n");
     expect((await walb("wlog", "to-wdiff", "-i", at("damaged.wlog"), "-o", at("none.wdiff"))).code).toBe(65);
     expect(await Bun.file(at("none.wdiff")).exists()).toBe(false);
   });

@@ -84,6 +84,13 @@ testMutants(
       to: "",
       noticedBy: ["test/backup/archive/back-ends.test.ts", "a cold snapshot has checksums"],
     },
+    {
+      breaks: "a stop that is given up and leaves a volume that ships no more",
+      file: "src/backup/storage/commands.ts",
+      from: "    onStillTarget(volume);\n",
+      to: "",
+      noticedBy: ["test/backup/storage/stalls.test.ts", "a stop that is given up"],
+    },
   ],
   ["test", "build.ts"],
 );

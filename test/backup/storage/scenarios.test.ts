@@ -458,6 +458,7 @@ describe("e: what breaks", () => {
     expect(await controller.get("is-overflow", VOLUME)).toBe(1n);
     expect(group.storage.role.notReady()).toEqual([expect.stringContaining("has overflowed")]);
     await expect(controller.command("start", [VOLUME, "target"], "ok")).rejects.toThrow("overflow");
+    await expect(controller.snapshot(VOLUME)).rejects.toThrow("the log has overflowed");
     // The volume itself goes on, and the next start of the storage still knows.
     await writer.write(20);
     await group.storage.stop();
