@@ -41,7 +41,9 @@ export function addRoutes(app: Hono, worker: Worker): void {
     if (leader === undefined)
       return context.json({ error: `ask the initializer, at ${worker.member.leader}` }, 409);
     const { eligible } = leader;
-    const asked = Array.isArray(names) ? names.map(String) : eligible.slice(-Number(count ?? 0));
+    // Of a list, the last 0 are all of it: a count that is none must not let everybody leave.
+    const last = Number.isSafeInteger(count) && (count as number) > 0 ? (count as number) : undefined;
+    const asked = Array.isArray(names) ? names.map(String) : last === undefined ? [] : eligible.slice(-last);
     const error = leader.shrink(asked);
     return error === undefined ? context.json({ leaving: asked }) : context.json({ error, eligible }, 409);
   });
@@ -87,7 +89,7 @@ function keysOf(worker: Worker) {
   return Object.fromEntries(
     [...worker.engine.stores].map(([step, store]) => [
       step,
-      { count: store.size, keys: [...store.keys()].slice(0, KEYS_MAX) },
+      { count: store.size, keys: store.keys().take(KEYS_MAX).toArray() },
     ]),
   );
 }
