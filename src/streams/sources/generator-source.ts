@@ -5,6 +5,7 @@
  */
 import type { Clock, Timer } from "../../core/seams/clock.ts";
 import { NxError } from "../../core/errors.ts";
+import { isJson } from "../api/codecs.ts";
 import type { GeneratorNode } from "../plan/nodes.ts";
 import type { Source, SourceHost } from "./source.ts";
 
@@ -83,7 +84,9 @@ export class GeneratorSource implements Source {
     const { count, last } = this.#position;
     const { first, next } = this.node.options;
     try {
-      return count === 0 ? first : next(last);
+      const value = count === 0 ? first : next(last);
+      if (value !== undefined && !isJson(value)) throw new TypeError("a value that JSON cannot hold");
+      return value;
     } catch (error) {
       this.#isClosed = true;
       this.#options.onFatal(

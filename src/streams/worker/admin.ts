@@ -36,17 +36,22 @@ export function addRoutes(app: Hono, worker: Worker): void {
     return context.json({ asked: true });
   });
   app.post("/stream/shrink", async (context) => {
-    const { names, count } = (await context.req.json()) as { names?: unknown; count?: unknown };
     const { leader } = worker;
     if (leader === undefined)
       return context.json({ error: `ask the initializer, at ${worker.member.leader}` }, 409);
     const { eligible } = leader;
-    // Of a list, the last 0 are all of it: a count that is none must not let everybody leave.
-    const last = Number.isSafeInteger(count) && (count as number) > 0 ? (count as number) : undefined;
-    const asked = Array.isArray(names) ? names.map(String) : last === undefined ? [] : eligible.slice(-last);
+    const asked = leaversOf(await context.req.json().catch(() => undefined), eligible);
     const error = leader.shrink(asked);
     return error === undefined ? context.json({ leaving: asked }) : context.json({ error, eligible }, 409);
   });
+}
+
+/** Who is asked to leave: those named, or the last `count` of the eligible ones. Nobody when it says neither. */
+export function leaversOf(body: unknown, eligible: readonly string[]): string[] {
+  const { names, count } = (body ?? {}) as { names?: unknown; count?: unknown };
+  if (Array.isArray(names)) return names.map(String);
+  // The last 0 of a list are all of it.
+  return Number.isSafeInteger(count) && (count as number) > 0 ? eligible.slice(-(count as number)) : [];
 }
 
 function statusOf(worker: Worker) {
