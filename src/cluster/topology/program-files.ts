@@ -8,19 +8,15 @@
  * a mistake.
  */
 import { isBuiltin } from "node:module";
-import { dirname, extname, isAbsolute, join, relative } from "node:path";
+import { dirname, isAbsolute, join, relative } from "node:path";
 import { isFile } from "../../core/config/files.ts";
 import { configKeys } from "../../core/config/keys.ts";
-import { readConfigFile, type LoadedConfig } from "../../core/config/load.ts";
+import { importedFile, importsOf, isPath, isProgramFile } from "../../core/config/imports.ts";
+import type { LoadedConfig } from "../../core/config/load.ts";
 import type { Origin } from "../../core/config/origin.ts";
 import type { Notice, Problem } from "../../core/config/problem.ts";
 import { valueAt } from "../../core/config/validate.ts";
 
-/** The languages of files that can import others, by the endings of their names, as Bun tells them. */
-const loaders: Record<string, "ts" | "tsx" | "js" | "jsx"> = {
-  ...{ ".ts": "ts", ".mts": "ts", ".cts": "ts", ".tsx": "tsx" },
-  ...{ ".js": "js", ".mjs": "js", ".cjs": "js", ".jsx": "jsx" },
-};
 /** Comes with the executable. */
 const OWN_MODULE = "node-x/stream";
 /** What an agent accepts as the name of a file (agent/messages.ts). */
@@ -41,7 +37,7 @@ export function programFilesOf({ schema, config, origins }: LoadedConfig, direct
   for (const { name: key, path, isProgram } of configKeys(schema)) {
     const value = valueAt(config, path);
     // Without an ending it is the name of a program that the executable brings.
-    if (!isProgram || typeof value !== "string" || loaders[extname(value)] === undefined) continue;
+    if (!isProgram || typeof value !== "string" || !isProgramFile(value)) continue;
     const origin = origins.of(path);
     const entry = placeBeside(directory, isAbsolute(value) ? value : join(directory, value));
     if (isAbsolute(value) || entry === undefined || !isFile(join(directory, entry))) {
@@ -76,52 +72,20 @@ function follow(name: string, following: Following): void {
   const mistake = (wanted: string, got: string) => found.problems.push({ origin, path, wanted, got });
   if (!name.split("/").every((part) => PLAIN_NAME.test(part)))
     mistake("files whose names are letters, digits and . _ @ + -", name);
-  const loader = loaders[extname(name)];
-  if (loader === undefined) return; // text or JSON imports nothing
-  for (const specifier of importsOf(join(directory, name), loader, (why) => mistake("a program", why))) {
-    if (!/^\.{0,2}\//.test(specifier)) {
+  for (const specifier of importsOf(join(directory, name), (why) => mistake("a program", why))) {
+    if (!isPath(specifier)) {
       if (specifier === OWN_MODULE || isBuiltin(specifier) || /^bun(:|$)/.test(specifier)) continue;
       const text = `${name} imports "${specifier}", which is not deployed and must be found on the host`;
       found.notices.push({ level: "info", origin, text });
       continue;
     }
-    const imported = isAbsolute(specifier)
-      ? specifier
-      : importedFile(join(directory, dirname(name), specifier));
+    const imported = importedFile(join(directory, dirname(name)), specifier);
     const place = imported === undefined ? undefined : placeBeside(directory, imported);
     if (imported === undefined) mistake("imports that are there", `"${specifier}" in ${name}`);
     else if (place === undefined)
       mistake("imports beside the prefix's files, to be deployed with them", `"${specifier}" in ${name}`);
     else follow(place, following);
   }
-}
-
-/** What a program imports by words that do not have to be computed. */
-function importsOf(
-  file: string,
-  loader: "ts" | "tsx" | "js" | "jsx",
-  onMistake: (why: string) => void,
-): string[] {
-  try {
-    const text = new TextDecoder().decode(readConfigFile(file));
-    return new Bun.Transpiler({ loader }).scanImports(text).map(({ path }) => path);
-  } catch (error) {
-    onMistake(`${file}: ${(error as Error).message}`);
-    return [];
-  }
-}
-
-/** The file that an import of this path means: itself, with an ending, the source of a compiled one, or a directory's index. */
-function importedFile(path: string): string | undefined {
-  const endings = [...Object.keys(loaders), ".json"];
-  const bare = /\.[cm]?jsx?$/.test(path) ? path.slice(0, -extname(path).length) : path;
-  const candidates = [
-    path,
-    ...endings.map((ending) => `${path}${ending}`),
-    ...Object.keys(loaders).map((ending) => `${bare}${ending}`),
-    ...endings.map((ending) => join(path, `index${ending}`)),
-  ];
-  return candidates.find(isFile);
 }
 
 /** The path from the directory to a file in it; undefined for one elsewhere. */

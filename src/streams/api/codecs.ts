@@ -8,3 +8,31 @@ export const json: typeof contract.json = <T>(): Codec<T> => ({
   },
   decode: (frame: Frame) => JSON.parse(frame.text(0)) as T,
 });
+
+/** Whether JSON gives a value back as it was. A field that is undefined may be missing then. */
+export function isJson(value: unknown): boolean {
+  if (value === null || typeof value === "string" || typeof value === "boolean") return true;
+  if (typeof value === "number") return Number.isFinite(value);
+  if (typeof value !== "object") return false;
+  if (Array.isArray(value)) return value.every(isJson);
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return false;
+  return Object.values(value).every((each) => each === undefined || isJson(each));
+}
+
+/** Of a record that another worker may get. Throws TypeError. */
+export function assertJson(record: unknown): void {
+  if (!isJson(record))
+    throw new TypeError(
+      "JSON, as which records go to other workers, would change this one: give its keyBy a codec",
+    );
+}
+
+/** For records that go to another worker: what JSON would change must not arrive as something else. */
+export const recordJson: Codec<unknown> = {
+  ...json<unknown>(),
+  encode(record, out) {
+    assertJson(record);
+    out.utf8(JSON.stringify(record));
+  },
+};

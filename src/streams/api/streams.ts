@@ -21,6 +21,7 @@ import type {
   WindowSpec,
 } from "./contract.ts";
 import { NxError } from "../../core/errors.ts";
+import { isJson } from "./codecs.ts";
 import type { Node, StepNode } from "../plan/nodes.ts";
 
 type Unnumbered<N> = N extends unknown ? Omit<N, "id"> : never;
@@ -30,6 +31,22 @@ const IDLE_MS = 10_000;
 
 export function invalid(message: string, hint?: string): NxError {
   return new NxError("NX_STREAM_APP_INVALID", message, hint === undefined ? {} : { hint });
+}
+
+/**
+ * A step that waits would go on behind the checkpoint that should hold what it does, and what a generator yields nobody
+ * takes. Types let both pass.
+ */
+export function assertPlain(what: string, ...steps: unknown[]): void {
+  for (const step of steps) {
+    if (typeof step !== "function") throw invalid(`${what} takes a function`);
+    const kind = Object.prototype.toString.call(step).slice("[object ".length, -1);
+    if (kind !== "Function")
+      throw invalid(
+        `${what} takes a plain function, not ${kind}`,
+        "steps do not wait: emit to `out` and return",
+      );
+  }
 }
 
 /** Collects the nodes of one application. */
@@ -89,6 +106,7 @@ class FlowStream<T> implements Stream<T> {
   }
 
   split<Name extends string>(names: readonly Name[], which: (value: T) => Name): Record<Name, Stream<T>> {
+    assertPlain("split", which);
     const split = this.graph.add({
       kind: "split",
       inputs: [this.node],
@@ -121,6 +139,7 @@ class FlowStream<T> implements Stream<T> {
   }
 
   eventTime(timeMsOf: (value: T) => number, options: EventTimeOptions = {}): Stream<T> {
+    assertPlain("eventTime", timeMsOf);
     const node = this.graph.add({
       kind: "eventTime",
       inputs: [this.node],
@@ -137,12 +156,13 @@ class FlowStream<T> implements Stream<T> {
   }
 
   #step<U>(kind: StepNode["kind"], step: unknown): Stream<U> {
-    if (typeof step !== "function") throw invalid(`${kind} takes a function`);
+    assertPlain(kind, step);
     const node = this.graph.add({ kind, inputs: [this.node], step: step as StepNode["step"] });
     return new FlowStream<U>(this.graph, node);
   }
 
   #exchange(keyOf: (value: T) => string, codec: Codec<T> | undefined, isLocal: boolean): KeyedStream<T> {
+    assertPlain("keyBy", keyOf);
     const node = this.graph.add({
       kind: "exchange",
       inputs: [this.node],
@@ -170,6 +190,7 @@ class ByKey<T> implements KeyedStream<T> {
 
   state<S, U>(name: string, options: StateOptions<S>, step: StateStep<T, S, U>): Stream<U> {
     this.graph.claim("state", name);
+    assertPlain(`the state "${name}"`, options.init, step);
     const node = this.graph.add({
       kind: "state",
       inputs: [this.node],
@@ -181,6 +202,7 @@ class ByKey<T> implements KeyedStream<T> {
   }
 
   aggregate<A, U>(name: string, aggregate: Aggregate<T, A, U>): Stream<U> {
+    assertPlain(`the aggregate "${name}"`, aggregate.initial, aggregate.update, aggregate.output);
     return this.state<{ value: A }, U>(
       name,
       { init: () => ({ value: aggregate.initial() }) },
@@ -194,7 +216,13 @@ class ByKey<T> implements KeyedStream<T> {
 
   window<A, U>(name: string, spec: WindowSpec, aggregate: Aggregate<T, A, U>): WindowedStream<T, U> {
     this.graph.claim("state", name);
+    assertPlain(`the window "${name}"`, aggregate.initial, aggregate.update, aggregate.output);
     assertWindow(name, spec, aggregate);
+    if (!isJson(aggregate.initial()))
+      throw invalid(
+        `the window "${name}" begins with what JSON cannot hold (a Map, NaN …)`,
+        "checkpoints keep accumulators as JSON",
+      );
     const node = this.graph.add({
       kind: "window",
       inputs: [this.node],
@@ -270,10 +298,12 @@ export function builderOf(graph: Graph, args: readonly string[], now: () => numb
     now,
     source<T>(name: string, { framing, decode }: SourceOptions<T>): Stream<T> {
       graph.claim("source", name);
+      assertPlain(`the source "${name}"`, decode);
       return new FlowStream(graph, graph.add({ kind: "source", inputs: [], name, framing, decode }));
     },
     generator<T>(name: string, options: GeneratorOptions<T>): Stream<T> {
       graph.claim("source", name);
+      assertPlain(`the generator "${name}"`, options.next);
       return new FlowStream(
         graph,
         graph.add({
@@ -286,6 +316,7 @@ export function builderOf(graph: Graph, args: readonly string[], now: () => numb
     },
     sink<T>(name: string, options: SinkOptions<T>): Sink<T> {
       graph.claim("sink", name);
+      assertPlain(`the sink "${name}"`, options.encode);
       return new SinkHandle(graph, name, options as SinkOptions<unknown>);
     },
   };

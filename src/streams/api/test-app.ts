@@ -17,14 +17,17 @@ export function testApp(app: App, args: readonly string[] = []): TestRun {
   const collecting: App = {
     name: app.name,
     build(builder) {
-      app.build({
+      return app.build({
         ...builder,
         sink: (name, options) => {
           taken.set(name, []);
           return builder.sink(name, {
             ...options,
             // Values are compared as they were when they were emitted: a decoder may use one object again and again.
-            encode: (value) => void taken.get(name)?.push(structuredClone(value)),
+            encode(value, out) {
+              taken.get(name)?.push(structuredClone(value));
+              options.encode(value, out);
+            },
           });
         },
       });
@@ -45,6 +48,7 @@ class Run implements TestRun {
     this.#engine = new Engine(planOf(app, { args, now: () => this.#nowMs }), {
       self: 0,
       ownerOf: () => 0,
+      isStrict: true,
       send: () => {},
       sinkWriter: () => {
         this.#writer.clear();

@@ -2,11 +2,13 @@
 import { join, resolve } from "node:path";
 import { adminGet, adminPost, type AdminAnswer, type AdminTarget } from "../../core/admin-client.ts";
 import { Exit, NxError } from "../../core/errors.ts";
+import { wholeOption } from "../../core/option-values.ts";
 import { colorsFor, printJson, printTable } from "../../core/print.ts";
 import { defineVerb, type Surroundings, type Verb } from "../../core/verb.ts";
 import { answerRows } from "./answer-text.ts";
 
 const TIMEOUT_MS = 5000;
+const WORKERS_MAX = 256;
 
 const common = {
   at: {
@@ -121,7 +123,9 @@ export const shrinkVerb = defineVerb({
     if ((args.workers === undefined) === (args.count === undefined))
       throw new NxError("NX_USAGE", "say either --workers or --count");
     const body =
-      args.workers === undefined ? { count: Number(args.count) } : { names: args.workers.split(",") };
+      args.workers === undefined
+        ? { count: wholeOption("--count", String(args.count), 1, WORKERS_MAX) }
+        : { names: args.workers.split(",") };
     const target = targetOf(args.at, call.workingDirectory);
     return show(await adminPost(target, "/stream/shrink", body, TIMEOUT_MS), call);
   },

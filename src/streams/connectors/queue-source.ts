@@ -123,6 +123,10 @@ export class QueueSource implements Source {
     return this.#options.inputLog.position();
   }
 
+  get isCongested(): boolean {
+    return this.#options.inputLog.isCongested;
+  }
+
   flush(): Promise<void> {
     return this.#options.inputLog.flush();
   }

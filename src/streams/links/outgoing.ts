@@ -91,7 +91,14 @@ export class OutgoingLink {
       this.#batch.u32(0).u8(LinkType.batch).u64(0);
       this.#batchAt = 0;
     }
-    writeItem(this.#batch, { exchange, timeMs, key }, () => write(this.#batch));
+    const start = this.#batch.length;
+    try {
+      writeItem(this.#batch, { exchange, timeMs, key }, () => write(this.#batch));
+    } catch (error) {
+      // Half a record must not stand in front of the next one.
+      this.#batch.cutTo(start);
+      throw error;
+    }
     if (this.#batch.length >= BATCH_BYTES) this.flush();
   }
 

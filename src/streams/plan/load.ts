@@ -4,7 +4,8 @@
  * `import … from "node-x/stream"` finds no package beside such a file, so the module is registered by name before the
  * file is imported. The name is the only thing that is kept in the process; loading twice is harmless.
  */
-import { isAbsolute, resolve } from "node:path";
+import { dirname, isAbsolute, resolve } from "node:path";
+import { importedFile, importsOf, isPath } from "../../core/config/imports.ts";
 import type { App } from "../api/contract.ts";
 import * as streamModule from "../api/index.ts";
 import { invalid } from "../api/streams.ts";
@@ -52,7 +53,22 @@ export async function loadApp(name: string, directory: string, readText: ReadTex
   const { default: app } = module;
   if (!isApp(app))
     throw invalid(`${path} has no application as its default export`, "export default app(name, …)");
-  return { app, text: await readText(path) };
+  return { app, text: await programText(path, readText) };
+}
+
+/** The texts of the file and of those that it imports by their paths, in the order of the imports, wherever they lie. */
+async function programText(entry: string, readText: ReadText): Promise<string> {
+  const paths = new Set([entry]);
+  const texts: string[] = [];
+  // Grows while it is walked.
+  for (const path of paths) {
+    texts.push(await readText(path));
+    for (const specifier of importsOf(path, () => {})) {
+      const imported = isPath(specifier) ? importedFile(dirname(path), specifier) : undefined;
+      if (imported !== undefined) paths.add(imported);
+    }
+  }
+  return texts.length === 1 ? (texts[0] as string) : JSON.stringify(texts);
 }
 
 function isApp(value: unknown): value is App {

@@ -5,8 +5,9 @@
  * a cluster lets nobody else in. Everything that workers say to each other names steps by their numbers here.
  */
 import { createHash } from "node:crypto";
-import type { App } from "../api/contract.ts";
+import type { App, Builder } from "../api/contract.ts";
 import { builderOf, Graph, invalid } from "../api/streams.ts";
+import { NxError } from "../../core/errors.ts";
 import type {
   ExchangeNode,
   GeneratorNode,
@@ -43,7 +44,7 @@ export interface PlanOptions {
 /** Throws NX_STREAM_APP_INVALID. */
 export function planOf(app: App, { args = [], text = "", now = () => 0 }: PlanOptions = {}): Plan {
   const graph = new Graph();
-  app.build(builderOf(graph, args, now));
+  build(app, builderOf(graph, args, now));
   const { nodes } = graph;
   const consumers = nodes.map((node) => nodes.filter((other) => other.inputs.includes(node)));
   const sinkNodes = nodes.filter((node) => node.kind === "sink");
@@ -61,6 +62,23 @@ export function planOf(app: App, { args = [], text = "", now = () => 0 }: PlanOp
     sinkNodes,
     hash: hashOf(app.name, args, nodes, text),
   };
+}
+
+function build(app: App, builder: Builder): void {
+  try {
+    const made: unknown = app.build(builder);
+    if (!(made instanceof Promise)) return;
+    made.catch(() => undefined);
+  } catch (error) {
+    if (error instanceof NxError) throw error;
+    throw invalid(
+      `the application "${app.name}" threw while it made its pipeline: ${(error as Error).message}`,
+    );
+  }
+  throw invalid(
+    `the function of the application "${app.name}" is async`,
+    "it only says what the pipeline is: await what it needs before app(…)",
+  );
 }
 
 function assertNothingDangles(appName: string, nodes: readonly Node[], consumers: Plan["consumers"]): void {

@@ -9,7 +9,7 @@
  * between two records has therefore all of it.
  */
 import type { Codec, Out } from "../api/contract.ts";
-import { json } from "../api/codecs.ts";
+import { assertJson, isJson, json, recordJson } from "../api/codecs.ts";
 import type {
   EventTimeNode,
   ExchangeNode,
@@ -47,6 +47,8 @@ export interface EngineHost {
     timeMs: number,
     write: (out: RecordWriter) => void,
   ): void;
+  /** Records that stay here must be such that they could go to another worker: in tests, where there is none. */
+  readonly isStrict?: boolean;
   /** Where the records of a sink are written, with their framing. */
   sinkWriter(sink: string): RecordWriter;
   /** Monotonic; absent: nothing is measured. */
@@ -57,6 +59,7 @@ export interface EngineHost {
 
 const NOTHING: Push = () => {};
 const anyJson = json<unknown>();
+const encoder = new TextEncoder();
 
 export class Engine {
   readonly plan: Plan;
@@ -87,7 +90,7 @@ export class Engine {
 
   #addStore(node: StateNode | WindowNode): void {
     const codec = node.kind === "state" ? (node.options.codec ?? anyJson) : anyJson;
-    const init = node.kind === "state" ? node.options.init : noWindows;
+    const init = node.kind === "state" ? initOf(node) : noWindows;
     this.stores.set(node.name, new StateStore(node.name, { init, codec }, new FrameCursor()));
   }
 
@@ -121,12 +124,7 @@ export class Engine {
     try {
       (this.#push[source.id] as Push)(value, "");
     } catch (error) {
-      this.host.onBadRecord(
-        "step",
-        source.name,
-        new TextEncoder().encode(JSON.stringify(value) ?? ""),
-        error,
-      );
+      this.host.onBadRecord("step", source.name, encoder.encode(JSON.stringify(value) ?? ""), error);
     }
   }
 
@@ -249,7 +247,10 @@ export class Engine {
   #compileEventTime(node: EventTimeNode, next: Push): Push {
     const clock = this.watermarks.eventClock(node);
     return (value) => {
-      this.#timeMs = node.timeMsOf(value);
+      const timeMs: unknown = node.timeMsOf(value);
+      // One time without end would make every later record late, for good.
+      if (!Number.isFinite(timeMs)) throw new TypeError(`eventTime gave ${String(timeMs)}, not milliseconds`);
+      this.#timeMs = timeMs as number;
       clock.see(this.#timeMs);
       next(value, "");
     };
@@ -258,17 +259,20 @@ export class Engine {
   #compileExchange(node: ExchangeNode, next: Push): Push {
     const index = this.plan.exchanges.indexOf(node);
     const raw = node.codec === undefined ? rawSourceOf(node.inputs[0] as Node) : undefined;
-    const codec = node.codec ?? (raw === undefined ? anyJson : rawCodec(raw, this.frame));
+    const codec = node.codec ?? (raw === undefined ? recordJson : rawCodec(raw, this.frame));
     this.#exchangeCodecs[index] = codec;
     this.#afterExchange[index] = next;
     const { keyOf } = node;
-    if (node.isLocal) return (value) => next(value, keyOf(value));
+    if (node.isLocal) return (value) => next(value, checkedKey(keyOf(value)));
     const { host } = this;
+    const isStrict = host.isStrict === true && codec === recordJson;
     return (value) => {
-      const key = keyOf(value);
+      const key = checkedKey(keyOf(value));
       const owner = host.ownerOf(key);
-      if (owner === host.self) next(value, key);
-      else host.send(owner, index, key, this.#timeMs, (out) => codec.encode(value, out));
+      if (owner === host.self) {
+        if (isStrict) assertJson(value);
+        next(value, key);
+      } else host.send(owner, index, key, this.#timeMs, (out) => codec.encode(value, out));
     };
   }
 
@@ -290,6 +294,8 @@ export class Engine {
         this.#timeMs = before;
       },
       late: (value) => late(value, ""),
+      onBadWindow: (key, error) =>
+        this.host.onBadRecord("step", `window ${node.name}`, encoder.encode(key), error),
     });
     this.windows.set(node.name, step);
     return (value, key) => step.add(value, key, this.#timeMs);
@@ -301,6 +307,27 @@ function stepName(node: Node, { nodes }: Plan): string | undefined {
   if (node.kind === "state" || node.kind === "window") return node.name;
   if (node.kind !== "map" && node.kind !== "filter" && node.kind !== "flatMap") return undefined;
   return `${node.kind} ${nodes.filter(({ kind }) => kind === node.kind).indexOf(node) + 1}`;
+}
+
+/** Tries with the first key whether JSON, where nothing else is asked for, can hold the step's states. */
+function initOf({ name, options: { init, codec } }: StateNode): StateNode["options"]["init"] {
+  if (codec !== undefined) return init;
+  let isTried = false;
+  return (key) => {
+    const value = init(key);
+    if (!isTried && !isJson(value))
+      throw new TypeError(
+        `the state "${name}" begins with what JSON cannot hold (a Map, NaN …): give it a codec`,
+      );
+    isTried = true;
+    return value;
+  };
+}
+
+/** Types are not looked at when an application runs: another key than a text would be one here and another one after a crash. */
+function checkedKey(key: unknown): string {
+  if (typeof key === "string") return key;
+  throw new TypeError(`keyBy gave ${String(key)} (${typeof key}), not a text`);
 }
 
 function outOf(next: Push): Out<unknown> {

@@ -24,8 +24,18 @@ export function splitterOf(framing: Framing): Splitter {
   return new ShortFrameSplitter(framing.headerBytes, framing.recordBytesMax);
 }
 
-/** Writes one record with its framing. */
+/** Writes one record with its framing: all of it, or, when `write` throws, nothing. */
 export function writeRecord(out: RecordWriter, framing: Framing, write: (out: RecordWriter) => void): void {
+  const at = out.length;
+  try {
+    writeFramed(out, framing, write);
+  } catch (error) {
+    out.cutTo(at);
+    throw error;
+  }
+}
+
+function writeFramed(out: RecordWriter, framing: Framing, write: (out: RecordWriter) => void): void {
   if (framing.kind === "lines") {
     write(out);
     out.u8(LINE_FEED);

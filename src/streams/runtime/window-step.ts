@@ -2,7 +2,7 @@
  * A windowed step of an engine: keeps each key's windows in the step's store and knows which keys are due when.
  *
  * Invariant: the table of due times is a view of the store: it is built again after the store was rolled back or loaded,
- * and a key stands in it for every open window it has. Keys fire in the order of their windows' ends, then by name, so two
+ * and a key stands in it for every open window it has. A window whose output throws is gone, others fire. Keys fire in the order of their windows' ends, then by name, so two
  * runs over the same records emit the same.
  */
 import type { WindowBounds } from "../api/contract.ts";
@@ -13,6 +13,8 @@ import { addRecord, dueTimes, fireDue, type KeyWindows, type WindowEvents } from
 export interface WindowOutput {
   emit(value: unknown, timeMs: number): void;
   late(value: unknown): void;
+  /** A window of this key could not be put out, and is gone. Throwing stops the worker. */
+  onBadWindow(key: string, error: unknown): void;
 }
 
 export class WindowStep {
@@ -87,7 +89,16 @@ export class WindowStep {
   #fireKey(key: string, dueMs: number): void {
     const { spec, aggregate } = this.#node;
     const state = this.#store.value(key) as KeyWindows;
-    if (!fireDue(spec, aggregate, state, key, dueMs, this.#events.fire)) return this.#store.remove(key);
+    let hasWindows: boolean | undefined;
+    while (hasWindows === undefined) {
+      try {
+        hasWindows = fireDue(spec, aggregate, state, key, dueMs, this.#events.fire);
+      } catch (error) {
+        // The window that threw is not open any more: the next turn begins behind it.
+        this.#out.onBadWindow(key, error);
+      }
+    }
+    if (!hasWindows) return this.#store.remove(key);
     // Windows whose end moved, or that are to be forgotten, are due again.
     if (spec.kind === "session" || spec.kind === "ephemeral")
       for (const againMs of dueTimes(spec, state)) this.#expect(againMs, key);

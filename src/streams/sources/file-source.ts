@@ -5,6 +5,7 @@
  */
 import type { Clock, Timer } from "../../core/seams/clock.ts";
 import type { Disk, DiskFile } from "../../core/seams/disk.ts";
+import { NxError } from "../../core/errors.ts";
 import type { SourceNode } from "../plan/nodes.ts";
 import { type Splitter, splitterOf } from "../runtime/splitter.ts";
 import type { Source, SourceHost } from "./source.ts";
@@ -85,10 +86,18 @@ export class FileSource implements Source {
     const startedMs = this.#options.clock.monotonicMs();
     const before = this.#records;
     this.#readBytes += chunk.byteLength;
-    this.#splitter.feed(chunk, (bytes, start, end) => {
-      this.#records += 1;
-      this.#host.feed(this.node, bytes, start, end);
-    });
+    try {
+      this.#splitter.feed(chunk, (bytes, start, end) => {
+        this.#records += 1;
+        this.#host.feed(this.node, bytes, start, end);
+      });
+    } catch (error) {
+      throw new NxError(
+        "NX_INPUT_INVALID",
+        `${this.#options.path} cannot be cut into the records of ${this.name}, behind record ${this.#records}: ${(error as Error).message}`,
+        { hint: "correct the file, or the framing in the application", cause: error },
+      );
+    }
     this.#host.onBatchEnd(this.#records - before, startedMs);
   }
 

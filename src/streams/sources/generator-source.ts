@@ -4,11 +4,20 @@
  * Invariant: the position is the last value that was fed; the values behind it are the same ones every time.
  */
 import type { Clock, Timer } from "../../core/seams/clock.ts";
+import { NxError } from "../../core/errors.ts";
+import { isJson } from "../api/codecs.ts";
 import type { GeneratorNode } from "../plan/nodes.ts";
 import type { Source, SourceHost } from "./source.ts";
 
 /** Values between two turns of the event loop. */
 const BURST = 256;
+
+export interface GeneratorSourceOptions {
+  clock: Clock;
+  /** Pause between two bursts. */
+  pauseMs: number;
+  onFatal(error: Error): void;
+}
 
 interface Position {
   count: number;
@@ -19,21 +28,18 @@ export class GeneratorSource implements Source {
   readonly name: string;
   readonly node: GeneratorNode;
   readonly #host: SourceHost;
-  readonly #clock: Clock;
+  readonly #options: GeneratorSourceOptions;
   #position: Position = { count: 0, last: undefined };
   #rests = true;
   #timer: Timer | undefined;
   #isScheduled = false;
   #isClosed = false;
-  /** Pause between two bursts. */
-  readonly #pauseMs: number;
 
-  constructor(node: GeneratorNode, host: SourceHost, clock: Clock, pauseMs: number) {
+  constructor(node: GeneratorNode, host: SourceHost, options: GeneratorSourceOptions) {
     this.name = node.name;
     this.node = node;
     this.#host = host;
-    this.#clock = clock;
-    this.#pauseMs = pauseMs;
+    this.#options = options;
   }
 
   async open(): Promise<undefined> {
@@ -52,7 +58,8 @@ export class GeneratorSource implements Source {
   #schedule(): void {
     if (this.#isScheduled || this.#isClosed) return;
     this.#isScheduled = true;
-    this.#timer = this.#clock.after(this.#pauseMs, () => {
+    const { clock, pauseMs } = this.#options;
+    this.#timer = clock.after(pauseMs, () => {
       this.#isScheduled = false;
       this.#burst();
     });
@@ -60,18 +67,37 @@ export class GeneratorSource implements Source {
 
   #burst(): void {
     if (this.#rests || this.#isClosed) return;
-    const startedMs = this.#clock.monotonicMs();
-    const { first, next } = this.node.options;
+    const startedMs = this.#options.clock.monotonicMs();
     let fed = 0;
     for (; fed < BURST; fed++) {
-      const { count, last } = this.#position;
-      const value = count === 0 ? first : next(last);
+      const value = this.#next();
       if (value === undefined) break;
-      this.#position = { count: count + 1, last: value };
+      this.#position = { count: this.#position.count + 1, last: value };
       this.#host.feedValue(this.node, value);
     }
     this.#host.onBatchEnd(fed, startedMs);
     if (fed === BURST) this.#schedule();
+  }
+
+  /** Undefined at the end, and when the application throws: nobody knows what would come behind that. */
+  #next(): unknown {
+    const { count, last } = this.#position;
+    const { first, next } = this.node.options;
+    try {
+      const value = count === 0 ? first : next(last);
+      if (value !== undefined && !isJson(value)) throw new TypeError("a value that JSON cannot hold");
+      return value;
+    } catch (error) {
+      this.#isClosed = true;
+      this.#options.onFatal(
+        new NxError(
+          "NX_STREAM_APP_FAILED",
+          `the generator "${this.name}" threw behind its value number ${count}: ${(error as Error).message}`,
+          { hint: "correct the application; it goes on from the last checkpoint", cause: error },
+        ),
+      );
+      return undefined;
+    }
   }
 
   position(): Position {

@@ -5,7 +5,9 @@
  *
  * Invariant: records behind the committed position are in memory and, as far as the disk has come, in the log; records
  * before it are dropped from both. After a crash what the log has behind the checkpoint's position is fed first. Records
- * of the last moment, which were read and not yet written, are as lost as what was still in the socket.
+ * of the last moment, which were read and not yet written, are as lost as what was still in the socket. While the disk is
+ * full records wait in memory and are written when it has room, all of them: the log counts them from its first one. When
+ * many wait the log is congested, and sources rest.
  */
 import { LogFile } from "../../core/append-log/log-file.ts";
 import type { World } from "../../core/role.ts";
@@ -15,6 +17,14 @@ import { ByteReader, ByteWriter, copyOf } from "../wire/bytes.ts";
 const FORMAT = 1;
 /** The log is begun anew when this much of it is of no use any more. */
 const TRIM_BYTES = 64 << 20;
+/** More than this may not wait for a full disk. */
+const HIGH_BYTES = 4 << 20;
+
+export interface InputLogEvents {
+  /** `isCongested` changed. */
+  onPressure(): void;
+  onFatal(error: Error): void;
+}
 
 export class InputLog {
   readonly #file: LogFile;
@@ -25,16 +35,25 @@ export class InputLog {
   #first: number;
   /** Number of the next record to be fed. */
   #fed: number;
+  /** How many of `#kept`, the last ones, the log does not have, and their bytes. */
+  #unwritten = 0;
+  #unwrittenBytes = 0;
+  #isCongested = false;
+  /** For those who wait for room on the disk. */
+  #room: PromiseWithResolvers<void> | undefined;
   #trimming = false;
+  readonly #events: InputLogEvents;
 
-  private constructor(file: LogFile, first: number, kept: Uint8Array[]) {
+  private constructor(file: LogFile, first: number, kept: Uint8Array[], events: InputLogEvents) {
     this.#file = file;
+    this.#events = events;
     this.#first = first;
     this.#kept = kept;
     this.#fed = first;
   }
 
-  static async open(world: World, directory: string, onFatal: (error: Error) => void): Promise<InputLog> {
+  static async open(world: World, directory: string, events: InputLogEvents): Promise<InputLog> {
+    let log: InputLog | undefined;
     const kept: Uint8Array[] = [];
     let first = 0;
     let isNumbered = false;
@@ -54,7 +73,8 @@ export class InputLog {
         listener: {
           onDurable: () => {},
           onState: (state, error) => {
-            if (state === "failed" && error !== undefined) onFatal(error);
+            if (state === "failed" && error !== undefined) events.onFatal(error);
+            else if (state === "open" && log !== undefined) log.#catchUp();
           },
         },
       },
@@ -69,7 +89,8 @@ export class InputLog {
         onFrame: read,
       },
     );
-    return new InputLog(file, first, kept);
+    log = new InputLog(file, first, kept, events);
+    return log;
   }
 
   /** A record that is being fed. */
@@ -82,9 +103,36 @@ export class InputLog {
   keep(bytes: Uint8Array): void {
     const record = copyOf(bytes);
     this.#kept.push(record);
-    if (this.#file.state !== "open") return;
+    if (this.#file.state === "open") return this.#write(record);
+    this.#unwritten += 1;
+    this.#unwrittenBytes += record.byteLength;
+    this.#judge();
+  }
+
+  #write(record: Uint8Array): void {
     this.#writer.clear();
     this.#file.append(this.#writer.bytes(record).done());
+  }
+
+  /** The disk has room again. */
+  #catchUp(): void {
+    const waiting = this.#unwritten === 0 ? [] : this.#kept.slice(-this.#unwritten);
+    [this.#unwritten, this.#unwrittenBytes] = [0, 0];
+    for (const record of waiting) this.#write(record);
+    this.#room?.resolve();
+    this.#room = undefined;
+    this.#judge();
+  }
+
+  get isCongested(): boolean {
+    return this.#isCongested;
+  }
+
+  #judge(): void {
+    const isCongested = this.#unwrittenBytes > HIGH_BYTES;
+    if (isCongested === this.#isCongested) return;
+    this.#isCongested = isCongested;
+    this.#events.onPressure();
   }
 
   /** Feeds what was kept and not fed: since the roll-back, or while the source rested. */
@@ -101,7 +149,8 @@ export class InputLog {
   }
 
   committed(position: number): void {
-    const count = Math.min(position - this.#first, this.#kept.length);
+    // What the log does not have yet keeps its place.
+    const count = Math.min(position - this.#first, this.#kept.length - this.#unwritten);
     if (count <= 0) return;
     this.#kept.splice(0, count);
     this.#first += count;
@@ -124,9 +173,10 @@ export class InputLog {
     this.#fed = Math.max(position, this.#first);
   }
 
-  /** Resolves when everything appended so far is on disk. */
-  flush(): Promise<void> {
-    return this.#file.flush();
+  /** Resolves when everything appended so far is on disk. Waits while it is full. */
+  async flush(): Promise<void> {
+    while (this.#unwritten > 0) await (this.#room ??= Promise.withResolvers<void>()).promise;
+    await this.#file.flush();
   }
 
   async close(): Promise<void> {

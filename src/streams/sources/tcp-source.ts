@@ -109,6 +109,10 @@ export class TcpSource implements Source {
     return this.#options.inputLog?.position() ?? this.#records;
   }
 
+  get isCongested(): boolean {
+    return this.#options.inputLog?.isCongested === true;
+  }
+
   async flush(): Promise<void> {
     await this.#options.inputLog?.flush();
   }

@@ -8,12 +8,15 @@
  * either of the two. A key's image is never changed in place, so whoever holds one holds what the checkpoint had.
  * A crash takes all of it; checkpoint/state-log.ts brings the images back.
  */
+import { NxError } from "../../core/errors.ts";
 import type { Codec } from "../api/contract.ts";
 import type { FrameCursor } from "../runtime/frame-cursor.ts";
 import { RecordWriter } from "../runtime/record-writer.ts";
 import { copyOf } from "../wire/bytes.ts";
 
 export type Image = Uint8Array;
+
+const KEY_LENGTH_SHOWN = 100;
 
 export interface Entry<Value = unknown> {
   readonly key: string;
@@ -63,7 +66,7 @@ export class StateStore {
     return this.#dirty.length;
   }
 
-  *keys(): IterableIterator<string> {
+  *keys(): Generator<string, void> {
     for (const entry of this.#entries.values()) if (!entry.isRemoved) yield entry.key;
   }
 
@@ -131,14 +134,27 @@ export class StateStore {
         if (entry.image !== undefined) sink.remove(entry.key);
         entry.image = undefined;
       } else {
-        this.#writer.clear();
-        this.#options.codec.encode(entry.value, this.#writer);
-        entry.image = copyOf(this.#writer.done());
+        entry.image = this.#encode(entry);
         sink.put(entry.key, entry.image);
       }
     }
     this.#removed = 0;
     this.#dirty = [];
+  }
+
+  #encode({ key, value }: Entry): Image {
+    this.#writer.clear();
+    try {
+      this.#options.codec.encode(value, this.#writer);
+    } catch (error) {
+      const { message } = error as Error;
+      throw new NxError(
+        "NX_STREAM_APP_FAILED",
+        `the state "${this.name}" of the key ${JSON.stringify(key.slice(0, KEY_LENGTH_SHOWN))} cannot be encoded: ${message}`,
+        { hint: "give the state a codec that can hold it", cause: error },
+      );
+    }
+    return copyOf(this.#writer.done());
   }
 
   commit(): void {

@@ -98,6 +98,11 @@ export class ByteWriter extends FieldWriter {
     this.end = 0;
   }
 
+  /** Forgets what was written behind the first `length` bytes. */
+  cutTo(length: number): void {
+    this.end = length;
+  }
+
   #viewed(): DataView {
     if (this.#view.buffer !== this.buffer.buffer) this.#view = new DataView(this.buffer.buffer);
     return this.#view;

@@ -90,6 +90,20 @@ export function numberOf({ name, options }: Address, option: string, byDefault: 
   );
 }
 
+/** One of the words that an option may be; undefined when it is absent. Throws NX_CONFIG_INVALID. */
+export function wordOf(
+  { name, options }: Address,
+  option: string,
+  words: readonly string[],
+): string | undefined {
+  const text = options.get(option);
+  if (text === undefined || words.includes(text)) return text;
+  throw new NxError(
+    "NX_CONFIG_INVALID",
+    `${option} of ${name} is ${words.join(" or ")}, not ${JSON.stringify(text)}`,
+  );
+}
+
 /** `host:port`. Throws NX_CONFIG_INVALID. */
 export function hostPort(text: string): { host: string; port: number } {
   const match = /^(.+):(\d{1,5})$/.exec(text);

@@ -36,15 +36,22 @@ export function addRoutes(app: Hono, worker: Worker): void {
     return context.json({ asked: true });
   });
   app.post("/stream/shrink", async (context) => {
-    const { names, count } = (await context.req.json()) as { names?: unknown; count?: unknown };
     const { leader } = worker;
     if (leader === undefined)
       return context.json({ error: `ask the initializer, at ${worker.member.leader}` }, 409);
     const { eligible } = leader;
-    const asked = Array.isArray(names) ? names.map(String) : eligible.slice(-Number(count ?? 0));
+    const asked = leaversOf(await context.req.json().catch(() => undefined), eligible);
     const error = leader.shrink(asked);
     return error === undefined ? context.json({ leaving: asked }) : context.json({ error, eligible }, 409);
   });
+}
+
+/** Who is asked to leave: those named, or the last `count` of the eligible ones. Nobody when it says neither. */
+export function leaversOf(body: unknown, eligible: readonly string[]): string[] {
+  const { names, count } = (body ?? {}) as { names?: unknown; count?: unknown };
+  if (Array.isArray(names)) return names.map(String);
+  // The last 0 of a list are all of it.
+  return Number.isSafeInteger(count) && (count as number) > 0 ? eligible.slice(-(count as number)) : [];
 }
 
 function statusOf(worker: Worker) {
@@ -87,7 +94,7 @@ function keysOf(worker: Worker) {
   return Object.fromEntries(
     [...worker.engine.stores].map(([step, store]) => [
       step,
-      { count: store.size, keys: [...store.keys()].slice(0, KEYS_MAX) },
+      { count: store.size, keys: store.keys().take(KEYS_MAX).toArray() },
     ]),
   );
 }

@@ -41,6 +41,11 @@ export class DeadLetters {
     this.#work = this.#work.then(() => this.#write(line)).catch(() => undefined);
   }
 
+  /** Resolves when every letter so far is in the file, as far as it can be written. */
+  get written(): Promise<void> {
+    return this.#work;
+  }
+
   async #write(line: Uint8Array): Promise<void> {
     this.#file ??= this.#open();
     const file = await this.#file;

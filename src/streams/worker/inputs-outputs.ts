@@ -27,7 +27,7 @@ import { InputLog } from "../sources/input-log.ts";
 import type { Source, SourceHost } from "../sources/source.ts";
 import type { StreamGrants } from "../sources/stream-grants.ts";
 import { TcpSource } from "../sources/tcp-source.ts";
-import { type Address, addressOf, numberOf, sinkKinds, sourceKinds } from "./addresses.ts";
+import { type Address, addressOf, numberOf, sinkKinds, sourceKinds, wordOf } from "./addresses.ts";
 import { inputDirectory } from "./fresh-start.ts";
 
 export interface Surrounding {
@@ -43,7 +43,7 @@ export interface Surrounding {
   connectionsMax: number;
   /** What the cluster knows of the streams of a source. */
   grantsOf(source: string): StreamGrants;
-  onFatal(error: Error): void;
+  events: SinkEvents;
 }
 
 /** Throws NX_CONFIG_INVALID. */
@@ -78,14 +78,16 @@ async function makeSource(
   around: Surrounding,
   appName: string,
 ): Promise<Source> {
-  const { world, log, dataDir, directory, tls, connectionsMax, onFatal } = around;
+  const { world, log, dataDir, directory, tls, connectionsMax, events } = around;
+  const { onFatal } = events;
   if (node.kind === "generator" || address.kind === "generator") {
     if (node.kind !== "generator" || address.kind !== "generator")
       throw new NxError(
         "NX_CONFIG_INVALID",
         `the source ${address.name} is a ${node.kind} in the application, not a ${address.kind}`,
       );
-    return new GeneratorSource(node, host, world.clock, Number(address.options.get("pauseMs") ?? 0));
+    const pauseMs = address.options.has("pauseMs") ? numberOf(address, "pauseMs", 1) : 0;
+    return new GeneratorSource(node, host, { clock: world.clock, pauseMs, onFatal });
   }
   if (address.kind === "file") {
     const path = isAbsolute(address.path) ? address.path : join(directory, address.path);
@@ -103,7 +105,7 @@ async function makeSource(
     });
   }
   if (address.kind === "queue") {
-    const inputLog = await InputLog.open(world, join(dataDir, inputDirectory(address.name)), onFatal);
+    const inputLog = await InputLog.open(world, join(dataDir, inputDirectory(address.name)), events);
     const { host: nodeHost, port, path: channel } = address;
     const pollMs = numberOf(address, "pollMs", POLL_MS_DEFAULT);
     return new QueueSource(node, host, {
@@ -134,8 +136,8 @@ async function makeSource(
     });
   }
   const inputLog =
-    address.options.get("log") === "true"
-      ? await InputLog.open(world, join(dataDir, inputDirectory(address.name)), onFatal)
+    wordOf(address, "log", ["true", "false"]) === "true"
+      ? await InputLog.open(world, join(dataDir, inputDirectory(address.name)), events)
       : undefined;
   return new TcpSource(node, host, { ...common, inputLog });
 }
@@ -150,13 +152,8 @@ const IN_FLIGHT_DEFAULT = 256;
 const REQUESTS_IN_FLIGHT = 64;
 
 /** One for each sink of the plan, in its order. Throws NX_CONFIG_INVALID. */
-export function makeSinks(
-  plan: Plan,
-  lines: readonly string[],
-  events: SinkEvents,
-  around: Surrounding,
-): Sink[] {
-  const { world, log, directory, worker } = around;
+export function makeSinks(plan: Plan, lines: readonly string[], around: Surrounding): Sink[] {
+  const { world, log, directory, worker, events } = around;
   const addresses = lines.map((line) => byPosition(addressOf(line, sinkKinds), plan.sinks));
   const surplus = addresses.find(({ name }) => !plan.sinks.includes(name));
   if (surplus !== undefined) throw unknown("sink", surplus.name, plan.sinks);
@@ -182,7 +179,7 @@ export function makeSinks(
       const { kind } = address;
       return new DeliveringSink(name, events, { kind, clock: world.clock, log, framing, target });
     }
-    const isCommitted = address.options.get("mode") === "committed";
+    const isCommitted = wordOf(address, "mode", ["immediate", "committed"]) === "committed";
     return new TcpSink(name, events, { world, log, host: address.host, port: address.port, isCommitted });
   });
 }

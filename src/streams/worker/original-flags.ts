@@ -36,10 +36,18 @@ const set =
   (seen: Seen, value: string): void =>
     void seen.sets.push(`${key}=${value}`);
 
-/** `host:port`, `name@host:port`, `name@host:port:bytes`: the place, by name or by position from 1. */
+const PLACE = /^(?:([^@]+)@)?([^:@]+:\d+)(?::([^:]+):(\d+):\d+|:\d+)?$/;
+
+/**
+ * `host:port`, `name@host:port`, `name@host:port:bytes`, `name@host:port:cookie:credits:refill` (acknowledged): the place, by
+ * name or by position from 1. Throws NX_USAGE.
+ */
 function placed(text: string, index: number): string {
-  const [, name = `#${index + 1}`, place = text] = /^(?:([^@]+)@)?([^:]+:\d+)(?::\d+)?$/.exec(text) ?? [];
-  return `${name}=tcp://${place}`;
+  const [, name = `#${index + 1}`, place, cookie, credits] = PLACE.exec(text) ?? [];
+  if (place === undefined)
+    throw new NxError("NX_USAGE", `${text} is no place: wanted HOST:PORT or NAME@HOST:PORT`);
+  if (cookie === undefined) return `${name}=tcp://${place}`;
+  return `${name}=acked://${place}?cookie=${encodeURIComponent(cookie)}&credits=${credits}`;
 }
 
 const list = (value: string): string[] => value.split(",").map(placed);
@@ -47,7 +55,7 @@ const list = (value: string): string[] => value.split(",").map(placed);
 const flags: Record<string, Flag> = {
   in: { short: "i", take: (seen, value) => void (seen.sources = list(value)) },
   out: { short: "o", take: (seen, value) => void seen.sets.push(`sinks=${JSON.stringify(list(value))}`) },
-  metrics: { short: "m", take: ignore },
+  metrics: { short: "m", take: set("metricsHub") },
   control: { short: "c", take: (seen, value) => void (seen.control = value) },
   data: { short: "d", take: (seen, value) => void (seen.data = value) },
   "my-control": { short: "x", take: (seen, value) => void (seen.myControl = value) },
@@ -74,6 +82,17 @@ const flags: Record<string, Flag> = {
   "event-log-file-size": { short: "l", take: set("compaction.logBytesMin") },
 }; // prettier-ignore
 
+/** Options of the original that have no meaning here: the application must not get them instead. */
+const refused: Record<string, string> = {
+  "--resilience-no-local-file-io": "a worker's state log is always on its own disk, replicas have copies",
+  "--spike-drop": "workers do not break their own connections",
+  "--spike-prob": "workers do not break their own connections",
+  "--spike-margin": "workers do not break their own connections",
+  "--spike-seed": "workers do not break their own connections",
+  "--help": "docs/streams.md lists what is understood",
+  "-h": "docs/streams.md lists what is understood",
+};
+
 /** `KEY=VALUE` texts, as `--set` takes them. Throws NX_USAGE. */
 export function workerFlags(words: readonly string[]): string[] {
   const seen: Seen = {
@@ -89,6 +108,7 @@ export function workerFlags(words: readonly string[]): string[] {
       ([long, { short }]) => name === `--${long}` || (short !== "" && name === `-${short}`),
     );
     if (flag === undefined) {
+      if (refused[name] !== undefined) throw new NxError("NX_USAGE", `${name}: ${refused[name]}`);
       seen.words.push(word);
       continue;
     }

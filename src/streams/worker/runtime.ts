@@ -88,7 +88,8 @@ export class WorkerRuntime {
       isOverLimit: () =>
         this.#records.heldBytes > HELD_BYTES_HIGH ||
         this.#outgoing.isCongested ||
-        sinks.some((sink) => sink.isCongested),
+        sinks.some((sink) => sink.isCongested) ||
+        sources.some((source) => source.isCongested === true),
       tell: (isCongested) => this.#outgoing.each((link) => link.congested(isCongested)),
       onChange: (mustRest) => this.#rest.set("congested", mustRest),
     });

@@ -33,6 +33,7 @@ import { Member } from "./member.ts";
 import type { Hello, Place } from "./messages.ts";
 import { WorkerRuntime } from "./runtime.ts";
 import { StreamClaims } from "./stream-claims.ts";
+import { thrownAt } from "./thrown-at.ts";
 
 export type WorkerSettings = Pick<
   WorkerConfig,
@@ -171,13 +172,12 @@ export class Worker {
     if (this.#isFailed) return;
     this.#isFailed = true;
     this.runtime.close();
-    const message = error instanceof Error ? error.message : String(error);
-    this.#options.onFatal(
-      new NxError("NX_STREAM_APP_FAILED", `a step threw for a record of ${source}: ${message}`, {
-        hint: "the record is in dead-letters.jsonl; correct the application, or set onStepError to skip",
-        cause: error,
-      }),
-    );
+    const message = error instanceof Error ? `${error.message}${thrownAt(error)}` : String(error);
+    const fatal = new NxError("NX_STREAM_APP_FAILED", `a step threw for a record of ${source}: ${message}`, {
+      hint: "the record is in dead-letters.jsonl; correct the application, or set onStepError to skip",
+      cause: error,
+    });
+    void this.deadLetters.written.then(() => this.#options.onFatal(fatal));
   }
 
   async #start(): Promise<void> {
@@ -199,12 +199,13 @@ export class Worker {
         checkpoint: this.stateLog.committed.id,
       });
     }
-    const around = { world, log, dataDir, worker: settings.name, tls, nats: settings.nats, onFatal };
+    // A log may be full before there is a runtime.
+    const events = { onPressure: () => this.runtime?.judgePressure(), onFatal };
+    const around = { world, log, dataDir, worker: settings.name, tls, nats: settings.nats, events };
     const { directory, connectionsMax } = this.#options;
-    const grantsOf = (source: string) => this.#streams.of(source);
-    const surrounding = { ...around, directory, connectionsMax, grantsOf };
-    const events = { onPressure: () => this.runtime.judgePressure(), onFatal };
-    this.#sinks = makeSinks(plan, settings.sinks, events, surrounding);
+    const grants = { grantsOf: (source: string) => this.#streams.of(source) };
+    const surrounding = { ...around, ...grants, directory, connectionsMax };
+    this.#sinks = makeSinks(plan, settings.sinks, surrounding);
     this.#sources = await makeSources(plan, settings.sources, (name) => this.#sourceHost(name), surrounding);
     this.engine.watermarks.setOpenSources(new Set(this.#sources.map(({ node }) => node.id)));
     this.#incoming = new IncomingLinks({

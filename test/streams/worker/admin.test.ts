@@ -3,7 +3,7 @@
  */
 import { expect, test } from "bun:test";
 import detector from "../../../src/streams/apps/detector.ts";
-import { questions } from "../../../src/streams/worker/admin.ts";
+import { leaversOf, questions } from "../../../src/streams/worker/admin.ts";
 import { StreamCluster, workerSpec } from "./sim-cluster.ts";
 
 const KEYS = ["a", "b", "c", "d", "e", "f"];
@@ -84,6 +84,15 @@ test("A25: every question is answered in every phase, and the answer names the p
     },
     { timeLimitMs: 600_000 },
   );
+});
+
+test("a count of workers to leave that is none lets nobody leave", () => {
+  const eligible = ["worker2", "worker3", "worker4"];
+  expect(leaversOf({ count: 2 }, eligible)).toEqual(["worker3", "worker4"]);
+  expect(leaversOf({ count: 9 }, eligible)).toEqual(eligible);
+  expect(leaversOf({ names: ["worker2"], count: 9 }, eligible)).toEqual(["worker2"]);
+  for (const body of [{ count: 0 }, { count: -1 }, { count: null }, { count: "2" }, {}, undefined, "x"])
+    expect(leaversOf(body, eligible)).toEqual([]);
 });
 
 test("the initializer knows who has how many keys, and who could leave", () => {

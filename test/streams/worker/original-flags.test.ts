@@ -14,6 +14,7 @@ test("the initializer of the demo with two workers", () => {
   ).toEqual(
     [
       'sinks=["#1=tcp://127.0.0.1:5555"]',
+      "metricsHub=127.0.0.1:5001",
       "adminPort=5050",
       'replicas=["127.0.0.1:9999","127.0.0.2:9999"]',
       "name=initializer",
@@ -42,6 +43,18 @@ test("a second worker opens no sources, and words that are not the worker's are 
     "join=127.0.0.1:12500",
     'appArguments=["--depth","3"]',
   ]);
+});
+
+test("a source of the connector protocol is acknowledged, with its cookie and credits", () => {
+  expect(words("-t -i Detector@127.0.0.1:7000:cookie:67:10")).toContain(
+    'sources=["Detector=acked://127.0.0.1:7000?cookie=cookie&credits=67"]',
+  );
+  expect(() => words("-t -i nonsense")).toThrow("nonsense is no place");
+});
+
+test("an option that has no meaning here is refused, and not handed to the application", () => {
+  expect(() => words("-t --spike-prob 0.1")).toThrow("--spike-prob: workers do not break");
+  expect(() => words("--resilience-no-local-file-io")).toThrow("always on its own disk");
 });
 
 test("a worker that joins names any worker, and how many join together", () => {
