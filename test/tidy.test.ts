@@ -4,8 +4,8 @@
  * Each rule is a function from a file to its offences, and each is shown to find one in a sample of its own.
  */
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 
 interface SourceFile {
   path: string;
@@ -154,4 +154,53 @@ test("no file names a package registry, a machine's paths or the tools of a work
       return words.filter((word) => text.includes(word)).map((word) => `${path}: ${word}`);
     });
   expect(guilty).toEqual([]);
+});
+
+/** The folders that the trees of ARCHITECTURE.md's map name: indented lines, each a path below the line that it hangs from. */
+function foldersOnMap(page: string): { path: string; line: string }[] {
+  const found: { path: string; line: string }[] = [];
+  for (const [, tree = ""] of page.slice(page.indexOf("## The map")).matchAll(/```\n(.*?)```/gs)) {
+    const above: { indent: number; path: string }[] = [];
+    for (const line of tree.split("\n")) {
+      const [, indent = "", name] = /^( *)(\S+)\/(?= |$)/.exec(line) ?? [];
+      if (name === undefined) continue;
+      while ((above.at(-1)?.indent ?? -1) >= indent.length) above.pop();
+      const path = `${above.at(-1)?.path ?? ""}${name}/`;
+      above.push({ indent: indent.length, path });
+      found.push({ path: path.slice(0, -1), line });
+    }
+  }
+  return found;
+}
+
+/** What is wrong with the map: folders that it lacks, folders that are not there, lines that are no quick reading. */
+function faultsOfMap(page: string, folders: ReadonlySet<string>): string[] {
+  const named = foldersOnMap(page);
+  const names = new Set(named.map(({ path }) => path));
+  return [
+    ...[...folders].filter((path) => !names.has(path)).map((path) => `${path} is not on the map`),
+    ...[...names].filter((path) => !existsSync(join(root, path))).map((path) => `there is no ${path}`),
+    ...named.filter(({ line }) => line.length > 112).map(({ path }) => `the line of ${path} is too long`),
+  ];
+}
+
+describe("the map in ARCHITECTURE.md names every folder in a short line", () => {
+  const page = readFileSync(join(root, "ARCHITECTURE.md"), "utf8");
+  const isCorpus = (path: string) => path.startsWith("native/fuzz/corpus/");
+  const folders = new Set(
+    sources.filter(({ path }) => isCode(path) && !isCorpus(path)).map(({ path }) => dirname(path)),
+  );
+
+  test("holds", () => {
+    expect(faultsOfMap(page, folders)).toEqual([]);
+  });
+
+  test("can fail", () => {
+    const tree = `## The map\n\`\`\`\nsrc/core/   what\n  attic/    ${"more ".repeat(30)}\n\`\`\`\n`;
+    expect(faultsOfMap(tree, new Set(["src/core", "src/core/seams"]))).toEqual([
+      "src/core/seams is not on the map",
+      "there is no src/core/attic",
+      "the line of src/core/attic is too long",
+    ]);
+  });
 });
