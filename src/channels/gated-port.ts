@@ -179,6 +179,7 @@ export abstract class GatedPort<Connection> {
       ...(backlog !== undefined && { backlog }),
       ...(keepAlive !== undefined && { keepAlive }),
       ...(tls !== undefined && { tls }),
+      mayRest: true,
       handlers: {
         open: (socket) => this.#open(socket),
         data: (_socket, client, chunk) => client !== undefined && this.#receive(client, chunk),

@@ -1,4 +1,4 @@
-/** System calls that Bun does not offer: file locks, the service manager's datagram and its clock, settings of sockets, holes in files, the length of devices, a write that tells whether it waited (native/system.c). */
+/** System calls that Bun does not offer: file locks, the service manager's datagram and its clock, settings of sockets, holes in files, the length of devices, a write that tells whether it waited, a sleep of microseconds (native/system.c). */
 import type { KeepAlive } from "../core/seams/net.ts";
 import { link } from "./library.ts";
 
@@ -13,6 +13,7 @@ const symbols = {
   nx_socket_keepalive: { args: ["i32", "i32", "i32", "i32"], returns: "i32" },
   nx_socket_backlog: { args: ["i32", "i32"], returns: "i32" },
   nx_socket_send: { args: ["i32", "ptr", "usize"], returns: "i32" },
+  nx_thread_rest: { args: ["u32"], returns: "void" },
   nx_notify: { args: ["ptr", "usize", "ptr", "usize"], returns: "i32" },
 } as const;
 
@@ -72,4 +73,9 @@ export function setBacklog(fd: number, backlog: number): boolean {
 /** Sends what the kernel takes at once, at most 1 GiB. Returns how many bytes it took, or a negative errno. */
 export function sendBytes(fd: number, bytes: Uint8Array): number {
   return native().nx_socket_send(fd, bytes, bytes.byteLength);
+}
+
+/** Stops this thread for that long. */
+export function restThread(microseconds: number): void {
+  native().nx_thread_rest(microseconds);
 }

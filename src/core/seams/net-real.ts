@@ -8,6 +8,7 @@
 import type { Socket as BunSocket, SocketHandler, TCPSocketListener } from "bun";
 import type { PeerCertificate } from "node:tls";
 import { errnoOf, NxError } from "../errors.ts";
+import { realClock } from "./clock.ts";
 import type {
   ConnectOptions,
   KeepAlive,
@@ -17,6 +18,7 @@ import type {
   Socket,
   SocketHandlers,
 } from "./net.ts";
+import { type Sender, type TurnClock, TurnRest } from "./turn-rest.ts";
 
 /** Seconds a connection may take for its TLS handshake. */
 const HANDSHAKE_TIMEOUT_S = 10;
@@ -36,6 +38,8 @@ export interface SocketCalls {
   setBacklog(fd: number, backlog: number): boolean;
   /** One system call, without the runtime's way to it. Bytes that were taken, or a negative errno. */
   send(fd: number, bytes: Uint8Array): number;
+  /** Stops the thread. */
+  rest(microseconds: number): void;
 }
 
 /** What Bun's types leave out of its sockets and listeners. */
@@ -47,13 +51,14 @@ interface TlsSide {
   demandsPeer: boolean;
 }
 
-class RealSocket<Data> implements Socket {
+class RealSocket<Data> implements Socket, Sender {
   readonly handlers: SocketHandlers<Data>;
   readonly remoteAddress: string;
   data: Data | undefined;
   peerIdentity: string | undefined;
   isOpen = false;
   isClosed = false;
+  heardIn = 0;
   error: Error | undefined;
   readonly #bun: BunSocket<RealSocket<Data>>;
   readonly #send: SocketCalls["send"] | undefined;
@@ -117,6 +122,7 @@ interface Adapter<Data> {
   create(bun: BunSocket<RealSocket<Data>>): RealSocket<Data>;
   tls: TlsSide | undefined;
   report: HandlerReport;
+  rest?: TurnRest | undefined;
   /** Beyond what Bun sets itself. */
   keepAlive?: (bun: object) => void;
   /** For the connecting side: the connection is usable, or will never be. */
@@ -128,6 +134,7 @@ function bunHandlers<Data>({
   create,
   tls,
   report,
+  rest,
   keepAlive,
   onOpen,
   onFailed,
@@ -190,6 +197,7 @@ function bunHandlers<Data>({
     data(bun, chunk) {
       const socket = bun.data;
       if (!socket.isOpen || socket.isClosed) return;
+      rest?.heard(socket);
       try {
         socket.handlers.data(socket, socket.data as Data, chunk);
       } catch (error) {
@@ -254,7 +262,12 @@ export function listenError(error: unknown, host: string, port: number): Error {
 }
 
 /** The machine's network. `report` hears of exceptions in handlers; without `calls` the runtime's own are made. */
-export function createRealNet(report: HandlerReport = () => {}, calls?: SocketCalls): Net {
+export function createRealNet(
+  report: HandlerReport = () => {},
+  calls?: SocketCalls,
+  clock: TurnClock = realClock,
+): Net {
+  const rest = calls && new TurnRest(clock, calls.rest);
   return {
     async listen<Data>(options: ListenOptions<Data>): Promise<Listener> {
       const { host, port, tls, backlog, keepAlive, handlers } = options;
@@ -277,6 +290,7 @@ export function createRealNet(report: HandlerReport = () => {}, calls?: SocketCa
           socket: bunHandlers({
             create,
             report,
+            rest: options.mayRest === true ? rest : undefined,
             tls: tls && { demandsPeer },
             ...(keepAlive !== undefined && {
               keepAlive: (bun) => calls?.setKeepAlive(descriptorOf(bun), keepAlive),

@@ -65,6 +65,8 @@ export interface ListenOptions<Data> {
   backlog?: number;
   /** For each accepted connection; absent: probed after five seconds, as the runtime does. */
   keepAlive?: KeepAlive;
+  /** Under load, chunks may be handed out up to 50 µs later: many clients' short requests then cost less. */
+  mayRest?: boolean;
   handlers: SocketHandlers<Data>;
 }
 

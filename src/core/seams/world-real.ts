@@ -3,6 +3,7 @@ import {
   deviceBytes,
   lockFile,
   punchHole,
+  restThread,
   sendBytes,
   setBacklog,
   setKeepAlive,
@@ -16,7 +17,7 @@ import type { World } from "../role.ts";
 
 /** `report` hears of exceptions in socket handlers. */
 export function realWorld(report?: HandlerReport): World {
-  const net = createRealNet(report, { setBacklog, setKeepAlive, send: sendBytes });
+  const net = createRealNet(report, { setBacklog, setKeepAlive, send: sendBytes, rest: restThread });
   const disk = new RealDisk(lockFile, { punchHole, writeFileNow, deviceBytes });
   return { clock: realClock, random: realRandom, disk, net };
 }

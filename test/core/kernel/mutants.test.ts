@@ -6,6 +6,7 @@ const table = "test/core/sockets/connections.test.ts";
 const log = "test/core/logging/log.test.ts";
 const instance = "test/core/kernel/instance.test.ts";
 const sockets = "test/core/kernel/sockets.test.ts";
+const rest = "test/core/seams/turn-rest.test.ts";
 const viewers = "test/hub/hub.test.ts";
 
 const mutants: Mutant[] = [
@@ -24,6 +25,8 @@ const mutants: Mutant[] = [
   { breaks: "the handshake: opens before it", file: "src/core/seams/net-real.ts", from: "if (tls === undefined) {", to: "if (true) {", noticedBy: [sockets, "tells the identity of a verified client"] },
   { breaks: "the refusal of keys that others can read", file: "src/core/secret-file.ts", from: "const OTHERS = 0o007;", to: "const OTHERS = 0;", noticedBy: [sockets, "files that cannot serve are refused"] },
   { breaks: "the bound of what a page that does not read costs", file: "src/hub/viewers.ts", from: "if ((viewer.controller.desiredSize ?? 0) <= 0) {", to: "if (false) {", noticedBy: [viewers, "that do not read cost a few events"] },
+  { breaks: "the rest that delays nobody: rests although most were just answered", file: "src/core/seams/turn-rest.ts", from: "served <= this.#servedMax", to: "served >= 0", noticedBy: [rest, "after a turn that served many"] },
+  { breaks: "the pace at which rests pay", file: "src/core/seams/turn-rest.ts", from: "gapUs <= GAP_US_MAX", to: "gapUs > 0", noticedBy: [rest, "while requests are far apart"] },
 ]; // prettier-ignore
 
 testMutants(mutants, ["test/core", "test/hub", "test/mutants.ts"]);
