@@ -172,14 +172,15 @@ export abstract class GatedPort<Connection> {
 
   /** Starts to listen; returns the port. */
   async listen(): Promise<number> {
-    const { net, host, port, tls, backlog, keepAlive } = this.#options;
+    const { net, host, port, tls, backlog, keepAlive, gate } = this.#options;
     this.#listener = await net.listen<PortClient<Connection> | undefined>({
       host,
       port,
       ...(backlog !== undefined && { backlog }),
       ...(keepAlive !== undefined && { keepAlive }),
       ...(tls !== undefined && { tls }),
-      mayRest: true,
+      // Who waits for the log must not wait longer.
+      mayRest: () => !gate.isHolding,
       handlers: {
         open: (socket) => this.#open(socket),
         data: (_socket, client, chunk) => client !== undefined && this.#receive(client, chunk),

@@ -120,6 +120,11 @@ export class ReplyGate {
     this.#log = log;
   }
 
+  /** Somebody's replies wait for the log. */
+  get isHolding(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   /**
    * Sends `bytes`, or holds them until the log's current position is durable. `isPromise` says that they acknowledge
    * a change, made just now.

@@ -267,10 +267,9 @@ export function createRealNet(
   calls?: SocketCalls,
   clock: TurnClock = realClock,
 ): Net {
-  const rest = calls && new TurnRest(clock, calls.rest);
   return {
     async listen<Data>(options: ListenOptions<Data>): Promise<Listener> {
-      const { host, port, tls, backlog, keepAlive, handlers } = options;
+      const { host, port, tls, backlog, keepAlive, mayRest, handlers } = options;
       const demandsPeer = tls?.clientCa !== undefined;
       const certificates = tls && {
         cert: tls.cert,
@@ -290,7 +289,7 @@ export function createRealNet(
           socket: bunHandlers({
             create,
             report,
-            rest: options.mayRest === true ? rest : undefined,
+            rest: calls && mayRest && new TurnRest(clock, calls.rest, mayRest),
             tls: tls && { demandsPeer },
             ...(keepAlive !== undefined && {
               keepAlive: (bun) => calls?.setKeepAlive(descriptorOf(bun), keepAlive),

@@ -65,8 +65,11 @@ export interface ListenOptions<Data> {
   backlog?: number;
   /** For each accepted connection; absent: probed after five seconds, as the runtime does. */
   keepAlive?: KeepAlive;
-  /** Under load, chunks may be handed out up to 50 µs later: many clients' short requests then cost less. */
-  mayRest?: boolean;
+  /**
+   * Whether, under load, the whole thread may stop for up to 50 µs at the end of this turn, for many clients' short
+   * requests to gather, which makes them cheaper. Absent: never.
+   */
+  mayRest?: () => boolean;
   handlers: SocketHandlers<Data>;
 }
 

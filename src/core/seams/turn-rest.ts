@@ -1,5 +1,5 @@
 /**
- * A short rest at the end of a busy turn of the event loop, in which requests gather.
+ * A listener's short rest at the end of a busy turn of the event loop, in which requests gather.
  *
  * To fall asleep in epoll and be woken by the next request costs more than to serve it: 20 µs and more on a virtual
  * machine, where a request is 4. When requests of many connections come a few microseconds apart, a server would fall
@@ -8,7 +8,8 @@
  *
  * Invariant: no turn begins more than REST_US_MAX later than it might. There is no rest while requests are far apart, while
  * few connections send any, or when a turn has just answered most of those that do: the next requests begin with its
- * answers, and with a server that is behind nothing is gained. Nothing is kept here, so a crash changes nothing.
+ * answers, and with a server that is behind nothing is gained. Nor is there one against the owner's will. Nothing is kept
+ * here, so a crash changes nothing.
  */
 import type { Clock } from "./clock.ts";
 
@@ -37,6 +38,7 @@ export interface Sender {
 export class TurnRest {
   readonly #clock: TurnClock;
   readonly #rest: (microseconds: number) => void;
+  readonly #mayRest: () => boolean;
   /** Of the window before this one; 0: no rest. */
   #restUs = 0;
   #servedMax = 0;
@@ -48,10 +50,11 @@ export class TurnRest {
   #turn = 0;
   readonly #endTurn = () => this.#end();
 
-  /** `rest` stops the thread. */
-  constructor(clock: TurnClock, rest: (microseconds: number) => void) {
+  /** `rest` stops the thread; `mayRest` is asked before. */
+  constructor(clock: TurnClock, rest: (microseconds: number) => void, mayRest: () => boolean) {
     this.#clock = clock;
     this.#rest = rest;
+    this.#mayRest = mayRest;
     this.#beganMs = clock.monotonicMs();
   }
 
@@ -81,6 +84,6 @@ export class TurnRest {
     // What was measured before a lull says nothing about the time after it.
     const nowMs = this.#clock.monotonicMs();
     if ((nowMs - this.#beganMs) * 1000 > WINDOW * GAP_US_MAX) this.#measure(nowMs);
-    if (this.#restUs > 0 && served <= this.#servedMax) this.#rest(this.#restUs);
+    if (this.#restUs > 0 && served <= this.#servedMax && this.#mayRest()) this.#rest(this.#restUs);
   }
 }

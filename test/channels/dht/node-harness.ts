@@ -129,6 +129,8 @@ export class TestNode {
   readonly durable: DurableStore;
   readonly port: RespPort;
   fatal: Error | undefined;
+  /** What the listener answers when it is asked. */
+  mayRest = () => false;
   #handlers: SocketHandlers<unknown> | undefined;
   #engine: RespEngine;
 
@@ -173,8 +175,9 @@ export class TestNode {
     this.durable = durable;
     this.#engine = new RespEngine(durable.store, { ...respDefaults, seed: 7 });
     const net: Net = {
-      listen: async <Data>({ handlers }: ListenOptions<Data>): Promise<Listener> => {
+      listen: async <Data>({ handlers, mayRest }: ListenOptions<Data>): Promise<Listener> => {
         this.#handlers = handlers as SocketHandlers<unknown>;
+        if (mayRest !== undefined) this.mayRest = mayRest;
         return { host: "test", port: 1, stop: () => {} };
       },
       connect: () => Promise.reject(new Error("not in this harness")),

@@ -91,6 +91,17 @@ describe("clients that do not read", () => {
   });
 });
 
+test("a node does not rest while replies wait for the log", () => {
+  withNode({ mode: "log" }, async ({ node }) => {
+    expect(node.mayRest()).toBe(true);
+    const reply = node.connect().call("SET", "k", "v");
+    expect(node.mayRest()).toBe(false);
+    await reply;
+    await Promise.resolve();
+    expect(node.mayRest()).toBe(true);
+  });
+});
+
 test("a long pipeline leaves the others their turn: its answers come in pieces, in order", () => {
   withNode({ mode: "memory" }, async ({ node, pause }) => {
     const [long, other] = [node.connect(), node.connect()];

@@ -14,7 +14,7 @@ class Turns {
   readonly #senders: Sender[];
   readonly #rest: TurnRest;
 
-  constructor(connections: number) {
+  constructor(connections: number, mayRest = true) {
     this.#senders = Array.from({ length: connections }, () => ({ heardIn: 0 }));
     const clock = {
       monotonicMs: () => this.#nowMs,
@@ -23,7 +23,8 @@ class Turns {
         this.#ends.push(callback);
       },
     };
-    this.#rest = new TurnRest(clock, (microseconds) => this.rests.push(microseconds));
+    const rest = (microseconds: number) => void this.rests.push(microseconds);
+    this.#rest = new TurnRest(clock, rest, () => mayRest);
   }
 
   run(turns: number, chunks: number, gapUs: number): this {
@@ -70,6 +71,10 @@ describe("a rest at the end of a busy turn", () => {
     expect([rests(30, 6), rests(30, 7)]).toEqual([100, 0]);
   });
 
+  test("does not come against the owner's will", () => {
+    expect(new Turns(50, false).run(200, 5, 7).rests).toEqual([]);
+  });
+
   test("does not come after a lull, whatever the pace was before it", () => {
     const turns = new Turns(50).run(200, 5, 7);
     const { length } = turns.rests;
@@ -78,7 +83,7 @@ describe("a rest at the end of a busy turn", () => {
 });
 
 test("real connections are heard where the listener allows rests, and only there", async () => {
-  for (const mayRest of [true, false]) {
+  for (const mayRest of [() => true, undefined]) {
     let heard = 0;
     let rests = 0;
     let clockMs = 0;
@@ -95,7 +100,7 @@ test("real connections are heard where the listener allows rests, and only there
     };
     const handlers = { open() {}, data: () => void heard++, drain() {}, close() {} };
     const net = createRealNet(() => {}, calls, clock);
-    const listener = await net.listen({ host: "127.0.0.1", port: 0, mayRest, handlers });
+    const listener = await net.listen({ host: "127.0.0.1", port: 0, ...(mayRest && { mayRest }), handlers });
     const clients = await Promise.all(Array.from({ length: 30 }, () => connectRaw(listener.port)));
     for (let round = 1; round <= 10; round++) {
       for (const { socket } of clients) socket.write("x");
@@ -105,7 +110,7 @@ test("real connections are heard where the listener allows rests, and only there
     clients[0]?.socket.write("x");
     await until("the last chunk", () => (heard === 10 * clients.length + 1 ? true : undefined));
     await new Promise((resolve) => setImmediate(resolve));
-    expect(rests - before).toBe(mayRest ? 1 : 0);
+    expect(rests - before).toBe(mayRest === undefined ? 0 : 1);
     for (const { socket } of clients) socket.terminate();
     listener.stop();
   }
