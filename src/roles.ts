@@ -12,6 +12,8 @@ import type { Role, RoleAbout } from "./core/role.ts";
 
 export interface RoleEntry {
   name: string;
+  /** It answers within a millisecond: see core/kernel/runtime-settings.ts. */
+  collectsRarely?: true;
   about(): Promise<RoleAbout>;
   load(): Promise<Role>;
 }
@@ -54,16 +56,19 @@ export const roles: readonly RoleEntry[] = [
   },
   {
     name: "shard",
+    collectsRarely: true,
     about: async () => (await import("./reactive/shard/config.ts")).shardAbout,
     load: async () => (await import("./reactive/shard/role.ts")).shard,
   },
   {
     name: "tss",
+    collectsRarely: true,
     about: async () => (await import("./reactive/tss/config.ts")).tssAbout,
     load: async () => (await import("./reactive/tss/role.ts")).tss,
   },
   {
     name: "frontend",
+    collectsRarely: true,
     about: async () => (await import("./reactive/frontend/config.ts")).frontendAbout,
     load: async () => (await import("./reactive/frontend/role.ts")).frontend,
   },

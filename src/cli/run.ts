@@ -138,6 +138,10 @@ export interface RunSources extends ConfigSources {
 export async function runConfigured({ isFresh = false, ...sources }: RunSources): Promise<number> {
   const { roleEntry, schemaCatalog } = await import("../roles.ts");
   const entry = roleEntry(sources.role);
+  if (entry.collectsRarely === true) {
+    const { restartWithRareCollections } = await import("../core/kernel/runtime-settings.ts");
+    restartWithRareCollections(sources.environment);
+  }
   if (isFresh && (await entry.about()).canStartFresh !== true)
     throw new NxError("NX_USAGE", `--fresh is not for the role ${sources.role}`, {
       hint: "nothing was changed; to begin anew, start it with another dataDir",
