@@ -23,7 +23,7 @@ const queueKeys = roleSchema({
   durability: durability(
     ["log", "save", "memory"],
     "log",
-    "What an acknowledged push or pop survives. log: power loss, it is in the append log and synced first. save: a clean shutdown (.rq files and streams.nxl); a crash or power loss takes everything since the start. memory: nothing.",
+    "What an acknowledged push or pop survives. log: power loss, it is in the append log and synced first. save: a clean shutdown (.rq files, and others/ for streams); a crash or power loss takes everything since the start. memory: nothing.",
   ),
   engine: engineKey,
   compaction,
