@@ -81,7 +81,7 @@ static bool claim_one(nx_resp *engine, nx_queue *queue, nx_group *group, nx_stre
     if (pending != NULL) nx_group_settle(queue, group, id);
     return false;
   }
-  if (pending == NULL && !options->is_forced) return false;
+  if (pending == NULL && (!options->is_forced || nx_group_is_full(queue, group))) return false;
   if (pending != NULL && options->idle_min_ms > 0 &&
       engine->now_ms - pending->delivered_ms < options->idle_min_ms)
     return false;

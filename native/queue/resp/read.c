@@ -186,6 +186,13 @@ static bool takes(const nx_resp *engine, reading *read, const nx_entry *entry) {
   return !read->is_full;
 }
 
+/* Whether a group has a limit on pending entries and is at it; then new entries are not delivered. */
+static bool is_overdue(const reading *read, uint32_t index) {
+  const nx_queue *queue = read->queues[index];
+  if (queue == NULL || !read->is_group || read->no_ack || is_history(read, index)) return false;
+  return nx_group_is_full(queue, read->groups[index]);
+}
+
 /* What is pending for the consumer already, behind the id: delivered once more. */
 static void reply_history(nx_resp *engine, nx_resp_connection *connection, reading *read, uint32_t index,
                           nx_consumer *consumer) {
@@ -222,7 +229,7 @@ static void reply_new(nx_resp *engine, reading *read, uint32_t index, nx_consume
   for (; at < queue->ring.count && (read->count == 0 || count < (uint64_t)read->count); at++) {
     nx_entry entry = nx_stream_at(queue, at);
     if (entry.is_deleted) continue;
-    if (!takes(engine, read, &entry)) break;
+    if (is_overdue(read, index) || !takes(engine, read, &entry)) break;
     nx_reply_entry(engine, &entry);
     if (engine->reply_too_large) break;
     read->has_some = true;
@@ -275,7 +282,16 @@ static void patch(nx_resp *engine, reading *read) {
 static void read_or_wait(nx_resp *engine, nx_resp_connection *connection, reading *read) {
   if (!read_options(engine, read) || !find_streams(engine, read)) return;
   bool is_ready = false;
-  for (uint32_t index = 0; index < read->stream_count; index++) is_ready |= has_entries(read, index);
+  for (uint32_t index = 0; index < read->stream_count; index++) {
+    if (!has_entries(read, index)) continue;
+    is_ready = true;
+    if (!is_overdue(read, index)) continue;
+    nx_reply_error(engine,
+                   "OOM the group has %llu entries that nobody acknowledged (channels.pendingMax): XACK them, or claim "
+                   "what consumers left behind",
+                   (unsigned long long)read->groups[index]->pending.count);
+    return;
+  }
   if (is_ready) {
     reply_streams(engine, connection, read);
     return;

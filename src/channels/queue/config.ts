@@ -53,6 +53,11 @@ const queueKeys = roleSchema({
         "What all rings may use together; pushes beyond are refused. 0 is no limit.",
         { isReloadable: true },
       ),
+      pendingMax: key(
+        integer(1_000_000, { min: 0 }),
+        "Entries of a stream that one consumer group may have been delivered without acknowledging them; about a hundred bytes each. Then XREADGROUP is refused new ones (-OOM) until some are acknowledged. 0 is no limit.",
+        { isReloadable: true },
+      ),
       whenFull: key(
         z.enum(["reject", "dropOldest"]).default("reject"),
         "What a push to a channel does whose ring and overflow are full. reject: it is refused (407, or -OOM over RESP). dropOldest: the oldest records go.",
@@ -96,6 +101,11 @@ const queueKeys = roleSchema({
   ),
   neo,
   limits: limits({
+    channelsMax: key(
+      integer(50_000, { min: 1, max: 1_000_000 }),
+      "Channels at once, storages of subscribers too; about ten kilobytes each, however short. Pushes to further ones are refused (407, or -OOM over RESP).",
+      { isReloadable: true },
+    ),
     keyBytesMax: key(
       integer(1024, { min: 1, max: 32_768 }),
       "The longest name of a channel over RESP. A longer one is an error.",

@@ -22,7 +22,7 @@ export class MemoryNode implements Disposable {
     respSettings: Partial<RespSettings> = {},
   ) {
     this.queues = new Queues(
-      { channelBytes: 4096, sizeBytesMax: 0, dropsOldest: false, ...settings },
+      { channelBytes: 4096, sizeBytesMax: 0, dropsOldest: false, channelsMax: 0, pendingMax: 0, ...settings },
       new Uint8Array(16).fill(7),
     );
     this.queues.setLogging(isLogging);
