@@ -151,15 +151,14 @@ bool nx_queues_save(nx_queues *queues, const uint8_t *name, uint64_t name_length
 int32_t nx_queues_load(nx_queues *queues, const uint8_t *name, uint64_t name_length, const uint8_t *bytes,
                        uint64_t length) {
   const uint8_t *zero = memchr(name, 0, name_length);
-  nx_slice channel = {name, name_length};
-  nx_slice subscriber = {name, 0};
-  if (zero != NULL) {
-    subscriber.length = (uint64_t)(zero - name);
-    channel = (nx_slice){zero + 1, name_length - subscriber.length - 1};
-  }
-  nx_queue *queue = nx_queue_open(queues, channel, NX_QUEUE_LIST);
-  if (queue == NULL || queue->kind != NX_QUEUE_LIST) return -22;
+  nx_slice whole = {name, name_length}, channel = whole;
+  if (zero != NULL) channel = (nx_slice){zero + 1, name_length - (uint64_t)(zero + 1 - name)};
+  if (name_length > NX_QUEUE_NAME_BYTES_MAX) return -22;
+  /* It was acknowledged once: no limit on channels refuses it. */
+  nx_queue *queue = nx_queue_find(queues, channel);
+  if (queue == NULL) queue = nx_queue_create(queues, channel, NX_QUEUE_LIST, true);
+  if (queue->kind != NX_QUEUE_LIST) return -22;
   nx_queue_keep(queue);
-  if (zero != NULL) queue = nx_queue_subscribe(queue, subscriber);
-  return queue == NULL ? -22 : nx_rq_read(queue, bytes, length);
+  if (zero != NULL) queue = nx_queue_add_storage(queues, whole);
+  return nx_rq_read(queue, bytes, length);
 }

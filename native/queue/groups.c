@@ -164,12 +164,18 @@ void nx_stream_drop(nx_stream *stream) {
   free(stream);
 }
 
+bool nx_group_is_full(const nx_queue *queue, const nx_group *group) {
+  uint64_t pending_max = queue->owner->settings[NX_QUEUES_PENDING_MAX];
+  return pending_max != 0 && group->pending.count >= pending_max;
+}
+
 uint64_t nx_stream_bytes(const nx_stream *stream) {
   uint64_t bytes = sizeof *stream;
   for (uint32_t index = 0; index < stream->group_count; index++) {
     const nx_group *group = stream->groups[index];
     bytes += sizeof *group + group->name_length + group->pending.count * sizeof(nx_pending);
-    bytes += group->consumer_count * (sizeof(nx_consumer) + sizeof(void *));
+    for (uint32_t place = 0; place < group->consumer_count; place++)
+      bytes += sizeof(nx_consumer) + sizeof(void *) + group->consumers[place]->name_length;
   }
   return bytes;
 }

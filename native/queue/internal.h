@@ -43,6 +43,7 @@ struct nx_queues {
   nx_queue *first, *last;
   nx_queue *recent; /* the one found last */
   uint32_t count;
+  bool has_no_leftovers; /* none ran empty since they were looked for */
   uint64_t last_id;
   uint64_t used;
   uint64_t number; /* of the last effect */

@@ -29,9 +29,14 @@ void nx_queue_forget(nx_queue *queue, nx_queue_end end, uint64_t count) {
     else if (ring->number + (int64_t)(ring->count - count) < queue->owner->export.end) nx_export_rest(queue);
   }
   uint64_t before = ring->used;
-  if (count == ring->count) nx_ring_clear(ring);
-  else if (end == NX_FRONT) for (uint64_t index = 0; index < count; index++) nx_ring_drop_front(ring);
-  else for (uint64_t index = 0; index < count; index++) nx_ring_drop_back(ring);
+  if (count == ring->count) {
+    nx_ring_clear(ring);
+    queue->owner->has_no_leftovers = false;
+  } else if (end == NX_FRONT) {
+    for (uint64_t index = 0; index < count; index++) nx_ring_drop_front(ring);
+  } else {
+    for (uint64_t index = 0; index < count; index++) nx_ring_drop_back(ring);
+  }
   queue->owner->used -= before - ring->used;
 }
 

@@ -32,6 +32,8 @@ enum {
   NX_QUEUES_CHANNEL_BYTES, /* a channel's ring, where no prefix says otherwise */
   NX_QUEUES_SIZE_BYTES_MAX, /* used bytes of all channels together; 0: no limit */
   NX_QUEUES_DROPS_OLDEST,  /* 1: a full channel lets go of its oldest records instead of refusing */
+  NX_QUEUES_CHANNELS_MAX,  /* channels at once, storages of subscribers too; 0: no limit */
+  NX_QUEUES_PENDING_MAX,   /* entries that may be pending in one group; 0: no limit */
   NX_QUEUES_SETTINGS
 };
 
@@ -87,8 +89,10 @@ static inline nx_slice nx_queue_name(const nx_queue *queue) {
 
 /* NULL when there is none. */
 nx_queue *nx_queue_find(nx_queues *queues, nx_slice name);
+/* Whether one more channel may be made. Lets go of empty ones first, where there is no place. */
+bool nx_queues_have_place(nx_queues *queues);
 /* Created as `kind` if it is missing; its kind may be another one when it exists. NULL for a name that is too
- * long. */
+ * long, and where there is no place. */
 nx_queue *nx_queue_open(nx_queues *queues, nx_slice name, nx_queue_kind kind);
 /* Stays when it is empty from here on. */
 void nx_queue_keep(nx_queue *queue);
@@ -115,7 +119,7 @@ void nx_queue_drop(nx_queue *queue, nx_queue_end end, uint64_t count);
 void nx_queue_undo(nx_queue *queue, nx_queue_end end, uint64_t count, uint64_t effects_length);
 /* Pushes that went into the effects but not (only) to storages can be undone. */
 static inline bool nx_queue_has_subscribers(const nx_queue *queue) { return queue->storage_count > 0; }
-/* The subscriber's storage, made if need be: the first one inherits the channel's records. */
+/* The subscriber's storage, made if need be: the first one inherits the channel's records. NULL as above. */
 nx_queue *nx_queue_subscribe(nx_queue *queue, nx_slice subscriber);
 /* A stream is never empty in this sense: it exists until it is removed. */
 static inline bool nx_queue_is_empty(const nx_queue *queue) {

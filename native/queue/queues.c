@@ -165,14 +165,31 @@ nx_queue *nx_queue_create(nx_queues *queues, nx_slice name, nx_queue_kind kind, 
   return queue;
 }
 
+/* To everyone it is gone, it only waits for the tick. */
+static bool is_leftover(const nx_queue *queue) {
+  return nx_queue_is_empty(queue) && !queue->is_kept && queue->base == NULL;
+}
+
+bool nx_queues_have_place(nx_queues *queues) {
+  uint64_t count_max = queues->settings[NX_QUEUES_CHANNELS_MAX];
+  if (count_max == 0 || queues->count < count_max) return true;
+  if (queues->has_no_leftovers) return false;
+  queues->has_no_leftovers = true;
+  nx_queue *next;
+  for (nx_queue *queue = queues->first; queue != NULL; queue = next) {
+    next = queue->next;
+    if (is_leftover(queue)) nx_queue_remove(queue);
+  }
+  return queues->count < count_max;
+}
+
 nx_queue *nx_queue_open(nx_queues *queues, nx_slice name, nx_queue_kind kind) {
   nx_queue *queue = nx_queue_find(queues, name);
-  if (queue != NULL && queue->kind != kind && nx_queue_is_empty(queue) && !queue->is_kept) {
-    /* It only waits for the tick: to everyone it is gone. */
+  if (queue != NULL && queue->kind != kind && is_leftover(queue)) {
     nx_queue_remove(queue);
     queue = NULL;
   }
-  if (queue != NULL || name.length > NX_QUEUE_NAME_BYTES_MAX) return queue;
+  if (queue != NULL || name.length > NX_QUEUE_NAME_BYTES_MAX || !nx_queues_have_place(queues)) return queue;
   queue = nx_queue_create(queues, name, kind, false);
   uint8_t *value = nx_queue_record(queue, NX_Q_CREATE, 1);
   if (value != NULL) *value = 0;
@@ -258,7 +275,7 @@ nx_queue *nx_queue_subscribe(nx_queue *queue, nx_slice subscriber) {
   name[subscriber.length] = 0;
   nx_copy(name + subscriber.length + 1, queue->name, queue->name_length);
   nx_queue *known = nx_queue_find(queue->owner, (nx_slice){name, length});
-  if (known != NULL) return known;
+  if (known != NULL || !nx_queues_have_place(queue->owner)) return known;
   nx_queue *storage = nx_queue_add_storage(queue->owner, (nx_slice){name, length});
   nx_queue_record(storage, NX_Q_SUBSCRIBE, 0);
   queue->version = storage->version;
@@ -267,6 +284,7 @@ nx_queue *nx_queue_subscribe(nx_queue *queue, nx_slice subscriber) {
 
 void nx_queues_tick(nx_queues *queues) {
   nx_queue *next;
+  queues->has_no_leftovers = false;
   for (nx_queue *queue = queues->first; queue != NULL; queue = next) {
     next = queue->next;
     if (!nx_queue_is_empty(queue)) {
@@ -275,7 +293,7 @@ void nx_queues_tick(nx_queues *queues) {
     } else if (!queue->is_overdue) {
       queue->is_overdue = true;
       nx_ring_rest(&queue->ring);
-    } else if (!queue->is_kept && queue->base == NULL) {
+    } else if (is_leftover(queue)) {
       nx_queue_remove(queue);
     }
   }

@@ -89,6 +89,8 @@ nx_consumer *nx_consumer_find(const nx_group *group, nx_slice name);
 nx_consumer *nx_consumer_see(nx_queue *queue, nx_group *group, nx_slice name, int64_t now_ms);
 void nx_consumer_remove(nx_queue *queue, nx_group *group, nx_consumer *consumer);
 /* The entry is pending for this consumer from here on, whoever had it. */
+/* Whether as many entries are pending in it as may be. */
+bool nx_group_is_full(const nx_queue *queue, const nx_group *group);
 nx_pending *nx_group_deliver(nx_queue *queue, nx_group *group, nx_consumer *consumer, nx_stream_id id,
                              int64_t delivered_ms, uint64_t deliveries);
 /* False when it is not pending. */

@@ -41,6 +41,8 @@ NX_COMMAND(dbsize);
 NX_COMMAND(flushdb);
 NX_COMMAND(flushall);
 NX_COMMAND(memory_usage);
+/* MEMORY USAGE key [SAMPLES count]: nothing is sampled here, the words are only checked. False: the error is replied. */
+bool nx_read_samples(nx_resp *engine);
 /* expire.c */
 NX_COMMAND(expire);
 NX_COMMAND(pexpire);

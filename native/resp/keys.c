@@ -216,23 +216,27 @@ NX_COMMAND(flushall) {
   nx_reply_ok(engine);
 }
 
-/* MEMORY USAGE key [SAMPLES count]: a string has nothing to sample, the count is only checked. */
-NX_COMMAND(memory_usage) {
+bool nx_read_samples(nx_resp *engine) {
   for (uint32_t index = 3; index < engine->argc; index += 2) {
     int64_t samples = 0;
     if (!nx_word_is(engine->argv[index], "samples") || index + 1 >= engine->argc) {
       nx_reply_syntax_error(engine);
-      return;
+      return false;
     }
     if (!nx_integer_read(engine->argv[index + 1], &samples)) {
       nx_reply_integer_error(engine);
-      return;
+      return false;
     }
     if (samples < 0) {
       nx_reply_syntax_error(engine);
-      return;
+      return false;
     }
   }
+  return true;
+}
+
+NX_COMMAND(memory_usage) {
+  if (!nx_read_samples(engine)) return;
   nx_channel *channel = nx_channel_of(engine, connection);
   uint64_t bytes = channel == NULL ? 0 : nx_channel_record_bytes(channel, engine->argv[2], engine->now_ms);
   if (bytes == 0) nx_reply_null(engine, connection);

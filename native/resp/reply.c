@@ -46,10 +46,10 @@ uint64_t nx_reply_array_open(nx_resp *engine) {
   return opened_at;
 }
 
-void nx_reply_array_close(nx_resp *engine, uint64_t opened_at, uint64_t count) {
+void nx_reply_head_close(nx_resp *engine, uint64_t opened_at, char type, uint64_t count) {
   char header[ARRAY_HEADER_MAX];
   uint32_t length = 0;
-  header[length++] = '*';
+  header[length++] = type;
   length += nx_integer_print((int64_t)count, header + length);
   header[length++] = '\r';
   header[length++] = '\n';

@@ -90,6 +90,10 @@ void nx_reply_store_error(nx_resp *engine, int error);
 
 /* An array whose length is known only at its end: remember where it begins, append members, then close it. */
 uint64_t nx_reply_array_open(nx_resp *engine);
-void nx_reply_array_close(nx_resp *engine, uint64_t opened_at, uint64_t count);
+/* `type` is that of a reply with members: '*', '%' … */
+void nx_reply_head_close(nx_resp *engine, uint64_t opened_at, char type, uint64_t count);
+static inline void nx_reply_array_close(nx_resp *engine, uint64_t opened_at, uint64_t count) {
+  nx_reply_head_close(engine, opened_at, '*', count);
+}
 
 #endif

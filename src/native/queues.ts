@@ -48,6 +48,10 @@ export interface QueuesSettings {
   sizeBytesMax: number;
   /** A full channel lets go of its oldest records instead of refusing. */
   dropsOldest: boolean;
+  /** Channels at once; 0: no limit. */
+  channelsMax: number;
+  /** Entries pending in one group; 0: no limit. */
+  pendingMax: number;
 }
 
 export interface QueueFigures {
@@ -84,8 +88,9 @@ export const StoreOutcome = { ok: 0, full: -28, noMemory: -12, wrongKind: -22, m
 
 const encoder = new TextEncoder();
 
-function settingsArray({ channelBytes, sizeBytesMax, dropsOldest }: QueuesSettings): Float64Array {
-  return Float64Array.of(channelBytes, sizeBytesMax, dropsOldest ? 1 : 0);
+function settingsArray(settings: QueuesSettings): Float64Array {
+  const { channelBytes, sizeBytesMax, dropsOldest, channelsMax, pendingMax } = settings;
+  return Float64Array.of(channelBytes, sizeBytesMax, dropsOldest ? 1 : 0, channelsMax, pendingMax);
 }
 
 export class Queues {

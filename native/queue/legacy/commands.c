@@ -41,9 +41,14 @@ nx_queue *nx_legacy_open(nx_legacy *engine, nx_slice name) {
 
 /* --- pushing -------------------------------------------------------------------------------------------- */
 
+/* Why a channel could not be opened: it is a stream, or there is no place for one more. */
+static uint32_t not_opened(nx_legacy *engine, nx_slice name) {
+  return nx_queue_find(engine->queues, name) == NULL ? NX_STATUS_OUT_OF_MEMORY : NX_STATUS_ERROR;
+}
+
 static uint32_t push_to(nx_legacy *engine, nx_slice name, nx_slice record) {
   nx_queue *queue = nx_legacy_open(engine, name);
-  if (queue == NULL) return NX_STATUS_ERROR;
+  if (queue == NULL) return not_opened(engine, name);
   if (nx_queue_push(queue, record, NX_BACK) != 0) return NX_STATUS_OUT_OF_MEMORY;
   nx_figures_action(&engine->figures, NX_ACTION_WRITTEN, record.length);
   return NX_STATUS_OK;
@@ -88,7 +93,7 @@ static void produce(nx_legacy *engine, nx_legacy_connection *connection, nx_slic
   uint64_t count;
   if (is_list ? !check_names(engine, names, &count) : !nx_check_name(engine, names)) return;
   if (!is_list && !engine->is_refusing && nx_legacy_open(engine, names) == NULL) {
-    nx_status(engine, NX_STATUS_ERROR);
+    nx_status(engine, not_opened(engine, names));
     return;
   }
   nx_status(engine, NX_STATUS_OK);

@@ -14,6 +14,7 @@ typedef struct {
   int64_t delivered_ms; /* -1: now */
   int64_t deliveries;   /* -1: one more */
   bool is_forced, only_ids, has_last;
+  bool has_some, is_full; /* of the reply: entries; no room for the next one */
   nx_stream_id last;
 } claim;
 
@@ -72,7 +73,7 @@ static bool read_options(nx_resp *engine, uint32_t at, claim *options) {
 
 /* One entry to the consumer; true when it is in the reply. */
 static bool claim_one(nx_resp *engine, nx_queue *queue, nx_group *group, nx_stream_id id,
-                      const claim *options) {
+                      claim *options) {
   nx_pending *pending = nx_pending_find(&group->pending, NX_OF_GROUP, id);
   nx_entry entry;
   if (!nx_stream_find(queue, id, &entry)) {
@@ -80,21 +81,25 @@ static bool claim_one(nx_resp *engine, nx_queue *queue, nx_group *group, nx_stre
     if (pending != NULL) nx_group_settle(queue, group, id);
     return false;
   }
-  if (pending == NULL && !options->is_forced) return false;
+  if (pending == NULL && (!options->is_forced || nx_group_is_full(queue, group))) return false;
   if (pending != NULL && options->idle_min_ms > 0 &&
       engine->now_ms - pending->delivered_ms < options->idle_min_ms)
     return false;
   if (pending != NULL && nx_is_dead(queue, pending)) {
     if (nx_bury(queue, group, id)) return false;
   }
+  options->is_full = !options->only_ids && options->has_some && !nx_entry_fits(engine, &entry);
+  if (options->is_full) return false;
+  if (options->only_ids) nx_reply_id(engine, id);
+  else nx_reply_entry(engine, &entry);
+  if (engine->reply_too_large) return false;
+  options->has_some = true;
   uint64_t deliveries = pending == NULL ? 1 : pending->deliveries;
   if (options->deliveries >= 0) deliveries = (uint64_t)options->deliveries;
   else if (!options->only_ids) deliveries += 1;
   nx_consumer *consumer = nx_consumer_see(queue, group, engine->argv[3], engine->now_ms);
   int64_t delivered_ms = options->delivered_ms;
   nx_group_deliver(queue, group, consumer, id, delivered_ms, deliveries);
-  if (options->only_ids) nx_reply_id(engine, id);
-  else nx_reply_entry(engine, &entry);
   return true;
 }
 
@@ -116,7 +121,7 @@ NX_QUEUE_COMMAND(xclaim) {
     nx_group_record(queue, group);
   }
   uint64_t opened_at = nx_reply_array_open(engine), count = 0;
-  for (uint32_t index = 5; index < ids_end && !engine->reply_too_large; index++) {
+  for (uint32_t index = 5; index < ids_end && !engine->reply_too_large && !options.is_full; index++) {
     bool is_read = nx_read_id(engine, engine->argv[index], false, 0, &id);
     NX_ASSERT(is_read);
     count += claim_one(engine, queue, group, id, &options);
@@ -152,7 +157,7 @@ static bool read_sweep(nx_resp *engine, sweep *to) {
 }
 
 /* At most `count` entries are claimed, and ten times as many looked at. */
-static void run_sweep(nx_resp *engine, nx_queue *queue, nx_group *group, const sweep *wanted) {
+static void run_sweep(nx_resp *engine, nx_queue *queue, nx_group *group, sweep *wanted) {
   nx_stream_id id = wanted->start, next = {0, 0};
   nx_buffer deleted = {0};
   uint64_t ids_at = engine->replies.length;
@@ -173,6 +178,10 @@ static void run_sweep(nx_resp *engine, nx_queue *queue, nx_group *group, const s
       left -= 1;
     } else {
       bool is_claimed = claim_one(engine, queue, group, id, &wanted->options);
+      if (wanted->options.is_full) {
+        next = id;
+        break;
+      }
       claimed += is_claimed;
       left -= is_claimed;
     }

@@ -41,6 +41,9 @@ bool nx_read_id(nx_resp *engine, nx_slice text, bool is_open, uint64_t missing, 
 bool nx_is_id(nx_slice text);
 /* An end of a range: an id, `-`, `+`, or one behind `(`. */
 bool nx_read_bound(nx_resp *engine, nx_slice text, bool is_start, nx_stream_id *id);
+/* Whether the entry fits the reply as it is. Commands that hand entries out end where one does not, as if fewer had been
+ * asked for: what is not shown stays as it was. */
+bool nx_entry_fits(const nx_resp *engine, const nx_entry *entry);
 /* Id and strings of an entry. */
 void nx_reply_entry(nx_resp *engine, const nx_entry *entry);
 #define NX_ID_MAX ((nx_stream_id){UINT64_MAX, UINT64_MAX})

@@ -48,14 +48,14 @@ static bool read_options(nx_resp *engine, group_options *options, bool may_make)
   return true;
 }
 
-/* `$` is the stream's last id. */
-static bool read_group_id(nx_resp *engine, const nx_queue *queue, nx_stream_id *id) {
+/* `$` is the stream's last id; with `is_open` also `-` and `+`. */
+static bool read_group_id(nx_resp *engine, const nx_queue *queue, bool is_open, nx_stream_id *id) {
   nx_slice text = engine->argv[4];
   if (text.length == 1 && text.data[0] == '$') {
     *id = queue == NULL ? (nx_stream_id){0, 0} : queue->stream->last;
     return true;
   }
-  return nx_read_id(engine, text, true, 0, id);
+  return nx_read_id(engine, text, is_open, 0, id);
 }
 
 NX_QUEUE_COMMAND(xgroup_create) {
@@ -70,7 +70,7 @@ NX_QUEUE_COMMAND(xgroup_create) {
     queue = stream_of_group_command(engine);
     if (queue == NULL) return;
   }
-  if (!read_group_id(engine, queue, &id)) return;
+  if (!read_group_id(engine, queue, false, &id)) return;
   if (queue == NULL) {
     if (!nx_key_may_be_made(engine, engine->argv[2])) return;
     queue = nx_queue_open(engine->queues, engine->argv[2], NX_QUEUE_STREAM);
@@ -94,7 +94,7 @@ NX_QUEUE_COMMAND(xgroup_setid) {
   if (!read_options(engine, &options, false)) return;
   nx_queue *queue = stream_of_group_command(engine);
   if (queue == NULL || group_of(engine, queue) == NULL) return;
-  if (!read_group_id(engine, queue, &id)) return;
+  if (!read_group_id(engine, queue, true, &id)) return;
   nx_group_set(queue, engine->argv[3], id, options.entries_read);
   nx_reply_ok(engine);
 }

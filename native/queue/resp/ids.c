@@ -65,6 +65,15 @@ bool nx_read_bound(nx_resp *engine, nx_slice text, bool is_start, nx_stream_id *
   return false;
 }
 
+/* What an entry takes in a reply beside its strings: ids and lengths as text. */
+#define ENTRY_TEXT_MAX 96u
+#define STRING_TEXT_MAX 24u
+
+bool nx_entry_fits(const nx_resp *engine, const nx_entry *entry) {
+  uint64_t bytes = entry->bytes.length + entry->strings * (uint64_t)STRING_TEXT_MAX + ENTRY_TEXT_MAX;
+  return engine->replies.length - engine->reply_start + bytes <= engine->settings[NX_RESP_REPLY_BYTES_MAX];
+}
+
 void nx_reply_entry(nx_resp *engine, const nx_entry *entry) {
   nx_slice rest = entry->bytes;
   nx_reply_array(engine, 2);

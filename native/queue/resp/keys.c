@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "queue/internal.h"
+#include "resp/commands.h"
 #include "resp/glob.h"
 #include "resp/number.h"
 
@@ -182,6 +183,7 @@ NX_QUEUE_COMMAND(select) {
 }
 
 NX_QUEUE_COMMAND(memory_usage) {
+  if (!nx_read_samples(engine)) return;
   const nx_queue *queue = nx_queue_find(engine->queues, engine->argv[2]);
   if (!exists(queue)) {
     nx_reply_null(engine, connection);

@@ -40,6 +40,11 @@ bool nx_list_find(nx_resp *engine, nx_slice key, nx_queue **queue) {
 }
 
 bool nx_key_may_be_made(nx_resp *engine, nx_slice key) {
+  if (nx_queue_find(engine->queues, key) == NULL && !nx_queues_have_place(engine->queues)) {
+    nx_reply_error(engine, "OOM there are %u channels, and no more are allowed (limits.channelsMax)",
+                   nx_queues_count(engine->queues));
+    return false;
+  }
   if (key.length <= NX_QUEUE_NAME_BYTES_MAX && memchr(key.data, 0, key.length) == NULL) return true;
   nx_reply_error(engine, "ERR a channel's name has at most %u bytes, none of them zero", NX_QUEUE_NAME_BYTES_MAX);
   return false;

@@ -18,6 +18,7 @@ typedef struct {
   nx_stream_id *ids; /* NX_ID_MAX in a group: `>` */
   nx_queue **queues; /* NULL: missing */
   nx_group **groups;
+  bool has_some, is_full; /* of the reply: entries; no room for the next one */
   nx_slice *patched; /* the arguments, `$` replaced */
   char (*texts)[NX_ID_TEXT_MAX];
 } reading;
@@ -179,9 +180,22 @@ static bool has_entries(const reading *read, uint32_t index) {
   return nx_id_compare(last_entry_id(queue), behind) > 0;
 }
 
+/* Whether the reply goes on with this entry. The first one is tried whatever its length: then the command fails. */
+static bool takes(const nx_resp *engine, reading *read, const nx_entry *entry) {
+  read->is_full = read->has_some && !nx_entry_fits(engine, entry);
+  return !read->is_full;
+}
+
+/* Whether a group has a limit on pending entries and is at it; then new entries are not delivered. */
+static bool is_overdue(const reading *read, uint32_t index) {
+  const nx_queue *queue = read->queues[index];
+  if (queue == NULL || !read->is_group || read->no_ack || is_history(read, index)) return false;
+  return nx_group_is_full(queue, read->groups[index]);
+}
+
 /* What is pending for the consumer already, behind the id: delivered once more. */
-static void reply_history(nx_resp *engine, nx_resp_connection *connection, const reading *read,
-                          uint32_t index, nx_consumer *consumer) {
+static void reply_history(nx_resp *engine, nx_resp_connection *connection, reading *read, uint32_t index,
+                          nx_consumer *consumer) {
   uint64_t opened_at = nx_reply_array_open(engine), count = 0;
   nx_stream_id id = read->ids[index];
   while (nx_id_next(&id) && (read->count == 0 || count < (uint64_t)read->count)) {
@@ -190,7 +204,9 @@ static void reply_history(nx_resp *engine, nx_resp_connection *connection, const
     id = pending->id;
     nx_entry entry;
     if (nx_stream_find(read->queues[index], id, &entry)) {
+      if (!takes(engine, read, &entry)) break;
       nx_reply_entry(engine, &entry);
+      if (engine->reply_too_large) return;
       nx_group_deliver(read->queues[index], read->groups[index], consumer, id, engine->now_ms,
                        pending->deliveries + 1);
     } else {
@@ -198,13 +214,13 @@ static void reply_history(nx_resp *engine, nx_resp_connection *connection, const
       nx_reply_id(engine, id);
       nx_reply_null_array(engine, connection);
     }
-    if (engine->reply_too_large) return;
+    read->has_some = true;
     count += 1;
   }
   nx_reply_array_close(engine, opened_at, count);
 }
 
-static void reply_new(nx_resp *engine, const reading *read, uint32_t index, nx_consumer *consumer) {
+static void reply_new(nx_resp *engine, reading *read, uint32_t index, nx_consumer *consumer) {
   nx_queue *queue = read->queues[index];
   nx_group *group = read->groups[index];
   nx_stream_id behind = group != NULL ? group->last : read->ids[index];
@@ -213,8 +229,10 @@ static void reply_new(nx_resp *engine, const reading *read, uint32_t index, nx_c
   for (; at < queue->ring.count && (read->count == 0 || count < (uint64_t)read->count); at++) {
     nx_entry entry = nx_stream_at(queue, at);
     if (entry.is_deleted) continue;
+    if (is_overdue(read, index) || !takes(engine, read, &entry)) break;
     nx_reply_entry(engine, &entry);
     if (engine->reply_too_large) break;
+    read->has_some = true;
     count += 1;
     if (group == NULL) continue;
     nx_group_advance(queue, group, entry.id);
@@ -224,8 +242,7 @@ static void reply_new(nx_resp *engine, const reading *read, uint32_t index, nx_c
   if (!engine->reply_too_large) nx_reply_array_close(engine, opened_at, count);
 }
 
-static void reply_stream(nx_resp *engine, nx_resp_connection *connection, const reading *read,
-                         uint32_t index) {
+static void reply_stream(nx_resp *engine, nx_resp_connection *connection, reading *read, uint32_t index) {
   if (connection->protocol == 2) nx_reply_array(engine, 2);
   nx_reply_bulk(engine, engine->argv[read->streams_at + index]);
   nx_consumer *consumer = NULL;
@@ -233,6 +250,17 @@ static void reply_stream(nx_resp *engine, nx_resp_connection *connection, const 
     consumer = nx_consumer_see(read->queues[index], read->groups[index], read->consumer, engine->now_ms);
   if (is_history(read, index)) reply_history(engine, connection, read, index, consumer);
   else reply_new(engine, read, index, consumer);
+}
+
+/* A stream that is named twice has nothing left the second time, so the head comes last. */
+static void reply_streams(nx_resp *engine, nx_resp_connection *connection, reading *read) {
+  uint64_t opened_at = nx_reply_array_open(engine), count = 0;
+  for (uint32_t index = 0; index < read->stream_count && !read->is_full; index++) {
+    if (!has_entries(read, index)) continue;
+    reply_stream(engine, connection, read, index);
+    count += 1;
+  }
+  nx_reply_head_close(engine, opened_at, connection->protocol == 3 ? '%' : '*', count);
 }
 
 /* The arguments with each `$` as the id that it meant when the command came. */
@@ -253,13 +281,19 @@ static void patch(nx_resp *engine, reading *read) {
 
 static void read_or_wait(nx_resp *engine, nx_resp_connection *connection, reading *read) {
   if (!read_options(engine, read) || !find_streams(engine, read)) return;
-  uint64_t ready = 0;
-  for (uint32_t index = 0; index < read->stream_count; index++) ready += has_entries(read, index);
-  if (ready > 0) {
-    if (connection->protocol == 3) nx_reply_number(engine, '%', (int64_t)ready);
-    else nx_reply_array(engine, ready);
-    for (uint32_t index = 0; index < read->stream_count; index++)
-      if (has_entries(read, index)) reply_stream(engine, connection, read, index);
+  bool is_ready = false;
+  for (uint32_t index = 0; index < read->stream_count; index++) {
+    if (!has_entries(read, index)) continue;
+    is_ready = true;
+    if (!is_overdue(read, index)) continue;
+    nx_reply_error(engine,
+                   "OOM the group has %llu entries that nobody acknowledged (channels.pendingMax): XACK them, or claim "
+                   "what consumers left behind",
+                   (unsigned long long)read->groups[index]->pending.count);
+    return;
+  }
+  if (is_ready) {
+    reply_streams(engine, connection, read);
     return;
   }
   if (read->block_ms < 0 || !nx_may_wait(engine, connection)) {

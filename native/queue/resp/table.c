@@ -98,7 +98,9 @@ static void describe_channels(nx_resp *engine) {
 
 static void observe(void *context, nx_queue *queue, nx_queue_change change) {
   nx_resp *engine = context;
-  nx_watch_touch(engine, database, nx_queue_name(queue));
+  /* What goes empty at a tick was gone before to everyone. */
+  bool was_gone = change == NX_QUEUE_GONE && nx_queue_is_empty(queue) && !queue->is_kept;
+  if (!was_gone) nx_watch_touch(engine, database, nx_queue_name(queue));
   /* Who waits for a stream that goes is told so. */
   bool concerns_waiters = change == NX_QUEUE_GREW || (change == NX_QUEUE_GONE && queue->kind == NX_QUEUE_STREAM);
   if (concerns_waiters) nx_wait_signal(engine, nx_queue_name(queue));

@@ -6,6 +6,7 @@
 import type { Clock } from "../../core/seams/clock.ts";
 import type { Metrics } from "../../core/metrics.ts";
 import { readProcessFigures } from "../../core/metrics.ts";
+import { foremost } from "../foremost.ts";
 import { RequestLines, type RequestSource } from "../request-figures.ts";
 import type { DumpFigures } from "./dump.ts";
 
@@ -51,10 +52,11 @@ export class StatsLine {
       ["total_bytes", figures.bytes],
       ["total_records", figures.records],
     ];
-    for (const channel of figures.channels)
+    const channels = foremost(figures.channels, ({ bytes }) => bytes);
+    for (const channel of channels)
       pairs.push([`${channel.name}_bytes`, channel.bytes], [`${channel.name}_records`, channel.records]);
     // The later generation of the originals names them so; a graph of either finds its figures.
-    for (const channel of figures.channels)
+    for (const channel of channels)
       pairs.push(
         [`channel/${channel.name}/bytes`, channel.bytes],
         [`channel/${channel.name}/records`, channel.records],

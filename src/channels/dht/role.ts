@@ -9,6 +9,7 @@ import type { Hono } from "hono";
 import type { NxError } from "../../core/errors.ts";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
+import { foremost } from "../foremost.ts";
 import { RedisSide } from "../redis-side.ts";
 import { ReplyGate } from "../reply-gate.ts";
 import { type Side, sumOf } from "../side.ts";
@@ -152,7 +153,7 @@ class DhtNode implements RunningRole<DhtConfig> {
       mirror: this.#mirror.stats,
       durability: this.#config.durability,
       hashRange: { ...toText(this.#swarm.range) },
-      channels: this.#durable.channels().map((channel) => ({ ...channel })),
+      channels: foremost(this.#durable.channels(), ({ bytes }) => bytes).map((channel) => ({ ...channel })),
       log: log === undefined ? null : { ...log },
       dump: dump === undefined ? null : { ...dump },
       compactions,

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { LogfilesCommand, LogfilesEngine } from "../../native/logfiles/engine.ts";
 import { consoleLine, SlidingRate, StatsLine, thousands, type DhtFigures } from "../dht/figures.ts";
+import { foremost } from "../foremost.ts";
 import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
 import { ReplyGate } from "../reply-gate.ts";
 import { SWARM_KEEP_ALIVE } from "../wire/legacy/protocol.ts";
@@ -168,7 +169,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
       neo: { ...this.#neo.figures },
       http: { requests: this.#http?.requests ?? 0, followers: this.#http?.followers ?? 0 },
       swarm: { ...this.#engine.statistics(), ...this.#port.figures },
-      channelSizes: this.#store.channels().map((channel) => {
+      channelSizes: foremost(this.#store.channels(), ({ figures }) => figures.valueBytes).map((channel) => {
         const { records, valueBytes: bytes } = channel.figures;
         const range = this.#store.keyRange(channel);
         const keys = range && { firstKey: Number(range.keyMin), lastKey: Number(range.keyMax) };

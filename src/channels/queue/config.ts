@@ -23,7 +23,7 @@ const queueKeys = roleSchema({
   durability: durability(
     ["log", "save", "memory"],
     "log",
-    "What an acknowledged push or pop survives. log: power loss, it is in the append log and synced first. save: a clean shutdown (.rq files and streams.nxl); a crash or power loss takes everything since the start. memory: nothing.",
+    "What an acknowledged push or pop survives. log: power loss, it is in the append log and synced first. save: a clean shutdown (.rq files, and others/ for streams); a crash or power loss takes everything since the start. memory: nothing.",
   ),
   engine: engineKey,
   compaction,
@@ -51,6 +51,11 @@ const queueKeys = roleSchema({
       sizeBytesMax: key(
         integer(0, { min: 0 }),
         "What all rings may use together; pushes beyond are refused. 0 is no limit.",
+        { isReloadable: true },
+      ),
+      pendingMax: key(
+        integer(1_000_000, { min: 0 }),
+        "Entries of a stream that one consumer group may have been delivered without acknowledging them; about a hundred bytes each. Then XREADGROUP is refused new ones (-OOM) until some are acknowledged. 0 is no limit.",
         { isReloadable: true },
       ),
       whenFull: key(
@@ -96,6 +101,11 @@ const queueKeys = roleSchema({
   ),
   neo,
   limits: limits({
+    channelsMax: key(
+      integer(50_000, { min: 1, max: 1_000_000 }),
+      "Channels at once, storages of subscribers too; about ten kilobytes each, however short. Pushes to further ones are refused (407, or -OOM over RESP).",
+      { isReloadable: true },
+    ),
     keyBytesMax: key(
       integer(1024, { min: 1, max: 32_768 }),
       "The longest name of a channel over RESP. A longer one is an error.",

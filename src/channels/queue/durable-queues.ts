@@ -8,7 +8,7 @@
 import { join } from "node:path";
 import type { Timer } from "../../core/seams/clock.ts";
 import { openScratchFile, type ScratchFile } from "../../core/seams/scratch-file.ts";
-import { Queues } from "../../native/queues.ts";
+import { Queues, type QueuesSettings } from "../../native/queues.ts";
 import { DurableLog, type LogOwner, type OpenLog } from "../durable-log.ts";
 import { LogBacked } from "../log-backed.ts";
 import type { QueueConfig } from "./config.ts";
@@ -21,11 +21,16 @@ export interface DurableQueuesOptions extends LogOwner {
   dataDir: string;
   /** Where effects are kept; absent: in files of `dataDir`. */
   openLog?: OpenLog | undefined;
-  config: Pick<QueueConfig, "durability" | "compaction" | "channels" | "deadLetters" | "swarm">;
+  config: Pick<QueueConfig, "durability" | "compaction" | "channels" | "deadLetters" | "limits" | "swarm">;
 }
 
-export function queuesSettings({ ringBytes, sizeBytesMax, whenFull }: QueueConfig["channels"]) {
-  return { channelBytes: ringBytes, sizeBytesMax, dropsOldest: whenFull === "dropOldest" };
+export function queuesSettings({
+  channels,
+  limits,
+}: Pick<QueueConfig, "channels" | "limits">): QueuesSettings {
+  const { ringBytes, sizeBytesMax, whenFull, pendingMax } = channels;
+  const dropsOldest = whenFull === "dropOldest";
+  return { channelBytes: ringBytes, sizeBytesMax, dropsOldest, channelsMax: limits.channelsMax, pendingMax };
 }
 
 export class DurableQueues extends LogBacked {
@@ -39,7 +44,7 @@ export class DurableQueues extends LogBacked {
     super();
     const { channels, deadLetters } = options.config;
     this.#options = options;
-    this.queues = new Queues(queuesSettings(channels), options.world.random.bytes(16));
+    this.queues = new Queues(queuesSettings(options.config), options.world.random.bytes(16));
     for (const size of channels.ringBytesByPrefix) {
       const [prefix = "", bytes] = size.split("=");
       this.queues.setSizeByPrefix(prefix, Number(bytes));

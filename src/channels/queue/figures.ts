@@ -7,6 +7,7 @@
 import type { Metrics } from "../../core/metrics.ts";
 import type { QueueChannel, QueueFigures } from "../../native/queues.ts";
 import { binaryGroups, thousands } from "../dht/figures.ts";
+import { foremost } from "../foremost.ts";
 import { RequestLines, type RequestSource } from "../request-figures.ts";
 
 export interface NodeFigures extends QueueFigures {
@@ -30,7 +31,8 @@ export class StatsLine {
     this.#requests = new RequestLines(requests);
   }
 
-  next(figures: NodeFigures, channels: readonly QueueChannel[]): string {
+  next(figures: NodeFigures, all: readonly QueueChannel[]): string {
+    const channels = foremost(all, ({ usedBytesMax }) => usedBytesMax);
     const since = (name: keyof Counters) => figures[name] - this.#before[name];
     const pairs: [string, number][] = [
       ["bytes_sent", since("bytesSent")],
@@ -101,7 +103,9 @@ export function addMetrics(metrics: Metrics, sources: MetricSources): void {
   metrics.gauge("node_x_queue_used_bytes", "Bytes that rings use.", () => figures().usedBytes);
   metrics.gauge("node_x_queue_memory_bytes", "Memory behind all channels.", () => figures().memoryBytes);
   metrics.gauge("node_x_queue_fullness_ratio", "How full the fullest channel is, from 0 to 1.", () =>
-    Math.max(0, ...sources.channels().map(({ usedBytes, capacityBytes }) => usedBytes / capacityBytes)),
+    sources
+      .channels()
+      .reduce((fullest, { usedBytes, capacityBytes }) => Math.max(fullest, usedBytes / capacityBytes), 0),
   );
   metrics.gauge("node_x_queue_connections", "Open client connections.", () => figures().connections);
   metrics.gauge("node_x_queue_log_bytes", "Log behind the newest snapshot.", sources.logBytes);

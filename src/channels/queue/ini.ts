@@ -1,7 +1,7 @@
 /** The INI file of `queuenode` and `dmqnode`: what each of its keys means for the queue role. */
 import type { Converted, IniDialect } from "../../core/config/ini/dialect.ts";
 import { integer } from "../../core/config/ini/values.ts";
-import { logRules, serverRules, sharedDefaults } from "../ini-keys.ts";
+import { logRules, neoDefaults, serverRules, sharedDefaults } from "../ini-keys.ts";
 
 const sizeOfPrefix = (text: string): Converted =>
   /^[A-Za-z0-9_-]+=[1-9]\d{1,11}$/.test(text) ? { value: text } : { wanted: "a number of bytes from 10 on" };
@@ -19,5 +19,5 @@ export const queueDialect: IniDialect = {
     ...logRules,
   ],
   // The original spoke its own protocol only; what nobody asked for is not opened.
-  defaults: (context) => ({ ...sharedDefaults(context), durability: "save", respPort: null, shutdownTimeoutMs: 86_400_000 }),
+  defaults: (context) => ({ ...sharedDefaults(context), ...neoDefaults(context), durability: "save", respPort: null, shutdownTimeoutMs: 86_400_000 }),
 }; // prettier-ignore

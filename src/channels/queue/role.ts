@@ -9,6 +9,7 @@
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
 import { SlidingRate, thousands } from "../dht/figures.ts";
+import { foremost } from "../foremost.ts";
 import { NeoEngine } from "../../native/neo.ts";
 import { NeoSide } from "../neo-side.ts";
 import { RedisSide } from "../redis-side.ts";
@@ -144,7 +145,9 @@ class QueueNode implements RunningRole<QueueConfig> {
       neo: this.#neo.stats,
       durability: this.#config.durability,
       engine: this.#config.engine?.jetstream === undefined ? "builtin" : "jetstream",
-      channels: this.#durable.queues.channels().map((channel) => ({ ...channel })),
+      channels: foremost(this.#durable.queues.channels(), ({ usedBytes }) => usedBytes).map((channel) => ({
+        ...channel,
+      })),
       log: log === undefined ? null : { ...log },
       compactions,
     };
@@ -178,7 +181,7 @@ class QueueNode implements RunningRole<QueueConfig> {
   reload(config: QueueConfig): void {
     this.#config = config;
     this.#limits = effectiveLimits(config.limits, this.#context.log);
-    this.#durable.queues.configure(queuesSettings(config.channels));
+    this.#durable.queues.configure(queuesSettings(config));
     this.#redis.reload(this.#redisConfig());
     this.#neo.reload();
   }

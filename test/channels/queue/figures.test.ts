@@ -41,6 +41,16 @@ test("the line of stats.log has the originals' names in their order, and a chann
   );
 });
 
+test("of very many channels the largest are named, in their order; the totals are of all", () => {
+  const channels = Array.from({ length: 100_000 }, (_, index) => ({
+    ...jobs,
+    name: `c${index}`,
+    usedBytesMax: index < 10 ? 1 : index,
+  }));
+  const names = new StatsLine().next(figures, channels).match(/(?<= )c\d+(?=_records:)/g) ?? [];
+  expect([names.length, names[0], names.at(-1)]).toEqual([1000, "c99000", "c99999"]);
+});
+
 test("counters are those of the period, gauges are current", () => {
   const line = new StatsLine();
   line.next(figures, []);

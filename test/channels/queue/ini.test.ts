@@ -13,12 +13,14 @@ port = 10000
 channel_size_limit = 1000000
 `;
 
-/** Loads the text as etc/config.ini. */
-async function load(text: string, role?: string) {
+/** Loads the text as etc/config.ini, beside what else is in etc/. */
+async function load(text: string, role?: string, others: Record<string, string> = {}) {
   const directory = temporaryDirectory();
   try {
     mkdirSync(join(directory.path, "etc"));
     writeFileSync(join(directory.path, "etc/config.ini"), text);
+    for (const [name, contents] of Object.entries(others))
+      writeFileSync(join(directory.path, "etc", name), contents, { mode: 0o600 });
     const outcome = await tryLoadConfig(
       {
         file: "etc/config.ini",
@@ -93,4 +95,10 @@ test("a missing size, and sizes that are none, are told with their places", asyn
       'etc/config.ini:5:5: channels.ringBytesByPrefix: wanted a number of bytes from 10 on, got "many"',
     ),
   ]);
+});
+
+test("credentials where the originals have them open the neo port", async () => {
+  const { config } = await load(server, "queue", { credentials: `admin:${"0f".repeat(128)}\n` });
+  expect(config?.["neo"]?.["credentialsFile"]).toEndWith("/etc/credentials");
+  expect((await load(server, "queue")).config?.["neo"]?.["credentialsFile"]).toBeUndefined();
 });

@@ -1,6 +1,12 @@
 /** Queues and their Redis engine without sockets, for tests that compare states: commands in, replies out. */
 import { Queues, type QueuesSettings } from "../../../src/native/queues.ts";
-import { type RespConnection, RespEngine, respDefaults, RespFlag } from "../../../src/native/resp.ts";
+import {
+  type RespConnection,
+  RespEngine,
+  respDefaults,
+  RespFlag,
+  type RespSettings,
+} from "../../../src/native/resp.ts";
 import { encode } from "../wire/resp/raw.ts";
 
 export const NOW_MS = 1_700_000_000_000;
@@ -10,13 +16,17 @@ export class MemoryNode implements Disposable {
   readonly #engine: RespEngine;
   readonly #connection: RespConnection;
 
-  constructor(settings: Partial<QueuesSettings> = {}, isLogging = false) {
+  constructor(
+    settings: Partial<QueuesSettings> = {},
+    isLogging = false,
+    respSettings: Partial<RespSettings> = {},
+  ) {
     this.queues = new Queues(
-      { channelBytes: 4096, sizeBytesMax: 0, dropsOldest: false, ...settings },
+      { channelBytes: 4096, sizeBytesMax: 0, dropsOldest: false, channelsMax: 0, pendingMax: 0, ...settings },
       new Uint8Array(16).fill(7),
     );
     this.queues.setLogging(isLogging);
-    this.#engine = new RespEngine(this.queues, { ...respDefaults, seed: 7 });
+    this.#engine = new RespEngine(this.queues, { ...respDefaults, seed: 7, ...respSettings });
     this.#connection = this.#engine.connect();
   }
 

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { play } from "../wire/resp/play.ts";
 import { type RedisServer, startRedis } from "../wire/resp/redis.ts";
 import { steps } from "../wire/resp/scripts.ts";
+import { MemoryNode } from "./memory-node.ts";
 import { normaliseQueue } from "./normalise.ts";
 import { queueScripts } from "./scripts.ts";
 import { startQueue, type TestServer } from "./server.ts";
@@ -36,4 +37,13 @@ test("the comparison can fail: the two protocol versions are told apart", async 
   expect(await play(ours.respPort, parsed, 3, normaliseQueue)).not.toEqual(
     await play(redis.port, parsed, 2, normaliseQueue),
   );
+});
+
+test("what ran empty is gone at once: who watches it is not disturbed when its memory goes", () => {
+  using node = new MemoryNode();
+  node.run(["RPUSH", "q", "a"], ["LPOP", "q"], ["WATCH", "q"]);
+  for (let times = 0; times < 2; times++) node.queues.tick();
+  expect(node.run(["MULTI"], ["PING"], ["EXEC"])).toEndWith("*1\r\n+PONG\r\n");
+  node.run(["RPUSH", "q", "a"], ["WATCH", "q"], ["DEL", "q"], ["MULTI"], ["PING"]);
+  expect(node.run(["EXEC"])).toBe("*-1\r\n");
 });

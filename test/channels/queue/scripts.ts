@@ -373,6 +373,17 @@ export const queueScripts: Record<string, string> = {
     XREADGROUP STREAMS s >
     XREADGROUP COUNT 1 BLOCK 1 STREAMS s >
     XREADGROUP GROUP h c STREAMS s t > 
+    XGROUP CREATE s - -
+    XGROUP CREATE s + +
+    XGROUP SETID s h -
+    XREADGROUP GROUP h twice STREAMS s s > >
+    XREADGROUP GROUP h twice STREAMS s s > >
+    XREADGROUP GROUP h twice STREAMS s s 0 >
+    XREAD STREAMS s s 1-1 2-1
+    MEMORY USAGE s SAMPLES
+    MEMORY USAGE s SAMPLES x
+    MEMORY USAGE s SAMPLES -1
+    MEMORY USAGE missing SAMPLES 5
     XDEL s 2-1
     XREADGROUP GROUP h bob STREAMS s 0
     XINFO GROUPS s
@@ -469,6 +480,10 @@ export const queueScripts: Record<string, string> = {
     COMMAND INFO xadd xlen xrange xrevrange xread xdel xtrim xsetid xreadgroup xack xpending xclaim xautoclaim
     COMMAND GETKEYS LPUSH q a
     COMMAND GETKEYS BLPOP a b 0
+    COMMAND GETKEYS XREAD COUNT 1 STREAMS a b 0 0
+    COMMAND GETKEYS XREADGROUP GROUP g c BLOCK 1 STREAMS a b > >
+    COMMAND GETKEYS XGROUP CREATE a g 0
+    COMMAND GETKEYS XINFO STREAM a
     PING
     ECHO hi
     FLUSHALL

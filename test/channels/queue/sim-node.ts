@@ -2,6 +2,7 @@
  * A queue node inside one process over any world: queues, log, gate and Redis listener as the role builds them, with
  * clients that are plain objects instead of sockets.
  */
+import type { QueueConfig } from "../../../src/channels/queue/config.ts";
 import { DurableQueues } from "../../../src/channels/queue/durable-queues.ts";
 import { type Durability, ReplyGate } from "../../../src/channels/reply-gate.ts";
 import { RespPort } from "../../../src/channels/resp-port.ts";
@@ -43,7 +44,9 @@ export class SimNode {
           overflowBytes: 0,
           sizeBytesMax: 0,
           whenFull: "reject",
+          pendingMax: 0,
         },
+        limits: { channelsMax: 0 } as QueueConfig["limits"],
         deadLetters: { deliveriesMax: options.deliveriesMax ?? 0, suffix: "-dead" },
         swarm: { generation: "seed", backlog: 16, writeFlushMs: 1 },
       },

@@ -124,6 +124,12 @@ function list(call: AdminCall, all: RespCommandFacts[], reply: ReplyWriter): voi
   for (const { name } of chosen) reply.bulk(name);
 }
 
+/** Of a command that names its keys behind a word, and as many ids behind them. */
+function movableKeys(words: Buffer[]): Buffer[] {
+  const rest = words.slice(1 + words.findIndex((word) => word.toString().toLowerCase() === "streams"));
+  return rest.slice(0, rest.length / 2);
+}
+
 /** COMMAND GETKEYS command argument … */
 function getKeys(all: RespCommandFacts[], words: Buffer[], reply: ReplyWriter): void {
   const whole = words[0] as Buffer;
@@ -132,7 +138,8 @@ function getKeys(all: RespCommandFacts[], words: Buffer[], reply: ReplyWriter): 
     reply.error("ERR Invalid command specified");
     return;
   }
-  if (command.firstKey === 0) {
+  const isMovable = command.flags.includes("movablekeys");
+  if (command.firstKey === 0 && !isMovable) {
     reply.error("ERR The command has no key arguments");
     return;
   }
@@ -141,8 +148,8 @@ function getKeys(all: RespCommandFacts[], words: Buffer[], reply: ReplyWriter): 
     return;
   }
   const last = command.lastKey > 0 ? command.lastKey : words.length + command.lastKey;
-  const keys: Buffer[] = [];
-  for (let at = command.firstKey; at <= last; at += command.keyStep) keys.push(words[at] as Buffer);
+  const keys = isMovable ? movableKeys(words) : [];
+  for (let at = command.firstKey; at > 0 && at <= last; at += command.keyStep) keys.push(words[at] as Buffer);
   reply.array(keys.length);
   for (const key of keys) reply.bulk(key);
 }

@@ -123,6 +123,11 @@ function answerAdmin(host: RespHost, session: RespSession): Uint8Array {
 
 const commands: Readonly<Record<string, (call: AdminCall, reply: ReplyWriter) => void>> = {
   auth: authCommand,
+  bgrewriteaof: ({ host }, reply) => {
+    const refusal = host.rewriteLog();
+    if (refusal !== undefined) reply.error(refusal);
+    else reply.status("Background append only file rewriting started");
+  },
   client: clientCommand,
   command: commandCommand,
   config: configCommand,

@@ -124,6 +124,15 @@ describe("COMMAND", () => {
     expect(missing).toEqual([]);
   });
 
+  test("every command of the table has somebody who answers it", () => {
+    const { engine, run, open: connect } = open();
+    for (const { name, arity } of engine.commands().filter(({ name }) => !name.includes("|"))) {
+      const words = [name, ...Array.from({ length: Math.abs(arity) - 1 }, () => "1")];
+      expect(run(connect(), ...words)).not.toContain("is not offered");
+    }
+    expect(run(connect(), "BGREWRITEAOF")).toBe("+Background append only file rewriting started\r\n");
+  });
+
   test("COUNT, DOCS and LIST agree", () => {
     const count = commandNames().length;
     const { run, open: connect } = open();
