@@ -308,6 +308,8 @@ export declare class UnavailableError extends Error {}
 export declare class RequestError extends Error {
   readonly code: string;
 }
+/** `storage` did not keep what it was given. Nothing of that was sent. */
+export declare class StorageError extends Error {}
 export declare class ClosedError extends Error {}
 export declare class TypeMismatchError extends Error {
   readonly key: string;

@@ -78,7 +78,10 @@ export interface ClientOptions {
   WebSocket?: WebSocketClass;
   /** A connection can be used, or none can; `reason` says why. */
   onConnection?(isConnected: boolean, reason: string): void;
-  /** What reactive code threw, and queued transactions that were dropped in a later life. Absent: an uncaught error. */
+  /**
+   * What reactive code threw, queued transactions that were dropped in a later life, and a log that cannot be written. Absent: it is
+   * told on the console, and the program goes on.
+   */
   onError?(error: unknown): void;
   /** For tests. */
   seams?: { open?: OpenSocket; clock?: Clock; random?: Random };
@@ -101,7 +104,7 @@ export class Client {
   /** Use `connect`. */
   constructor(options: ClientOptions, log: ClientLog) {
     const { clock = realClock, random = realRandom, open } = options.seams ?? {};
-    const report = options.onError ?? reportUncaught;
+    const report = options.onError ?? reportOnly;
     const uniqueName = () =>
       Array.from(random.bytes(16), (byte) => byte.toString(16).padStart(2, "0")).join("");
     this.#clock = clock;
@@ -112,12 +115,17 @@ export class Client {
     this.#transactions = new Transactions({
       ...{ view, clock, random, uniqueName, timeoutMs: this.#timeoutMs },
       request: (request, deadlineMs, onSend) => this.#session.request(request, deadlineMs, onSend),
-      names: transactionNames(log.client, () => log.nextNumber()),
+      names: transactionNames(
+        log.client,
+        () => log.nextNumber(),
+        () => log.oldestAttempt,
+      ),
     });
     this.#queue = new TransactionQueue({
       ...{ log, view, clock, uniqueName, transactions: this.#transactions },
       onChange: () => this.#watches.localChange(),
       onDropped: report,
+      onStuck: report,
     });
     this.#watches = new Watches({
       host: {
@@ -258,8 +266,10 @@ const WAIT_MS = 2 ** 31 - 60_000;
 
 /** Opens what `storage` has kept. The client can be used at once: what needs a connection waits for one. */
 export async function connect(options: ClientOptions = {}): Promise<Client> {
-  const random = options.seams?.random ?? realRandom;
-  return new Client(options, await ClientLog.open(options.storage ?? memoryStorage(), random));
+  const { storage, seams } = options;
+  const random = seams?.random ?? realRandom;
+  const log = await ClientLog.open(storage ?? memoryStorage(), random, storage !== undefined);
+  return new Client(options, log);
 }
 
 function frontendsOf(given: readonly string[] | undefined): readonly string[] {
@@ -274,8 +284,12 @@ function ownWebSocket(): WebSocketClass | undefined {
   return (globalThis as { WebSocket?: unknown }).WebSocket as WebSocketClass | undefined;
 }
 
-function reportUncaught(error: unknown): void {
-  queueMicrotask(() => {
-    throw error;
-  });
+/** As an event handler's error is: a page can listen to it, and nothing ends. */
+function reportOnly(error: unknown): void {
+  const { document, reportError } = globalThis as {
+    document?: unknown;
+    reportError?(error: unknown): void;
+  };
+  if (document !== undefined && reportError !== undefined) reportError(error);
+  else console.error(error);
 }

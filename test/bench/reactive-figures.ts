@@ -46,7 +46,7 @@ type Flags = z.output<typeof flags>;
 /** The kind of Retwis transaction whose aborts are judged. */
 const POSTING = "post";
 
-const modes: Record<keyof Figures["levels"], Mix> = {
+export const modes: Record<keyof Figures["levels"], Mix> = {
   RC: { level: Level.readCommitted, commutes: true },
   "SI+DOCC": { level: Level.snapshot, commutes: true },
   SI: { level: Level.snapshot, commutes: false },

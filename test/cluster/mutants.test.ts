@@ -9,6 +9,7 @@ const salted = "test/cluster/release/salted.test.ts";
 const frame = "test/cluster/agent/frame.test.ts";
 
 const mutants: Mutant[] = [
+  { breaks: "S2: a quorum that is a majority, also of an even number", file: "src/core/config/group-file.ts", from: "return Math.floor(size / 2) + 1;", to: "return Math.floor((size - 1) / 2) + 1;", noticedBy: ["test/core/config/group-file.test.ts", "of 2 replicas 2 decide"] },
   { breaks: "the checksum of messages", file: "src/cluster/agent/frame.ts", from: "if (view.getUint32(20, true) !== checksumOf(bytes)) {", to: "if (bytes.byteLength < 0) {", noticedBy: [frame, "no flipped bit of a frame goes unnoticed"] },
   { breaks: "the fence of the lock", file: "src/cluster/agent/handlers.ts", from: "await deployment.lock.assertHeld((question.params as { generation: number }).generation);", to: "", noticedBy: [rollout, "an operator whose lock was taken over can change nothing more"] },
   { breaks: "the growth of generations", file: "src/cluster/lock/host-lock.ts", from: "if (generation <= state.generation) {", to: "if (generation < 0) {", noticedBy: [lock, "a generation is never given twice"] },
@@ -28,4 +29,4 @@ const mutants: Mutant[] = [
   { breaks: "the guard's firing", file: "src/cluster/agent/deployment.ts", from: "if (isBack && activeRelease === previous) return;", to: "if (isBack || activeRelease !== '') return;", noticedBy: [rollout, "\\(3\\) leaves old or new"] },
 ]; // prettier-ignore
 
-testMutants(mutants, ["test/cluster", "test/e2e", "test/mutants.ts", "build.ts", "bun.lock"]);
+testMutants(mutants, ["test/cluster", "test/core/config", "test/e2e", "test/mutants.ts", "build.ts", "bun.lock"]);

@@ -51,7 +51,7 @@ afterAll(async () => {
   rmSync(bin, { recursive: true, force: true });
 });
 
-describe("Diamond's files and words", () => {
+describe("S2: Diamond's files and words", () => {
   const [p0 = 0, p1 = 0, p2 = 0, p3 = 0, p4 = 0, p5 = 0, p6 = 0] = ports(7);
 
   test("start deploys and starts timestamp servers, then shards, then frontends", async () => {

@@ -347,7 +347,7 @@ describe("day to day", () => {
 });
 
 describe("kill", () => {
-  test("never touches another prefix on the same host, works with mistakes in the files, and nothing is restarted", async () => {
+  test("S2: never touches another prefix on the same host, works with mistakes in the files, and nothing is restarted", async () => {
     expect((await nodeX(["start", "c/q"])).code).toBe(0);
     const other = (await rows("c/q")).get("q.dht0");
     write("p.dht1.json", { respPort: -1 });

@@ -29,6 +29,13 @@ export class DelayingProxy implements Disposable {
     });
   }
 
+  /** Stands before this address; returns its own. */
+  before(address: string): string {
+    const [host = "", port] = address.split(":");
+    this.target = { host, port: Number(port) };
+    return `127.0.0.1:${this.port}`;
+  }
+
   get port(): number {
     return (this.#server.address() as { port: number }).port;
   }

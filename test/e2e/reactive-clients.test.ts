@@ -1,10 +1,9 @@
 /** Reactive clients of the public library on real processes that are killed: the scenarios of the store, by their names. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { seededRandom } from "../../src/core/seams/random.ts";
 import { type Client, type ClientOptions, connect, long, type Reader } from "../../src/reactive/client.ts";
-import { gameOf, type GameState, GOAL, join, move, readState } from "../../src/reactive/samples/game/game.ts";
 import { withoutReads } from "../reactive/faulty-clients.ts";
 import { until } from "./executable.ts";
+import { manyGamesAt } from "./many-games.ts";
 import { ReactiveLoad } from "./reactive-load.ts";
 import { StoreProcesses } from "./store-processes.ts";
 
@@ -148,61 +147,8 @@ test("S8: a bank with auditors, reading and reactive: every audit sees the whole
   expect(sums.size).toBeGreaterThan(1);
 });
 
-const GAMES = 8;
-
-/** Plays one game to its end; returns what was wrong. */
-async function playGame(store: StoreProcesses, name: string, players: readonly string[]): Promise<string[]> {
-  const random = seededRandom(Bun.hash.crc32(name));
-  const game = gameOf(name);
-  const faults: string[] = [];
-  let sum = 0;
-  const displays = new Map<string, GameState>();
-  await Promise.all(
-    players.map(async (player, index) => {
-      // Each on another frontend than the one before.
-      const frontends = store.frontends.filter(
-        (_address, frontend) => frontend === index % store.frontends.length,
-      );
-      await using client = await connect({ frontends });
-      // A third one comes late: until then the others play without him.
-      if (index > 1) await Bun.sleep(random.integer(60));
-      await join(client, game, player);
-      const done = Promise.withResolvers<void>();
-      client.executeReactive(
-        async (transaction) => {
-          const state = await readState(transaction, game);
-          displays.set(player, state);
-          if (state.winner !== undefined) return done.resolve();
-          if (state.next !== player || state.players.length < 2) return;
-          const points = 1 + random.integer(10);
-          // Not awaited: the code of a reactive transaction only reads.
-          void move(client, game, player, points).then((result) => {
-            if (result === "moved") sum += points;
-            // Whose turn it is changes with a move, and when somebody joins.
-            else if (players.length === 2) faults.push(`${name}: ${player}'s turn, and then "${result}"`);
-          }, done.reject);
-        },
-        { onError: done.reject },
-      );
-      await done.promise;
-      if ((await move(client, game, player, 1)) !== "over") faults.push(`${name}: a move after the end`);
-    }),
-  );
-  const [first] = [...displays.values()];
-  if (first?.score !== sum || sum < GOAL) faults.push(`${name}: ${first?.score} points, ${sum} were moved`);
-  for (const state of displays.values())
-    if (JSON.stringify(state) !== JSON.stringify(first))
-      faults.push(`${name}: the players see different ends`);
-  return faults;
-}
-
 test("S4: many 100 games at once, their players on different frontends: every move by whose turn it is, one end for all", async () => {
   using store = await StoreProcesses.create({ tss: 1, shards: 3, replicas: 1, frontends: 2 });
   await store.startAll();
-  const faults = await Promise.all(
-    Array.from({ length: GAMES }, (_, index) =>
-      playGame(store, `g${index}:`, index % 3 === 0 ? ["Ada", "Bob", "Cleo"] : ["Ada", "Bob"]),
-    ),
-  );
-  expect(faults.flat()).toEqual([]);
+  expect(await manyGamesAt(store.frontends, 8)).toEqual([]);
 });

@@ -1,20 +1,18 @@
 /**
- * S25: mixed load for long; every process is asked to end and started again, in turn; what a shard keeps does not grow; a client
- * that asks for what is no longer kept is told so.
+ * S25: mixed load for long; every process of a deployed store is restarted in turn by the management command; what a shard keeps does
+ * not grow; a client that asks for what is no longer kept is told so.
  */
 import { PlainClient } from "../reactive/plain-client.ts";
+import type { DeployedStore } from "./deployed-store.ts";
 import { requireNone } from "./reactive-scenarios.ts";
 import { SteadyLoad } from "./steady-load.ts";
-import type { StoreProcesses } from "./store-processes.ts";
 
 export interface RollingOptions {
-  store: StoreProcesses;
+  store: DeployedStore;
   writers: number;
   watchers: number;
   pauseMs: number;
-  /** Times that every process is restarted. */
-  rounds: number;
-  /** Of load behind the last restart: memory is compared between its middle and its end. */
+  /** Of load behind the restart: memory is compared between its middle and its end. */
   restSeconds: number;
 }
 
@@ -27,18 +25,15 @@ const RETENTION_MS = 30_000;
 const VERSIONS_MAX = 200_000;
 
 export async function rollingRestart(options: RollingOptions) {
-  const { store, writers, watchers, pauseMs, rounds, restSeconds } = options;
+  const { store, writers, watchers, pauseMs, restSeconds } = options;
   await using load = new SteadyLoad(store.frontends);
   await load.start(writers, watchers, pauseMs);
   const early = await timestampOf(store);
   const startMs = performance.now();
-  for (let round = 0; round < rounds; round++)
-    for (const name of store.names) {
-      const code = await store.terminate(name);
-      if (code !== 0) throw new Error(`S25: ${name} ended with ${code}`);
-      store.start(name);
-      await store.ready(name);
-    }
+  const pids = await Promise.all(store.names.map(async (name) => (await store.stats(name)).pid as number));
+  await store.do("restart");
+  for (const [index, name] of store.names.entries())
+    if ((await store.stats(name)).pid === pids[index]) throw new Error(`S25: ${name} was not restarted`);
   await Bun.sleep((restSeconds * 1000) / 2);
   const middle = await bytesOf(store);
   await Bun.sleep((restSeconds * 1000) / 2);
@@ -55,19 +50,19 @@ export async function rollingRestart(options: RollingOptions) {
   if (isForgotten) await requireTooOld(store, early);
   return {
     commits: load.committed,
-    restarts: rounds * store.names.length,
+    restarts: store.names.length,
     longestGapMs: Math.round(load.longestGapMs),
     growth: Number(growth.toFixed(2)),
     tooOldWasTold: isForgotten,
   };
 }
 
-async function timestampOf(store: StoreProcesses): Promise<number> {
+async function timestampOf(store: DeployedStore): Promise<number> {
   using client = await PlainClient.connect(store.frontendPorts[0] as number);
   return await client.put({ "steady:early": "1" });
 }
 
-async function requireTooOld(store: StoreProcesses, at: number): Promise<void> {
+async function requireTooOld(store: DeployedStore, at: number): Promise<void> {
   using client = await PlainClient.connect(store.frontendPorts[0] as number);
   const outcome = await client.read(["x"], at).then(
     () => "a value",
@@ -77,7 +72,7 @@ async function requireTooOld(store: StoreProcesses, at: number): Promise<void> {
 }
 
 /** Resident memory of every process. */
-async function bytesOf(store: StoreProcesses): Promise<Map<string, number>> {
+async function bytesOf(store: DeployedStore): Promise<Map<string, number>> {
   const all = store.names.map(async (name) => {
     const { rssBytes } = (await store.stats(name)).process as { rssBytes: number };
     return [name, rssBytes] as const;

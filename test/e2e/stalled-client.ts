@@ -1,4 +1,4 @@
-/** A client of the client protocol that never reads: it says hello and what else it is given, and takes nothing. */
+/** A client of the client protocol that does not read: it says hello and what else it is given, and takes nothing until it resumes. */
 import { connect, type Socket } from "node:net";
 import { encodeClientMessage } from "../../src/reactive/client-wire/codec.ts";
 import { type ClientMessage, CONNECT_PATH } from "../../src/reactive/client-wire/messages.ts";
@@ -22,4 +22,19 @@ export async function stalledClient(port: number, messages: readonly ClientMessa
   socket.write(frameOf({ type: "hello", protocols: [1], client: 5, token: "", unackedMax: 64 }));
   for (const message of messages) socket.write(frameOf(message));
   return socket;
+}
+
+/** It reads and acknowledges everything; resolves when a text has come. */
+export async function resume(socket: Socket, text: string): Promise<void> {
+  let last = "";
+  const arrived = new Promise<void>((resolve, reject) => {
+    socket.on("data", (chunk: Buffer) => {
+      last = last.slice(-text.length) + chunk.toString("latin1");
+      if (last.includes(text)) resolve();
+    });
+    socket.on("close", () => reject(new Error("a client that resumed was closed")));
+  });
+  socket.write(frameOf({ type: "ack", at: Number.MAX_SAFE_INTEGER - 1 }));
+  socket.resume();
+  await arrived;
 }

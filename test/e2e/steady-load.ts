@@ -7,6 +7,7 @@
  * aborts, which its library repeats by itself.
  */
 import { type Client, type ClientOptions, connect, counter, long, text } from "../../src/reactive/client.ts";
+import { until } from "./executable.ts";
 
 /** On different shards, of two (placement.ts). */
 const [left, right, total] = [text("x"), text("another"), counter("steady:total")];
@@ -93,6 +94,15 @@ export class SteadyLoad {
       if (run.timestamp <= watcher.timestamp) fault(`a run at ${run.timestamp} after ${watcher.timestamp}`);
       Object.assign(watcher, { timestamp: run.timestamp, total: count });
     });
+  }
+
+  /** Waits until so many more transactions are acknowledged, or something is wrong. */
+  async more(count: number): Promise<void> {
+    const target = this.committed + count;
+    await until(
+      `${count} more commits`,
+      () => this.committed >= target || this.faults.length > 0 || undefined,
+    );
   }
 
   /** Ends the writers, waits until every watcher has seen the end, and returns what was wrong. */

@@ -11,43 +11,14 @@ import { until } from "./executable.ts";
 import { Partition } from "./partition.ts";
 import { randomLoad } from "./store-load.ts";
 import { StoreProcesses } from "./store-processes.ts";
+import { backupKillAndRejoin, commitMany } from "./store-scenarios.ts";
 
 setDefaultTimeout(120_000);
-
-/** Commits that all must be acknowledged at the first attempt. */
-async function commitMany(store: StoreProcesses, prefix: string, count: number): Promise<void> {
-  const client = await PlainClient.connect(store.frontendPorts[0] as number);
-  const caller = async (first: number) => {
-    for (let index = first; index < count; index += 8)
-      await client.put({ [`${prefix}${index}`]: `${index}` });
-  };
-  await Promise.all(Array.from({ length: 8 }, (_, first) => caller(first)));
-  client.terminate();
-}
 
 test("S18: a backup that was killed catches up, also with an empty disk, and then is part of a quorum", async () => {
   using store = await StoreProcesses.create({ tss: 1, shards: 1, replicas: 3, frontends: 1 });
   await store.startAll();
-  await commitMany(store, "first", 50);
-  const primary = await store.primary(0);
-  const [backup = "", other = ""] = store.names.filter(
-    (name) => name.includes(".shard0.") && name !== primary,
-  );
-  for (const isWiped of [false, true]) {
-    await store.kill(backup);
-    if (isWiped) store.wipe(backup);
-    await commitMany(store, `without${isWiped}`, 300);
-    store.start(backup);
-    await store.ready(backup);
-  }
-  expect((await store.stats(backup)).shard.incarnation).toBe(2);
-  // Only with it there is a majority.
-  await store.kill(other);
-  await commitMany(store, "last", 50);
-  await until("the backup to have everything", async () => {
-    const stats = await store.stats(backup);
-    return stats?.shard.shard.keys === 700 || undefined;
-  });
+  await backupKillAndRejoin(store, 300);
 });
 
 test("S19: a shard's primary is killed with -9 six times under load; no anomaly, nothing acknowledged is lost", async () => {
@@ -127,11 +98,7 @@ test("S23: resets, jitter and bytes one by one between frontends and shards; lon
     replicas: 1,
     frontends: 2,
     frontendConfig: { settleAfterMs: 300 },
-    shardAddress: (shard, direct) => {
-      const proxy = proxies[shard] as DelayingProxy;
-      proxy.target = { host: "127.0.0.1", port: Number(direct.split(":")[1]) };
-      return `127.0.0.1:${proxy.port}`;
-    },
+    shardAddress: (shard, direct) => (proxies[shard] as DelayingProxy).before(direct),
   });
   await store.startAll();
   for (const proxy of proxies) {

@@ -1,7 +1,9 @@
 /** The transactional store as processes: what curl sees, and the scenarios of the frontend by their names. */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { DelayingProxy } from "./delaying-proxy.ts";
 import { until } from "./executable.ts";
 import { StoreProcesses } from "./store-processes.ts";
+import { readAfterAck } from "./store-scenarios.ts";
 
 setDefaultTimeout(120_000);
 
@@ -58,20 +60,17 @@ test("keys, snapshots, ranges and transactions by HTTP", async () => {
     expect((await store.ask(0, "transactions", { method: "POST", body })).status).toBe(400);
 });
 
-test("S10: what one frontend acknowledged, the other one shows", async () => {
-  using store = await StoreProcesses.create({ tss: 1, shards: 2, replicas: 1, frontends: 2 });
+test("S10: what one frontend acknowledged, the other one shows, also when a shard is told late; an older state says so", async () => {
+  using proxy = await DelayingProxy.open();
+  using store = await StoreProcesses.create({
+    ...{ tss: 1, shards: 2, replicas: 1, frontends: 2 },
+    shardAddress: (shard, direct) => (shard === 1 ? proxy.before(direct) : direct),
+  });
   await store.startAll();
-  for (let turn = 1; turn <= 150; turn++) {
-    await store.commit(turn % 2, { operations: [put("x", `${turn}`), put("another", `${turn}`)] });
-    const { body } = await store.ask((turn + 1) % 2, "read", {
-      method: "POST",
-      body: JSON.stringify({ keys: ["x", "another"] }),
-    });
-    expect(body.values.map(({ value }: { value: { text: string } }) => value.text)).toEqual([
-      `${turn}`,
-      `${turn}`,
-    ]);
-  }
+  await readAfterAck(store, 50);
+  proxy.delayMs = () => Math.random() * 10;
+  // Control: that an older state is seen as one.
+  expect((await readAfterAck(store, 20)).older).toBe(20);
 });
 
 test("S17: a frontend is killed with -9 under load; what it left locked is settled, nothing is half done", async () => {

@@ -2,6 +2,7 @@
  * Long forms of the reactive scenarios over real processes: `bun run soak reactive-push [times] [part]`. S4, S11 to S17, S19, S20 and
  * S25 as the specification has them; `times` shortens them (0.1: a tenth). S24 is `reactive-figures`.
  */
+import { DeployedStore } from "../e2e/deployed-store.ts";
 import { DelayingProxy } from "../e2e/delaying-proxy.ts";
 import { manyGamesAt } from "../e2e/many-games.ts";
 import {
@@ -37,7 +38,7 @@ async function follow(times: number) {
   return {
     s11: await firstRunAndFollow({ store, clients: 200, writes: Math.ceil(1000 * times), pauseMs: 20 }),
     s13: await registrationRace({ store, clients: 1, writes: Math.ceil(1000 * times), pauseMs: 0 }),
-    s16: await slowAndStalled({ store, clients: 100, writes: Math.ceil(6000 * times), pauseMs: 2 }),
+    s16: await slowAndStalled({ store, clients: 100, writes: Math.ceil(12_000 * times), pauseMs: 3 }),
     s15: await stopsAndCrashes({ store, clients: 100, writes: Math.ceil(5000 * times), pauseMs: 0 }),
   };
 }
@@ -55,11 +56,7 @@ async function late(times: number) {
     shards: 2,
     replicas: 1,
     frontends: 2,
-    shardAddress: (shard, direct) => {
-      if (shard !== 1) return direct;
-      proxy.target = { host: "127.0.0.1", port: Number(direct.split(":")[1]) };
-      return `127.0.0.1:${proxy.port}`;
-    },
+    shardAddress: (shard, direct) => (shard === 1 ? proxy.before(direct) : direct),
   });
   await store.startAll();
   // Awaited here: what `using` holds ends with the function.
@@ -112,12 +109,10 @@ async function games(times: number) {
 
 /** S25, for half an hour. */
 async function rolling(times: number) {
-  using store = await StoreProcesses.create({ tss: 3, shards: 2, replicas: 3, frontends: 2 });
-  await store.startAll();
-  return await rollingRestart({
-    ...{ store, writers: 8, watchers: 20, pauseMs: 5 },
-    ...{ rounds: 1, restSeconds: 1800 * times },
-  });
+  await using store = await DeployedStore.create({ tss: 3, shards: [3, 3], frontends: 2 });
+  await store.do("start");
+  const load = { writers: 8, watchers: 20, pauseMs: 5, restSeconds: 1800 * times };
+  return await rollingRestart({ store, ...load });
 }
 
 const parts = { follow, moving, games, late, frontends, leaders, rolling };

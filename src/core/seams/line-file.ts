@@ -2,7 +2,8 @@
  * A small file of text lines that is only appended to, or replaced as a whole: for programs in Bun and in Node that keep a few
  * things beside a library of ours.
  *
- * Invariant: a line that `append` has resolved for survives power loss; a line that was cut short by a crash is not there.
+ * Invariant: a line that `append` has resolved for survives power loss; a line that was cut short, by a crash or by a full disk, is
+ * not there, and what is appended later stands on lines of its own.
  * Only one process at a time has the file: `<path>.lock` names it. Files are opened when asked for, so that code which runs in
  * browsers may import this.
  */
@@ -11,6 +12,8 @@ import type { FileHandle } from "node:fs/promises";
 export class LineFile {
   readonly #path: string;
   #file: FileHandle | undefined;
+  /** Of whole lines. */
+  #bytes = 0;
   /** One at a time, in order. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -28,15 +31,21 @@ export class LineFile {
       await syncDirectoryOf(this.#path);
       const whole = text.slice(0, text.lastIndexOf("\n") + 1);
       // What follows is appended behind the last whole line.
-      if (whole !== text) await this.#file.truncate(new TextEncoder().encode(whole).byteLength);
+      this.#bytes = new TextEncoder().encode(whole).byteLength;
+      if (whole !== text) await this.#file.truncate(this.#bytes);
       return whole === "" ? [] : whole.slice(0, -1).split("\n");
     });
   }
 
   append(line: string): Promise<void> {
     return this.#inTurn(async () => {
-      await this.#open.appendFile(`${line}\n`);
-      await this.#open.datasync();
+      const bytes = new TextEncoder().encode(`${line}\n`);
+      const file = this.#open;
+      // What an earlier attempt has left of a line.
+      if ((await file.stat()).size > this.#bytes) await file.truncate(this.#bytes);
+      await file.appendFile(bytes);
+      await file.datasync();
+      this.#bytes += bytes.byteLength;
     });
   }
 
@@ -45,8 +54,9 @@ export class LineFile {
       const fs = await import("node:fs/promises");
       const temporary = `${this.#path}.tmp`;
       const file = await fs.open(temporary, "w", 0o600);
+      const bytes = new TextEncoder().encode(lines.map((line) => `${line}\n`).join(""));
       try {
-        await file.writeFile(lines.map((line) => `${line}\n`).join(""));
+        await file.writeFile(bytes);
         await file.sync();
       } finally {
         await file.close();
@@ -55,6 +65,7 @@ export class LineFile {
       await syncDirectoryOf(this.#path);
       await this.#open.close();
       this.#file = await fs.open(this.#path, "a+", 0o600);
+      this.#bytes = bytes.byteLength;
     });
   }
 

@@ -11,6 +11,8 @@
  * log knows of is resolved. A number is never used twice.
  */
 import type { Random } from "../../core/seams/random.ts";
+import { StorageError } from "./errors.ts";
+import { KEPT_CLIENT_MIN } from "../shard/transaction.ts";
 import type { LogStorage } from "./storage.ts";
 
 export interface Attempt {
@@ -48,11 +50,14 @@ export class ClientLog {
   /** Lines that a later one has made void. */
   #stale = 0;
   #reserving: Promise<void> = Promise.resolve();
+  /** One change at a time, so that what is written over is what the lines before said. */
+  #last: Promise<unknown> = Promise.resolve();
 
-  static async open(storage: LogStorage, random: Random): Promise<ClientLog> {
+  /** `isKept`: what is in `storage` survives the program. */
+  static async open(storage: LogStorage, random: Random, isKept = true): Promise<ClientLog> {
     try {
       const lines = (await storage.load()).map(lineOf);
-      const log = new ClientLog(storage, random, lines);
+      const log = new ClientLog(storage, random, lines, isKept);
       await log.#rewrite();
       return log;
     } catch (error) {
@@ -61,7 +66,7 @@ export class ClientLog {
     }
   }
 
-  private constructor(storage: LogStorage, random: Random, lines: readonly Line[]) {
+  private constructor(storage: LogStorage, random: Random, lines: readonly Line[], isKept: boolean) {
     let client = 0;
     let reserved = 0;
     const entries = new Map<number, QueuedEntry>();
@@ -79,7 +84,7 @@ export class ClientLog {
     }
     this.#storage = storage;
     this.#entries = entries;
-    this.client = client === 0 ? 1 + random.integer(2 ** 48) : client;
+    this.client = client === 0 ? (isKept ? KEPT_CLIENT_MIN : 1) + random.integer(2 ** 48) : client;
     this.#number = reserved;
     this.#reserved = reserved + RESERVE;
     this.#lastEntry = Math.max(0, ...entries.keys());
@@ -90,6 +95,13 @@ export class ClientLog {
     return [...this.#entries.values()];
   }
 
+  /** The number of the oldest transaction that this life or the next one may resolve; infinity: none. */
+  get oldestAttempt(): number {
+    // They are committed in their order: only the oldest can have been sent.
+    const [oldest] = this.#entries.values();
+    return oldest?.attempt?.number ?? Number.POSITIVE_INFINITY;
+  }
+
   /** A number that was never used, from 1. */
   nextNumber(): number {
     this.#number += 1;
@@ -97,31 +109,32 @@ export class ClientLog {
     if (this.#number > this.#reserved - RESERVE / 2) {
       this.#reserved += RESERVE;
       const line: Line = { client: this.client, reserved: this.#reserved };
-      this.#reserving = this.#append(line);
+      this.#reserving = this.#change(line, () => {});
       this.#reserving.catch(() => undefined); // the next append fails as well, and is heard
     }
     return this.#number;
   }
 
-  /** Resolves when it is kept. */
+  /** Resolves when it is kept; what it rejects for is not, neither for this life nor for the next one. */
   async queue(code: string, words: unknown): Promise<QueuedEntry> {
     this.#lastEntry += 1;
     const entry = { entry: this.#lastEntry, code, arguments: words, attempt: undefined };
-    this.#entries.set(entry.entry, entry);
-    await this.#append({ queued: entry.entry, code, arguments: words });
+    await this.#change({ queued: entry.entry, code, arguments: words }, () =>
+      this.#entries.set(entry.entry, entry),
+    );
     return entry;
   }
 
   async attempt({ entry }: QueuedEntry, attempt: Attempt): Promise<void> {
-    const queued = this.#entries.get(entry);
-    if (queued !== undefined) queued.attempt = attempt;
-    await this.#append({ attempt: entry, ...attempt });
+    await this.#change({ attempt: entry, ...attempt }, () => {
+      const queued = this.#entries.get(entry);
+      if (queued !== undefined) queued.attempt = attempt;
+    });
     await this.#tidy();
   }
 
   async settle({ entry }: QueuedEntry): Promise<void> {
-    this.#entries.delete(entry);
-    await this.#append({ settled: entry });
+    await this.#change({ settled: entry }, () => this.#entries.delete(entry));
     await this.#tidy();
   }
 
@@ -130,13 +143,23 @@ export class ClientLog {
     await this.#storage.close();
   }
 
-  #append(line: Line): Promise<void> {
-    return this.#storage.append(JSON.stringify(line));
+  /** Writes a line; what it says counts once it is kept. */
+  #change(line: Line, done: () => void): Promise<void> {
+    return this.#inTurn(() => this.#storage.append(JSON.stringify(line)).then(done));
   }
 
   async #tidy(): Promise<void> {
     this.#stale += 1;
-    if (this.#stale > STALE_MAX) await this.#rewrite();
+    if (this.#stale > STALE_MAX) await this.#inTurn(() => this.#rewrite());
+  }
+
+  /** Rejects with StorageError. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(work).catch((error: unknown) => {
+      throw new StorageError(error);
+    });
+    this.#last = done.catch(() => undefined);
+    return done;
   }
 
   async #rewrite(): Promise<void> {

@@ -47,6 +47,16 @@ export class RequestError extends Error {
   }
 }
 
+/** `storage` did not keep what it was given. Nothing of that was sent. */
+export class StorageError extends Error {
+  constructor(cause: unknown) {
+    super(`the client's log cannot be written: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    });
+    this.name = "StorageError";
+  }
+}
+
 export class ClosedError extends Error {
   constructor() {
     super("the client is closed");

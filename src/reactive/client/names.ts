@@ -6,7 +6,12 @@
 import type { TransactionId } from "../shard/transaction.ts";
 import type { TransactionNames } from "./transactions.ts";
 
-export function transactionNames(client: number, nextNumber: () => number): TransactionNames {
+export function transactionNames(
+  client: number,
+  nextNumber: () => number,
+  /** The oldest that is asked for all the same, because a log knows of it; infinity: none. */
+  oldestKept: () => number = () => Number.POSITIVE_INFINITY,
+): TransactionNames {
   /** Under way, in order. */
   const open = new Set<number>();
   let last = 0;
@@ -20,8 +25,8 @@ export function transactionNames(client: number, nextNumber: () => number): Tran
       open.delete(number);
     },
     get floor(): number {
-      const [oldest] = open;
-      return oldest ?? last + 1;
+      const [oldest = last + 1] = open;
+      return Math.min(oldest, oldestKept());
     },
   };
 }

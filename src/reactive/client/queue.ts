@@ -11,7 +11,14 @@ import { sleep } from "../../core/seams/clock.ts";
 import type { Operation } from "../shard/operations.ts";
 import type { ClientLog, QueuedEntry } from "./client-log.ts";
 import { deferred, type Deferred } from "./deferred.ts";
-import { AbortedError, ClosedError, OutcomeUnknownError, RequestError, UnavailableError } from "./errors.ts";
+import {
+  AbortedError,
+  ClosedError,
+  OutcomeUnknownError,
+  RequestError,
+  StorageError,
+  UnavailableError,
+} from "./errors.ts";
 import { startExecution } from "./execution.ts";
 import type { StoreView } from "./store-view.ts";
 import type { Committed, TransactionCode, Transactions } from "./transactions.ts";
@@ -37,6 +44,8 @@ export interface QueueOptions {
   onChange(): void;
   /** One was dropped that nobody waits for any more: it was queued by an earlier life of the program. */
   onDropped(error: unknown, code: string): void;
+  /** Nothing goes on until the log can be written again. Said once. */
+  onStuck(error: StorageError): void;
 }
 
 interface Item {
@@ -56,6 +65,7 @@ export class TransactionQueue implements Pending {
   readonly #code = new Map<string, QueuedCode<unknown>>();
   #items: Item[];
   #isWorking = false;
+  #isStuck = false;
   #isClosed = false;
   #idle: Promise<void> = Promise.resolve();
 
@@ -78,7 +88,7 @@ export class TransactionQueue implements Pending {
     void this.#previewWaiting(name).then(() => this.#work());
   }
 
-  /** Resolves when the transaction is kept. */
+  /** Resolves when the transaction is kept. Rejects with StorageError when it is not. */
   async add(name: string, words: unknown): Promise<QueuedTransaction> {
     if (this.#isClosed) throw new ClosedError();
     // As it will be read from the log, should it come to that.
@@ -161,16 +171,28 @@ export class TransactionQueue implements Pending {
   async #workAll(): Promise<void> {
     for (let next = this.#take(); next !== undefined; next = this.#take()) {
       const { item, code } = next;
-      try {
-        await this.#committed(item, await this.#commit(item, code));
-      } catch (error) {
-        // What is kept waits for the next life of the client.
-        if (isEnd(error)) this.#isClosed = true;
-        if (this.#isClosed) continue;
-        if (isPassing(error)) await sleep(this.#options.clock, PAUSE_MS);
-        else await this.#dropped(item, error);
-      }
+      await this.#commit(item, code)
+        .then((committed) => this.#committed(item, committed))
+        .catch((error: unknown) => this.#failed(item, error))
+        // Where the log cannot say how it ended, that is found out again.
+        .catch((error: unknown) => this.#later(error));
     }
+  }
+
+  async #failed(item: Item, error: unknown): Promise<void> {
+    // What is kept waits for the next life of the client.
+    if (isEnd(error)) this.#isClosed = true;
+    if (this.#isClosed) return;
+    if (isPassing(error)) return this.#later(error);
+    await this.#dropped(item, error);
+  }
+
+  #later(error: unknown): Promise<void> {
+    if (error instanceof StorageError && !this.#isStuck) {
+      this.#isStuck = true;
+      this.#options.onStuck(error);
+    }
+    return sleep(this.#options.clock, PAUSE_MS);
   }
 
   /** What is to be committed next; with nothing, what comes later has to start anew. */
@@ -201,14 +223,19 @@ export class TransactionQueue implements Pending {
   }
 
   async #committed(item: Item, committed: Committed<void>): Promise<void> {
-    await this.#options.log.settle(item.entry);
+    await this.#settled(item);
     item.committedAt = committed.timestamp;
     item.settle?.resolve(committed);
     this.#options.onChange();
   }
 
+  async #settled({ entry }: Item): Promise<void> {
+    await this.#options.log.settle(entry);
+    this.#isStuck = false;
+  }
+
   async #dropped(item: Item, error: unknown): Promise<void> {
-    await this.#options.log.settle(item.entry);
+    await this.#settled(item);
     this.#items = this.#items.filter((each) => each !== item);
     if (item.settle === undefined) this.#options.onDropped(error, item.entry.code);
     else item.settle.reject(error);
@@ -224,5 +251,5 @@ function isEnd(error: unknown): boolean {
 
 function isPassing(error: unknown): boolean {
   if (error instanceof AbortedError) return error.reason !== "byUser";
-  return error instanceof UnavailableError || error instanceof OutcomeUnknownError;
+  return [UnavailableError, OutcomeUnknownError, StorageError].some((passing) => error instanceof passing);
 }

@@ -189,11 +189,11 @@ class Run {
     if (level !== Level.strict && this.#snapshot.timestamp === 0) await this.#snapshot.begin();
     const id = names.open();
     const keys = [...execution.operations.keys()];
-    await beforeCommit?.(id, keys);
     const snapshot = level === undefined || level === Level.snapshot ? this.#snapshot.timestamp : 0;
-    const transaction = { id, floor: names.floor, level, snapshot, accesses };
     let isSent = false;
     try {
+      await beforeCommit?.(id, keys);
+      const transaction = { id, floor: names.floor, level, snapshot, accesses };
       const answer = await this.#options.request({ type: "commit", transaction }, this.#deadlineMs, () => {
         isSent = true;
       });

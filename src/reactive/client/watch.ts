@@ -32,7 +32,7 @@ export interface ReactiveOptions {
   delayMs?: number;
   /** Also see own queued transactions that are not committed yet. */
   optimistic?: boolean;
-  /** What the code threw, or why the transaction had to end. Absent: reported as an uncaught error. */
+  /** What the code threw, or why the transaction had to end. Absent: to the client's `onError`. */
   onError?(error: unknown): void;
 }
 

@@ -27,6 +27,7 @@ import { AccessError } from "./access/tables.ts";
 import type { WatchStreams } from "./http-watch.ts";
 import {
   type JsonTransaction,
+  keySchema,
   toJson,
   toJsonBytes,
   transactionOf,
@@ -55,7 +56,8 @@ class Names {
 
   constructor(random: Random) {
     const bytes = random.bytes(8);
-    this.#client = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0) >> 11n);
+    // Below those that keep a log.
+    this.#client = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0) >> 12n);
   }
 
   open(): { client: number; number: number } {
@@ -81,6 +83,20 @@ function timestampOf(text: string | undefined): number | undefined {
   if (!Number.isSafeInteger(timestamp) || timestamp < 1)
     throw new HTTPException(400, { message: `at: wanted a timestamp, got "${text}"` });
   return timestamp;
+}
+
+function keyOfPath(path: string): string {
+  const parsed = keySchema.safeParse(decoded(path));
+  if (parsed.success) return parsed.data;
+  throw new HTTPException(400, { message: `the key: ${parsed.error.issues[0]?.message ?? ""}` });
+}
+
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    throw new HTTPException(400, { message: `"${path.slice(0, 100)}" is not percent-encoded UTF-8` });
+  }
 }
 
 async function jsonBody(context: Context): Promise<unknown> {
@@ -110,8 +126,7 @@ export function frontendApp(
     context.set("principal", principal);
     await next();
   });
-  const keyOf = (context: Context<Visit>) =>
-    new Uint8Array(Buffer.from(decodeURIComponent(context.req.path.slice("/v1/keys/".length))));
+  const keyOf = (context: Context<Visit>) => keyOfPath(context.req.path.slice("/v1/keys/".length));
 
   const commit = async (context: Context<Visit>, json: JsonTransaction) => {
     const id = names.open();
@@ -137,7 +152,7 @@ export function frontendApp(
   app.get("/v1/keys/*", async (context) => {
     const { timestamp, versions } = await store.read(
       context.var.principal.name,
-      [keyOf(context)],
+      [new Uint8Array(Buffer.from(keyOf(context)))],
       timestampOf(context.req.query("at")),
     );
     const found = versionJson(versions[0] as ReadVersion);
@@ -145,21 +160,18 @@ export function frontendApp(
   });
   app.put("/v1/keys/*", async (context) => {
     const base64 = Buffer.from(await context.req.arrayBuffer()).toString("base64");
-    const key = Buffer.from(keyOf(context)).toString();
-    return write(context, { op: "put", key, value: { type: "bytes", base64 } });
+    return write(context, { op: "put", key: keyOf(context), value: { type: "bytes", base64 } });
   });
-  app.delete("/v1/keys/*", (context) =>
-    write(context, { op: "delete", key: Buffer.from(keyOf(context)).toString() }),
-  );
+  app.delete("/v1/keys/*", (context) => write(context, { op: "delete", key: keyOf(context) }));
   app.post("/v1/read", async (context) => {
     const body = (await jsonBody(context)) as { keys?: unknown; at?: unknown } | null;
     const keys = body?.keys;
     if (
       !Array.isArray(keys) ||
       keys.length > KEYS_MAX ||
-      !keys.every((key) => typeof key === "string" && key !== "")
+      !keys.every((key) => keySchema.safeParse(key).success)
     )
-      throw new HTTPException(400, { message: `keys: wanted a list of at most ${KEYS_MAX} texts` });
+      throw new HTTPException(400, { message: `keys: wanted a list of at most ${KEYS_MAX} keys` });
     const at = body?.at === undefined ? undefined : timestampOf(String(body.at));
     const { timestamp, versions } = await store.read(
       context.var.principal.name,
@@ -198,7 +210,8 @@ export function frontendApp(
     const parsed = transactionSchema.safeParse(await jsonBody(context));
     if (parsed.success) return commit(context, parsed.data);
     const [issue] = parsed.error.issues;
-    throw new HTTPException(400, { message: `${issue?.path.join(".") ?? ""}: ${issue?.message ?? ""}` });
+    const place = issue?.path.join(".") ?? "";
+    throw new HTTPException(400, { message: `${place}${place === "" ? "" : ": "}${issue?.message ?? ""}` });
   });
   return new Hono().route("/", app);
 }

@@ -21,7 +21,7 @@ import {
   wholePart,
 } from "../shard/operations.ts";
 import type { Part } from "../../native/version-values.ts";
-import { type Access, Level } from "../shard/transaction.ts";
+import { type Access, KEY_BYTES_MAX, Level } from "../shard/transaction.ts";
 import type { OfferedTransaction } from "./access/guarded-store.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
@@ -30,18 +30,31 @@ const decoder = new TextDecoder("utf-8", { fatal: true });
 export type JsonBytes = string | { base64: string };
 
 const jsonBytes = z.union([z.string(), z.strictObject({ base64: z.base64() })]);
-const int64 = z.union([z.int(), z.string().regex(/^-?\d{1,19}$/)]).transform((value) => BigInt(value));
+const int64 = z
+  .union([z.int(), z.string().regex(/^-?\d{1,19}$/)])
+  .transform((value) => BigInt(value))
+  .refine((value) => value === BigInt.asIntN(64, value), "wanted an integer of 64 bits");
 const safe = z.int().min(0);
 
 const value = z.discriminatedUnion("type", [
-  z.strictObject({ type: z.literal("bytes"), text: z.string().optional(), base64: z.base64().optional() }),
+  z
+    .strictObject({ type: z.literal("bytes"), text: z.string().optional(), base64: z.base64().optional() })
+    .refine(
+      ({ text, base64 }) => text === undefined || base64 === undefined,
+      "wanted text or base64, not both",
+    ),
   z.strictObject({ type: z.literal("counter"), count: int64 }),
   z.strictObject({ type: z.literal("list"), elements: z.array(jsonBytes) }),
   z.strictObject({ type: z.literal("set"), elements: z.array(jsonBytes) }),
   z.strictObject({ type: z.literal("map"), entries: z.array(z.tuple([jsonBytes, jsonBytes])) }),
 ]);
 
-const key = z.string().min(1);
+/** A key, as text. */
+export const keySchema = z
+  .string()
+  .min(1)
+  .refine((text) => Buffer.byteLength(text) <= KEY_BYTES_MAX, `wanted at most ${KEY_BYTES_MAX} bytes`);
+const key = keySchema;
 const operation = z.discriminatedUnion("op", [
   z.strictObject({ op: z.literal("put"), key, value }),
   z.strictObject({ op: z.literal("delete"), key }),

@@ -30,10 +30,15 @@ export const ResultStatus = {
   forgotten: 3,
   /** Nothing was done. */
   refused: 4,
+  /** The answer to a query is longer than ANSWER_BYTES_MAX. */
+  tooLong: 5,
 } as const;
 export type ResultStatus = (typeof ResultStatus)[keyof typeof ResultStatus];
 
-const STATUS_MAX = 4;
+const STATUS_MAX = 5;
+
+/** Of a result's body: what is longer is not sent, because it would end the connection. */
+export const ANSWER_BYTES_MAX = 63 << 20;
 
 export interface Result {
   session: number;
@@ -42,6 +47,9 @@ export interface Result {
   view: number;
   body: Uint8Array;
 }
+
+/** Before a command's body; a query's is shorter. */
+export const COMMAND_HEADER_BYTES = 24;
 
 export interface Query {
   number: number;

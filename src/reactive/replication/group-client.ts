@@ -3,16 +3,24 @@
  *
  * Invariant: a command's promise resolves with the group's reply, or rejects; `OutcomeUnknownError` means that it may or
  * may not have been executed, and only then. Any number of commands may be under way; their order among each other is
- * not promised. What is under way when this process ends is of unknown outcome.
+ * not promised. What is under way when this process ends is of unknown outcome. What is longer than the group takes is never sent:
+ * it would end the connection, each time again.
  */
 import type { World } from "../../core/role.ts";
 import type { Timer } from "../../core/seams/clock.ts";
 import type { ConnectOptions } from "../../core/seams/net.ts";
-import { OutcomeUnknownError, RefusedError } from "../failures.ts";
+import { LimitError, OutcomeUnknownError, RefusedError } from "../failures.ts";
 import { ByteReader } from "../wire/bytes.ts";
 import { Dialer } from "../wire/dialer.ts";
 import { FrameType } from "../wire/frame.ts";
-import { readResult, ResultStatus, writeCommand, writeQuery, type Result } from "./client-codec.ts";
+import {
+  COMMAND_HEADER_BYTES,
+  readResult,
+  ResultStatus,
+  writeCommand,
+  writeQuery,
+  type Result,
+} from "./client-codec.ts";
 import { WINDOW_MAX } from "./sessions.ts";
 
 export interface GroupClientOptions {
@@ -39,6 +47,9 @@ interface Call {
   reject(error: Error): void;
 }
 
+const OUTBOX_BYTES_MAX = 64 << 20;
+/** Of commands under way, but for a single one: they must find room in the outbox when all of them are sent again. */
+const UNDER_WAY_BYTES_MAX = OUTBOX_BYTES_MAX / 2;
 const TICK_MS = 25;
 const PATIENCE_MAX = 32;
 /** Between two visits of the same replica that says it is not the primary. */
@@ -56,6 +67,9 @@ export class GroupClient {
   /** Commands that have a number, and queries. */
   readonly #commands = new Map<number, Call>();
   readonly #queries = new Map<number, Call>();
+  #commandBytes = 0;
+  /** The longest payload that the group takes, once it has said so. */
+  #payloadBytesMax = Number.POSITIVE_INFINITY;
   /** Queries that may wait. */
   #patient = 0;
   /** Commands that wait for a session, or for room in the window. */
@@ -126,7 +140,18 @@ export class GroupClient {
     const number = this.#nextNumber++;
     calls.set(number, call);
     if (call.deadlineMs === Number.POSITIVE_INFINITY) this.#patient++;
+    if (calls === this.#commands) this.#commandBytes += call.body.byteLength;
     this.#send(number, call);
+  }
+
+  /** It is under way no more. */
+  #end(calls: Map<number, Call>, number: number): Call | undefined {
+    const call = calls.get(number);
+    if (call === undefined) return undefined;
+    calls.delete(number);
+    if (call.deadlineMs === Number.POSITIVE_INFINITY) this.#patient--;
+    if (calls === this.#commands) this.#commandBytes -= call.body.byteLength;
+    return call;
   }
 
   /** Numbers commands as far as there is a session and a window. */
@@ -135,9 +160,15 @@ export class GroupClient {
       if (this.#waiting.length > 0 && this.#registration === 0) this.#register();
       return;
     }
-    while (this.#waiting.length > 0 && this.#nextNumber < this.#floor + WINDOW_MAX) {
-      this.#begin(this.#commands, this.#waiting.shift() as Call);
+    for (let [next] = this.#waiting; next !== undefined && this.#hasRoom(next); [next] = this.#waiting) {
+      this.#waiting.shift();
+      this.#begin(this.#commands, next);
     }
+  }
+
+  #hasRoom({ body }: Call): boolean {
+    const isShort = this.#commandBytes + body.byteLength <= UNDER_WAY_BYTES_MAX;
+    return this.#nextNumber < this.#floor + WINDOW_MAX && (isShort || this.#commands.size === 0);
   }
 
   /** The lowest number whose reply is still wanted. Numbers only grow, so the first one is it. */
@@ -152,6 +183,14 @@ export class GroupClient {
   }
 
   #send(number: number, { kind, body }: Call): void {
+    const bytes = COMMAND_HEADER_BYTES + body.byteLength;
+    if (bytes > this.#payloadBytesMax) {
+      const text = `${bytes} bytes for one group: it takes ${this.#payloadBytesMax} (its limits.requestBytesMax)`;
+      this.#end(kind === "query" ? this.#queries : this.#commands, number)?.reject(
+        new LimitError("tooLarge", text),
+      );
+      return;
+    }
     const dialer = this.#dialers[this.#target];
     if (kind === "query") dialer?.send(FrameType.query, (writer) => writeQuery(writer, { number, body }));
     else {
@@ -176,10 +215,11 @@ export class GroupClient {
       port,
       tls,
       hello: { peer: undefined, group, token },
-      outboxBytesMax: 64 << 20,
+      outboxBytesMax: OUTBOX_BYTES_MAX,
       payloadBytesMax,
       retryMsMax: 250,
-      onWelcome: () => {
+      onWelcome: (welcome) => {
+        this.#payloadBytesMax = welcome.payloadBytesMax;
         if (index === this.#target) this.#resendAll();
       },
       onFrame: (type, payload) => {
@@ -220,12 +260,10 @@ export class GroupClient {
   }
 
   #settle(calls: Map<number, Call>, { number, status, body }: Result): void {
-    const call = calls.get(number);
-    if (call === undefined) return;
-    calls.delete(number);
-    if (call.deadlineMs === Number.POSITIVE_INFINITY) this.#patient--;
-    if (status === ResultStatus.ok) call.resolve(body);
-    else call.reject(new RefusedError(new TextDecoder().decode(body)));
+    const call = this.#end(calls, number);
+    if (status === ResultStatus.ok) return call?.resolve(body);
+    const text = new TextDecoder().decode(body);
+    call?.reject(status === ResultStatus.tooLong ? new LimitError("tooLarge", text) : new RefusedError(text));
   }
 
   /** Nobody knows what became of the commands under way. */
@@ -236,6 +274,7 @@ export class GroupClient {
       call.reject(new OutcomeUnknownError("the group has forgotten this client's session"));
     }
     this.#commands.clear();
+    this.#commandBytes = 0;
     this.#admit();
   }
 
@@ -265,14 +304,13 @@ export class GroupClient {
     const isDue = ({ deadlineMs }: Call) => deadlineMs <= nowMs;
     for (const calls of [this.#commands, this.#queries]) {
       for (const [number, call] of calls) {
-        if (!isDue(call)) continue;
-        calls.delete(number);
-        call.reject(timedOut(call, this.#timeoutMs));
+        if (isDue(call)) this.#end(calls, number)?.reject(timedOut(call, this.#timeoutMs));
       }
     }
     for (const call of this.#waiting.filter(isDue))
       call.reject(new RefusedError("no primary was found in time"));
     this.#waiting = this.#waiting.filter((call) => !isDue(call));
+    this.#admit();
   }
 
   /** Gives up what is under way. */

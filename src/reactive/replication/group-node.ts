@@ -14,7 +14,14 @@ import { FRAME_HEADER_BYTES, FrameType } from "../wire/frame.ts";
 import type { Hello } from "../wire/handshake.ts";
 import type { Link } from "../wire/link.ts";
 import { FramedListener, type ListenerLimits, type Visitor } from "../wire/listener.ts";
-import { readCommand, readQuery, ResultStatus, writeResult, type Result } from "./client-codec.ts";
+import {
+  ANSWER_BYTES_MAX,
+  readCommand,
+  readQuery,
+  ResultStatus,
+  writeResult,
+  type Result,
+} from "./client-codec.ts";
 import { type DriverOptions, ReplicaDriver } from "./driver.ts";
 import { replicaDefaults } from "./settings.ts";
 import type { ReplicaSettings, StateMachine } from "./types.ts";
@@ -205,7 +212,15 @@ export class GroupNode {
     const reply = (status: ResultStatus, answer: Uint8Array) =>
       this.#reply(link, { session: 0, number, status, body: answer });
     this.driver.query(body).then(
-      (answer) => reply(answer === undefined ? ResultStatus.notPrimary : ResultStatus.ok, answer ?? NOTHING),
+      (answer) => {
+        if (answer === undefined) reply(ResultStatus.notPrimary, NOTHING);
+        else if (answer.byteLength <= ANSWER_BYTES_MAX) reply(ResultStatus.ok, answer);
+        else
+          reply(
+            ResultStatus.tooLong,
+            encoder.encode(`an answer of ${answer.byteLength} bytes, at most ${ANSWER_BYTES_MAX} are sent`),
+          );
+      },
       (error: Error) => reply(ResultStatus.refused, encoder.encode(error.message)),
     );
   }

@@ -25,6 +25,10 @@ export const shardConfig = groupChecks(
       integer(600_000, { min: 60_000, max: 86_400_000 }),
       "What became of a transaction is remembered this long for a client that is silent. The same at all replicas.",
     ),
+    keptOutcomeRetentionMs: key(
+      integer(30 * 86_400_000, { min: 60_000, max: 366 * 86_400_000 }),
+      "The same for a client that keeps a log of its own (`storage` of the client library): it may have been away for days when it asks what became of the last transaction that it sent. The same at all replicas.",
+    ),
     batch: key(
       integer(4096, { min: 1, max: 65_536 }),
       "Commands that one entry of the log may hold, of those that wait at the end of a turn of the event loop. 1: every command is replicated by itself.",

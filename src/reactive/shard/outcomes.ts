@@ -2,11 +2,11 @@
  * What became of transactions, so that whoever asks again gets the same answer.
  *
  * Invariant: the first outcome of a transaction is its only one. An outcome is forgotten when its client will not ask again
- * (its floor has passed it, or it was silent for `retentionMs`) and, at the home of a decision, when every participant has
- * carried it out (`isFinished`). Part of the replicated state.
+ * (its floor has passed it, or it was silent for too long, which is longer for one that keeps a log) and, at the home of a decision,
+ * when every participant has carried it out (`isFinished`). Part of the replicated state.
  */
 import type { ByteReader, ByteWriter } from "../wire/bytes.ts";
-import { readId, type TransactionId, writeId } from "./transaction.ts";
+import { KEPT_CLIENT_MIN, readId, type TransactionId, writeId } from "./transaction.ts";
 
 export interface Outcome {
   id: TransactionId;
@@ -24,14 +24,19 @@ interface Client {
   outcomes: Map<number, Outcome>;
 }
 
+/** By name, in the order in which they were last heard. */
+type Clients = Map<number, Client>;
+
 export class Outcomes {
-  readonly #clients = new Map<number, Client>();
+  readonly #passing: Clients = new Map();
+  /** Those that keep a log. */
+  readonly #kept: Clients = new Map();
   /** The last one of these, as far as known. */
   #newest: number | undefined;
 
   /** "forgotten": the client said itself that it is settled. */
   get({ client, number }: TransactionId): Outcome | "forgotten" | undefined {
-    const known = this.#clients.get(client);
+    const known = this.#of(client).get(client);
     return (
       known?.outcomes.get(number) ?? (known !== undefined && number < known.floor ? "forgotten" : undefined)
     );
@@ -44,7 +49,7 @@ export class Outcomes {
   }
 
   finish({ client, number }: TransactionId): void {
-    const known = this.#clients.get(client);
+    const known = this.#of(client).get(client);
     const outcome = known?.outcomes.get(number);
     if (known === undefined || outcome === undefined) return;
     outcome.isFinished = true;
@@ -62,35 +67,38 @@ export class Outcomes {
     }
   }
 
-  /** Forgets clients that were silent since `beforeMs` and left nothing unfinished. */
-  expire(beforeMs: number): void {
-    for (const [name, { atMs, outcomes }] of this.#clients) {
-      if (atMs >= beforeMs) break; // in the order in which they were last heard
-      if ([...outcomes.values()].every(({ isFinished }) => isFinished)) this.#clients.delete(name);
-    }
+  /** Forgets clients that were silent since `beforeMs`, or `keptBeforeMs` if they keep a log, and left nothing unfinished. */
+  expire(beforeMs: number, keptBeforeMs: number): void {
+    expire(this.#passing, beforeMs);
+    expire(this.#kept, keptBeforeMs);
   }
 
   /** Decisions that may not have been carried out everywhere. */
   unfinished(): Outcome[] {
-    return [...this.#clients.values()].flatMap(({ outcomes }) =>
+    return [...this.#passing.values(), ...this.#kept.values()].flatMap(({ outcomes }) =>
       [...outcomes.values()].filter(({ isFinished }) => !isFinished),
     );
   }
 
+  #of(client: number): Clients {
+    return client < KEPT_CLIENT_MIN ? this.#passing : this.#kept;
+  }
+
   #client(name: number, atMs: number): Client {
-    const client = this.#clients.get(name) ?? { floor: 0, atMs, outcomes: new Map() };
+    const clients = this.#of(name);
+    const client = clients.get(name) ?? { floor: 0, atMs, outcomes: new Map() };
     client.atMs = atMs;
-    if (name === this.#newest && this.#clients.has(name)) return client;
+    if (name === this.#newest && clients.has(name)) return client;
     this.#newest = name;
     // Behind all others: `expire` looks at the front only.
-    this.#clients.delete(name);
-    this.#clients.set(name, client);
+    clients.delete(name);
+    clients.set(name, client);
     return client;
   }
 
   write(writer: ByteWriter): void {
-    writer.u32(this.#clients.size);
-    for (const [name, { floor, atMs, outcomes }] of this.#clients) {
+    writer.u32(this.#passing.size + this.#kept.size);
+    for (const [name, { floor, atMs, outcomes }] of [...this.#passing, ...this.#kept]) {
       writer.u64(name).u64(floor).u64(atMs).u32(outcomes.size);
       for (const { id, timestamp, isFinished, participants } of outcomes.values()) {
         writeId(writer, id);
@@ -113,8 +121,15 @@ export class Outcomes {
         const isFinished = reader.u8() !== 0;
         client.outcomes.set(id.number, { id, timestamp, isFinished, participants: reader.numbers(4096) });
       }
-      read.#clients.set(name, client);
+      read.#of(name).set(name, client);
     }
     return read;
+  }
+}
+
+function expire(clients: Clients, beforeMs: number): void {
+  for (const [name, { atMs, outcomes }] of clients) {
+    if (atMs >= beforeMs) break;
+    if ([...outcomes.values()].every(({ isFinished }) => isFinished)) clients.delete(name);
   }
 }

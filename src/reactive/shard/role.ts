@@ -80,8 +80,9 @@ export const shard = defineRole({
   ...shardAbout,
   async start(context) {
     let { limits } = context.config;
-    const { shard: number, retentionMs, outcomeRetentionMs, batch } = context.config;
-    const service = new ShardService({ ...shardDefaults, retentionMs, outcomeRetentionMs });
+    const { shard: number, retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs, batch } = context.config;
+    const retention = { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs };
+    const service = new ShardService({ ...shardDefaults, ...retention });
     const node = await openGroupNode(context, "shard", {
       machine: service,
       group: shardGroup(number),

@@ -39,6 +39,8 @@ export interface ShardSettings {
   retentionMs: number;
   /** A client that was silent this long will not ask for its outcomes again. */
   outcomeRetentionMs: number;
+  /** The same for one that keeps a log. */
+  keptOutcomeRetentionMs: number;
   /** Changed keys kept for followers. */
   feedKeysMax: number;
 }
@@ -46,6 +48,7 @@ export interface ShardSettings {
 export const shardDefaults: ShardSettings = {
   retentionMs: 30_000,
   outcomeRetentionMs: 10 * 60_000,
+  keptOutcomeRetentionMs: 30 * 86_400_000,
   feedKeysMax: 50_000,
 };
 
@@ -310,7 +313,7 @@ export class ShardService implements StateMachine {
   /** Moves the horizon, forgets silent clients, collects some old versions. */
   #age(): void {
     const state = this.#state;
-    const { retentionMs, outcomeRetentionMs } = this.settings;
+    const { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs } = this.settings;
     const last = state.samples.at(-1);
     if (last === undefined || state.timeMs - last.timeMs >= SAMPLE_MS)
       state.samples.push({ timeMs: state.timeMs, largest: state.largest });
@@ -321,7 +324,7 @@ export class ShardService implements StateMachine {
     const isBegun = state.largest > PRELOAD_TIMESTAMP;
     if (isBegun && oldest !== undefined && oldest.timeMs <= state.timeMs - retentionMs)
       state.horizon = Math.max(state.horizon, Math.min(oldest.largest, state.prepared.floor));
-    state.outcomes.expire(state.timeMs - outcomeRetentionMs);
+    state.outcomes.expire(state.timeMs - outcomeRetentionMs, state.timeMs - keptOutcomeRetentionMs);
     this.#versions.raiseHorizon(state.horizon);
     this.#versions.collect(COLLECT_KEYS);
   }

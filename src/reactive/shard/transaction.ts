@@ -4,7 +4,7 @@
  *
  *   transaction
  *   size  field
- *      8  client            random name of the client
+ *      8  client            random name of the client; from 2^52 on it keeps a log (KEPT_CLIENT_MIN)
  *      8  number            of the transaction in the life of that client, from 1
  *      8  floor             transactions of the client below this are settled: it will not ask for them again
  *      1  level             0 read committed, 1 snapshot isolation, 2 strict serializability
@@ -28,6 +28,12 @@ export interface TransactionId {
   client: number;
   number: number;
 }
+
+/**
+ * Clients with such a number keep a log of what they have sent: they may ask for an outcome after days, as long as
+ * they have not said (`floor`) that they know it.
+ */
+export const KEPT_CLIENT_MIN = 2 ** 52;
 
 export const Level = { readCommitted: 0, snapshot: 1, strict: 2 } as const;
 export type Level = (typeof Level)[keyof typeof Level];

@@ -141,7 +141,7 @@ describe("start order", () => {
   });
 });
 
-describe("mistakes of the whole are found before any host is touched", () => {
+describe("S2: mistakes of the whole are found before any host is touched", () => {
   const free = { port: 0, respPort: 0 };
   test.each<[string, Files, string[]]>([
     ["a gap in the numbers", { "p.dht0.json": free, "p.dht2.json": free }, ["p.dht2.json:1:1: wanted dht 1 before it: numbers start at 0 and have no gaps, got dht 2"]],

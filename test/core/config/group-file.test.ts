@@ -17,7 +17,7 @@ function read(text: string, kind: GroupKind = "group") {
 
 const clean = { problems: [], notices: [] };
 
-describe("both dialects", () => {
+describe("S2: both dialects", () => {
   test("host lines are replicas in the order of the file", () => {
     const text = "# group 0\n\nhost a:12345\nhost\tb:12345\n  HOST c.example:1 # the third\r\n   \n";
     expect(read(text)).toEqual({
@@ -61,7 +61,7 @@ describe("both dialects", () => {
   });
 });
 
-describe("a quorum is a majority", () => {
+describe("S2: a quorum is a majority", () => {
   test.each([
     [1, 1, 0],
     [2, 2, 0],
@@ -80,7 +80,7 @@ describe("a quorum is a majority", () => {
   });
 });
 
-describe("every mistake has its line", () => {
+describe("S2: every mistake has its line", () => {
   test.each<[string, string, GroupKind, string[]]>([
     ["an unknown word", "host a:1\nhots b:2\n", "group", ['2:1: wanted one of host, replica, f, multicast, got "hots" (did you mean "host"?)']],
     ["no address", "host\n", "group", ["1:5: wanted an address and a port, such as host0:12345 after host, got nothing"]],
@@ -106,7 +106,7 @@ describe("every mistake has its line", () => {
   });
 });
 
-describe("whatever the bytes", () => {
+describe("S2: whatever the bytes", () => {
   test("it never throws, and says what is wrong when there is no address", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {

@@ -1,5 +1,5 @@
 /** The client against a model of a frontend: transactions, reactive transactions, faults at given moments. */
-import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test";
 import {
   AbortedError,
   type Client,
@@ -315,6 +315,26 @@ describe("reactive transactions", () => {
     await until("the run", () => (seen.length === 1 ? true : undefined));
   });
 
+  test("errors that nobody asked for are told on the console, and nothing ends", async () => {
+    const cluster = new ModelCluster();
+    const client = await clientOf(cluster);
+    const told = spyOn(console, "error").mockImplementation(() => {});
+    try {
+      let runs = 0;
+      client.executeReactive(async (transaction) => {
+        await score.value(transaction);
+        throw new Error(`run ${++runs}`);
+      });
+      await until("the error", () => (told.mock.calls.length === 1 ? true : undefined));
+      await until("the watch", () => (cluster.watches === 1 ? true : undefined));
+      await client.execute((transaction) => score.increment(transaction));
+      await until("the next run", () => (runs === 2 ? true : undefined));
+      expect(told.mock.calls.map(([error]) => String(error))).toEqual(["Error: run 1", "Error: run 2"]);
+    } finally {
+      told.mockRestore();
+    }
+  });
+
   test("code that is slower than the changes sees the latest state, not each of them", async () => {
     const cluster = new ModelCluster();
     const [one, other] = [await clientOf(cluster), await clientOf(cluster)];
@@ -590,6 +610,52 @@ describe("queued transactions", () => {
       expect(cluster.store.commits).toBe(1);
     },
   );
+
+  test("of an earlier life are committed once, also when others are committed before they are asked for", async () => {
+    const cluster = new ModelCluster();
+    const storage = memoryStorage();
+    const define = (client: Client) =>
+      client.queued("add", (transaction, amount: number) => score.add(transaction, amount));
+    const first = await cluster.client({ storage });
+    let isOver = false;
+    cluster.fault = ({ type }) => {
+      if (isOver || type !== "commit") return isOver;
+      isOver = true;
+      return "after";
+    };
+    await define(first)(5);
+    await until("the commit", () => isOver || undefined);
+    await first.close();
+    cluster.fault = () => false;
+    const second = await clientOf(cluster, { storage });
+    for (let turn = 0; turn < 3; turn++) await second.execute((transaction) => score.add(transaction, 100));
+    define(second);
+    await until("the queue to be empty", () => (second.queuedCount === 0 ? true : undefined));
+    expect(await second.readOnly((transaction) => score.value(transaction))).toBe(305n);
+  });
+
+  test("wait while the log cannot be written, are told of it once, and are committed once", async () => {
+    const cluster = new ModelCluster();
+    const kept = memoryStorage();
+    let isFull = false;
+    const append = (line: string) =>
+      isFull && line.includes("settled") ? Promise.reject(new Error("no space left")) : kept.append(line);
+    const errors: unknown[] = [];
+    const client = await clientOf(cluster, {
+      storage: { ...kept, append },
+      onError: (error: unknown) => errors.push(error),
+    });
+    const add = client.queued("add", (transaction, amount: number) => score.add(transaction, amount));
+    isFull = true;
+    const { settled: done } = await add(5);
+    await until("several attempts to keep its end", () =>
+      cluster.received.filter(({ type }) => type === "resolve").length > 2 ? true : undefined,
+    );
+    isFull = false;
+    await done;
+    expect(errors.map(String)).toEqual(["StorageError: the client's log cannot be written: no space left"]);
+    expect(await client.readOnly((transaction) => score.value(transaction))).toBe(5n);
+  });
 
   test("are kept when the token is refused", async () => {
     const cluster = new ModelCluster();

@@ -8,13 +8,13 @@ import { ModelCluster } from "./model-frontend.ts";
 
 setDefaultTimeout(120_000);
 
-test("S1, S4: games of two players, who often try to move out of turn, keep every rule", async () => {
+test("S1, S4: games whose players often try to move out of turn, look away and join late keep every rule", async () => {
   const cluster = new ModelCluster();
   const clients = await Promise.all(
     ["one:1", "two:2"].map((frontend) => cluster.client({ frontends: [frontend] })),
   );
   try {
-    expect(await manyGames(clients, 4, { outOfTurn: 0.5, displayMs: 1000 })).toEqual([]);
+    expect(await manyGames(clients, 4, { outOfTurn: 0.5, leaves: 0.2, displayMs: 1000 })).toEqual([]);
   } finally {
     await Promise.all(clients.map((client) => client.close()));
   }

@@ -25,6 +25,8 @@ class ModelStore {
   timestamp = 0;
   /** By name. */
   readonly outcomes = new Map<string, Settled>();
+  /** Of each client: transactions below are settled, and forgotten. */
+  readonly #floors = new Map<number, number>();
   commits = 0;
 
   read(key: Uint8Array, at: number): ReadVersion {
@@ -50,7 +52,14 @@ class ModelStore {
     return (this.versions.read(key, this.timestamp)?.start ?? 0) > at;
   }
 
-  commit({ id, accesses }: Commit): Settled {
+  /** Undefined: it was never heard of. */
+  outcomeOf({ client, number }: Commit["id"]): Settled | undefined {
+    if (number < (this.#floors.get(client) ?? 0)) return { kind: "forgotten" };
+    return this.outcomes.get(`${client}:${number}`);
+  }
+
+  commit({ id, floor, accesses }: Commit): Settled {
+    this.#floors.set(id.client, Math.max(floor, this.#floors.get(id.client) ?? 0));
     const name = `${id.client}:${id.number}`;
     const known = this.outcomes.get(name);
     if (known !== undefined) return known;
@@ -205,7 +214,7 @@ export class ModelCluster {
         return { type: "settled", request: message.request, outcome: store.commit(message.transaction) };
       case "resolve": {
         const name = `${message.id.client}:${message.id.number}`;
-        const outcome = store.outcomes.get(name) ?? { kind: "aborted" };
+        const outcome = store.outcomeOf(message.id) ?? { kind: "aborted" };
         store.outcomes.set(name, outcome);
         return { type: "settled", request: message.request, outcome };
       }

@@ -2,14 +2,21 @@
 import { testMutants } from "../../mutants.ts";
 
 const directory = "src/reactive/client";
-const [client, parts, lives, games] = ["client", "parts", "lives", "games"].map(
+const [client, parts, lives, games, variables] = ["client", "parts", "lives", "games", "variables"].map(
   (name) => `test/reactive/client/${name}.test.ts`,
-) as [string, string, string, string];
+) as [string, string, string, string, string];
 const game = "src/reactive/samples/game/game.ts";
 const randomLives = "every run of random lives";
 
 testMutants(
   [
+    {
+      breaks: "S3: that an element is inserted where it shall be",
+      file: `${directory}/types/list.ts`,
+      from: "elements.toSpliced(index, 0, ",
+      to: "elements.toSpliced(index + 1, 0, ",
+      noticedBy: [variables, "lists"],
+    },
     {
       breaks: "that only what the frontend has confirmed counts as unchanged",
       file: `${directory}/watch.ts`,
@@ -107,6 +114,13 @@ testMutants(
       from: "if (attempt !== undefined) {",
       to: "if (attempt === null) {",
       noticedBy: [client, "arrived, but its answer did not"],
+    },
+    {
+      breaks: "that frontends keep the outcome of what an earlier life has sent",
+      file: `${directory}/names.ts`,
+      from: "return Math.min(oldest, oldestKept());",
+      to: "return oldest;",
+      noticedBy: [client, "also when others are committed before"],
     },
     {
       breaks: "that an attempt is kept before it is sent",

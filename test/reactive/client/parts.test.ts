@@ -9,6 +9,7 @@ import { backoffMs } from "../../../src/reactive/client/backoff.ts";
 import { ClientLog } from "../../../src/reactive/client/client-log.ts";
 import { socketUrl } from "../../../src/reactive/client/connection.ts";
 import type { Version } from "../../../src/reactive/client/execution.ts";
+import { StorageError } from "../../../src/reactive/client/errors.ts";
 import { transactionNames } from "../../../src/reactive/client/names.ts";
 import {
   browserStorage,
@@ -155,6 +156,25 @@ test("a line that a crash cut short is not there, and the next one is whole", as
   expect(readFileSync(path, "utf8")).toBe("whole\nnext\n");
 });
 
+test("a line for which the disk has no room leaves nothing behind", async () => {
+  const path = join(directory, "full");
+  const lines = join(import.meta.dir, "../../../src/core/seams/line-file.ts");
+  const script = `
+    const { LineFile } = await import(${JSON.stringify(lines)});
+    const file = new LineFile(${JSON.stringify(path)});
+    await file.load();
+    await file.append("short");
+    console.log(await file.append("x".repeat(4096)).then(() => "kept", ({ code }) => code));
+    await file.append("short again");
+    await file.close();
+  `;
+  // A file may have one block; the signal that tells of more is ignored, so the write ends where the block does.
+  const shell = `trap '' XFSZ; ulimit -f 1; exec "$0" -e "$1"`;
+  const child = Bun.spawnSync(["bash", "-c", shell, process.execPath, script]);
+  expect([child.stdout.toString(), child.stderr.toString()]).toEqual(["EFBIG\n", ""]);
+  expect(readFileSync(path, "utf8")).toBe("short\nshort again\n");
+});
+
 test("a file belongs to one process; what a dead one left behind is taken over", async () => {
   const path = join(directory, "owned");
   const first = fileStorage(path);
@@ -209,6 +229,33 @@ describe("the client's log", () => {
     ]);
   });
 
+  test("says which transaction may still be asked for, until its end is kept", async () => {
+    const storage = memoryStorage();
+    const log = await ClientLog.open(storage, random);
+    expect(log.oldestAttempt).toBe(Number.POSITIVE_INFINITY);
+    const entry = await log.queue("post", 1);
+    await log.attempt(entry, { number: 41, keys: ["k"] });
+    expect((await ClientLog.open(storage, random)).oldestAttempt).toBe(41);
+    const settling = log.settle(entry);
+    expect(log.oldestAttempt).toBe(41);
+    await settling;
+    expect(log.oldestAttempt).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test("does not keep what it could not write, not even when it is written over", async () => {
+    const kept = memoryStorage();
+    let isFull = true;
+    const append = (line: string) =>
+      isFull ? Promise.reject(new Error("no space left on device")) : kept.append(line);
+    const log = await ClientLog.open({ ...kept, append }, random);
+    const refused = await log.queue("post", "refused").catch((error: unknown) => error);
+    expect(refused).toBeInstanceOf(StorageError);
+    expect(String(refused)).toContain("no space left on device");
+    isFull = false;
+    for (let index = 0; index < 450; index++) await log.settle(await log.queue("post", index));
+    expect((await kept.load()).join()).not.toContain("refused");
+  });
+
   test("does not grow with what is settled", async () => {
     const path = join(directory, "grown");
     const storage = fileStorage(path);
@@ -236,6 +283,8 @@ test("the floor of names is below everything whose outcome may still be asked fo
   expect(names.floor).toBe(2);
   names.close(two);
   expect(names.floor).toBe(3);
+  // Of an earlier life, whose log knows of it.
+  expect(transactionNames(9, () => ++last, () => 1).floor).toBe(1); // prettier-ignore
 });
 
 test("waiting doubles up to its bound and is spread", () => {

@@ -12,10 +12,10 @@ export const storeMutants: readonly Mutant[] = [
   {
     breaks: "a timestamp is taken before the votes",
     file: "src/reactive/engines/builtin/coordinator.ts",
-    from: "    const votes = await Promise.all(",
+    from: "    const votes = await this.#votes(id, parts);",
     to: `    const early = await this.#options.nextTimestamp();
     (this.#options as { nextTimestamp(): Promise<number> }) = { ...this.#options, nextTimestamp: async () => early };
-    const votes = await Promise.all(`,
+    const votes = await this.#votes(id, parts);`,
     noticedBy: SIMULATION,
   },
   {
@@ -102,6 +102,20 @@ export const storeMutants: readonly Mutant[] = [
     from: "return [...(this.#byKey.get(nameOf(key)) ?? [])];",
     to: "return [];",
     noticedBy: SIMULATION,
+  },
+  {
+    breaks: "S9: operations of one kind are in each other's way",
+    file: `${SHARD}/docc.ts`,
+    from: "  if (isCommutative(a) && a.kind === b.kind) return true;\n",
+    to: "",
+    noticedBy: ["test/reactive/shard/transactions.test.ts", "blind increments, appends and inserts"],
+  },
+  {
+    breaks: "S23: a frame is taken that fails its checksum",
+    file: "src/reactive/wire/frame.ts",
+    from: 'throw new WireError("a frame fails its checksum");',
+    to: "void 0;",
+    noticedBy: ["test/reactive/wire/frame.test.ts", "every flipped bit"],
   },
   {
     breaks: "a refusal is not final",

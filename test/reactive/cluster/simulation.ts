@@ -79,7 +79,12 @@ export interface SimulationResult {
   faults: FaultCounts;
 }
 
-const settings = { ...shardDefaults, retentionMs: 200, outcomeRetentionMs: 60_000 };
+const settings = {
+  ...shardDefaults,
+  retentionMs: 200,
+  outcomeRetentionMs: 60_000,
+  keptOutcomeRetentionMs: 60_000,
+};
 
 class Simulation implements ClientWorld {
   readonly cluster: SimCluster;

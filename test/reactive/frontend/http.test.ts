@@ -45,6 +45,29 @@ test.each([
   expect(logged).toEqual([]);
 });
 
+test.each<[string, string, RequestInit, string]>([
+  ["a key that is no UTF-8", "/v1/keys/%ff", {}, "percent-encoded"],
+  ["a key with a lone percent sign", "/v1/keys/100%", { method: "PUT", body: "x" }, "percent-encoded"],
+  ["no key", "/v1/keys/", { method: "PUT", body: "x" }, "the key"],
+  ["a key that is too long", `/v1/keys/${"k".repeat(65_536)}`, {}, "65535 bytes"],
+  ["a timestamp of the future", "/v1/keys/k?at=99", {}, "never issued"],
+  ["a range of the future", "/v1/scan?at=99", {}, "never issued"],
+  ...(
+    [
+      ["a snapshot of the future", { level: "snapshot", snapshot: 99, operations: [{ op: "delete", key: "k" }] }, "never"],
+      ["a key that is too long in a transaction", { operations: [{ op: "delete", key: "k".repeat(65_536) }] }, "65535"],
+      ["more than 64 bits", { operations: [{ op: "add", key: "n", amount: "9999999999999999999" }] }, "64 bits"],
+      ["a text that is bytes, too", { operations: [{ op: "put", key: "k", value: { type: "bytes", text: "a", base64: "Yg==" } }] }, "not both"],
+      ["a field that there is not", { operation: [] }, "Unrecognized key"],
+    ] as const
+  ).map(([what, body, answer]): [string, string, RequestInit, string] => [what, "/v1/transactions", { method: "POST", body: JSON.stringify(body) }, answer]),
+])("%s is the client's mistake, and named", async (_what, path, init, wanted) => {
+  const { app, logged } = failingApp(new Error("nobody gets this far"));
+  const response = await app.request(path, init);
+  expect([response.status, logged]).toEqual([400, []]);
+  expect(((await response.json()) as { error: string }).error).toContain(wanted);
+}); // prettier-ignore
+
 test("a defect is a 500 that tells nothing, and a line in the log", async () => {
   const { app, logged } = failingApp(new Error("secret detail"));
   const response = await app.request("/v1/keys/k");

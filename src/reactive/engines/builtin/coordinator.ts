@@ -8,6 +8,7 @@
  * a slow coordinator cannot commit any more. Nothing of it needs to survive a crash.
  */
 import { assert } from "../../../core/errors.ts";
+import { LimitError } from "../../failures.ts";
 import {
   decodeOutcome,
   decodeVote,
@@ -60,8 +61,7 @@ export class Coordinator {
       const result = await this.#commitAtOnce(home, parts.get(home) as Transaction);
       if (result !== undefined) return result;
     }
-    const votes = await Promise.all([...parts].map(([shard, part]) => this.#prepare(shard, part)));
-
+    const votes = await this.#votes(id, parts);
     const decided = votes.find((vote) => vote.kind === "decided");
     if (decided !== undefined) return this.#repeat(id, home, participants, decided.outcome);
     const no = votes.find((vote) => vote.kind === "no");
@@ -74,6 +74,16 @@ export class Coordinator {
     const deciding = this.#decide(id, home, participants, timestamp);
     this.#options.onOrdering?.(timestamp, whole.accesses);
     return deciding;
+  }
+
+  async #votes(id: TransactionId, parts: Map<number, Transaction>): Promise<Vote[]> {
+    try {
+      return await Promise.all([...parts].map(([shard, part]) => this.#prepare(shard, part)));
+    } catch (error) {
+      // It will not be sent again, so nobody else would end what was voted for.
+      if (error instanceof LimitError) this.#later(this.#abort(id, [...parts.keys()]));
+      throw error;
+    }
   }
 
   /** What only read happens at a fresh timestamp, when nothing of it has changed: nothing of it needs to be kept. */

@@ -7,6 +7,7 @@ import { compareBytes, WireError } from "../../wire/bytes.ts";
 import { type Transaction, type TransactionId, Level } from "../../shard/transaction.ts";
 import type { FinalOutcome } from "../../shard/commands.ts";
 import type { CommitResult, Engine, Scanned, Snapshot } from "../../engines/engine.ts";
+import { FutureError } from "../../failures.ts";
 import { AccessError, type Tables } from "./tables.ts";
 
 /** A transaction as a client hands it in; without a level it runs at that of its tables. */
@@ -29,8 +30,9 @@ export class GuardedStore {
     this.tables = tables;
   }
 
-  read(principal: string, keys: readonly Uint8Array[], at: number | undefined): Promise<Snapshot> {
+  async read(principal: string, keys: readonly Uint8Array[], at: number | undefined): Promise<Snapshot> {
     this.tables.checkKeys(principal, "read", keys);
+    await this.#assertIssued(at);
     return this.engine.read(keys, at);
   }
 
@@ -40,13 +42,14 @@ export class GuardedStore {
   }
 
   /** Keys that begin with `prefix`, behind `after`, ascending, as of one timestamp. */
-  scan(
+  async scan(
     principal: string,
     { prefix, after }: { prefix: Uint8Array; after: Uint8Array | undefined },
     countMax: number,
     at: number | undefined,
   ): Promise<Scanned> {
     this.tables.checkRange(principal, prefix);
+    await this.#assertIssued(at);
     const isBehind = after !== undefined && compareBytes(after, prefix) >= 0;
     const range = { from: isBehind ? after : prefix, after: isBehind, to: endOfPrefix(prefix) };
     return this.engine.scan(range, countMax, at);
@@ -63,7 +66,15 @@ export class GuardedStore {
         );
       return this.#commit({ ...offered, level, snapshot: await this.engine.nextTimestamp() });
     }
+    if (level === Level.snapshot) await this.#assertIssued(snapshot);
     return this.#commit({ ...offered, level });
+  }
+
+  /** What will be committed up to a timestamp of the future nobody knows. Throws FutureError. */
+  async #assertIssued(at: number | undefined): Promise<void> {
+    if (at === undefined || at <= this.engine.known) return;
+    await this.engine.nextTimestamp();
+    if (at > this.engine.known) throw new FutureError(at);
   }
 
   /** Operations that cannot be read have no type to be checked: the shard refuses them, with their key. */

@@ -4,9 +4,10 @@
  * Invariant: the score is the sum of the moves, each made by the player whose turn it was; after 100 nobody moves. Two
  * transactions and one reactive transaction are all that it takes; everything else is what the store promises.
  */
-import { type Client, counter, type Fields, list, object, type Reader } from "../../client.ts";
+import { type Client, counter, type Fields, list, object, type Reader, text } from "../../client.ts";
 
-const shape = { players: list, score: counter, turn: counter };
+/** Whoever joins changes whose turn it is: who has won is kept, so that it stays so. */
+const shape = { players: list, score: counter, turn: counter, winner: text };
 export type Game = Fields<typeof shape>;
 
 export interface GameState {
@@ -27,24 +28,23 @@ export function gameOf(name: string): Game {
 }
 
 export async function readState(transaction: Reader, game: Game): Promise<GameState> {
-  const [players, score, turn] = await Promise.all([
+  const [players, score, turn, winner] = await Promise.all([
     game.players.value(transaction),
     game.score.value(transaction),
     game.turn.value(transaction),
+    game.winner.value(transaction),
   ]);
-  const next = players[Number(turn) % Math.max(players.length, 1)];
   const isOver = score >= GOAL;
-  // The winner's own turn does not end.
   return {
     players,
     score: Number(score),
-    next: isOver ? undefined : next,
-    winner: isOver ? next : undefined,
+    next: isOver ? undefined : players[Number(turn) % Math.max(players.length, 1)],
+    winner: isOver ? winner : undefined,
   };
 }
 
 /** Takes part; who does already stays where he is. */
-export function join(client: Client, game: Game, player: string): Promise<void> {
+export function join(client: Pick<Client, "execute">, game: Game, player: string): Promise<void> {
   return client.execute(async (transaction) => {
     const players = await game.players.value(transaction);
     if (!players.includes(player)) game.players.append(transaction, player);
@@ -65,6 +65,7 @@ export function move(
     if (state.next !== player) return "not your turn";
     game.score.add(transaction, points);
     if (state.score + points < GOAL) game.turn.increment(transaction);
+    else game.winner.set(transaction, player);
     return "moved";
   });
 }
@@ -74,5 +75,6 @@ export function restart(client: Client, game: Game): Promise<void> {
   return client.execute((transaction) => {
     game.score.set(transaction, 0);
     game.turn.set(transaction, 0);
+    game.winner.delete(transaction);
   });
 }
