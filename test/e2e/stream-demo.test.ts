@@ -2,7 +2,7 @@
  * The demos as people run them: the executable starts workers and replicas as processes on loopback hosts, kills them with
  * -9, moves and restarts them, and the validator judges what came out.
  */
-import { expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DemoResult } from "../../src/streams/demo/run.ts";
@@ -35,15 +35,20 @@ function bodiesOf(frames: Uint8Array): Map<string, string[]> {
   return bodies;
 }
 
-async function demo(name: string, ...options: string[]): Promise<Printed> {
-  using alone = await LoneExecutable.copy();
+let alone: LoneExecutable;
+beforeAll(async () => {
+  alone = await LoneExecutable.copy();
+}, LIMIT_MS);
+afterAll(() => alone[Symbol.dispose]());
+
+async function demo(name: string, options = ["--pause-ms", "300"]): Promise<Printed> {
+  const directory = join(alone.directory, name);
   const { code, stdout, stderr } = await alone.run([
-    ...["stream", "demo", name, "--network", network(), "--dir", join(alone.directory, "demo"), "--json"],
-    ...["--checkpoint-ms", "200", "--pause-ms", "300"],
-    ...options,
+    ...["stream", "demo", name, "--network", network(), "--dir", directory, "--json"],
+    ...["--checkpoint-ms", "200", ...options],
   ]);
   expect(stdout, stderr).toStartWith("{");
-  const file = join(alone.directory, "demo/received.txt");
+  const file = join(directory, "received.txt");
   const received = existsSync(file) ? readFileSync(file) : undefined;
   const printed: Printed = { ...(JSON.parse(stdout) as Printed), received };
   expect(printed.failure, stderr).toBeNull();
@@ -91,17 +96,41 @@ test(
 test(
   "A5: a worker goes 2 to 4 to 2 to 4 under load, and the state of its first life is not used",
   async () => {
-    const { report } = await demo("chain3-2-4-2-4", "--until", "2500");
+    const { report } = await demo("chain3-2-4-2-4", ["--until", "2500", "--pause-ms", "300"]);
     expect(report?.verdict).toMatchObject({ isValid: true, records: 27_500, reached: 2500 });
     expect(report?.commits).toBeGreaterThan(3);
   },
   LIMIT_MS,
 );
 
+describe("the other demos, as short as their steps allow", () => {
+  test.each([
+    ["A4: chain2-4-2-3", "chain2-4-2-3"],
+    ["A6: move-restart5", "move-restart5"],
+    ["crash-move", "crash-move"],
+  ])(
+    "%s: every value of every key came once, in order",
+    async (_title, name) => {
+      const { report } = await demo(name, ["--until", "600", "--pause-ms", "50"]);
+      expect(report?.verdict).toMatchObject({ isValid: true, records: 6600, keys: 11, reached: 600 });
+    },
+    LIMIT_MS,
+  );
+
+  test.each(["start2", "start3", "send"])(
+    "%s: the market rejects what the oracle rejects",
+    async (name) => {
+      const { market } = await demo(name, ["--until", "300", "--pause-ms", "0"]);
+      expect(market).toMatchObject({ isValid: true, difference: null });
+      expect(market?.results).toBeGreaterThan(0);
+    },
+    LIMIT_MS,
+  );
+});
+
 test(
   "the demos are the ten of the original's page, and a wrong name is refused",
   async () => {
-    using alone = await LoneExecutable.copy();
     const { stdout } = await alone.run(["stream", "demo"]);
     expect(stdout.split("\n").map((line) => line.split("\t")[0])).toEqual([
       ...["restart", "migrate2", "migrate3", "start2", "start3", "send", "crash-move", "move-restart5"],

@@ -6,7 +6,8 @@
  *
  * Rules for steps: they are called for one record at a time, in the order of each key. What they do must follow from the
  * record and the state alone (no clock, no chance, no files), because after a crash the records since the last checkpoint
- * are processed again. A decoded record may be one object that the decoder uses again and again: copy what you keep.
+ * are processed again. They do not wait: async functions and generators are refused. A decoded record may be one object that
+ * the decoder uses again and again: copy what you keep.
  */
 
 /** The bytes of one record as a decoder sees them. Only valid during the call. Numbers are big-endian. */
@@ -73,7 +74,7 @@ export interface GeneratorOptions<T> {
 export interface StateOptions<S> {
   /** The state of a key that was never seen. */
   init(key: string): S;
-  /** JSON when absent. */
+  /** JSON when absent: a state that begins as what JSON would change (a Map, Infinity) is refused then. */
   codec?: Codec<S>;
 }
 
@@ -140,13 +141,17 @@ export interface Stream<T> {
   /** Every record goes to exactly one of the named streams. */
   split<Name extends string>(names: readonly Name[], which: (value: T) => Name): Record<Name, Stream<T>>;
   merge(other: Stream<T>): Stream<T>;
-  /** From here on records are placed by key: all of one key on one worker, in order. */
+  /**
+   * From here on records are placed by key: all of one key on one worker, in order. One that goes to another worker goes as
+   * the bytes it came as, where steps before only chose, else by the codec, JSON when absent: what JSON would change (dates,
+   * bytes, Maps, bigints) is refused.
+   */
   keyBy(keyOf: (value: T) => string, codec?: Codec<T>): KeyedStream<T>;
   /** One key for all. */
   global(codec?: Codec<T>): KeyedStream<T>;
   /** By key, but every worker keeps to itself what its own sources bring. */
   localKeyBy(keyOf: (value: T) => string): KeyedStream<T>;
-  /** The time of each record, milliseconds since 1970. Without it, it is the time of its arrival. */
+  /** The time of each record, a finite number of milliseconds since 1970. Without it, it is the time of its arrival. */
   eventTime(timeMsOf: (value: T) => number, options?: EventTimeOptions): Stream<T>;
   /** May be called for several sinks: each gets every record. */
   to(sink: Sink<T>): void;

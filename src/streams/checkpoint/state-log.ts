@@ -51,6 +51,7 @@ export class StateLog {
   #committed: Checkpoint;
   #compacting: Promise<void> | undefined;
   #lastBytes = 0;
+  #trouble: string | undefined;
 
   private constructor(options: StateLogOptions) {
     this.#options = options;
@@ -112,6 +113,7 @@ export class StateLog {
 
   #onState(state: LogState, error: NxError | undefined, onFatal: (error: Error) => void): void {
     const { log } = this.#options;
+    this.#trouble = state === "full" ? error?.message : undefined;
     if (state === "full") log.error(`checkpoints wait: ${error?.message}`, { code: error?.code });
     else if (state === "open") {
       log.info("checkpoints go on");
@@ -149,6 +151,11 @@ export class StateLog {
   get figures() {
     const { logBytes, snapshotBytes, state } = this.#file.stats;
     return { state, logBytes, snapshotBytes, lastCheckpointBytes: this.#lastBytes };
+  }
+
+  /** Why checkpoints wait for the disk, while they do. */
+  get trouble(): string | undefined {
+    return this.#trouble;
   }
 
   /** While the disk is full a checkpoint cannot be begun. */

@@ -123,6 +123,10 @@ export class QueueSource implements Source {
     return this.#options.inputLog.position();
   }
 
+  get diskTrouble(): string | undefined {
+    return this.#options.inputLog.trouble;
+  }
+
   get isCongested(): boolean {
     return this.#options.inputLog.isCongested;
   }

@@ -10,6 +10,7 @@
  * many wait the log is congested, and sources rest.
  */
 import { LogFile } from "../../core/append-log/log-file.ts";
+import type { Log } from "../../core/logging/log.ts";
 import type { World } from "../../core/role.ts";
 import { crc32c } from "../../native/crc32c.ts";
 import { ByteReader, ByteWriter, copyOf } from "../wire/bytes.ts";
@@ -24,6 +25,7 @@ export interface InputLogEvents {
   /** `isCongested` changed. */
   onPressure(): void;
   onFatal(error: Error): void;
+  log: Log;
 }
 
 export class InputLog {
@@ -43,8 +45,16 @@ export class InputLog {
   #room: PromiseWithResolvers<void> | undefined;
   #trimming = false;
   readonly #events: InputLogEvents;
+  readonly #trouble: () => string | undefined;
 
-  private constructor(file: LogFile, first: number, kept: Uint8Array[], events: InputLogEvents) {
+  private constructor(
+    file: LogFile,
+    first: number,
+    kept: Uint8Array[],
+    events: InputLogEvents,
+    trouble: () => string | undefined,
+  ) {
+    this.#trouble = trouble;
     this.#file = file;
     this.#events = events;
     this.#first = first;
@@ -54,6 +64,7 @@ export class InputLog {
 
   static async open(world: World, directory: string, events: InputLogEvents): Promise<InputLog> {
     let log: InputLog | undefined;
+    let trouble: string | undefined;
     const kept: Uint8Array[] = [];
     let first = 0;
     let isNumbered = false;
@@ -73,7 +84,10 @@ export class InputLog {
         listener: {
           onDurable: () => {},
           onState: (state, error) => {
+            trouble = state === "full" ? error?.message : undefined;
             if (state === "failed" && error !== undefined) events.onFatal(error);
+            else if (state === "full")
+              events.log.error(`checkpoints wait: ${trouble}`, { code: error?.code });
             else if (state === "open" && log !== undefined) log.#catchUp();
           },
         },
@@ -89,7 +103,7 @@ export class InputLog {
         onFrame: read,
       },
     );
-    log = new InputLog(file, first, kept, events);
+    log = new InputLog(file, first, kept, events, () => trouble);
     return log;
   }
 
@@ -122,6 +136,11 @@ export class InputLog {
     this.#room?.resolve();
     this.#room = undefined;
     this.#judge();
+  }
+
+  /** Why records wait for the disk, while they do. */
+  get trouble(): string | undefined {
+    return this.#trouble();
   }
 
   get isCongested(): boolean {

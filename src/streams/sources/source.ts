@@ -30,6 +30,8 @@ export interface Source {
   position(): unknown;
   /** Resolves when what the present position relies on is on disk. */
   flush?(): Promise<void>;
+  /** Why its log waits for the disk, while it does. */
+  readonly diskTrouble?: string | undefined;
   /** It has to keep more than it may: all sources are to rest. */
   readonly isCongested?: boolean;
   /** A checkpoint with this position is committed: clients may be told. */

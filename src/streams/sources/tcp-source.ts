@@ -109,6 +109,10 @@ export class TcpSource implements Source {
     return this.#options.inputLog?.position() ?? this.#records;
   }
 
+  get diskTrouble(): string | undefined {
+    return this.#options.inputLog?.trouble;
+  }
+
   get isCongested(): boolean {
     return this.#options.inputLog?.isCongested === true;
   }

@@ -5,6 +5,7 @@
  * returns, from what this worker knows.
  */
 import type { Hono } from "hono";
+import { diskTroubles } from "./disk-troubles.ts";
 import type { Leader } from "./leader.ts";
 import type { LeaderPhase } from "./leader-types.ts";
 import type { Worker } from "./worker.ts";
@@ -68,6 +69,7 @@ function statusOf(worker: Worker) {
     rests,
     isAligning,
     congestedMs,
+    diskTroubles: diskTroubles(worker),
     links,
     keys: engine.keyCounts,
     leader: leader === undefined ? member.leader : worker.place.control,

@@ -80,6 +80,7 @@ async function makeSource(
 ): Promise<Source> {
   const { world, log, dataDir, directory, tls, connectionsMax, events } = around;
   const { onFatal } = events;
+  const logEvents = { ...events, log };
   if (node.kind === "generator" || address.kind === "generator") {
     if (node.kind !== "generator" || address.kind !== "generator")
       throw new NxError(
@@ -105,7 +106,7 @@ async function makeSource(
     });
   }
   if (address.kind === "queue") {
-    const inputLog = await InputLog.open(world, join(dataDir, inputDirectory(address.name)), events);
+    const inputLog = await InputLog.open(world, join(dataDir, inputDirectory(address.name)), logEvents);
     const { host: nodeHost, port, path: channel } = address;
     const pollMs = numberOf(address, "pollMs", POLL_MS_DEFAULT);
     return new QueueSource(node, host, {
@@ -137,7 +138,7 @@ async function makeSource(
   }
   const inputLog =
     wordOf(address, "log", ["true", "false"]) === "true"
-      ? await InputLog.open(world, join(dataDir, inputDirectory(address.name)), events)
+      ? await InputLog.open(world, join(dataDir, inputDirectory(address.name)), logEvents)
       : undefined;
   return new TcpSource(node, host, { ...common, inputLog });
 }

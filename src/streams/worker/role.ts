@@ -18,6 +18,7 @@ import { addRoutes } from "./admin.ts";
 import { startFresh } from "./fresh-start.ts";
 import { addMetrics } from "./metrics.ts";
 import { workerAbout, type WorkerConfig } from "./config.ts";
+import { diskTroubles } from "./disk-troubles.ts";
 import { Worker } from "./worker.ts";
 
 /** A cluster that cannot take a checkpoint (somebody is missing) must not keep a worker from stopping. */
@@ -43,7 +44,7 @@ class RunningWorker implements RunningRole<WorkerConfig> {
 
   notReady(): string[] {
     const { runtime, leader, member } = this.#worker;
-    if (runtime.isRunning) return [];
+    if (runtime.isRunning) return diskTroubles(this.#worker);
     const missing = leader?.status.missing ?? [];
     if (missing.length > 0) return [`waiting for ${missing.join(", ")}`];
     return [member.refusal ?? "waiting for the cluster"];

@@ -1,5 +1,6 @@
 /** The input log of raw senders: records keep their numbers, whatever the disk does. */
 import { expect, test } from "bun:test";
+import { silentLog } from "../../../src/core/logging/log.ts";
 import type { World } from "../../../src/core/role.ts";
 import { SimClock } from "../../../src/core/sim/clock.ts";
 import { SimDisk } from "../../../src/core/sim/disk.ts";
@@ -22,6 +23,7 @@ test("what came while the disk was full is written when it has room, and a check
   const world: World = { clock: new SimClock(on), disk, random: on.fork(), net: undefined as never };
   let pressures = 0;
   const events = {
+    log: silentLog(),
     onPressure: () => void pressures++,
     onFatal: (error: Error) => {
       throw error;
@@ -44,6 +46,7 @@ test("what came while the disk was full is written when it has room, and a check
       const flushed = log.flush().then(() => (isOnDisk = true));
       await pause(5000);
       expect(isOnDisk).toBe(false);
+      expect(log.trouble).toContain("the disk is full");
       disk.capacityBytes = Number.POSITIVE_INFINITY;
       await flushed;
       expect(pressures).toBe(2);
