@@ -15,14 +15,26 @@ export const buildInfo = {
   bun: `${Bun.version}+${Bun.revision.slice(0, 9)}`,
 } as const;
 
-/** Formats on disk, each with the version this executable writes (and the oldest it reads). */
+/**
+ * Formats on disk, each with the version this executable writes (and the oldest it reads). `log` is the append log; what is
+ * in it is named by whose it is. The files of original programs are theirs and have their own versions.
+ */
 export const diskFormats = {
   log: { writes: 1, readsFrom: 1 },
   effects: { writes: 1, readsFrom: 1 },
+  queueEffects: { writes: 101, readsFrom: 101 },
+  logfilesRecords: { writes: 1, readsFrom: 1 },
+  logfilesSegments: { writes: 1, readsFrom: 1 },
+  streamState: { writes: 1, readsFrom: 1 },
 } as const;
 
 /** Protocols spoken, each with its version. */
 export const protocols = {
   resp: "RESP2, RESP3",
+  swarm: "20110401",
+  neo: 1,
+  replication: 1,
+  frontendClient: 1,
   admin: 1,
+  agent: 2,
 } as const;

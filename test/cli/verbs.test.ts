@@ -3,7 +3,18 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { X509Certificate } from "node:crypto";
+import { EFFECTS_FORMAT } from "../../src/channels/dht/log-format.ts";
+import { SEGMENT_FORMAT } from "../../src/channels/logfiles/segments/format.ts";
+import { LOGS_FORMAT } from "../../src/channels/logfiles/store/log-store.ts";
+import { QUEUE_EFFECTS_FORMAT } from "../../src/channels/queue/log-format.ts";
+import { PROTOCOL_VERSION as SWARM_VERSION } from "../../src/channels/wire/legacy/protocol.ts";
+import { PROTOCOL_VERSION as NEO_VERSION } from "../../src/channels/wire/neo/messages.ts";
+import { AGENT_PROTOCOL } from "../../src/cluster/agent/messages.ts";
+import { LOG_FORMAT } from "../../src/core/append-log/frame.ts";
+import { CLIENT_PROTOCOL_VERSION } from "../../src/reactive/client-wire/messages.ts";
+import { PROTOCOL_VERSION as REPLICATION_VERSION } from "../../src/reactive/wire/frame.ts";
 import { roleNames } from "../../src/roles.ts";
+import { STATE_LOG_FORMAT } from "../../src/streams/checkpoint/records.ts";
 import { cli, temporaryDirectory } from "./helpers.ts";
 
 const directory = temporaryDirectory();
@@ -79,10 +90,16 @@ describe("init", () => {
       .map((line) => /: ([\w.]+): wanted/.exec(line)?.[1]);
     expect({ code, keys }).toEqual({
       code: 78,
-      keys: ["passwordFile",
+      keys: [
+        "passwordFile",
         "neo.credentialsFile",
         "mirror.credentialsFile",
-      "nodesCa", "adminTokenFile", "tls.cert", "tls.key", "tls.clientCa"],
+        "nodesCa",
+        "adminTokenFile",
+        "tls.cert",
+        "tls.key",
+        "tls.clientCa",
+      ],
     });
   });
 
@@ -319,6 +336,22 @@ test("version names commit, formats, protocols and the native ABI", async () => 
     "diskFormats",
     "protocols",
   ]);
+  // What is named is what the families' own constants say; `version` does not load them.
+  expect(version["diskFormats"]).toMatchObject({
+    log: { writes: LOG_FORMAT },
+    effects: { writes: EFFECTS_FORMAT },
+    queueEffects: { writes: QUEUE_EFFECTS_FORMAT },
+    logfilesRecords: { writes: LOGS_FORMAT },
+    logfilesSegments: { writes: SEGMENT_FORMAT },
+    streamState: { writes: STATE_LOG_FORMAT },
+  });
+  expect(version["protocols"]).toMatchObject({
+    swarm: SWARM_VERSION,
+    neo: NEO_VERSION,
+    replication: REPLICATION_VERSION,
+    frontendClient: CLIENT_PROTOCOL_VERSION,
+    agent: AGENT_PROTOCOL,
+  });
   expect((await cli(["--version"])).stdout).toMatch(/^node-x \S+ \(\S+\)\n$/);
 });
 

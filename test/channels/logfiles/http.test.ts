@@ -78,8 +78,10 @@ test("refuses questions that it cannot answer", async () => {
     ["from=yesterday", "from: UNIX seconds"],
     ["contains=a&regex=b", "contains or regex"],
     ["ignoreCase=true", "only together with regex"],
-    ["limit=0", "limit"],
-    ["until=3", "until"],
+    ["limit=0", "limit: wanted a number from 1 on"],
+    ["contains=", "contains: wanted a text"],
+    ["ignoreCase=1&regex=x", "ignoreCase: wanted true or false"],
+    ["form=1", '"form" is no parameter; parameters are from, to, contains'],
   ] as const) {
     const response = await fetch(`${server.url}/channels/web/records?${query}`);
     expect(response.status).toBe(400);

@@ -28,19 +28,21 @@ const time = z.string().transform((value, context) => {
   return z.NEVER;
 });
 
+const parameters = {
+  from: time.default(everything.low),
+  to: time.default(everything.high),
+  contains: z.string().min(1, "wanted a text of one character at least").optional(),
+  regex: z.string().optional(),
+  ignoreCase: z.enum(["true", "false"], "wanted true or false").default("false"),
+  limit: z
+    .string()
+    .regex(/^[1-9]\d{0,14}$/, "wanted a number from 1 on")
+    .transform(Number)
+    .optional(),
+};
+
 const query = z
-  .strictObject({
-    from: time.default(everything.low),
-    to: time.default(everything.high),
-    contains: z.string().min(1).optional(),
-    regex: z.string().optional(),
-    ignoreCase: z.enum(["true", "false"]).default("false"),
-    limit: z
-      .string()
-      .regex(/^[1-9]\d{0,14}$/)
-      .transform(Number)
-      .optional(),
-  })
+  .strictObject(parameters)
   .refine(({ contains, regex }) => contains === undefined || regex === undefined, {
     path: ["regex"],
     message: "contains or regex, not both",
@@ -58,12 +60,13 @@ export interface Query {
 }
 
 /** The question, or why it is none. */
-export function parseQuery(parameters: Record<string, string>): Query | string {
-  const parsed = query.safeParse(parameters);
+export function parseQuery(asked: Record<string, string>): Query | string {
+  const known = Object.keys(parameters);
+  const unknown = Object.keys(asked).find((name) => !known.includes(name));
+  if (unknown !== undefined) return `"${unknown}" is no parameter; parameters are ${known.join(", ")}`;
+  const parsed = query.safeParse(asked);
   if (!parsed.success)
-    return parsed.error.issues
-      .map(({ path, message }) => `${path.join(".") || "query"}: ${message}`)
-      .join("; ");
+    return parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; ");
   const { from: low, to: high, contains, regex, ignoreCase, limit } = parsed.data;
   return { low, high, limit, filter: filterOf(contains, regex, ignoreCase === "true") };
 }
