@@ -15,7 +15,7 @@ export const serverRules: readonly IniRule[] = [
   { section: "Server", key: "data_dir", to: "dataDir", convert: text },
   { section: "Server", key: "connection_limit", to: "limits.connections", convert: integer },
   { section: "Server", key: "backlog", to: "swarm.backlog", convert: integer },
-  { section: "Server", key: "unix_socket_path", note: "the admin endpoint is the socket admin.sock in the data directory" },
+  { section: "Server", key: "unix_socket_path", note: "the admin endpoint is the socket admin.sock in the data directory; POST /credentials/reload does what update-credentials did" },
   { section: "Server", key: "neoport", to: "neoPort", convert: integer },
   { section: "Server", key: "cpu", note: "pin the process from outside: taskset, or CPUAffinity= of its unit" },
   { section: "Performance", key: "write_flush_ms", to: "swarm.writeFlushMs", convert: atLeastOne },

@@ -2,15 +2,14 @@
  * The neo half of a node, whatever it stores: engine, listener, credentials. Without a file of credentials the protocol
  * is not spoken.
  */
-import { NxError } from "../core/errors.ts";
 import type { RoleContext } from "../core/role.ts";
 import type { NeoEngine } from "../native/neo.ts";
 import type { PortLimits, PortState } from "./gated-port.ts";
+import { NeoCredentials } from "./neo-credentials.ts";
 import { NeoPort } from "./neo-port.ts";
 import type { ReplyGate } from "./reply-gate.ts";
 import type { RequestSource } from "./request-figures.ts";
 import type { Side, SideFigures } from "./side.ts";
-import { readCredentials } from "./wire/neo/credentials.ts";
 
 export interface NeoSideOptions {
   context: Pick<RoleContext<unknown>, "net" | "clock" | "random" | "log" | "tls" | "announcePort">;
@@ -29,7 +28,7 @@ export class NeoSide<Engine extends NeoEngine = NeoEngine> implements Side {
   readonly #options: NeoSideOptions;
   protected readonly engine: Engine;
   readonly #port: NeoPort;
-  #credentials: ReadonlyMap<string, Uint8Array> = new Map();
+  readonly credentials: NeoCredentials;
 
   constructor(options: NeoSideOptions, engine: Engine) {
     this.#options = options;
@@ -37,6 +36,7 @@ export class NeoSide<Engine extends NeoEngine = NeoEngine> implements Side {
     const { context, durable, gate, config, limits, port } = options;
     const { net, clock, random, log, tls } = context;
     const { host, swarm } = config();
+    this.credentials = new NeoCredentials(() => config().neo.credentialsFile, log);
     this.#port = new NeoPort({
       net,
       clock,
@@ -49,7 +49,7 @@ export class NeoSide<Engine extends NeoEngine = NeoEngine> implements Side {
       durable,
       gate,
       engine,
-      credentials: () => this.#credentials,
+      credentials: () => this.credentials.secrets,
       limits,
     });
   }
@@ -66,12 +66,7 @@ export class NeoSide<Engine extends NeoEngine = NeoEngine> implements Side {
 
   /** For `/stats`. */
   get stats() {
-    return { ...this.engine.statistics(), ...this.#port.figures, users: this.#credentials.size };
-  }
-
-  /** Names of those who may use the port. */
-  get users(): string[] {
-    return [...this.#credentials.keys()].sort();
+    return { ...this.engine.statistics(), ...this.#port.figures, users: this.credentials.secrets.size };
   }
 
   async listen(): Promise<void> {
@@ -85,22 +80,9 @@ export class NeoSide<Engine extends NeoEngine = NeoEngine> implements Side {
     context.announcePort("neoPort", await this.#port.listen());
   }
 
-  /** Reads the credentials again, whole or not at all. Throws NX_SECRET_UNUSABLE. Open connections stay. */
+  /** Throws NX_SECRET_UNUSABLE. */
   reload(): void {
-    const { credentialsFile } = this.#options.config().neo;
-    if (credentialsFile === undefined) return;
-    try {
-      this.#credentials = readCredentials(credentialsFile);
-    } catch (error) {
-      if (!(error instanceof NxError)) throw error;
-      throw new NxError(error.code, `neo.credentialsFile: ${error.message}`, {
-        hint: error.hint,
-        cause: error,
-      });
-    }
-    this.#options.context.log.info("read the credentials of the neo protocol", {
-      users: this.#credentials.size,
-    });
+    this.credentials.reload();
   }
 
   refuseWrites(text: string | undefined): void {

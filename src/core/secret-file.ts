@@ -40,6 +40,16 @@ export function readPrivateFile(path: string, bytesMax: number): string {
   return text;
 }
 
+/** A text file that an option names and that is no secret. Throws NX_USAGE. */
+export function readNamed(option: string, path: string, bytesMax: number): string {
+  try {
+    return readBounded(path, bytesMax);
+  } catch (error) {
+    if (!(error instanceof NxError)) throw error;
+    throw new NxError("NX_USAGE", `${option}: ${error.message}`, { cause: error });
+  }
+}
+
 /** A text file of at most `bytesMax` bytes. Throws NX_SECRET_UNUSABLE. */
 export function readBounded(path: string, bytesMax: number): string {
   try {

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LogfilesNode, NeoLogfilesNode, NeoQueueNode, QueueNode } from "../../src/channels/client.ts";
+import { adminPost } from "../../src/core/admin-client.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
 import { until } from "./executable.ts";
 import { NodeDirectory, type NodeProcess } from "./node-process.ts";
@@ -93,6 +94,11 @@ test.each(kinds)(
     await told(kind.reloaded, /read the credentials/);
     (await kind.neo(neoAddress, 2)).close();
     await expect(kind.neo(neoAddress, 1)).rejects.toMatchObject({ code: "NX_CONNECT_FAILED" });
+    // The same when somebody asks.
+    writeFileSync(credentialsFile, line("user", 3), { mode: 0o600 });
+    const asked = await adminPost(directory.inData("admin.sock"), "/credentials/reload", {}, 10_000);
+    expect([asked.status, asked.body]).toEqual([200, '{"users":["user"]}']);
+    (await kind.neo(neoAddress, 3)).close();
 
     await until("a line in stats.log", () => existsSync(directory.inData("log/stats.log")) || undefined);
     for (const name of ["root.log", "stats.log"])

@@ -59,7 +59,7 @@ const redistributeVerb = defineVerb({
       { equalParts },
       { readNodes, redistributeSystem },
       { realWorld },
-      { readBounded, readPrivateFile },
+      { readBounded, readNamed, readPrivateFile },
     ] = await Promise.all([
       import("../client/nodes-file.ts"),
       import("../redistribute/plan.ts"),
@@ -71,7 +71,8 @@ const redistributeVerb = defineVerb({
     const leaving = call.all("leaving").map((text) => parseAddress(text, "--leaving"));
     const isLeaving = ({ host, port }: { host: string; port: number }) =>
       leaving.some((other) => other.host === host && other.port === port);
-    const staying = parseNodesFile(readBounded(path, 1 << 20), args.nodes).filter((node) => !isLeaving(node));
+    const text = readNamed("--nodes", path, 1 << 20);
+    const staying = parseNodesFile(text, args.nodes).filter((node) => !isLeaving(node));
     if (staying.length === 0) throw new NxError("NX_USAGE", "no node would be left");
     const pem = (name: "ca" | "cert", from: string | undefined) =>
       from === undefined ? {} : { [name]: readBounded(resolve(workingDirectory, from), 1 << 20) };

@@ -214,20 +214,12 @@ class DhtNode implements RunningRole<DhtConfig> {
   }
 
   admin(app: Hono): void {
-    app.get("/credentials", (context) => context.json({ users: this.#neo.users }));
+    this.#neo.credentials.admin(app);
     app.post("/promote", async (context) => {
       try {
         return context.json({ ...(await this.#promote(context.req.query("force") === "1")) });
       } catch (error) {
         return context.json({ error: (error as Error).message, hint: (error as NxError).hint }, 409);
-      }
-    });
-    app.post("/credentials/reload", (context) => {
-      try {
-        this.#neo.reload();
-        return context.json({ users: this.#neo.users });
-      } catch (error) {
-        return context.json({ error: (error as Error).message }, 409);
       }
     });
   }

@@ -1,8 +1,8 @@
 /** The node's neo half: engine, listener, credentials. Without a file of credentials the protocol is not spoken. */
 import type { RoleContext } from "../../core/role.ts";
+import { NeoCredentials } from "../neo-credentials.ts";
 import { NeoPort } from "../neo-port.ts";
 import type { ReplyGate } from "../reply-gate.ts";
-import { readCredentials } from "../wire/neo/credentials.ts";
 import type { LogfilesConfig } from "./config.ts";
 import type { RequestSource } from "../request-figures.ts";
 import { LogfilesNeoEngine, NeoCode } from "./neo-engine.ts";
@@ -12,16 +12,18 @@ export class LogfilesNeoSide {
   readonly #context: RoleContext<LogfilesConfig>;
   readonly #engine: LogfilesNeoEngine;
   readonly #port: NeoPort;
-  #credentials: ReadonlyMap<string, Uint8Array> = new Map();
+  readonly credentials: NeoCredentials;
 
   constructor(
     context: RoleContext<LogfilesConfig>,
     store: LogStore,
     gate: ReplyGate,
     limits: () => LogfilesConfig["limits"] & { valueBytesMax: number },
+    current: () => LogfilesConfig,
   ) {
     const { config, net, clock, random, log, tls } = context;
     this.#context = context;
+    this.credentials = new NeoCredentials(() => current().neo.credentialsFile, log);
     this.#engine = new LogfilesNeoEngine(store, config.limits.channelsMax, clock);
     this.#port = new NeoPort({
       net,
@@ -35,14 +37,14 @@ export class LogfilesNeoSide {
       durable: store,
       gate,
       engine: this.#engine,
-      credentials: () => this.#credentials,
+      credentials: () => this.credentials.secrets,
       limits,
     });
   }
 
   get figures() {
     const { requestsTotal, errorsTotal } = this.#engine;
-    return { ...this.#port.figures, requestsTotal, errorsTotal, users: this.#credentials.size };
+    return { ...this.#port.figures, requestsTotal, errorsTotal, users: this.credentials.secrets.size };
   }
 
   /** What stats.log says of requests. */
@@ -52,15 +54,8 @@ export class LogfilesNeoSide {
 
   async listen(): Promise<void> {
     if (this.#context.config.neo.credentialsFile === undefined) return;
-    this.reload(this.#context.config);
+    this.credentials.reload();
     this.#context.announcePort("neoPort", await this.#port.listen());
-  }
-
-  /** Reads the credentials again, whole or not at all. Throws NX_SECRET_UNUSABLE. Open connections stay. */
-  reload({ neo: { credentialsFile } }: LogfilesConfig): void {
-    if (credentialsFile === undefined) return;
-    this.#credentials = readCredentials(credentialsFile);
-    this.#context.log.info("read the credentials of the neo protocol", { users: this.#credentials.size });
   }
 
   onLogDrain(): void {

@@ -6,6 +6,7 @@
  * beside it.
  */
 import { join } from "node:path";
+import type { Hono } from "hono";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { LogfilesCommand, LogfilesEngine } from "../../native/logfiles/engine.ts";
 import { consoleLine, SlidingRate, StatsLine, thousands, type DhtFigures } from "../dht/figures.ts";
@@ -81,8 +82,12 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
       }),
       limits: () => this.#limitsBeside(this.#neo.figures.connections),
     });
-    this.#neo = new LogfilesNeoSide(context, store, gate, () =>
-      this.#limitsBeside(this.#port.figures.connections),
+    this.#neo = new LogfilesNeoSide(
+      context,
+      store,
+      gate,
+      () => this.#limitsBeside(this.#port.figures.connections),
+      () => this.#config,
     );
     this.#statsLine = new StatsLine([
       { prefix: "request", names: LogfilesCommand, view: this.#engine.requestFigures },
@@ -211,10 +216,14 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
   // --- life ------------------------------------------------------------------------------------------------------
 
   reload(config: LogfilesConfig): void {
-    this.#neo.reload(config);
     this.#config = config;
+    this.#neo.credentials.reload();
     this.#limits = effectiveLimits(config.limits, this.#context.log);
     this.#store.setRetention(retentionOf(config));
+  }
+
+  admin(app: Hono): void {
+    this.#neo.credentials.admin(app);
   }
 
   async drain(): Promise<void> {

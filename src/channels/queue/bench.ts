@@ -21,7 +21,7 @@ import { buildReport, type LoadReport } from "../../core/load/report.ts";
 import type { BenchCommand } from "../../core/role.ts";
 import { seededRandom } from "../../core/seams/random.ts";
 import { realWorld } from "../../core/seams/world-real.ts";
-import { readBounded } from "../../core/secret-file.ts";
+import { readBounded, readNamed } from "../../core/secret-file.ts";
 import type { Terminal } from "../../core/terminal.ts";
 import { neoQueue, type NodeAddress, parseNodesFile, QueueClient, readOwnCredential } from "../client.ts";
 import { type QueueLoadOptions, RECORD_BYTES_MIN, runQueueLoad } from "./load.ts";
@@ -100,7 +100,7 @@ async function measure(flags: Flags, terminal: Terminal): Promise<LoadReport> {
   const nodes =
     flags.nodes === undefined
       ? [{ host: flags.host, port: flags.port }]
-      : parseNodesFile(readBounded(flags.nodes, FILE_BYTES_MAX), flags.nodes);
+      : parseNodesFile(readNamed("--nodes", flags.nodes, FILE_BYTES_MAX), flags.nodes);
   const client = connect(flags, nodes);
   let stopProgress = () => {};
   const options: QueueLoadOptions = {

@@ -6,6 +6,7 @@
  * durable, and a side for each protocol. Everything runs on one event loop; only writing and syncing files happens
  * beside it.
  */
+import type { Hono } from "hono";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
 import { SlidingRate, thousands } from "../dht/figures.ts";
@@ -184,6 +185,10 @@ class QueueNode implements RunningRole<QueueConfig> {
     this.#durable.queues.configure(queuesSettings(config));
     this.#redis.reload(this.#redisConfig());
     this.#neo.reload();
+  }
+
+  admin(app: Hono): void {
+    this.#neo.credentials.admin(app);
   }
 
   async drain(): Promise<void> {

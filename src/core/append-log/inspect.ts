@@ -11,7 +11,7 @@ import type { Disk, DiskFile } from "../seams/disk.ts";
 import { NxError } from "../errors.ts";
 import { layoutOf, segmentName, snapshotName, type LogLayout } from "./directory.ts";
 import { CorruptError, FileKind } from "./frame.ts";
-import { checkName, checkSegmentEnd, checkSnapshotEnd, withFile } from "./recover.ts";
+import { checkName, checkPayloadFormat, checkSegmentEnd, checkSnapshotEnd, withFile } from "./recover.ts";
 import { scanFile, type OnFrame, type Scan, type ScanOptions } from "./scan.ts";
 
 export interface InspectOptions {
@@ -234,9 +234,7 @@ const scanOptions = (options: InspectOptions, member: Member): ScanOptions => ({
   chunkBytes: options.readChunkBytes ?? READ_CHUNK_BYTES,
   onHeader(header, path) {
     checkName(header, path, member.kind, member.sequence);
-    if (options.payloadFormat === undefined || header.payloadFormat === options.payloadFormat) return;
-    const formats = `payload format ${header.payloadFormat}, this program reads ${options.payloadFormat}`;
-    throw new NxError("NX_DATA_VERSION", formats);
+    if (options.payloadFormat !== undefined) checkPayloadFormat(header, path, options.payloadFormat);
   },
 });
 
@@ -267,7 +265,8 @@ async function inspectFile(
       else checkSnapshotEnd(scan, path);
     });
   } catch (error) {
-    if (!(error instanceof NxError)) throw error;
+    // What somebody else wrote is no damage.
+    if (!(error instanceof NxError) || error.code === "NX_DATA_VERSION") throw error;
     problem = problemOf(error, path);
   }
   const isWhole = scan !== undefined && problem === undefined;

@@ -165,6 +165,15 @@ export function checkName(header: FileHeader, path: string, kind: FileKind, sequ
   }
 }
 
+/** Throws NX_DATA_VERSION for what another role, or another version, wrote. */
+export function checkPayloadFormat(header: FileHeader, path: string, payloadFormat: number): void {
+  if (header.payloadFormat === payloadFormat) return;
+  const formats = `${header.payloadFormat}, this program reads ${payloadFormat}`;
+  throw new NxError("NX_DATA_VERSION", `${path} has payload format ${formats}`, {
+    hint: "take the role and the version of node-x that wrote this directory",
+  });
+}
+
 /** Throws when the payloads are of another version, or the file does not continue the one before it. */
 function checkHeader(
   header: FileHeader,
@@ -172,12 +181,7 @@ function checkHeader(
   payloadFormat: number,
   expected: { position?: number; firstFrame?: number | undefined },
 ): void {
-  if (header.payloadFormat !== payloadFormat) {
-    const formats = `${header.payloadFormat}, this program reads ${payloadFormat}`;
-    throw new NxError("NX_DATA_VERSION", `${path} has payload format ${formats}`, {
-      hint: "start the role and the version of node-x that wrote this directory",
-    });
-  }
+  checkPayloadFormat(header, path, payloadFormat);
   for (const key of ["position", "firstFrame"] as const) {
     if (expected[key] !== undefined && header[key] !== expected[key]) {
       throw corrupt(path, 0, `${key} is ${header[key]}, but the files before end at ${expected[key]}`);

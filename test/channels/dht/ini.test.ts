@@ -123,7 +123,7 @@ path = run/dht.pid
     expect(show("swarm.backlog")).toEqual([2048, "default"]);
     expect(notices.filter((notice) => notice.includes("warning"))).toEqual([]);
     expect(notices).toContain(
-      "etc/config.ini:6:1: note: [Server] unix_socket_path has no effect: the admin endpoint is the socket admin.sock in the data directory",
+      "etc/config.ini:6:1: note: [Server] unix_socket_path has no effect: the admin endpoint is the socket admin.sock in the data directory; POST /credentials/reload does what update-credentials did",
     );
   });
 

@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readStore } from "../../../src/channels/dht/offline/read.ts";
 import { salvageStore } from "../../../src/channels/dht/offline/salvage.ts";
+import { QUEUE_EFFECTS_FORMAT } from "../../../src/channels/queue/log-format.ts";
 import { encodeEffect } from "../../../src/channels/effects.ts";
 import { LogFile } from "../../../src/core/append-log/log-file.ts";
 import { problemText } from "../../../src/core/append-log/inspect.ts";
@@ -168,13 +169,15 @@ describe("reading", () => {
 });
 
 /** Appends payloads to the log, each a group of its own, past the store's own encoding. */
-async function appendRaw(...payloads: Uint8Array[]): Promise<void> {
+const appendRaw = (...payloads: Uint8Array[]) => appendAs(1, ...payloads);
+
+async function appendAs(payloadFormat: number, ...payloads: Uint8Array[]): Promise<void> {
   const log = await LogFile.open(
     {
       ...world,
       crc32c,
       directory: join(dataDir, "store"),
-      payloadFormat: 1,
+      payloadFormat,
       listener: { onDurable: nothing },
     },
     { onSnapshot: nothing, onFrame: nothing },
@@ -291,5 +294,14 @@ describe("salvage", () => {
     expect(await salvageStore(options).catch((error: unknown) => error)).toMatchObject({
       code: "NX_FILE_EXISTS",
     });
+  });
+});
+
+test("what another role wrote is not called damaged", async () => {
+  dataDir = join(root, `data${++count}`);
+  await appendAs(QUEUE_EFFECTS_FORMAT, Buffer.from("a queue's"));
+  await expect(read()).rejects.toMatchObject({
+    code: "NX_DATA_VERSION",
+    message: expect.stringContaining("has payload format 101, this program reads 1"),
   });
 });

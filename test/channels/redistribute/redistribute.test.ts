@@ -161,5 +161,8 @@ test("the verb shows the plan, does it, and does it again without harm", async (
   }
   const left = await call("--leaving", `127.0.0.1:${second.port}`);
   expect(JSON.parse(left.stdout).nodes.map(({ records }: { records: number }) => records)).toEqual([100, 0]);
-  expect((await cli(["channels", "redistribute", "--nodes", "/nowhere"])).code).not.toBe(0);
+  expect(await cli(["channels", "redistribute", "--nodes", "/nowhere"])).toMatchObject({
+    code: 64,
+    stderr: expect.stringContaining("--nodes: /nowhere, which does not exist"),
+  });
 }, 120_000);
