@@ -1,10 +1,14 @@
 /**
  * The configuration files that a word on the command line means: one file, or a cluster's prefix.
  *
- * `configs/local` means the files of `configs/` that match exactly `local.<role><n>.json`, sorted by name.
+ * `configs/local` means the files of `configs/` that match exactly `local.<role><n>.json`, sorted by name; where a whole cluster is
+ * meant, also the text files of the original Diamond (`local0.config`, `local.tss.config`, `local.frontend0.config`).
  */
-import { readdirSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { filesOfPrefix, type MemberName } from "../cluster/topology/names.ts";
+import type { ReplicaOfFile } from "../core/config/check.ts";
+import { parseGroupFile } from "../core/config/group-file.ts";
 import { claimOfFileName } from "../core/config/instance-name.ts";
 import { NxError } from "../core/errors.ts";
 import { roleNames } from "../roles.ts";
@@ -29,6 +33,31 @@ export function filesOf(word: string, workingDirectory: string): string[] {
   );
 }
 
+/** What a whole cluster consists of: files of one instance each, and replicas of groups. Throws as `filesOf`. */
+export function instancesOf(word: string, workingDirectory: string): (string | ReplicaOfFile)[] {
+  const path = resolve(workingDirectory, word);
+  if (isFile(word, workingDirectory)) return [word];
+  const names = listed(dirname(path));
+  const members = filesOfPrefix(basename(path), names, roleNames).members;
+  const texts = members.filter(({ kind }) => kind !== "json");
+  const files =
+    texts.length === 0 || hasMembers(word, workingDirectory) ? filesOf(word, workingDirectory) : [];
+  return [...files, ...texts.flatMap((member) => replicasOf(member, path, dirname(word)))];
+}
+
+function replicasOf(
+  { name, kind }: MemberName,
+  prefix: string,
+  directory: string,
+): (string | ReplicaOfFile)[] {
+  const file = join(directory, name);
+  if (kind !== "group") return [file];
+  const path = join(dirname(prefix), name);
+  const { members } = parseGroupFile(path, readFileSync(path), "group");
+  // A file without a right address is read as one replica's: its mistakes are told then.
+  return Array.from({ length: Math.max(1, members.length) }, (_, replica) => ({ file, replica }));
+}
+
 export function isFile(word: string, workingDirectory: string): boolean {
   return statSync(resolve(workingDirectory, word), { throwIfNoEntry: false })?.isFile() === true;
 }
@@ -40,8 +69,10 @@ export function hasMembers(word: string, workingDirectory: string): boolean {
 }
 
 function membersOf(directory: string, prefix: string): string[] {
+  return listed(directory).filter((name) => claimOfFileName(name, roleNames)?.prefix === prefix);
+}
+
+function listed(directory: string): string[] {
   if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) return [];
-  return readdirSync(directory)
-    .filter((name) => claimOfFileName(name, roleNames)?.prefix === prefix)
-    .sort();
+  return readdirSync(directory).sort();
 }

@@ -22,7 +22,8 @@ export const upVerb = defineVerb({
     prefix: {
       type: "positional",
       required: false,
-      description: "The cluster's prefix: configs/local means configs/local.<role><n>.json",
+      description:
+        "The cluster's prefix: configs/local means configs/local.<role><n>.json, and Diamond's configs/local0.config and its like",
     },
   },
   examples: [
@@ -41,7 +42,14 @@ export const upVerb = defineVerb({
     const cluster = new LocalCluster({
       clock: realClock,
       members,
-      commandOf: ({ role, file }) => [...ownCommand(), "run", role, "--config", file],
+      commandOf: (member) => [
+        ...ownCommand(),
+        "run",
+        member.role,
+        "--config",
+        member.file,
+        ...replicaWords(member),
+      ],
       workingDirectory,
       environment,
       onLine: (name, line) => stderr.write(`${paint(name)} ${line}\n`),
@@ -71,19 +79,24 @@ export const upVerb = defineVerb({
 /** All instances of the prefix, checked together. Throws ConfigInvalidError with every mistake. */
 async function loadMembers(prefix: string | undefined, surroundings: Surroundings): Promise<LoadedConfig[]> {
   const { environment, workingDirectory } = surroundings;
-  const { filesOf } = await import("./config-files.ts");
+  const { instancesOf } = await import("./config-files.ts");
   const { checkConfigs } = await import("../core/config/check.ts");
   const { ConfigInvalidError } = await import("../core/config/problem.ts");
   const { schemaCatalog } = await import("../roles.ts");
   const word = prefix ?? (await defaultPrefix(surroundings));
   const result = await checkConfigs(
-    filesOf(word, workingDirectory),
+    instancesOf(word, workingDirectory),
     { environment, workingDirectory, sets: [] },
     schemaCatalog,
   );
   if (result.problems.length > 0)
     throw new ConfigInvalidError(result.problems, `\`node-x check ${word}\` checks again`);
   return startOrder(result.loaded, schemaCatalog.names);
+}
+
+/** A text file is a whole group's: which of its replicas an instance is has to be said. */
+function replicaWords({ file, config: { replica } }: LoadedConfig): string[] {
+  return file.endsWith(".config") && typeof replica === "number" ? ["--replica", String(replica)] : [];
 }
 
 /** The order of the table of roles: what others look at starts first. */

@@ -74,7 +74,7 @@ function testRole(name: string): Role {
       write("start");
       return {
         notReady: () => [],
-        stats: () => ({ isLeader: own.replica === 1, config: config as never }),
+        stats: () => ({ isPrimary: own.replica === 1, config: config as never }),
         keyFigure: () => name,
         async stop() {
           listener.stop();

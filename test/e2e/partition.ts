@@ -87,7 +87,16 @@ export class Partition implements Disposable {
 
   /** Cuts every link from and to this replica. */
   isolate(replica: number): void {
-    for (const pair of this.#pairs.filter(({ from, to }) => from === replica || to === replica)) {
+    this.#cut(({ from, to }) => from === replica || to === replica);
+  }
+
+  /** Cuts what this replica says; it hears the others. */
+  mute(replica: number): void {
+    this.#cut(({ from }) => from === replica);
+  }
+
+  #cut(isMeant: (pair: Pair) => boolean): void {
+    for (const pair of this.#pairs.filter(isMeant)) {
       pair.isCut = true;
       for (const socket of pair.sockets) socket.terminate();
     }

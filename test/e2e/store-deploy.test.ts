@@ -44,6 +44,18 @@ test("start with --batch and --keys: every shard has its own keys, once", async 
   expect((await ask("keys/key35"))?.status).toBe(404);
 });
 
+test("status says who leads each group", async () => {
+  const leaders = async () => {
+    const rows = JSON.parse(await store.do("status", "--json")) as { instance: string; isLeader: boolean }[];
+    return rows.filter(({ isLeader }) => isLeader).map(({ instance }) => instance.split(".")[1]);
+  };
+  // There may be none for a moment.
+  const wanted = ["shard0", "shard1", "tss"].join();
+  expect(
+    await until("one of each", async () => (await leaders()).sort().join() === wanted || undefined),
+  ).toBe(true);
+});
+
 test("S25: a new release, a rollback and a restart of every process, while clients commit and watch: none of them notices", async () => {
   await using load = new SteadyLoad(store.frontends, { timeoutMs: 120_000 }, 60_000);
   await load.start(2, 2, 5);

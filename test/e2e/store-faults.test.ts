@@ -75,6 +75,13 @@ test("S21: a primary that is cut off from its backups commits nothing and answer
   lonely.close();
   partition.heal();
   await store.ready(old);
+  // One way only: it hears the others, and nobody hears it.
+  const muted = await store.primary(0);
+  partition.mute(Number(muted.at(-1)));
+  await until("another primary", async () => (await store.primary(0)) !== muted || undefined);
+  await commitMany(store, "unheard", 10);
+  partition.heal();
+  await store.ready(muted);
   isOver = true;
   const { history } = await load;
   expect(checkTransactions(history, { isStrict: true })).toEqual([]);

@@ -201,7 +201,7 @@ test("a replica with another replica's data, and a group of another size, are re
   expect(group.rootLog(0)).toContain("holds the data of replica 0 of 1, not 0 of 2");
 });
 
-test("a planned stop of the primary costs no election timeout", async () => {
+test("a primary that is asked to end hands over and ends with 0; no timestamp is lost", async () => {
   using group = await GroupProcesses.create();
   group.startAll();
   await group.allReady();

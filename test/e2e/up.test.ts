@@ -85,3 +85,32 @@ test("uses the sample cluster, writes what of it is missing and leaves alone wha
   expect(readdirSync(configs).sort()).toEqual([...Object.keys(own), "schema"].sort());
   expect(JSON.parse(readFileSync(join(configs, "local.dht0.json"), "utf8"))).toEqual(own["local.dht0.json"]);
 }, 120_000);
+
+test("starts every replica of a prefix of Diamond's text files, and stops them", async () => {
+  using alone = await LoneExecutable.copy();
+  const ports = await freePorts(5);
+  const lines = (count: number) =>
+    ports
+      .splice(0, count)
+      .map((port) => `host localhost:${port}\n`)
+      .join("");
+  const frontend = ports[4] as number;
+  for (const [name, count] of [
+    ["p.tss", 1],
+    ["p0", 3],
+    ["p.frontend0", 1],
+  ] as const)
+    writeFileSync(join(alone.directory, `${name}.config`), lines(count));
+  const child = alone.start(["up", "p"]);
+  const stderr = new Response(child.stderr).text();
+  await until("the store to answer", async () => {
+    if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode}`);
+    const key = `http://localhost:${frontend}/v1/keys/greeting`;
+    const response = await fetch(key, { method: "PUT", body: "hello" }).catch(() => undefined);
+    return response?.status === 200 ? true : undefined;
+  });
+  child.kill("SIGTERM");
+  expect(await child.exited).toBe(0);
+  for (const name of ["p.tss.0", "p.shard0.0", "p.shard0.1", "p.shard0.2", "p.frontend0"])
+    expect(await stderr).toContain(`${name} `);
+}, 120_000);

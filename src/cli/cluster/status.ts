@@ -107,7 +107,7 @@ function rowOf(
   unreachable: string | undefined,
 ): StatusRow {
   const stats = state?.health.stats ?? {};
-  const own = (stats[role] ?? {}) as { isLeader?: unknown };
+  const own = (stats[role] ?? {}) as { isPrimary?: unknown };
   const reasons =
     unreachable === undefined ? (state?.health.reasons ?? ["not deployed on this host"]) : [unreachable];
   const isDown = state?.service.state === "stopped";
@@ -129,7 +129,7 @@ function rowOf(
         : null,
     lastEnd: state?.service.lastEnd ?? null,
     keyFigure: typeof stats.keyFigure === "string" ? stats.keyFigure : "",
-    isLeader: own.isLeader === true,
+    isLeader: own.isPrimary === true,
   };
 }
 

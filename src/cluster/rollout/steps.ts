@@ -199,8 +199,8 @@ export function allSteps(plan: RolloutPlan): Step[] {
   return plan.stages.flatMap(({ lanes: ofStage }) => ofStage.flatMap(({ steps }) => steps));
 }
 
-/** By its own word in `/stats`: `<role>.isLeader`. */
+/** By its own word in `/stats`: `<role>.isPrimary`. */
 export function isLeader(stats: Record<string, unknown> | undefined, role: string): boolean {
   const own = stats?.[role];
-  return typeof own === "object" && own !== null && (own as { isLeader?: unknown }).isLeader === true;
+  return typeof own === "object" && own !== null && (own as { isPrimary?: unknown }).isPrimary === true;
 }

@@ -16,13 +16,23 @@ export interface CheckResult {
   notices: Notice[];
 }
 
+/** One replica of a group whose file lists all of them. */
+export interface ReplicaOfFile {
+  file: string;
+  replica: number;
+}
+
 /** Checks all files; throws only when one cannot be read. */
 export async function checkConfigs(
-  files: readonly string[],
+  files: readonly (string | ReplicaOfFile)[],
   shared: Omit<ConfigSources, "file" | "role">,
   catalog: SchemaCatalog,
 ): Promise<CheckResult> {
-  const outcomes = await Promise.all(files.map((file) => tryLoadConfig({ ...shared, file }, catalog)));
+  const outcomes = await Promise.all(
+    files.map((each) =>
+      tryLoadConfig({ ...shared, ...(typeof each === "string" ? { file: each } : each) }, catalog),
+    ),
+  );
   const loaded = outcomes.flatMap((outcome) => outcome.config ?? []);
   const problems = outcomes.flatMap((outcome) => outcome.problems);
   const notices = outcomes.flatMap((outcome) => outcome.notices);

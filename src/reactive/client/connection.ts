@@ -59,6 +59,10 @@ export class Connection {
   #lastRequest = 0;
   /** Since something arrived. */
   #ticks = 0;
+  /** When it was last looked at. */
+  #unsentBytes = 0;
+  /** The longest message that the frontend takes: a longer one would end the connection. */
+  #messageBytesMax = 0;
   #isWelcome = false;
   #isOver = false;
   #failure: RequestError | undefined;
@@ -82,9 +86,14 @@ export class Connection {
     if (!this.isUsable) return Promise.reject(new LostError("there is no connection"));
     this.#lastRequest += 1;
     const number = this.#lastRequest;
+    const bytes = encodeClientMessage({ ...request, request: number } as ClientMessage);
+    if (bytes.byteLength > this.#messageBytesMax) {
+      const text = `a message of ${bytes.byteLength} bytes; a frontend takes ${this.#messageBytesMax}`;
+      return Promise.reject(new RequestError("tooLarge", text));
+    }
     const { promise, resolve, reject } = deferred<Answer>();
     this.#waiting.set(number, { resolve, reject });
-    this.send({ ...request, request: number } as ClientMessage);
+    this.#socket.send(bytes);
     return promise;
   }
 
@@ -122,6 +131,7 @@ export class Connection {
     switch (message.type) {
       case "welcome":
         this.#isWelcome = true;
+        this.#messageBytesMax = message.messageBytesMax;
         return this.#options.onWelcome(message);
       case "runs":
         return this.#options.onRuns(message);
@@ -147,7 +157,10 @@ export class Connection {
   }
 
   #tick(): void {
-    this.#ticks += 1;
+    const { unsentBytes = 0 } = this.#socket;
+    // Over a slow line the other side takes what it is sent, and can say nothing before it has all of it.
+    this.#ticks = unsentBytes < this.#unsentBytes ? 0 : this.#ticks + 1;
+    this.#unsentBytes = unsentBytes;
     if (this.#ticks >= SILENT_TICKS) this.#socket.close();
     else if (this.#isWelcome && this.#ticks >= PING_TICKS) this.send({ type: "ping" });
   }

@@ -4,6 +4,8 @@
  */
 
 export interface MessageSocket {
+  /** Of what was sent, what the network has not taken yet. Absent: nobody knows. */
+  readonly unsentBytes?: number | undefined;
   send(message: Uint8Array<ArrayBuffer>): void;
   /** `onClose` follows, once, as after any other end. */
   close(): void;
@@ -21,6 +23,7 @@ export type OpenSocket = (url: string, handlers: SocketHandlers) => MessageSocke
 /** What of the WebSocket API is used: also that of `ws` and undici. */
 export interface WebSocketLike {
   binaryType: string;
+  readonly bufferedAmount?: number;
   send(data: Uint8Array<ArrayBuffer>): void;
   close(): void;
   addEventListener(
@@ -53,6 +56,9 @@ export function webSockets(WebSocket: WebSocketClass | undefined): OpenSocket {
     socket.addEventListener("error", () => over("the connection failed"));
     socket.addEventListener("close", ({ code, reason }) => over(reason || `closed with code ${code}`));
     return {
+      get unsentBytes() {
+        return socket.bufferedAmount;
+      },
       send: (message) => socket.send(message),
       close: () => {
         socket.close();

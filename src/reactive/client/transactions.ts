@@ -94,6 +94,8 @@ export class Transactions {
   ): Promise<Committed<T>> {
     const { clock, random } = this.#options;
     const deadlineMs = clock.monotonicMs() + (timeoutMs ?? this.#options.timeoutMs);
+    if (isolation !== undefined && !Object.hasOwn(levels, isolation))
+      throw new TypeError(`isolation: one of ${Object.keys(levels).join(", ")}, not ${String(isolation)}`);
     for (let attempt = 0; ; attempt++) {
       signal?.throwIfAborted();
       // What is in the cache will do at first, because the commit checks it.

@@ -40,12 +40,15 @@ class Frontend implements RunningRole<FrontendConfig> {
   #limits: FrontendConfig["limits"];
   #server: HttpServer | undefined;
   #trouble: string | undefined = "the store has not answered yet";
+  /** Watchers miss nothing that was committed before this moment. */
+  #toldUpToMs: number;
   readonly #probe;
 
   constructor(context: RoleContext<FrontendConfig>) {
     const { config, clock } = context;
     this.#principals = readPrincipals(config);
     this.#context = context;
+    this.#toldUpToMs = clock.monotonicMs();
     this.#limits = config.limits;
     this.#running = openEngine(context);
     const { engine } = this.#running;
@@ -71,6 +74,11 @@ class Frontend implements RunningRole<FrontendConfig> {
     counter("changes", "Commits that shards told of.", () => watches().changes);
     counter("runs", "Runs that clients were sent.", () => watches().runs);
     counter("gathered", "Changes that were told together with a later one.", () => watches().gathered);
+    gauge(
+      "watch_lag_seconds",
+      "Age of the newest moment up to which watchers miss nothing: about a second when all is well.",
+      () => (this.#context.clock.monotonicMs() - this.#toldUpToMs) / 1000,
+    );
     counter("feed_gaps", "Times that a shard no longer had what was asked for.", () => watches().gaps);
     counter("requests", "Requests over HTTP.", () => this.#http.requests);
     counter("settled", "Transactions settled for frontends that died.", () => this.#running.settled);
@@ -99,10 +107,12 @@ class Frontend implements RunningRole<FrontendConfig> {
   }
 
   async #ask(): Promise<void> {
+    const askedAtMs = this.#context.clock.monotonicMs();
     try {
       const issued = await this.#running.engine.nextTimestamp();
       this.#trouble = undefined;
       await this.#watching.poll(issued);
+      if (this.#watching.figures.progress >= issued) this.#toldUpToMs = askedAtMs;
     } catch (error) {
       this.#trouble = `the store does not answer: ${(error as Error).message}`;
     }

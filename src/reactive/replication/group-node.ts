@@ -7,6 +7,7 @@
  */
 import { crc32c } from "../../native/crc32c.ts";
 import type { RoleContext } from "../../core/role.ts";
+import { sleep } from "../../core/seams/clock.ts";
 import type { ConnectOptions } from "../../core/seams/net.ts";
 import { WireError } from "../wire/bytes.ts";
 import { Dialer } from "../wire/dialer.ts";
@@ -60,6 +61,8 @@ export interface GroupNodeOptions {
 
 const PEER_OUTBOX_BYTES_MAX = 128 << 20;
 const PEER_PAYLOAD_BYTES_MAX = 64 << 20;
+/** How often a primary that stops looks whether another one has begun: it takes a few messages. */
+const HANDOVER_POLL_MS = 5;
 const NOTHING = new Uint8Array(0);
 const encoder = new TextEncoder();
 
@@ -271,10 +274,16 @@ export class GroupNode {
 
   // --- the end ---------------------------------------------------------------------------------------------------
 
-  /** Lets another replica become primary, then refuses connections. */
-  drain(): void {
+  /** Refuses connections, and lets another replica become primary: resolves when one is, or would be without help. */
+  async drain(): Promise<void> {
+    const { view, isPrimary } = this.driver.status;
+    const { clock } = this.#options.context;
+    const deadlineMs = clock.monotonicMs() + this.#options.timing.electionMaxMs;
     this.driver.resign();
     this.#listener.stopListening();
+    if (this.#options.replicas.length === 1) return;
+    while (isPrimary && this.driver.view === view && clock.monotonicMs() < deadlineMs)
+      await sleep(clock, HANDOVER_POLL_MS);
   }
 
   async stop(): Promise<void> {

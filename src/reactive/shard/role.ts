@@ -64,8 +64,8 @@ class ShardServer implements RunningRole<ShardConfig> {
     this.#setLimits(config);
   }
 
-  async drain(): Promise<void> {
-    this.#node.drain();
+  drain(): Promise<void> {
+    return this.#node.drain();
   }
 
   async stop(): Promise<void> {

@@ -44,8 +44,8 @@ class TimestampServer implements RunningRole<TssConfig> {
     this.#setLimits(config);
   }
 
-  async drain(): Promise<void> {
-    this.#node.drain();
+  drain(): Promise<void> {
+    return this.#node.drain();
   }
 
   stop(): Promise<void> {

@@ -137,8 +137,8 @@ describe("a plan", () => {
 });
 
 test("a leader is one by its own word", () => {
-  expect(isLeader({ shard: { isLeader: true } }, "shard")).toBe(true);
-  expect(isLeader({ shard: { isLeader: false } }, "shard")).toBe(false);
+  expect(isLeader({ shard: { isPrimary: true } }, "shard")).toBe(true);
+  expect(isLeader({ shard: { isPrimary: false } }, "shard")).toBe(false);
   expect(isLeader({ shard: null }, "shard")).toBe(false);
   expect(isLeader(undefined, "shard")).toBe(false);
 });

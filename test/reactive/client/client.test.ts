@@ -188,6 +188,29 @@ describe("transactions", () => {
     expect(cluster.urls).not.toContain(silent as string);
   });
 
+  test("what is longer than a frontend takes is refused at once, and the connection goes on", async () => {
+    const cluster = new ModelCluster();
+    const client = await clientOf(cluster);
+    await client.connected();
+    const [url] = cluster.urls;
+    // The model's frontends take a mebibyte.
+    const attempt = client.execute((transaction) => motto.set(transaction, "x".repeat(1 << 20)));
+    const error = await attempt.catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(RequestError);
+    expect(error).toMatchObject({ code: "tooLarge" });
+    expect(String(error)).toContain("a frontend takes 1048576");
+    await client.execute((transaction) => score.increment(transaction));
+    expect(cluster.urls).toEqual([url as string]);
+    expect(cluster.received.filter(({ type }) => type === "commit")).toHaveLength(1);
+  });
+
+  test("an isolation level that there is not is a mistake of the code", async () => {
+    const client = await clientOf(new ModelCluster());
+    const isolation = "serializable" as "strict";
+    const attempt = client.execute((transaction) => score.increment(transaction), { isolation });
+    expect(await attempt.catch(String)).toContain("one of strict, snapshot, readCommitted");
+  });
+
   test("a refusal for good is told with its code, and a wrong token ends the client", async () => {
     const cluster = new ModelCluster();
     const client = await clientOf(cluster);

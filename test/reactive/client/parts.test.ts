@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { seededRandom } from "../../../src/core/seams/random.ts";
 import { backoffMs } from "../../../src/reactive/client/backoff.ts";
 import { ClientLog } from "../../../src/reactive/client/client-log.ts";
-import { socketUrl } from "../../../src/reactive/client/connection.ts";
+import { Connection, socketUrl } from "../../../src/reactive/client/connection.ts";
 import type { Version } from "../../../src/reactive/client/execution.ts";
 import { StorageError } from "../../../src/reactive/client/errors.ts";
 import { transactionNames } from "../../../src/reactive/client/names.ts";
@@ -17,7 +17,9 @@ import {
   type LogStorage,
   memoryStorage,
 } from "../../../src/reactive/client/storage.ts";
+import type { OpenSocket } from "../../../src/reactive/client/socket.ts";
 import { VersionCache } from "../../../src/reactive/client/version-cache.ts";
+import { LifeClock } from "./life.ts";
 
 setDefaultTimeout(120_000);
 
@@ -293,6 +295,27 @@ test("waiting doubles up to its bound and is spread", () => {
     10, 20, 40, 80, 100, 100,
   ]);
   expect(backoffMs(1, backoff, 0)).toBe(5);
+});
+
+test("a long message on a slow line is not taken for the silence of the other side", () => {
+  const clock = new LifeClock();
+  let unsentBytes = 10_000;
+  let isClosed = false;
+  const open: OpenSocket = () => ({
+    get unsentBytes() {
+      return unsentBytes;
+    },
+    send() {},
+    close: () => void (isClosed = true),
+  });
+  new Connection({
+    ...{ url: "host:1", client: 1, token: "", open, clock },
+    ...{ onWelcome() {}, onRuns() {}, onProgress() {}, onEnd() {} },
+  });
+  for (; unsentBytes > 0; unsentBytes -= 500) clock.advance(500);
+  expect(isClosed).toBe(false);
+  for (let ticks = 0; ticks < 6; ticks++) clock.advance(500);
+  expect(isClosed).toBe(true);
 });
 
 test("addresses may be written as people write them", () => {

@@ -105,6 +105,13 @@ export const replicationMutants: readonly Mutant[] = [
     noticedBy: schedule("a primary that restarts asks"),
   },
   {
+    breaks: "a primary that is asked to end is gone before it has said so",
+    file: `${FOLDER}/group-node.ts`,
+    from: "while (isPrimary && ",
+    to: "while (view < 0 && ",
+    noticedBy: ["test/reactive/tss/tss.test.ts", "hands over first"],
+  },
+  {
     breaks: "uncommitted entries of another view are kept",
     file: `${FOLDER}/catch-up.ts`,
     from: "let keep = commit;",

@@ -93,6 +93,14 @@ export class TssSimulation {
     this.#servers[index] = undefined;
   }
 
+  /** As an operator stops it. */
+  async stop(index: number): Promise<void> {
+    const role = await this.#servers[index]?.role;
+    await role?.drain?.();
+    await role?.stop();
+    this.kill(index);
+  }
+
   losePower(index: number): void {
     this.cluster.host(addressOf(index)).losePower({ names: "any", isTearing: true });
     this.#servers[index] = undefined;

@@ -94,6 +94,20 @@ test("S19, tss: the primary is killed six times; each time others go on in less 
   });
 });
 
+test("a primary that is asked to end hands over first: nobody waits for an election", () => {
+  simulate(5, async (simulation) => {
+    for (let round = 0; round < 3; round++) {
+      await simulation.pause(1000);
+      const [fromMs, primary] = [simulation.timeMs, await simulation.primary()];
+      await simulation.stop(primary);
+      await simulation.pause(1000);
+      // An election would take at least 300.
+      expect(simulation.longestGapMs(fromMs, simulation.timeMs)).toBeLessThan(200);
+      simulation.start(primary);
+    }
+  });
+});
+
 test("S20, tss: after power loss of all servers timestamps go on above the old maximum", () => {
   simulate(3, async (simulation) => {
     for (let round = 0; round < 2; round++) {

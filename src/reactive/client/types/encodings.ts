@@ -28,6 +28,7 @@ const INTEGER_MAX = 2n ** 64n - 1n;
 export const asText: Encoding<string> = {
   name: "a text",
   encode(text) {
+    if (typeof text !== "string") throw new TypeError(`wanted a text, not ${String(text)}`);
     if (!text.isWellFormed())
       throw new TypeError("a text has half of a surrogate pair: UTF-8 cannot keep it");
     return toUtf8(text);
