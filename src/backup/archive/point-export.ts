@@ -3,8 +3,9 @@
  * nameless sparse file, each block at its own place, with an index of the stretches in memory; everything else is read from
  * the base.
  *
- * Invariant: a read gives the volume at that point, or fails. An apply beyond the point changes the base, so from then on
- * reads fail; one up to it changes only what is laid out already. Memory: 24 bytes for each stretch, at most STRETCHES_MAX.
+ * Invariant: a read gives the volume at that point, or fails. An apply beyond the point changes the base, and so does what
+ * gives the volume another history (a full copy, a resync): from then on reads fail. An apply up to the point changes only what
+ * is laid out already. Memory: 24 bytes for each stretch, at most STRETCHES_MAX.
  */
 import { join } from "node:path";
 import { NxError } from "../../core/errors.ts";
@@ -89,11 +90,16 @@ class StretchIndex {
   }
 }
 
+/** Whether a volume still has the history that it had. */
+const hasHistory = ({ archiveUuid }: ArchiveVolume, history: Uint8Array) =>
+  Buffer.from(archiveUuid).equals(history);
+
 /** Reads a volume at a point; open until `close`. */
 export class PointReader implements BlockReader {
   readonly bytes: number;
   readonly #volume: ArchiveVolume;
   readonly #gid: bigint;
+  readonly #history: Uint8Array;
   readonly #base: OpenImage;
   readonly #layer: DiskFile;
   readonly #index = new StretchIndex();
@@ -101,6 +107,7 @@ export class PointReader implements BlockReader {
   private constructor(volume: ArchiveVolume, gid: bigint, base: OpenImage, layer: DiskFile) {
     this.#volume = volume;
     this.#gid = gid;
+    this.#history = volume.archiveUuid;
     this.#base = base;
     this.#layer = layer;
     this.bytes = base.bytes;
@@ -153,8 +160,14 @@ export class PointReader implements BlockReader {
         part.fill(0, await file.read(part, from));
       }
     }
-    if (this.#volume.base.to.begin > this.#gid)
-      throw new NxError("NX_NOT_READY", `${this.#volume.name} was applied to beyond ${this.#gid}`);
+    const volume = this.#volume;
+    if (!hasHistory(volume, this.#history))
+      throw new NxError(
+        "NX_NOT_READY",
+        `${volume.name} has another history than when ${this.#gid} was opened`,
+      );
+    if (volume.base.to.begin > this.#gid)
+      throw new NxError("NX_NOT_READY", `${volume.name} was applied to beyond ${this.#gid}`);
   }
 
   async close(): Promise<void> {
@@ -171,14 +184,23 @@ export class PointExport implements NbdExport {
   readonly preferredUnit = 4096;
   readonly bytes: number;
   readonly description: string;
+  readonly #volume: ArchiveVolume;
+  readonly #history: Uint8Array;
   readonly #open: () => Promise<PointReader>;
   #reader: Promise<PointReader> | undefined;
   #clients = 0;
 
   constructor(volume: ArchiveVolume, gid: bigint, bytes: number, timestamp: number) {
     this.bytes = bytes;
+    this.#volume = volume;
+    this.#history = volume.archiveUuid;
     this.description = `${volume.name} at ${listingTime(timestamp)}`;
     this.#open = () => PointReader.open(volume, gid);
+  }
+
+  /** It is what an export of this name, of so many bytes, would be if it were made at this moment. */
+  isCurrent(volume: ArchiveVolume, bytes: number): boolean {
+    return volume === this.#volume && bytes === this.bytes && hasHistory(volume, this.#history);
   }
 
   open(peer: NbdPeer): NbdDevice {
@@ -236,8 +258,8 @@ export class PointExports {
       for (const { gid, timestamp } of restorePoints(volume.base, volume.diffs.all)) {
         const name = `${volume.name}@${gid}`;
         const known = this.#known.get(name);
-        const isSame = known !== undefined && known.bytes === bytes;
-        present.set(name, isSame ? known : new PointExport(volume, gid, bytes, timestamp));
+        const isCurrent = known?.isCurrent(volume, bytes) === true;
+        present.set(name, isCurrent ? known : new PointExport(volume, gid, bytes, timestamp));
       }
     }
     this.#known.clear();

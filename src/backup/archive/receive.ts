@@ -8,6 +8,7 @@ import { NxError } from "../../core/errors.ts";
 import { Codec, writeWdiffHeader } from "../../native/blocks.ts";
 import { isSameSnapshot, type MetaDiff, relation, steady } from "../algebra/snapshot.ts";
 import { endPack } from "../formats/diff-merge.ts";
+import { EarlySync } from "../formats/early-sync.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 import { volumeOf } from "../server/control.ts";
 import { ack, type Protocol, Refusal, type ServerCall, type WalbServer } from "../server/server.ts";
@@ -124,8 +125,9 @@ export async function receiveBase(
       : await images.openBase(volume.name, "readWrite");
   const codec = new Codec();
   let [written, synced] = [fromBlock, fromBlock];
+  const early = new EarlySync(base.file);
   const sync = async () => {
-    await base.file.sync();
+    await early.finish();
     synced = written;
     await onSynced(written);
   };
@@ -143,11 +145,12 @@ export async function receiveBase(
       const isWritten = content !== undefined || !images.newBaseIsZero;
       if (isWritten) await base.file.write(content ?? ZEROS.subarray(0, bytes), block * BLOCK_BYTES);
       sums.add(content ?? ZEROS.subarray(0, bytes));
+      if (isWritten) await early.wrote(bytes);
       written = block + bytes / BLOCK_BYTES;
       volume.progressBlocks = written;
       if ((written - synced) * BLOCK_BYTES >= syncBytes) await sync();
     }
-    await base.file.sync();
+    await early.finish();
     return sums;
   } catch (error) {
     // The next transfer may go on from here.
@@ -156,6 +159,7 @@ export async function receiveBase(
   } finally {
     volume.progressBlocks = 0;
     codec.close();
+    await early.settled();
     await base.file.close();
   }
 }

@@ -11,6 +11,7 @@ import { diffName, parseDiffName, sideName } from "../algebra/diff-name.ts";
 import { isSameDiff, type MetaDiff } from "../algebra/snapshot.ts";
 import { type ByteSink, type ByteSource, fileSource } from "../formats/bytes.ts";
 import { type Diff, openDiff } from "../formats/diff-merge.ts";
+import { EarlySync } from "../formats/early-sync.ts";
 import { compareWithSide, type SideFinding, SideSums } from "../formats/side-file.ts";
 import type { PartTable } from "../bucket/part-table.ts";
 import { DistantDiffs, type OpenParts } from "./distant-diffs.ts";
@@ -103,16 +104,19 @@ export class DiffFiles {
     const temporary = join(this.directory, `tmp${Buffer.from(this.#random.bytes(6)).toString("hex")}`);
     const file = await this.#disk.open(temporary, "exclusive");
     const sums = new SideSums();
+    const early = new EarlySync(file);
     let diff: MetaDiff;
     try {
       diff = await write({
         append: async (bytes) => {
           await file.write(bytes, sums.bytes);
           sums.add(bytes);
+          await early.wrote(bytes.byteLength);
         },
       });
-      await file.sync();
+      await early.finish();
     } catch (error) {
+      await early.settled();
       await file.close();
       await this.#disk.remove(temporary).catch(() => undefined);
       throw error;

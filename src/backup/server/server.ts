@@ -16,6 +16,7 @@ import { SECURE_PROTOCOL } from "../wire/secured-net.ts";
 import { type Reader, Writer } from "../wire/serial.ts";
 
 const PROTOCOL_VERSION = 1;
+const PLAIN_REFUSED = "plain connections are refused here";
 const TOKEN_BYTES_MAX = 4096;
 /** `0x626c6177`, the four letters of the original's name. */
 const ACK = 0x626c6177;
@@ -246,8 +247,7 @@ export class WalbServer {
     };
     if (version !== PROTOCOL_VERSION)
       return await refuse(`run1stNegotiateAsServer:version differ c/s:${version}:${PROTOCOL_VERSION}`);
-    if (secure?.refusesPlain === true && !isSecure)
-      return await refuse(`plain connections are refused here:${clientId}`);
+    if (secure?.refusesPlain === true && !isSecure) return await refuse(`${PLAIN_REFUSED}:${clientId}`);
     if (!Object.hasOwn(protocols, protocol))
       return await refuse(`findServerHandler:bad protocol:${protocol}:${clientId}`);
     await conversation.send(new Writer().text(nodeId).text("ok"));
@@ -310,7 +310,11 @@ export async function openProtocol(
     const serverId = await conversation.reader.text();
     const answer = await conversation.reader.text();
     if (answer !== "ok")
-      throw new NxError("NX_CONNECT_FAILED", `${serverId} refuses ${ids.protocol}: ${firstLine(answer)}`);
+      throw new NxError("NX_CONNECT_FAILED", `${serverId} refuses ${ids.protocol}: ${firstLine(answer)}`, {
+        hint: answer.startsWith(PLAIN_REFUSED)
+          ? "go there encrypted: with NODE_X_WALB_CA and NODE_X_WALB_TOKEN_FILE, or the key peers of a server"
+          : undefined,
+      });
     return { conversation, serverId };
   } catch (error) {
     conversation.terminate("the opening failed");

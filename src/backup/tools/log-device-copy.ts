@@ -9,7 +9,7 @@ import { NxError } from "../../core/errors.ts";
 import { checkLogPack, saltedChecksum, writeLogFileHeader } from "../../native/blocks.ts";
 import type { ByteSink } from "../formats/bytes.ts";
 import { LogDevice } from "../formats/log-device.ts";
-import { buildPack, endMark, isWhole, type LogPack, packOf, readLog } from "../formats/log-packs.ts";
+import { buildPack, dataOf, endMark, isWhole, type LogPack, packOf, readLog } from "../formats/log-packs.ts";
 import { BLOCK_BYTES, NO_LSID } from "../formats/units.ts";
 
 export interface ReadRange {
@@ -75,7 +75,7 @@ export interface RestoreOptions {
   lsidDiff: bigint;
   /** This pack header is destroyed afterwards. */
   invalidLsid: bigint | undefined;
-  /** Records beyond this end are left out; undefined takes all. In blocks of 512 bytes. */
+  /** What lies beyond this end is left out; undefined takes all. In blocks of 512 bytes. */
   deviceBlocks: number | undefined;
   isVerified: boolean;
 }
@@ -100,19 +100,27 @@ function movedTo(pack: LogPack, lsid: bigint, physicalBytes: number, salt: numbe
   return bytes;
 }
 
+/** The pack without what lies beyond the data device; itself where nothing does. */
 function clipped(
   pack: LogPack,
   deviceBlocks: number | undefined,
   physicalBytes: number,
   salt: number,
 ): LogPack {
-  if (deviceBlocks === undefined) return pack;
-  const isInside = ({ isPadding, address, blocks }: LogPack["records"][number]) =>
-    isPadding || address + blocks <= deviceBlocks;
-  if (pack.records.every(isInside)) return pack;
-  // A record beyond the end becomes padding in place, so that positions stay; one padding record a pack is allowed.
-  const first = pack.records.findIndex((record) => !isInside(record));
-  return packOf(shrunk(pack, first, physicalBytes, salt), physicalBytes);
+  const end = deviceBlocks ?? Number.POSITIVE_INFINITY;
+  if (pack.records.every(({ isPadding, address, blocks }) => isPadding || address + blocks <= end))
+    return pack;
+  const inside = pack.records
+    .filter(({ isPadding, address }) => isPadding || address < end)
+    .map((record) => {
+      // It gets a checksum of its own, which must not make damage look sound.
+      if (!isWhole(pack, record, physicalBytes, salt))
+        throw new NxError("NX_DATA_CORRUPT", `the data of the pack at lsid ${pack.lsid} is damaged`);
+      const blocks = record.isPadding ? record.blocks : Math.min(record.blocks, end - record.address);
+      const data = dataOf(pack, record, physicalBytes).subarray(0, blocks * BLOCK_BYTES);
+      return { ...record, blocks, data };
+    });
+  return packOf(buildPack(pack.lsid, physicalBytes, salt, inside), physicalBytes);
 }
 
 /** Writes a log file into a device whose super block is sound, which then has the log's salt and uuid. */

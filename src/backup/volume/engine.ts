@@ -21,6 +21,7 @@ import { VolumeLog } from "../../native/volume.ts";
 import { LogDevice, ringStart } from "../formats/log-device.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 import { ApplyPace } from "./apply-pace.ts";
+import { CheckpointPace } from "./checkpoint-pace.ts";
 import { deviceOf, volumeFiles } from "./directory.ts";
 import { LogWriter } from "./log-writer.ts";
 import { recover, type Recovered } from "./recovery.ts";
@@ -29,9 +30,6 @@ import { recover, type Recovered } from "./recovery.ts";
 export const UNDURABLE_BYTES_MAX = 256 << 20;
 /** So often it is asked what of the log is old enough to be copied. */
 const APPLY_MS = 500;
-/** A checkpoint is due after so much, or a quarter of the ring, was copied, or after this time. */
-const CHECKPOINT_BYTES = 256 << 20;
-const CHECKPOINT_MS = 1000;
 /** How long a full disk is waited for before the next try. */
 const FULL_DISK_MS = 1000;
 
@@ -67,6 +65,7 @@ export class VolumeEngine {
   events: VolumeEvents = { onReady: () => undefined };
   bytes: number;
   readonly #pace: ApplyPace;
+  readonly #checkpoints: CheckpointPace;
   #applying: Promise<void> | undefined;
   /** Everything before it is durable in the data file. */
   #checkpoint: bigint;
@@ -117,6 +116,7 @@ export class VolumeEngine {
     });
     this.#pace = new ApplyPace(this.ringBlocks, this.physicalBytes);
     this.#pace.note(log.durable, world.clock.monotonicMs());
+    this.#checkpoints = new CheckpointPace(Number(this.ringBlocks) * this.physicalBytes);
     this.#checkpoint = files.device.superBlock.writtenLsid;
     // Nobody knows yet who needs the log; whoever does says so before anything is thrown away.
     this.#keepFrom = files.device.superBlock.oldestLsid;
@@ -315,9 +315,10 @@ export class VolumeEngine {
   #needCheckpoint(): void {
     const blocks = this.log.applied - this.#checkpoint;
     if (blocks === 0n) return;
-    const due = Math.min(CHECKPOINT_BYTES, (Number(this.ringBlocks) * this.physicalBytes) / 4);
-    if (Number(blocks) * this.physicalBytes >= due) this.#beginCheckpoint();
-    else this.#after("checkpoint", CHECKPOINT_MS, () => this.#beginCheckpoint());
+    const copiedBytes = Number(blocks) * this.physicalBytes;
+    const waitMs = this.#checkpoints.waitMs(copiedBytes, this.log.written, this.#world.clock.monotonicMs());
+    if (waitMs === 0) this.#beginCheckpoint();
+    else this.#after("checkpoint", waitMs, () => this.#needCheckpoint());
   }
 
   /** In turn with copies, so that one place writes the data file and the super block. */
@@ -341,6 +342,7 @@ export class VolumeEngine {
     const oldestLsid = this.#keepFrom === undefined || this.#keepFrom > target ? target : this.#keepFrom;
     await this.#device.replaceSuperBlock({ ...this.#device.superBlock, writtenLsid: target, oldestLsid });
     this.#checkpoint = target;
+    this.#checkpoints.done();
     this.#setLimit();
   }
 

@@ -21,7 +21,7 @@ function gone(reason: string): NxError {
 
 export interface ConversationOptions {
   clock: Clock;
-  /** Silence of the peer while we wait for it ends the connection. 0: never. */
+  /** Silence of the peer while we wait for it ends the connection, and the wait for one. 0: never. */
   timeoutMs: number;
   /** Of what is sent. */
   limit?: RateLimit | undefined;
@@ -52,6 +52,8 @@ export class Conversation implements ByteFeed {
     return {
       open: (socket) => {
         this.#socket = socket;
+        // Nobody waits for it any more.
+        if (this.#ended !== undefined) socket.terminate();
         this.#outbox = new Outbox(socket, {
           bytesMax: OUTBOX_BYTES_MAX,
           highBytes: OUTBOX_BYTES_HIGH,
@@ -75,8 +77,27 @@ export class Conversation implements ByteFeed {
     options: ConversationOptions,
   ): Promise<Conversation> {
     const conversation = new Conversation(options);
-    await net.connect({ host, port, handlers: conversation.handlers() });
+    const connecting = net.connect({ host, port, handlers: conversation.handlers() });
+    await conversation.#inTime(connecting, `${host}:${port}`);
     return conversation;
+  }
+
+  /** A host that is gone refuses nothing: without this the kernel would try for minutes. */
+  async #inTime(connecting: Promise<unknown>, where: string): Promise<void> {
+    const { clock, timeoutMs } = this.#options;
+    if (timeoutMs === 0) return void (await connecting);
+    const { promise: tooLate, reject } = Promise.withResolvers<never>();
+    const timer = clock.after(timeoutMs, () => {
+      const reason = `${where} did not answer for ${timeoutMs / 1000} s`;
+      this.terminate(reason);
+      reject(new NxError("NX_CONNECT_FAILED", `no connection: ${reason}`, { hint: "is the host up?" }));
+    });
+    connecting.catch(() => undefined);
+    try {
+      await Promise.race([connecting, tooLate]);
+    } finally {
+      timer.cancel();
+    }
   }
 
   get remoteAddress(): string {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { NbdClient } from "../../../src/backup/nbd/client.ts";
 import { NbdCommand } from "../../../src/native/nbd.ts";
 import { temporaryDirectory } from "../../cli/helpers.ts";
-import { Group, settled, until } from "../group.ts";
+import { Group, replicate, settled, until } from "../group.ts";
 import { VOLUME } from "../servers.ts";
 
 let place: ReturnType<typeof temporaryDirectory>;
@@ -66,6 +66,26 @@ test("every point reads as the volume was, at any offset, also after an apply an
   expect(
     readdirSync(join(group.directory, "a0/archive", VOLUME)).filter((name) => name.startsWith("tmp")),
   ).toEqual([]);
+});
+
+test("a point of a history that is gone is read by nobody: neither by who has it open, nor under its old name", async () => {
+  const { group, archive, images, connect } = await prepared("histories", 80);
+  await using _group = group;
+  await using before = await connect(2);
+  const second = images.get(2n) as Buffer;
+  expect(Buffer.from(await read(before, 0, second.byteLength)).equals(second)).toBe(true);
+  // The same name, the same size, the same numbers: another volume, which is written over this one.
+  const source = await group.archive("b0");
+  const other = await group.copied(source, second.byteLength / 512);
+  for (let gid = 1n; gid <= 2n; gid++) {
+    other.write(12);
+    expect(await group.point(source, other)).toBe(gid);
+  }
+  await replicate(source, archive.port, 2, "1");
+  await expect(read(before, 0, 4096)).rejects.toThrow();
+  await using after = await connect(2);
+  const got = await read(after, 0, second.byteLength);
+  expect(Buffer.from(got).equals(Buffer.from(other.image))).toBe(true);
 });
 
 const others = Bun.which("nbdinfo") !== null && Bun.which("nbdcopy") !== null;

@@ -161,6 +161,19 @@ describe("log devices", () => {
     expect(shown.stdout).toContain("total   37 n_rec  6 ");
   });
 
+  test("a log that is restored for a smaller device keeps everything but what lies beyond its end", async () => {
+    const ldev = await device("clipped.img");
+    await restore(join(vectorDirectory, "log1.wlog"), ldev, "-s", "512K");
+    await walb("wlog", "cat", ldev, "-o", at("clipped.wlog"));
+    const [small, whole] = [at("small-device.img"), at("whole-device.img")];
+    copyFileSync(join(vectorDirectory, "base.img"), whole);
+    writeFileSync(small, vector("base.img").subarray(0, 512 << 10));
+    expect((await walb("wlog", "redo", small, "-z", "-i", at("clipped.wlog"))).code).toBe(0);
+    await walb("wlog", "redo", whole, "-z", "-i", "log1.wlog");
+    expect(readFileSync(small).equals(readFileSync(whole).subarray(0, 512 << 10))).toBe(true);
+    expect((await walb("wlog", "redo", small, "-z", "-i", "log1.wlog")).code).toBe(65);
+  });
+
   test("a device without a sound super block is refused", async () => {
     writeFileSync(at("empty.img"), new Uint8Array(1 << 20));
     expect(await walb("ldev", "info", at("empty.img"))).toMatchObject({

@@ -7,7 +7,6 @@ import { storage } from "../../../src/backup/storage/role.ts";
 import { Controller } from "../../../src/backup/client/controller.ts";
 import { snappy } from "../../../src/backup/formats/compression.ts";
 import { createMetrics } from "../../../src/core/metrics.ts";
-import type { Clock } from "../../../src/core/seams/clock.ts";
 import { seededRandom, type Random } from "../../../src/core/seams/random.ts";
 import { realWorld } from "../../../src/core/seams/world-real.ts";
 import type { World } from "../../../src/core/role.ts";
@@ -111,8 +110,8 @@ export interface GroupOptions {
   storageConfig?: Record<string, unknown>;
   /** Of archives and proxies. */
   serverConfig?: Record<string, unknown>;
-  /** Instead of the machine's. */
-  clock?: Clock;
+  /** What is other than the machine's. */
+  world?: Partial<World>;
   /** Where a storage finds its archive and proxies, instead of at their own ports. */
   archivePort?: (group: Group) => number;
   proxyPorts?: (group: Group) => number[];
@@ -128,8 +127,7 @@ export class Group implements AsyncDisposable {
 
   private constructor(options: GroupOptions) {
     this.options = { bytes: 4 << 20, logBytes: 4 << 20, ...options };
-    const world = realWorld((error) => console.error(error));
-    this.world = { ...world, clock: options.clock ?? world.clock };
+    this.world = { ...realWorld((error) => console.error(error)), ...options.world };
   }
 
   static async start(options: GroupOptions = {}): Promise<Group> {

@@ -2,40 +2,83 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { renameSync } from "node:fs";
 import { join } from "node:path";
+import { Controller } from "../../../src/backup/client/controller.ts";
 import { realClock } from "../../../src/core/seams/clock.ts";
+import type { Net } from "../../../src/core/seams/net.ts";
+import { realWorld } from "../../../src/core/seams/world-real.ts";
 import { Repeater } from "../repeater.ts";
 import { VOLUME } from "../servers.ts";
 import { Group, until, Writer } from "./cluster.ts";
 
 setDefaultTimeout(60_000);
 
-/** For a transfer a stop waits a minute, which is short here. */
-const hasty = {
-  ...realClock,
-  after: (ms: number, run: () => void) => realClock.after(ms === 60_000 ? 20 : ms, run),
-};
+/** For a transfer a stop waits a minute, which is over here when the test says so. */
+class Minutes {
+  readonly #waiting: (() => void)[] = [];
+  readonly clock = {
+    ...realClock,
+    after: (ms: number, run: () => void) => {
+      if (ms !== 60_000) return realClock.after(ms, run);
+      this.#waiting.push(run);
+      return { cancel: () => undefined };
+    },
+  };
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  pass(): void {
+    for (const run of this.#waiting.splice(0)) run();
+  }
+}
 
 test("a stop that is given up, because a transfer takes too long, leaves a volume that ships on", async () => {
+  const minutes = new Minutes();
   let repeater: Repeater | undefined;
   const proxyPorts = (group: Group) => [(repeater ??= new Repeater(group.proxy.port)).port];
-  await using group = await Group.start({ clock: hasty, proxyPorts });
+  const storageConfig = { socketTimeoutMs: 59_000 };
+  await using group = await Group.start({ world: { clock: minutes.clock }, proxyPorts, storageConfig });
   using network = repeater as unknown as Repeater;
   await group.initStorage();
   await group.backup("full-bkp");
   await group.compareSnapshot();
-  network.delayMs = 150;
+  // Nothing arrives any more, and no side hears of an end.
+  network.delayMs = 3_600_000;
   const writer = new Writer(3, () => group.client());
   await writer.write(10);
   const { controller } = group.storage;
   await until("a transfer runs", async () => (await controller.get("num-action", VOLUME, "WlogSend")) === 1n);
   await controller.command("stop", [VOLUME], "accept");
   await group.untilState(group.storage, "StopTarget");
+  await until("the stop waits for it", () => minutes.waiting > 0);
+  minutes.pass();
   await group.untilState(group.storage, "Target");
   network.delayMs = 0;
+  network.cut();
   await writer.write(10);
   await group.compareSnapshot();
   await controller.command("stop", [VOLUME], "accept");
   await group.untilState(group.storage, "Stopped");
+});
+
+test("a host that is gone, which refuses no connection and takes none, holds nobody up for long", async () => {
+  const { net, clock } = realWorld();
+  let gone = 0;
+  const connect: Net["connect"] = (options) =>
+    options.port === gone ? new Promise(() => undefined) : net.connect(options);
+  const storageConfig = { socketTimeoutMs: 2000, heartbeatMs: 60_000 };
+  await using group = await Group.start({ proxies: 2, storageConfig, world: { net: { ...net, connect } } });
+  await group.initStorage();
+  await group.backup("full-bkp");
+  await group.compareSnapshot();
+  gone = group.proxy.port;
+  const writer = new Writer(5, () => group.client());
+  await writer.write(10);
+  await group.compareSnapshot();
+  const at = { host: "127.0.0.1", port: gone, clientId: "ctl", timeoutMs: 50 };
+  const asked = new Controller({ net: group.world.net, clock, ...at }).get("pid");
+  await expect(asked).rejects.toThrow(`127.0.0.1:${gone} did not answer for 0.05 s`);
 });
 
 test("a volume that is not there any more is named by who should back it up", async () => {

@@ -11,6 +11,7 @@ import { isSameSnapshot, type MetaDiff, type MetaState, relation } from "../../a
 import { writeWdiffHeader } from "../../../native/blocks.ts";
 import { type ByteSink, memorySource } from "../../formats/bytes.ts";
 import { endPack, mergedRuns, openDiff } from "../../formats/diff-merge.ts";
+import { EarlySync } from "../../formats/early-sync.ts";
 import { writeRuns } from "../../formats/image.ts";
 import { BLOCK_BYTES } from "../../formats/units.ts";
 import { sleep } from "../../../core/seams/clock.ts";
@@ -180,6 +181,7 @@ class Target {
     const volume = this.#volume;
     const base = await volume.world.images.openBase(volume.name, "readWrite");
     const target = { file: base.file, blocks: Math.floor(base.bytes / BLOCK_BYTES) };
+    const early = new EarlySync(base.file);
     const bulks = firstBlocks(baseBulks(volume, bulkBlocks), blocks);
     const hashes = sendHashes(call.conversation, bulks, seed).catch((error: Error) =>
       call.conversation.terminate(error.message),
@@ -190,16 +192,18 @@ class Target {
         const whole = Buffer.concat([writeWdiffHeader("sorted", new Uint8Array(16)), pack, endPack()]);
         for await (const runs of mergedRuns([await openDiff(memorySource("a pack", whole))]))
           await writeRuns(target, runs, "zero");
+        await early.wrote(pack.byteLength);
       },
     };
     try {
       await forgetBaseSums(volume.world.disk, volume.directory);
       const sums = await volume.beginBaseChange(base);
       await receivePacks(call.reader, blocks, sink);
-      await base.file.sync();
+      await early.finish();
       await sums.finish(to);
     } finally {
       await hashes;
+      await early.settled();
       await base.file.close();
     }
   }
