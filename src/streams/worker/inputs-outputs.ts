@@ -203,6 +203,7 @@ function targetOf(address: Address, around: Surrounding, appName: string): Targe
       return storeTarget({
         frontends: [`http://${host}:${port}`],
         output: `${appName}-${worker}.${name}`,
+        random: world.random,
       });
     case "nats":
       return new NatsTarget({
