@@ -40,6 +40,21 @@ test("`run sender` refuses an option that its original has not", async () => {
   expect(refused.stderr).toContain("the sender has no option --hosts");
 }, 120_000);
 
+test("`stream send` refuses wrong orders by the option that has them", async () => {
+  using alone = await LoneExecutable.copy();
+  const wrongs: [words: string[], code: number, said: string][] = [
+    [["nonsense"], 64, "TO: wanted an address and a port"],
+    [["h:1", "--interval-ms", "abc"], 64, '--interval-ms: wanted a number from 0, got "abc"'],
+    [["h:1", "--from", "10", "--until", "5"], 64, "counters.until: a value that is not before counters.from"],
+    [["h:1", "--feed", "file", "--file", "nope.txt"], 65, "nope.txt is not there"],
+  ];
+  for (const [words, code, said] of wrongs) {
+    const refused = await alone.run(["stream", "send", ...words]);
+    expect(refused.stderr).toContain(said);
+    expect(refused.code).toBe(code);
+  }
+}, 120_000);
+
 test("`stream verify` tells by exit code and names the first violation", async () => {
   using alone = await LoneExecutable.copy();
   const write = (name: string, bodies: string[]) =>

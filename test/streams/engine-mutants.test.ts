@@ -6,6 +6,9 @@ const source = "test/streams/sources/acked-source.test.ts";
 const stateLog = "test/streams/checkpoint/state-log.test.ts";
 const leader = "test/streams/worker/leader.test.ts";
 const windows = "test/streams/runtime/windows.test.ts";
+const engine = "test/streams/runtime/engine.test.ts";
+const admission = "test/streams/worker/admission.test.ts";
+const inputLog = "test/streams/sources/input-log.test.ts";
 
 const mutants: Mutant[] = [
   { breaks: "the hold of what overtakes a barrier", file: "src/streams/checkpoint/alignment.ts", from: "return this.#arrived[exchange]?.has(peer) === true;\n  }\n\n  get", to: "return this.#arrived[exchange]?.has(peer) === undefined;\n  }\n\n  get", noticedBy: [cluster, "what overtakes a barrier"] },
@@ -18,6 +21,15 @@ const mutants: Mutant[] = [
   { breaks: "going back to the checkpoint's input", file: "src/streams/sources/acked-source.ts", from: "this.#seen = parsed(position);\n    this.#acked", to: "this.#acked", noticedBy: [source, "after the cluster went back"] },
   { breaks: "going back in the output file", file: "src/streams/sinks/file-sink.ts", from: "this.#end = bytes;", to: "", noticedBy: [cluster, "a worker that dies in the middle"] },
   { breaks: "lateness of records behind a fired window", file: "src/streams/runtime/windows.ts", from: ".filter((start) => dueOf(spec, start) > watermarkMs)", to: "", noticedBy: [windows, "late records: drop"] },
+  { breaks: "the places of records that came while the disk was full", file: "src/streams/sources/input-log.ts", from: "for (const record of waiting) this.#write(record);", to: "", noticedBy: [inputLog, "what came while the disk was full"] },
+  { breaks: "the wait for a disk that is full", file: "src/streams/sources/input-log.ts", from: "while (this.#unwritten > 0)", to: "while (this.#unwritten < 0)", noticedBy: [inputLog, "what came while the disk was full"] },
+  { breaks: "the cut of a record whose encoder throws", file: "src/streams/runtime/splitter.ts", from: "out.cutTo(at);", to: "", noticedBy: [engine, "an encoder that throws"] },
+  { breaks: "the snapshot that a rewritten log begins with", file: "src/streams/checkpoint/state-log.ts", from: "const before = stores.map((store) => store.images(true));", to: "const before = stores.map((store) => store.images());", noticedBy: ["test/crash/streams-power-loss.test.ts", "a worker can go to every checkpoint"] },
+  { breaks: "that a key which moved is gone where it was", file: "src/streams/worker/key-handover.ts", from: "        store.remove(key);\n", to: "", noticedBy: [cluster, "one worker becomes three"] },
+  { breaks: "the rest while a sink cannot keep up", file: "src/streams/worker/runtime.ts", from: "sinks.some((sink) => sink.isCongested)", to: "false", noticedBy: ["test/streams/worker/raw-ends.test.ts", "A21"] },
+  { breaks: "what a link sends again behind a break", file: "src/streams/links/outgoing.ts", from: "for (const kept of this.#kept) this.#redial.outbox?.send(kept.bytes);", to: "", noticedBy: ["test/streams/worker/acceptance.test.ts", "A20"] },
+  { breaks: "whose directory it is", file: "src/streams/worker/own-directory.ts", from: "(app === own.app && name === own.name)", to: "app !== name", noticedBy: [admission, "A14"] },
+  { breaks: "the proof of the secret", file: "src/streams/worker/control-port.ts", from: "if (!isProof(hello.proof, secret, helloWords(hello)))", to: "if (!isProof)", noticedBy: [admission, "a worker with another secret"] },
 ]; // prettier-ignore
 
-testMutants(mutants, ["test/streams", "test/core", "test/mutants.ts"]);
+testMutants(mutants, ["test/streams", "test/core", "test/crash", "test/mutants.ts"]);

@@ -3,6 +3,7 @@
  *
  * Exit code 0: everything was sent (and acknowledged); 1: interrupted or out of time before that.
  */
+import { parseAddress } from "../../core/config/group-file.ts";
 import { Exit, NxError } from "../../core/errors.ts";
 import { milliseconds, thousands } from "../../core/load/table.ts";
 import { wholeOption } from "../../core/option-values.ts";
@@ -151,11 +152,20 @@ export const sendVerb = defineVerb({
 /** The options as keys of the sender role. Throws NX_USAGE. */
 async function sendingConfig(args: Record<string, unknown>, files: string[]): Promise<SendingConfig> {
   const { senderConfig } = await import("../sender/config.ts");
+  const to = String(args.to).split(",");
+  for (const text of to) {
+    const address = parseAddress(text);
+    if (typeof address === "string")
+      throw new NxError("NX_USAGE", `TO: wanted ${address}, got ${JSON.stringify(text)}`);
+  }
+  const intervalMs = Number(args["interval-ms"]);
+  if (!(intervalMs >= 0))
+    throw new NxError("NX_USAGE", `--interval-ms: wanted a number from 0, got "${args["interval-ms"]}"`);
   const count = (name: string, min = 0) => wholeOption(`--${name}`, String(args[name]), min, COUNT_MAX);
   const parsed = senderConfig.safeParse({
     ...{ role: "sender", instance: "stream-send", dataDir: "." },
     protocol: args.raw === true ? "raw" : "acked",
-    to: String(args.to).split(","),
+    to,
     feed: args.feed,
     counters: { keys: count("keys", 1), from: count("from"), until: count("until", 1) },
     market: {
@@ -168,7 +178,7 @@ async function sendingConfig(args: Record<string, unknown>, files: string[]): Pr
     },
     file: { paths: files, form: args.form, records: count("records") },
     batch: count("batch", 1),
-    intervalMs: Number(args["interval-ms"]),
+    intervalMs,
     cookie: args.cookie,
     streamPrefix: args["stream-prefix"],
   });

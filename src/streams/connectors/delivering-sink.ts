@@ -12,9 +12,9 @@ import { sleep, type Clock } from "../../core/seams/clock.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { Framing } from "../api/contract.ts";
 import { RecordWriter } from "../runtime/record-writer.ts";
+import { splitterOf } from "../runtime/splitter.ts";
 import type { Sink, SinkEvents } from "../sinks/sink.ts";
 import { copyOf } from "../wire/bytes.ts";
-import { FRAME_HEADER_BYTES, FrameReader } from "../wire/frame.ts";
 import type { Target } from "./target.ts";
 
 export interface DeliveringSinkOptions {
@@ -156,8 +156,8 @@ export function recordsOf(runs: readonly Uint8Array[], framing: Framing): Uint8A
         records.push(run.subarray(start, end));
         start = end + 1;
       }
-    } else if (framing.headerBytes === FRAME_HEADER_BYTES) {
-      new FrameReader(() => run.byteLength).feed(run, (bytes, start, end) => {
+    } else {
+      splitterOf({ ...framing, recordBytesMax: run.byteLength }).feed(run, (bytes, start, end) => {
         records.push(bytes.subarray(start, end));
       });
     }

@@ -39,22 +39,8 @@ function writeFramed(out: RecordWriter, framing: Framing, write: (out: RecordWri
   if (framing.kind === "lines") {
     write(out);
     out.u8(LINE_FEED);
-    return;
-  }
-  if (framing.headerBytes === 4) {
-    out.frame(() => write(out));
-    return;
-  }
-  const at = out.length;
-  if (framing.headerBytes === 2) out.u16(0);
-  else out.u8(0);
-  write(out);
-  const length = out.length - at - framing.headerBytes;
-  if (length >= 1 << (8 * framing.headerBytes))
-    throw new WireError(`a record of ${length} bytes does not fit its header`);
-  const header = out.done().subarray(at);
-  if (framing.headerBytes === 2) header[0] = length >> 8;
-  header[framing.headerBytes - 1] = length;
+  } else if (framing.headerBytes === 4) out.frame(() => write(out));
+  else out.shortFrame(framing.headerBytes, () => write(out));
 }
 
 /** Keeps the bytes of an unfinished record in front of the next chunk. */

@@ -37,6 +37,7 @@ export async function fileFeed(disk: Disk, options: FileFeedOptions): Promise<Fe
 }
 
 async function readWhole(disk: Disk, path: string): Promise<Uint8Array> {
+  if (!(await disk.exists(path))) throw new NxError("NX_INPUT_INVALID", `${path} is not there`);
   const file = await disk.open(path, "read");
   try {
     const size = await file.size();

@@ -21,7 +21,10 @@ export interface Sink {
   prepare(checkpoint: number): { position: unknown; outputs: Uint8Array[]; safe: Promise<boolean> };
   /** The checkpoint is committed. A promise that is returned resolves when its `outputs` have gone out for good. */
   commit(checkpoint: number): void | Promise<void>;
-  /** Goes back to a checkpoint: what was written since is void. `outputs` are those of that checkpoint, if they are due. */
+  /**
+   * Goes back to a checkpoint: what was written since is void. `outputs` are those of that checkpoint, if they are due. Without
+   * a position this worker has none yet: its cluster begins (checkpoint 0), or it has just joined.
+   */
   rollBack(checkpoint: number, position: unknown, outputs: readonly Uint8Array[]): Promise<void>;
   stats(): Record<string, number | string | boolean>;
   close(): Promise<void>;

@@ -6,7 +6,8 @@
  * is kept here, so a sink that was away is sent it again without the cluster going back.
  *
  * Invariant: the sink is told to commit checkpoint n only after n was committed, and a worker that comes back settles what
- * the sink still holds by that same rule, before it sends anything.
+ * the sink still holds by that same rule, before it sends anything. A worker that joins a cluster goes on behind what the sink
+ * has of an earlier member of its name: that one left with a committed checkpoint.
  */
 import { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/logging/log.ts";
@@ -56,6 +57,13 @@ interface Barrier {
   vote(isCommit: boolean): void;
 }
 
+/** A worker that has just joined, and does not know yet what the sink has of its name. */
+interface Joining {
+  /** The cluster's. */
+  checkpoint: number;
+  known(): void;
+}
+
 /** Uncommitted output that is kept; more rests the sources until the next commit. */
 const HIGH_BYTES = 16 << 20;
 const NO_KEY = new Uint8Array(0);
@@ -75,6 +83,7 @@ export class TwoPhaseSink implements Sink {
   #barrier: Barrier | undefined;
   /** Output up to here was handed to the present connection. */
   #sentOffset = 0;
+  #joining: Joining | undefined;
   #isReady = false;
   #isCongested = false;
 
@@ -170,7 +179,7 @@ export class TwoPhaseSink implements Sink {
     this.#judge();
   }
 
-  async rollBack(_checkpoint: number, position: unknown): Promise<void> {
+  async rollBack(clusterCheckpoint: number, position: unknown): Promise<void> {
     const { bytes, checkpoint } = (position as Position | undefined) ?? { bytes: 0, checkpoint: 0 };
     this.writer.clear();
     this.#runs = [];
@@ -178,8 +187,17 @@ export class TwoPhaseSink implements Sink {
     this.#committedCheckpoint = checkpoint;
     this.#offset = this.#committedOffset = bytes;
     this.#judge();
+    this.#joining = undefined;
+    let known: Promise<void> | undefined;
+    if (position === undefined && clusterCheckpoint > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#joining = { checkpoint: clusterCheckpoint, known: resolve };
+      known = promise;
+    }
     // A new connection makes the sink forget what it has not promised.
     this.#link.dial();
+    // The first checkpoint says where the output began.
+    await known;
   }
 
   // --- conversation --------------------------------------------------------------------------------------------------
@@ -226,8 +244,31 @@ export class TwoPhaseSink implements Sink {
     }
   }
 
+  /** Commits what an earlier member had no time to, and begins behind it. */
+  #join({ checkpoint, known }: Joining, transactions: readonly string[]): void {
+    for (const transaction of transactions) {
+      if (!((checkpointOf(transaction) ?? Number.POSITIVE_INFINITY) <= checkpoint))
+        return this.#refuse(`holds ${transaction}, and the cluster is at checkpoint ${checkpoint}`);
+      this.#control({ type: "phase2", transaction, isCommit: true });
+    }
+    this.#offset = this.#committedOffset = this.#sentOffset;
+    this.#joining = undefined;
+    known();
+  }
+
+  #refuse(why: string): void {
+    const hint =
+      "it lost its files, or they belong to another stream: begin both anew, or bring its files back";
+    this.#events.onFatal(new NxError("NX_STREAM_REFUSED", `the sink ${this.name} ${why}`, { hint }));
+  }
+
   /** Decides what the sink had promised and not heard of, then goes on where it stands. */
   #settle(transactions: readonly string[]): void {
+    if (this.#joining !== undefined) {
+      this.#join(this.#joining, transactions);
+      if (this.#joining !== undefined) return;
+      transactions = [];
+    }
     let isPromised = false;
     for (const transaction of transactions) {
       const checkpoint = checkpointOf(transaction);
@@ -241,15 +282,7 @@ export class TwoPhaseSink implements Sink {
     }
     const standsAt = isPromised ? (this.#barrier as Barrier).end : this.#committedOffset;
     if (this.#sentOffset !== standsAt) {
-      this.#events.onFatal(
-        new NxError(
-          "NX_STREAM_REFUSED",
-          `the sink ${this.name} has ${this.#sentOffset} bytes of this worker's output, ${standsAt} are committed`,
-          {
-            hint: "it lost its files, or they belong to another stream: begin both anew, or bring its files back",
-          },
-        ),
-      );
+      this.#refuse(`has ${this.#sentOffset} bytes of this worker's output, ${standsAt} are committed`);
       return;
     }
     this.#link.trouble = "";

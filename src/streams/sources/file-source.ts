@@ -48,7 +48,12 @@ export class FileSource implements Source {
   }
 
   async open(): Promise<undefined> {
-    this.#file = await this.#options.disk.open(this.#options.path, "read");
+    const { disk, path } = this.#options;
+    if (!(await disk.exists(path)))
+      throw new NxError("NX_CONFIG_INVALID", `the source ${this.name} reads ${path}, which is not there`, {
+        hint: "an empty file is enough to begin with: it is followed as it grows",
+      });
+    this.#file = await disk.open(path, "read");
     return undefined;
   }
 

@@ -93,6 +93,18 @@ export class ByteWriter extends FieldWriter {
     return this;
   }
 
+  /** The same with a length of one or two bytes. Throws WireError for a body that is longer than that can say. */
+  shortFrame(headerBytes: 1 | 2, write: (writer: this) => void): this {
+    const at = this.room(headerBytes);
+    write(this);
+    const length = this.length - at - headerBytes;
+    if (length >= 1 << (8 * headerBytes))
+      throw new WireError(`a record of ${length} bytes does not fit its header`);
+    if (headerBytes === 2) this.buffer[at] = length >> 8;
+    this.buffer[at + headerBytes - 1] = length;
+    return this;
+  }
+
   /** Forgets what was written and keeps the memory. */
   clear(): void {
     this.end = 0;

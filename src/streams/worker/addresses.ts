@@ -90,13 +90,16 @@ export function numberOf({ name, options }: Address, option: string, byDefault: 
   );
 }
 
-/** One of the words that an option may be; undefined when it is absent. Throws NX_CONFIG_INVALID. */
-export function wordOf(
-  { name, options }: Address,
-  option: string,
-  words: readonly string[],
-): string | undefined {
+/** Options whose values are words. */
+const wordOptions: Readonly<Record<string, readonly string[]>> = {
+  log: ["true", "false"],
+  mode: ["immediate", "committed"],
+};
+
+/** An option that is one of a few words; undefined when it is absent. Throws NX_CONFIG_INVALID. */
+export function wordOf({ name, options }: Address, option: string): string | undefined {
   const text = options.get(option);
+  const words = wordOptions[option] ?? [];
   if (text === undefined || words.includes(text)) return text;
   throw new NxError(
     "NX_CONFIG_INVALID",
@@ -117,15 +120,32 @@ const isNats = (line: string) => /^[^=]+=nats:/.test(line);
 function isPlace(line: string, kinds: Readonly<Record<string, readonly string[]>>): boolean {
   try {
     const address = addressOf(line, kinds);
-    for (const option of ["pending", "inFlight", "create"]) numberOf(address, option, 1);
+    for (const option of numbers) numberOf(address, option, 1);
+    for (const option of Object.keys(wordOptions)) wordOf(address, option);
     return true;
   } catch {
     return false;
   }
 }
 
-/** What `check` can say of places on JetStream without asking a server. */
+const numbers = ["pending", "inFlight", "create", "pauseMs", "pollMs", "credits"];
+
+/** What `check` can say of places without asking anybody. */
 export const placeChecks: readonly CrossCheck[] = [
+  {
+    path: ["sources"],
+    wanted:
+      "NAME=tcp://HOST:PORT?log=true, NAME=acked://HOST:PORT?cookie=TEXT&credits=NUMBER, NAME=file:PATH, NAME=generator:?pauseMs=NUMBER, NAME=queue://HOST:PORT/CHANNEL or NAME=logfiles://HOST:PORT/CHANNEL?pollMs=NUMBER, every option or none",
+    holds: (value) =>
+      (value as { sources: string[] }).sources.every((line) => isNats(line) || isPlace(line, sourceKinds)),
+  },
+  {
+    path: ["sinks"],
+    wanted:
+      "NAME=tcp://HOST:PORT?mode=immediate|committed, NAME=2pc://HOST:PORT?cookie=TEXT, NAME=file:PATH, NAME=store://HOST:PORT, NAME=dht://HOST:PORT/CHANNEL, NAME=queue://HOST:PORT/CHANNEL or NAME=logfiles://HOST:PORT/CHANNEL?inFlight=NUMBER, every option or none",
+    holds: (value) =>
+      (value as { sinks: string[] }).sinks.every((line) => isNats(line) || isPlace(line, sinkKinds)),
+  },
   {
     path: ["sources"],
     wanted: "nats:STREAM?subject=SUBJECT&consumer=NAME&pending=NUMBER&create=REPLICAS, every option or none",
@@ -152,3 +172,13 @@ export const placeChecks: readonly CrossCheck[] = [
     },
   },
 ];
+
+/** Two places for one source, or one sink, would share its position in checkpoints. Throws NX_CONFIG_INVALID. */
+export function assertOneEach(kind: string, addresses: readonly Address[]): void {
+  const names = addresses.map(({ name }) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined)
+    throw new NxError("NX_CONFIG_INVALID", `there are two places for the ${kind} "${twice}"`, {
+      hint: "an application may have several, with names of their own",
+    });
+}

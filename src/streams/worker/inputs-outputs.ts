@@ -27,7 +27,15 @@ import { InputLog } from "../sources/input-log.ts";
 import type { Source, SourceHost } from "../sources/source.ts";
 import type { StreamGrants } from "../sources/stream-grants.ts";
 import { TcpSource } from "../sources/tcp-source.ts";
-import { type Address, addressOf, numberOf, sinkKinds, sourceKinds, wordOf } from "./addresses.ts";
+import {
+  type Address,
+  addressOf,
+  assertOneEach,
+  numberOf,
+  sinkKinds,
+  sourceKinds,
+  wordOf,
+} from "./addresses.ts";
 import { inputDirectory } from "./fresh-start.ts";
 
 export interface Surrounding {
@@ -54,18 +62,12 @@ export async function makeSources(
   around: Surrounding,
 ): Promise<Source[]> {
   const sources: Source[] = [];
-  for (const line of lines) {
-    const address = byPosition(
-      addressOf(line, sourceKinds),
-      plan.sources.map(({ name }) => name),
-    );
+  const names = plan.sources.map(({ name }) => name);
+  const addresses = lines.map((line) => byPosition(addressOf(line, sourceKinds), names));
+  assertOneEach("source", addresses);
+  for (const address of addresses) {
     const node = plan.sources.find(({ name }) => name === address.name);
-    if (node === undefined)
-      throw unknown(
-        "source",
-        address.name,
-        plan.sources.map(({ name }) => name),
-      );
+    if (node === undefined) throw unknown("source", address.name, names);
     sources.push(await makeSource(node, address, hostOf(node.name), around, plan.appName));
   }
   return sources;
@@ -137,7 +139,7 @@ async function makeSource(
     });
   }
   const inputLog =
-    wordOf(address, "log", ["true", "false"]) === "true"
+    wordOf(address, "log") === "true"
       ? await InputLog.open(world, join(dataDir, inputDirectory(address.name)), logEvents)
       : undefined;
   return new TcpSource(node, host, { ...common, inputLog });
@@ -158,6 +160,7 @@ export function makeSinks(plan: Plan, lines: readonly string[], around: Surround
   const addresses = lines.map((line) => byPosition(addressOf(line, sinkKinds), plan.sinks));
   const surplus = addresses.find(({ name }) => !plan.sinks.includes(name));
   if (surplus !== undefined) throw unknown("sink", surplus.name, plan.sinks);
+  assertOneEach("sink", addresses);
   return plan.sinks.map((name) => {
     const address = addresses.find((each) => each.name === name);
     if (address === undefined)
@@ -180,7 +183,7 @@ export function makeSinks(plan: Plan, lines: readonly string[], around: Surround
       const { kind } = address;
       return new DeliveringSink(name, events, { kind, clock: world.clock, log, framing, target });
     }
-    const isCommitted = wordOf(address, "mode", ["immediate", "committed"]) === "committed";
+    const isCommitted = wordOf(address, "mode") === "committed";
     return new TcpSink(name, events, { world, log, host: address.host, port: address.port, isCommitted });
   });
 }
@@ -200,6 +203,7 @@ function targetOf(address: Address, around: Surrounding, appName: string): Targe
       return storeTarget({
         frontends: [`http://${host}:${port}`],
         output: `${appName}-${worker}.${name}`,
+        random: world.random,
       });
     case "nats":
       return new NatsTarget({

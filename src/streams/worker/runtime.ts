@@ -130,9 +130,10 @@ export class WorkerRuntime {
     this.placement = new Placement(ring, names, self);
     this.#rest.set("leaving", isLeaving);
     sendElsewhere(sources, isLeaving ? without(places, leaving) : []);
-    if (newcomers.includes(name)) stateLog.forget();
+    const isNewcomer = newcomers.includes(name);
+    if (isNewcomer) stateLog.forget();
     else stateLog.rollBack(checkpoint);
-    await this.#rollBack();
+    await this.#rollBack(isNewcomer ? checkpoint : stateLog.committed.id);
     if (this.epoch !== epoch || this.#isClosed) return;
     this.#link(places, self);
     if (!move) return;
@@ -152,10 +153,10 @@ export class WorkerRuntime {
   }
 
   /** The states are the checkpoint's; sources, windows and sinks follow them. */
-  async #rollBack(): Promise<void> {
+  async #rollBack(checkpoint: number): Promise<void> {
     const { engine, stateLog, sources, sinks } = this.#options;
     const { epoch } = this;
-    const { meta, outputs, id } = stateLog.committed;
+    const { meta, outputs } = stateLog.committed;
     this.#inherited = meta.streams ?? {};
     const dueOutputs = stateLog.isOutputDue ? outputs : new Map<number, Uint8Array[]>();
     engine.watermarks.reset();
@@ -164,7 +165,9 @@ export class WorkerRuntime {
     }
     await Promise.all([
       ...sources.map((source) => source.rollBack(meta.sources[source.name])),
-      ...sinks.map((sink, index) => sink.rollBack(id, meta.sinks[sink.name], dueOutputs.get(index) ?? [])),
+      ...sinks.map((sink, index) =>
+        sink.rollBack(checkpoint, meta.sinks[sink.name], dueOutputs.get(index) ?? []),
+      ),
     ]);
     if (this.epoch === epoch && !this.#isClosed && dueOutputs.size > 0) stateLog.release();
   }

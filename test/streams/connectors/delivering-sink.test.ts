@@ -2,8 +2,10 @@
 import { expect, test } from "bun:test";
 import { silentLog } from "../../../src/core/logging/log.ts";
 import { SimCluster } from "../../../src/core/sim/world.ts";
-import { framed, lines } from "../../../src/streams/api/index.ts";
+import { framed, lines, type Framing } from "../../../src/streams/api/index.ts";
 import { DeliveringSink, recordsOf } from "../../../src/streams/connectors/delivering-sink.ts";
+import { RecordWriter } from "../../../src/streams/runtime/record-writer.ts";
+import { writeRecord } from "../../../src/streams/runtime/splitter.ts";
 import { frameOf } from "../../../src/streams/wire/frame.ts";
 
 test("the next checkpoint is not safe before the one before is delivered, and nothing uncommitted goes out", () => {
@@ -59,22 +61,17 @@ test("the next checkpoint is not safe before the one before is delivered, and no
   });
 });
 
-test("records come out of their framing as they went in", () => {
-  const runs = [
-    Buffer.concat(["a", "", "bc"].map((text) => frameOf(Buffer.from(text)))),
-    frameOf(Buffer.from("d")),
-  ];
-  expect(recordsOf(runs, framed()).map((record) => Buffer.from(record).toString())).toEqual([
-    "a",
-    "",
-    "bc",
-    "d",
-  ]);
-  const text = [Buffer.from("a\n\nbc\n"), Buffer.from("d\n")];
-  expect(recordsOf(text, lines()).map((record) => Buffer.from(record).toString())).toEqual([
-    "a",
-    "",
-    "bc",
-    "d",
-  ]);
+test.each<[string, Framing]>([
+  ["a byte", framed(1)],
+  ["two bytes", framed(2)],
+  ["four bytes", framed(4)],
+  ["a line feed", lines()],
+])("records that are framed by %s come out as they went in", (_name, framing) => {
+  const runOf = (...texts: string[]) => {
+    const out = new RecordWriter();
+    for (const text of texts) writeRecord(out, framing, (writer) => writer.utf8(text));
+    return out.done();
+  };
+  const records = recordsOf([runOf("a", "", "bc"), runOf("d")], framing);
+  expect(records.map((record) => Buffer.from(record).toString())).toEqual(["a", "", "bc", "d"]);
 });

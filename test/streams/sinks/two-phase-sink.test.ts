@@ -144,6 +144,54 @@ describe("output in two phases", () => {
     expect(numbers).toEqual(upTo(wanted));
   }, 60_000);
 
+  test("a worker that joins goes on behind what an earlier one of its name left, committed or only promised", () => {
+    const cluster = new SimCluster(1);
+    const wait = (ms: number) => new Promise<void>((resolve) => cluster.scheduler.after(ms, resolve));
+    cluster.scheduler.run(async () => {
+      const workerHost = cluster.host("10.0.0.2");
+      const { world } = cluster.host(SINK.host).start();
+      const receiver = new TwoPhaseReceiver({
+        ...{ world, address: SINK, directory: DIRECTORY, onCommit: () => {}, onProblem: () => {} },
+      });
+      await receiver.listen();
+      let fatal = "";
+      const begin = async (checkpoint: number, position?: unknown) => {
+        const sink = newSink(workerHost.start().world, (error) => (fatal = error.message));
+        await sink.open();
+        await Promise.race([sink.rollBack(checkpoint, position), wait(1000)]);
+        return sink;
+      };
+      const put = async (sink: TwoPhaseSink, text: string, checkpoint: number) => {
+        sink.writer.utf8(text);
+        const { safe, position } = sink.prepare(checkpoint);
+        expect(await safe).toBe(true);
+        return position;
+      };
+      const first = await begin(0);
+      await put(first, "1\n", 1);
+      first.commit(1);
+      // It leaves with checkpoint 2, and the sink does not hear of that.
+      await put(first, "2\n", 2);
+      workerHost.killProcess();
+      const joined = await begin(7);
+      const position = await put(joined, "3\n", 8);
+      joined.commit(8);
+      await wait(100);
+      expect(receiver.committedBytes).toBe(6);
+      workerHost.killProcess();
+      await begin(8, position);
+      await wait(100);
+      expect(fatal).toBe("");
+      workerHost.killProcess();
+      // A cluster that begins has no business here.
+      await begin(0);
+      await wait(100);
+      expect(fatal).toMatch(/has \d bytes of this worker's output, 0 are committed/);
+      workerHost.killProcess();
+      await receiver.close();
+    });
+  });
+
   test("a checkpoint without output, while the sink is away, does not make it drop the one before", () => {
     const cluster = new SimCluster(1);
     const wait = (ms: number) => new Promise<void>((resolve) => cluster.scheduler.after(ms, resolve));

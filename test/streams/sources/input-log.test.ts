@@ -17,25 +17,42 @@ function record(number: number): Uint8Array {
 
 const numberOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
 
+const events = {
+  log: silentLog(),
+  onPressure: () => {},
+  onFatal: (error: Error) => {
+    throw error;
+  },
+};
+
+function worldOf(on: Scheduler, disk: SimDisk): World {
+  return { clock: new SimClock(on), disk, random: on.fork(), net: undefined as never };
+}
+
+/** Numbers of the records behind `position` that a worker finds on such a disk. */
+async function found(on: Scheduler, disk: SimDisk, position: number): Promise<number[]> {
+  const log = await InputLog.open(worldOf(on, disk), "/data/input-In", events);
+  log.rollBack(position);
+  const fed: number[] = [];
+  log.replay((bytes) => void fed.push(numberOf(bytes)));
+  return fed;
+}
+
+const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, index) => from + index);
+
 test("what came while the disk was full is written when it has room, and a checkpoint waits for it", () => {
   const on = new Scheduler(1);
   const disk = new SimDisk(on);
-  const world: World = { clock: new SimClock(on), disk, random: on.fork(), net: undefined as never };
   let pressures = 0;
-  const events = {
-    log: silentLog(),
-    onPressure: () => void pressures++,
-    onFatal: (error: Error) => {
-      throw error;
-    },
-  };
-  const open = () => InputLog.open(world, "/data/input-In", events);
+  let next = 0;
   const pause = (ms: number) => new Promise<void>((resolve) => void on.after(ms, resolve));
   on.run(
     async () => {
       await disk.makeDirectory("/data");
-      const log = await open();
-      let next = 0;
+      const log = await InputLog.open(worldOf(on, disk), "/data/input-In", {
+        ...events,
+        onPressure: () => void pressures++,
+      });
       const append = () => log.append(record(next++), 0, RECORD_BYTES);
       append();
       await log.flush();
@@ -49,17 +66,18 @@ test("what came while the disk was full is written when it has room, and a check
       expect(log.trouble).toContain("the disk is full");
       disk.capacityBytes = Number.POSITIVE_INFINITY;
       await flushed;
+      const safe = disk.capture();
+      const safeCount = next;
       expect(pressures).toBe(2);
       // A checkpoint in the middle of what had waited; then the worker dies.
       const position = next - 10;
       log.committed(position);
       append();
       await log.flush();
-      const again = await open();
-      again.rollBack(position);
-      const fed: number[] = [];
-      again.replay((bytes) => void fed.push(numberOf(bytes)));
-      expect(fed).toEqual(Array.from({ length: next - position }, (_, index) => position + index));
+      expect(await found(on, disk, position)).toEqual(numbers(position, next));
+      // Of what the flush had promised nothing goes with the power.
+      disk.restore(safe);
+      expect(await found(on, disk, 0)).toEqual(numbers(0, safeCount));
     },
     { timeLimitMs: 600_000 },
   );

@@ -212,6 +212,26 @@ describe("a sink that commits in two phases", () => {
     );
   });
 
+  test("A16: workers leave and join again under their names, and their output goes on", () => {
+    simulate(13, 1, (cluster) =>
+      withReceiver(cluster, async (receiver) => {
+        const sender = cluster.send(KEYS, Number.POSITIVE_INFINITY);
+        const members = () => cluster.leader.leader?.layout?.members.length ?? 0;
+        const sinks = [`windows=2pc://${receiver.host}:5555`];
+        for (let cycle = 1; cycle <= 3; cycle++) {
+          await cluster.start({ ...workerSpec(2), settings: { joining: 1, sinks } });
+          await cluster.until("two members", () => members() === 2);
+          const before = sender.acked;
+          await cluster.until("some progress", () => sender.acked > before + 50);
+          await cluster.until("a leave", () => cluster.leader.leader?.shrink(["worker2"]) === undefined);
+          await cluster.until("a goodbye", () => cluster.workers.get("worker2")?.hasLeft === true);
+          cluster.kill("worker2");
+        }
+        return sender.finish();
+      }),
+    );
+  });
+
   test("a vote against a checkpoint undoes it, and a later one is committed", () => {
     let votes = 0;
     simulate(10, 2, (cluster) =>
