@@ -45,10 +45,10 @@ class Turns {
 }
 
 describe("a rest at the end of a busy turn", () => {
-  test("lasts until an eighth of all who send may have come, ten at most, and never more than 80 µs", () => {
+  test("lasts until a sixth of all who send may have come, ten at most, and never more than 80 µs", () => {
     const lengths = (connections: number, gapUs: number) =>
       new Set(new Turns(connections).run(300, 3, gapUs).rests);
-    expect(lengths(48, 7)).toEqual(new Set([42]));
+    expect(lengths(48, 7)).toEqual(new Set([56]));
     expect(lengths(100, 7)).toEqual(new Set([70]));
     expect(lengths(48, 15)).toEqual(new Set([80]));
   });
@@ -68,7 +68,7 @@ describe("a rest at the end of a busy turn", () => {
       const { length } = turns.rests;
       return turns.run(100, served, 7).rests.length - length;
     };
-    expect([rests(200, 6), rests(200, 7)]).toEqual([100, 0]);
+    expect([rests(200, 4), rests(200, 5)]).toEqual([100, 0]);
     expect([rests(24, 3), rests(24, 4)]).toEqual([100, 0]);
   });
 
