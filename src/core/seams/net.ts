@@ -66,7 +66,7 @@ export interface ListenOptions<Data> {
   /** For each accepted connection; absent: probed after five seconds, as the runtime does. */
   keepAlive?: KeepAlive;
   /**
-   * Whether, under load, the whole thread may stop for up to 50 µs at the end of this turn, for many clients' short
+   * Whether, under load, the whole thread may stop for up to 80 µs at the end of this turn, for many clients' short
    * requests to gather, which makes them cheaper. Absent: never.
    */
   mayRest?: () => boolean;

@@ -14,16 +14,17 @@
 import type { Clock } from "./clock.ts";
 
 /** One rest, at most. */
-const REST_US_MAX = 50;
-/** Requests that a rest waits for. */
-const AWAITED = 5;
+const REST_US_MAX = 80;
+/** A rest is for the requests of this share of the connections that send, and of no more than so many. */
+const AWAITED_SHARE = 1 / 6;
+const AWAITED_MAX = 10;
+/** A turn that served a larger share, or more, has spread the cost of waking already. */
+const SERVED_SHARE = 1 / 8;
+const SERVED_MAX = 4;
 /** Requests further apart than this are served as they come: a rest would spare too little. */
 const GAP_US_MAX = 20;
-/** Connections with requests, at least. With fewer, each has its own turn in the clients' work, and a rest delays them. */
+/** Connections that send, at least. Of fewer, too many would wait for each other. */
 const ACTIVE_MIN = 24;
-/** A turn that served more has spread the cost of waking already; so has one that served this share of who is active. */
-const SERVED_MAX = 10;
-const SERVED_SHARE = 1 / 5;
 /** Chunks after which the pace is measured again. */
 const WINDOW = 256;
 
@@ -71,7 +72,8 @@ export class TurnRest {
   #measure(nowMs: number): void {
     const gapUs = ((nowMs - this.#beganMs) * 1000) / this.#heard;
     const isWorthIt = gapUs <= GAP_US_MAX && this.#active >= ACTIVE_MIN;
-    this.#restUs = isWorthIt ? Math.min(REST_US_MAX, Math.ceil(AWAITED * gapUs)) : 0;
+    const awaited = Math.min(AWAITED_MAX, AWAITED_SHARE * this.#active);
+    this.#restUs = isWorthIt ? Math.min(REST_US_MAX, Math.ceil(awaited * gapUs)) : 0;
     this.#servedMax = Math.min(SERVED_MAX, SERVED_SHARE * this.#active);
     this.#window++;
     this.#heard = this.#active = 0;
