@@ -24,9 +24,12 @@ export interface Subject {
   crc32c: Crc32c;
   wrapDisk: (disk: Disk) => Disk;
   sealDelayMs: number;
+  /** Its thread may wait for the disk. */
+  mayStandStill: boolean;
 }
 
-export const whole: Subject = { crc32c, wrapDisk: (disk) => disk, sealDelayMs: 5 };
+export const whole: Subject = { crc32c, wrapDisk: (disk) => disk, sealDelayMs: 5, mayStandStill: false };
+export const standing: Subject = { ...whole, mayStandStill: true };
 
 /** What a history does, one step after the other. */
 export type Step =
@@ -70,6 +73,7 @@ export async function openLog(
       random: scheduler.fork(),
       crc32c: subject.crc32c,
       sealDelayMs: subject.sealDelayMs,
+      mayStandStill: () => subject.mayStandStill,
       listener,
     },
     { onSnapshot: keep, onFrame: keep },

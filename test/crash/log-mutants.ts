@@ -5,7 +5,7 @@
  * less than it says, or a checksum that fits everything.
  */
 import type { Disk, DiskFile, OpenMode } from "../../src/core/seams/disk.ts";
-import { whole, type Subject } from "./log-harness.ts";
+import { standing, whole, type Subject } from "./log-harness.ts";
 
 interface Lies {
   /** How `sync` of this file behaves. */
@@ -74,6 +74,22 @@ export const mutants = {
     sync: (path) => (isSnapshot(path) ? "skipped" : "honest"),
   }),
   "checksums fit everything": { ...whole, crc32c: () => 0 },
+} satisfies Record<string, Subject>;
+
+/** Noticed where the thread stands still for the disk. */
+export const standingMutants = {
+  "what is written while the thread stands still is not synced": {
+    ...standing,
+    wrapDisk: (disk: Disk): Disk => ({
+      ...lyingDisk(disk, {}),
+      async open(path, mode) {
+        const file = await disk.open(path, mode);
+        const writeDurablyNow = (bytes: Uint8Array, offset: number) =>
+          file.writeNow?.(bytes, offset) === true;
+        return { ...lyingFile(file, path, mode, {}), writeDurablyNow };
+      },
+    }),
+  },
 } satisfies Record<string, Subject>;
 
 /** The file that a restart finds last is the first that it opens for writing. */

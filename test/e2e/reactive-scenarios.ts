@@ -148,15 +148,20 @@ export async function firstRunAndFollow(load: Load) {
   }
 }
 
-/** S12: a shard carries commits out late; nobody sees x without y. `proxy` stands before one shard. */
+/**
+ * S12: a shard carries commits out late; nobody sees x without y. `proxies` stand before one shard. Two write in turn, each by
+ * a frontend of its own, so that a later transaction is acknowledged before an earlier one is carried out everywhere.
+ */
 export async function atomicVisibility(load: Load, proxies: readonly DelayingProxy[]) {
   const { store, writes, pauseMs } = load;
   const clients = follow(load, () => PAIR, { judge: isPair });
-  using writer = new Writer(store.frontendPorts);
+  using first = new Writer(store.frontendPorts);
+  using second = new Writer(store.frontendPorts.toReversed());
   try {
     await firstRuns(clients);
     for (const proxy of proxies) proxy.delayMs = () => Math.random() * 200;
     for (let number = 1; number <= writes; number++) {
+      const writer = number % 2 === 0 ? second : first;
       await writer.put({ x: String(number), y: String(number) });
       await Bun.sleep(pauseMs);
     }

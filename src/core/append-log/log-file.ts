@@ -290,7 +290,9 @@ export class LogFile implements GroupLog {
     group.isClosed = true;
     this.#isSealDue = false;
     if (this.#segment?.fits(group.payloadBytes) !== true) await this.#rotate();
-    await this.#writeFrame(this.#segment as Segment, group.frame(), FrameKind.data, group.payloadBytes);
+    const mayStandStill = this.#queue.isLone && this.#options.mayStandStill();
+    const segment = this.#segment as Segment;
+    await this.#writeFrame(segment, group.frame(), FrameKind.data, group.payloadBytes, mayStandStill);
     this.#groups += 1;
     this.#isSealed = false;
     const durationMs = this.#options.clock.monotonicMs() - startMs;
@@ -309,8 +311,9 @@ export class LogFile implements GroupLog {
     frame: Uint8Array,
     kind: FrameKind,
     payloadBytes: number,
+    mayStandStill = false,
   ): Promise<void> {
-    await segment.write(frame, kind, this.#nextFrame, payloadBytes);
+    await segment.write(frame, kind, this.#nextFrame, payloadBytes, mayStandStill);
     segment.advance(frame.byteLength);
     this.#nextFrame += 1;
     this.#logBytes += frame.byteLength;
