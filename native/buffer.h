@@ -18,4 +18,10 @@ void nx_buffer_append(nx_buffer *buffer, const void *bytes, uint64_t length);
 void nx_buffer_trim(nx_buffer *buffer, uint64_t keep);
 void nx_buffer_free(nx_buffer *buffer);
 
+/* Empties it for what comes next; of much more memory than `keep` half of that stays. */
+static inline void nx_buffer_reuse(nx_buffer *buffer, uint64_t keep) {
+  buffer->length = 0;
+  if (buffer->capacity > keep) nx_buffer_trim(buffer, keep / 2);
+}
+
 #endif

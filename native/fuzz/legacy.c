@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "../legacy/engine.h"
+#include "pieces.h"
 
 #define NOW_MS 1700000000000.0
 
@@ -72,9 +73,8 @@ static void client_close(client *c) {
 }
 
 static void take(client *c, uint32_t flags) {
-  const double *block = nx_legacy_block(c->engine);
-  nx_buffer_append(&c->answers, (const void *)(uintptr_t)block[NX_LEGACY_REPLY_ADDRESS],
-                   (uint64_t)block[NX_LEGACY_REPLY_LENGTH]);
+  nx_slice answers = nx_block_replies(nx_legacy_block(c->engine));
+  nx_buffer_append(&c->answers, answers.data, answers.length);
   c->flags = flags;
   nx_legacy_clear_events(c->engine);
 }
@@ -140,19 +140,16 @@ static contents read_contents(client *c) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size < 4) return 0;
-  uint32_t cuts = (uint32_t)data[1] << 16 | (uint32_t)data[2] << 8 | data[3];
+  uint32_t cuts = cuts_of(data + 1);
   const uint8_t *bytes = data + 4;
   uint64_t length = size - 4;
   client whole, pieces;
   client_open(&whole, (data[0] & 1) != 0);
   client_open(&pieces, (data[0] & 1) != 0);
   send(&whole, bytes, length);
-  for (uint64_t at = 0; at < length;) {
-    cuts = cuts * 1664525u + 1013904223u;
-    uint64_t piece = (data[0] & 2) != 0 ? 1 : 1 + (cuts >> 20) % 64;
-    if (piece > length - at) piece = length - at;
+  for (uint64_t at = 0, piece; at < length; at += piece) {
+    piece = next_piece(&cuts, (data[0] & 2) != 0, length - at);
     send(&pieces, bytes + at, piece);
-    at += piece;
   }
   contents left = read_contents(&whole), right = read_contents(&pieces);
   end_listening(&whole);

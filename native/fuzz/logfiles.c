@@ -44,8 +44,8 @@ static void client_open(client *c) {
 static void settle(client *c, uint32_t flags) {
   for (;;) {
     const double *block = nx_logfiles_block(c->engine);
-    nx_buffer_append(&c->answers, (const void *)(uintptr_t)block[NX_LOGFILES_REPLY_ADDRESS],
-                     (uint64_t)block[NX_LOGFILES_REPLY_LENGTH]);
+    nx_slice answers = nx_block_replies(block);
+    nx_buffer_append(&c->answers, answers.data, answers.length);
     nx_buffer_append(&c->effects, c->logs->effects.data, c->logs->effects.length);
     nx_logs_effects_taken(c->logs);
     nx_logfiles_clear_events(c->engine);

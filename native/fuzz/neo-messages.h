@@ -2,7 +2,9 @@
 #ifndef NX_FUZZ_NEO_MESSAGES_H
 #define NX_FUZZ_NEO_MESSAGES_H
 
-static void check_messages(const uint8_t *bytes, uint64_t length) {
+static void check_messages(nx_slice messages) {
+  const uint8_t *bytes = messages.data;
+  uint64_t length = messages.length;
   for (uint64_t at = 0; at < length;) {
     NX_ASSERT(length - at >= 18);
     uint8_t parity = 0;

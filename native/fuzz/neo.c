@@ -19,6 +19,7 @@
 
 #include "../neo/service.h"
 #include "neo-messages.h"
+#include "pieces.h"
 
 #define NOW_MS 1700000000000.0
 #define PUMPS_MAX 20000
@@ -48,8 +49,7 @@ static void client_open(client *c, uint8_t options) {
 }
 
 static void take(client *c, uint32_t flags) {
-  const double *block = nx_neo_block(c->engine);
-  check_messages((const uint8_t *)(uintptr_t)block[NX_NEO_REPLY_ADDRESS], (uint64_t)block[NX_NEO_REPLY_LENGTH]);
+  check_messages(nx_block_replies(nx_neo_block(c->engine)));
   c->flags = flags;
   nx_neo_clear_events(c->engine);
 }
@@ -131,19 +131,16 @@ static contents read_contents(client *c) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size < 4) return 0;
-  uint32_t cuts = (uint32_t)data[1] << 16 | (uint32_t)data[2] << 8 | data[3];
+  uint32_t cuts = cuts_of(data + 1);
   const uint8_t *bytes = data + 4;
   uint64_t length = size - 4;
   client whole, pieces;
   client_open(&whole, data[0]);
   client_open(&pieces, data[0]);
   send(&whole, bytes, length);
-  for (uint64_t at = 0; at < length;) {
-    cuts = cuts * 1664525u + 1013904223u;
-    uint64_t piece = (data[0] & 2) != 0 ? 1 : 1 + (cuts >> 20) % 64;
-    if (piece > length - at) piece = length - at;
+  for (uint64_t at = 0, piece; at < length; at += piece) {
+    piece = next_piece(&cuts, (data[0] & 2) != 0, length - at);
     send(&pieces, bytes + at, piece);
-    at += piece;
   }
   contents left = read_contents(&whole), right = read_contents(&pieces);
   /* A stream ends at another moment when the input comes in pieces, and what its id means then differs. */

@@ -23,6 +23,7 @@
 #include "../queue/dead.h"
 #include "../queue/internal.h"
 #include "../resp/resp.h"
+#include "pieces.h"
 
 #define NOW_MS 1700000000000.0
 
@@ -102,13 +103,12 @@ static void client_close(client *c) {
 
 static void take_redis(client *c, uint32_t flags) {
   for (;;) {
-    const double *block = nx_resp_block(c->resp);
     if ((flags & NX_RESP_ADMIN) != 0) {
       flags = nx_resp_answer(c->resp, c->redis, (const uint8_t *)"+outside\r\n", 10, NOW_MS);
       continue;
     }
-    nx_buffer_append(&c->replies, (const void *)(uintptr_t)block[NX_RESP_REPLY_ADDRESS],
-                     (uint64_t)block[NX_RESP_REPLY_LENGTH]);
+    nx_slice replies = nx_block_replies(nx_resp_block(c->resp));
+    nx_buffer_append(&c->replies, replies.data, replies.length);
     if ((flags & NX_RESP_CLOSE) != 0) {
       c->is_closed = true;
       return;
@@ -131,9 +131,8 @@ static void take_redis(client *c, uint32_t flags) {
 
 static void take_swarm(client *c, uint32_t flags) {
   for (;;) {
-    const double *block = nx_legacy_block(c->legacy);
-    nx_buffer_append(&c->replies, (const void *)(uintptr_t)block[NX_LEGACY_REPLY_ADDRESS],
-                     (uint64_t)block[NX_LEGACY_REPLY_LENGTH]);
+    nx_slice replies = nx_block_replies(nx_legacy_block(c->legacy));
+    nx_buffer_append(&c->replies, replies.data, replies.length);
     nx_legacy_clear_events(c->legacy);
     c->flags = flags;
     if ((flags & NX_LEGACY_CLOSE) != 0) {
@@ -232,7 +231,7 @@ static void fuzz_effects(const uint8_t *bytes, uint64_t length) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size < 4) return 0;
-  uint32_t cuts = (uint32_t)data[1] << 16 | (uint32_t)data[2] << 8 | data[3];
+  uint32_t cuts = cuts_of(data + 1);
   const uint8_t *bytes = data + 4;
   uint64_t length = size - 4;
   if ((data[0] & 3) == 3) {
@@ -244,12 +243,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   client_open(&whole, data[0]);
   client_open(&pieces, data[0]);
   send(&whole, is_swarm, bytes, length);
-  for (uint64_t at = 0; at < length;) {
-    cuts = cuts * 1664525u + 1013904223u;
-    uint64_t piece = (data[0] & 4) != 0 ? 1 : 1 + (cuts >> 20) % 64;
-    if (piece > length - at) piece = length - at;
+  for (uint64_t at = 0, piece; at < length; at += piece) {
+    piece = next_piece(&cuts, (data[0] & 4) != 0, length - at);
     send(&pieces, is_swarm, bytes + at, piece);
-    at += piece;
   }
   check_replay(&whole);
   end_consuming(&whole);

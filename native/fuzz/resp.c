@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../resp/resp.h"
+#include "pieces.h"
 
 #define NOW_MS 1700000000000.0
 
@@ -61,9 +62,8 @@ static void client_close(client *c) {
 }
 
 static void take_replies(client *c) {
-  const double *block = nx_resp_block(c->engine);
-  uint64_t length = (uint64_t)block[NX_RESP_REPLY_LENGTH];
-  nx_buffer_append(&c->replies, (const void *)(uintptr_t)block[NX_RESP_REPLY_ADDRESS], length);
+  nx_slice replies = nx_block_replies(nx_resp_block(c->engine));
+  nx_buffer_append(&c->replies, replies.data, replies.length);
 }
 
 static bool word_is(const uint8_t *at, uint32_t length, const char *word) {
@@ -144,7 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size < 4) return 0;
   bool authentication = (data[0] & 1) != 0;
-  uint32_t cuts = (uint32_t)data[1] << 16 | (uint32_t)data[2] << 8 | data[3];
+  uint32_t cuts = cuts_of(data + 1);
   const uint8_t *bytes = data + 4;
   uint64_t length = size - 4;
   uint64_t half = length / 2;
@@ -155,13 +155,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   /* Time passes once, at the same byte for both, so that expiry has its turn. */
   send(&whole, bytes, half, NOW_MS);
   send(&whole, bytes + half, length - half, NOW_MS + 100000);
-  for (uint64_t at = 0; at < length;) {
-    cuts = cuts * 1664525u + 1013904223u;
-    uint64_t until = at < half ? half : length;
-    uint64_t piece = (data[0] & 2) != 0 ? 1 : 1 + (cuts >> 20) % 64;
-    if (piece > until - at) piece = until - at;
+  for (uint64_t at = 0, piece; at < length; at += piece) {
+    piece = next_piece(&cuts, (data[0] & 2) != 0, (at < half ? half : length) - at);
     send(&pieces, bytes + at, piece, at < half ? NOW_MS : NOW_MS + 100000);
-    at += piece;
   }
   NX_ASSERT(whole.closed == pieces.closed);
   NX_ASSERT(whole.replies.length == pieces.replies.length);
@@ -175,19 +171,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 }
 
 #ifdef NX_FUZZ_FILES
-int main(int argc, char **argv) {
-  for (int index = 1; index < argc; index++) {
-    FILE *file = fopen(argv[index], "rb");
-    NX_ASSERT(file != NULL);
-    nx_buffer content = {0};
-    uint8_t part[4096];
-    for (size_t got = 0; (got = fread(part, 1, sizeof part, file)) > 0;)
-      nx_buffer_append(&content, part, got);
-    fclose(file);
-    LLVMFuzzerTestOneInput(content.data, content.length);
-    nx_buffer_free(&content);
-  }
-  printf("%d inputs\n", argc - 1);
-  return 0;
-}
+#include "files.h"
 #endif

@@ -82,13 +82,13 @@ static uint32_t store(nx_legacy *engine, nx_slice name) {
 
 uint32_t nx_batch_put(nx_legacy *engine, const nx_legacy_request *request) {
   if (!nx_batch_decode(engine, request->value)) {
-    nx_event(engine, "a batch of %llu bytes that cannot be decoded",
+    nx_events_say(&engine->events, "a batch of %llu bytes that cannot be decoded",
              (unsigned long long)request->value.length);
     return 0;
   }
   if (!nx_channel_name_valid(request->channel)) return NX_STATUS_BAD_CHANNEL_NAME;
   uint32_t status = check(engine);
-  if (status == 0) nx_event(engine, "a batch whose content is not made of keys and values");
+  if (status == 0) nx_events_say(&engine->events, "a batch whose content is not made of keys and values");
   if (status != NX_STATUS_OK) return status;
   engine->is_silent = true;
   status = store(engine, request->channel);

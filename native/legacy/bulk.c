@@ -49,7 +49,7 @@ static void visit(void *context, nx_slice key, const nx_record *record) {
   uint64_t size_max = engine->settings[NX_LEGACY_BATCH_BYTES];
   if (size > size_max) {
     if (!to->bulk->has_skipped)
-      nx_event(engine,
+      nx_events_say(&engine->events,
                "skipped records that no batch holds, the first is key %.16s of channel %.*s, %llu bytes",
                (const char *)key.data, (int)to->bulk->name_length, (const char *)to->bulk->bytes,
                (unsigned long long)record->value.length);

@@ -86,7 +86,7 @@ static nx_channel *find_channel(nx_legacy *engine, nx_slice name, bool *is_bad) 
 }
 
 static void drop_bad_key(nx_legacy *engine, nx_legacy_connection *connection) {
-  nx_event(engine, "a key that is not 16 hex digits");
+  nx_events_say(&engine->events, "a key that is not 16 hex digits");
   connection->is_closing = true;
 }
 

@@ -6,11 +6,7 @@
  */
 #include "engine.h"
 
-#include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
-
-#include "event-lines.h"
 
 #define REPLY_BYTES_KEPT (4u << 20)
 #define CONTENT_BYTES_KEPT (256u << 10)
@@ -30,6 +26,8 @@ nx_legacy *nx_legacy_make(const nx_legacy_backend *backend, const uint64_t *sett
   memcpy(engine->settings, settings, sizeof engine->settings);
   engine->backend = backend;
   engine->range_max = UINT64_MAX;
+  engine->input.bytes_max = settings[NX_LEGACY_INPUT_BYTES_MAX];
+  engine->events.places = &engine->block[NX_LEGACY_EVENTS_ADDRESS];
   return engine;
 }
 
@@ -39,7 +37,7 @@ void nx_legacy_free(nx_legacy *engine) {
   nx_buffer_free(&engine->replies);
   nx_buffer_free(&engine->content);
   nx_buffer_free(&engine->task);
-  nx_buffer_free(&engine->events);
+  nx_events_free(&engine->events);
   free(engine);
 }
 
@@ -77,29 +75,13 @@ void nx_legacy_refuse_writes(nx_legacy *engine, uint32_t is_refusing) {
 
 void nx_legacy_redistributed(nx_legacy *engine) { engine->is_redistributing = false; }
 
-static void show_events(nx_legacy *engine) {
-  engine->block[NX_LEGACY_EVENTS_ADDRESS] = (double)(uintptr_t)engine->events.data;
-  engine->block[NX_LEGACY_EVENTS_LENGTH] = (double)engine->events.length;
-}
-
-void nx_event(nx_legacy *engine, const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  bool is_new = nx_events_append(&engine->events, format, arguments);
-  va_end(arguments);
-  if (is_new) show_events(engine);
-}
-
-void nx_legacy_clear_events(nx_legacy *engine) {
-  engine->events.length = 0;
-  show_events(engine);
-}
+void nx_legacy_clear_events(nx_legacy *engine) { nx_events_clear(&engine->events); }
 
 void nx_legacy_read_statistics(nx_legacy *engine) {
   double *block = engine->block;
   block[NX_LEGACY_REQUESTS_TOTAL] = (double)engine->requests_total;
   block[NX_LEGACY_ERRORS_TOTAL] = (double)engine->errors_total;
-  block[NX_LEGACY_INPUT_BYTES] = (double)engine->input_bytes;
+  block[NX_LEGACY_INPUT_BYTES] = (double)engine->input.bytes;
   block[NX_LEGACY_CONNECTIONS] = (double)engine->connections;
   block[NX_LEGACY_LISTENERS] = (double)engine->listeners;
   block[NX_LEGACY_FIGURES_ADDRESS] = (double)(uintptr_t)engine->figures.kinds;
@@ -118,7 +100,7 @@ nx_legacy_connection *nx_legacy_connect(nx_legacy *engine) {
 void nx_legacy_disconnect(nx_legacy *engine, nx_legacy_connection *connection) {
   if (connection->bulk != NULL) nx_bulk_drop(engine, connection);
   engine->backend->leave(engine, connection);
-  nx_kept_free(&connection->input, &engine->input_bytes);
+  nx_kept_free(&connection->input, &engine->input);
   free(connection);
   engine->connections -= 1;
 }
@@ -138,7 +120,7 @@ static uint64_t skip(nx_legacy *engine, nx_legacy_connection *connection, uint64
 static void refuse(nx_legacy *engine, nx_legacy_connection *connection, nx_legacy_parsed parsed,
                    const nx_legacy_request *request) {
   if (parsed == NX_LEGACY_UNKNOWN) {
-    nx_event(engine, "unknown command %u", request->code);
+    nx_events_say(&engine->events, "unknown command %u", request->code);
     nx_status(engine, NX_STATUS_INVALID_REQUEST);
     connection->is_closing = true;
     return;
@@ -146,7 +128,7 @@ static void refuse(nx_legacy *engine, nx_legacy_connection *connection, nx_legac
   connection->skip = request->skip;
   connection->closes_after_skip = parsed == NX_LEGACY_OVERSIZED;
   if (parsed == NX_LEGACY_OVERSIZED)
-    nx_event(engine, "an array of %llu bytes in command %u", (unsigned long long)request->skip,
+    nx_events_say(&engine->events, "an array of %llu bytes in command %u", (unsigned long long)request->skip,
              request->code);
   if (connection->skip == 0) connection->is_closing = true;
 }
@@ -194,17 +176,11 @@ static uint64_t serve(nx_legacy *engine, nx_legacy_connection *connection, const
   return consumed;
 }
 
-static void count_input(nx_legacy *engine, nx_legacy_connection *connection) {
-  uint64_t others = connection->bulk == NULL ? 0 : nx_bulk_bytes(connection->bulk);
-  nx_kept_count(&connection->input, others, &engine->input_bytes);
-  if (engine->input_bytes <= engine->settings[NX_LEGACY_INPUT_BYTES_MAX] || connection->is_closing) return;
-  nx_event(engine, "too much unfinished input on this node");
-  connection->is_closing = true;
-}
-
 static void settle(nx_legacy *engine, nx_legacy_connection *connection, uint64_t consumed) {
-  nx_kept_consume(&connection->input, consumed, connection->is_closing);
-  count_input(engine, connection);
+  uint64_t bulk_bytes = connection->bulk == NULL ? 0 : nx_bulk_bytes(connection->bulk);
+  if (nx_kept_settle(&connection->input, consumed, bulk_bytes, connection->is_closing, &engine->input)) return;
+  nx_events_say(&engine->events, "too much unfinished input on this node");
+  connection->is_closing = true;
 }
 
 static void serve_kept(nx_legacy *engine, nx_legacy_connection *connection) {
@@ -218,22 +194,14 @@ void nx_legacy_begin_call(nx_legacy *engine, double now_ms) {
   nx_figures_begin_call(&engine->figures);
   engine->now_ms = (int64_t)now_ms;
   engine->stop = 0;
-  engine->replies.length = 0;
-  if (engine->replies.capacity > REPLY_BYTES_KEPT) nx_buffer_trim(&engine->replies, REPLY_BYTES_KEPT / 2);
-  if (engine->content.capacity > CONTENT_BYTES_KEPT) {
-    engine->content.length = 0;
-    nx_buffer_trim(&engine->content, CONTENT_BYTES_KEPT / 2);
-  }
+  nx_buffer_reuse(&engine->replies, REPLY_BYTES_KEPT);
+  nx_buffer_reuse(&engine->content, CONTENT_BYTES_KEPT);
 }
 
 uint32_t nx_legacy_end_call(nx_legacy *engine, const nx_legacy_connection *connection) {
   nx_figures_end_call(&engine->figures);
   double *block = engine->block;
-  block[NX_LEGACY_REPLY_ADDRESS] = (double)(uintptr_t)engine->replies.data;
-  block[NX_LEGACY_REPLY_LENGTH] = (double)engine->replies.length;
-  block[NX_LEGACY_REPLY_CAPACITY] = (double)engine->replies.capacity;
-  block[NX_LEGACY_REPLY_GENERATION] = (double)engine->replies.generation;
-  block[NX_LEGACY_EFFECTS_LENGTH] = (double)engine->backend->effects(engine)->length;
+  nx_block_show(block, &engine->replies, engine->backend->effects(engine));
   if ((engine->stop & NX_LEGACY_REDISTRIBUTE) != 0) {
     block[NX_LEGACY_TASK_ADDRESS] = (double)(uintptr_t)engine->task.data;
     block[NX_LEGACY_TASK_LENGTH] = (double)engine->task.length;
@@ -255,9 +223,9 @@ uint32_t nx_legacy_feed(nx_legacy *engine, nx_legacy_connection *connection, con
   nx_legacy_begin_call(engine, now_ms);
   if (connection->is_closing) return nx_legacy_end_call(engine, connection);
   if (is_stopped(connection)) {
-    nx_buffer_append(&connection->input.bytes, chunk, length);
+    nx_kept_append(&connection->input, chunk, length);
     if (nx_kept_length(&connection->input) > engine->settings[NX_LEGACY_ARRAY_BYTES_MAX]) {
-      nx_event(engine, "more than %llu bytes sent behind a request that is not finished",
+      nx_events_say(&engine->events, "more than %llu bytes sent behind a request that is not finished",
                (unsigned long long)engine->settings[NX_LEGACY_ARRAY_BYTES_MAX]);
       connection->is_closing = true;
     }
@@ -266,10 +234,10 @@ uint32_t nx_legacy_feed(nx_legacy *engine, nx_legacy_connection *connection, con
     /* In place, without a copy of the bytes that complete requests. */
     uint64_t consumed = serve(engine, connection, chunk, length);
     if (consumed < length && !connection->is_closing)
-      nx_buffer_append(&connection->input.bytes, chunk + consumed, length - consumed);
+      nx_kept_append(&connection->input, chunk + consumed, length - consumed);
     if (nx_kept_any(&connection->input) || connection->bulk != NULL) settle(engine, connection, 0);
   } else {
-    nx_buffer_append(&connection->input.bytes, chunk, length);
+    nx_kept_append(&connection->input, chunk, length);
     serve_kept(engine, connection);
   }
   return nx_legacy_end_call(engine, connection);
@@ -296,7 +264,7 @@ uint32_t nx_legacy_waiting(nx_legacy_connection *connection) {
 }
 
 void nx_legacy_skip(nx_legacy *engine, nx_legacy_connection *connection, uint64_t length) {
-  nx_event(engine, "an array of %llu bytes in a stream", (unsigned long long)length);
+  nx_events_say(&engine->events, "an array of %llu bytes in a stream", (unsigned long long)length);
   connection->skip = length;
   connection->closes_after_skip = true;
 }

@@ -9,6 +9,8 @@
 #define NX_LEGACY_ENGINE_H
 #include <stdbool.h>
 #include "buffer.h"
+#include "engine-block.h"
+#include "event-lines.h"
 #include "kept-input.h"
 #include "legacy.h"
 #include "request-figures.h"
@@ -99,7 +101,7 @@ struct nx_legacy {
   nx_buffer replies;
   nx_buffer content; /* of the batch being made or read */
   nx_buffer task;
-  nx_buffer events;
+  nx_event_lines events;
   nx_lzo_table table;
 
   nx_channel *channel; /* the one used last; NULL: look it up */
@@ -107,7 +109,8 @@ struct nx_legacy {
   bool has_migrated; /* the channel was visited to its end */
   bool has_kept; /* records that cannot move were met, and told of */
 
-  uint64_t input_bytes, connections, listeners;
+  nx_kept_total input;
+  uint64_t connections, listeners;
   uint64_t requests_total, errors_total;
   nx_request_figures figures;
   double block[NX_LEGACY_BLOCK];
@@ -130,9 +133,6 @@ static inline void nx_status(nx_legacy *engine, uint32_t status) {
   engine->replies.length += 4;
   if (status != NX_STATUS_OK) engine->errors_total += 1;
 }
-
-/* A line for the log. */
-__attribute__((format(printf, 2, 3))) void nx_event(nx_legacy *engine, const char *format, ...);
 
 static inline bool nx_is_streaming(const nx_legacy_connection *connection) {
   return connection->listener != NULL || connection->consumption != NULL;

@@ -13,6 +13,7 @@
 #ifndef NX_LEGACY_H
 #define NX_LEGACY_H
 #include <stdint.h>
+#include "engine-block.h"
 #include "nx.h"
 #include "store.h"
 
@@ -40,14 +41,9 @@ enum {
   NX_LEGACY_REDISTRIBUTE = 8, /* a task was taken: NX_LEGACY_TASK_… */
 };
 
-/* The block: an array of doubles. Addresses fit a double exactly. */
+/* The engine's own places in the block (engine-block.h). */
 enum {
-  NX_LEGACY_REPLY_ADDRESS,
-  NX_LEGACY_REPLY_LENGTH,
-  NX_LEGACY_REPLY_CAPACITY,
-  NX_LEGACY_REPLY_GENERATION,
-  NX_LEGACY_EFFECTS_LENGTH,
-  NX_LEGACY_TASK_ADDRESS, /* the Redistribute request behind its code */
+  NX_LEGACY_TASK_ADDRESS = NX_BLOCK_OWN, /* the Redistribute request behind its code */
   NX_LEGACY_TASK_LENGTH,
   NX_LEGACY_EVENTS_ADDRESS, /* lines for the log, each ended by a line feed */
   NX_LEGACY_EVENTS_LENGTH,

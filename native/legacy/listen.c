@@ -77,7 +77,7 @@ static void push(nx_listener *listener, uint64_t number) {
   if (listener->count == updates_max) {
     if (listener->dropped++ == 0) {
       nx_slice name = nx_channel_name(listener->channel);
-      nx_event(engine,
+      nx_events_say(&engine->events,
                "a listener of channel %.*s does not read: %llu updates wait, further ones are dropped",
                (int)name.length, (const char *)name.data, (unsigned long long)updates_max);
     }
@@ -138,7 +138,7 @@ void nx_listen_continue(nx_legacy *engine, nx_legacy_connection *connection) {
   }
   if (listener->count > 0) return;
   if (listener->dropped > 0)
-    nx_event(engine, "a listener reads again: %llu updates were dropped",
+    nx_events_say(&engine->events, "a listener reads again: %llu updates were dropped",
              (unsigned long long)listener->dropped);
   listener->dropped = 0;
   if (listener->capacity > 1024) {

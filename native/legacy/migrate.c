@@ -23,7 +23,7 @@ static void visit_mover(void *context, nx_slice key, const nx_record *record) {
   if (record->expires_at_ms != 0 || size > engine->settings[NX_LEGACY_BATCH_BYTES]) {
     /* A batch carries neither; moved without its expiry a record would live for ever. */
     if (!engine->has_kept)
-      nx_event(engine, "records that expire or that no batch holds stay here, key %.16s is one",
+      nx_events_say(&engine->events, "records that expire or that no batch holds stay here, key %.16s is one",
                (const char *)key.data);
     engine->has_kept = true;
     return;

@@ -48,7 +48,7 @@ static bool read_key(nx_slice text, uint64_t *key) {
 }
 
 static void drop_bad_key(nx_logfiles *engine, nx_logfiles_connection *connection) {
-  nx_logfiles_event(engine, "a key that is not 16 hex digits");
+  nx_events_say(&engine->events, "a key that is not 16 hex digits");
   connection->is_closing = true;
 }
 
@@ -68,7 +68,7 @@ static nx_log_channel *channel_to_write(nx_logfiles *engine, nx_slice name) {
   nx_log_channel *channel = nx_logs_channel(engine->logs, name, false);
   if (channel != NULL) return channel;
   if (engine->logs->count >= engine->channels_max) {
-    nx_logfiles_event(engine, "no further channel: there are %u", engine->logs->count);
+    nx_events_say(&engine->events, "no further channel: there are %u", engine->logs->count);
     return NULL;
   }
   return nx_logs_channel(engine->logs, name, true);
@@ -137,7 +137,7 @@ static void put_batch(nx_logfiles *engine, nx_logfiles_connection *connection,
   nx_buffer *content = &engine->content;
   uint32_t answer = decode_batch(engine, request->value) ? judge_batch(content) : 0;
   if (answer == 0) {
-    nx_logfiles_event(engine, "a batch of %llu bytes that is none", (unsigned long long)request->value.length);
+    nx_events_say(&engine->events, "a batch of %llu bytes that is none", (unsigned long long)request->value.length);
     connection->is_closing = true;
     return;
   }
@@ -227,7 +227,7 @@ static void read_records(nx_logfiles *engine, nx_logfiles_connection *connection
     return;
   }
   if (request->code == NX_LOGFILES_GET_RANGE_REGEX && request->mode > 2) {
-    nx_logfiles_event(engine, "an unknown mode of filtering, %u", request->mode);
+    nx_events_say(&engine->events, "an unknown mode of filtering, %u", request->mode);
     connection->is_closing = true;
     return;
   }

@@ -6,12 +6,10 @@
  */
 #include "engine.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bytes.h"
-#include "event-lines.h"
 
 #define REPLY_BYTES_KEPT (1u << 20)
 #define CONTENT_BYTES_KEPT (256u << 10)
@@ -26,6 +24,8 @@ nx_logfiles *nx_logfiles_new(nx_logs *logs, uint64_t array_bytes_max, uint64_t c
   engine->array_bytes_max = array_bytes_max;
   engine->channels_max = channels_max;
   engine->range_max = UINT64_MAX;
+  engine->input.bytes_max = INPUT_BYTES_MAX;
+  engine->events.places = &engine->block[NX_LOGFILES_EVENTS_ADDRESS];
   engine->block[NX_LOGFILES_FIGURES_ADDRESS] = (double)(uintptr_t)&engine->figures;
   return engine;
 }
@@ -35,7 +35,7 @@ void nx_logfiles_free(nx_logfiles *engine) {
   nx_buffer_free(&engine->replies);
   nx_buffer_free(&engine->content);
   nx_buffer_free(&engine->task);
-  nx_buffer_free(&engine->events);
+  nx_events_free(&engine->events);
   free(engine);
 }
 
@@ -56,29 +56,13 @@ void nx_logfiles_refuse_writes(nx_logfiles *engine, uint32_t is_refusing) {
   engine->is_refusing = is_refusing != 0;
 }
 
-static void show_events(nx_logfiles *engine) {
-  engine->block[NX_LOGFILES_EVENTS_ADDRESS] = (double)(uintptr_t)engine->events.data;
-  engine->block[NX_LOGFILES_EVENTS_LENGTH] = (double)engine->events.length;
-}
-
-void nx_logfiles_event(nx_logfiles *engine, const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  bool is_new = nx_events_append(&engine->events, format, arguments);
-  va_end(arguments);
-  if (is_new) show_events(engine);
-}
-
-void nx_logfiles_clear_events(nx_logfiles *engine) {
-  engine->events.length = 0;
-  show_events(engine);
-}
+void nx_logfiles_clear_events(nx_logfiles *engine) { nx_events_clear(&engine->events); }
 
 void nx_logfiles_read_statistics(nx_logfiles *engine) {
   double *block = engine->block;
   block[NX_LOGFILES_REQUESTS_TOTAL] = (double)engine->requests_total;
   block[NX_LOGFILES_ERRORS_TOTAL] = (double)engine->errors_total;
-  block[NX_LOGFILES_INPUT_BYTES] = (double)engine->input_bytes;
+  block[NX_LOGFILES_INPUT_BYTES] = (double)engine->input.bytes;
   block[NX_LOGFILES_CONNECTIONS] = (double)engine->connections;
 }
 
@@ -91,7 +75,7 @@ nx_logfiles_connection *nx_logfiles_connect(nx_logfiles *engine) {
 
 void nx_logfiles_disconnect(nx_logfiles *engine, nx_logfiles_connection *connection) {
   if (connection->has_task) nx_figures_active(&engine->figures, connection->task_code, -1);
-  nx_kept_free(&connection->input, &engine->input_bytes);
+  nx_kept_free(&connection->input, &engine->input);
   free(connection);
   engine->connections -= 1;
 }
@@ -102,13 +86,13 @@ void nx_logfiles_disconnect(nx_logfiles *engine, nx_logfiles_connection *connect
 static void refuse(nx_logfiles *engine, nx_logfiles_connection *connection, nx_logfiles_parsed parsed,
                    const nx_logfiles_request *request) {
   if (parsed == NX_LOGFILES_UNKNOWN) {
-    nx_logfiles_event(engine, "unknown command %u", request->code);
+    nx_events_say(&engine->events, "unknown command %u", request->code);
     nx_buffer_append(&engine->replies, &(uint32_t){400}, 4);
     engine->errors_total += 1;
     connection->is_closing = true;
     return;
   }
-  nx_logfiles_event(engine, "an array of %llu bytes in command %u", (unsigned long long)request->skip,
+  nx_events_say(&engine->events, "an array of %llu bytes in command %u", (unsigned long long)request->skip,
                     request->code);
   connection->skip = request->skip;
   connection->is_closing = connection->skip == 0;
@@ -150,16 +134,10 @@ static uint64_t serve(nx_logfiles *engine, nx_logfiles_connection *connection, c
   return consumed;
 }
 
-static void count_input(nx_logfiles *engine, nx_logfiles_connection *connection) {
-  nx_kept_count(&connection->input, 0, &engine->input_bytes);
-  if (engine->input_bytes <= INPUT_BYTES_MAX || connection->is_closing) return;
-  nx_logfiles_event(engine, "too much unfinished input on this node");
-  connection->is_closing = true;
-}
-
 static void settle(nx_logfiles *engine, nx_logfiles_connection *connection, uint64_t consumed) {
-  nx_kept_consume(&connection->input, consumed, connection->is_closing);
-  count_input(engine, connection);
+  if (nx_kept_settle(&connection->input, consumed, 0, connection->is_closing, &engine->input)) return;
+  nx_events_say(&engine->events, "too much unfinished input on this node");
+  connection->is_closing = true;
 }
 
 static void serve_kept(nx_logfiles *engine, nx_logfiles_connection *connection) {
@@ -171,22 +149,14 @@ static void serve_kept(nx_logfiles *engine, nx_logfiles_connection *connection) 
 
 static void begin_call(nx_logfiles *engine) {
   nx_figures_begin_call(&engine->figures);
-  engine->replies.length = 0;
-  if (engine->replies.capacity > REPLY_BYTES_KEPT) nx_buffer_trim(&engine->replies, REPLY_BYTES_KEPT / 2);
-  if (engine->content.capacity > CONTENT_BYTES_KEPT) {
-    engine->content.length = 0;
-    nx_buffer_trim(&engine->content, CONTENT_BYTES_KEPT / 2);
-  }
+  nx_buffer_reuse(&engine->replies, REPLY_BYTES_KEPT);
+  nx_buffer_reuse(&engine->content, CONTENT_BYTES_KEPT);
 }
 
 static uint32_t end_call(nx_logfiles *engine, const nx_logfiles_connection *connection) {
   nx_figures_end_call(&engine->figures);
   double *block = engine->block;
-  block[NX_LOGFILES_REPLY_ADDRESS] = (double)(uintptr_t)engine->replies.data;
-  block[NX_LOGFILES_REPLY_LENGTH] = (double)engine->replies.length;
-  block[NX_LOGFILES_REPLY_CAPACITY] = (double)engine->replies.capacity;
-  block[NX_LOGFILES_REPLY_GENERATION] = (double)engine->replies.generation;
-  block[NX_LOGFILES_EFFECTS_LENGTH] = (double)engine->logs->effects.length;
+  nx_block_show(block, &engine->replies, &engine->logs->effects);
   block[NX_LOGFILES_REMOVALS_TOTAL] = (double)engine->removals_total;
   block[NX_LOGFILES_MEMTABLE_BYTES] = (double)engine->logs->memtable_bytes;
   if (connection->has_task) {
@@ -203,9 +173,9 @@ uint32_t nx_logfiles_feed(nx_logfiles *engine, nx_logfiles_connection *connectio
   begin_call(engine);
   if (connection->is_closing) return end_call(engine, connection);
   if (connection->has_task || connection->is_waiting) {
-    nx_buffer_append(&connection->input.bytes, chunk, length);
+    nx_kept_append(&connection->input, chunk, length);
     if (nx_kept_length(&connection->input) > engine->array_bytes_max) {
-      nx_logfiles_event(engine, "more than %llu bytes sent behind a request that is not finished",
+      nx_events_say(&engine->events, "more than %llu bytes sent behind a request that is not finished",
                         (unsigned long long)engine->array_bytes_max);
       connection->is_closing = true;
     }
@@ -218,10 +188,10 @@ uint32_t nx_logfiles_feed(nx_logfiles *engine, nx_logfiles_connection *connectio
     /* In place, without a copy of the bytes that complete requests. */
     uint64_t consumed = serve(engine, connection, chunk, length);
     if (consumed < length && !connection->is_closing)
-      nx_buffer_append(&connection->input.bytes, chunk + consumed, length - consumed);
+      nx_kept_append(&connection->input, chunk + consumed, length - consumed);
     if (nx_kept_any(&connection->input)) settle(engine, connection, 0);
   } else {
-    nx_buffer_append(&connection->input.bytes, chunk, length);
+    nx_kept_append(&connection->input, chunk, length);
     serve_kept(engine, connection);
   }
   return end_call(engine, connection);

@@ -8,6 +8,8 @@
  */
 #ifndef NX_LOGFILES_ENGINE_H
 #define NX_LOGFILES_ENGINE_H
+#include "engine-block.h"
+#include "event-lines.h"
 #include "kept-input.h"
 #include "logs.h"
 #include "lzo.h"
@@ -33,14 +35,9 @@ enum {
  */
 #define NX_LOGFILES_TASK_BYTES 32u
 
-/* The block: an array of doubles, shared with src/native/logfiles/engine.ts. Addresses fit a double exactly. */
+/* The engine's own places in the block (engine-block.h), shared with src/native/logfiles/engine.ts. */
 enum {
-  NX_LOGFILES_REPLY_ADDRESS,
-  NX_LOGFILES_REPLY_LENGTH,
-  NX_LOGFILES_REPLY_CAPACITY,
-  NX_LOGFILES_REPLY_GENERATION,
-  NX_LOGFILES_EFFECTS_LENGTH,
-  NX_LOGFILES_TASK_ADDRESS,
+  NX_LOGFILES_TASK_ADDRESS = NX_BLOCK_OWN,
   NX_LOGFILES_TASK_LENGTH,
   NX_LOGFILES_EVENTS_ADDRESS, /* lines for the log, each ended by a line feed */
   NX_LOGFILES_EVENTS_LENGTH,
@@ -91,14 +88,15 @@ struct nx_logfiles {
   uint32_t address_length;
   uint16_t port;
   bool is_refusing;
-  nx_buffer replies, content, task, events;
-  uint64_t input_bytes, connections;
+  nx_buffer replies, content, task;
+  nx_event_lines events;
+  nx_kept_total input;
+  uint64_t connections;
   uint64_t requests_total, errors_total, removals_total;
   nx_request_figures figures;
   double block[NX_LOGFILES_BLOCK];
 };
 
-__attribute__((format(printf, 2, 3))) void nx_logfiles_event(nx_logfiles *engine, const char *format, ...);
 void nx_logfiles_execute(nx_logfiles *engine, nx_logfiles_connection *connection,
                          const nx_logfiles_request *request);
 

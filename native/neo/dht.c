@@ -200,6 +200,8 @@ static void free_service(nx_neo *engine) {
   free(dht);
 }
 
+static const nx_buffer *effects(nx_neo *engine) { return nx_store_effects(nx_neo_store(engine)); }
+
 static const nx_neo_service service = {
     .versions = {NX_NEO_NO_VERSION, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NX_NEO_NO_VERSION, NX_NEO_NO_VERSION,
                  NX_NEO_NO_VERSION, NX_NEO_NO_VERSION, NX_NEO_NO_VERSION},
@@ -208,6 +210,7 @@ static const nx_neo_service service = {
     .pump = pump,
     .waits = waits,
     .drop = drop,
+    .effects = effects,
     .free = free_service,
 };
 

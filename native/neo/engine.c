@@ -5,10 +5,8 @@
  * A connection owns memory only while a message is unfinished, waits behind a stop, or requests go on; what clients
  * can make the engine hold is counted in `input_bytes` and bounded.
  */
-#include <stdarg.h>
 #include <stdlib.h>
 
-#include "event-lines.h"
 #include "kept-input.h"
 #include "service.h"
 
@@ -39,8 +37,9 @@ struct nx_neo {
   uint64_t settings[NX_NEO_SETTINGS];
   int64_t now_ms;
   nx_buffer replies;
-  nx_buffer events;
-  uint64_t input_bytes, connections, active;
+  nx_event_lines events;
+  nx_kept_total input;
+  uint64_t connections, active;
   uint64_t requests_total, errors_total;
   nx_request_figures figures;
   double block[NX_NEO_BLOCK];
@@ -62,6 +61,8 @@ nx_neo *nx_neo_new_for(const nx_neo_service *service, void *context, nx_store *s
   engine->service = service;
   engine->context = context;
   engine->store = store;
+  engine->input.bytes_max = settings[NX_NEO_INPUT_BYTES_MAX];
+  engine->events.places = &engine->block[NX_NEO_EVENTS_ADDRESS];
   return engine;
 }
 
@@ -69,7 +70,7 @@ void nx_neo_free(nx_neo *engine) {
   NX_ASSERT(engine->connections == 0 && engine->active == 0);
   engine->service->free(engine);
   nx_buffer_free(&engine->replies);
-  nx_buffer_free(&engine->events);
+  nx_events_free(&engine->events);
   free(engine);
 }
 
@@ -79,6 +80,7 @@ uint64_t nx_neo_setting(const nx_neo *engine, uint32_t setting) { return engine-
 nx_store *nx_neo_store(nx_neo *engine) { return engine->store; }
 int64_t nx_neo_now_ms(const nx_neo *engine) { return engine->now_ms; }
 nx_request_figures *nx_neo_figures(nx_neo *engine) { return &engine->figures; }
+nx_event_lines *nx_neo_events(nx_neo *engine) { return &engine->events; }
 bool nx_neo_may_administrate(const nx_neo_connection *connection) { return connection->may_administrate; }
 void nx_neo_urge(nx_neo *engine) { engine->block[NX_NEO_URGENT] = 1; }
 
@@ -86,31 +88,13 @@ bool nx_neo_is_full(const nx_neo *engine) {
   return engine->replies.length >= engine->settings[NX_NEO_REPLY_SOFT_BYTES_MAX];
 }
 
-/* --- the log --------------------------------------------------------------------------------------------- */
-
-static void show_events(nx_neo *engine) {
-  engine->block[NX_NEO_EVENTS_ADDRESS] = (double)(uintptr_t)engine->events.data;
-  engine->block[NX_NEO_EVENTS_LENGTH] = (double)engine->events.length;
-}
-
-void nx_neo_event(nx_neo *engine, const char *format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  bool is_new = nx_events_append(&engine->events, format, arguments);
-  va_end(arguments);
-  if (is_new) show_events(engine);
-}
-
-void nx_neo_clear_events(nx_neo *engine) {
-  engine->events.length = 0;
-  show_events(engine);
-}
+void nx_neo_clear_events(nx_neo *engine) { nx_events_clear(&engine->events); }
 
 void nx_neo_read_statistics(nx_neo *engine) {
   double *block = engine->block;
   block[NX_NEO_REQUESTS_TOTAL] = (double)engine->requests_total;
   block[NX_NEO_ERRORS_TOTAL] = (double)engine->errors_total;
-  block[NX_NEO_INPUT_BYTES] = (double)engine->input_bytes;
+  block[NX_NEO_INPUT_BYTES] = (double)engine->input.bytes;
   block[NX_NEO_CONNECTIONS] = (double)engine->connections;
   block[NX_NEO_ACTIVE] = (double)engine->active;
   block[NX_NEO_FIGURES_ADDRESS] = (double)(uintptr_t)engine->figures.kinds;
@@ -187,7 +171,7 @@ nx_neo_outcome nx_neo_keep(nx_neo *engine, nx_neo_connection *connection, nx_neo
   engine->active += 1;
   nx_figures_active(&engine->figures, code, 1);
   if (connection->request_count <= engine->settings[NX_NEO_REQUESTS_MAX]) return NX_NEO_KEPT;
-  nx_neo_event(engine, "more than %llu requests at once on one connection",
+  nx_events_say(&engine->events, "more than %llu requests at once on one connection",
                (unsigned long long)engine->settings[NX_NEO_REQUESTS_MAX]);
   return NX_NEO_BROKEN;
 }
@@ -247,7 +231,7 @@ static uint64_t serve(nx_neo *engine, nx_neo_connection *connection, const uint8
     bool is_message = at[0] == TYPE_REQUEST && at[9] == (at[0] ^ fold(body_length)) && body_length >= 8 &&
                       body_length <= engine->settings[NX_NEO_MESSAGE_BYTES_MAX];
     if (!is_message) {
-      nx_neo_event(engine, "what was sent is no message: type %u, %llu bytes", at[0],
+      nx_events_say(&engine->events, "what was sent is no message: type %u, %llu bytes", at[0],
                    (unsigned long long)body_length);
       connection->is_closing = true;
       break;
@@ -255,23 +239,17 @@ static uint64_t serve(nx_neo *engine, nx_neo_connection *connection, const uint8
     if (length - consumed - HEADER_BYTES < body_length) break;
     consumed += HEADER_BYTES + body_length;
     if (handle(engine, connection, (nx_slice){at + HEADER_BYTES, body_length}) == NX_NEO_BROKEN) {
-      nx_neo_event(engine, "a request that does not keep to the protocol");
+      nx_events_say(&engine->events, "a request that does not keep to the protocol");
       connection->is_closing = true;
     }
   }
   return consumed;
 }
 
-static void count_input(nx_neo *engine, nx_neo_connection *connection) {
-  nx_kept_count(&connection->input, 0, &engine->input_bytes);
-  if (engine->input_bytes <= engine->settings[NX_NEO_INPUT_BYTES_MAX] || connection->is_closing) return;
-  nx_neo_event(engine, "too much unfinished input on this node");
-  connection->is_closing = true;
-}
-
 static void settle(nx_neo *engine, nx_neo_connection *connection, uint64_t consumed) {
-  nx_kept_consume(&connection->input, consumed, connection->is_closing);
-  count_input(engine, connection);
+  if (nx_kept_settle(&connection->input, consumed, 0, connection->is_closing, &engine->input)) return;
+  nx_events_say(&engine->events, "too much unfinished input on this node");
+  connection->is_closing = true;
 }
 
 static void serve_kept(nx_neo *engine, nx_neo_connection *connection) {
@@ -286,8 +264,7 @@ static void serve_kept(nx_neo *engine, nx_neo_connection *connection) {
 static void begin_call(nx_neo *engine, double now_ms) {
   nx_figures_begin_call(&engine->figures);
   engine->now_ms = (int64_t)now_ms;
-  engine->replies.length = 0;
-  if (engine->replies.capacity > REPLY_BYTES_KEPT) nx_buffer_trim(&engine->replies, REPLY_BYTES_KEPT / 2);
+  nx_buffer_reuse(&engine->replies, REPLY_BYTES_KEPT);
 }
 
 uint32_t nx_neo_waits(const nx_neo_connection *connection, double now_ms) {
@@ -301,15 +278,7 @@ uint32_t nx_neo_waits(const nx_neo_connection *connection, double now_ms) {
 
 static uint32_t end_call(nx_neo *engine, const nx_neo_connection *connection) {
   nx_figures_end_call(&engine->figures);
-  double *block = engine->block;
-  block[NX_NEO_REPLY_ADDRESS] = (double)(uintptr_t)engine->replies.data;
-  block[NX_NEO_REPLY_LENGTH] = (double)engine->replies.length;
-  block[NX_NEO_REPLY_CAPACITY] = (double)engine->replies.capacity;
-  block[NX_NEO_REPLY_GENERATION] = (double)engine->replies.generation;
-  const nx_buffer *effects = NULL;
-  if (engine->service->effects != NULL) effects = engine->service->effects(engine);
-  else if (engine->store != NULL) effects = nx_store_effects(engine->store);
-  block[NX_NEO_EFFECTS_LENGTH] = effects == NULL ? 0 : (double)effects->length;
+  nx_block_show(engine->block, &engine->replies, engine->service->effects(engine));
   if (connection->is_closing) return NX_NEO_CLOSE;
   uint32_t flags = connection->is_waiting ? NX_NEO_MORE | NX_NEO_STOPPED : 0;
   if (connection->requests == NULL) return flags;
@@ -329,7 +298,7 @@ nx_neo_connection *nx_neo_connect(nx_neo *engine, uint32_t may_administrate) {
 
 void nx_neo_disconnect(nx_neo *engine, nx_neo_connection *connection) {
   while (connection->requests != NULL) forget(engine, connection->requests);
-  nx_kept_free(&connection->input, &engine->input_bytes);
+  nx_kept_free(&connection->input, &engine->input);
   free(connection);
   engine->connections -= 1;
 }
@@ -339,9 +308,9 @@ uint32_t nx_neo_feed(nx_neo *engine, nx_neo_connection *connection, const uint8_
   begin_call(engine, now_ms);
   if (connection->is_closing) return end_call(engine, connection);
   if (connection->is_waiting) {
-    nx_buffer_append(&connection->input.bytes, chunk, length);
+    nx_kept_append(&connection->input, chunk, length);
     if (nx_kept_length(&connection->input) > engine->settings[NX_NEO_MESSAGE_BYTES_MAX] + (64u << 10)) {
-      nx_neo_event(engine, "too much sent without reading the answers");
+      nx_events_say(&engine->events, "too much sent without reading the answers");
       connection->is_closing = true;
     }
     settle(engine, connection, 0);
@@ -349,10 +318,10 @@ uint32_t nx_neo_feed(nx_neo *engine, nx_neo_connection *connection, const uint8_
     /* In place, without a copy of the bytes that complete messages. */
     uint64_t consumed = serve(engine, connection, chunk, length);
     if (consumed < length && !connection->is_closing)
-      nx_buffer_append(&connection->input.bytes, chunk + consumed, length - consumed);
+      nx_kept_append(&connection->input, chunk + consumed, length - consumed);
     if (nx_kept_any(&connection->input)) settle(engine, connection, 0);
   } else {
-    nx_buffer_append(&connection->input.bytes, chunk, length);
+    nx_kept_append(&connection->input, chunk, length);
     serve_kept(engine, connection);
   }
   return end_call(engine, connection);

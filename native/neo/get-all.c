@@ -124,7 +124,7 @@ static void add(slice *to, const found *record) {
   uint64_t size = 16 + (keys_only ? 0 : 8 + record->value.length);
   if (size > size_max) {
     if (!to->of->has_skipped)
-      nx_neo_event(to->engine, "skipped records that no batch holds, the first is key %016llx, %llu bytes",
+      nx_events_say(nx_neo_events(to->engine), "skipped records that no batch holds, the first is key %016llx, %llu bytes",
                    (unsigned long long)record->key, (unsigned long long)record->value.length);
     to->of->has_skipped = true;
     return;

@@ -186,7 +186,7 @@ static void add_refreshed(void *context, nx_slice key, const nx_record *record) 
   if (record->value.length == 0 || !nx_hex_number(key, &number)) return;
   if (record->value.length > nx_neo_setting(engine, NX_NEO_BATCH_BYTES)) {
     if (!to->of->has_skipped)
-      nx_neo_event(engine, "a refresh leaves records out that no batch holds, key %016llx is one",
+      nx_events_say(nx_neo_events(engine), "a refresh leaves records out that no batch holds, key %016llx is one",
                    (unsigned long long)number);
     to->of->has_skipped = true;
     return;

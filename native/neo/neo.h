@@ -15,6 +15,7 @@
 #ifndef NX_NEO_H
 #define NX_NEO_H
 #include <stdint.h>
+#include "engine-block.h"
 #include "nx.h"
 #include "store.h"
 
@@ -42,14 +43,9 @@ enum {
   NX_NEO_STREAMING = 4, /* call nx_neo_pump from time to time, and when the block says URGENT */
 };
 
-/* The block: an array of doubles. Addresses fit a double exactly. */
+/* The engine's own places in the block (engine-block.h). */
 enum {
-  NX_NEO_REPLY_ADDRESS,
-  NX_NEO_REPLY_LENGTH,
-  NX_NEO_REPLY_CAPACITY,
-  NX_NEO_REPLY_GENERATION,
-  NX_NEO_EFFECTS_LENGTH,
-  NX_NEO_EVENTS_ADDRESS, /* lines for the log, each ended by a line feed */
+  NX_NEO_EVENTS_ADDRESS = NX_BLOCK_OWN, /* lines for the log, each ended by a line feed */
   NX_NEO_EVENTS_LENGTH,
   NX_NEO_REQUESTS_TOTAL,
   NX_NEO_ERRORS_TOTAL,

@@ -9,6 +9,7 @@
 #ifndef NX_NEO_SERVICE_H
 #define NX_NEO_SERVICE_H
 #include <stdbool.h>
+#include "event-lines.h"
 #include "neo.h"
 #include "request-figures.h"
 #include "swarm.h"
@@ -47,7 +48,7 @@ typedef struct {
   bool (*waits)(const nx_neo_request *request, int64_t now_ms);
   /* The request goes, whoever ended it; frees it. */
   void (*drop)(nx_neo *engine, nx_neo_request *request);
-  /* Where changes are recorded; NULL: in the store, if there is one. */
+  /* Where changes are recorded. */
   const nx_buffer *(*effects)(nx_neo *engine);
   /* Of the service itself. */
   void (*free)(nx_neo *engine);
@@ -60,6 +61,7 @@ uint64_t nx_neo_setting(const nx_neo *engine, uint32_t setting);
 nx_store *nx_neo_store(nx_neo *engine);
 int64_t nx_neo_now_ms(const nx_neo *engine);
 nx_request_figures *nx_neo_figures(nx_neo *engine);
+nx_event_lines *nx_neo_events(nx_neo *engine);
 bool nx_neo_may_administrate(const nx_neo_connection *connection);
 /* Some stream has something to say, whoever caused it. */
 void nx_neo_urge(nx_neo *engine);
@@ -78,9 +80,6 @@ void nx_neo_close(nx_neo *engine, uint64_t place);
 void nx_neo_byte(nx_neo *engine, uint64_t id, uint8_t byte);
 /* The same, and it counts as an error. */
 void nx_neo_error(nx_neo *engine, uint64_t id, uint8_t byte);
-
-/* A line for the log. */
-__attribute__((format(printf, 2, 3))) void nx_neo_event(nx_neo *engine, const char *format, ...);
 
 /* Reading payloads: each is false when the payload ends before. */
 static inline bool nx_neo_take_u8(nx_slice *from, uint8_t *value) {

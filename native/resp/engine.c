@@ -243,19 +243,14 @@ static void begin_call(nx_resp *engine, double now_ms) {
 
 static void clear_replies(nx_resp *engine) {
   NX_ASSERT(engine->asking == NULL);
-  engine->replies.length = 0;
-  if (engine->replies.capacity > REPLY_BYTES_KEPT) nx_buffer_trim(&engine->replies, REPLY_BYTES_KEPT / 2);
+  nx_buffer_reuse(&engine->replies, REPLY_BYTES_KEPT);
 }
 
 static uint32_t end_call(nx_resp *engine, nx_resp_connection *connection) {
   connection->stopped = engine->stop & (NX_RESP_MORE | NX_RESP_ADMIN | NX_RESP_BLOCKED);
   engine->asking = (engine->stop & NX_RESP_ADMIN) != 0 ? connection : NULL;
   double *block = engine->block;
-  block[NX_RESP_REPLY_ADDRESS] = (double)(uintptr_t)engine->replies.data;
-  block[NX_RESP_REPLY_LENGTH] = (double)engine->replies.length;
-  block[NX_RESP_REPLY_CAPACITY] = (double)engine->replies.capacity;
-  block[NX_RESP_REPLY_GENERATION] = (double)engine->replies.generation;
-  block[NX_RESP_EFFECTS_LENGTH] = (double)engine->backend->effects(engine)->length;
+  nx_block_show(block, &engine->replies, engine->backend->effects(engine));
   if (engine->waiting != NULL) nx_wait_publish(engine);
   if (engine->asking != NULL) {
     block[NX_RESP_TEXT_ADDRESS] = (double)(uintptr_t)engine->text.data;
@@ -315,7 +310,7 @@ void nx_resp_serve_waiting(nx_resp *engine, double now_ms) {
   if (!engine->has_signals) return;
   begin_call(engine, now_ms);
   engine->backend->after_command(engine);
-  engine->block[NX_RESP_EFFECTS_LENGTH] = (double)engine->backend->effects(engine)->length;
+  engine->block[NX_BLOCK_EFFECTS_LENGTH] = (double)engine->backend->effects(engine)->length;
   nx_wait_publish(engine);
 }
 

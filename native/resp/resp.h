@@ -12,6 +12,7 @@
 #ifndef NX_RESP_H
 #define NX_RESP_H
 #include <stdint.h>
+#include "engine-block.h"
 #include "nx.h"
 #include "store.h"
 
@@ -43,14 +44,9 @@ enum {
   NX_RESP_BLOCKED = 16, /* waits for a key: nx_resp_woken will name it */
 };
 
-/* The block: an array of doubles. Addresses fit a double exactly (user space has 47 bits). */
+/* The engine's own places in the block (engine-block.h). */
 enum {
-  NX_RESP_REPLY_ADDRESS,
-  NX_RESP_REPLY_LENGTH,
-  NX_RESP_REPLY_CAPACITY,
-  NX_RESP_REPLY_GENERATION,
-  NX_RESP_EFFECTS_LENGTH,
-  NX_RESP_TEXT_ADDRESS, /* admin arguments, or what a nx_resp_describe… call wrote */
+  NX_RESP_TEXT_ADDRESS = NX_BLOCK_OWN, /* admin arguments, or what a nx_resp_describe… call wrote */
   NX_RESP_TEXT_LENGTH,
   NX_RESP_COMMANDS_TOTAL,
   NX_RESP_ERRORS_TOTAL,

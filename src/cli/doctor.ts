@@ -97,9 +97,9 @@ async function loadAll(
 async function nativeFinding(): Promise<Finding> {
   const { fail, ok } = await import("../core/doctor/finding.ts");
   const { asNxError } = await import("./print.ts");
-  const { link, NATIVE_ABI } = await import("../native/library.ts");
+  const { linked, NATIVE_ABI } = await import("../native/library.ts");
   try {
-    link({ nx_abi: { args: [], returns: "u32" } });
+    linked({ nx_abi: { args: [], returns: "u32" } })();
     return ok("native", `the C library loads (ABI ${NATIVE_ABI})`);
   } catch (thrown) {
     const error = asNxError(thrown);

@@ -5,8 +5,9 @@
  */
 import { FFIType, type Pointer } from "bun:ffi";
 import { assert } from "../core/errors.ts";
+import { addressable } from "./addressable.ts";
 import { NativeBuffer } from "./buffer.ts";
-import { link } from "./library.ts";
+import { linked } from "./library.ts";
 
 const symbols = {
   nx_salted_checksum: { args: ["ptr", "u64", "u32"], returns: "u32" },
@@ -31,16 +32,7 @@ const symbols = {
   nx_ffi_buffer_free: { args: ["ptr"], returns: "void" },
 } as const;
 
-let linked: ReturnType<typeof link<typeof symbols>> | undefined;
-
-function library() {
-  linked ??= link(symbols);
-  return linked;
-}
-
-/** bun:ffi refuses to take the address of an empty array; C does not read where the length is 0. */
-const placeholder = new Uint8Array(8);
-export const addressable = (bytes: Uint8Array): Uint8Array => (bytes.byteLength === 0 ? placeholder : bytes);
+const library = linked(symbols);
 
 /** A growable buffer of C's that its owner frees. */
 export class OwnedBuffer extends NativeBuffer {

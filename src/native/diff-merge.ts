@@ -5,7 +5,7 @@
  */
 import { type Pointer, toArrayBuffer } from "bun:ffi";
 import { NativeBuffer } from "./buffer.ts";
-import { link } from "./library.ts";
+import { linked } from "./library.ts";
 
 const symbols = {
   nx_merge_new: { args: ["u32", "u32", "u32", "u32", "u32", "u64", "u64"], returns: "ptr" },
@@ -19,12 +19,7 @@ const symbols = {
   nx_merge_filled: { args: ["ptr", "u64"], returns: "void" },
 } as const;
 
-let linked: ReturnType<typeof link<typeof symbols>> | undefined;
-
-function library() {
-  linked ??= link(symbols);
-  return linked;
-}
+const library = linked(symbols);
 
 /** Positions of nx_merge_state's words. */
 const S = {

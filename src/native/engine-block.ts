@@ -1,6 +1,6 @@
 /**
  * What the protocol engines in C have in common: a block of doubles that each call leaves its outcome in, and a buffer
- * of replies that the block points to (native/resp/resp.h, native/legacy/legacy.h: the first five places are the same).
+ * of replies that the block points to. The places here are those of native/engine-block.h, the first of each block.
  *
  * Invariant: views over C memory are renewed whenever C moved it. What `replies` returns is good until the next call.
  */
@@ -9,10 +9,6 @@ import { type Pointer, toArrayBuffer } from "bun:ffi";
 const Place = { address: 0, length: 1, capacity: 2, generation: 3, effects: 4 } as const;
 
 const nothing = new Uint8Array(0);
-/** bun:ffi refuses to take the address of an empty array; C does not read where the length is 0. */
-const placeholder = new Uint8Array(8);
-export const addressable = (bytes: Uint8Array) => (bytes.byteLength === 0 ? placeholder : bytes);
-
 export class EngineBlock {
   readonly #block: Float64Array;
   #buffer: Uint8Array = nothing;
@@ -28,8 +24,11 @@ export class EngineBlock {
     return this.#block[place] as number;
   }
 
-  clear(place: number): void {
+  /** Whether the place is set. Reading it forgets it. */
+  take(place: number): boolean {
+    if (this.#block[place] === 0) return false;
     this.#block[place] = 0;
+    return true;
   }
 
   /** Bytes that wait in the effects buffer, as of the last call. */
@@ -50,6 +49,11 @@ export class EngineBlock {
     // Unpipelined clients get replies of one length again and again: the view of the last ones then serves.
     if (this.#replies.byteLength !== length) this.#replies = this.#buffer.subarray(0, length);
     return this.#replies;
+  }
+
+  /** The lines of text there, each ended by a line feed (native/event-lines.h). */
+  lines(address: number, length: number): string[] {
+    return this.copy(address, length).toString("latin1").split("\n").slice(0, -1);
   }
 
   /** A copy of the bytes at the address and of the length that two places name. */

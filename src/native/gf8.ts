@@ -5,7 +5,8 @@
  */
 import { FFIType } from "bun:ffi";
 import { assert, NxError } from "../core/errors.ts";
-import { link } from "./library.ts";
+import { addressable } from "./addressable.ts";
+import { linked } from "./library.ts";
 
 const product = {
   args: ["ptr", "u64", "u64", "u64", "ptr", "u32", "ptr", "u32", "ptr"],
@@ -21,8 +22,7 @@ const symbols = {
   nx_gf8_kernels: { args: [], returns: FFIType.u32 },
 } as const;
 
-let linked: ReturnType<typeof link<typeof symbols>> | undefined;
-const library = () => (linked ??= link(symbols));
+const library = linked(symbols);
 
 /** In the order in which they are preferred; `auto` takes the first that this CPU has. */
 export const gf8Kernels = ["auto", "gfni512", "gfni256", "avx2", "neon", "portable"] as const;
@@ -30,10 +30,6 @@ export type Gf8Kernel = (typeof gf8Kernels)[number];
 
 const ECANCELED = 125;
 const EBADMSG = 74;
-
-/** bun:ffi refuses to take the address of an empty array; C does not read where the length is 0. */
-const placeholder = new Uint8Array(8);
-const addressable = (bytes: Uint8Array) => (bytes.byteLength === 0 ? placeholder : bytes);
 
 export function hasKernel(kernel: Gf8Kernel): boolean {
   return kernel === "auto" || ((library().nx_gf8_kernels() >> gf8Kernels.indexOf(kernel)) & 1) === 1;

@@ -11,8 +11,9 @@
  */
 import type { Pointer } from "bun:ffi";
 import { NxError } from "../core/errors.ts";
-import { addressable, EngineBlock } from "./engine-block.ts";
-import { link } from "./library.ts";
+import { addressable } from "./addressable.ts";
+import { EngineBlock } from "./engine-block.ts";
+import { linked } from "./library.ts";
 import { FiguresView } from "./request-figures.ts";
 
 const symbols = {
@@ -40,6 +41,8 @@ const symbols = {
   nx_legacy_migrated: { args: ["ptr", "ptr", "usize", "f64"], returns: "u32" },
   nx_legacy_redistributed: { args: ["ptr"], returns: "void" },
 } as const;
+
+const native = linked(symbols);
 
 /** What `feed`, `resume` and `pump` return, or-ed: how the connection is afterwards. Values of native/legacy/legacy.h. */
 export const LegacyFlag = {
@@ -127,7 +130,7 @@ export interface LegacyStatistics {
 }
 
 export class LegacyEngine {
-  readonly #native = link(symbols);
+  readonly #native = native();
   readonly #engine: Pointer;
   readonly #block: EngineBlock;
   /** What it counts of its requests, by code. Dead after `close`. */
@@ -234,9 +237,7 @@ export class LegacyEngine {
 
   /** Some listener has much to send or has lost its channel. Reading it forgets it. */
   takeUrgency(): boolean {
-    const isUrgent = this.#block.at(Block.urgent) !== 0;
-    if (isUrgent) this.#block.clear(Block.urgent);
-    return isUrgent;
+    return this.#block.take(Block.urgent);
   }
 
   /** The answers of the last call. Valid until the next one. */
@@ -260,10 +261,9 @@ export class LegacyEngine {
 
   /** Lines for the log since the last call. */
   takeEvents(): string[] {
-    if (!this.hasEvents) return [];
-    const text = this.#block.copy(Block.eventsAddress, Block.eventsLength).toString("latin1");
+    const lines = this.#block.lines(Block.eventsAddress, Block.eventsLength);
     this.#native.nx_legacy_clear_events(this.#engine);
-    return text.split("\n").slice(0, -1);
+    return lines;
   }
 
   /** Begins to move records of a channel; `migrate` then goes through it. */

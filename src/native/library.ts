@@ -32,7 +32,13 @@ function libraryPath(): string {
   return loadedPath;
 }
 
-/** Links C functions by name. Call once per module, at its first use, and keep the result. */
-export function link<Symbols extends Record<string, FFIFunction>>(symbols: Symbols) {
-  return dlopen(libraryPath(), symbols).symbols;
+type Names = Record<string, FFIFunction>;
+
+/** C functions by name, as they are called. */
+export type Linked<Symbols extends Names> = ReturnType<typeof dlopen<Symbols>>["symbols"];
+
+/** The C functions of these names: linked once, when they are first asked for. */
+export function linked<Symbols extends Names>(symbols: Symbols): () => Linked<Symbols> {
+  let functions: Linked<Symbols> | undefined;
+  return () => (functions ??= dlopen(libraryPath(), symbols).symbols);
 }

@@ -4,9 +4,10 @@
  * Invariant: one call for each chunk, whatever its length; the writes of a log stay in C, 40 bytes each.
  */
 import { FFIType, type Pointer, toArrayBuffer } from "bun:ffi";
-import { addressable, OwnedBuffer } from "./blocks.ts";
+import { addressable } from "./addressable.ts";
+import { OwnedBuffer } from "./blocks.ts";
 import { NativeBuffer } from "./buffer.ts";
-import { link } from "./library.ts";
+import { linked } from "./library.ts";
 
 const symbols = {
   nx_log_reader_new: { args: ["u32", "u32", "u64"], returns: "ptr" },
@@ -23,12 +24,7 @@ const symbols = {
   nx_log_runs: { args: ["ptr", "ptr", "ptr"], returns: FFIType.u64_fast },
 } as const;
 
-let linked: ReturnType<typeof link<typeof symbols>> | undefined;
-
-function library() {
-  linked ??= link(symbols);
-  return linked;
-}
+const library = linked(symbols);
 
 /** Positions of nx_log_state's words. */
 const S = {

@@ -4,9 +4,10 @@
  * Invariant: one call for each batch; the pieces stay in C, 40 bytes each.
  */
 import { FFIType, type Pointer } from "bun:ffi";
-import { addressable, OwnedBuffer } from "./blocks.ts";
+import { addressable } from "./addressable.ts";
+import { OwnedBuffer } from "./blocks.ts";
 import type { NativeBuffer } from "./buffer.ts";
-import { link } from "./library.ts";
+import { linked } from "./library.ts";
 import type { LogReader } from "./log-reader.ts";
 
 const symbols = {
@@ -20,8 +21,7 @@ const symbols = {
   nx_log_sort_end: { args: ["ptr", "ptr"], returns: "void" },
 } as const;
 
-let linked: ReturnType<typeof link<typeof symbols>> | undefined;
-const library = () => (linked ??= link(symbols));
+const library = linked(symbols);
 
 export interface LogSortOptions {
   codec: number;

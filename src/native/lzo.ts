@@ -4,26 +4,18 @@
  * Invariant: whatever the bytes are, decoding reads and writes only inside its two buffers. Keeps nothing between calls.
  */
 import { FFIType } from "bun:ffi";
-import { link } from "./library.ts";
+import { addressable } from "./addressable.ts";
+import { linked } from "./library.ts";
 
 const symbols = {
   nx_lzo_ffi_encode: { args: ["ptr", "usize", "ptr"], returns: FFIType.u64_fast },
   nx_lzo_ffi_decode: { args: ["ptr", "usize", "ptr", "usize"], returns: FFIType.i64_fast },
 } as const;
 
-/** bun:ffi refuses to take the address of an empty array; C does not read where the length is 0. */
-const placeholder = new Uint8Array(8);
-const addressable = (bytes: Uint8Array) => (bytes.byteLength === 0 ? placeholder : bytes);
-
 /** A stream is never longer than this for content of `byteLength` bytes. */
 export const lzoBound = (byteLength: number) => byteLength + Math.floor(byteLength / 16) + 67;
 
-let linked: ReturnType<typeof link<typeof symbols>> | undefined;
-
-function library() {
-  linked ??= link(symbols);
-  return linked;
-}
+const library = linked(symbols);
 
 /** Compresses less than 2^31 bytes. */
 export function lzoEncode(content: Uint8Array): Uint8Array {

@@ -5,9 +5,9 @@
  */
 import { FFIType, type Pointer } from "bun:ffi";
 import { assert } from "../core/errors.ts";
-import { addressable } from "./blocks.ts";
+import { addressable } from "./addressable.ts";
 import { NativeBuffer } from "./buffer.ts";
-import { link } from "./library.ts";
+import { linked } from "./library.ts";
 
 const symbols = {
   nx_nbd_new: { args: ["u32", "u64", "u32", "u32", "bool", "bool"], returns: "ptr" },
@@ -24,8 +24,7 @@ const symbols = {
   nx_nbd_reply_status: { args: ["ptr", "u64", "u32", "ptr", "u32"], returns: "void" },
 } as const;
 
-let linked: ReturnType<typeof link<typeof symbols>> | undefined;
-const native = () => (linked ??= link(symbols));
+const native = linked(symbols);
 
 export const NbdCommand = {
   read: 0,

@@ -9,9 +9,11 @@
  * Answers must not reach a client before the effects that the same call left in the store are as durable as the role
  * promises. Nothing here survives a crash.
  */
-import { type Pointer, toArrayBuffer } from "bun:ffi";
+import type { Pointer } from "bun:ffi";
 import { NxError } from "../core/errors.ts";
-import { link } from "./library.ts";
+import { addressable } from "./addressable.ts";
+import { EngineBlock } from "./engine-block.ts";
+import { linked } from "./library.ts";
 import { FiguresView } from "./request-figures.ts";
 
 const symbols = {
@@ -32,6 +34,8 @@ const symbols = {
   nx_neo_tell_node: { args: ["ptr", "u32", "u32", "u64", "u64"], returns: "void" },
   nx_neo_refuse_writes: { args: ["ptr", "u32"], returns: "void" },
 } as const;
+
+const native = linked(symbols);
 
 /** What `feed` and `pump` return, or-ed: how the connection is afterwards. Values of native/neo/neo.h. */
 export const NeoFlag = { Close: 1, More: 2, Streaming: 4, Stopped: 8 } as const;
@@ -69,13 +73,8 @@ export const neoDefaults: NeoSettings = {
   sizeBytesMax: 0,
 };
 
-/** Places in the block of doubles; the order of the enum in native/neo/neo.h. */
+/** Places in the block of doubles behind those of EngineBlock; the order of the enum in native/neo/neo.h. */
 const Block = {
-  replyAddress: 0,
-  replyLength: 1,
-  replyCapacity: 2,
-  replyGeneration: 3,
-  effectsLength: 4,
   eventsAddress: 5,
   eventsLength: 6,
   requestsTotal: 7,
@@ -101,19 +100,12 @@ export interface NeoStatistics {
   activeRequests: number;
 }
 
-const nothing = new Uint8Array(0);
-/** bun:ffi refuses to take the address of an empty array; C does not read where the length is 0. */
-const placeholder = new Uint8Array(8);
-
 export class NeoEngine {
-  readonly #native = link(symbols);
+  readonly #native = native();
   readonly #engine: Pointer;
-  readonly #block: Float64Array;
+  readonly #block: EngineBlock;
   /** What it counts of its requests, by code. Dead after `close`. */
   readonly figures: FiguresView;
-  #replies: Uint8Array = nothing;
-  #repliesGeneration = -1;
-
   readonly #hasQueues: boolean;
 
   /**
@@ -141,10 +133,9 @@ export class NeoEngine {
     if (engine === null)
       throw new NxError("NX_CONFIG_INVALID", "a limit of the neo protocol is out of range");
     this.#engine = engine;
-    const block = this.#native.nx_neo_block(engine) as Pointer;
-    this.#block = new Float64Array(toArrayBuffer(block, 0, Block.length * Float64Array.BYTES_PER_ELEMENT));
+    this.#block = new EngineBlock(this.#native.nx_neo_block(engine) as Pointer, Block.length);
     this.#native.nx_neo_read_statistics(engine);
-    this.figures = new FiguresView(this.#block[Block.figures] as Pointer);
+    this.figures = new FiguresView(this.#block.at(Block.figures) as Pointer);
   }
 
   /** Frees the engine, before its store. Every connection must be disconnected. */
@@ -189,8 +180,7 @@ export class NeoEngine {
 
   /** Works off what `chunk` completes; returns NeoFlags. The chunk may be reused afterwards. */
   feed(connection: NeoConnection, chunk: Uint8Array, nowMs: number): number {
-    const bytes = chunk.byteLength === 0 ? placeholder : chunk;
-    return this.#native.nx_neo_feed(this.#engine, connection, bytes, chunk.byteLength, nowMs);
+    return this.#native.nx_neo_feed(this.#engine, connection, addressable(chunk), chunk.byteLength, nowMs);
   }
 
   /** Goes on with what waits. */
@@ -205,52 +195,38 @@ export class NeoEngine {
 
   /** Some stream has something to say, whoever caused it. Reading it forgets it. */
   takeUrgency(): boolean {
-    const isUrgent = this.#block[Block.urgent] !== 0;
-    if (isUrgent) this.#block[Block.urgent] = 0;
-    return isUrgent;
+    return this.#block.take(Block.urgent);
   }
 
   /** The answers of the last call. Valid until the next one. */
   replies(): Uint8Array {
-    const length = this.#block[Block.replyLength] as number;
-    if (length === 0) return nothing;
-    const generation = this.#block[Block.replyGeneration] as number;
-    if (generation !== this.#repliesGeneration) {
-      const address = this.#block[Block.replyAddress] as Pointer;
-      this.#replies = new Uint8Array(toArrayBuffer(address, 0, this.#block[Block.replyCapacity]));
-      this.#repliesGeneration = generation;
-    }
-    return this.#replies.subarray(0, length);
+    return this.#block.replies();
   }
 
   /** Bytes that wait in the store's effects buffer, as of the last call. */
   get effectsLength(): number {
-    return this.#block[Block.effectsLength] as number;
+    return this.#block.effectsLength;
   }
 
   get hasEvents(): boolean {
-    return this.#block[Block.eventsLength] !== 0;
+    return this.#block.at(Block.eventsLength) !== 0;
   }
 
   /** Lines for the log since the last call. */
   takeEvents(): string[] {
-    const bytes = this.#block[Block.eventsLength] as number;
-    if (bytes === 0) return [];
-    const view = new Uint8Array(toArrayBuffer(this.#block[Block.eventsAddress] as Pointer, 0, bytes));
-    const text = Buffer.from(view).toString("latin1");
+    const lines = this.#block.lines(Block.eventsAddress, Block.eventsLength);
     this.#native.nx_neo_clear_events(this.#engine);
-    return text.split("\n").slice(0, -1);
+    return lines;
   }
 
   statistics(): NeoStatistics {
     this.#native.nx_neo_read_statistics(this.#engine);
-    const figure = (place: number) => this.#block[place] as number;
     return {
-      requestsTotal: figure(Block.requestsTotal),
-      errorsTotal: figure(Block.errorsTotal),
-      inputBytes: figure(Block.inputBytes),
-      connections: figure(Block.connections),
-      activeRequests: figure(Block.active),
+      requestsTotal: this.#block.at(Block.requestsTotal),
+      errorsTotal: this.#block.at(Block.errorsTotal),
+      inputBytes: this.#block.at(Block.inputBytes),
+      connections: this.#block.at(Block.connections),
+      activeRequests: this.#block.at(Block.active),
     };
   }
 }

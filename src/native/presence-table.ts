@@ -6,7 +6,8 @@
  */
 import { FFIType } from "bun:ffi";
 import { assert } from "../core/errors.ts";
-import { link } from "./library.ts";
+import { addressable } from "./addressable.ts";
+import { linked } from "./library.ts";
 
 const symbols = {
   nx_presence_order: { args: ["ptr", "u64", "u64", "u64", "u32", "ptr"], returns: FFIType.i64_fast },
@@ -20,16 +21,11 @@ const symbols = {
   },
 } as const;
 
-let linked: ReturnType<typeof link<typeof symbols>> | undefined;
-const library = () => (linked ??= link(symbols));
+const library = linked(symbols);
 
 /** Which of several records under one id stays. */
 export const duplicateRules = ["largest", "each", "first"] as const;
 export type DuplicateRule = (typeof duplicateRules)[number];
-
-const placeholder = new Uint8Array(8);
-const addressable = <Bytes extends Uint8Array | Uint32Array>(bytes: Bytes) =>
-  bytes.byteLength === 0 ? placeholder : bytes;
 
 /** Records of one epoch, behind each other in the order of their arrival. */
 export interface TableRecords {

@@ -7,9 +7,9 @@
  */
 import { FFIType, type Pointer } from "bun:ffi";
 import { assert } from "../core/errors.ts";
+import { addressable } from "./addressable.ts";
 import { NativeBuffer } from "./buffer.ts";
-import { addressable } from "./engine-block.ts";
-import { link } from "./library.ts";
+import { linked } from "./library.ts";
 import { MalformedEffects } from "./record-store.ts";
 
 const name = ["ptr", "u64"] as const;
@@ -40,6 +40,8 @@ const symbols = {
   nx_queues_load: { args: ["ptr", ...name, "ptr", "u64"], returns: "i32" },
   nx_queues_remove: { args: ["ptr", ...name], returns: "bool" },
 } as const;
+
+const native = linked(symbols);
 
 export interface QueuesSettings {
   /** A channel's ring: records with 8 bytes each. */
@@ -97,7 +99,7 @@ export class Queues {
   readonly pointer: Pointer;
   /** For the engines: what is behind the pointer. */
   readonly hasQueues = true;
-  readonly #native = link(symbols);
+  readonly #native = native();
   readonly #scratch: NativeBuffer;
   readonly effects: NativeBuffer;
   #isOpen = true;

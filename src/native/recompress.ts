@@ -1,13 +1,13 @@
 /** The C compression of whole packs (native/blocks/recompress.h). */
-import { addressable, OwnedBuffer } from "./blocks.ts";
-import { link } from "./library.ts";
+import { addressable } from "./addressable.ts";
+import { OwnedBuffer } from "./blocks.ts";
+import { linked } from "./library.ts";
 
 const symbols = {
   nx_pack_recompress: { args: ["ptr", "u64", "u32", "u32", "ptr"], returns: "i32" },
 } as const;
 
-let linked: ReturnType<typeof link<typeof symbols>> | undefined;
-const library = () => (linked ??= link(symbols));
+const library = linked(symbols);
 
 /** A copy of the pack with its records compressed; undefined when it is no sound pack. */
 export function recompressPack(pack: Uint8Array, codec: number, level: number): Uint8Array | undefined {

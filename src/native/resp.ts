@@ -12,8 +12,9 @@
  */
 import type { Pointer } from "bun:ffi";
 import { NxError } from "../core/errors.ts";
-import { addressable, EngineBlock } from "./engine-block.ts";
-import { link } from "./library.ts";
+import { addressable } from "./addressable.ts";
+import { EngineBlock } from "./engine-block.ts";
+import { linked } from "./library.ts";
 
 const symbols = {
   nx_resp_glob: { args: ["ptr", "usize", "ptr", "usize"], returns: "bool" },
@@ -39,6 +40,8 @@ const symbols = {
   nx_resp_read_statistics: { args: ["ptr"], returns: "void" },
   nx_resp_reset_statistics: { args: ["ptr"], returns: "void" },
 } as const;
+
+const native = linked(symbols);
 
 /** What `feed`, `resume` and `answerAdmin` return, or-ed. Values of native/resp/resp.h. */
 export const RespFlag = {
@@ -167,7 +170,7 @@ export interface RespCommandFacts {
 
 const decoder = new TextDecoder();
 export class RespEngine {
-  readonly #native = link(symbols);
+  readonly #native = native();
   readonly #engine: Pointer;
   readonly #block: EngineBlock;
 

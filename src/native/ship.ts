@@ -1,7 +1,8 @@
 /** Logs and bulks as the bytes of their streams (native/volume/ship.h): one call for each part. */
 import { FFIType, type Pointer } from "bun:ffi";
-import { addressable, OwnedBuffer } from "./blocks.ts";
-import { link } from "./library.ts";
+import { addressable } from "./addressable.ts";
+import { OwnedBuffer } from "./blocks.ts";
+import { linked } from "./library.ts";
 
 const symbols = {
   nx_codec_new: { args: [], returns: "ptr" },
@@ -10,8 +11,7 @@ const symbols = {
   nx_ship_bulks: { args: ["ptr", "u32", "u32", "u64", "ptr", "u64", "ptr"], returns: "void" },
 } as const;
 
-let linked: ReturnType<typeof link<typeof symbols>> | undefined;
-const native = () => (linked ??= link(symbols));
+const native = linked(symbols);
 
 /** Frames parts of streams; `close` it. */
 export class StreamFramer {

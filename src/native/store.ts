@@ -7,8 +7,9 @@
  */
 import { FFIType, type Pointer } from "bun:ffi";
 import { assert } from "../core/errors.ts";
+import { addressable } from "./addressable.ts";
 import { NativeBuffer } from "./buffer.ts";
-import { link } from "./library.ts";
+import { type Linked, linked } from "./library.ts";
 import {
   MalformedEffects,
   OutOfMemory,
@@ -52,15 +53,10 @@ export const storeSymbols = {
   nx_ffi_channel_random: { args: ["ptr", "u64", "i64", "ptr"], returns: "bool" },
 } as const;
 
-/** What `link(storeSymbols)` returns; tests pass the functions of a library of their own. */
-export type StoreLibrary = ReturnType<typeof link<typeof storeSymbols>>;
+/** The C functions of storeSymbols; tests pass the functions of a library of their own. */
+export type StoreLibrary = Linked<typeof storeSymbols>;
 
-let linked: StoreLibrary | undefined;
-
-function defaultLibrary(): StoreLibrary {
-  linked ??= link(storeSymbols);
-  return linked;
-}
+const defaultLibrary = linked(storeSymbols);
 
 const Errno = { noEntry: -2, noMemory: -12, invalid: -22 } as const;
 
@@ -71,10 +67,6 @@ function checked(result: number): number {
   assert(result >= 0, `the C store returned ${result}`);
   return result;
 }
-
-/** bun:ffi refuses to take the address of an empty array; C does not read where the length is 0. */
-const nothing = new Uint8Array(8);
-const addressable = (bytes: Uint8Array) => (bytes.byteLength === 0 ? nothing : bytes);
 
 /** Reads visited records: key length u32, value length u32, expiry i64, key, value (store-ffi.c). */
 function readVisited(bytes: Uint8Array): StoredRecord[] {

@@ -1,6 +1,6 @@
 /** Many stretches of two files at a time (native/stretches.h): reads that do not wait, copies, holes. */
 import { FFIType, type Pointer } from "bun:ffi";
-import { link } from "./library.ts";
+import { linked } from "./library.ts";
 import type { NativeBuffer } from "./buffer.ts";
 
 const symbols = {
@@ -10,8 +10,7 @@ const symbols = {
   nx_extent_end: { args: ["i32", "u64", "u64", "ptr"], returns: FFIType.u64_fast },
 } as const;
 
-let linked: ReturnType<typeof link<typeof symbols>> | undefined;
-const native = () => (linked ??= link(symbols));
+const native = linked(symbols);
 
 /** Bytes of one nx_stretch. */
 export const STRETCH_BYTES = 32;

@@ -1,6 +1,6 @@
 /** System calls that Bun does not offer: file locks, the service manager's datagram and its clock, settings of sockets, holes in files, the length of devices, a write that tells whether it waited, a sleep of microseconds (native/system.c). */
 import type { KeepAlive } from "../core/seams/net.ts";
-import { link } from "./library.ts";
+import { linked } from "./library.ts";
 
 const symbols = {
   nx_file_lock: { args: ["i32"], returns: "i32" },
@@ -17,8 +17,7 @@ const symbols = {
   nx_notify: { args: ["ptr", "usize", "ptr", "usize"], returns: "i32" },
 } as const;
 
-let linked: ReturnType<typeof link<typeof symbols>> | undefined;
-const native = () => (linked ??= link(symbols));
+const native = linked(symbols);
 
 /**
  * Locks an open file for this process, without waiting. False when someone else holds the lock. The kernel drops it

@@ -7,7 +7,7 @@
 import { FFIType, type Pointer } from "bun:ffi";
 import { assert } from "../core/errors.ts";
 import { NativeBuffer } from "./buffer.ts";
-import { link } from "./library.ts";
+import { linked } from "./library.ts";
 import { type Store, type StoreChannel, storeSymbols } from "./store.ts";
 
 const tcmSymbols = {
@@ -33,12 +33,7 @@ const tcmSymbols = {
   },
 } as const;
 
-let linked: ReturnType<typeof link<typeof tcmSymbols>> | undefined;
-
-function library() {
-  linked ??= link(tcmSymbols);
-  return linked;
-}
+const library = linked(tcmSymbols);
 
 /** A buffer of C's that its owner frees. */
 class OwnBuffer extends NativeBuffer {

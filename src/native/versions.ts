@@ -7,7 +7,8 @@
  */
 import { type Pointer, toArrayBuffer } from "bun:ffi";
 import { assert } from "../core/errors.ts";
-import { link } from "./library.ts";
+import { addressable } from "./addressable.ts";
+import { linked } from "./library.ts";
 import type { Part, ValueType } from "./version-values.ts";
 
 const symbols = {
@@ -32,6 +33,8 @@ const symbols = {
   nx_ffi_versions_load: { args: ["ptr", "ptr", "usize"], returns: "i32" },
   nx_ffi_versions_stats: { args: ["ptr"], returns: "void" },
 } as const;
+
+const native = linked(symbols);
 
 /** Places in the block of doubles; `result_block` of native/versions/versions-ffi.c. */
 const Block = {
@@ -75,12 +78,8 @@ const EEXIST = 17;
 const ESTALE = 116;
 
 const nothing = new Uint8Array(0);
-/** bun:ffi refuses to take the address of an empty array; C does not read where the length is 0. */
-const placeholder = new Uint8Array(8);
-const addressable = (bytes: Uint8Array) => (bytes.byteLength === 0 ? placeholder : bytes);
-
 export class Versions {
-  readonly #native = link(symbols);
+  readonly #native = native();
   readonly #handle: Pointer;
   readonly #block: Float64Array;
   #isDumping = false;

@@ -5,9 +5,9 @@
  * Invariant: the memory of a batch stays in place until `written`. C opens and writes no file.
  */
 import { type Pointer, toArrayBuffer } from "bun:ffi";
-import { addressable } from "./blocks.ts";
+import { addressable } from "./addressable.ts";
 import { NativeBuffer } from "./buffer.ts";
-import { link } from "./library.ts";
+import { linked } from "./library.ts";
 import { type NbdOutcome, nbdOutcomes, type NbdTransmission } from "./nbd.ts";
 
 const symbols = {
@@ -31,8 +31,7 @@ const symbols = {
   nx_volume_fail: { args: ["ptr"], returns: "void" },
 } as const;
 
-let linked: ReturnType<typeof link<typeof symbols>> | undefined;
-const native = () => (linked ??= link(symbols));
+const native = linked(symbols);
 
 /** Positions of nx_volume_state's words. */
 const S = {

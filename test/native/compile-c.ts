@@ -30,6 +30,7 @@ export const storeSources = [
     "channel",
     "crc32c",
     "effects",
+    "event-lines",
     "expiry",
     "nx",
     "paged",

@@ -76,8 +76,8 @@ const mutants: [breaks: string, file: string, from: string, to: string, program:
   [
     "input forgotten at a stop",
     "legacy/engine.c",
-    "nx_kept_consume(&connection->input, consumed,",
-    "nx_kept_consume(&connection->input, consumed + (connection->bulk != NULL),",
+    "nx_kept_settle(&connection->input, consumed,",
+    "nx_kept_settle(&connection->input, consumed + (connection->bulk != NULL),",
     "fuzz/legacy.c",
     "legacy",
   ],

@@ -23,7 +23,7 @@ const mutants: [breaks: string, file: string, from: string, to: string][] = [
   ["records are taken from the log twice", "logfiles/logs.c", "    if (number < known) continue;\n", ""],
   ["a run's records are not checked", "logfiles/logs.c", "    if (next.kind == ENTRY_RUN && !is_run_whole(&next)) return -EBADMSG;\n", ""],
   ["a removal is not logged", "logfiles/logs.c", "  append_entry(&logs->effects, ENTRY_REMOVAL, channel, channel->next_number);\n", ""],
-  ["input is forgotten at a stop", "logfiles/engine.c", "nx_kept_consume(&connection->input, consumed,", "nx_kept_consume(&connection->input, consumed + (connection->has_task && consumed > 0),"],
+  ["input is forgotten at a stop", "logfiles/engine.c", "nx_kept_settle(&connection->input, consumed,", "nx_kept_settle(&connection->input, consumed + (connection->has_task && consumed > 0),"],
   ["a batch's content may be longer than it says", "logfiles/commands.c", "  if (content->length - *at - 8 < length) return false;\n", ""],
   ["alternatives are taken for literals", "logfiles/literal.c", "return memchr(pattern, '|', length) == NULL && ", "return "],
   ["a byte that may be missing is taken for one that must be there", "logfiles/literal.c", "      if (f->run_length > 0) f->run_length -= 1;\n", ""],

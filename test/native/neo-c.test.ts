@@ -21,7 +21,7 @@ const mutants: [breaks: string, file: string, from: string, to: string][] = [
   ["a Mirror that leaves stays in its channel's list", "neo/mirror.c", "  unlink_from_channel(of);\n  free(of->ring);", "  free(of->ring);"],
   ["a Mirror keeps the channel that was removed", "neo/mirror.c", "for (; of != NULL; of = of->next) of->channel = NULL;", ""],
   ["a header lacks its parity", "neo/engine.c", "at[9] = TYPE_REQUEST ^ fold(body_length);", "at[9] = TYPE_REQUEST;"],
-  ["input forgotten at a stop", "neo/engine.c", "nx_kept_consume(&connection->input, consumed,", "nx_kept_consume(&connection->input, consumed + connection->is_waiting,"],
+  ["input forgotten at a stop", "neo/engine.c", "nx_kept_settle(&connection->input, consumed,", "nx_kept_settle(&connection->input, consumed + connection->is_waiting,"],
   ["a stopped connection is not pumped", "neo/engine.c", "uint32_t flags = connection->is_waiting ? NX_NEO_MORE | NX_NEO_STOPPED : 0;", "uint32_t flags = 0;"],
 ]; // prettier-ignore
 

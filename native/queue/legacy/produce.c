@@ -53,7 +53,7 @@ uint64_t nx_produce_take(nx_legacy *engine, nx_legacy_connection *connection, co
   if (size == 0) {
     nx_produce_drop(connection);
   } else if (engine->is_refusing) {
-    nx_event(engine, "records of a Produce stream while writes are refused");
+    nx_events_say(&engine->events, "records of a Produce stream while writes are refused");
     connection->is_closing = true;
   } else {
     store(engine, connection->production, (nx_slice){bytes + 8, size});

@@ -4,11 +4,11 @@
  */
 import { assert } from "../../core/errors.ts";
 import { crc32c } from "../../native/crc32c.ts";
-import { link, NATIVE_ABI } from "../../native/library.ts";
+import { linked, NATIVE_ABI } from "../../native/library.ts";
 import { crc32cVectors, frameGoldenBytes } from "./codec.ts";
 
 export function nativeAbi(): string {
-  const abi = link({ nx_abi: { args: [], returns: "u32" } }).nx_abi();
+  const abi = linked({ nx_abi: { args: [], returns: "u32" } })().nx_abi();
   assert(abi === NATIVE_ABI, `the C library has ABI ${abi}, wanted ${NATIVE_ABI}`);
   return `C library loaded and sealed, ABI ${abi}`;
 }

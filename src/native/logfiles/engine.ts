@@ -9,8 +9,9 @@
  * Answers must not reach a client before the effects of the same call are as durable as the role promises.
  */
 import type { Pointer } from "bun:ffi";
-import { addressable, EngineBlock } from "../engine-block.ts";
-import { link } from "../library.ts";
+import { addressable } from "../addressable.ts";
+import { EngineBlock } from "../engine-block.ts";
+import { linked } from "../library.ts";
 import { FiguresView } from "../request-figures.ts";
 import type { Logs } from "./logs.ts";
 
@@ -28,6 +29,8 @@ const symbols = {
   nx_logfiles_feed: { args: ["ptr", "ptr", "ptr", "usize"], returns: "u32" },
   nx_logfiles_resume: { args: ["ptr", "ptr"], returns: "u32" },
 } as const;
+
+const native = linked(symbols);
 
 /** What `feed` and `resume` return, or-ed. Values of native/logfiles/engine.h. */
 export const LogfilesFlag = { Close: 1, More: 2, Task: 4 } as const;
@@ -84,7 +87,7 @@ export interface LogfilesTask {
 }
 
 export class LogfilesEngine {
-  readonly #native = link(symbols);
+  readonly #native = native();
   readonly #engine: Pointer;
   readonly #block: EngineBlock;
 
@@ -178,10 +181,9 @@ export class LogfilesEngine {
 
   /** Lines for the log since the last call. */
   takeEvents(): string[] {
-    if (!this.hasEvents) return [];
-    const text = this.#block.copy(Block.eventsAddress, Block.eventsLength).toString("latin1");
+    const lines = this.#block.lines(Block.eventsAddress, Block.eventsLength);
     this.#native.nx_logfiles_clear_events(this.#engine);
-    return text.split("\n").slice(0, -1);
+    return lines;
   }
 
   /** What it counts of its requests; not to be used after `close`. */

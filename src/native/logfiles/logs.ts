@@ -6,8 +6,8 @@
  */
 import type { Pointer } from "bun:ffi";
 import { assert } from "../../core/errors.ts";
+import { addressable } from "../addressable.ts";
 import { NativeBuffer } from "../buffer.ts";
-import { addressable } from "../engine-block.ts";
 import { logfilesLibrary } from "./symbols.ts";
 
 export interface ChannelFigures {

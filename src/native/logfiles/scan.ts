@@ -4,9 +4,9 @@
  * Invariant: each object owns its memory in C and must be freed; views are good until the object's next call.
  */
 import type { Pointer } from "bun:ffi";
+import { addressable } from "../addressable.ts";
 import { NativeBuffer } from "../buffer.ts";
 import type { Page } from "./pages.ts";
-import { addressable } from "../engine-block.ts";
 import { logfilesLibrary } from "./symbols.ts";
 
 /** The order of native/logfiles/match.h. */

@@ -1,6 +1,6 @@
 /** The C functions of native/logfiles/ffi.c, linked once for each thread. */
 import { FFIType } from "bun:ffi";
-import { link } from "../library.ts";
+import { linked } from "../library.ts";
 import { storeSymbols } from "../store.ts";
 
 const symbols = {
@@ -54,9 +54,4 @@ const symbols = {
   nx_ffi_scan_step: { args: ["ptr", "u64", "u64", "u64", "ptr", "ptr"], returns: "u32" },
 } as const;
 
-let linked: ReturnType<typeof link<typeof symbols>> | undefined;
-
-export function logfilesLibrary() {
-  linked ??= link(symbols);
-  return linked;
-}
+export const logfilesLibrary = linked(symbols);
