@@ -8,7 +8,7 @@
  * A crash closes the connections; clients see no acknowledgement that was not durable.
  */
 import type { Log } from "../core/logging/log.ts";
-import type { Clock, Timer } from "../core/seams/clock.ts";
+import { type Clock, oncePerTurn, type Timer } from "../core/seams/clock.ts";
 import type { Listener, Net, Socket, TlsMaterial } from "../core/seams/net.ts";
 import type { Random } from "../core/seams/random.ts";
 import { type Admission, type ConnectionLimits, ConnectionTable } from "../core/sockets/connections.ts";
@@ -121,7 +121,7 @@ export class NeoPort {
   #congested: Client[] = [];
   #listener: Listener | undefined;
   #timer: Timer | undefined;
-  #isPumpPlanned = false;
+  readonly #planStreams: () => void;
   #overflowed = 0;
   #rejected = 0;
   bytesReceived = 0;
@@ -129,6 +129,7 @@ export class NeoPort {
 
   constructor(options: NeoPortOptions) {
     this.#options = options;
+    this.#planStreams = oncePerTurn(options.clock, () => this.#pumpStreams());
     this.#table = new ConnectionTable({
       clock: options.clock,
       // A client that does not read is suspended, which it may be for as long as it likes.
@@ -328,15 +329,6 @@ export class NeoPort {
     this.#options.clock.endOfTurn(() => {
       client.isPumpPlanned = false;
       if (client.hasMore && !client.isPaused && client.unreadBytes === 0) this.#pump(client);
-    });
-  }
-
-  #planStreams(): void {
-    if (this.#isPumpPlanned) return;
-    this.#isPumpPlanned = true;
-    this.#options.clock.endOfTurn(() => {
-      this.#isPumpPlanned = false;
-      this.#pumpStreams();
     });
   }
 

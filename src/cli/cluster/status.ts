@@ -1,6 +1,7 @@
 /** `status`: how every instance is, as the instances themselves and their hosts say now. */
 import { durationText } from "../../core/duration-text.ts";
 import { Exit } from "../../core/errors.ts";
+import { sleep } from "../../core/seams/clock.ts";
 import type { InstanceState } from "../../cluster/agent/messages.ts";
 import type { Instance } from "../../cluster/topology/types.ts";
 import { colorsFor, printJson, printTable, type Colors } from "../print.ts";
@@ -67,10 +68,7 @@ export const statusVerb = defineVerb({
           call.stdout.write("\u001b[H\u001b[J");
         show(rows, call);
         if (call.args.watch !== true) return rows.every(({ isReady }) => isReady) ? Exit.ok : Exit.failed;
-        await new Promise<void>((resolve) => {
-          place.clock.after(periodMs, resolve);
-          interrupt.signal.addEventListener("abort", () => resolve(), { once: true });
-        });
+        await sleep(place.clock, periodMs, interrupt.signal);
         if (interrupt.signal.aborted) return Exit.ok;
       }
     } finally {

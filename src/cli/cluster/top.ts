@@ -4,6 +4,7 @@ import { adminGet } from "../../core/admin-client.ts";
 import { blocksLine } from "../../core/blocks-line.ts";
 import { durationText } from "../../core/duration-text.ts";
 import { Exit } from "../../core/errors.ts";
+import { sleep } from "../../core/seams/clock.ts";
 import { parseAnswer } from "../../core/watch/answer.ts";
 import { buildOf, oddBuilds, shortBuild } from "../../core/watch/builds.ts";
 import type { InstanceSnapshot } from "../../core/watch/snapshot.ts";
@@ -74,10 +75,7 @@ export const topVerb = defineVerb({
         const shown = watched.map((each) => each.watched);
         show(cluster.prefix, shown, order, call);
         if (round >= rounds) return Exit.ok;
-        await new Promise<void>((resolve) => {
-          place.clock.after(periodMs, resolve);
-          interrupt.signal.addEventListener("abort", () => resolve(), { once: true });
-        });
+        await sleep(place.clock, periodMs, interrupt.signal);
         if (interrupt.signal.aborted) return Exit.ok;
       }
     } finally {

@@ -23,11 +23,12 @@
  */
 import type { Timer } from "../seams/clock.ts";
 import { assert, NxError } from "../errors.ts";
+import { oncePerTurn } from "../seams/clock.ts";
 import { Cohort } from "./cohort.ts";
 import { FileKind, frameBytes, FrameKind, newBuffer, PAYLOAD_BYTES_MAX } from "./frame.ts";
 import { Group } from "./group.ts";
-import type { GroupLog } from "./group-log.ts";
-import { defaults, type LogOptions, type LogState, type LogStats, type Settings } from "./options.ts";
+import { LogBase } from "./log-base.ts";
+import { defaults, type LogOptions, type LogState, type Settings } from "./options.ts";
 import { CommitQueue, Cut, type QueueItem } from "./queue.ts";
 import { recover, type Recovered, type Replay } from "./recover.ts";
 import { isDiskFull, Segment } from "./segment.ts";
@@ -37,24 +38,17 @@ import { SpareKeeper } from "./spare.ts";
 
 export type { LogListener, LogOptions, LogState, LogStats } from "./options.ts";
 
-export class LogFile implements GroupLog {
+export class LogFile extends LogBase {
   readonly #options: Settings;
   readonly #spares: SpareKeeper;
   readonly #recovered: Recovered;
-  #state: LogState = "open";
-  #error: NxError | undefined;
   #isClosing = false;
   #segment: Segment | undefined;
   #nextFrame: number;
   #nextSequence: number;
-  readonly #queue: CommitQueue;
   readonly #cohort: Cohort;
-  #groups = 0;
-  #logBytes: number;
-  #snapshotBytes: number;
-  #compaction: Promise<void> | undefined;
   #pumping: Promise<void> | undefined;
-  #isTurnAwaited = false;
+  readonly #pumpAtEndOfTurn: () => void;
   /** Whether something valid stands behind the last group, so that its damage would be noticed. */
   #isSealed = true;
   #isSealDue = false;
@@ -65,15 +59,16 @@ export class LogFile implements GroupLog {
   #retryTimer: Timer | undefined;
 
   private constructor(options: Settings, recovered: Recovered) {
+    super(options.listener, new CommitQueue(recovered.position, options.groupBytesMax), recovered);
     this.#options = options;
     this.#spares = new SpareKeeper(options, (error) => this.#interrupt(error));
     this.#recovered = recovered;
-    this.#queue = new CommitQueue(recovered.position, options.groupBytesMax);
     this.#cohort = new Cohort(options.clock);
     this.#nextFrame = recovered.nextFrame;
     this.#nextSequence = recovered.nextSequence;
-    this.#logBytes = recovered.logBytes;
-    this.#snapshotBytes = recovered.snapshotBytes;
+    this.#pumpAtEndOfTurn = oncePerTurn(options.clock, () => {
+      if (this.state === "open") void this.pump();
+    });
   }
 
   /**
@@ -83,107 +78,43 @@ export class LogFile implements GroupLog {
   static async open(options: LogOptions, replay: Replay): Promise<LogFile> {
     const settings: Settings = { ...defaults, ...options };
     const log = new LogFile(settings, await recover(settings, replay));
-    await log.#pump();
-    if (log.#state === "failed") {
+    await log.pump();
+    if (log.state === "failed") {
       await log.#release();
-      throw log.#error as NxError;
+      throw log.error as NxError;
     }
     return log;
   }
 
-  get state(): LogState {
-    return this.#state;
-  }
-
-  /** Behind the last appended byte. */
-  get position(): number {
-    return this.#queue.position;
-  }
-
-  get durablePosition(): number {
-    return this.#queue.durablePosition;
-  }
-
-  /** True while more than two groups wait for the disk: stop appending until `onDrain`. */
-  get isCongested(): boolean {
-    return this.#queue.isCongested;
-  }
-
-  get stats(): LogStats {
+  protected get placeStats() {
     return {
-      state: this.#state,
-      position: this.#queue.position,
-      durablePosition: this.#queue.durablePosition,
       segment: this.#segment?.sequence ?? 0,
-      logBytes: this.#logBytes,
-      snapshotBytes: this.#snapshotBytes,
-      groups: this.#groups,
       isSpaceShort: this.#spares.isSpaceShort,
-      isCompacting: this.#compaction !== undefined,
       tornBytes: this.#recovered.tornBytes,
       tornPath: this.#recovered.tornPath,
     };
   }
 
   /** Throws the reason (NX_DISK_FULL, NX_DISK_FAILED) unless `append` is allowed. */
-  assertOpen(): void {
+  override assertOpen(): void {
     this.#assertRunning();
-    if (this.#state !== "open") throw this.#error as NxError;
+    super.assertOpen();
   }
 
-  /**
-   * Copies `bytes` into the gathering group and returns the position behind them: they are durable once
-   * `durablePosition` has reached it. Replay hands a group's appends over as one run of bytes, so an owner
-   * that needs their bounds frames them itself. Throws when the state is not "open": check before changing
-   * memory.
-   */
-  append(bytes: Uint8Array): number {
-    this.assertOpen();
+  override append(bytes: Uint8Array): number {
     assert(bytes.byteLength <= PAYLOAD_BYTES_MAX, "an append fits into one frame");
-    if (bytes.byteLength > 0) {
-      this.#queue.append(bytes);
-      this.#pumpAtEndOfTurn();
-    }
-    return this.#queue.position;
+    return super.append(bytes);
   }
 
   /**
    * Resolves when everything appended so far is durable; rejects when the log fails. Waits while it is full.
    */
   flush(): Promise<void> {
-    if (this.#queue.durablePosition >= this.#queue.position) return Promise.resolve();
-    if (this.#state === "failed") return Promise.reject(this.#error);
-    const durable = this.#queue.wait();
-    void this.#pump();
+    if (this.queue.durablePosition >= this.queue.position) return Promise.resolve();
+    if (this.state === "failed") return Promise.reject(this.error);
+    const durable = this.queue.wait();
+    void this.pump();
     return durable;
-  }
-
-  /**
-   * True when the log has outgrown its snapshot: more than `bytesMin` and more than `factor` times its size.
-   */
-  isCompactionDue(bytesMin: number, factor: number): boolean {
-    const limit = Math.max(bytesMin, factor * this.#snapshotBytes);
-    return this.#state === "open" && this.#compaction === undefined && this.#logBytes > limit;
-  }
-
-  /**
-   * Replaces the log so far by a snapshot while appends go on. `source` is called at once, before any further
-   * append: what it streams must restore, together with a replay of all later appends, the state of the
-   * owner. An owner whose appends are idempotent may stream a state that moves on meanwhile. Throws
-   * NX_DISK_FULL and keeps the log as it was when the snapshot does not fit.
-   */
-  async compact(source: () => Chunks): Promise<void> {
-    this.assertOpen();
-    assert(this.#compaction === undefined, "one compaction at a time");
-    const chunks = source();
-    const cut = this.#queue.cut();
-    this.#compaction = this.#replaceBySnapshot(cut, chunks);
-    void this.#pump();
-    try {
-      await this.#compaction;
-    } finally {
-      this.#compaction = undefined;
-    }
   }
 
   /**
@@ -191,38 +122,31 @@ export class LogFile implements GroupLog {
    * then.
    */
   async close(): Promise<void> {
-    if (this.#state === "closed") return;
+    if (this.state === "closed") return;
     this.#isClosing = true;
-    while (this.#state !== "failed" && (this.#queue.first !== undefined || !this.#isSealed)) {
+    while (this.state !== "failed" && (this.queue.first !== undefined || !this.#isSealed)) {
       this.#isSealDue = true;
-      await this.#pump();
-      if (this.#state === "full") throw this.#error as NxError;
+      await this.pump();
+      if (this.state === "full") throw this.error as NxError;
     }
-    await this.#compaction?.catch(() => undefined);
-    if (this.#state === "failed") {
+    await this.compactionEnd();
+    if (this.state === "failed") {
       await this.#release();
-      throw this.#error as NxError;
+      throw this.error as NxError;
     }
-    this.#setState("closed", undefined);
+    this.setState("closed", undefined);
     await this.#segment?.finish();
     await this.#release();
   }
 
-  // --- group commit
-  // ----------------------------------------------------------------------------------------------
+  // --- group commit ----------------------------------------------------------------------------------------------
 
-  /** Lets every request that is readable in this turn of the event loop join the group. */
-  #pumpAtEndOfTurn(): void {
-    if (this.#isTurnAwaited || this.#pumping !== undefined) return;
-    this.#isTurnAwaited = true;
-    this.#options.clock.endOfTurn(() => {
-      this.#isTurnAwaited = false;
-      if (this.#state === "open") void this.#pump();
-    });
+  protected writeAtEndOfTurn(): void {
+    if (this.#pumping === undefined) this.#pumpAtEndOfTurn();
   }
 
   /** Works the queue off, one item at a time; resolves when it is empty or cannot go on. */
-  #pump(): Promise<void> {
+  protected pump(): Promise<void> {
     this.#pumping ??= this.#work().then(() => {
       this.#pumping = undefined;
       this.#scheduleNext();
@@ -233,8 +157,8 @@ export class LogFile implements GroupLog {
   async #work(): Promise<void> {
     this.#sealTimer?.cancel();
     this.#retryTimer?.cancel();
-    while (this.#state === "open" || this.#state === "full") {
-      const item = this.#queue.first;
+    while (this.state === "open" || this.state === "full") {
+      const item = this.queue.first;
       if (item === undefined && this.#segment !== undefined && !this.#isSealDue) break;
       try {
         const step = this.#begin(item);
@@ -246,8 +170,8 @@ export class LogFile implements GroupLog {
         break;
       }
       // Something else, the spare for one, may have failed meanwhile: then nothing is acknowledged any more.
-      if ((this.#state as LogState) === "failed") break;
-      if ((this.#state as LogState) === "full") this.#setState("open", undefined);
+      if ((this.state as LogState) === "failed") break;
+      if ((this.state as LogState) === "full") this.setState("open", undefined);
       if (item !== undefined) this.#complete(item);
       if (item instanceof Group) await this.#gatherCohort(item.appends);
     }
@@ -256,8 +180,8 @@ export class LogFile implements GroupLog {
 
   /** Lets those who are told of `told` appends come back and join the next group, where that pays. */
   async #gatherCohort(told: number): Promise<void> {
-    const queue = this.#queue;
-    const mustHurry = () => this.#isClosing || this.#state !== "open" || queue.isUrgent;
+    const queue = this.queue;
+    const mustHurry = () => this.#isClosing || this.state !== "open" || queue.isUrgent;
     if (!this.#options.servesClients || mustHurry()) return;
     if (!this.#cohort.isExpected(told, queue.first?.appends ?? 0)) return;
     this.#tell();
@@ -273,14 +197,14 @@ export class LogFile implements GroupLog {
 
   #scheduleNext(): void {
     const { clock, retryDelayMs, sealDelayMs } = this.#options;
-    if (this.#state === "full") {
-      this.#retryTimer = clock.after(retryDelayMs, () => void this.#pump());
-    } else if (this.#state === "open" && this.#queue.first !== undefined) {
-      this.#pumpAtEndOfTurn();
-    } else if (this.#state === "open" && !this.#isSealed) {
+    if (this.state === "full") {
+      this.#retryTimer = clock.after(retryDelayMs, () => void this.pump());
+    } else if (this.state === "open" && this.queue.first !== undefined) {
+      this.writeAtEndOfTurn();
+    } else if (this.state === "open" && !this.#isSealed) {
       this.#sealTimer = clock.after(sealDelayMs, () => {
         this.#isSealDue = true;
-        void this.#pump();
+        void this.pump();
       });
     }
   }
@@ -290,14 +214,14 @@ export class LogFile implements GroupLog {
     group.isClosed = true;
     this.#isSealDue = false;
     if (this.#segment?.fits(group.payloadBytes) !== true) await this.#rotate();
-    const mayStandStill = this.#queue.isLone && this.#options.mayStandStill();
+    const mayStandStill = this.queue.isLone && this.#options.mayStandStill();
     const segment = this.#segment as Segment;
     await this.#writeFrame(segment, group.frame(), FrameKind.data, group.payloadBytes, mayStandStill);
-    this.#groups += 1;
+    this.groups += 1;
     this.#isSealed = false;
     const durationMs = this.#options.clock.monotonicMs() - startMs;
     this.#cohort.synced(durationMs);
-    this.#options.listener.onGroup?.(group.payloadBytes, durationMs);
+    this.listener.onGroup?.(group.payloadBytes, durationMs);
   }
 
   async #seal(segment: Segment): Promise<void> {
@@ -316,16 +240,16 @@ export class LogFile implements GroupLog {
     await segment.write(frame, kind, this.#nextFrame, payloadBytes, mayStandStill);
     segment.advance(frame.byteLength);
     this.#nextFrame += 1;
-    this.#logBytes += frame.byteLength;
+    this.logBytes += frame.byteLength;
   }
 
   #complete(item: QueueItem): void {
     if (item instanceof Cut) {
-      item.logBytes = this.#logBytes;
-      this.#queue.completeCut(item, (this.#segment as Segment).sequence);
+      item.logBytes = this.logBytes;
+      this.queue.completeCut(item, (this.#segment as Segment).sequence);
       return;
     }
-    if (this.#queue.complete(item)) this.#isDrainUntold = true;
+    if (this.queue.complete(item)) this.#isDrainUntold = true;
     this.#isUntold = true;
   }
 
@@ -333,9 +257,9 @@ export class LogFile implements GroupLog {
   #tell(): void {
     if (!this.#isUntold) return;
     this.#isUntold = false;
-    const { listener } = this.#options;
-    listener.onDurable(this.#queue.durablePosition);
-    this.#queue.releaseWaiters();
+    const { listener } = this;
+    listener.onDurable(this.queue.durablePosition);
+    this.queue.releaseWaiters();
     if (!this.#isDrainUntold) return;
     this.#isDrainUntold = false;
     listener.onDrain?.();
@@ -352,7 +276,7 @@ export class LogFile implements GroupLog {
       kind: FileKind.segment,
       sequence: this.#nextSequence,
       id: random.bytes(16),
-      position: this.#queue.durablePosition,
+      position: this.queue.durablePosition,
       firstFrame: this.#nextFrame,
       payloadFormat,
     });
@@ -365,7 +289,7 @@ export class LogFile implements GroupLog {
     await previous?.close();
   }
 
-  async #replaceBySnapshot(cut: Cut, chunks: Chunks): Promise<void> {
+  protected async replaceBySnapshot(cut: Cut, chunks: Chunks): Promise<void> {
     const { disk, directory, crc32c, random, payloadFormat } = this.#options;
     const sequence = await cut.done.promise;
     const header = {
@@ -378,8 +302,8 @@ export class LogFile implements GroupLog {
     const pace = new Pace(this.#options.clock);
     const target = { disk, pace, directory, crc32c, header: { ...header, payloadFormat } };
     const settle = () => this.#settle();
-    this.#snapshotBytes = await writeSnapshot(target, chunks, () => this.#assertRunning(), settle);
-    this.#logBytes -= cut.logBytes;
+    this.snapshotBytes = await writeSnapshot(target, chunks, () => this.#assertRunning(), settle);
+    this.logBytes -= cut.logBytes;
     await removeOlder(disk, directory, pace);
   }
 
@@ -390,41 +314,30 @@ export class LogFile implements GroupLog {
    * need.
    */
   async #settle(): Promise<void> {
-    const { position } = this.#queue;
-    while (this.#queue.durablePosition < position) {
+    const { position } = this.queue;
+    while (this.queue.durablePosition < position) {
       this.#assertRunning();
-      if (this.#state === "full") throw this.#error as NxError;
-      await this.#pump();
+      if (this.state === "full") throw this.error as NxError;
+      await this.pump();
     }
   }
 
   /** A snapshot goes on while the disk is full: it may be what frees space. */
   #assertRunning(): void {
-    if (this.#isClosing || this.#state === "failed") {
-      throw this.#error ?? new NxError("NX_DISK_FAILED", `the log in ${this.#options.directory} is closed`);
+    if (this.#isClosing || this.state === "failed") {
+      throw this.error ?? new NxError("NX_DISK_FAILED", `the log in ${this.#options.directory} is closed`);
     }
   }
 
-  // --- trouble
-  // ---------------------------------------------------------------------------------------------------
+  // --- trouble ---------------------------------------------------------------------------------------------------
 
   #interrupt(error: unknown): void {
-    if (this.#state === "failed" || this.#state === "closed") return;
+    if (this.state === "failed" || this.state === "closed") return;
     if (isDiskFull(error)) {
-      this.#setState("full", error);
+      this.setState("full", error);
       return;
     }
-    const reason =
-      error instanceof NxError ? error : new NxError("NX_INTERNAL", String(error), { cause: error });
-    this.#setState("failed", reason);
-    this.#queue.fail(reason);
-  }
-
-  #setState(state: LogState, error: NxError | undefined): void {
-    if (state === this.#state) return;
-    this.#state = state;
-    this.#error = error;
-    this.#options.listener.onState?.(state, error);
+    this.fail(error);
   }
 
   async #release(): Promise<void> {

@@ -24,11 +24,32 @@ export interface Clock {
   endOfTurn(callback: () => void): void;
 }
 
-/** Resolves `delayMs` from now. */
-export function sleep(clock: Clock, delayMs: number): Promise<void> {
+/** Resolves `delayMs` from now, or when `signal` aborts. */
+export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted === true) return Promise.resolve();
   return new Promise((resolve) => {
-    clock.after(delayMs, resolve);
+    const end = () => {
+      timer.cancel();
+      signal?.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = clock.after(delayMs, end);
+    signal?.addEventListener("abort", end);
   });
+}
+
+/** The returned function has `work` done at the end of the turn, once however often it is called until then. */
+export function oncePerTurn(clock: Pick<Clock, "endOfTurn">, work: () => void): () => void {
+  let isAwaited = false;
+  const run = () => {
+    isAwaited = false;
+    work();
+  };
+  return () => {
+    if (isAwaited) return;
+    isAwaited = true;
+    clock.endOfTurn(run);
+  };
 }
 
 /** The machine's clock. */

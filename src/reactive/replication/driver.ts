@@ -9,7 +9,7 @@ import type { Crc32c } from "../../core/crc32c.ts";
 import { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { World } from "../../core/role.ts";
-import type { Timer } from "../../core/seams/clock.ts";
+import { oncePerTurn, type Timer } from "../../core/seams/clock.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import { ByteWriter, WireError } from "../wire/bytes.ts";
 import { readEnvelope, writeEnvelope } from "./codec.ts";
@@ -65,7 +65,8 @@ export class ReplicaDriver {
   #lastRead = 0;
   #events: ReplicaEvent[] = [];
   #isStepping = false;
-  #isTurnAwaited = false;
+  /** Everything that is readable in this turn of the event loop becomes one batch. */
+  readonly #endTurnLater: () => void;
   #isStopped = false;
   #timer: Timer | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
@@ -122,6 +123,7 @@ export class ReplicaDriver {
     this.#journal = journal;
     this.#replica = replica;
     this.service = service;
+    this.#endTurnLater = oncePerTurn(clock, () => this.#step({ kind: "turnEnd" }));
     const send = (to: number, message: PeerMessage) => this.#send(to, message);
     this.#sender = new SnapshotSender(service, clock, send);
     this.#receiver = new SnapshotReceiver({
@@ -235,16 +237,6 @@ export class ReplicaDriver {
     const answer = await machine.query(body, view);
     // An answer says of this view that it has begun: only its primary may say so.
     return this.#replica.isPrimary && this.view === view ? answer : undefined;
-  }
-
-  /** Everything that is readable in this turn of the event loop becomes one batch. */
-  #endTurnLater(): void {
-    if (this.#isTurnAwaited) return;
-    this.#isTurnAwaited = true;
-    this.#options.world.clock.endOfTurn(() => {
-      this.#isTurnAwaited = false;
-      this.#step({ kind: "turnEnd" });
-    });
   }
 
   // --- for the other replicas ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@
  * Invariant: at most `UNSENT_BYTES_MAX` wait for the kernel, so a worker that does not read slows the sender down and does
  * not grow it. What "done" means is the protocol's: RawLine and AckedLine say it.
  */
-import type { Timer } from "../../core/seams/clock.ts";
+import { oncePerTurn, type Timer } from "../../core/seams/clock.ts";
 import type { World } from "../../core/role.ts";
 import type { Log } from "../../core/logging/log.ts";
 import { LatencyHistogram } from "../../core/load/histogram.ts";
@@ -80,14 +80,15 @@ export abstract class Line {
   #startMs: number | undefined;
   #batches: Batch[] = [];
   #timer: Timer | undefined;
-  #isPumpAwaited = false;
   #isStopped = false;
   protected isDone = false;
   protected address: Address;
+  readonly #pumpSoon: () => void;
 
   constructor(options: LineOptions) {
     this.options = options;
     this.address = options.address;
+    this.#pumpSoon = oncePerTurn(options.world.clock, () => this.pump());
     this.#redial = new Redial({
       world: options.world,
       address: () => this.address,
@@ -233,15 +234,6 @@ export abstract class Line {
     this.#batches = [];
     if (index < this.#settled) this.#settled = index;
     this.#highest = Math.max(this.#highest, index);
-  }
-
-  #pumpSoon(): void {
-    if (this.#isPumpAwaited) return;
-    this.#isPumpAwaited = true;
-    this.options.world.clock.endOfTurn(() => {
-      this.#isPumpAwaited = false;
-      this.pump();
-    });
   }
 
   #pumpAt(whenMs: number): void {

@@ -10,13 +10,13 @@
  * appended in memory, acknowledges none of it, refuses more, and goes on by itself where it stopped.
  */
 import { Group } from "../../append-log/group.ts";
-import type { GroupLog } from "../../append-log/group-log.ts";
-import type { LogListener, LogState, LogStats } from "../../append-log/options.ts";
+import { LogBase } from "../../append-log/log-base.ts";
+import type { LogListener } from "../../append-log/options.ts";
 import { CommitQueue, Cut } from "../../append-log/queue.ts";
 import type { Chunks } from "../../append-log/snapshot.ts";
 import type { Crc32c } from "../../crc32c.ts";
-import { assert, NxError } from "../../errors.ts";
-import { type Clock, sleep } from "../../seams/clock.ts";
+import { NxError } from "../../errors.ts";
+import { type Clock, oncePerTurn, sleep } from "../../seams/clock.ts";
 import type { Random } from "../../seams/random.ts";
 import type { NatsLink } from "../link.ts";
 import { Header, HEADERS_BYTES_MAX, type Kind } from "./format.ts";
@@ -39,20 +39,13 @@ const GROUP_BYTES_MAX = 4 << 20;
 /** How often a log that closes looks whether it still can. */
 const CLOSE_LOOK_MS = 100;
 
-export class StreamLog implements GroupLog {
+export class StreamLog extends LogBase {
   readonly #options: StreamLogOptions;
   readonly #writer: StreamWriter;
   readonly #partBytes: number;
-  readonly #queue = new CommitQueue(0, GROUP_BYTES_MAX);
   #disown: () => void = () => {};
-  #state: LogState = "open";
-  #error: NxError | undefined;
-  #logBytes: number;
-  #snapshotBytes: number;
-  #groups = 0;
-  #compaction: Promise<void> | undefined;
   #pumping: Promise<void> | undefined;
-  #isTurnAwaited = false;
+  readonly #pumpAtEndOfTurn: () => void;
 
   private constructor(
     options: StreamLogOptions,
@@ -60,11 +53,11 @@ export class StreamLog implements GroupLog {
     recovery: Recovery,
     partBytes: number,
   ) {
+    super(options.listener, new CommitQueue(0, GROUP_BYTES_MAX), recovery);
     this.#options = options;
     this.#writer = writer;
     this.#partBytes = partBytes;
-    this.#logBytes = recovery.logBytes;
-    this.#snapshotBytes = recovery.snapshotBytes;
+    this.#pumpAtEndOfTurn = oncePerTurn(options.clock, () => void this.pump());
   }
 
   /**
@@ -76,7 +69,7 @@ export class StreamLog implements GroupLog {
     const id = Buffer.from(random.bytes(WRITER_BYTES)).toString("hex");
     let log: StreamLog | undefined;
     const onFenced = (error: NxError) => {
-      if (log !== undefined) log.#fail(error);
+      if (log !== undefined) log.#giveUp(error);
     };
     const onTrouble = (error: NxError | undefined) => {
       if (log !== undefined) log.#trouble(error);
@@ -97,97 +90,35 @@ export class StreamLog implements GroupLog {
     return log;
   }
 
-  get state(): LogState {
-    return this.#state;
-  }
-
-  get position(): number {
-    return this.#queue.position;
-  }
-
-  get durablePosition(): number {
-    return this.#queue.durablePosition;
-  }
-
-  get isCongested(): boolean {
-    return this.#queue.isCongested;
-  }
-
-  get stats(): LogStats {
-    return {
-      state: this.#state,
-      position: this.#queue.position,
-      durablePosition: this.#queue.durablePosition,
-      segment: this.#writer.sequence,
-      logBytes: this.#logBytes,
-      snapshotBytes: this.#snapshotBytes,
-      groups: this.#groups,
-      isSpaceShort: false,
-      isCompacting: this.#compaction !== undefined,
-      tornBytes: 0,
-      tornPath: undefined,
-    };
-  }
-
-  append(bytes: Uint8Array): number {
-    if (this.#state !== "open") throw this.#error as NxError;
-    if (bytes.byteLength > 0) {
-      this.#queue.append(bytes);
-      this.#pumpAtEndOfTurn();
-    }
-    return this.#queue.position;
-  }
-
-  isCompactionDue(bytesMin: number, factor: number): boolean {
-    const limit = Math.max(bytesMin, factor * this.#snapshotBytes);
-    return this.#state === "open" && this.#compaction === undefined && this.#logBytes > limit;
-  }
-
-  async compact(source: () => Chunks): Promise<void> {
-    if (this.#state !== "open") throw this.#error as NxError;
-    assert(this.#compaction === undefined, "one compaction at a time");
-    const chunks = source();
-    const cut = this.#queue.cut();
-    this.#compaction = this.#replaceBySnapshot(cut, chunks);
-    void this.#pump();
-    try {
-      await this.#compaction;
-    } finally {
-      this.#compaction = undefined;
-    }
+  protected get placeStats() {
+    return { segment: this.#writer.sequence, isSpaceShort: false, tornBytes: 0, tornPath: undefined };
   }
 
   /** Waits for what is on its way. Throws NX_JETSTREAM_UNAVAILABLE when the stream does not acknowledge. */
   async close(): Promise<void> {
-    if (this.#state === "closed") return;
+    if (this.state === "closed") return;
     const { clock, link } = this.#options;
-    while (this.#state === "open" && this.#queue.first !== undefined)
-      await Promise.race([this.#pump(), sleep(clock, CLOSE_LOOK_MS)]);
-    const error = this.#error;
-    this.#setState("closed", undefined);
+    while (this.state === "open" && this.queue.first !== undefined)
+      await Promise.race([this.pump(), sleep(clock, CLOSE_LOOK_MS)]);
+    const error = this.error;
+    this.setState("closed", undefined);
     this.#disown();
     this.#writer.close();
     await link.close();
-    await this.#compaction?.catch(() => undefined);
+    await this.compactionEnd();
     if (error !== undefined) throw error;
   }
 
   // --- group commit ------------------------------------------------------------------------------------------------
 
-  /** Lets every request that is readable in this turn of the event loop join the group. */
-  #pumpAtEndOfTurn(): void {
-    if (this.#isTurnAwaited || this.#pumping !== undefined) return;
-    this.#isTurnAwaited = true;
-    this.#options.clock.endOfTurn(() => {
-      this.#isTurnAwaited = false;
-      void this.#pump();
-    });
+  protected writeAtEndOfTurn(): void {
+    if (this.#pumping === undefined) this.#pumpAtEndOfTurn();
   }
 
   /** Works the queue off, one item at a time; resolves when it is empty or nothing more can be written. */
-  #pump(): Promise<void> {
+  protected pump(): Promise<void> {
     this.#pumping ??= this.#work()
-      .catch((error: unknown) => this.#fail(error as NxError))
+      .catch((error: unknown) => this.#giveUp(error as NxError))
       .finally(() => {
         this.#pumping = undefined;
       });
@@ -195,12 +126,12 @@ export class StreamLog implements GroupLog {
   }
 
   async #work(): Promise<void> {
-    const { clock, listener } = this.#options;
-    for (let item = this.#queue.first; item !== undefined && this.#mayWrite; item = this.#queue.first) {
+    const { clock } = this.#options;
+    for (let item = this.queue.first; item !== undefined && this.#mayWrite; item = this.queue.first) {
       if (item instanceof Cut) {
         const begin = await this.#writer.write("begin", new Uint8Array(0));
-        item.logBytes = this.#logBytes;
-        this.#queue.completeCut(item, begin);
+        item.logBytes = this.logBytes;
+        this.queue.completeCut(item, begin);
         continue;
       }
       const startMs = clock.monotonicMs();
@@ -208,22 +139,22 @@ export class StreamLog implements GroupLog {
       await this.#writeParts("effects", item.payload());
       if (!this.#mayWrite) return;
       this.#complete(item);
-      listener.onGroup?.(item.payloadBytes, clock.monotonicMs() - startMs);
+      this.listener.onGroup?.(item.payloadBytes, clock.monotonicMs() - startMs);
     }
   }
 
   get #mayWrite(): boolean {
-    return this.#state === "open" || this.#state === "full";
+    return this.state === "open" || this.state === "full";
   }
 
   #complete(group: Group): void {
-    const { listener } = this.#options;
+    const { listener } = this;
     const { payloadBytes } = group;
-    this.#groups += 1;
-    this.#logBytes += payloadBytes;
-    const hasDrained = this.#queue.complete(group);
-    listener.onDurable(this.#queue.durablePosition);
-    this.#queue.releaseWaiters();
+    this.groups += 1;
+    this.logBytes += payloadBytes;
+    const hasDrained = this.queue.complete(group);
+    listener.onDurable(this.queue.durablePosition);
+    this.queue.releaseWaiters();
     if (hasDrained) listener.onDrain?.();
   }
 
@@ -237,7 +168,7 @@ export class StreamLog implements GroupLog {
 
   // --- snapshots ---------------------------------------------------------------------------------------------------
 
-  async #replaceBySnapshot(cut: Cut, chunks: Chunks): Promise<void> {
+  protected async replaceBySnapshot(cut: Cut, chunks: Chunks): Promise<void> {
     const { link, stream } = this.#options;
     const begin = await cut.done.promise;
     const headers = { [Header.begin]: String(begin) };
@@ -251,38 +182,28 @@ export class StreamLog implements GroupLog {
     // A slice may hold half of an append that came meanwhile: the other half must be there before the snapshot counts.
     await this.#settle();
     await this.#writer.write("end", new Uint8Array(0), { ...headers, [Header.slices]: String(slices) });
-    this.#snapshotBytes = bytes;
-    this.#logBytes -= cut.logBytes;
+    this.snapshotBytes = bytes;
+    this.logBytes -= cut.logBytes;
     await link.insist(({ manager }) => manager.streams.purge(stream, { seq: begin }));
   }
 
   #settle(): Promise<void> {
-    if (this.#queue.durablePosition >= this.#queue.position) return Promise.resolve();
-    const durable = this.#queue.wait();
-    void this.#pump();
+    if (this.queue.durablePosition >= this.queue.position) return Promise.resolve();
+    const durable = this.queue.wait();
+    void this.pump();
     return durable;
   }
 
   // --- trouble -----------------------------------------------------------------------------------------------------
 
   #trouble(error: NxError | undefined): void {
-    if (this.#mayWrite) this.#setState(error === undefined ? "open" : "full", error);
+    if (this.#mayWrite) this.setState(error === undefined ? "open" : "full", error);
   }
 
-  #fail(error: NxError): void {
+  #giveUp(error: NxError): void {
     if (!this.#mayWrite) return;
-    const reason =
-      error instanceof NxError ? error : new NxError("NX_INTERNAL", String(error), { cause: error });
-    this.#setState("failed", reason);
-    this.#queue.fail(reason);
+    this.fail(error);
     this.#writer.close();
     this.#disown();
-  }
-
-  #setState(state: LogState, error: NxError | undefined): void {
-    if (state === this.#state) return;
-    this.#state = state;
-    this.#error = error;
-    this.#options.listener.onState?.(state, error);
   }
 }
