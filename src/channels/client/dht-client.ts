@@ -9,23 +9,19 @@
 import { NxError } from "../../core/errors.ts";
 import type { Clock } from "../../core/seams/clock.ts";
 import { sleep } from "../../core/seams/clock.ts";
-import type { NodeAddress } from "../wire/legacy/client.ts";
 import { doTile, isInRange, keyText, type Range } from "../wire/legacy/protocol.ts";
 import { type Change, type DhtConnection, type DhtRecord, type Key, openLegacy } from "./dht-connection.ts";
 import { followAll } from "./feed.ts";
 import type { NodeLink } from "./node-link.ts";
 import {
+  type ClientOptions,
   type ClientSeams,
   isRepeatable,
-  openLinks,
-  settingsOf,
-  type SystemOptions,
+  openSystem,
   type SystemSettings,
 } from "./node-links.ts";
 
-export interface DhtClientOptions extends SystemOptions {
-  /** Opens a connection of another protocol than the legacy one. */
-  open?(address: NodeAddress): Promise<DhtConnection>;
+export interface DhtClientOptions extends ClientOptions<DhtConnection> {
   /**
    * Before a record counts as missing the nodes are asked whether they still own what they did, once for all that miss at
    * the moment. Needed where nodes answer reads of keys that they own no more, as legacy nodes do.
@@ -64,9 +60,9 @@ export class DhtClient {
 
   private constructor(seams: ClientSeams, options: DhtClientOptions) {
     this.#clock = seams.clock;
-    this.#settings = settingsOf(options, ownDefaults);
-    const open = options.open ?? ((address: NodeAddress) => openLegacy(seams.net, address));
-    this.#links = openLinks(seams, options.nodes, this.#settings, open);
+    const { settings, links } = openSystem(seams, options, ownDefaults, openLegacy);
+    this.#settings = settings;
+    this.#links = links;
   }
 
   /**

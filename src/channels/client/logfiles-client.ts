@@ -5,20 +5,18 @@
  * at the next one, and may then be in both. A node that does not own the key (where the nodes have hash ranges) passes it
  * on to the next. Reads change nothing, so they may be repeated by the caller.
  */
-import type { NodeAddress } from "../wire/legacy/client.ts";
 import { LogfilesNode, type LogQuery, type LogRecord } from "../wire/legacy/logfiles-client.ts";
 import { NeoLogfilesNode } from "../wire/neo/logfiles-client.ts";
 import type { Credential } from "../wire/neo/credentials.ts";
 import type { NodeConnection, NodeLink } from "./node-link.ts";
 import {
   askAll,
+  type ClientOptions,
   type ClientSeams,
   inTurn,
   neoOptions,
-  openLinks,
+  openSystem,
   orRefused,
-  settingsOf,
-  type SystemOptions,
   type SystemSettings,
   unionOf,
   writeToOne,
@@ -33,10 +31,7 @@ export interface LogfilesConnection extends NodeConnection {
   removeChannel?(channel: string): Promise<void>;
 }
 
-export interface LogfilesClientOptions extends SystemOptions {
-  /** Opens a connection of another protocol than the legacy one. */
-  open?(address: NodeAddress): Promise<LogfilesConnection>;
-}
+export type LogfilesClientOptions = ClientOptions<LogfilesConnection>;
 
 /**
  * Options for nodes that are spoken to by the neo protocol, at their neo ports:
@@ -53,11 +48,11 @@ export class LogfilesClient {
 
   /** Opens connections when they are needed: nodes may be started later. */
   constructor(seams: ClientSeams, options: LogfilesClientOptions) {
-    this.#settings = settingsOf(options, {});
-    const open =
-      options.open ??
-      ((address: NodeAddress): Promise<LogfilesConnection> => LogfilesNode.connect(seams.net, address));
-    this.#links = openLinks(seams, options.nodes, this.#settings, open);
+    const { settings, links } = openSystem<LogfilesConnection, object>(seams, options, {}, (...target) =>
+      LogfilesNode.connect(...target),
+    );
+    this.#settings = settings;
+    this.#links = links;
   }
 
   /** Throws StatusError: 404 when no node owns the key, 407 when none has room, 408, 409, 410. */

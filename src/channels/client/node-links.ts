@@ -35,6 +35,12 @@ export interface SystemOptions {
   backoffMaxMs?: number;
 }
 
+/** The same for one kind of nodes. */
+export interface ClientOptions<Connection> extends SystemOptions {
+  /** Opens a connection of another protocol than the legacy one. */
+  open?(address: NodeAddress): Promise<Connection>;
+}
+
 export type SystemSettings = Required<Omit<SystemOptions, "nodes" | "tls">> & Pick<SystemOptions, "tls">;
 
 const defaults: SystemSettings = {
@@ -47,33 +53,31 @@ const defaults: SystemSettings = {
   backoffMaxMs: 2000,
 };
 
-/** `options` over `own` over the defaults of all clients; what is given as undefined counts as absent. */
-export function settingsOf<Own extends object>(
-  options: Partial<SystemOptions & Own>,
+/**
+ * A client's settings, which are `options` over `own` over the defaults of all clients (undefined counts as absent), and a
+ * link to each of its nodes, in their order. Connections are opened when they are needed, by `openLegacy` unless the
+ * options say how.
+ */
+export function openSystem<Connection extends NodeConnection, Own extends object>(
+  { net, clock, random }: ClientSeams,
+  {
+    nodes,
+    open = (address) => openLegacy(net, address),
+    ...options
+  }: ClientOptions<Connection> & Partial<Own>,
   own: Own,
-): SystemSettings & Own {
+  openLegacy: (net: Net, address: NodeAddress) => Promise<Connection>,
+): { settings: SystemSettings & Own; links: NodeLink<Connection>[] } {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-  return { ...defaults, ...own, ...given };
-}
-
-/** A link to each node, in the order of `nodes`; connections are opened when they are needed. */
-export function openLinks<Connection extends NodeConnection>(
-  { clock, random }: ClientSeams,
-  nodes: readonly NodeAddress[],
-  settings: SystemSettings,
-  open: (address: NodeAddress) => Promise<Connection>,
-): NodeLink<Connection>[] {
-  return nodes.map(
-    (address) =>
-      new NodeLink({
-        ...settings,
-        openTimeoutMs: settings.attemptTimeoutMs,
-        clock,
-        random,
-        name: `${address.host}:${address.port}`,
-        open: () => open({ ...(settings.tls !== undefined && { tls: settings.tls }), ...address }),
-      }),
-  );
+  const settings = { ...defaults, ...own, ...given };
+  const { tls, attemptTimeoutMs: openTimeoutMs } = settings;
+  const linkTo = (address: NodeAddress) =>
+    new NodeLink({
+      ...{ ...settings, openTimeoutMs, clock, random },
+      name: `${address.host}:${address.port}`,
+      open: () => open({ ...(tls !== undefined && { tls }), ...address }),
+    });
+  return { settings, links: nodes.map(linkTo) };
 }
 
 /** How a connection of the neo protocol is opened by a client of some kind of node. */

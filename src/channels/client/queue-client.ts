@@ -7,7 +7,6 @@
  * Where that matters, use the streams of the node's Redis protocol, which have acknowledgements.
  */
 import type { Clock } from "../../core/seams/clock.ts";
-import type { NodeAddress } from "../wire/legacy/client.ts";
 import { QueueNode } from "../wire/legacy/queue-client.ts";
 import type { Credential } from "../wire/neo/credentials.ts";
 import { NeoQueueNode } from "../wire/neo/queue-client.ts";
@@ -15,14 +14,13 @@ import { followAll } from "./feed.ts";
 import type { NodeConnection, NodeLink } from "./node-link.ts";
 import {
   askAll,
+  type ClientOptions,
   type ClientSeams,
   inTurn,
   isRepeatable,
   neoOptions,
-  openLinks,
+  openSystem,
   orRefused,
-  settingsOf,
-  type SystemOptions,
   type SystemSettings,
   unionOf,
   writeToOne,
@@ -40,10 +38,7 @@ export interface QueueConnection extends NodeConnection {
   removeChannel?(channel: string): Promise<void>;
 }
 
-export interface QueueClientOptions extends SystemOptions {
-  /** Opens a connection of another protocol than the legacy one. */
-  open?(address: NodeAddress): Promise<QueueConnection>;
-}
+export type QueueClientOptions = ClientOptions<QueueConnection>;
 
 /**
  * Options for nodes that are spoken to by the neo protocol, at their neo ports:
@@ -64,11 +59,11 @@ export class QueueClient {
   /** Opens connections when they are needed: nodes may be started later. */
   constructor(seams: ClientSeams, options: QueueClientOptions) {
     this.#clock = seams.clock;
-    this.#settings = settingsOf(options, {});
-    const open =
-      options.open ??
-      ((address: NodeAddress): Promise<QueueConnection> => QueueNode.connect(seams.net, address));
-    this.#links = openLinks(seams, options.nodes, this.#settings, open);
+    const { settings, links } = openSystem<QueueConnection, object>(seams, options, {}, (...target) =>
+      QueueNode.connect(...target),
+    );
+    this.#settings = settings;
+    this.#links = links;
   }
 
   /** Throws StatusError: 407 when no node has room, 408 for an empty record, 409 for a bad name. */

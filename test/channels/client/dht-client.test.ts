@@ -1,7 +1,10 @@
 /** The client against real nodes: routing, what it refuses, reconnecting, iteration, listening. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { DhtClient, keyText, parseNodesFile, StatusError } from "../../../src/channels/client.ts";
 import { TestServer, world } from "../wire/legacy/server.ts";
+
+// Some of it waits for a client's patience to end, and the host may be busy.
+setDefaultTimeout(60_000);
 
 const halves = [
   { hashRange: { min: "0000000000000000", max: "7fffffffffffffff" } },
