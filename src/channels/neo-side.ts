@@ -3,13 +3,13 @@
  * is not spoken.
  */
 import type { RoleContext } from "../core/role.ts";
-import type { NeoEngine } from "../native/neo.ts";
+import type { FiguresView } from "../native/request-figures.ts";
 import type { PortLimits, PortState } from "./gated-port.ts";
 import { NeoCredentials } from "./neo-credentials.ts";
-import { NeoPort } from "./neo-port.ts";
+import { NeoPort, type NeoPortEngine } from "./neo-port.ts";
 import type { ReplyGate } from "./reply-gate.ts";
 import type { RequestSource } from "./request-figures.ts";
-import type { Side, SideFigures } from "./side.ts";
+import { type SideEngine, SwarmSide } from "./side.ts";
 
 export interface NeoSideOptions {
   context: Pick<RoleContext<unknown>, "net" | "clock" | "random" | "log" | "tls" | "announcePort">;
@@ -24,39 +24,30 @@ export interface NeoSideOptions {
   codes: Readonly<Record<string, number>>;
 }
 
-export class NeoSide<Engine extends NeoEngine = NeoEngine> implements Side {
+/** In C, or not: a logfiles node's is TypeScript. */
+export interface NeoSideEngine extends NeoPortEngine, SideEngine {
+  readonly figures: FiguresView;
+}
+
+export class NeoSide<Engine extends NeoSideEngine = NeoSideEngine> extends SwarmSide {
   readonly #options: NeoSideOptions;
   protected readonly engine: Engine;
-  readonly #port: NeoPort;
+  protected readonly port: NeoPort;
   readonly credentials: NeoCredentials;
 
   constructor(options: NeoSideOptions, engine: Engine) {
+    super();
     this.#options = options;
     this.engine = engine;
     const { context, durable, gate, config, limits, port } = options;
     const { net, clock, random, log, tls } = context;
     const { host, swarm } = config();
     this.credentials = new NeoCredentials(() => config().neo.credentialsFile, log);
-    this.#port = new NeoPort({
-      net,
-      clock,
-      random,
-      log: log.child("neo"),
-      tls,
-      host,
-      port,
+    this.port = new NeoPort({
+      ...{ net, clock, random, log: log.child("neo"), tls, host, port, durable, gate, engine, limits },
       backlog: swarm.backlog,
-      durable,
-      gate,
-      engine,
       credentials: () => this.credentials.secrets,
-      limits,
     });
-  }
-
-  get figures(): SideFigures {
-    const { requestsTotal, errorsTotal } = this.engine.statistics();
-    return { ...this.#port.figures, requests: requestsTotal, errors: errorsTotal };
   }
 
   /** What stats.log says of requests. */
@@ -64,9 +55,8 @@ export class NeoSide<Engine extends NeoEngine = NeoEngine> implements Side {
     return { prefix: "neo_request", names: this.#options.codes, view: this.engine.figures };
   }
 
-  /** For `/stats`. */
-  get stats() {
-    return { ...this.engine.statistics(), ...this.#port.figures, users: this.credentials.secrets.size };
+  override get stats() {
+    return { ...super.stats, users: this.credentials.secrets.size };
   }
 
   async listen(): Promise<void> {
@@ -76,32 +66,7 @@ export class NeoSide<Engine extends NeoEngine = NeoEngine> implements Side {
       context.log.info("the neo protocol is not spoken: there is no neo.credentialsFile");
       return;
     }
-    this.reload();
-    context.announcePort("neoPort", await this.#port.listen());
-  }
-
-  /** Throws NX_SECRET_UNUSABLE. */
-  reload(): void {
     this.credentials.reload();
-  }
-
-  refuseWrites(text: string | undefined): void {
-    this.engine.refuseWrites(text !== undefined);
-  }
-
-  onLogDrain(): void {
-    this.#port.onLogDrain();
-  }
-
-  stopListening(): void {
-    this.#port.stopListening();
-  }
-
-  closeConnections(): void {
-    this.#port.closeAll();
-  }
-
-  close(): void {
-    this.engine.close();
+    context.announcePort("neoPort", await this.port.listen());
   }
 }

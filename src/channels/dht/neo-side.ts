@@ -9,7 +9,7 @@ import type { SideOptions } from "./side.ts";
 /** From the legacy port of a dht node to its neo port, as the originals have it. */
 const NEO_PORT_DISTANCE = 100;
 
-export class NeoSide extends CommonNeoSide {
+export class NeoSide extends CommonNeoSide<NeoEngine> {
   constructor(options: SideOptions, { range, settled }: OwnedRange) {
     const { port, neoPort, swarm } = options.config();
     const engine = new NeoEngine(options.durable.store, {

@@ -2,7 +2,7 @@
  * The dht node: a key/value store that swarm clients and Redis clients talk to, durable by default.
  *
  * One instance is a store with its log or dumps (durable-store.ts), a gate that holds replies until they are durable,
- * and a side for each protocol (swarm-side.ts, redis-side.ts). Everything runs on one event loop; only writing and
+ * and a side for each protocol (legacy-side.ts, neo-side.ts, redis-side.ts). Everything runs on one event loop; only writing and
  * syncing files happens beside it.
  */
 import type { Hono } from "hono";
@@ -30,12 +30,12 @@ import { loadHashRange, type OwnedRange, toText } from "./hash-range.ts";
 import type { DhtConfig, DhtLimits } from "./limits.ts";
 import { MirrorSide } from "./mirror-side.ts";
 import { NeoSide } from "./neo-side.ts";
-import { SwarmSide } from "./swarm-side.ts";
+import { LegacySide } from "./legacy-side.ts";
 
 class DhtNode implements RunningRole<DhtConfig> {
   readonly #context: RoleContext<DhtConfig>;
   readonly #durable: DurableStore;
-  readonly #swarm: SwarmSide;
+  readonly #swarm: LegacySide;
   readonly #redis: RedisSide;
   readonly #neo: NeoSide;
   readonly #mirror: MirrorSide;
@@ -62,7 +62,7 @@ class DhtNode implements RunningRole<DhtConfig> {
     const beside = (own: () => Side) => () => limitsBeside(this.#limits, this.#connectionsBeside(own()));
     this.#neo = new NeoSide({ ...shared, limits: beside(() => this.#neo) }, owned);
     const onRange: NeoSide["onRange"] = (next, others) => this.#neo.onRange(next, others);
-    this.#swarm = new SwarmSide({ ...shared, limits: beside(() => this.#swarm) }, owned, onRange);
+    this.#swarm = new LegacySide({ ...shared, limits: beside(() => this.#swarm) }, owned, onRange);
     this.#redis = new RedisSide({
       ...shared,
       limits: beside(() => this.#redis),
@@ -200,14 +200,8 @@ class DhtNode implements RunningRole<DhtConfig> {
   // --- life ------------------------------------------------------------------------------------------------------
 
   reload(config: DhtConfig): void {
-    const before = this.#config;
     this.#config = config;
-    try {
-      this.#neo.reload();
-    } catch (error) {
-      this.#config = before;
-      throw error;
-    }
+    this.#neo.credentials.reload();
     this.#redis.reload(config);
     this.#durable.setMemoryLimit(config.limits.memoryBytesMax);
     this.#limits = effectiveLimits(config.limits, this.#context.log);

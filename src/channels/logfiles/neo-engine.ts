@@ -16,7 +16,7 @@ import type { Clock } from "../../core/seams/clock.ts";
 import type { NeoConnection } from "../../native/neo.ts";
 import { NeoFlag } from "../../native/neo.ts";
 import { FiguresView } from "../../native/request-figures.ts";
-import type { NeoPortEngine } from "../neo-port.ts";
+import type { NeoSideEngine } from "../neo-side.ts";
 import { HEADER_BYTES, message, MessageType, readHeader, u64 } from "../wire/neo/messages.ts";
 import { PayloadReader } from "../wire/neo/payload-reader.ts";
 import { Support } from "../wire/neo/protocol.ts";
@@ -60,7 +60,7 @@ class ProtocolError extends Error {}
 
 const byte = (value: number) => Uint8Array.of(value);
 
-export class LogfilesNeoEngine implements NeoPortEngine {
+export class LogfilesNeoEngine implements NeoSideEngine {
   readonly #store: LogStore;
   readonly #channelsMax: number;
   readonly #clock: Clock;
@@ -71,8 +71,8 @@ export class LogfilesNeoEngine implements NeoPortEngine {
   #replies: Buffer[] = [];
   #events: string[] = [];
   #isUrgent = false;
-  requestsTotal = 0;
-  errorsTotal = 0;
+  #requestsTotal = 0;
+  #errorsTotal = 0;
 
   constructor(store: LogStore, channelsMax: number, clock: Clock) {
     this.#store = store;
@@ -155,6 +155,16 @@ export class LogfilesNeoEngine implements NeoPortEngine {
     return this.#events.splice(0);
   }
 
+  statistics() {
+    return { requestsTotal: this.#requestsTotal, errorsTotal: this.#errorsTotal };
+  }
+
+  /** Nothing to do: the store is asked before each write. */
+  refuseWrites(): void {}
+
+  /** Nothing to do: it owns no memory in C. */
+  close(): void {}
+
   // --- messages --------------------------------------------------------------------------------------------------
 
   #serve(connection: Connection): void {
@@ -187,7 +197,7 @@ export class LogfilesNeoEngine implements NeoPortEngine {
 
   #begin(connection: Connection, id: bigint, payload: Buffer): void {
     if (payload.byteLength < 2 || id === 0n) throw new ProtocolError("no request begins so");
-    this.requestsTotal += 1;
+    this.#requestsTotal += 1;
     const [code = 0, version = 0] = payload;
     const known = versions.get(code);
     if (known !== version) {
@@ -215,7 +225,7 @@ export class LogfilesNeoEngine implements NeoPortEngine {
     if (isStored) {
       this.#store.put(channel, time, value);
       this.figures.count("written", value.byteLength);
-    } else this.errorsTotal += 1;
+    } else this.#errorsTotal += 1;
     this.figures.end(NeoCode.Put, this.#clock.monotonicMs() - startMs);
     this.#say(id, byte(isStored ? 1 : 2));
   }
@@ -237,7 +247,7 @@ export class LogfilesNeoEngine implements NeoPortEngine {
     if (!reader.isAtEnd) throw new ProtocolError("a GetRange is longer than its fields");
     if (connection.requests.size >= REQUESTS_MAX) throw new ProtocolError("too many requests at once");
     if (mode === undefined || !isChannelName(channel) || low < 0n || low > high) {
-      this.errorsTotal += 1;
+      this.#errorsTotal += 1;
       this.#say(id, byte(3));
       return;
     }
@@ -288,7 +298,7 @@ export class LogfilesNeoEngine implements NeoPortEngine {
     } catch (error) {
       if (connection.isClosing) return;
       this.#events.push(`a request for records failed: ${(error as Error).message}`);
-      this.errorsTotal += 1;
+      this.#errorsTotal += 1;
       leave(byte(isFirst ? 3 : 7));
       this.#end(connection, id);
     }

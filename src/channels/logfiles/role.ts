@@ -12,13 +12,14 @@ import { LogfilesCommand, LogfilesEngine } from "../../native/logfiles/engine.ts
 import { consoleLine, SlidingRate, StatsLine, thousands, type DhtFigures } from "../dht/figures.ts";
 import { foremost } from "../foremost.ts";
 import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
+import { NeoSide } from "../neo-side.ts";
 import { ReplyGate } from "../reply-gate.ts";
 import { SWARM_KEEP_ALIVE } from "../wire/legacy/protocol.ts";
 import { logfilesAbout, type LogfilesConfig } from "./config.ts";
 import { ClassicLayout } from "./classic/classic-layout.ts";
 import { addMetrics } from "./figures.ts";
+import { LogfilesNeoEngine, NeoCode } from "./neo-engine.ts";
 import { HttpSide } from "./http/http-side.ts";
-import { LogfilesNeoSide } from "./neo-side.ts";
 import { LogfilesPort } from "./legacy-port.ts";
 import { SegmentLayout } from "./segments/segment-layout.ts";
 import type { Layout } from "./store/layout.ts";
@@ -44,7 +45,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
   readonly #store: LogStore;
   readonly #engine: LogfilesEngine;
   readonly #port: LogfilesPort;
-  readonly #neo: LogfilesNeoSide;
+  readonly #neo: NeoSide;
   readonly #http: HttpSide | undefined;
   readonly #statsLine: StatsLine;
   readonly #rate: SlidingRate;
@@ -82,12 +83,17 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
       }),
       limits: () => this.#limitsBeside(this.#neo.figures.connections),
     });
-    this.#neo = new LogfilesNeoSide(
-      context,
-      store,
-      gate,
-      () => this.#limitsBeside(this.#port.figures.connections),
-      () => this.#config,
+    this.#neo = new NeoSide(
+      {
+        context,
+        durable: store,
+        gate,
+        config: () => this.#config,
+        port: config.neoPort,
+        limits: () => this.#limitsBeside(this.#port.figures.connections),
+        codes: NeoCode,
+      },
+      new LogfilesNeoEngine(store, channelsMax, clock),
     );
     this.#statsLine = new StatsLine([
       { prefix: "request", names: LogfilesCommand, view: this.#engine.requestFigures },
@@ -171,7 +177,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
       ...figures,
       durability: this.#config.durability,
       layout: this.#config.layout,
-      neo: { ...this.#neo.figures },
+      neo: this.#neo.stats,
       http: { requests: this.#http?.requests ?? 0, followers: this.#http?.followers ?? 0 },
       swarm: { ...this.#engine.statistics(), ...this.#port.figures },
       channelSizes: foremost(this.#store.channels(), ({ figures }) => figures.valueBytes).map((channel) => {

@@ -11,22 +11,24 @@ import { defineRole, type RoleContext, type RunningRole } from "../../core/role.
 import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
 import { SlidingRate, thousands } from "../dht/figures.ts";
 import { foremost } from "../foremost.ts";
+import { LegacyEngine, legacyDefaults } from "../../native/legacy.ts";
 import { NeoEngine } from "../../native/neo.ts";
+import { LegacySide } from "../legacy-side.ts";
 import { NeoSide } from "../neo-side.ts";
 import { RedisSide } from "../redis-side.ts";
 import { ReplyGate } from "../reply-gate.ts";
 import { type Side, sumOf } from "../side.ts";
+import { QueueCommand } from "../wire/legacy/protocol.ts";
 import { QueueCode } from "../wire/neo/protocol.ts";
 import { queueAbout, type QueueConfig } from "./config.ts";
 import { DurableQueues, queuesSettings } from "./durable-queues.ts";
 import { openLogOf } from "./engine.ts";
 import { addMetrics, consoleLine, type NodeFigures, StatsLine } from "./figures.ts";
-import { SwarmSide } from "./swarm-side.ts";
 
 class QueueNode implements RunningRole<QueueConfig> {
   readonly #context: RoleContext<QueueConfig>;
   readonly #durable: DurableQueues;
-  readonly #swarm: SwarmSide;
+  readonly #swarm: LegacySide;
   readonly #redis: RedisSide;
   readonly #neo: NeoSide;
   readonly #sides: readonly Side[];
@@ -46,13 +48,18 @@ class QueueNode implements RunningRole<QueueConfig> {
       const others = sumOf(this.#sides, "connections") - own().figures.connections;
       return limitsBeside(this.#limits, others);
     };
-    this.#swarm = new SwarmSide({
-      context,
-      durable,
-      gate,
-      limits: beside(() => this.#swarm),
-      onCall: () => this.#redis.onChange(),
-    });
+    this.#swarm = new LegacySide(
+      {
+        context,
+        durable,
+        gate,
+        config: () => this.#config,
+        limits: beside(() => this.#swarm),
+        codes: QueueCommand,
+        onCall: () => this.#redis.onChange(),
+      },
+      new LegacyEngine(durable.queues, legacyDefaults, context.config.swarm.generation === "later"),
+    );
     this.#redis = new RedisSide({
       context,
       durable,
@@ -181,10 +188,10 @@ class QueueNode implements RunningRole<QueueConfig> {
 
   reload(config: QueueConfig): void {
     this.#config = config;
+    this.#neo.credentials.reload();
+    this.#redis.reload(this.#redisConfig());
     this.#limits = effectiveLimits(config.limits, this.#context.log);
     this.#durable.queues.configure(queuesSettings(config));
-    this.#redis.reload(this.#redisConfig());
-    this.#neo.reload();
   }
 
   admin(app: Hono): void {
