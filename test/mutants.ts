@@ -22,7 +22,7 @@ export interface Mutant {
 }
 
 const root = join(import.meta.dir, "..");
-/** For a machine under load: a guard is some seconds of work. */
+/** For a machine under load: a guard, and a copy of the sources, are some seconds of work. */
 const LIMIT_MS = 180_000;
 /** A guard that is still waiting then waits for what the mutant has broken. */
 const NOTICED_MS = 5000;
@@ -38,8 +38,8 @@ export function testMutants(all: readonly Mutant[], paths: readonly string[]): v
       cpSync(join(root, path), join(copy, path), { recursive: true });
     }
     for (const path of ["node_modules", "dist"]) symlinkSync(join(root, path), join(copy, path));
-  });
-  afterAll(() => rmSync(copy, { recursive: true, force: true }));
+  }, LIMIT_MS);
+  afterAll(() => rmSync(copy, { recursive: true, force: true }), LIMIT_MS);
 
   /** Runs guards of one file; a test that takes longer than `limitMs` counts as red, unless it has a limit of its own. */
   function run(file: string, names: readonly string[], limitMs: number, more: readonly string[] = []) {
