@@ -87,6 +87,17 @@ const rules: Rule[] = [
     sample: { path: "src/core/x.ts", text: 'import { hub } from "../hub/role.ts";' },
   },
   {
+    claim: "what is below the command line does not know it, nor the table of roles",
+    // The shell tells a configuration of another role from a frontend's, so it has to know them all.
+    applies: (path) => /^src\/[^/]+\//.test(path) && !/^src\/(cli\/|reactive\/cli\/reactive\.ts)/.test(path),
+    offences: (file) =>
+      linesMatching(file, /(from|import\() ?"\.\.?\//).filter((line) => {
+        const target = join(dirname(file.path), /"([^"]+)"/.exec(line)?.[1] ?? "");
+        return /^src\/(cli\/|main\.ts|roles\.ts|family-)/.test(target);
+      }),
+    sample: { path: "src/hub/x.ts", text: 'const { roles } = await import("../roles.ts");' },
+  },
+  {
     claim: "every file opens with what it is",
     applies: isCode,
     offences: (file) => (/^(#!.*\n)?\s*\/\*/.test(file.text) ? [] : ["no opening comment"]),

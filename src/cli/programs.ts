@@ -6,6 +6,7 @@
 import { buildInfo } from "../core/build-info.ts";
 import { Exit, NxError } from "../core/errors.ts";
 import { asNxError, colorsFor, printError } from "./print.ts";
+import type { RunSources } from "./run.ts";
 import { resolveVerb, runVerb } from "./strict.ts";
 import { defineVerb, type Surroundings, type Verb } from "./verb.ts";
 
@@ -15,7 +16,7 @@ import { defineVerb, type Surroundings, type Verb } from "./verb.ts";
  */
 const ownCommandLines: Record<
   string,
-  () => Promise<(words: readonly string[], call: Surroundings) => Promise<number>>
+  () => Promise<(words: readonly string[], call: Surroundings, run: typeof runConfigured) => Promise<number>>
 > = {
   walbc: async () => (await import("../backup/cli/original-programs.ts")).runWalbc,
   "walb-storage": async () => (await import("../backup/cli/original-programs.ts")).runWalbStorage,
@@ -62,6 +63,10 @@ export function isProgram(name: string): boolean {
   return Object.hasOwn(programs, name) || Object.hasOwn(ownCommandLines, name);
 }
 
+async function runConfigured(sources: RunSources): Promise<number> {
+  return (await import("./run.ts")).runConfigured(sources);
+}
+
 /** Runs the words of one command line as the program `name`. Never throws; errors are printed. */
 export async function runProgram(
   name: string,
@@ -71,7 +76,7 @@ export async function runProgram(
   const { stdout, environment } = surroundings;
   const own = Object.hasOwn(ownCommandLines, name) ? ownCommandLines[name] : undefined;
   try {
-    if (own !== undefined) return await (await own())(words, surroundings);
+    if (own !== undefined) return await (await own())(words, surroundings, runConfigured);
     const verb = programVerb(name, programs[name] as Program);
     const resolved = await resolveVerb(verb, words);
     if (!resolved.wantsHelp) return await runVerb(resolved, surroundings);
@@ -123,7 +128,6 @@ function programVerb(name: string, program: Program): Verb {
         const { versionVerb } = await import("./version.ts");
         return runVerb({ verb: versionVerb, path: ["version"], words: [], wantsHelp: false }, call);
       }
-      const { runConfigured } = await import("./run.ts");
       const [file = program.configFile, ...furtherFiles] = call.all("config");
       return runConfigured({
         file,

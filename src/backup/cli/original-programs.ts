@@ -5,6 +5,7 @@
  */
 import { hostname } from "node:os";
 import { resolve } from "node:path";
+import type { ConfigSources } from "../../core/config/load.ts";
 import { NxError } from "../../core/errors.ts";
 import type { Surroundings } from "../../core/verb.ts";
 import { globalOptions, runSubcommand, subcommands } from "./controller.ts";
@@ -17,6 +18,9 @@ import {
   storageOptions,
   walbcOptions,
 } from "./original-options.ts";
+
+/** Runs a role with this configuration until it has stopped; resolves with the exit code. */
+type Run = (sources: ConfigSources & { role: string }) => Promise<number>;
 
 /** The options of a server; undefined when it was asked what they are, which it has said then. */
 function optionsOf(
@@ -73,16 +77,16 @@ function commonKeys(options: Options, role: string, call: Surroundings): Record<
   };
 }
 
-async function serve(
+function serve(
   name: string,
   role: string,
   config: Record<string, unknown>,
   call: Surroundings,
+  run: Run,
 ): Promise<number> {
-  const { runConfigured } = await import("../../cli/run.ts");
   const { environment, workingDirectory } = call;
   const keys = Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
-  return runConfigured({
+  return run({
     file: `${name} (command line)`,
     text: JSON.stringify(keys, null, 2),
     role,
@@ -102,7 +106,11 @@ async function demandDirectory(base: string, { workingDirectory }: Surroundings)
   });
 }
 
-export async function runWalbArchive(words: readonly string[], call: Surroundings): Promise<number> {
+export async function runWalbArchive(
+  words: readonly string[],
+  call: Surroundings,
+  run: Run,
+): Promise<number> {
   const options = optionsOf("walb-archive", archiveOptions, words, call);
   if (options === undefined) return 0;
   const openMax = options.number("maxopen", 0);
@@ -121,10 +129,10 @@ export async function runWalbArchive(words: readonly string[], call: Surrounding
     keepsOneCold: options.has("keep-one-cold-snap"),
     mergeDiffsMax: options.number("wn", 1000),
     syncCompression: options.text("sync-cmpr", "snappy:0:1"),
-  }, call); // prettier-ignore
+  }, call, run); // prettier-ignore
 }
 
-export async function runWalbProxy(words: readonly string[], call: Surroundings): Promise<number> {
+export async function runWalbProxy(words: readonly string[], call: Surroundings, run: Run): Promise<number> {
   const options = optionsOf("walb-proxy", proxyOptions, words, call);
   if (options === undefined) return 0;
   return serve("walb-proxy", "proxy", {
@@ -136,10 +144,14 @@ export async function runWalbProxy(words: readonly string[], call: Surroundings)
     retryMaxMs: options.number("maxdelay", 300) * 1000,
     giveUpSeconds: options.number("rto", 1800),
     startsStopped: options.has("stop"),
-  }, call); // prettier-ignore
+  }, call, run); // prettier-ignore
 }
 
-export async function runWalbStorage(words: readonly string[], call: Surroundings): Promise<number> {
+export async function runWalbStorage(
+  words: readonly string[],
+  call: Surroundings,
+  run: Run,
+): Promise<number> {
   const options = optionsOf("walb-storage", storageOptions, words, call);
   if (options === undefined) return 0;
   for (const name of ["archive", "proxy"] as const)
@@ -162,7 +174,7 @@ export async function runWalbStorage(words: readonly string[], call: Surrounding
     fullScanBytesPerSecond: options.size("fst", 0),
     lagIntervalMs: options.number("tsdintvl", 60) * 1000,
     syncCompression: options.text("sync-cmpr", "snappy:0:1"),
-  }, call); // prettier-ignore
+  }, call, run); // prettier-ignore
 }
 
 const walbcUsage = "usage: walbc -a HOST -p PORT";
