@@ -14,7 +14,8 @@ import { Code } from "../../src/channels/wire/neo/protocol.ts";
 import { defaultFlag, integerFlag, numberFlag } from "../../src/core/load/flags.ts";
 import { benchCommand, type Report } from "./command.ts";
 import { median } from "./compare.ts";
-import { CPU_TICKS_PER_SECOND, freePort, startServers, type BenchServer } from "./servers.ts";
+import { freePort } from "../e2e/free-ports.ts";
+import { CPU_TICKS_PER_SECOND, startServers, type BenchServer } from "./servers.ts";
 import type { Limit } from "./verdict.ts";
 
 const flags = z.object({

@@ -4,9 +4,9 @@
  * Directories are under dist/bench and not in the temporary directory, which may be memory: a sync must reach a disk.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { until } from "../e2e/executable.ts";
+import { freePort } from "../e2e/free-ports.ts";
 
 export const benchDirectory = join(import.meta.dir, "../../dist/bench");
 const executable = join(import.meta.dir, "../../dist/node-x");
@@ -43,17 +43,6 @@ export const startServers: Record<"redis" | "node-x", StartServer> = {
 function newDirectory(name: string): string {
   mkdirSync(benchDirectory, { recursive: true });
   return mkdtempSync(join(benchDirectory, `${name}-`));
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }
 
 /** Debian's redis-server. Of `settings` it knows none. */

@@ -20,6 +20,7 @@ import { SimDisk } from "../../src/core/sim/disk.ts";
 import { Scheduler } from "../../src/core/sim/scheduler.ts";
 import { writeWdiffHeader } from "../../src/native/blocks.ts";
 import { LogReader } from "../../src/native/log-reader.ts";
+import { boundDisk } from "./bound-disk.ts";
 import { keyOf, models } from "./log-harness.ts";
 
 export const DIRECTORY = "/data";
@@ -291,7 +292,7 @@ export function exploreProxy(subject: Subject): Exploration {
 
 /** Files whose sync does nothing. */
 export const withoutSync: Subject = (disk) => ({
-  ...bound(disk),
+  ...boundDisk(disk),
   async open(path, mode) {
     const file = await disk.open(path, mode);
     return {
@@ -309,22 +310,6 @@ export const withoutSync: Subject = (disk) => ({
 
 /** Directories whose sync does nothing. */
 export const withoutDirectorySync: Subject = (disk) => ({
-  ...bound(disk),
-  open: (path, mode) => disk.open(path, mode),
+  ...boundDisk(disk),
   syncDirectory: async () => undefined,
 });
-
-function bound(disk: Disk): Omit<Disk, "open"> {
-  return {
-    list: (path) => disk.list(path),
-    exists: (path) => disk.exists(path),
-    makeDirectory: (path) => disk.makeDirectory(path),
-    rename: (from, to) => disk.rename(from, to),
-    link: (from, to) => disk.link(from, to),
-    remove: (path) => disk.remove(path),
-    removeDirectory: (path) => disk.removeDirectory(path),
-    syncDirectory: (path) => disk.syncDirectory(path),
-    space: (path) => disk.space(path),
-    lock: (path) => disk.lock(path),
-  };
-}

@@ -9,6 +9,7 @@ import type { Disk, DiskFile } from "../../src/core/seams/disk.ts";
 import { crashStates } from "../../src/core/sim/disk-crash.ts";
 import type { DirectoryNode } from "../../src/core/sim/disk-state.ts";
 import { contentOf, DIRECTORY, DumpWorld, fill, record as recordBytes } from "../channels/tcm/harness.ts";
+import { boundDisk } from "./bound-disk.ts";
 import { keyOf, models } from "./log-harness.ts";
 
 export type Content = Record<string, string>;
@@ -133,7 +134,7 @@ const withFiles = (
   change: (file: DiskFile, path: string) => Partial<DiskFile>,
   more: Partial<Disk> = {},
 ): Disk => ({
-  ...bound(disk),
+  ...boundDisk(disk),
   async open(path, mode) {
     const file = await disk.open(path, mode);
     const plain: DiskFile = {
@@ -150,22 +151,6 @@ const withFiles = (
   },
   ...more,
 });
-
-function bound(disk: Disk): Disk {
-  return {
-    open: (path, mode) => disk.open(path, mode),
-    list: (path) => disk.list(path),
-    exists: (path) => disk.exists(path),
-    makeDirectory: (path) => disk.makeDirectory(path),
-    rename: (from, to) => disk.rename(from, to),
-    link: (from, to) => disk.link(from, to),
-    remove: (path) => disk.remove(path),
-    removeDirectory: (path) => disk.removeDirectory(path),
-    syncDirectory: (path) => disk.syncDirectory(path),
-    space: (path) => disk.space(path),
-    lock: (path) => disk.lock(path),
-  };
-}
 
 const nothing = () => Promise.resolve();
 
@@ -190,10 +175,10 @@ export const mutants: Record<string, Subject> = {
       );
     },
   },
-  "the directory is not synced": { wrapDisk: (disk) => ({ ...bound(disk), syncDirectory: nothing }) },
+  "the directory is not synced": { wrapDisk: (disk) => ({ ...boundDisk(disk), syncDirectory: nothing }) },
   "the .nxs gets its name before the .tcm": {
     wrapDisk: (disk) => ({
-      ...bound(disk),
+      ...boundDisk(disk),
       async rename(from, to) {
         await disk.rename(from, to.replace(/\.nxs\.new$/, ".nxs"));
         if (to.endsWith(".nxs.new")) await disk.link(to.replace(/\.new$/, ""), to);
@@ -202,7 +187,7 @@ export const mutants: Record<string, Subject> = {
   },
   "the old .tcm is removed before the new one has its name": {
     wrapDisk: (disk) => ({
-      ...bound(disk),
+      ...boundDisk(disk),
       async rename(from, to) {
         if (to.endsWith(".tcm") && (await disk.exists(to))) await disk.remove(to);
         await disk.rename(from, to);

@@ -5,6 +5,7 @@
  * less than it says, or a checksum that fits everything.
  */
 import type { Disk, DiskFile, OpenMode } from "../../src/core/seams/disk.ts";
+import { boundDisk } from "./bound-disk.ts";
 import { standing, whole, type Subject } from "./log-harness.ts";
 
 interface Lies {
@@ -44,21 +45,13 @@ function lyingFile(file: DiskFile, path: string, mode: OpenMode, lies: Lies): Di
 
 function lyingDisk(disk: Disk, lies: Lies): Disk {
   return {
+    ...boundDisk(disk),
     async open(path, mode) {
       return lyingFile(await disk.open(path, mode), path, mode, lies);
     },
-    list: (path) => disk.list(path),
-    exists: (path) => disk.exists(path),
-    makeDirectory: (path) => disk.makeDirectory(path),
-    rename: (from, to) => disk.rename(from, to),
-    link: (from, to) => disk.link(from, to),
-    remove: (path) => disk.remove(path),
-    removeDirectory: (path) => disk.removeDirectory(path),
     async syncDirectory(path) {
       if (lies.isDirectorySyncSkipped !== true) await disk.syncDirectory(path);
     },
-    space: (path) => disk.space(path),
-    lock: (path) => disk.lock(path),
   };
 }
 

@@ -20,6 +20,7 @@ import { Superblock } from "../../src/reactive/replication/superblock.ts";
 import type { Entry, Promises } from "../../src/reactive/replication/types.ts";
 import { encodeRequests } from "../../src/reactive/replication/codec.ts";
 import { encodeCommand, ListMachine } from "../reactive/replication/list-machine.ts";
+import { boundDisk } from "./bound-disk.ts";
 import { keyOf, makeDataDirectory, models } from "./log-harness.ts";
 
 setDefaultTimeout(600_000);
@@ -158,7 +159,7 @@ test("damage of one superblock costs nothing, of both it is refused", () => {
 
 /** A disk whose syncs do nothing. */
 const unsynced = (disk: Disk): Disk => ({
-  ...bound(disk),
+  ...boundDisk(disk),
   async open(path, mode) {
     const file = await disk.open(path, mode);
     const handle = Object.create(file) as typeof file;
@@ -170,12 +171,7 @@ const unsynced = (disk: Disk): Disk => ({
 });
 
 /** A disk that keeps new names to itself. */
-const forgetful = (disk: Disk): Disk => ({ ...bound(disk), syncDirectory: async () => {} });
-
-function bound(disk: Disk): Disk {
-  const names = ["open", "list", "exists", "makeDirectory", "rename", "link", "remove", "syncDirectory", "space", "lock"] as const; // prettier-ignore
-  return Object.fromEntries(names.map((name) => [name, disk[name].bind(disk)])) as unknown as Disk;
-}
+const forgetful = (disk: Disk): Disk => ({ ...boundDisk(disk), syncDirectory: async () => {} });
 
 for (const [name, wrap] of Object.entries({
   "nothing is synced": unsynced,

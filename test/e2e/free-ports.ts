@@ -24,3 +24,8 @@ export async function freePorts(count: number, host = "127.0.0.1"): Promise<numb
   }
   return [...found];
 }
+
+export async function freePort(host?: string): Promise<number> {
+  const [port] = await freePorts(1, host);
+  return port as number;
+}

@@ -17,7 +17,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { ensurePrograms } from "../../build.ts";
-import { freePort } from "../cluster/ssh/sshd.ts";
+import { freePort } from "./free-ports.ts";
 
 const PACKAGES = "systemd-sysv,dbus,openssh-server,linux-image-cloud-amd64,iproute2,udev";
 const RELEASE = "bookworm";

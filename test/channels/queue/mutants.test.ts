@@ -21,6 +21,7 @@ testMutants(mutants, [
   "test/crash",
   "test/vectors",
   "test/cli",
+  "test/e2e/free-ports.ts",
   "test/mutants.ts",
   "build.ts",
 ]);

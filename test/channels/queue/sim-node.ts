@@ -5,14 +5,10 @@
 import type { QueueConfig } from "../../../src/channels/queue/config.ts";
 import { DurableQueues } from "../../../src/channels/queue/durable-queues.ts";
 import { type Durability, ReplyGate } from "../../../src/channels/reply-gate.ts";
-import { RespPort } from "../../../src/channels/resp-port.ts";
-import { LatencyMonitor } from "../../../src/channels/wire/resp/latency.ts";
-import { RespService } from "../../../src/channels/wire/resp/service.ts";
+import type { RespPort } from "../../../src/channels/resp-port.ts";
 import { silentLog } from "../../../src/core/logging/log.ts";
 import type { World } from "../../../src/core/role.ts";
-import type { Listener, ListenOptions, Net, SocketHandlers } from "../../../src/core/seams/net.ts";
-import { RespEngine, respDefaults } from "../../../src/native/resp.ts";
-import { TestClient } from "../dht/node-harness.ts";
+import { SimPort, type TestClient } from "../dht/sim-port.ts";
 
 export interface SimNodeOptions {
   durability?: "log" | "save" | "memory";
@@ -25,8 +21,7 @@ export interface SimNodeOptions {
 export class SimNode {
   readonly durable: DurableQueues;
   readonly port: RespPort;
-  readonly #engine: RespEngine;
-  #handlers: SocketHandlers<unknown> | undefined;
+  readonly #sim: SimPort;
 
   static async open(world: Omit<World, "net">, options: SimNodeOptions = {}): Promise<SimNode> {
     let node: SimNode | undefined;
@@ -65,71 +60,23 @@ export class SimNode {
 
   private constructor(world: Omit<World, "net">, durable: DurableQueues, gate: ReplyGate) {
     this.durable = durable;
-    const engine = new RespEngine(durable.queues, { ...respDefaults, seed: 7 });
-    this.#engine = engine;
-    const net: Net = {
-      listen: async <Data>({ handlers }: ListenOptions<Data>): Promise<Listener> => {
-        this.#handlers = handlers as SocketHandlers<unknown>;
-        return { host: "test", port: 1, stop: () => {} };
-      },
-      connect: () => Promise.reject(new Error("not in this harness")),
-    };
-    const limits = {
-      connections: 1000,
-      idleTimeoutMs: 0,
-      stallTimeoutMs: 0,
-      valueBytesMax: respDefaults.valueBytesMax,
-      outboxBytesMax: 1 << 20,
-    };
-    const { clock } = world;
-    this.port = new RespPort(
-      {
-        net,
-        clock,
-        log: silentLog(),
-        host: "test",
-        port: 0,
-        tls: undefined,
-        durable,
-        gate,
-        limits: () => limits,
-      },
-      (closeOther) =>
-        new RespService(
-          {
-            version: "test",
-            runId: "0".repeat(40),
-            processId: 1,
-            configFile: "",
-            port: () => 1,
-            startedAtMs: clock.nowMs(),
-            clock,
-            engine,
-            latency: new LatencyMonitor(),
-            password: () => undefined,
-            parameters: [],
-            rewriteLog: () => durable.requestCompaction(),
-            info: () => [],
-          },
-          closeOther,
-        ),
-    );
+    this.#sim = new SimPort({ clock: world.clock, durable, gate, state: durable.queues });
+    this.port = this.#sim.port;
   }
 
   connect(): TestClient {
-    return new TestClient(this.#handlers as SocketHandlers<unknown>);
+    return this.#sim.connect();
   }
 
   /** Frees the memory of a node whose process "died": nothing is written any more. */
   abandon(): void {
-    this.port.closeAll();
-    this.#engine.close();
+    this.#sim.close();
+    this.#sim.engine.close();
     this.durable.queues.close();
   }
 
   async close(): Promise<void> {
-    this.port.stopListening();
-    this.port.closeAll();
-    await this.durable.close(() => this.#engine.close());
+    this.#sim.close();
+    await this.durable.close(() => this.#sim.engine.close());
   }
 }

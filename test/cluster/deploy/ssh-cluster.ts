@@ -9,7 +9,8 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { executable } from "../../e2e/node-process.ts";
-import { freePort, SshClient, SshServer } from "../ssh/sshd.ts";
+import { freePort } from "../../e2e/free-ports.ts";
+import { SshClient, SshServer } from "../ssh/sshd.ts";
 
 export interface Ended {
   code: number;

@@ -19,18 +19,13 @@ import { join } from "node:path";
 import type { Host } from "../../../src/cluster/topology/types.ts";
 import type { SshSettings } from "../../../src/cluster/ssh/command.ts";
 import { until } from "../../e2e/executable.ts";
-import { freePorts } from "../../e2e/free-ports.ts";
+import { freePort } from "../../e2e/free-ports.ts";
 
 export const sshdProgram = "/usr/sbin/sshd";
 
 function keygen(path: string): void {
   const made = Bun.spawnSync(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path]);
   if (made.exitCode !== 0) throw new Error(`ssh-keygen failed: ${made.stderr.toString()}`);
-}
-
-export async function freePort(host: string): Promise<number> {
-  const [port] = await freePorts(1, host);
-  return port as number;
 }
 
 /** An operator's side of ssh: one key, one file of known hosts. */

@@ -2,24 +2,12 @@
  * A real redis-server for comparison: on a free loopback port, in a directory of its own, killed afterwards.
  */
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../../../e2e/free-ports.ts";
 
 export interface RedisServer extends AsyncDisposable {
   port: number;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      const port = typeof address === "object" && address !== null ? address.port : 0;
-      probe.close(() => resolve(port));
-    });
-  });
 }
 
 /** `settings`: words of redis-server's command line. Resolves when it accepts connections. */
