@@ -1,8 +1,8 @@
 /**
  * The entry point of the executable: hands the process's words and streams to the command line.
  *
- * Called by the name of an original program (`dhtnode`), it is that program. Nothing else is loaded here: the verb decides. Output is written synchronously, so that nothing is lost
- * when the process ends right after.
+ * Called by the name of an original program (`dhtnode`), it is that program. Nothing else is loaded here: the verb
+ * decides. Output is written synchronously, so that nothing is lost when the process ends right after.
  */
 import { readFileSync, writeSync } from "node:fs";
 import { basename } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * Lines at the end of a terminal that change in place: one for each of several things that go on at the same time, with how long each has
- * been at what it does. Where nobody looks, each change is a line of its own.
+ * Lines at the end of a terminal that change in place: one for each of several things that go on at the same time,
+ * with how long each has been at what it does. Where nobody looks, each change is a line of its own.
  *
  * Invariant: never more lines than the terminal has, so that what is above them is never drawn over.
  */

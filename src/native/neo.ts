@@ -1,9 +1,11 @@
 /**
- * The neo protocol's engine (native/neo/): bytes of authenticated clients in, bytes of answers out, one call per chunk.
+ * The neo protocol's engine (native/neo/): bytes of authenticated clients in, bytes of answers out, one call per
+ * chunk.
  *
- * Use: `connect` per client; `feed` each chunk; write `replies()`; obey the returned flags: `Close` (write, then close the
- * connection), `More` (call `pump` once the answers are written; with `Stopped` not a byte may be fed before), `Streaming` (call `pump` also when `takeUrgency` says so
- * and from time to time, if `waits`). Requests of one connection go on beside each other.
+ * Use: `connect` per client; `feed` each chunk; write `replies()`; obey the returned flags: `Close` (write, then
+ * close the connection), `More` (call `pump` once the answers are written; with `Stopped` not a byte may be fed
+ * before), `Streaming` (call `pump` also when `takeUrgency` says so and from time to time, if `waits`). Requests of
+ * one connection go on beside each other.
  *
  * Invariant: no address of JavaScript memory is kept in C, and views over C memory are renewed whenever C moved it.
  * Answers must not reach a client before the effects that the same call left in the store are as durable as the role

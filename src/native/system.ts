@@ -1,4 +1,8 @@
-/** System calls that Bun does not offer: file locks, the service manager's datagram and its clock, settings of sockets, holes in files, the length of devices, a write that tells whether it waited, a sleep of microseconds (native/system.c). */
+/**
+ * System calls that Bun does not offer: file locks, the service manager's datagram and its clock, settings of
+ * sockets, holes in files, the length of devices, a write that tells whether it waited, a sleep of microseconds
+ * (native/system.c).
+ */
 import type { KeepAlive } from "../core/seams/net.ts";
 import { linked } from "./library.ts";
 
