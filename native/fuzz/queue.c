@@ -58,6 +58,10 @@ static void client_open(client *c, uint8_t options) {
   double settings[NX_QUEUES_SETTINGS];
   memcpy(settings, queue_settings, sizeof settings);
   settings[NX_QUEUES_DROPS_OLDEST] = (options & 16) != 0;
+  if ((options & 128) != 0) {
+    settings[NX_QUEUES_CHANNELS_MAX] = 3;
+    settings[NX_QUEUES_PENDING_MAX] = 2;
+  }
   memset(c, 0, sizeof *c);
   c->queues = nx_queues_make(settings, 1, 2);
   if ((options & 64) != 0) nx_queues_spill(c->queues, c->overflow = memfd_create("overflow", 0), 4096);

@@ -101,7 +101,7 @@ uint64_t nx_queues_used(const nx_queues *queues) { return queues->used; }
 uint64_t nx_queues_memory(const nx_queues *queues) {
   uint64_t bytes = queues->bucket_count * sizeof *queues->buckets + queues->effects.capacity;
   for (const nx_queue *queue = queues->first; queue != NULL; queue = queue->next) {
-    bytes += sizeof *queue + queue->name_length + queue->ring.used_max;
+    bytes += sizeof *queue + queue->name_length + ((queue->ring.used_max + 4095) & ~UINT64_C(4095));
     bytes += queue->ring.place_count * sizeof *queue->ring.places;
     if (queue->stream != NULL) bytes += nx_stream_bytes(queue->stream);
   }

@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { reloadableKeys } from "../../core/config/keys.ts";
 import {
-  crossCheck, durability, group, integer, key, limits, port, roleSchema,
+  crossCheck, type CrossCheck, durability, group, integer, key, limits, port, roleSchema,
 } from "../../core/config/schema.ts"; // prettier-ignore
 import type { RoleAbout } from "../../core/role.ts";
 import { compaction, neo, passwordFile, respPort } from "../config-keys.ts";
@@ -14,6 +14,7 @@ import { engineChecks, engineKey } from "./engine-config.ts";
 import { queueDialect } from "./ini.ts";
 
 const MEBIBYTE = 1024 * 1024;
+const RING_BYTES_MIN = 64;
 
 const queueKeys = roleSchema({
   port: port(10020, "Port of the legacy swarm protocol."),
@@ -30,7 +31,7 @@ const queueKeys = roleSchema({
   channels: key(
     group({
       ringBytes: key(
-        integer(64 * MEBIBYTE, { min: 64, max: 64 * 1024 * MEBIBYTE }),
+        integer(64 * MEBIBYTE, { min: RING_BYTES_MIN, max: 64 * 1024 * MEBIBYTE }),
         "The ring of one channel, list or stream. It is reserved when the channel is first used and takes memory as it fills; a record takes its bytes and 8 more.",
       ),
       ringBytesByPrefix: key(
@@ -42,7 +43,7 @@ const queueKeys = roleSchema({
               .meta({ wanted: "<prefix>=<bytes>" }),
           )
           .default([]),
-        "Rings of channels whose name begins so, e.g. `clicks=1000000`. Prefixes must not overlap: the first one that fits counts.",
+        "Rings of channels whose name begins so, e.g. `clicks=1000000`. No prefix may begin another one.",
       ),
       overflowBytes: key(
         integer(0, { min: 0, max: 1024 * 1024 * MEBIBYTE }),
@@ -119,7 +120,22 @@ const queueKeys = roleSchema({
   }),
 });
 
-export const queueConfig = engineChecks.reduce(crossCheck, queueKeys);
+const prefixCheck: CrossCheck = {
+  path: ["channels", "ringBytesByPrefix"],
+  wanted: "prefixes of which none begins another, each with 64 bytes at least",
+  holds(value) {
+    const sizes = (value as { channels: { ringBytesByPrefix: string[] } }).channels.ringBytesByPrefix.map(
+      (size) => size.split("="),
+    );
+    const prefixes = sizes.map(([prefix = ""]) => prefix);
+    const overlaps = prefixes.some((one, at) =>
+      prefixes.some((other, place) => place !== at && other.startsWith(one)),
+    );
+    return !overlaps && sizes.every(([, bytes]) => Number(bytes) >= RING_BYTES_MIN);
+  },
+};
+
+export const queueConfig = [prefixCheck, ...engineChecks].reduce(crossCheck, queueKeys);
 
 export type QueueConfig = z.output<typeof queueConfig>;
 

@@ -256,6 +256,7 @@ export function listenError(error: unknown, host: string, port: number): Error {
       });
     default:
       return new NxError("NX_LISTEN_DENIED", `listening on ${where} failed: ${(error as Error).message}`, {
+        hint: "`getent hosts NAME` tells whether a name is one of this host; `ip -br addr` lists its addresses",
         cause: error,
       });
   }

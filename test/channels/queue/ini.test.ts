@@ -102,3 +102,14 @@ test("credentials where the originals have them open the neo port", async () => 
   expect(config?.["neo"]?.["credentialsFile"]).toEndWith("/etc/credentials");
   expect((await load(server, "queue")).config?.["neo"]?.["credentialsFile"]).toBeUndefined();
 });
+
+test("sizes by prefix that contradict each other are told with their place", async () => {
+  for (const sizes of ["click = 1000\nclicks = 2000", "click = 1000\norders = 12"]) {
+    const { problems } = await load(`${server}[ChannelSizeById]\n${sizes}\n`, "queue");
+    expect(problems).toEqual([
+      expect.stringMatching(
+        /^etc\/config\.ini:\d+:\d+: channels\.ringBytesByPrefix: wanted prefixes of which none begins/,
+      ),
+    ]);
+  }
+});
