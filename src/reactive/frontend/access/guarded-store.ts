@@ -30,10 +30,9 @@ export class GuardedStore {
     this.tables = tables;
   }
 
-  async read(principal: string, keys: readonly Uint8Array[], at: number | undefined): Promise<Snapshot> {
+  read(principal: string, keys: readonly Uint8Array[], at: number | undefined): Promise<Snapshot> {
     this.tables.checkKeys(principal, "read", keys);
-    await this.#assertIssued(at);
-    return this.engine.read(keys, at);
+    return this.#onceIssued(at, () => this.engine.read(keys, at));
   }
 
   readNewest(principal: string, keys: readonly Uint8Array[]): Promise<Snapshot> {
@@ -42,17 +41,16 @@ export class GuardedStore {
   }
 
   /** Keys that begin with `prefix`, behind `after`, ascending, as of one timestamp. */
-  async scan(
+  scan(
     principal: string,
     { prefix, after }: { prefix: Uint8Array; after: Uint8Array | undefined },
     countMax: number,
     at: number | undefined,
   ): Promise<Scanned> {
     this.tables.checkRange(principal, prefix);
-    await this.#assertIssued(at);
     const isBehind = after !== undefined && compareBytes(after, prefix) >= 0;
     const range = { from: isBehind ? after : prefix, after: isBehind, to: endOfPrefix(prefix) };
-    return this.engine.scan(range, countMax, at);
+    return this.#onceIssued(at, () => this.engine.scan(range, countMax, at));
   }
 
   async commit(principal: string, offered: OfferedTransaction): Promise<CommitResult> {
@@ -66,15 +64,18 @@ export class GuardedStore {
         );
       return this.#commit({ ...offered, level, snapshot: await this.engine.nextTimestamp() });
     }
-    if (level === Level.snapshot) await this.#assertIssued(snapshot);
-    return this.#commit({ ...offered, level });
+    const at = level === Level.snapshot ? snapshot : undefined;
+    return this.#onceIssued(at, () => this.#commit({ ...offered, level }));
   }
 
-  /** What will be committed up to a timestamp of the future nobody knows. Throws FutureError. */
-  async #assertIssued(at: number | undefined): Promise<void> {
-    if (at === undefined || at <= this.engine.known) return;
-    await this.engine.nextTimestamp();
-    if (at > this.engine.known) throw new FutureError(at);
+  /** What will be committed up to a timestamp of the future nobody knows. Rejects with FutureError. */
+  #onceIssued<Answer>(at: number | undefined, ask: () => Promise<Answer>): Promise<Answer> {
+    const { engine } = this;
+    if (at === undefined || at <= engine.known) return ask();
+    return engine.nextTimestamp().then(() => {
+      if (at > engine.known) throw new FutureError(at);
+      return ask();
+    });
   }
 
   /** Operations that cannot be read have no type to be checked: the shard refuses them, with their key. */
