@@ -2,6 +2,7 @@
 import { progressLine, type ProgressLine } from "../../core/progress-line.ts";
 import { realClock } from "../../core/seams/clock.ts";
 import { type Call, defineVerb, type Example, type Verb } from "../../core/verb.ts";
+import type { ByteSource } from "../formats/bytes.ts";
 import { type ToolFiles, withFiles } from "./files.ts";
 import { type OptionKind, type Options, parseOptions } from "./options.ts";
 
@@ -14,6 +15,19 @@ export interface ToolCall {
   progress: ProgressLine;
   /** What it was called with. */
   call: Call;
+}
+
+/** The same source; how much of it was read is shown. */
+export function shown(source: ByteSource, progress: ProgressLine): ByteSource {
+  const { name, bytes } = source;
+  const all = bytes === Number.MAX_SAFE_INTEGER ? "" : ` of ${bytes}`;
+  return {
+    ...source,
+    read(target, offset) {
+      progress.show(`${name}: ${offset}${all} bytes`);
+      return source.read(target, offset);
+    },
+  };
 }
 
 export interface ToolDefinition {

@@ -3,6 +3,7 @@ import { Exit, NxError } from "../../core/errors.ts";
 import { printJson } from "../../core/print.ts";
 import { defineVerb } from "../../core/verb.ts";
 import { WDIFF_HEADER_BYTES } from "../../native/blocks.ts";
+import { chunksOf } from "../formats/bytes.ts";
 import { parseCompression, snappy } from "../formats/compression.ts";
 import { type Diff, type MergeResult, mergedRuns, openDiff, writeMerged } from "../formats/diff-merge.ts";
 import { isRecordWhole, recordsOf } from "../formats/diff-records.ts";
@@ -11,7 +12,7 @@ import { imageToDiff } from "../formats/image-to-diff.ts";
 import { BLOCK_BYTES, uuidText } from "../formats/units.ts";
 import { DiffStatistics, headLines, ioLines, mergeLine, recordText } from "../tools/diff-text.ts";
 import { sizeOf, wanted } from "./options.ts";
-import { type ToolCall, toolVerb } from "./tool-verb.ts";
+import { shown, type ToolCall, toolVerb } from "./tool-verb.ts";
 import { discardRuleOf } from "./wlog.ts";
 
 const show = toolVerb({
@@ -99,7 +100,7 @@ const merge = toolVerb({
   examples: [
     { command: "node-x walb wdiff merge -i old.wdiff new.wdiff -o both.wdiff", shows: "Merge two diffs" },
   ],
-  async run({ options, files, isJson, stderr }) {
+  async run({ options, files, isJson, stderr, progress }) {
     options.positionals([]);
     const names = options.list("i");
     if (names.length === 0) throw new NxError("NX_USAGE", "-i is missing: which diffs?");
@@ -109,11 +110,12 @@ const merge = toolVerb({
       throw wanted("-cmpr", "none, snappy, gzip, lzma, lz4 or zstd, and :LEVEL:THREADS", text);
     const blocksMax = Math.floor(options.size("x", 0) / BLOCK_BYTES);
     const diffs: Diff[] = [];
-    for (const name of names) diffs.push(await openDiff(await files.source(name)));
+    for (const name of names) diffs.push(await openDiff(shown(await files.source(name), progress)));
     const { uuid } = diffs.at(-1) as Diff;
     const result = await files.writeTo(options.text("o", "-"), (sink) =>
       writeMerged(diffs, uuid, sink, { compression, blocksMax }),
     );
+    progress.end();
     if (isJson) printJson(stderr, result);
     else if (options.has("stat"))
       stderr.write(
@@ -172,7 +174,7 @@ const full = toolVerb({
       shows: "Make a diff that holds everything",
     },
   ],
-  async run({ options, files, isJson, stderr }) {
+  async run({ options, files, isJson, stderr, progress }) {
     options.positionals([]);
     const ioBytes = sizeOf(options.text("ios", "64K"), "-ios");
     if (ioBytes === 0 || ioBytes % BLOCK_BYTES !== 0 || ioBytes > 64 << 20)
@@ -181,7 +183,7 @@ const full = toolVerb({
         `ioSize must be multiples of logical block size ${BLOCK_BYTES}, at most 64M.`,
       );
     const input = options.text("i", "-");
-    const image = await files.stream(input);
+    const image = chunksOf(shown(await files.source(input), progress));
     const { disk, random } = files.world;
     const settings = {
       compression: snappy,
@@ -194,6 +196,7 @@ const full = toolVerb({
     const blocks = await files.writeTo(options.text("o", "-"), (sink) =>
       imageToDiff(input, image, sink, settings),
     );
+    progress.end();
     if (isJson) printJson(stderr, { blocks });
     return Exit.ok;
   },

@@ -15,7 +15,7 @@ import { readDevice, restoreDevice } from "../tools/log-device-copy.ts";
 import { generateLog } from "../tools/log-gen.ts";
 import { headerLine, hex, LogStatistics, packLines, recordLine } from "../tools/log-text.ts";
 import { type Options, wanted } from "./options.ts";
-import { toolVerb } from "./tool-verb.ts";
+import { shown, toolVerb } from "./tool-verb.ts";
 
 const show = toolVerb({
   name: "show",
@@ -279,12 +279,12 @@ const toDiff = toolVerb({
   examples: [
     { command: "node-x walb wlog to-wdiff -i volume.wlog -o volume.wdiff", shows: "Make a sorted diff" },
   ],
-  async run({ options, files, isJson, stderr }) {
+  async run({ options, files, isJson, stderr, progress }) {
     options.positionals([]);
     const [input, output] = [options.text("i", "-"), options.text("o", "-")];
     const blocks = Math.floor(options.size("x", 1 << 20) / BLOCK_BYTES);
     const { disk, random } = files.world;
-    const source = await files.source(input);
+    const source = shown(await files.source(input), progress);
     const log = chunksOf(source);
     const result = await files.writeTo(output, (sink) => {
       if (options.has("indexed"))
@@ -293,6 +293,7 @@ const toDiff = toolVerb({
       const sorted = { compression: snappy, blocksMax: blocks, disk, random, spoolDirectory };
       return logToSortedDiff(input, log, sink, sorted, source.file === undefined ? undefined : source);
     });
+    progress.end();
     if (isJson)
       printJson(stderr, {
         ...result,

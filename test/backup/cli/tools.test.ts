@@ -109,6 +109,19 @@ describe("the round trip of logs, diffs and images", () => {
     expect(readFileSync(at("target.img")).equals(vector("small.img"))).toBe(true);
   });
 
+  test("long work shows how far it is, where somebody looks, and leaves no trace of that", async () => {
+    for (const [input, ...words] of [
+      ["log1.wlog", "wlog", "to-wdiff"],
+      ["log1.sorted.wdiff", "wdiff", "merge"],
+      ["small.img", "wdiff", "full"],
+    ] as const) {
+      const tool = ["walb", ...words, "-i", input, "-o", at("shown")];
+      const { stderr } = await cli(tool, { cwd: vectorDirectory, isTty: true });
+      expect(stderr).toMatch(new RegExp(`^\\r\\u001b\\[K${input}: \\d+ of \\d+ bytes.*\\r\\u001b\\[K`));
+      expect((await cli(tool, { cwd: vectorDirectory })).stderr).not.toContain("bytes");
+    }
+  });
+
   test("bytes go to standard output", async () => {
     expect(
       (await walb("wlog", "to-wdiff", "-i", "log1.wlog")).bytes?.equals(vector("log1.sorted.wdiff")),

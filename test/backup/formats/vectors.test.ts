@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { inflateSync } from "node:zlib";
 import { memorySource } from "../../../src/backup/formats/bytes.ts";
 import { compressionNames, uncompressed } from "../../../src/backup/formats/compression.ts";
-import { openDiff, writeMerged } from "../../../src/backup/formats/diff-merge.ts";
+import { type Diff, openDiff, writeMerged } from "../../../src/backup/formats/diff-merge.ts";
 import { isRecordWhole, recordsOf } from "../../../src/backup/formats/diff-records.ts";
 import { imageToDiff } from "../../../src/backup/formats/image-to-diff.ts";
 import { logToIndexedDiff, logToSortedDiff } from "../../../src/backup/formats/log-to-diff.ts";
@@ -128,6 +128,35 @@ describe("merge", () => {
     },
   );
 });
+
+test.each([
+  [true, 0],
+  [true, 8],
+  [true, 128],
+  [false, 0],
+  [false, 8],
+  [false, 128],
+])(
+  "four diffs merged are the four one after the other (sorted: %s, longest record: %i blocks)",
+  async (isSorted, blocksMax) => {
+    const diffs: Diff[] = [];
+    for (const log of ["log1.wlog", "log3-pbs4k-rand.wlog", "log2.wlog", "craft.wlog"]) {
+      const sink = new MemorySink();
+      if (isSorted) await logToSortedDiff(log, chunksOfVector(log), sink, sorting({ blocksMax }));
+      else await logToIndexedDiff(log, chunksOfVector(log), sink, { compression: snappy, blocksMax });
+      diffs.push(await openDiff(memorySource(log, sink.bytes)));
+    }
+    let image: Buffer = vector("base.img");
+    for (const diff of diffs) image = await applied(image, [diff]);
+    const merged = new MemorySink();
+    await writeMerged(diffs, NO_UUID, merged, { compression: snappy, blocksMax });
+    const whole = await openDiff(memorySource("merged", merged.bytes));
+    for await (const { blocks } of recordsOf(whole))
+      if (blocksMax > 0) expect(blocks).toBeLessThanOrEqual(blocksMax);
+    expect((await applied(vector("base.img"), [whole])).equals(image)).toBe(true);
+    expect(image.equals(vector("base.img"))).toBe(false);
+  },
+);
 
 test.each(diffNames)("%s: every record is whole, and merged alone it keeps its content", async (name) => {
   const diff = await diffOf(name);
