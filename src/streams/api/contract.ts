@@ -78,6 +78,7 @@ export interface StateOptions<S> {
   codec?: Codec<S>;
 }
 
+/** `state` is changed in place: what else is assigned to it is not kept. */
 export type StateStep<T, S, U> = (value: T, state: S, out: Out<U>, key: string) => void;
 
 /** Folds many values into one. */

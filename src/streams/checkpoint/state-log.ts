@@ -26,6 +26,8 @@ export interface Mirror {
   flush(): Promise<void>;
   /** The log begins anew with these bytes. */
   restart(chunks: Iterable<Uint8Array>): void;
+  /** What keeps it from being whole, each a sentence. */
+  readonly troubles?: readonly string[];
 }
 
 export interface StateLogOptions {
@@ -156,6 +158,10 @@ export class StateLog {
   /** Why checkpoints wait for the disk, while they do. */
   get trouble(): string | undefined {
     return this.#trouble;
+  }
+
+  get mirrorTroubles(): readonly string[] {
+    return this.#options.mirror?.troubles ?? [];
   }
 
   /** While the disk is full a checkpoint cannot be begun. */

@@ -41,6 +41,8 @@ export class TcpSink implements Sink {
   #heldBytes = 0;
   readonly #redial: Redial;
   #isCongested = false;
+  /** Why there is no connection. */
+  #trouble = "";
   #bytes = 0;
 
   constructor(name: string, events: SinkEvents, options: TcpSinkOptions) {
@@ -52,10 +54,16 @@ export class TcpSink implements Sink {
       ...{ world, address: () => ({ host, port }), retryMs: RETRY_MS },
       // Runs are handed to the kernel by hand: what of a record it has not taken is sent again, whole.
       outbox: { bytesMax: 0 },
-      onOpen: () => this.#pump(),
+      onOpen: () => {
+        this.#trouble = "";
+        this.#pump();
+      },
       onData: () => {},
       onDrain: () => this.#pump(),
-      onDown: () => this.#rewind(),
+      onDown: (reason) => {
+        this.#trouble = reason;
+        this.#rewind();
+      },
     });
   }
 
@@ -145,6 +153,7 @@ export class TcpSink implements Sink {
     return {
       kind: "tcp",
       isConnected: this.#redial.socket !== undefined,
+      trouble: this.#trouble,
       connections: this.#redial.connections,
       bytes: this.#bytes,
       waitingBytes: this.#queuedBytes + this.#heldBytes,

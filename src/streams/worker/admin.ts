@@ -5,9 +5,9 @@
  * returns, from what this worker knows.
  */
 import type { Hono } from "hono";
-import { diskTroubles } from "./disk-troubles.ts";
 import type { Leader } from "./leader.ts";
 import type { LeaderPhase } from "./leader-types.ts";
+import { troublesOf } from "./troubles.ts";
 import type { Worker } from "./worker.ts";
 
 /** Keys named in one answer. */
@@ -69,7 +69,7 @@ function statusOf(worker: Worker) {
     rests,
     isAligning,
     congestedMs,
-    diskTroubles: diskTroubles(worker),
+    troubles: troublesOf(worker),
     links,
     keys: engine.keyCounts,
     leader: leader === undefined ? member.leader : worker.place.control,

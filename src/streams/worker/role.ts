@@ -18,7 +18,7 @@ import { addRoutes } from "./admin.ts";
 import { startFresh } from "./fresh-start.ts";
 import { addMetrics } from "./metrics.ts";
 import { workerAbout, type WorkerConfig } from "./config.ts";
-import { diskTroubles } from "./disk-troubles.ts";
+import { diskTroubles } from "./troubles.ts";
 import { Worker } from "./worker.ts";
 
 /** A cluster that cannot take a checkpoint (somebody is missing) must not keep a worker from stopping. */

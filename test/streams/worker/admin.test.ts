@@ -4,6 +4,7 @@
 import { expect, test } from "bun:test";
 import detector from "../../../src/streams/apps/detector.ts";
 import { leaversOf, questions } from "../../../src/streams/worker/admin.ts";
+import { troublesOf } from "../../../src/streams/worker/troubles.ts";
 import { StreamCluster, workerSpec } from "./sim-cluster.ts";
 
 const KEYS = ["a", "b", "c", "d", "e", "f"];
@@ -84,6 +85,20 @@ test("A25: every question is answered in every phase, and the answer names the p
     },
     { timeLimitMs: 600_000 },
   );
+});
+
+test("a status names what keeps checkpoints waiting, and whatever is away", () => {
+  const end = (name: string, trouble: string) => ({ name, stats: () => ({ kind: "test", trouble }) });
+  const worker = {
+    stateLog: { trouble: "the disk is full", mirrorTroubles: ["replica h:9999: gone"] },
+    sources: [{ ...end("In", ""), diskTrouble: undefined }],
+    sinks: [end("Out", "no connection")],
+  };
+  expect(troublesOf(worker as never)).toEqual([
+    "checkpoints wait: the disk is full",
+    "replica h:9999: gone",
+    "Out: no connection",
+  ]);
 });
 
 test("a count of workers to leave that is none lets nobody leave", () => {
