@@ -139,7 +139,7 @@ describe("connections", () => {
     expect(Buffer.concat(received).equals(bytes)).toBe(true);
     expect(writes.some((taken) => taken < 1 << 20)).toBe(true);
     expect(behindTheEnd.every((taken) => taken <= 0)).toBe(true);
-  });
+  }, 30_000); // 24 MiB past a slow reader: seconds on a busy machine
 
   test("a taken port is named, with the command that shows who has it", async () => {
     const started = await start({});
