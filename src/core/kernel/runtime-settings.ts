@@ -3,8 +3,8 @@
  *
  * Left alone it collects once a second, however little there is, and again some time after anything was allocated: 1 to 2 ms
  * each, 4 ms for a full collection, in which nothing is answered. A request that passes through three processes meets one of
- * these in one of a hundred cases, which then is its p99. After minutes without much to do it also gives the pages of its own
- * code back to the kernel, and the next request waits for the disk. Here it collects when memory has grown, and once a minute.
+ * these in one of a hundred cases, which then is its p99. Where little happens it makes full collections too, to drop code that
+ * has not run for a while. Here it collects when memory has grown, and once a minute.
  *
  * The runtime reads these settings from the environment before any code runs. So the program is started again in place, with
  * the same pid and the same open files, before it has touched anything. What an operator has set himself is left as it is.
@@ -16,7 +16,7 @@ type Environment = Record<string, string | undefined>;
 
 const RARE_COLLECTIONS: Readonly<Record<string, string>> = {
   BUN_GC_TIMER_INTERVAL: "60000",
-  // No collections and no giving back of code because it is quiet.
+  // No full collections because it is quiet.
   BUN_IDLE_GC_SECONDS: "0",
   // The share of the processor that collections may take, for each MiB that was allocated: the engine's own timers never end.
   BUN_JSC_percentCPUPerMBForEdenTimer: "0.000000001",

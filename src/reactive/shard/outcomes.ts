@@ -31,7 +31,9 @@ export class Outcomes {
   readonly #passing: Clients = new Map();
   /** Those that keep a log. */
   readonly #kept: Clients = new Map();
-  /** The last one of these, as far as known. */
+  /** Of all these: frontends ask for them again and again, and there may be very many that are finished. */
+  readonly #unfinished = new Set<Outcome>();
+  /** The client that was heard last, as far as known. */
   #newest: number | undefined;
 
   /** "forgotten": the client said itself that it is settled. */
@@ -45,7 +47,11 @@ export class Outcomes {
   record(outcome: Outcome, atMs: number): void {
     const { client, number } = outcome.id;
     const known = this.#client(client, atMs);
-    if (number >= known.floor || !outcome.isFinished) known.outcomes.set(number, outcome);
+    if (number < known.floor && outcome.isFinished) return;
+    const earlier = known.outcomes.get(number);
+    if (earlier !== undefined) this.#unfinished.delete(earlier);
+    known.outcomes.set(number, outcome);
+    if (!outcome.isFinished) this.#unfinished.add(outcome);
   }
 
   finish({ client, number }: TransactionId): void {
@@ -53,6 +59,7 @@ export class Outcomes {
     const outcome = known?.outcomes.get(number);
     if (known === undefined || outcome === undefined) return;
     outcome.isFinished = true;
+    this.#unfinished.delete(outcome);
     if (number < known.floor) known.outcomes.delete(number);
   }
 
@@ -75,9 +82,7 @@ export class Outcomes {
 
   /** Decisions that may not have been carried out everywhere. */
   unfinished(): Outcome[] {
-    return [...this.#passing.values(), ...this.#kept.values()].flatMap(({ outcomes }) =>
-      [...outcomes.values()].filter(({ isFinished }) => !isFinished),
-    );
+    return [...this.#unfinished];
   }
 
   #of(client: number): Clients {
@@ -119,7 +124,9 @@ export class Outcomes {
         const id = readId(reader);
         const timestamp = reader.u64();
         const isFinished = reader.u8() !== 0;
-        client.outcomes.set(id.number, { id, timestamp, isFinished, participants: reader.numbers(4096) });
+        const outcome = { id, timestamp, isFinished, participants: reader.numbers(4096) };
+        client.outcomes.set(id.number, outcome);
+        if (!isFinished) read.#unfinished.add(outcome);
       }
       read.#of(name).set(name, client);
     }

@@ -37,3 +37,24 @@ test("who was silent for long is forgotten; one who keeps a log may come back af
     expect(outcomes.get({ client: kept, number: 1 })).toBeUndefined();
   }
 });
+
+test("what is not carried out everywhere is told until it is, whatever its client settles, also from a snapshot", () => {
+  const before = new Outcomes();
+  for (let number = 1; number <= 5; number++) before.record(committed(1, number, number % 2 === 1), 0);
+  before.record(committed(KEPT_CLIENT_MIN, 1, false), 0);
+  const writer = new ByteWriter();
+  before.write(writer);
+  const numbers = (outcomes: Outcomes) => outcomes.unfinished().map(({ id }) => [id.client, id.number]);
+  for (const outcomes of [before, Outcomes.read(new ByteReader(writer.done()))]) {
+    expect(numbers(outcomes)).toEqual([[1, 2], [1, 4], [KEPT_CLIENT_MIN, 1]]); // prettier-ignore
+    outcomes.settle(1, 6, 1);
+    outcomes.finish({ client: 1, number: 2 });
+    // Carried out again: the first finished it.
+    outcomes.finish({ client: 1, number: 2 });
+    outcomes.record(committed(1, 4), 1);
+    expect(numbers(outcomes)).toEqual([[1, 4], [KEPT_CLIENT_MIN, 1]]); // prettier-ignore
+    outcomes.finish({ client: 1, number: 4 });
+    outcomes.finish({ client: KEPT_CLIENT_MIN, number: 1 });
+    expect(numbers(outcomes)).toEqual([]);
+  }
+});
