@@ -100,7 +100,8 @@ function claimsOf(config: LoadedConfig): Claim[] {
     const port = valueAt(config.config, key.path);
     if (!isPortKey(key.name) || typeof port !== "number" || port === 0) continue;
     const { config: values } = config;
-    const host = String(values[key.name.replace(/Port$/, "Host")] ?? values.host);
+    const ownHost = key.name.endsWith("Port") ? values[key.name.replace(/Port$/, "Host")] : undefined;
+    const host = String(ownHost ?? values.host);
     claims.push({
       path: key.path,
       resource: `port ${port}`,
