@@ -214,6 +214,7 @@ export class WorkerRuntime {
   // --- what other workers say --------------------------------------------------------------------------------------
 
   hear(peer: number, message: NumberedMessage): void {
+    if (this.#isClosed) return;
     switch (message.type) {
       case "batch":
         this.#records.batch(peer, message.items);
@@ -249,8 +250,9 @@ export class WorkerRuntime {
     this.#pressure.judge();
   }
 
-  /** What the records so far caused goes out. */
+  /** What the records so far caused goes out. Nothing does behind a step that threw. */
   flush(): void {
+    if (this.#isClosed) return;
     for (const sink of this.#options.sinks) sink.flush();
     this.#outgoing.flush();
   }
@@ -265,7 +267,7 @@ export class WorkerRuntime {
   /** Nothing fires between a barrier and its snapshot: it would belong to neither side. */
   fireWindows(): void {
     const { engine, world } = this.#options;
-    if (!this.#checkpoints.isAligning) engine.fireWindows(world.clock.nowMs());
+    if (!this.#checkpoints.isAligning && !this.#isClosed) engine.fireWindows(world.clock.nowMs());
   }
 
   close(): void {

@@ -201,10 +201,9 @@ export class Worker {
     }
     // A log may be full before there is a runtime.
     const events = { onPressure: () => this.runtime?.judgePressure(), onFatal };
-    const around = { world, log, dataDir, worker: settings.name, tls, nats: settings.nats, events };
-    const { directory, connectionsMax } = this.#options;
-    const grants = { grantsOf: (source: string) => this.#streams.of(source) };
-    const surrounding = { ...around, ...grants, directory, connectionsMax };
+    const grantsOf = (source: string) => this.#streams.of(source);
+    const { name: worker, nats } = settings;
+    const surrounding = { ...this.#options, events, worker, nats, grantsOf };
     this.#sinks = makeSinks(plan, settings.sinks, surrounding);
     this.#sources = await makeSources(plan, settings.sources, (name) => this.#sourceHost(name), surrounding);
     this.engine.watermarks.setOpenSources(new Set(this.#sources.map(({ node }) => node.id)));
@@ -248,8 +247,9 @@ export class Worker {
     const { clock } = this.#options.world;
     return {
       feed: (node, bytes, start, end, timeMs = this.#nowMs) =>
-        this.engine.feed(node, bytes, start, end, timeMs),
-      feedValue: (node, value) => this.engine.feedValue(node, value, this.#nowMs),
+        this.#isFailed ? undefined : this.engine.feed(node, bytes, start, end, timeMs),
+      feedValue: (node, value) =>
+        this.#isFailed ? undefined : this.engine.feedValue(node, value, this.#nowMs),
       onBatchEnd: (records, startedMs) => {
         this.runtime.fireWindows();
         this.runtime.flush();

@@ -39,20 +39,27 @@ function fatalOf(application: App, sources: readonly string[] = ["in"]): string 
   return message;
 }
 
-test("when a worker says that a record stopped it, the record is in the dead letters", () => {
+test("when a worker says that a record stopped it, it is in the dead letters, and nothing behind it went out", () => {
   const application = app("no", (a) =>
     input(a)
-      .map<string>(() => {
-        throw new Error("no");
+      .map(({ key, value }) => {
+        if (key === "a" && value === 5) throw new Error("no");
+        return String(value);
       })
       .to(output(a)),
   );
   simulate({ app: application, size: 1, sources: ["in"] }, async (cluster) => {
     await cluster.startAll();
-    cluster.sendTo({}, ["a"], 1);
+    const keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    cluster.sendTo({}, keys, 9);
     while (cluster.workers.get("initializer")?.fatal === undefined) await cluster.pause(0.1);
-    const file = await cluster.sim.host("10.0.0.1").disk.open("/data/initializer/dead-letters.jsonl", "read");
-    expect(await file.size()).toBeGreaterThan(0);
+    const { disk } = cluster.sim.host("10.0.0.1");
+    const letters = await disk.open("/data/initializer/dead-letters.jsonl", "read");
+    expect(await letters.size()).toBeGreaterThan(0);
+    await cluster.pause(1000);
+    const out = await disk.open("/data/initializer/out", "read");
+    // Frames of a digit: at most the values of the other keys that came before it.
+    expect(await out.size()).toBeLessThanOrEqual(4 * keys.length * 5);
   });
 });
 
