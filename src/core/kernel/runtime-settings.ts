@@ -25,8 +25,8 @@ const RARE_COLLECTIONS: Readonly<Record<string, string>> = {
 
 /** The environment with rare collections; undefined where it says something of each setting already. */
 export function withRareCollections(environment: Environment): Environment | undefined {
-  const isComplete = Object.keys(RARE_COLLECTIONS).every((name) => environment[name] !== undefined);
-  return isComplete ? undefined : { ...RARE_COLLECTIONS, ...environment };
+  const missing = Object.entries(RARE_COLLECTIONS).filter(([name]) => environment[name] === undefined);
+  return missing.length === 0 ? undefined : { ...environment, ...Object.fromEntries(missing) };
 }
 
 /**
