@@ -1,7 +1,8 @@
 /*
  * The few system calls that JavaScript runtimes do not offer: a lock that the kernel drops with the process, the
  * datagram that tells a service manager how we are, the host's monotonic clock, a signal at the parent's death, settings
- * of sockets, holes in files, the length of devices, a write that tells whether it waited, and a sleep of microseconds.
+ * of sockets, holes in files, the length of devices, a write that tells whether it waited, a sleep of
+ * microseconds, and a thread's own processor time.
  * Those that can fail return 0 or a negative errno.
  */
 #include "nx.h"
@@ -32,6 +33,7 @@ NX_API int32_t nx_signal_at_parent_death(int32_t signal);
 NX_API int32_t nx_socket_keepalive(int32_t fd, int32_t idle_seconds, int32_t interval_seconds, int32_t probes);
 NX_API int32_t nx_socket_backlog(int32_t fd, int32_t backlog);
 NX_API int32_t nx_socket_send(int32_t fd, const uint8_t *bytes, uint64_t length);
+NX_API double nx_thread_cpu_ms(void);
 NX_API void nx_thread_rest(uint32_t microseconds);
 NX_API int32_t nx_notify(const uint8_t *path, uint64_t path_length, const uint8_t *state, uint64_t state_length);
 
@@ -114,6 +116,13 @@ int32_t nx_socket_send(int32_t fd, const uint8_t *bytes, uint64_t length) {
   const uint64_t most = length < 1u << 30 ? length : 1u << 30;
   long sent = syscall(SYS_sendto, fd, bytes, most, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
   return sent < 0 ? -errno : (int32_t)sent;
+}
+
+/* What this thread has taken of a processor since its start; 0 where the kernel does not tell. */
+double nx_thread_cpu_ms(void) {
+  struct timespec taken;
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &taken) != 0) return 0;
+  return (double)taken.tv_sec * 1e3 + (double)taken.tv_nsec / 1e6;
 }
 
 /*

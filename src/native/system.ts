@@ -1,7 +1,7 @@
 /**
  * System calls that Bun does not offer: file locks, the service manager's datagram and its clock, settings of
- * sockets, holes in files, the length of devices, a write that tells whether it waited, a sleep of microseconds
- * (native/system.c).
+ * sockets, holes in files, the length of devices, a write that tells whether it waited, a sleep of microseconds,
+ * a thread's own processor time (native/system.c).
  */
 import type { KeepAlive } from "../core/seams/net.ts";
 import { linked } from "./library.ts";
@@ -17,6 +17,7 @@ const symbols = {
   nx_socket_keepalive: { args: ["i32", "i32", "i32", "i32"], returns: "i32" },
   nx_socket_backlog: { args: ["i32", "i32"], returns: "i32" },
   nx_socket_send: { args: ["i32", "ptr", "usize"], returns: "i32" },
+  nx_thread_cpu_ms: { args: [], returns: "f64" },
   nx_thread_rest: { args: ["u32"], returns: "void" },
   nx_notify: { args: ["ptr", "usize", "ptr", "usize"], returns: "i32" },
 } as const;
@@ -81,4 +82,9 @@ export function sendBytes(fd: number, bytes: Uint8Array): number {
 /** Stops this thread for that long. */
 export function restThread(microseconds: number): void {
   native().nx_thread_rest(microseconds);
+}
+
+/** Milliseconds of a processor that this thread has taken since its start. */
+export function threadCpuMs(): number {
+  return native().nx_thread_cpu_ms();
 }

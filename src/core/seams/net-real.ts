@@ -40,6 +40,8 @@ export interface SocketCalls {
   send(fd: number, bytes: Uint8Array): number;
   /** Stops the thread. */
   rest(microseconds: number): void;
+  /** What the thread has taken of a processor. */
+  threadCpuMs(): number;
 }
 
 /** What Bun's types leave out of its sockets and listeners. */
@@ -290,7 +292,7 @@ export function createRealNet(
           socket: bunHandlers({
             create,
             report,
-            rest: calls && mayRest && new TurnRest(clock, calls.rest, mayRest),
+            rest: calls && mayRest && new TurnRest(clock, calls, mayRest),
             tls: tls && { demandsPeer },
             ...(keepAlive !== undefined && {
               keepAlive: (bun) => calls?.setKeepAlive(descriptorOf(bun), keepAlive),

@@ -25,6 +25,8 @@ const SERVED_MAX = 4;
 const GAP_US_MAX = 20;
 /** Connections that send, at least. Of fewer, too many would wait for each other. */
 const ACTIVE_MIN = 24;
+/** A thread that works for more of the time hardly ever sleeps, so there is little to spare. */
+const BUSY_SHARE_MAX = 0.93;
 /** Chunks after which the pace is measured again. */
 const WINDOW = 256;
 
@@ -36,9 +38,15 @@ export interface Sender {
   heardIn: number;
 }
 
+/** The thread that serves. */
+export interface Thread {
+  rest(microseconds: number): void;
+  threadCpuMs(): number;
+}
+
 export class TurnRest {
   readonly #clock: TurnClock;
-  readonly #rest: (microseconds: number) => void;
+  readonly #thread: Thread;
   readonly #mayRest: () => boolean;
   /** Of the window before this one; 0: no rest. */
   #restUs = 0;
@@ -47,16 +55,18 @@ export class TurnRest {
   #heard = 0;
   #active = 0;
   #beganMs: number;
+  #cpuMs: number;
   /** Chunks of this turn. */
   #turn = 0;
   readonly #endTurn = () => this.#end();
 
-  /** `rest` stops the thread; `mayRest` is asked before. */
-  constructor(clock: TurnClock, rest: (microseconds: number) => void, mayRest: () => boolean) {
+  /** `mayRest` is asked before each rest. */
+  constructor(clock: TurnClock, thread: Thread, mayRest: () => boolean) {
     this.#clock = clock;
-    this.#rest = rest;
+    this.#thread = thread;
     this.#mayRest = mayRest;
     this.#beganMs = clock.monotonicMs();
+    this.#cpuMs = thread.threadCpuMs();
   }
 
   /** To be called with each chunk that arrives. */
@@ -71,7 +81,10 @@ export class TurnRest {
 
   #measure(nowMs: number): void {
     const gapUs = ((nowMs - this.#beganMs) * 1000) / this.#heard;
-    const isWorthIt = gapUs <= GAP_US_MAX && this.#active >= ACTIVE_MIN;
+    const cpuMs = this.#thread.threadCpuMs();
+    const isIdleAtTimes = cpuMs - this.#cpuMs <= BUSY_SHARE_MAX * (nowMs - this.#beganMs);
+    this.#cpuMs = cpuMs;
+    const isWorthIt = isIdleAtTimes && gapUs <= GAP_US_MAX && this.#active >= ACTIVE_MIN;
     const awaited = Math.min(AWAITED_MAX, AWAITED_SHARE * this.#active);
     this.#restUs = isWorthIt ? Math.min(REST_US_MAX, Math.ceil(awaited * gapUs)) : 0;
     this.#servedMax = Math.min(SERVED_MAX, SERVED_SHARE * this.#active);
@@ -86,6 +99,6 @@ export class TurnRest {
     // What was measured before a lull says nothing about the time after it.
     const nowMs = this.#clock.monotonicMs();
     if ((nowMs - this.#beganMs) * 1000 > WINDOW * GAP_US_MAX) this.#measure(nowMs);
-    if (this.#restUs > 0 && served <= this.#servedMax && this.#mayRest()) this.#rest(this.#restUs);
+    if (this.#restUs > 0 && served <= this.#servedMax && this.#mayRest()) this.#thread.rest(this.#restUs);
   }
 }

@@ -7,6 +7,7 @@ import {
   sendBytes,
   setBacklog,
   setKeepAlive,
+  threadCpuMs,
   writeFileNow,
 } from "../../native/system.ts";
 import { realClock } from "./clock.ts";
@@ -17,7 +18,13 @@ import type { World } from "../role.ts";
 
 /** `report` hears of exceptions in socket handlers. */
 export function realWorld(report?: HandlerReport): World {
-  const net = createRealNet(report, { setBacklog, setKeepAlive, send: sendBytes, rest: restThread });
+  const net = createRealNet(report, {
+    setBacklog,
+    setKeepAlive,
+    send: sendBytes,
+    rest: restThread,
+    threadCpuMs,
+  });
   const disk = new RealDisk(lockFile, { punchHole, writeFileNow, deviceBytes });
   return { clock: realClock, random: realRandom, disk, net };
 }

@@ -14,7 +14,7 @@ class Turns {
   readonly #senders: Sender[];
   readonly #rest: TurnRest;
 
-  constructor(connections: number, mayRest = true) {
+  constructor(connections: number, { mayRest = true, busyShare = 0.9 } = {}) {
     this.#senders = Array.from({ length: connections }, () => ({ heardIn: 0 }));
     const clock = {
       monotonicMs: () => this.#nowMs,
@@ -23,8 +23,11 @@ class Turns {
         this.#ends.push(callback);
       },
     };
-    const rest = (microseconds: number) => void this.rests.push(microseconds);
-    this.#rest = new TurnRest(clock, rest, () => mayRest);
+    const thread = {
+      rest: (microseconds: number) => void this.rests.push(microseconds),
+      threadCpuMs: () => busyShare * this.#nowMs,
+    };
+    this.#rest = new TurnRest(clock, thread, () => mayRest);
   }
 
   run(turns: number, chunks: number, gapUs: number): this {
@@ -73,7 +76,11 @@ describe("a rest at the end of a busy turn", () => {
   });
 
   test("does not come against the owner's will", () => {
-    expect(new Turns(50, false).run(200, 5, 7).rests).toEqual([]);
+    expect(new Turns(50, { mayRest: false }).run(200, 5, 7).rests).toEqual([]);
+  });
+
+  test("does not come while the thread hardly ever sleeps", () => {
+    expect(new Turns(50, { busyShare: 0.94 }).run(200, 3, 7).rests).toEqual([]);
   });
 
   test("does not come after a lull, whatever the pace was before it", () => {
@@ -98,6 +105,7 @@ test("real connections are heard where the listener allows rests, and only there
       setBacklog: () => true,
       send: () => 0,
       rest: () => void rests++,
+      threadCpuMs: () => 0,
     };
     const handlers = { open() {}, data: () => void heard++, drain() {}, close() {} };
     const net = createRealNet(() => {}, calls, clock);
