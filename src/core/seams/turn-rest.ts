@@ -16,11 +16,11 @@ import type { Clock } from "./clock.ts";
 /** One rest, at most. */
 const REST_US_MAX = 80;
 /** A rest is for the requests of this share of the connections that send, and of no more than so many. */
-const AWAITED_SHARE = 1 / 6;
+const AWAITED_SHARE = 1 / 10;
 const AWAITED_MAX = 10;
 /** A turn that served a larger share, or more, has spread the cost of waking already. */
-const SERVED_SHARE = 1 / 8;
-const SERVED_MAX = 4;
+const SERVED_SHARE = 1 / 12;
+const SERVED_MAX = 3;
 /** Requests further apart than this are served as they come: a rest would spare too little. */
 const GAP_US_MAX = 20;
 /** Connections that send, at least. Of fewer, too many would wait for each other. */

@@ -48,12 +48,12 @@ class Turns {
 }
 
 describe("a rest at the end of a busy turn", () => {
-  test("lasts until a sixth of all who send may have come, ten at most, and never more than 80 µs", () => {
+  test("lasts until a tenth of all who send may have come, ten at most, and never more than 80 µs", () => {
     const lengths = (connections: number, gapUs: number) =>
       new Set(new Turns(connections).run(300, 3, gapUs).rests);
-    expect(lengths(48, 7)).toEqual(new Set([56]));
+    expect(lengths(48, 7)).toEqual(new Set([34]));
     expect(lengths(100, 7)).toEqual(new Set([70]));
-    expect(lengths(48, 15)).toEqual(new Set([80]));
+    expect(lengths(48, 19)).toEqual(new Set([80]));
   });
 
   test("does not come while requests are far apart, and the end of no turn is asked for then", () => {
@@ -65,14 +65,14 @@ describe("a rest at the end of a busy turn", () => {
     expect(new Turns(24).run(500, 3, 7).rests).not.toEqual([]);
   });
 
-  test("does not come after a turn that served many, or an eighth of all who send", () => {
+  test("does not come after a turn that served many, or a twelfth of all who send", () => {
     const rests = (connections: number, served: number) => {
-      const turns = new Turns(connections).run(100, served, 7); // the pace becomes known within a turn
+      const turns = new Turns(connections).run(200, served, 7); // the pace becomes known within a turn
       const { length } = turns.rests;
       return turns.run(100, served, 7).rests.length - length;
     };
-    expect([rests(200, 4), rests(200, 5)]).toEqual([100, 0]);
-    expect([rests(24, 3), rests(24, 4)]).toEqual([100, 0]);
+    expect([rests(200, 3), rests(200, 4)]).toEqual([100, 0]);
+    expect([rests(24, 2), rests(24, 3)]).toEqual([100, 0]);
   });
 
   test("does not come against the owner's will", () => {
