@@ -230,7 +230,6 @@ nx_group *nx_group_set(nx_queue *queue, nx_slice name, nx_stream_id last, int64_
   group->last = last;
   group->entries_read = entries_read;
   nx_group_record(queue, group);
-  nx_queue_tell(queue, NX_QUEUE_CHANGED);
   return group;
 }
 
@@ -238,7 +237,6 @@ void nx_group_remove(nx_queue *queue, nx_group *group) {
   uint8_t *at = nx_queue_record(queue, NX_Q_GROUP_GONE, group_bytes(group));
   if (at != NULL) store_name(&at, group_name(group));
   group_take_out(queue->stream, group);
-  nx_queue_tell(queue, NX_QUEUE_CHANGED);
 }
 
 nx_consumer *nx_consumer_see(nx_queue *queue, nx_group *group, nx_slice name, int64_t now_ms) {
@@ -249,7 +247,6 @@ nx_consumer *nx_consumer_see(nx_queue *queue, nx_group *group, nx_slice name, in
     /* That it exists is a change; when it was seen last is not worth one. */
     uint8_t *at = nx_queue_record(queue, NX_Q_CONSUMER, group_bytes(group) + consumer_bytes(consumer) + 8);
     if (at != NULL) store_consumer(at, group, consumer);
-    nx_queue_tell(queue, NX_QUEUE_CHANGED);
   }
   consumer->seen_ms = now_ms;
   return consumer;
@@ -263,7 +260,6 @@ void nx_consumer_remove(nx_queue *queue, nx_group *group, nx_consumer *consumer)
     store_name(&at, consumer_name(consumer));
   }
   consumer_take_out(group, consumer);
-  nx_queue_tell(queue, NX_QUEUE_CHANGED);
 }
 
 nx_pending *nx_group_deliver(nx_queue *queue, nx_group *group, nx_consumer *consumer, nx_stream_id id,
@@ -271,7 +267,6 @@ nx_pending *nx_group_deliver(nx_queue *queue, nx_group *group, nx_consumer *cons
   nx_pending *pending = deliver(queue->stream, group, consumer, id, delivered_ms, deliveries);
   uint8_t *at = nx_queue_record(queue, NX_Q_DELIVER, group_bytes(group) + consumer_bytes(consumer) + 32);
   if (at != NULL) store_pending(at, group, pending);
-  nx_queue_tell(queue, NX_QUEUE_CHANGED);
   return pending;
 }
 
@@ -285,7 +280,6 @@ bool nx_group_settle(nx_queue *queue, nx_group *group, nx_stream_id id) {
     store_u64(&at, id.sequence);
   }
   settle(group, pending);
-  nx_queue_tell(queue, NX_QUEUE_CHANGED);
   return true;
 }
 

@@ -42,7 +42,7 @@ typedef enum { NX_FRONT, NX_BACK } nx_queue_end;
 
 typedef enum {
   NX_QUEUE_GREW,    /* it has more records than before */
-  NX_QUEUE_CHANGED, /* anything else about it */
+  NX_QUEUE_CHANGED, /* anything else about its records; groups and XSETID are nobody's concern, as in Redis */
   NX_QUEUE_GONE,    /* it is about to be removed */
 } nx_queue_change;
 

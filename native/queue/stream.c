@@ -236,7 +236,6 @@ void nx_stream_set(nx_queue *queue, nx_stream_id last, nx_stream_id deleted_max,
   stream->added = added;
   uint8_t *value = nx_queue_record(queue, NX_Q_STATE, 40);
   if (value != NULL) store_state(value, stream);
-  nx_queue_tell(queue, NX_QUEUE_CHANGED);
 }
 
 void nx_stream_replay_state(nx_queue *queue, nx_slice value) {

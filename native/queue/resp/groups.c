@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "commands.h"
+#include "queue/internal.h"
 
 static int shown(nx_slice text) { return (int)(text.length < 400 ? text.length : 400); }
 
@@ -78,6 +79,7 @@ NX_QUEUE_COMMAND(xgroup_create) {
       nx_reply_wrong_type(engine);
       return;
     }
+    nx_queue_tell(queue, NX_QUEUE_CHANGED);
   }
   if (nx_group_find(queue->stream, engine->argv[3]) != NULL) {
     nx_reply_error(engine, "BUSYGROUP Consumer Group name already exists");

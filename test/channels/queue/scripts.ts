@@ -462,6 +462,40 @@ export const queueScripts: Record<string, string> = {
     MULTI
     LPOP q
     EXEC
+    WATCH fresh
+    2: XGROUP CREATE fresh g 0 MKSTREAM
+    MULTI
+    PING
+    EXEC
+    XADD fresh 1-1 f v
+    XADD fresh 2-1 f v
+    WATCH fresh
+    2: XREADGROUP GROUP g c COUNT 1 STREAMS fresh >
+    2: XCLAIM fresh g d 0 1-1
+    2: XACK fresh g 1-1
+    2: XGROUP CREATECONSUMER fresh g e
+    2: XGROUP DELCONSUMER fresh g e
+    2: XGROUP SETID fresh g 0
+    2: XGROUP CREATE fresh h 0
+    2: XGROUP DESTROY fresh h
+    MULTI
+    PING
+    EXEC
+    WATCH fresh
+    2: XDEL fresh 2-1
+    MULTI
+    PING
+    EXEC
+    WATCH fresh
+    2: XSETID fresh 9-9
+    MULTI
+    PING
+    EXEC
+    WATCH fresh
+    2: XTRIM fresh MAXLEN 0
+    MULTI
+    PING
+    EXEC
     WATCH s
     2: XADD s 2-1 f v
     MULTI
