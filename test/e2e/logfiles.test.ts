@@ -31,8 +31,9 @@ test.skipIf(noSmallDisk !== undefined)(
   async () => {
     using directory = new NodeDirectory("logfiles");
     directory.configure({ httpPort: null, memory: { memtableBytes: 1 << 20 }, log: { console: "off" } });
-    directory.disk = await SmallDisk.mount(directory.dataDir, 40);
-    directory.disk.fill(8 << 20);
+    // What is given back later is enough for the log's next segment, which may be twice as long as all before it.
+    directory.disk = await SmallDisk.mount(directory.dataDir, 72);
+    directory.disk.fill(40 << 20);
     const node = await directory.start();
     const client = await LogfilesNode.connect(net, { host: "127.0.0.1", port: node.ports["port"] as number });
     const port = node.ports["port"] as number;
