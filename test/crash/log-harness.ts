@@ -24,12 +24,9 @@ export interface Subject {
   crc32c: Crc32c;
   wrapDisk: (disk: Disk) => Disk;
   sealDelayMs: number;
-  /** Its thread may wait for the disk. */
-  mayStandStill: boolean;
 }
 
-export const whole: Subject = { crc32c, wrapDisk: (disk) => disk, sealDelayMs: 5, mayStandStill: false };
-export const standing: Subject = { ...whole, mayStandStill: true };
+export const whole: Subject = { crc32c, wrapDisk: (disk) => disk, sealDelayMs: 5 };
 
 /** What a history does, one step after the other. */
 export type Step =
@@ -73,7 +70,6 @@ export async function openLog(
       random: scheduler.fork(),
       crc32c: subject.crc32c,
       sealDelayMs: subject.sealDelayMs,
-      mayStandStill: () => subject.mayStandStill,
       listener,
     },
     { onSnapshot: keep, onFrame: keep },

@@ -6,7 +6,7 @@
  */
 import type { Disk, DiskFile, OpenMode } from "../../src/core/seams/disk.ts";
 import { boundDisk } from "./bound-disk.ts";
-import { standing, whole, type Subject } from "./log-harness.ts";
+import { whole, type Subject } from "./log-harness.ts";
 
 interface Lies {
   /** How `sync` of this file behaves. */
@@ -67,22 +67,6 @@ export const mutants = {
     sync: (path) => (isSnapshot(path) ? "skipped" : "honest"),
   }),
   "checksums fit everything": { ...whole, crc32c: () => 0 },
-} satisfies Record<string, Subject>;
-
-/** Noticed where the thread stands still for the disk. */
-export const standingMutants = {
-  "what is written while the thread stands still is not synced": {
-    ...standing,
-    wrapDisk: (disk: Disk): Disk => ({
-      ...lyingDisk(disk, {}),
-      async open(path, mode) {
-        const file = await disk.open(path, mode);
-        const writeDurablyNow = (bytes: Uint8Array, offset: number) =>
-          file.writeNow?.(bytes, offset) === true;
-        return { ...lyingFile(file, path, mode, {}), writeDurablyNow };
-      },
-    }),
-  },
 } satisfies Record<string, Subject>;
 
 /** The file that a restart finds last is the first that it opens for writing. */

@@ -214,9 +214,7 @@ export class LogFile extends LogBase {
     group.isClosed = true;
     this.#isSealDue = false;
     if (this.#segment?.fits(group.payloadBytes) !== true) await this.#rotate();
-    const mayStandStill = this.queue.isLone && this.#options.mayStandStill();
-    const segment = this.#segment as Segment;
-    await this.#writeFrame(segment, group.frame(), FrameKind.data, group.payloadBytes, mayStandStill);
+    await this.#writeFrame(this.#segment as Segment, group.frame(), FrameKind.data, group.payloadBytes);
     this.groups += 1;
     this.#isSealed = false;
     const durationMs = this.#options.clock.monotonicMs() - startMs;
@@ -235,9 +233,8 @@ export class LogFile extends LogBase {
     frame: Uint8Array,
     kind: FrameKind,
     payloadBytes: number,
-    mayStandStill = false,
   ): Promise<void> {
-    await segment.write(frame, kind, this.#nextFrame, payloadBytes, mayStandStill);
+    await segment.write(frame, kind, this.#nextFrame, payloadBytes);
     segment.advance(frame.byteLength);
     this.#nextFrame += 1;
     this.logBytes += frame.byteLength;

@@ -33,8 +33,6 @@ export interface LogOptions {
   listener: LogListener;
   /** Who appends waits until it is told, then appends again, as clients do: see cohort.ts. */
   servesClients?: boolean;
-  /** Asked before a lone append is written: whether the thread has nothing better to do than to wait for the disk. */
-  mayStandStill?: () => boolean;
   /** A group takes appends up to this size (a larger single append makes a group of its own). */
   groupBytesMax?: number;
   /** The first segment after a start; each further one is twice as large, up to `segmentBytesMax`. */
@@ -50,7 +48,6 @@ export interface LogOptions {
 
 export const defaults = {
   servesClients: false,
-  mayStandStill: () => false,
   groupBytesMax: 4 << 20,
   segmentBytesMin: 1 << 20,
   segmentBytesMax: 64 << 20,

@@ -73,13 +73,6 @@ export class CommitQueue {
     return isMore || this.#waiters.length > 0 || this.#waitingBytes() > LEISURE_BYTES_MAX;
   }
 
-  /** Whether one short append is all that waits. */
-  get isLone(): boolean {
-    const { first } = this;
-    const isAlone = this.#items.length === 1 && first instanceof Group && first.appends === 1;
-    return isAlone && this.#waitingBytes() <= LEISURE_BYTES_MAX;
-  }
-
   append(bytes: Uint8Array): void {
     const group = this.#gathering(bytes.byteLength);
     group.add(bytes);

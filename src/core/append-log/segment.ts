@@ -130,21 +130,11 @@ export class Segment {
     return end <= this.#bytes || (this.offset === FILE_HEADER_BYTES && end <= FILE_BYTES_MAX);
   }
 
-  /**
-   * Writes a frame (see `FrameCodec.seal`) at the end and syncs it. Not counted before `advance`. `mayStandStill`: before it
-   * returns, where the file can.
-   */
-  async write(
-    frame: Uint8Array,
-    kind: FrameKind,
-    number: number,
-    payloadBytes: number,
-    mayStandStill: boolean,
-  ): Promise<void> {
+  /** Writes a frame (see `FrameCodec.seal`) at the end and syncs it. Not counted before `advance`. */
+  write(frame: Uint8Array, kind: FrameKind, number: number, payloadBytes: number): Promise<void> {
     this.#codec.seal(frame, kind, number, payloadBytes, this.offset);
     this.hasResidue = true;
-    if (mayStandStill && this.#file.writeDurablyNow?.(frame, this.offset) === true) return;
-    await this.#file.writeDurably(frame, this.offset);
+    return this.#file.writeDurably(frame, this.offset);
   }
 
   /** The frame that was written last is durable: the next one goes behind it. */

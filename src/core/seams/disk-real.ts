@@ -9,7 +9,7 @@
  * 150-190 us over blocks that were written with zeros before, 210-430 us where it makes the file longer,
  * because then each sync also commits the journal. Unwritten extents (fallocate) need that commit too, so
  * `allocate` writes zeros. A descriptor with O_DSYNC is no faster on the disk (155-180 us), but saves `writeDurably` a
- * second way to the pool and back. One such way takes 70-100 us, which is what `writeDurablyNow` saves.
+ * second way to the pool and back.
  */
 import * as fs from "node:fs";
 import { dirname } from "node:path";
@@ -45,7 +45,7 @@ const openFlags: Record<OpenMode, number> = {
 const ZEROS_BYTES = 1 << 20;
 /** What goes past the page cache begins and ends at pages. */
 const PAGE_BYTES = 4096;
-/** Of the time at most this part is waited for in `writeNow` and `writeDurablyNow`. */
+/** Of the time at most this part is waited for in `writeNow`. */
 const WAITING_SHARE = 0.1;
 const PUNCH_BYTES = 64 << 20;
 const notCloned = ["ENOTSUP", "EOPNOTSUPP", "EXDEV", "EINVAL", "ENOSYS"];
@@ -79,7 +79,7 @@ class RealFile implements DiskFile {
   #canWritePast = true;
   #path: string;
   readonly #calls: Partial<FileCalls>;
-  /** Until then both leave writes to the thread pool: the last one had to wait. */
+  /** Until then `writeNow` leaves writes to the thread pool: the last one had to wait. */
   #waitsUntilMs = 0;
 
   constructor(fd: number, path: string, calls: Partial<FileCalls>) {
@@ -115,10 +115,6 @@ class RealFile implements DiskFile {
     await this.#writeAll(this.#durableFd, bytes, offset);
   }
 
-  writeDurablyNow(bytes: Uint8Array, offset: number): boolean {
-    return this.#durableFd !== undefined && this.#writeNow(this.#durableFd, bytes, offset);
-  }
-
   async writePast(parts: readonly Uint8Array[], offset: number): Promise<void> {
     const isPages = [offset, ...parts.map((part) => part.byteLength)].every(
       (each) => each % PAGE_BYTES === 0,
@@ -149,13 +145,9 @@ class RealFile implements DiskFile {
   }
 
   writeNow(bytes: Uint8Array, offset: number): boolean {
-    return this.#writeNow(this.#fd, bytes, offset);
-  }
-
-  #writeNow(fd: number, bytes: Uint8Array, offset: number): boolean {
     const startMs = performance.now();
     if (this.#calls.writeFileNow === undefined || startMs < this.#waitsUntilMs) return false;
-    const result = this.#calls.writeFileNow(fd, bytes, offset);
+    const result = this.#calls.writeFileNow(this.#fd, bytes, offset);
     if (result < 0) throw nativeDiskError(result, "write", this.#path);
     if (result > 0) this.#waitsUntilMs = startMs + (performance.now() - startMs) / WAITING_SHARE;
     return true;

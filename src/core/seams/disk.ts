@@ -30,11 +30,6 @@ export interface DiskFile {
    * that of a sync.
    */
   writeDurably(bytes: Uint8Array, offset: number): Promise<void>;
-  /**
-   * `writeDurably` before it returns: this thread stands still meanwhile, for a small part of the time at most. False: nothing
-   * was written, and `writeDurably` has to do it. Throws as that rejects.
-   */
-  writeDurablyNow?(bytes: Uint8Array, offset: number): boolean;
   /** Resolves when every write that resolved before this call would survive power loss (fdatasync). */
   sync(): Promise<void>;
   truncate(size: number): Promise<void>;

@@ -321,26 +321,6 @@ export class SimDisk implements LinkingDisk {
         this.onChange?.("write", path);
         return true;
       },
-      writeDurablyNow: (bytes, offset) => {
-        if (this.#random.integer(2) === 0) return false;
-        try {
-          const errno = this.#plannedErrno("write");
-          if (errno !== undefined) throw errnoError(errno, "write", path);
-          this.#claim("write", path, file.newSectors(offset, bytes.byteLength));
-        } catch (error) {
-          throw diskError(error, "write", path);
-        }
-        file.write(bytes, offset);
-        this.onChange?.("write", path);
-        const errno = this.#plannedErrno("sync");
-        if (errno !== undefined) {
-          file.dropUnsynced(() => this.#random.integer(2) === 0);
-          throw new NxError("NX_DISK_FAILED", `${errno}: sync '${path}'`);
-        }
-        file.applySync(file.mark());
-        this.onChange?.("sync", path);
-        return true;
-      },
       async writeDurably(bytes, offset) {
         await handle.write(bytes, offset);
         await handle.sync().catch((error: Error) => {

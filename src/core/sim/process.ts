@@ -54,7 +54,6 @@ function whileAlive(disk: Disk, isAlive: () => boolean): Disk {
     read: (target, offset) => alive(() => file.read(target, offset)),
     write: (bytes, offset) => alive(() => file.write(bytes, offset)),
     writeDurably: (bytes, offset) => alive(() => file.writeDurably(bytes, offset)),
-    writeDurablyNow: (bytes, offset) => isAlive() && file.writeDurablyNow?.(bytes, offset) === true,
     sync: () => alive(() => file.sync()),
     truncate: (size) => alive(() => file.truncate(size)),
     allocate: (size) => alive(() => file.allocate(size)),

@@ -100,7 +100,6 @@ export class ReplicaDriver {
       ...options.files,
       onState: (state, error) => driver?.onDiskState(state, error),
       onGroup: (durationMs) => options.onGroup?.(durationMs),
-      mayStandStill: () => driver !== undefined && driver.#servesOneAlone,
     });
     const restored = { promises, ...found };
     const member = new Replica(settings, restored, world.random);
@@ -182,15 +181,6 @@ export class ReplicaDriver {
   get moment() {
     const { clock } = this.#options.world;
     return { monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs() };
-  }
-
-  /**
-   * One request is under way and nobody else has to be told of it: while its entry is written nothing is held up but what comes
-   * meanwhile. A primary with backups sends them the entry in that time.
-   */
-  get #servesOneAlone(): boolean {
-    const [ofSession] = this.#pending.values();
-    return this.#options.settings.replicas === 1 && this.#pending.size === 1 && ofSession?.size === 1;
   }
 
   // --- for clients -----------------------------------------------------------------------------------------------

@@ -42,8 +42,6 @@ export interface JournalOptions {
   service: Service;
   onState(state: LogState, error: NxError | undefined): void;
   onGroup?(durationMs: number): void;
-  /** Whether nobody is held up while a record is written (core/append-log/options.ts). */
-  mayStandStill?: () => boolean;
   /** The first segment's size; the log's own default when absent. */
   segmentBytesMin?: number;
   readChunkBytes?: number;
@@ -72,8 +70,7 @@ export class Journal {
 
   /** Replays what is there into `service` (the snapshot only) and returns the log behind it. */
   static async open(options: JournalOptions): Promise<{ journal: Journal; found: DurableLog }> {
-    const { world, crc32c, directory, service, onState, onGroup } = options;
-    const { mayStandStill, segmentBytesMin, readChunkBytes } = options;
+    const { world, crc32c, directory, service, onState, onGroup, segmentBytesMin, readChunkBytes } = options;
     const replay = new Replay(service);
     let journal: Journal | undefined;
     const take = (payload: Uint8Array, source: { path: string; offset: number }) =>
@@ -86,7 +83,6 @@ export class Journal {
         crc32c,
         directory,
         payloadFormat: PAYLOAD_FORMAT,
-        ...(mayStandStill !== undefined && { mayStandStill }),
         ...(segmentBytesMin !== undefined && { segmentBytesMin }),
         ...(readChunkBytes !== undefined && { readChunkBytes }),
         listener: {

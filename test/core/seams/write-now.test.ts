@@ -27,18 +27,6 @@ test("what was written at once is there when the call returns, and what was refu
   await file.close();
 });
 
-test("what was written durably at once is there when the call returns, once the file was opened for that", async () => {
-  const { disk } = realWorld();
-  const file = await disk.open(join(place.path, "durable"), "exclusive");
-  expect(file.writeDurablyNow?.(Buffer.from("refused"), 0)).toBe(false);
-  await file.writeDurably(Buffer.from("one"), 0);
-  expect(file.writeDurablyNow?.(Buffer.from("two"), 3)).toBe(true);
-  const found = Buffer.alloc(6);
-  await file.read(found, 0);
-  expect(found.toString()).toBe("onetwo");
-  await file.close();
-});
-
 test("a write at once that fails names the file", async () => {
   const { disk } = realWorld();
   const path = join(place.path, "read-only");
