@@ -349,9 +349,12 @@ export class ReplicaDriver {
     logView,
     entries,
   }: Extract<ReplicaAction, { kind: "adopt" }>): Promise<void> {
+    // Who reads the state that goes has to begin again.
+    this.#sender.close();
     this.#receiver.take();
     await this.#journal.settled();
     if (this.#isStopped) return;
+    this.#sender.close();
     await this.#journal.compact({ logView, snapshotOp, entries }, this.service);
     this.#figures.snapshotsFetched++;
     this.#step({ kind: "durable", write });
@@ -375,7 +378,7 @@ export class ReplicaDriver {
 
   #compactIfDue(): void {
     const isDue = this.#journal.isCompactionDue(this.#options.journalBytesMin);
-    if (!isDue || this.#journal.isCompacting || this.#isStopped) return;
+    if (!isDue || this.service.isBeingRead || this.#isStopped) return;
     this.#journal.compact(this.#replica.durableLog, this.service).then(
       () => void this.#figures.compactions++,
       (error: NxError) => {

@@ -105,10 +105,6 @@ export class Journal {
     return this.#log.state === "open";
   }
 
-  get isCompacting(): boolean {
-    return this.#compaction !== undefined;
-  }
-
   /** `then` is called when the record would survive power loss. */
   write(record: JournalRecord, then: () => void): void {
     const writer = beginRecord();

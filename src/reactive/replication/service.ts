@@ -2,8 +2,10 @@
  * What a group replicates as a whole: the service and the table of sessions, with one snapshot for both.
  *
  * Invariant: both are at the same op. A snapshot is a series of parts, each one byte and a chunk: 1 first chunk of the
- * sessions, 2 another one, 3 a chunk of the service. A crash takes everything here; the journal brings it back.
+ * sessions, 2 another one, 3 a chunk of the service. There is one at a time, for the journal or for another replica: a machine
+ * keeps what a snapshot shows until it is closed. A crash takes everything here; the journal brings it back.
  */
+import { assert } from "../../core/errors.ts";
 import { WireError } from "../wire/bytes.ts";
 import { SessionTable, type Outcome } from "./sessions.ts";
 import type { Entry, StateMachine, StateRestorer, StateStream } from "./types.ts";
@@ -19,6 +21,7 @@ export class Service {
   #sessions = new SessionTable();
   /** The last entry that was applied. */
   #op = 0;
+  #isBeingRead = false;
 
   constructor(machine: StateMachine) {
     this.machine = machine;
@@ -38,8 +41,16 @@ export class Service {
     return outcomes;
   }
 
-  /** The state as of now. */
+  /** Whether a snapshot is being read: another one has to wait. */
+  get isBeingRead(): boolean {
+    return this.#isBeingRead;
+  }
+
+  /** The state as of now, to be closed in any case. */
   snapshot(): StateStream & { op: number } {
+    assert(!this.#isBeingRead, "one snapshot at a time");
+    this.#isBeingRead = true;
+    let isOpen = true;
     const sessions = this.#sessions.encode();
     const stream = this.machine.snapshot();
     const parts = async function* () {
@@ -48,7 +59,12 @@ export class Service {
       }
       for await (const chunk of stream.chunks) yield partOf(Part.service, chunk);
     };
-    return { op: this.#op, chunks: parts(), close: () => stream.close() };
+    const close = () => {
+      if (!isOpen) return;
+      isOpen = this.#isBeingRead = false;
+      stream.close();
+    };
+    return { op: this.#op, chunks: parts(), close };
   }
 
   /** Rebuilds the state that a snapshot of `op` holds; nothing changes before `finish`. */

@@ -2,7 +2,8 @@
  * Moves a service's snapshot from one replica to another, one chunk at a time, asked for by the receiver.
  *
  * Invariant: the receiver builds beside its own state, and hands over only what arrived whole and in order from one
- * stream. A lost message is asked for again; a sender that fell silent, or began anew, fails the transfer. Nothing here
+ * stream. A lost message is asked for again, as is what the sender cannot answer while its journal or another replica reads
+ * a snapshot; a sender that fell silent, or began anew, fails the transfer. Nothing here
  * survives a crash, nothing needs to: the transfer begins again.
  */
 import type { Clock, Timer } from "../../core/seams/clock.ts";
@@ -54,14 +55,16 @@ export class SnapshotSender {
       sending.isReading = true;
       const { done, value } = await sending.chunks.next();
       sending.isReading = false;
+      if (done === true) sending.close();
       const bytes = done === true ? new Uint8Array(0) : value;
       sending.last = { type: "snapshotChunk", transfer, index, op: sending.op, isLast: done === true, bytes };
     }
     if (sending.last?.index === index) this.#send(from, sending.last);
   }
 
-  #begin(to: number, transfer: number): Sending {
+  #begin(to: number, transfer: number): Sending | undefined {
     this.#end(to);
+    if (this.#service.isBeingRead) return undefined;
     const { op, chunks, close } = this.#service.snapshot();
     const isAsync = Symbol.asyncIterator in chunks;
     const sending: Sending = {

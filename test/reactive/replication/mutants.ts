@@ -10,9 +10,28 @@ const SMALL: [string, string] = [SIMULATION[0], "a group of one, and of two, kee
 const schedule = (name: string): [string, string] => ["test/reactive/replication/replica.test.ts", name];
 /** A claim of pauses.test.ts. */
 const pauses = (name: string): [string, string] => ["test/reactive/replication/pauses.test.ts", name];
+/** A claim of snapshot-transfer.test.ts. */
+const transfer = (name: string): [string, string] => [
+  "test/reactive/replication/snapshot-transfer.test.ts",
+  name,
+];
 const FOLDER = "src/reactive/replication";
 
 export const replicationMutants: readonly Mutant[] = [
+  {
+    breaks: "two that read snapshots at the same time",
+    file: `${FOLDER}/snapshot-transfer.ts`,
+    from: "    if (this.#service.isBeingRead) return undefined;\n",
+    to: "",
+    noticedBy: transfer("one at a time reads"),
+  },
+  {
+    breaks: "who reads a snapshot late ends the next one's",
+    file: `${FOLDER}/service.ts`,
+    from: "      if (!isOpen) return;\n",
+    to: "",
+    noticedBy: transfer("one at a time reads"),
+  },
   {
     breaks: "the log of a new view is chosen by its last entry's view (Figure 8)",
     file: `${FOLDER}/view-change.ts`,
