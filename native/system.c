@@ -2,7 +2,7 @@
  * The few system calls that JavaScript runtimes do not offer: a lock that the kernel drops with the process, the
  * datagram that tells a service manager how we are, the host's monotonic clock, a signal at the parent's death, settings
  * of sockets, holes in files, the length of devices, a write that tells whether it waited, a sleep of
- * microseconds, a thread's own processor time, and its turns on the processor.
+ * microseconds, and a thread's own processor time.
  * Those that can fail return 0 or a negative errno.
  */
 #include "nx.h"
@@ -35,7 +35,6 @@ NX_API int32_t nx_socket_backlog(int32_t fd, int32_t backlog);
 NX_API int32_t nx_socket_send(int32_t fd, const uint8_t *bytes, uint64_t length);
 NX_API double nx_thread_cpu_ms(void);
 NX_API void nx_thread_rest(uint32_t microseconds);
-NX_API int32_t nx_thread_short_turns(uint32_t microseconds);
 NX_API int32_t nx_notify(const uint8_t *path, uint64_t path_length, const uint8_t *state, uint64_t state_length);
 
 /* Exclusive, not waiting: -EWOULDBLOCK when another process (or another open of the file here) holds it. */
@@ -135,27 +134,6 @@ void nx_thread_rest(uint32_t microseconds) {
   if (!is_punctual) is_punctual = prctl(PR_SET_TIMERSLACK, 1000ul) == 0;
   const struct timespec length = {.tv_sec = microseconds / 1000000u, .tv_nsec = microseconds % 1000000u * 1000};
   nanosleep(&length, NULL);
-}
-
-/* struct sched_attr of the kernel (sched_setattr(2)), as older C libraries do not have it. */
-typedef struct {
-  uint32_t size, policy;
-  uint64_t flags;
-  int32_t nice;
-  uint32_t priority;
-  uint64_t runtime, deadline, period;
-} scheduling;
-
-#define RESET_ON_FORK 1u
-
-/*
- * Has the kernel (Linux 6.12 and newer) give this thread short turns, and therefore soon: when it wakes up it need not wait
- * for the whole turn of another thread. Its share of the processor is what it was, and threads that it makes are like others.
- */
-int32_t nx_thread_short_turns(uint32_t microseconds) {
-  scheduling wanted = {.size = sizeof wanted, .flags = RESET_ON_FORK, .runtime = microseconds * 1000ull};
-  wanted.nice = getpriority(PRIO_PROCESS, 0);
-  return syscall(SYS_sched_setattr, 0, &wanted, 0) == 0 ? 0 : -errno;
 }
 
 /*

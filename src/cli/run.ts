@@ -139,9 +139,8 @@ export async function runConfigured({ isFresh = false, ...sources }: RunSources)
   const { roleEntry, schemaCatalog } = await import("../roles.ts");
   const entry = roleEntry(sources.role);
   if (entry.collectsRarely === true) {
-    const { restartWithRareCollections, standFirst } = await import("../core/kernel/runtime-settings.ts");
+    const { restartWithRareCollections } = await import("../core/kernel/runtime-settings.ts");
     restartWithRareCollections(sources.environment);
-    standFirst();
   }
   if (isFresh && (await entry.about()).canStartFresh !== true)
     throw new NxError("NX_USAGE", `--fresh is not for the role ${sources.role}`, {

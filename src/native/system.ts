@@ -18,7 +18,6 @@ const symbols = {
   nx_socket_backlog: { args: ["i32", "i32"], returns: "i32" },
   nx_socket_send: { args: ["i32", "ptr", "usize"], returns: "i32" },
   nx_thread_cpu_ms: { args: [], returns: "f64" },
-  nx_thread_short_turns: { args: ["u32"], returns: "i32" },
   nx_thread_rest: { args: ["u32"], returns: "void" },
   nx_notify: { args: ["ptr", "usize", "ptr", "usize"], returns: "i32" },
 } as const;
@@ -88,9 +87,4 @@ export function restThread(microseconds: number): void {
 /** Milliseconds of a processor that this thread has taken since its start. */
 export function threadCpuMs(): number {
   return native().nx_thread_cpu_ms();
-}
-
-/** Has this thread run soon after it woke up, for so long at a time. Returns 0, or a negative errno where that is forbidden. */
-export function takeShortTurns(microseconds: number): number {
-  return native().nx_thread_short_turns(microseconds);
 }

@@ -67,8 +67,6 @@ const unprivileged = [
   "ProcSubset=pid",
   "SystemCallFilter=@system-service",
   "SystemCallFilter=~@privileged @resources",
-  // Its own turns on the processor (core/kernel/runtime-settings.ts).
-  "SystemCallFilter=sched_setattr",
 ];
 
 /** The device mapper is driven through /dev/mapper/control, the volumes appear in /dev. */

@@ -1,5 +1,5 @@
 /**
- * When the JavaScript runtime collects garbage in a role that answers within a millisecond, and who waits for whom then.
+ * When the JavaScript runtime collects garbage in a role that answers within a millisecond.
  *
  * Left alone it collects once a second, however little there is, and again some time after anything was allocated: 1 to 2 ms
  * each, 4 ms for a full collection, in which nothing is answered. A request that passes through three processes meets one of
@@ -10,7 +10,6 @@
  * the same pid and the same open files, before it has touched anything. What an operator has set himself is left as it is.
  */
 import { readFileSync } from "node:fs";
-import { takeShortTurns } from "../../native/system.ts";
 import { buildInfo } from "../build-info.ts";
 
 type Environment = Record<string, string | undefined>;
@@ -44,15 +43,4 @@ export function restartWithRareCollections(environment: Environment): void {
   } catch {
     // Slower now and then is better than not at all.
   }
-}
-
-/** The kernel's usual turn is 3 ms, as long as a request may take in all. */
-const TURN_US = 100;
-
-/**
- * Has this thread, which answers requests, not wait for those that compile code or collect garbage beside it: on a host
- * of few cores they would keep it waiting for a whole turn of theirs. Where that is forbidden or unknown nothing is different.
- */
-export function standFirst(): void {
-  takeShortTurns(TURN_US);
 }
