@@ -90,7 +90,9 @@ export class Versions {
     this.#block = new Float64Array(toArrayBuffer(block, 0, Block.length * Float64Array.BYTES_PER_ELEMENT));
   }
 
+  /** A dump that is under way fails. */
   close(): void {
+    this.#isDumping = false;
     this.#native.nx_ffi_versions_free(this.#handle);
   }
 
@@ -212,7 +214,9 @@ export class Versions {
   }
 
   *#dumpChunks(bytesTarget: number): Generator<Uint8Array, void> {
-    for (let isMore = true; isMore && this.#isDumping;) {
+    for (let isMore = true; isMore;) {
+      // Half a dump must not pass for a whole one.
+      if (!this.#isDumping) throw new Error("the dump was closed before its end");
       isMore = this.#native.nx_ffi_versions_dump(this.#handle, bytesTarget);
       const bytes = this.#output();
       if (bytes.byteLength > 0) yield bytes.slice();

@@ -53,8 +53,13 @@ export class SnapshotSender {
     const lastIndex = sending.last?.index ?? -1;
     if (index === lastIndex + 1 && sending.last?.isLast !== true) {
       sending.isReading = true;
-      const { done, value } = await sending.chunks.next();
+      const next = await Promise.resolve(sending.chunks.next()).catch((error: unknown) => {
+        // It was closed meanwhile.
+        if (this.#sendings.get(from) === sending) throw error;
+      });
       sending.isReading = false;
+      if (next === undefined) return;
+      const { done, value } = next;
       if (done === true) sending.close();
       const bytes = done === true ? new Uint8Array(0) : value;
       sending.last = { type: "snapshotChunk", transfer, index, op: sending.op, isLast: done === true, bytes };

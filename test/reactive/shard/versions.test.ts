@@ -365,3 +365,20 @@ test.each([
   expect(store.load(chunk)).toBe(false);
   store.close();
 });
+
+test("a dump whose store is closed before its end fails: half of it would pass for the whole", () => {
+  const store = new Versions();
+  for (const [index, key] of ["a", "b", "c"].entries())
+    store.write(
+      bytes(key),
+      2 + index,
+      1 + index,
+      opsOf({ kind: "append", element: bytes("x".repeat(2000)) }),
+    );
+  const dump = store.dump(3, 1000);
+  const chunks = dump.chunks[Symbol.iterator]();
+  expect(chunks.next().done).toBe(false);
+  store.close();
+  expect(() => chunks.next()).toThrow("before its end");
+  dump.close();
+});
