@@ -12,7 +12,7 @@ export abstract class GatedClient implements ReplySink {
   readonly socket: Socket;
   readonly outbox: Outbox;
   readonly held: HeldReplies;
-  /** The engine stopped at its soft reply limit and waits for `resume`. */
+  /** The engine has more to say once what it said before is read: it waits for `resume`. */
   hasMore = false;
   isPaused = false;
   isClosing = false;
@@ -28,7 +28,7 @@ export abstract class GatedClient implements ReplySink {
     });
   }
 
-  /** It was paused and has read everything: it may go on. */
+  /** It was paused or has more to be told, and has read everything: it may go on. */
   protected abstract onReady(): void;
   /** Told before it is closed because more than `bytesMax` wait. */
   protected abstract onOverflow(bytes: number): void;
@@ -43,7 +43,7 @@ export abstract class GatedClient implements ReplySink {
 
   onReleased(): void {
     if (this.isClosing && this.held.length === 0) this.outbox.end();
-    else if (this.isPaused && this.unreadBytes === 0) this.onReady();
+    else if ((this.isPaused || this.hasMore) && this.unreadBytes === 0) this.onReady();
   }
 
   pause(): void {

@@ -62,6 +62,8 @@ const UNREAD_TOTAL_FACTOR = 16;
 export class PortClient<Connection> extends GatedClient {
   readonly connection: Connection;
   readonly admission: Admission<PortClient<Connection>>;
+  /** Nothing may be fed before the engine has gone on. */
+  isStopped = false;
   /** It may go on and waits for its time. */
   isQueued = false;
   readonly #port: GatedPort<Connection>;
@@ -80,7 +82,7 @@ export class PortClient<Connection> extends GatedClient {
   }
 
   protected onReady(): void {
-    this.#port.unpause(this);
+    this.#port.goOnLater(this);
   }
 
   protected onOverflow(bytes: number): void {
@@ -96,7 +98,7 @@ export abstract class GatedPort<Connection> {
   #congested: PortClient<Connection>[] = [];
   /** Clients with more than UNREAD_BYTES_MAX to read. */
   readonly #behind = new Set<PortClient<Connection>>();
-  /** Clients that were held back and may go on, first come, first served. */
+  /** Clients that may go on, first come, first served. */
   readonly #queue: PortClient<Connection>[] = [];
   #isTurnAwaited = false;
   #overflowed = 0;
@@ -139,6 +141,14 @@ export abstract class GatedPort<Connection> {
     socket.terminate();
   }
   protected onListening(_port: number): void {}
+  /** What of a chunk is for the engine: nothing, before a handshake that the protocol begins with. */
+  protected admit(_client: PortClient<Connection>, chunk: Uint8Array): Uint8Array {
+    return chunk;
+  }
+  /** Not a byte may be fed before the engine has gone on. */
+  protected isStopped(client: PortClient<Connection>, _flags: number): boolean {
+    return client.hasMore;
+  }
   protected isWatched(_client: PortClient<Connection>): boolean {
     return false;
   }
@@ -209,7 +219,8 @@ export abstract class GatedPort<Connection> {
     if (client.isClosing) return;
     this.bytesReceived += chunk.byteLength;
     this.#table.touch(client.admission);
-    this.settle(client, this.feed(client.connection, chunk));
+    const bytes = this.admit(client, chunk);
+    if (bytes.byteLength > 0) this.settle(client, this.feed(client.connection, bytes));
   }
 
   /** Logs and sends what a call into the engine left behind, and obeys its flags. */
@@ -228,7 +239,9 @@ export abstract class GatedPort<Connection> {
       gate.reply(client.held, replies, isPromise);
     }
     if (flags !== 0 || this.isWatched(client)) this.obey(client, flags);
-    if (client.hasMore || client.unreadBytes > UNREAD_BYTES_MAX) this.#holdBack(client);
+    client.isStopped = this.isStopped(client, flags);
+    if (client.isStopped || client.unreadBytes > UNREAD_BYTES_MAX) this.#holdBack(client);
+    else if (client.hasMore && client.unreadBytes === 0) this.goOnLater(client);
     if (durable.isCongested) {
       client.pause();
       this.#congested.push(client);
@@ -246,7 +259,7 @@ export abstract class GatedPort<Connection> {
       this.#limitUnread();
     }
     // Everything may have left already; going on in a later turn lets the other clients have theirs.
-    if (client.unreadBytes === 0) this.unpause(client);
+    if (client.unreadBytes === 0) this.goOnLater(client);
   }
 
   /** Closes the client that is furthest behind when all that are behind leave too much memory unread. */
@@ -265,8 +278,8 @@ export abstract class GatedPort<Connection> {
     furthest.socket.terminate();
   }
 
-  /** Goes on with a client that was held back, in a later turn and when its time comes. */
-  unpause(client: PortClient<Connection>): void {
+  /** Goes on with a client that was held back or has more to be told, in a later turn and when its time comes. */
+  goOnLater(client: PortClient<Connection>): void {
     if (client.isQueued) return;
     client.isQueued = true;
     this.#queue.push(client);
@@ -288,7 +301,8 @@ export abstract class GatedPort<Connection> {
 
   #goOn(client: PortClient<Connection>): void {
     client.isQueued = false;
-    if (!client.isPaused || client.isClosing || client.held.isClosed || client.unreadBytes > 0) return;
+    if (client.isClosing || client.held.isClosed || client.unreadBytes > 0) return;
+    if (!client.isPaused && !client.hasMore) return;
     this.#behind.delete(client);
     if (this.#options.durable.isCongested) {
       this.#congested.push(client);
@@ -297,8 +311,9 @@ export abstract class GatedPort<Connection> {
     if (client.hasMore) {
       client.hasMore = false;
       this.settle(client, this.resume(client.connection));
-      if (client.hasMore || client.unreadBytes > 0) return;
+      if (client.isStopped || client.unreadBytes > 0) return;
     }
+    if (!client.isPaused) return;
     client.isPaused = false;
     client.socket.resume();
   }
@@ -307,7 +322,7 @@ export abstract class GatedPort<Connection> {
   onLogDrain(): void {
     const congested = this.#congested;
     this.#congested = [];
-    for (const client of congested) if (client.unreadBytes === 0) this.unpause(client);
+    for (const client of congested) if (client.unreadBytes === 0) this.goOnLater(client);
   }
 
   reportSlow(client: PortClient<Connection>, bytes: number): void {

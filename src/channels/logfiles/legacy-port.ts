@@ -132,9 +132,9 @@ export class LogfilesPort extends GatedPort<LogfilesConnection> {
   }
 
   /** Everything of a paused client has left. */
-  override unpause(client: Client): void {
+  override goOnLater(client: Client): void {
     if (this.#answering.has(client)) this.#wake(client);
-    else super.unpause(client);
+    else super.goOnLater(client);
   }
 
   protected override onGone(client: Client): void {
@@ -160,7 +160,7 @@ export class LogfilesPort extends GatedPort<LogfilesConnection> {
     this.#answering.delete(client);
     if (client.held.isClosed) return;
     this.settle(client, this.engine.resume(client.connection));
-    if (client.unreadBytes === 0) super.unpause(client);
+    if (client.unreadBytes === 0) super.goOnLater(client);
   }
 
   async #sendRecords(client: Client, task: LogfilesTask, onBegin: () => void): Promise<void> {
