@@ -11,7 +11,7 @@
  */
 import { Level } from "../../src/reactive/shard/transaction.ts";
 import { decodeValue, type Operation } from "../../src/reactive/shard/operations.ts";
-import type { KeyAccess, StoreClient } from "./store-client.ts";
+import type { KeyAccess, StoreClient, Version } from "./store-client.ts";
 
 export interface Mix {
   level: Level;
@@ -94,16 +94,12 @@ async function accessesOf(
   counts: string[],
 ): Promise<{ at: number; accesses: KeyAccess[] }> {
   const wanted = commutes ? reads : [...reads, ...counts];
-  const isAtOnce = level !== Level.readCommitted;
-  // Read committed promises nothing between keys, so each is read by itself.
-  const { at, versions } =
-    isAtOnce && wanted.length > 0
-      ? await client.readAt(wanted)
-      : { at: 0, versions: (await Promise.all(wanted.map((key) => client.read([key])))).flat() };
+  const isChecked = level !== Level.readCommitted;
+  const { at, versions } = await readFor(client, level, wanted);
   const put: Operation[] = [{ kind: "put", value: { type: "bytes", bytes: VALUE } }];
   const versionOf = (key: string) => versions[wanted.indexOf(key)];
   const accesses = [
-    ...reads.map((key) => ({ key, version: versionOf(key) as NonNullable<KeyAccess["version"]> })),
+    ...(isChecked ? reads : []).map((key) => ({ key, version: versionOf(key) as Version })),
     ...writes.map((key) => ({ key, operations: put })),
     ...counts.map((key): KeyAccess => {
       const version = versionOf(key);
@@ -114,6 +110,13 @@ async function accessesOf(
     }),
   ];
   return { at, accesses };
+}
+
+/** Of one moment, or, read committed, what is committed of each. */
+async function readFor(client: StoreClient, level: Level, keys: string[]) {
+  if (keys.length === 0) return { at: 0, versions: [] };
+  if (level !== Level.readCommitted) return client.readAt(keys);
+  return { at: 0, versions: await client.readCommitted(keys) };
 }
 
 const VALUE = new Uint8Array(64).fill(118);

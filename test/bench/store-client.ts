@@ -2,7 +2,12 @@
  * A client of the transactional store for load: commits and reads over a few connections to one frontend, each transaction
  * under a name of its own, and the frontend is told which names nobody asks for again.
  */
-import type { ClientMessage, ServerMessage } from "../../src/reactive/client-wire/messages.ts";
+import {
+  type ClientMessage,
+  COMMITTED,
+  NOW,
+  type ServerMessage,
+} from "../../src/reactive/client-wire/messages.ts";
 import { encodeOperations, type Operation, wholePart } from "../../src/reactive/shard/operations.ts";
 import { type Access, Level } from "../../src/reactive/shard/transaction.ts";
 import { bytesOf, PlainClient } from "../reactive/plain-client.ts";
@@ -62,11 +67,18 @@ export class StoreClient {
   }
 
   /** The same with the moment. */
-  async readAt(keys: readonly string[]): Promise<{ at: number; versions: Version[] }> {
-    const { at, versions } = await this.#client.ask(
-      { type: "read", at: 0, keys: keys.map(bytesOf) },
-      "values",
-    );
+  readAt(keys: readonly string[]): Promise<{ at: number; versions: Version[] }> {
+    return this.#read(keys, NOW);
+  }
+
+  /** What is committed of each key. */
+  async readCommitted(keys: readonly string[]): Promise<Version[]> {
+    return (await this.#read(keys, COMMITTED)).versions;
+  }
+
+  async #read(keys: readonly string[], moment: number): Promise<{ at: number; versions: Version[] }> {
+    const question = { type: "read", at: moment, keys: keys.map(bytesOf) } as const;
+    const { at, versions } = await this.#client.ask(question, "values");
     return { at, versions };
   }
 

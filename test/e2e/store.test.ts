@@ -53,6 +53,16 @@ test("keys, snapshots, ranges and transactions by HTTP", async () => {
   const once = await store.commit(0, named);
   expect((await store.commit(0, named)).body).toEqual(once.body);
   expect((await store.ask(0, "keys/n")).body.value).toEqual({ type: "counter", count: 6 });
+  // Nothing is under way on it: what is committed is what was acknowledged.
+  const body = JSON.stringify({ keys: ["n", "never"], level: "readCommitted" });
+  const { body: committed } = await store.ask(0, "read", { method: "POST", body });
+  expect(committed).toMatchObject({
+    values: [
+      { key: "n", version: once.body.timestamp, value: { type: "counter", count: 6 } },
+      { key: "never", version: 0, value: { type: "absent" } },
+    ],
+  });
+  expect(committed.timestamp).toBeUndefined();
 
   await store.ask(0, "keys/greeting", { method: "DELETE" });
   expect((await store.ask(0, "keys/greeting")).status).toBe(404);

@@ -37,6 +37,8 @@ export const NOW = 0;
 export const FRESH = Number.MAX_SAFE_INTEGER - 1;
 /** Each key as of its own moment, without asking for a timestamp: for what a transaction reads and is validated on. */
 export const NEWEST = Number.MAX_SAFE_INTEGER;
+/** What is committed of each key, never waiting for what is under way: for read committed, which validates nothing. */
+export const COMMITTED = Number.MAX_SAFE_INTEGER - 2;
 
 /** Limits of the protocol. A frontend may set lower ones and says so in its welcome. */
 export const limits = {
@@ -124,7 +126,7 @@ export type ServerMessage =
       tables: TableInfo[];
     }
   | { type: "begun"; request: number; at: number }
-  /** `versions` in the order of the keys. `at` is 0 for `NEWEST`. */
+  /** `versions` in the order of the keys. `at` is 0 for `NEWEST` and `COMMITTED`. */
   | { type: "values"; request: number; at: number; versions: ReadVersion[] }
   | { type: "scanned"; request: number; at: number; isMore: boolean; entries: KeyedVersion[] }
   | { type: "settled"; request: number; outcome: Settlement }

@@ -2,7 +2,7 @@
  * One run of a transaction's code: what it read, what it wants to write, and what it sees of both.
  *
  * Invariant: all reads of a run are answered by versions of one timestamp, whatever order and batches they come in, with the
- * run's own operations applied on top. What must be checked at the commit is exactly what the run looked at: a value
+ * run's own operations applied on top; read committed, each key by one version. What must be checked at the commit is exactly what the run looked at: a value
  * that it wrote itself before is none of it. Keeps nothing that must survive.
  */
 import { type Part, PartKind } from "../../native/version-values.ts";
@@ -42,6 +42,8 @@ export interface ExecutionOptions {
   scan?: (prefix: string, limit: number) => Promise<Entry[]>;
   uniqueName(): string;
   isReadOnly?: boolean;
+  /** What it reads is not checked at its commit: read committed. */
+  isUnchecked?: boolean;
   /** What is not committed yet and shall be seen all the same. */
   pending?: (key: string) => readonly Operation[];
 }
@@ -119,6 +121,7 @@ class RunningExecution implements Execution {
   }
 
   #look(key: string, part: Part): void {
+    if (this.#options.isUnchecked === true) return;
     const parts = this.#looked.get(key) ?? new Map<string, Part>();
     // Who looked at the whole has looked at every part.
     if (parts.size === 1 && parts.has(WHOLE)) return;

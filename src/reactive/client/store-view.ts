@@ -4,7 +4,7 @@
  * Invariant: `seen` never falls, over all connections. A read at a timestamp gives what the shards have at it, from the cache
  * where it is known and from a frontend where it is not.
  */
-import { FRESH } from "../client-wire/messages.ts";
+import { COMMITTED, FRESH } from "../client-wire/messages.ts";
 import type { ReadVersion } from "../shard/query-messages.ts";
 import { decodeValue } from "../shard/operations.ts";
 import type { Answer, Request } from "./connection.ts";
@@ -46,6 +46,12 @@ export class StoreView {
     return this.#fetched(keys, FRESH, ask);
   }
 
+  /** What is committed of each key, as of its own moment: nothing that says so for how long it holds, so nothing is kept. */
+  async readCommitted(keys: readonly string[], ask: Ask): Promise<Version[]> {
+    const { at, versions } = await valuesOf(keys, COMMITTED, ask);
+    return versions.map((version) => versionOf(version, at));
+  }
+
   /** Takes what a frontend sent as the state of a key at a timestamp. */
   learn(key: string, timestamp: number, version: ReadVersion): Version {
     const known = versionOf(version, timestamp);
@@ -58,15 +64,20 @@ export class StoreView {
     at: number,
     ask: Ask,
   ): Promise<{ timestamp: number; versions: Version[] }> {
-    const answer = await ask({ type: "read", at, keys: keys.map(toUtf8) });
-    if (answer.type !== "values" || answer.versions.length !== keys.length)
-      throw new Error(`a frontend answered a read with "${answer.type}"`);
+    const answer = await valuesOf(keys, at, ask);
     this.see(answer.at);
     const versions = answer.versions.map((version, index) =>
       this.learn(keys[index] as string, answer.at, version),
     );
     return { timestamp: answer.at, versions };
   }
+}
+
+async function valuesOf(keys: readonly string[], at: number, ask: Ask) {
+  const answer = await ask({ type: "read", at, keys: keys.map(toUtf8) });
+  if (answer.type !== "values" || answer.versions.length !== keys.length)
+    throw new Error(`a frontend answered a read with "${answer.type}"`);
+  return answer;
 }
 
 /** The end of its interval is at least the timestamp that it was read at. */

@@ -17,7 +17,7 @@ import type { Answer, Request } from "./connection.ts";
 import { AbortedError, OutcomeUnknownError, RequestError } from "./errors.ts";
 import { type Execution, startExecution } from "./execution.ts";
 import { type Moment, Snapshot } from "./snapshot.ts";
-import type { StoreView } from "./store-view.ts";
+import type { Ask, StoreView } from "./store-view.ts";
 import type { SnapshotReader, Writer } from "./transaction-handle.ts";
 import { toUtf8 } from "./types/encodings.ts";
 
@@ -36,7 +36,7 @@ export interface ExecuteOptions {
 
 export interface Committed<T> {
   result: T;
-  /** Its place in the order of all transactions; 0 when it neither wrote nor read anything. */
+  /** Its place in the order of all transactions; 0 when it has none: it did nothing, or only read, read committed. */
   timestamp: number;
 }
 
@@ -99,8 +99,8 @@ export class Transactions {
     for (let attempt = 0; ; attempt++) {
       signal?.throwIfAborted();
       // What is in the cache will do at first, because the commit checks it.
-      const run = new Run(this.#options, deadlineMs, attempt === 0 ? "seen" : "fresh");
-      const { result, outcome } = await run.commit(code, isolation, beforeCommit);
+      const run = new Run(this.#options, deadlineMs, attempt === 0 ? "seen" : "fresh", isolation);
+      const { result, outcome } = await run.commit(code, beforeCommit);
       if (outcome.kind === "committed") return { result: result as T, timestamp: outcome.timestamp };
       if (attempt >= retries || clock.monotonicMs() >= deadlineMs) throw refusedForGood(outcome, attempt + 1);
       await sleep(clock, backoffMs(attempt + 1, retrying, random.float()));
@@ -137,17 +137,24 @@ class Run {
   readonly #options: TransactionsOptions;
   readonly #snapshot: Snapshot;
   readonly #deadlineMs: number;
+  readonly #isolation: Isolation | undefined;
 
-  constructor(options: TransactionsOptions, deadlineMs: number, moment: Moment) {
+  constructor(options: TransactionsOptions, deadlineMs: number, moment: Moment, isolation?: Isolation) {
     this.#options = options;
     this.#deadlineMs = deadlineMs;
-    this.#snapshot = new Snapshot(options.view, (request) => options.request(request, deadlineMs), moment);
+    this.#isolation = isolation;
+    this.#snapshot = new Snapshot(options.view, this.#ask, moment);
   }
+
+  readonly #ask: Ask = (request) => this.#options.request(request, this.#deadlineMs);
 
   #start(isReadOnly: boolean): Execution {
     const { load, scan } = this.#snapshot;
-    const { uniqueName } = this.#options;
-    return startExecution({ load, uniqueName, isReadOnly, ...(isReadOnly && { scan }) });
+    const { uniqueName, view } = this.#options;
+    if (this.#isolation !== "readCommitted")
+      return startExecution({ load, uniqueName, isReadOnly, ...(isReadOnly && { scan }) });
+    const loadCommitted = (keys: string[]) => view.readCommitted(keys, this.#ask);
+    return startExecution({ load: loadCommitted, uniqueName, isUnchecked: true });
   }
 
   async readOnly<T>(code: ReadOnlyCode<T>): Promise<Committed<T>> {
@@ -161,7 +168,6 @@ class Run {
 
   async commit<T>(
     code: TransactionCode<T>,
-    isolation: Isolation | undefined,
     beforeCommit: BeforeCommit | undefined,
   ): Promise<{ result: T | undefined; outcome: Settlement }> {
     const execution = this.#start(false);
@@ -174,24 +180,22 @@ class Run {
     } finally {
       execution.close();
     }
-    const outcome = await this.#settle(execution, isolation, beforeCommit);
+    const outcome = await this.#settle(execution, beforeCommit);
     this.#learn(execution, outcome);
     return { result, outcome };
   }
 
-  async #settle(
-    execution: Execution,
-    isolation: Isolation | undefined,
-    beforeCommit: BeforeCommit | undefined,
-  ): Promise<Settlement> {
+  async #settle(execution: Execution, beforeCommit: BeforeCommit | undefined): Promise<Settlement> {
     const { names } = this.#options;
     const accesses = execution.accesses();
-    if (accesses.length === 0) return { kind: "committed", timestamp: this.#snapshot.timestamp };
-    const level = isolation === undefined ? undefined : levels[isolation];
-    if (level !== Level.strict && this.#snapshot.timestamp === 0) await this.#snapshot.begin();
+    const level = this.#isolation === undefined ? undefined : levels[this.#isolation];
+    const readsAt = level === Level.readCommitted ? 0 : this.#snapshot.timestamp;
+    if (accesses.length === 0) return { kind: "committed", timestamp: readsAt };
+    const mayBeSnapshot = level === undefined || level === Level.snapshot;
+    if (mayBeSnapshot && readsAt === 0) await this.#snapshot.begin();
     const id = names.open();
     const keys = [...execution.operations.keys()];
-    const snapshot = level === undefined || level === Level.snapshot ? this.#snapshot.timestamp : 0;
+    const snapshot = mayBeSnapshot ? this.#snapshot.timestamp : 0;
     let isSent = false;
     try {
       await beforeCommit?.(id, keys);

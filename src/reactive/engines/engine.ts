@@ -93,6 +93,11 @@ export interface Engine {
   read(keys: readonly Uint8Array[], at: number | undefined): Promise<Snapshot>;
   /** The newest committed version of each key, each as of its own moment: for transactions, which are validated. */
   readNewest(keys: readonly Uint8Array[]): Promise<Snapshot>;
+  /**
+   * Of each key a version that was committed, as new as can be told without waiting for anything under way. Never older than one
+   * that was answered before; may be older than one that was acknowledged. For read committed, which validates nothing.
+   */
+  readCommitted(keys: readonly Uint8Array[]): Promise<Snapshot>;
   /** Ascending, as of one timestamp. Throws TooOldError. */
   scan(range: KeyRange, countMax: number, at: number | undefined): Promise<Scanned>;
   /** Resolves with what became of the transaction; asking again with the same id gives the same answer. */

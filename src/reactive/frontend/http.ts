@@ -4,7 +4,8 @@
  *   GET    /v1/keys/KEY[?at=TIMESTAMP]     the value, its version and the timestamp of the read; 404 when absent
  *   PUT    /v1/keys/KEY                    the body becomes the value
  *   DELETE /v1/keys/KEY
- *   POST   /v1/read                        { keys, at? }: all as of one timestamp
+ *   POST   /v1/read                        { keys, at? }: all as of one timestamp;
+ *                                          { keys, level: "readCommitted" }: each as of its own, waiting for nothing
  *   GET    /v1/scan?prefix=&after=&limit=&at=
  *   GET    /v1/watch?key=…                 runs as server-sent events (http-watch.ts)
  *   POST   /v1/transactions                transactionSchema of json.ts; 409 with the reason when it is refused
@@ -164,22 +165,24 @@ export function frontendApp(
   });
   app.delete("/v1/keys/*", (context) => write(context, { op: "delete", key: keyOf(context) }));
   app.post("/v1/read", async (context) => {
-    const body = (await jsonBody(context)) as { keys?: unknown; at?: unknown } | null;
-    const keys = body?.keys;
+    const body = (await jsonBody(context)) as { keys?: unknown; at?: unknown; level?: unknown } | null;
+    const { keys, at, level } = body ?? {};
     if (
       !Array.isArray(keys) ||
       keys.length > KEYS_MAX ||
       !keys.every((key) => keySchema.safeParse(key).success)
     )
       throw new HTTPException(400, { message: `keys: wanted a list of at most ${KEYS_MAX} keys` });
-    const at = body?.at === undefined ? undefined : timestampOf(String(body.at));
-    const { timestamp, versions } = await store.read(
-      context.var.principal.name,
-      keys.map((key: string) => new Uint8Array(Buffer.from(key))),
-      at,
-    );
+    if (level !== undefined && (level !== "readCommitted" || at !== undefined))
+      throw new HTTPException(400, { message: 'level: only "readCommitted", and without "at"' });
+    const names = keys.map((key: string) => new Uint8Array(Buffer.from(key)));
+    const principal = context.var.principal.name;
+    const { timestamp, versions } =
+      level === undefined
+        ? await store.read(principal, names, at === undefined ? undefined : timestampOf(String(at)))
+        : await store.readCommitted(principal, names);
     return context.json({
-      timestamp,
+      ...(level === undefined && { timestamp }),
       values: versions.map((version, place) => ({ key: keys[place] as string, ...versionJson(version) })),
     });
   });

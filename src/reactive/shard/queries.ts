@@ -4,7 +4,8 @@
  * Invariant: a read at a timestamp that was issued shows exactly the transactions committed at or below it, because it waits for
  * those that are prepared on its keys, and whatever is prepared later gets a larger timestamp, or is refused (at-once.ts). A read of
  * the newest versions waits only for those that may still take their place below what it would see (increments that overtook each
- * other); a transaction that commits on it is validated. What a read says to be valid up to `end` stays so.
+ * other); a transaction that commits on it is validated. A read of what is committed waits for nothing: it looks below what is under way.
+ * What a read says to be valid up to `end` stays so.
  */
 import { WireError } from "../wire/bytes.ts";
 import { isCurrent } from "./checks.ts";
@@ -46,6 +47,8 @@ export function answerQuery(shard: ShardService, body: Uint8Array, view: number)
       return validate(shard, query);
     case "now":
       return readNow(shard, query.key);
+    case "committed":
+      return readCommitted(shard, query.keys);
   }
 }
 
@@ -86,6 +89,22 @@ function readNow(shard: ShardService, key: Uint8Array): Answer | Promise<Answer>
 
 function readAt(shard: ShardService, query: ShardQuery & { kind: "read" }): Answer | Promise<Answer> {
   return afterSettled(shard, stop(shard, query.keys, query.timestamp), () => read(shard, query));
+}
+
+/**
+ * Of each key the newest version below which nothing is committed any more. Never one that later turns out to have been
+ * incomplete: an increment or append that is under way with a smaller timestamp would change what was seen.
+ */
+function readCommitted(shard: ShardService, keys: readonly Uint8Array[]): Uint8Array {
+  const { horizon, position } = shard.state;
+  const versions = keys.map((key): ReadVersion => {
+    const bound = Math.min(NEWEST, ...boundsOf(shard, key));
+    const { start, type, value } = viewOf(shard, key, Math.max(bound, horizon));
+    // It promises no more than what it says, so that it is in nobody's way: writes above it stay possible.
+    shard.atOnce.mark(key, start);
+    return { start, end: start, type, value: value.slice() };
+  });
+  return encodeReadReply({ horizon, position, versions });
 }
 
 /** What a transaction read is still there: as of the timestamp, or later. */
@@ -137,20 +156,29 @@ function readOne(
   key: Uint8Array,
   { timestamp, known }: { timestamp: number; known: number },
 ): ReadVersion {
-  const view = shard.versions.read(key, timestamp === 0 ? NEWEST : timestamp);
-  if (view === undefined) throw new WireError("a version at or above the horizon was collected"); // a defect of ours
-  const { start, next, type, value } = view;
+  const { start, next, type, value } = viewOf(shard, key, timestamp === 0 ? NEWEST : timestamp);
   const end = next > 0 ? next - 1 : Math.max(start, timestamp, endOf(shard, key, known));
   const version = { start, end, type, value: value.slice() };
   shard.atOnce.mark(key, end);
   return version;
 }
 
+function viewOf(shard: ShardService, key: Uint8Array, timestamp: number) {
+  const view = shard.versions.read(key, timestamp);
+  if (view === undefined) throw new WireError("a version at or above the horizon was collected"); // a defect of ours
+  return view;
+}
+
+/** Timestamps at or below which what is under way on a key is not committed. */
+function boundsOf(shard: ShardService, key: Uint8Array): number[] {
+  const { prepared } = shard.state;
+  return [...prepared.writersOf(key).map(({ above }) => above), ...shard.atOnce.floors(key)];
+}
+
 /** Up to which timestamp the newest version is known to stay the newest. */
 function endOf(shard: ShardService, key: Uint8Array, known: number): number {
-  const { prepared, largest } = shard.state;
-  const bounds = [...prepared.writersOf(key).map(({ above }) => above), ...shard.atOnce.floors(key)];
-  return bounds.length > 0 ? Math.min(...bounds) : Math.max(known, largest);
+  const bounds = boundsOf(shard, key);
+  return bounds.length > 0 ? Math.min(...bounds) : Math.max(known, shard.state.largest);
 }
 
 function scan(shard: ShardService, query: ShardQuery & { kind: "scan" }): Uint8Array {

@@ -11,6 +11,7 @@ import {
 import { ackOf } from "../../../src/reactive/client-wire/from-client.ts";
 import {
   type ClientMessage,
+  COMMITTED,
   failureCodes,
   limits,
   NEWEST,
@@ -29,6 +30,7 @@ const clientMessages: ClientMessage[] = [
   { type: "hello", protocols: [1], client: 5, token: "secret ü", unackedMax: 4 },
   { type: "begin", request: 1 },
   { type: "read", request: 2, at: NEWEST, keys: [bytes("a"), bytes("ü")] },
+  { type: "read", request: 2, at: COMMITTED, keys: [bytes("a")] },
   { type: "scan", request: 3, at: NOW, prefix: bytes("p"), after: bytes(""), countMax: 100 },
   {
     type: "commit",

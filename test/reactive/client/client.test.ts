@@ -13,7 +13,7 @@ import {
   text,
   UnavailableError,
 } from "../../../src/reactive/client.ts";
-import { FRESH } from "../../../src/reactive/client-wire/messages.ts";
+import { COMMITTED, FRESH } from "../../../src/reactive/client-wire/messages.ts";
 import { until } from "../../core/kernel/harness.ts";
 import { LifeClock } from "./life.ts";
 import { ModelCluster } from "./model-frontend.ts";
@@ -202,6 +202,34 @@ describe("transactions", () => {
     await client.execute((transaction) => score.increment(transaction));
     expect(cluster.urls).toEqual([url as string]);
     expect(cluster.received.filter(({ type }) => type === "commit")).toHaveLength(1);
+  });
+
+  test("read committed, what is read is asked for at once, never cached and not checked", async () => {
+    const cluster = new ModelCluster();
+    const [one, other] = [await clientOf(cluster), await clientOf(cluster)];
+    const strict = { isolation: "strict" } as const;
+    await one.execute((transaction) => motto.set(transaction, "first"), strict);
+    const seen: unknown[] = [];
+    const isolation = "readCommitted";
+    const { timestamp } = await one.executeTimed(
+      async (transaction) => {
+        const both = [motto.value(transaction), score.value(transaction)] as const;
+        seen.push(await both[0], await both[1]);
+        await other.execute((inner) => motto.set(inner, "between"), strict);
+        score.add(transaction, 1);
+      },
+      { isolation },
+    );
+    expect(seen).toEqual(["first", 0n]);
+    expect(timestamp).toBe(cluster.store.timestamp);
+    const asked = cluster.received.filter(({ type }) => type === "read" || type === "begin");
+    expect(asked).toMatchObject([{ at: COMMITTED, keys: [{}, {}] }]);
+    const commits = cluster.received.filter(({ type }) => type === "commit");
+    expect(commits.at(-1)).toMatchObject({ transaction: { level: 0, accesses: [{ reads: [] }] } });
+    // What only reads has nothing to commit, and no place among what does.
+    const only = await one.executeTimed((transaction) => motto.value(transaction), { isolation });
+    expect(only).toEqual({ result: "between", timestamp: 0 });
+    expect(cluster.received.filter(({ type }) => type === "commit")).toHaveLength(commits.length);
   });
 
   test("an isolation level that there is not is a mistake of the code", async () => {

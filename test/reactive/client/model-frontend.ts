@@ -3,7 +3,12 @@
  * (the model of the C one), strict validation, watches that push at once. Every message goes through its bytes. What a real
  * frontend does is tested with real ones (test/e2e/reactive-*.test.ts).
  */
-import { FRESH, type ClientMessage, type ServerMessage } from "../../../src/reactive/client-wire/messages.ts";
+import {
+  COMMITTED,
+  FRESH,
+  type ClientMessage,
+  type ServerMessage,
+} from "../../../src/reactive/client-wire/messages.ts";
 import {
   decodeClientMessage,
   decodeServerMessage,
@@ -197,8 +202,10 @@ export class ModelCluster {
       case "begin":
         return { type: "begun", request: message.request, at: ++store.timestamp };
       case "read": {
+        const isCommitted = message.at === COMMITTED;
         const at = message.at === FRESH ? ++store.timestamp : message.at;
-        const versions = message.keys.map((key) => store.read(key, at));
+        const versions = message.keys.map((key) => store.read(key, isCommitted ? store.timestamp : at));
+        if (isCommitted) return { type: "values", request: message.request, at: 0, versions };
         return { type: "values", request: message.request, at, versions };
       }
       case "scan": {

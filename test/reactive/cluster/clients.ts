@@ -206,13 +206,19 @@ export class Client {
       for (const [index, key] of keys.entries()) versions.set(key, found.versions[index] as ReadVersion);
       return { versions, snapshot };
     }
+    if (level === "readCommitted") {
+      const found = await this.#try((backend) => backend.readCommitted(keys.map(bytesOf)));
+      if (found === undefined) return undefined;
+      for (const [index, key] of keys.entries()) versions.set(key, found.versions[index] as ReadVersion);
+      return { versions, snapshot };
+    }
     // One after the other, so that others come between.
     for (const key of keys) {
       const found = await this.#try((backend) => backend.readNewest([bytesOf(key)]));
       const version = found?.versions[0];
       if (version === undefined) return undefined;
       versions.set(key, version);
-      if (level === "strict") this.#cache.set(key, version);
+      this.#cache.set(key, version);
     }
     return { versions, snapshot };
   }

@@ -138,4 +138,28 @@ export const storeMutants: readonly Mutant[] = [
     to: "      logView: state.log.last?.view ?? 0,\n",
     noticedBy: SIMULATION,
   },
+  {
+    breaks: "read committed looks above what is under way",
+    file: `${SHARD}/queries.ts`,
+    from: "const bound = Math.min(NEWEST, ...boundsOf(shard, key));",
+    to: "const bound = NEWEST;",
+    noticedBy: [
+      "test/reactive/shard/committed-reads.test.ts",
+      "what may still get a smaller timestamp hides",
+    ],
+  },
+  {
+    breaks: "what was read committed may be written below",
+    file: `${SHARD}/queries.ts`,
+    from: "    shard.atOnce.mark(key, start);\n",
+    to: "",
+    noticedBy: ["test/reactive/shard/committed-reads.test.ts", "what was seen is not written below"],
+  },
+  {
+    breaks: "a shard decides that who asks for the outcome does not know of",
+    file: "src/reactive/engines/builtin/coordinator.ts",
+    from: "participants.find((shard) => byShard.get(shard)?.some(isWrite)) ?? 0;",
+    to: "participants[0] ?? 0;",
+    noticedBy: ["test/reactive/engine/builtin.test.ts", "asked for while it is committed"],
+  },
 ];

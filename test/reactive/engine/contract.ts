@@ -88,6 +88,24 @@ export function engineContract(name: string, open: () => Rig): void {
     });
   });
 
+  describe(`${name}, read committed`, () => {
+    scene(
+      "each key is read as it was committed; what is acknowledged is there when nothing is under way",
+      async (rig, one, other) => {
+        expect(await one.committed(["a", "b"])).toEqual([undefined, undefined]);
+        await other.write({ a: [put("1")], b: [put("1")] });
+        expect(await one.committed(["a", "b", "c"])).toEqual(["1", "1", undefined]);
+        const writing = rig.engines[1].commit(
+          transaction({ level: Level.readCommitted, writes: { a: [put("2")], b: [put("2")] } }),
+        );
+        const seen = rig.engines[0].readCommitted(["a", "b"].map(key));
+        await rig.run(Promise.all([writing, seen]));
+        for (const version of (await seen).versions) expect(plain(version)).toBeOneOf(["1", "2"]);
+        expect(await one.committed(["a", "b"])).toEqual(["2", "2"]);
+      },
+    );
+  });
+
   describe(`${name}, isolation`, () => {
     scene(
       "strict: what was read and has changed is refused, unchanged it is committed",
@@ -289,6 +307,22 @@ export function engineContract(name: string, open: () => Rig): void {
       );
       for (const [first, second] of pairs) expect(second).toEqual(first as never);
       expect(await one.read(["n"])).toEqual([11111]);
+    });
+
+    scene("asked for while it is committed, it has one outcome, whatever else it read", async (rig, one) => {
+      const names = ["a", "b", "c", "d"];
+      for (const read of names)
+        for (const written of names.filter((each) => each !== read)) {
+          const [version] = await one.versions([read]);
+          const offer = transaction({ reads: { [read]: version as never }, writes: { [written]: [add(1)] } });
+          const [committed, asked] = await rig.run(
+            Promise.all([rig.engines[0].commit(offer), rig.engines[1].resolve(offer.id, [key(written)])]),
+          );
+          expect([committed.kind, asked.kind]).toBeOneOf([
+            ["committed", "committed"],
+            ["aborted", "aborted"],
+          ]);
+        }
     });
 
     scene("one that nobody knows is aborted by who asks for it, and never committed", async (rig, one) => {

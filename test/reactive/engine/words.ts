@@ -95,6 +95,10 @@ export class Asking {
     return (await this.#rig.run(this.#engine.read(names.map(key), at))).versions;
   }
 
+  async committed(names: string[]): Promise<unknown[]> {
+    return (await this.#rig.run(this.#engine.readCommitted(names.map(key)))).versions.map(plain);
+  }
+
   fresh(): Promise<number> {
     return this.#rig.run(this.#engine.nextTimestamp());
   }

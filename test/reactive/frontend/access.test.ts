@@ -127,6 +127,19 @@ test("a transaction runs at the strictest level of its tables and no weaker, wit
   expect(codeOf(() => level(undefined, access("loose:a", { kind: "delete" })))).toBeUndefined();
 });
 
+test("read committed, keys are read of tables that want no more, by who may read them", () => {
+  const tables = tablesOf(
+    { prefix: "strict:", level: "strict" },
+    { prefix: "loose:", level: "readCommitted", read: ["bob"] },
+    { prefix: "any:" },
+  );
+  const read = (principal: string, ...keys: string[]) =>
+    codeOf(() => tables.checkCommittedRead(principal, keys.map(bytes)));
+  expect([read("bob", "loose:a", "any:a"), read("bob", "any:a", "strict:a"), read("eve", "loose:a")]).toEqual(
+    [undefined, "wrongLevel", "forbidden"],
+  );
+});
+
 test("what a transaction reads, it must be allowed to read", () => {
   const tables = tablesOf({ prefix: "in:", write: ["alice"], read: ["bob"] });
   const commit = (principal: string, each: Access) =>

@@ -52,6 +52,9 @@ test.each<[string, string, RequestInit, string]>([
   ["a key that is too long", `/v1/keys/${"k".repeat(65_536)}`, {}, "65535 bytes"],
   ["a timestamp of the future", "/v1/keys/k?at=99", {}, "never issued"],
   ["a range of the future", "/v1/scan?at=99", {}, "never issued"],
+  ...[{ level: "strict" }, { level: "readCommitted", at: 1 }].map((more): [string, string, RequestInit, string] => [
+    `a read with ${JSON.stringify(more)}`, "/v1/read", { method: "POST", body: JSON.stringify({ keys: ["k"], ...more }) }, "readCommitted",
+  ]),
   ...(
     [
       ["a snapshot of the future", { level: "snapshot", snapshot: 99, operations: [{ op: "delete", key: "k" }] }, "never"],

@@ -7,17 +7,21 @@ import {
   type Client,
   type Isolation,
   long,
+  type SnapshotReader,
   type TransactionHandle,
 } from "../../../src/reactive/client.ts";
 
 export type Outcome = "committed" | "refused";
 
 export class Typed {
+  readonly #client: Client;
+  readonly #written = new Set<string>();
   readonly #handle: Promise<TransactionHandle>;
   readonly #outcome: Promise<Outcome>;
   readonly #end = Promise.withResolvers<void>();
 
   constructor(client: Client, isolation: Isolation) {
+    this.#client = client;
     const started = Promise.withResolvers<TransactionHandle>();
     this.#handle = started.promise;
     this.#outcome = client
@@ -44,12 +48,17 @@ export class Typed {
   }
 
   async write(key: string, value: number): Promise<void> {
+    this.#written.add(key);
     long(key).set(await this.#handle, BigInt(value));
   }
 
-  commit(): Promise<Outcome> {
+  /** Behind it nothing is under way: what is read committed next may be older than what was acknowledged, a snapshot is not. */
+  async commit(): Promise<Outcome> {
     this.#end.resolve();
-    return this.#outcome;
+    const outcome = await this.#outcome;
+    const readAll = (reader: SnapshotReader) => [...this.#written].map((key) => long(key).value(reader));
+    await this.#client.readOnly((reader) => Promise.all(readAll(reader)));
+    return outcome;
   }
 
   async abort(): Promise<void> {

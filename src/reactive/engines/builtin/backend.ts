@@ -11,6 +11,7 @@ import {
   decodeScanReply,
   encodeQuery,
   type ReadVersion,
+  type ShardQuery,
 } from "../../shard/query-messages.ts";
 import { compareBytes } from "../../wire/bytes.ts";
 import type { Clock } from "../../../core/seams/clock.ts";
@@ -102,8 +103,21 @@ export class Backend implements Engine {
     return this.#readAt(keys, 0);
   }
 
-  async #readAt(keys: readonly Uint8Array[], timestamp: number): Promise<Snapshot> {
+  readCommitted(keys: readonly Uint8Array[]): Promise<Snapshot> {
+    return this.#readEach(keys, 0, (own) => ({ kind: "committed", keys: own }));
+  }
+
+  #readAt(keys: readonly Uint8Array[], timestamp: number): Promise<Snapshot> {
     const known = this.#known;
+    return this.#readEach(keys, timestamp, (own) => ({ kind: "read", timestamp, known, keys: own }));
+  }
+
+  /** Asks every shard that has some of the keys, all at once. */
+  async #readEach(
+    keys: readonly Uint8Array[],
+    timestamp: number,
+    queryOf: (own: Uint8Array[]) => ShardQuery,
+  ): Promise<Snapshot> {
     const versions: ReadVersion[] = [];
     let horizon = 0;
     const places = Map.groupBy(keys.keys(), (place) =>
@@ -111,8 +125,7 @@ export class Backend implements Engine {
     );
     await Promise.all(
       [...places].map(async ([shard, own]) => {
-        const wanted = own.map((place) => keys[place] as Uint8Array);
-        const body = encodeQuery({ kind: "read", timestamp, known, keys: wanted });
+        const body = encodeQuery(queryOf(own.map((place) => keys[place] as Uint8Array)));
         const reply = decodeReadReply(await (this.#shards[shard] as ShardGroup).query(body));
         if (reply.versions.length < own.length) throw new TooOldError(timestamp, reply.horizon);
         horizon = Math.max(horizon, reply.horizon);

@@ -51,12 +51,10 @@ export class Coordinator {
 
   /** Resolves with what became of the transaction; asking again with the same id gives the same answer. */
   async commit(whole: WholeTransaction): Promise<CommitResult> {
-    const parts = this.#split(whole);
-    if (parts.size === 0) return { kind: "committed", timestamp: 0 };
+    if (whole.accesses.length === 0) return { kind: "committed", timestamp: 0 };
+    if (isReadOnly(whole)) return this.#validate(whole);
     const { id } = whole;
-    const participants = [...parts.keys()];
-    const home = participants[0] as number;
-    if (isReadOnly(whole)) return this.#validate(whole, parts);
+    const { home, participants, parts } = this.#split(whole);
     if (parts.size === 1) {
       const result = await this.#commitAtOnce(home, parts.get(home) as Transaction);
       if (result !== undefined) return result;
@@ -87,11 +85,11 @@ export class Coordinator {
   }
 
   /** What only read happens at a fresh timestamp, when nothing of it has changed: nothing of it needs to be kept. */
-  async #validate(whole: WholeTransaction, parts: Map<number, Transaction>): Promise<CommitResult> {
+  async #validate(whole: WholeTransaction): Promise<CommitResult> {
     if (whole.level === Level.snapshot) return { kind: "committed", timestamp: whole.snapshot };
     const timestamp = await this.#options.nextTimestamp();
     if (whole.level === Level.readCommitted) return { kind: "committed", timestamp };
-    const answers = [...parts].map(async ([shard, transaction]) => {
+    const answers = [...this.#split(whole).parts].map(async ([shard, transaction]) => {
       const reply = await this.#group(shard).query(encodeQuery({ kind: "validate", timestamp, transaction }));
       return reply[0] === 1 ? undefined : transaction;
     });
@@ -168,16 +166,17 @@ export class Coordinator {
     while (this.#behind.size > 0) await Promise.allSettled(this.#behind);
   }
 
-  #split({ id, floor, level, snapshot, accesses }: WholeTransaction): Map<number, Transaction> {
+  #split({ id, floor, level, snapshot, accesses }: WholeTransaction): Split {
     const byShard = new Map<number, Access[]>();
-    for (const access of accesses) {
+    for (const access of level === Level.readCommitted ? unchecked(accesses) : accesses) {
       const shard = shardOf(access.key, this.#options.shards.length);
       const known = byShard.get(shard);
       if (known === undefined) byShard.set(shard, [access]);
       else known.push(access);
     }
     const participants = [...byShard.keys()].sort((a, b) => a - b);
-    const home = participants[0] ?? 0;
+    // Whoever asks what became of it names the keys that it wrote, no others.
+    const home = participants.find((shard) => byShard.get(shard)?.some(isWrite)) ?? 0;
     const parts = new Map<number, Transaction>();
     for (const shard of participants)
       parts.set(shard, {
@@ -189,7 +188,7 @@ export class Coordinator {
         participants,
         accesses: byShard.get(shard) ?? [],
       });
-    return parts;
+    return { home, participants, parts };
   }
 
   async #prepare(shard: number, transaction: Transaction): Promise<Vote> {
@@ -217,8 +216,22 @@ export class Coordinator {
   }
 }
 
-const isReadOnly = ({ accesses }: Pick<Transaction, "accesses">) =>
-  accesses.every(({ operations }) => operations.byteLength === 0);
+/** A transaction as its participants see it. */
+interface Split {
+  /** The first of them that it changes. */
+  home: number;
+  /** Ascending. */
+  participants: number[];
+  parts: Map<number, Transaction>;
+}
+
+const isWrite = ({ operations }: Access) => operations.byteLength > 0;
+
+const isReadOnly = ({ accesses }: Pick<Transaction, "accesses">) => !accesses.some(isWrite);
+
+/** Read committed checks nothing: shards that it only reads have no part in it. */
+const unchecked = (accesses: readonly Access[]): Access[] =>
+  accesses.filter(isWrite).map((access) => ({ ...access, reads: [] }));
 
 function largestOf(votes: readonly Vote[]): number {
   return Math.max(0, ...votes.map((vote) => (vote.kind === "yes" ? vote.largest : 0)));

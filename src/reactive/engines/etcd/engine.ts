@@ -104,6 +104,11 @@ export class EtcdEngine implements Engine {
     return this.read(keys, undefined);
   }
 
+  /** Nothing in etcd is under way. */
+  readCommitted(keys: readonly Uint8Array[]): Promise<Snapshot> {
+    return this.read(keys, undefined);
+  }
+
   async scan(range: KeyRange, countMax: number, at: number | undefined): Promise<Scanned> {
     const scanned = await this.#reads.scan(range, countMax, at);
     this.learn(scanned.timestamp);

@@ -40,6 +40,12 @@ export class GuardedStore {
     return this.engine.readNewest(keys);
   }
 
+  /** Keys of tables that want more than read committed are refused. */
+  readCommitted(principal: string, keys: readonly Uint8Array[]): Promise<Snapshot> {
+    this.tables.checkCommittedRead(principal, keys);
+    return this.engine.readCommitted(keys);
+  }
+
   /** Keys that begin with `prefix`, behind `after`, ascending, as of one timestamp. */
   scan(
     principal: string,

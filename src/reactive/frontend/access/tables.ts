@@ -124,6 +124,15 @@ export class Tables {
     for (const key of keys) this.check(principal, right, key);
   }
 
+  /** Throws AccessError unless the principal may read the keys, and read committed is enough for their tables. */
+  checkCommittedRead(principal: string, keys: readonly Uint8Array[]): void {
+    if (this.#byName.size === 0) return;
+    for (const key of keys) {
+      const level = this.check(principal, "read", key)?.level ?? Level.readCommitted;
+      if (level > Level.readCommitted) throw wrongLevel(level);
+    }
+  }
+
   /** Throws AccessError unless the principal may read every key that begins with `prefix`. */
   checkRange(principal: string, prefix: Uint8Array): void {
     if (this.#byName.size === 0) return;
@@ -144,14 +153,14 @@ export class Tables {
       wanted = Math.max(wanted ?? 0, table.level ?? level ?? Level.strict) as Level;
     }
     const strictest = wanted ?? level ?? Level.strict;
-    if (level !== undefined && level < strictest)
-      throw new AccessError("wrongLevel", `the tables of these keys want level ${levelName(strictest)}`);
+    if (level !== undefined && level < strictest) throw wrongLevel(strictest);
     return level ?? strictest;
   }
 }
 
-function levelName(level: Level): string {
-  return Object.entries(Level).find(([, code]) => code === level)?.[0] ?? String(level);
+function wrongLevel(wanted: Level): AccessError {
+  const name = Object.entries(Level).find(([, code]) => code === wanted)?.[0] ?? String(wanted);
+  return new AccessError("wrongLevel", `the tables of these keys want level ${name}`);
 }
 
 function checkType({ valueType }: Table, key: Uint8Array, operations: Uint8Array): void {

@@ -6,6 +6,7 @@
  */
 import {
   type ClientMessage,
+  COMMITTED,
   type FailureCode,
   NEWEST,
   FRESH,
@@ -60,16 +61,19 @@ async function read(
   principal: string,
   { request, at, keys }: Extract<ClientMessage, { type: "read" }>,
 ): Promise<ServerMessage> {
-  const { timestamp, versions } =
-    at === NEWEST
-      ? await store.readNewest(principal, keys)
-      : await store.read(principal, keys, at === FRESH ? await store.engine.nextTimestamp() : momentOf(at));
+  const { timestamp, versions } = await readAt(store, principal, keys, at);
   return { type: "values", request, at: timestamp, versions };
 }
 
-function momentOf(at: number): number | undefined {
-  return at === NOW || at === NEWEST || at === FRESH ? undefined : at;
+async function readAt(store: GuardedStore, principal: string, keys: readonly Uint8Array[], at: number) {
+  if (at === COMMITTED) return store.readCommitted(principal, keys);
+  if (at === NEWEST) return store.readNewest(principal, keys);
+  return store.read(principal, keys, at === FRESH ? await store.engine.nextTimestamp() : momentOf(at));
 }
+
+const isName = (at: number) => at === NOW || at === NEWEST || at === FRESH || at === COMMITTED;
+
+const momentOf = (at: number) => (isName(at) ? undefined : at);
 
 /** The failure that a client is told of. Undefined: a defect of ours. */
 export function failureOf(error: unknown): { code: FailureCode; text: string } | undefined {
