@@ -2,7 +2,7 @@
  * The few system calls that JavaScript runtimes do not offer: a lock that the kernel drops with the process, the
  * datagram that tells a service manager how we are, the host's monotonic clock, a signal at the parent's death, settings
  * of sockets, holes in files, the length of devices, a write that tells whether it waited, a sleep of
- * microseconds, and a thread's own processor time.
+ * microseconds, a thread's own processor time, and a thread that lets others go first.
  * Those that can fail return 0 or a negative errno.
  */
 #include "nx.h"
@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
@@ -35,6 +36,7 @@ NX_API int32_t nx_socket_backlog(int32_t fd, int32_t backlog);
 NX_API int32_t nx_socket_send(int32_t fd, const uint8_t *bytes, uint64_t length);
 NX_API double nx_thread_cpu_ms(void);
 NX_API void nx_thread_rest(uint32_t microseconds);
+NX_API int32_t nx_thread_stand_back(int32_t thread, int32_t nicer, uint32_t turn_us);
 NX_API int32_t nx_notify(const uint8_t *path, uint64_t path_length, const uint8_t *state, uint64_t state_length);
 
 /* Exclusive, not waiting: -EWOULDBLOCK when another process (or another open of the file here) holds it. */
@@ -134,6 +136,34 @@ void nx_thread_rest(uint32_t microseconds) {
   if (!is_punctual) is_punctual = prctl(PR_SET_TIMERSLACK, 1000ul) == 0;
   const struct timespec length = {.tv_sec = microseconds / 1000000u, .tv_nsec = microseconds % 1000000u * 1000};
   nanosleep(&length, NULL);
+}
+
+/* struct sched_attr of the kernel (sched_setattr(2)), which older C libraries do not have. */
+typedef struct {
+  uint32_t size, policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime, deadline, period;
+} scheduling;
+
+enum { NICE_MAX = 19 };
+
+/*
+ * Has another thread of this process do its work in turns of `turn_us`, interrupt nobody when it wakes up, and be nicer than
+ * the calling thread by `nicer`. A long turn is one that others with shorter ones may interrupt (Linux 6.12; before, it is
+ * ignored). 1 when nothing was done because the caller is of a class of its own: whoever chose that has his reasons.
+ */
+int32_t nx_thread_stand_back(int32_t thread, int32_t nicer, uint32_t turn_us) {
+  if (sched_getscheduler(0) != SCHED_OTHER) return 1;
+  const int32_t nice = getpriority(PRIO_PROCESS, 0) + nicer;
+  scheduling wanted = {
+    .size = sizeof wanted,
+    .policy = SCHED_BATCH,
+    .nice = nice < NICE_MAX ? nice : NICE_MAX,
+    .runtime = turn_us * 1000ull,
+  };
+  return syscall(SYS_sched_setattr, thread, &wanted, 0) == 0 ? 0 : -errno;
 }
 
 /*

@@ -1,7 +1,7 @@
 /**
  * System calls that Bun does not offer: file locks, the service manager's datagram and its clock, settings of
  * sockets, holes in files, the length of devices, a write that tells whether it waited, a sleep of microseconds,
- * a thread's own processor time (native/system.c).
+ * a thread's own processor time, a thread that lets others go first (native/system.c).
  */
 import type { KeepAlive } from "../core/seams/net.ts";
 import { linked } from "./library.ts";
@@ -19,6 +19,7 @@ const symbols = {
   nx_socket_send: { args: ["i32", "ptr", "usize"], returns: "i32" },
   nx_thread_cpu_ms: { args: [], returns: "f64" },
   nx_thread_rest: { args: ["u32"], returns: "void" },
+  nx_thread_stand_back: { args: ["i32", "i32", "u32"], returns: "i32" },
   nx_notify: { args: ["ptr", "usize", "ptr", "usize"], returns: "i32" },
 } as const;
 
@@ -87,4 +88,12 @@ export function restThread(microseconds: number): void {
 /** Milliseconds of a processor that this thread has taken since its start. */
 export function threadCpuMs(): number {
   return native().nx_thread_cpu_ms();
+}
+
+/**
+ * Has another thread of this process work in turns of so many microseconds that others may interrupt, and be nicer than this one.
+ * Returns 0; 1 where this thread is not scheduled as usual, and nothing was done; or a negative errno.
+ */
+export function standBack(thread: number, nicer: number, turnUs: number): number {
+  return native().nx_thread_stand_back(thread, nicer, turnUs);
 }

@@ -67,6 +67,8 @@ const unprivileged = [
   "ProcSubset=pid",
   "SystemCallFilter=@system-service",
   "SystemCallFilter=~@privileged @resources",
+  // For threads that compile code, to let the others go first (core/kernel/helper-threads.ts).
+  "SystemCallFilter=sched_setattr",
 ];
 
 /** The device mapper is driven through /dev/mapper/control, the volumes appear in /dev. */

@@ -21,6 +21,7 @@ import {
   type Terminal,
 } from "./console-line.ts";
 import { Exit, NxError } from "../errors.ts";
+import { keepHelpersBack } from "./helper-threads.ts";
 import { Instance, type InstanceOptions } from "./instance.ts";
 import { writeLastWords } from "./last-words.ts";
 import {
@@ -139,7 +140,13 @@ class Run {
       this.#options.environment,
       () => void this.#stop("the supervisor is gone"),
     );
-    this.#closers.push(unlisten, unwatch, () => this.#manager.close());
+    const helpers = keepHelpersBack(realClock, this.#log);
+    this.#closers.push(
+      unlisten,
+      unwatch,
+      () => this.#manager.close(),
+      () => helpers.cancel(),
+    );
   }
 
   async #openLogFiles(): Promise<void> {
