@@ -10,12 +10,14 @@ import { DemoCluster } from "../../src/streams/demo/cluster.ts";
 import { DemoRun, type DemoResult, type DemoSetting, KEYS } from "../../src/streams/demo/run.ts";
 import { FrameReceiver } from "../../src/streams/receiver/frame-receiver.ts";
 import { senderConfig } from "../../src/streams/sender/config.ts";
-import { sendOnce } from "../../src/streams/sender/once.ts";
+import { sendOnce, type SendOnceResult } from "../../src/streams/sender/once.ts";
 import { SequenceJudge, type Violation } from "../../src/streams/validate/sequence.ts";
 import { parseWindow } from "../../src/streams/validate/window-text.ts";
 
 export const PACE = { batch: 10, intervalMs: 10 };
 const CHECKPOINT_MS = 150;
+/** Of a run that failed: its last steps, and behind them what each worker says of itself. */
+const STEPS_SHOWN = 30;
 
 let nextNetwork = process.pid % 200;
 /** Hosts of this process alone: the ports are those of the original's demos. */
@@ -29,24 +31,38 @@ export async function play(
   steps: (run: DemoRun) => Promise<void>,
 ): Promise<DemoResult> {
   const root = mkdtempSync(join(tmpdir(), "node-x-stream-"));
+  const startMs = performance.now();
+  const said: string[] = [];
+  const say = (text: string) => said.push(`${((performance.now() - startMs) / 1000).toFixed(1)} s: ${text}`);
   try {
     const options = {
       ...{ world: realWorld(), root: join(root, "hosts"), network: network(), pauseMs: 200 },
-      ...{ checkpointMs: CHECKPOINT_MS, metricsHub: undefined, say: () => {}, interrupted: noInterruption() },
+      ...{ checkpointMs: CHECKPOINT_MS, metricsHub: undefined, say, interrupted: noInterruption() },
     };
-    return await new DemoRun(options, setting).play(workers, steps);
+    const result = await new DemoRun(options, setting).play(workers, steps);
+    if (result.failure === undefined) return result;
+    return { ...result, failure: `${result.failure}\n${said.slice(-STEPS_SHOWN).join("\n")}` };
   } finally {
     rmSync(root, { recursive: true, force: true });
   }
 }
 
-/** Steps while records flow; resolves when all of them are acknowledged. */
+/** Steps while records flow; resolves when all of them are acknowledged, or, by raw senders, sent. */
 export const flow = (until: number, steps: (run: DemoRun) => Promise<void>) => async (run: DemoRun) => {
   const sending = run.sendMeanwhile(until, PACE);
   await run.pause();
   await steps(run);
-  if (!(await sending).isDone) throw new Error("the sender gave up");
+  await assertSent(sending);
 };
+
+export async function assertSent(sending: Promise<SendOnceResult>): Promise<void> {
+  const { isDone, settled, sent, seconds, troubles } = await sending;
+  if (isDone) return;
+  const why = troubles.join("; ") || "nothing is wrong with its connections";
+  throw new Error(
+    `the sender gave up after ${seconds.toFixed(0)} s: ${sent} records sent, ${settled} settled; ${why}`,
+  );
+}
 
 /** Flips a bit in the middle of what is written of a state log; returns the file. */
 export function damageState(directory: string): string {
@@ -127,7 +143,7 @@ export async function slowSink({ until, bytesPerSecond, slowMs }: SlowSinkOption
     }
     const recordsWhenFreed = judge.records;
     receiver.readFreely();
-    if (!(await sending).isDone) throw new Error("the sender gave up");
+    await assertSent(sending);
     await cluster.until("every window", () => judge.records >= until * KEYS || violation !== undefined);
     violation ??= judge.end();
     return {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { seededRandom } from "../../src/core/seams/random.ts";
 import { type DemoRun, type DemoSetting, KEYS } from "../../src/streams/demo/run.ts";
 import { workerName } from "../../src/streams/demo/cluster.ts";
-import { flow, play, slowSink } from "../e2e/stream-plays.ts";
+import { assertSent, flow, play, slowSink } from "../e2e/stream-plays.ts";
 import { askByVerbs, Questions } from "../e2e/stream-questions.ts";
 import type { Soak } from "./run.ts";
 
@@ -114,12 +114,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
     const until = 2 * moments * VALUES_PER_SECOND;
     const steps = atRandomMoments(moments, 7);
     const acked = await judged({ protocol: "acked", until }, 2, flow(until, steps));
-    const logged = await judged({ protocol: "logged", until }, 2, async (run) => {
-      const sending = run.sendMeanwhile(until, { batch: 10, intervalMs: 10 });
-      await steps(run);
-      await sending;
-      await run.untilReceived(until);
-    });
+    const logged = await judged({ protocol: "logged", until }, 2, flow(until, steps));
     return { acked, logged };
   },
   async A8(moments) {
@@ -164,7 +159,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
         await run.cluster.untilCheckpoint();
         await run.cluster.kill(workers);
         await run.cluster.restart(workers, "same");
-        if (!(await sending).isDone) throw new Error("the sender gave up");
+        await assertSent(sending);
       });
       if (!isValid) throw new Error(failure ?? market?.difference ?? "the market was not judged");
       figures[`rejected on ${workers}`] = market?.results ?? 0;

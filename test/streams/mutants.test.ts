@@ -88,6 +88,20 @@ const mutants: Mutant[] = [
     noticedBy: [mirror, "a new copy that is cut short"],
   },
   {
+    breaks: "output goes to the sink in one message, however much it is",
+    file: "src/streams/sinks/two-phase-sink.ts",
+    from: "bytes.subarray(start, start + OUTPUT_BYTES_MAX)",
+    to: "bytes.subarray(start)",
+    noticedBy: [sink, "output of many megabytes at once"],
+  },
+  {
+    breaks: "connections are read before all that the input log kept was fed again",
+    file: "src/streams/sources/replay.ts",
+    from: "if (inputLog.isBehind) this.#goOn();",
+    to: "if (records > 66) this.#goOn();",
+    noticedBy: ["test/streams/sources/input-log.test.ts", "what was kept is fed again in pieces"],
+  },
+  {
     breaks: "a sink is told to keep what was never committed",
     file: "src/streams/sinks/two-phase-sink.ts",
     from: "const isCommit = checkpoint === this.#committedCheckpoint;",
@@ -201,6 +215,7 @@ testMutants(mutants, [
   "test/streams/validate",
   "test/streams/replica",
   "test/streams/sinks",
+  "test/streams/sources",
   "test/streams/connectors",
   "test/streams/links",
   "test/streams/worker",

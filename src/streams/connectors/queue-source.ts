@@ -13,6 +13,7 @@ import type { Log } from "../../core/logging/log.ts";
 import type { Timer } from "../../core/seams/clock.ts";
 import type { SourceNode } from "../plan/nodes.ts";
 import type { InputLog } from "../sources/input-log.ts";
+import { Replay } from "../sources/replay.ts";
 import type { Source, SourceHost } from "../sources/source.ts";
 import { inOrder } from "./in-order.ts";
 
@@ -34,6 +35,7 @@ export class QueueSource implements Source {
   readonly #host: SourceHost;
   readonly #options: QueueSourceOptions;
   readonly #client: QueueClient;
+  readonly #replay: Replay;
   #isResting = true;
   #isClosed = false;
   #taking: Promise<void> | undefined;
@@ -47,6 +49,13 @@ export class QueueSource implements Source {
     this.#host = host;
     this.#options = options;
     this.#client = new QueueClient(options.seams, inOrder(options.address, BATCH));
+    const { seams, inputLog } = options;
+    this.#replay = new Replay({
+      ...{ clock: seams.clock, inputLog },
+      feed: (record) => host.feed(node, record, 0, record.byteLength),
+      onPieceEnd: (records, startedMs) => host.onBatchEnd(records, startedMs),
+      onDone: () => this.#take(),
+    });
   }
 
   async open(): Promise<undefined> {}
@@ -54,19 +63,12 @@ export class QueueSource implements Source {
   go(): void {
     if (!this.#isResting) return;
     this.#isResting = false;
-    const { inputLog, seams } = this.#options;
-    const startedMs = seams.clock.monotonicMs();
-    let count = 0;
-    inputLog.replay((record) => {
-      count++;
-      this.#host.feed(this.node, record, 0, record.byteLength);
-    });
-    if (count > 0) this.#host.onBatchEnd(count, startedMs);
-    this.#take();
+    this.#replay.start();
   }
 
   rest(): void {
     this.#isResting = true;
+    this.#replay.stop();
     this.#timer?.cancel();
   }
 
@@ -111,7 +113,8 @@ export class QueueSource implements Source {
     const records = answers.flatMap((answer) =>
       answer.status === "fulfilled" && answer.value !== undefined ? [answer.value] : [],
     );
-    if (this.#isResting) for (const record of records) inputLog.keep(record);
+    // Nothing overtakes what is still to be fed again.
+    if (this.#isResting || inputLog.isBehind) for (const record of records) inputLog.keep(record);
     else this.#feed(records);
     await inputLog.flush();
     const failed = answers.find(({ status }) => status === "rejected");
@@ -149,9 +152,8 @@ export class QueueSource implements Source {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#timer?.cancel();
     // What the queue is giving away right now gets into the log.
-    this.#isResting = true;
+    this.rest();
     await this.#taking;
     this.#client.close();
     await this.#options.inputLog.close();

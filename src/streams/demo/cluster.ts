@@ -16,6 +16,7 @@ import { rebuildState } from "../replica/rebuild.ts";
 import type { Address } from "../sender/line.ts";
 import { DemoChild } from "./child.ts";
 import { demoHost, type DemoHost } from "./hosts.ts";
+import { portraitOf } from "./portrait.ts";
 
 export interface DemoClusterOptions {
   world: World;
@@ -321,6 +322,15 @@ export class DemoCluster {
         });
       await sleep(clock, POLL_MS);
     }
+  }
+
+  /** What each worker says of itself, and the end of its log: for whoever asks why nothing goes on. */
+  async portrait(): Promise<string> {
+    const { disk } = this.#options.world;
+    const portraits = [...this.#workers].map(([worker, { child, host }]) =>
+      portraitOf(disk, child, this.#dataDir(worker, host)),
+    );
+    return (await Promise.all(portraits)).join("\n");
   }
 
   /** Kills every process; none is started afterwards. */

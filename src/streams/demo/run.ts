@@ -53,6 +53,8 @@ export interface DemoResult {
 export const KEYS = 11;
 const RECEIVE_MS = 600_000;
 const SEND_MS = 300_000;
+/** Nothing comes for so long: something stands still, also on a machine under load. */
+const STILL_MS = 60_000;
 const BODY_BYTES_MAX = 1 << 20;
 /** Ends the steps; the verdict says the rest. */
 const VIOLATION = new Error("a rule is violated");
@@ -63,6 +65,7 @@ export class DemoRun {
   readonly options: DemoOptions;
   readonly setting: DemoSetting;
   readonly #stop = new AbortController();
+  readonly #played = Promise.withResolvers<void>();
   #records = 0;
   #failure: Error | undefined;
   #failed!: (error: Error) => void;
@@ -117,6 +120,7 @@ export class DemoRun {
     this.#stop.abort();
     await receiving?.catch(() => undefined);
     interrupted.removeEventListener("abort", interrupt);
+    if (this.#failure !== undefined && !interrupted.aborted) this.options.say(await this.cluster.portrait());
     await this.cluster.stop();
     const market = await this.#judgeMarket();
     const isJudgedValid = market === undefined ? report?.verdict?.isValid === true : market.isValid;
@@ -127,6 +131,9 @@ export class DemoRun {
   async #steps(size: number, steps: (run: DemoRun) => Promise<void>): Promise<void> {
     await this.cluster.start(size);
     await steps(this);
+    this.#played.resolve();
+    if (this.setting.protocol !== "raw" && this.setting.app === "detector")
+      await this.untilReceived(this.setting.until);
     // A sender hears of a commit when the sink may not have: with the next checkpoints it has.
     if (this.setting.app === "market-spread") await this.cluster.untilCheckpoint();
   }
@@ -160,6 +167,8 @@ export class DemoRun {
       },
       address: this.cluster.sink,
       protocol: isRaw ? "framed" : "two-phase",
+      // Workers without a sink would not be ready.
+      notBefore: this.#played.promise,
       out: this.#received,
       onProgress: (records) => {
         this.#records = records;
@@ -219,10 +228,14 @@ export class DemoRun {
     });
   }
 
-  /** Until the sink has the value `until` of each key (raw), or at least so many windows (acked). */
-  async untilReceived(until: number, timeoutMs = 20_000): Promise<void> {
+  /** Until the sink has as many windows as `until` of each key make. Throws NX_TIMEOUT when none came for `stillMs`. */
+  async untilReceived(until: number, stillMs = STILL_MS): Promise<void> {
     const wanted = until * KEYS;
-    await this.cluster.until(`${wanted} windows at the sink`, () => this.#records >= wanted, timeoutMs);
+    while (this.#records < wanted) {
+      const before = this.#records;
+      const what = `more than ${before} of ${wanted} windows at the sink`;
+      await this.cluster.until(what, () => this.#records > before, stillMs);
+    }
     this.options.say(`the sink has ${wanted} windows`);
   }
 

@@ -26,6 +26,8 @@ export interface SessionOptions {
   rules: SequenceRules | undefined;
   /** 0: for ever. */
   timeoutMs: number;
+  /** A run that has everything ends behind this: until then more may come, which would be wrong. */
+  notBefore?: Promise<void>;
   bodyBytesMax: number;
   bytesPerSecondMax: number;
   /** A body, without its header; valid during the call. */
@@ -61,7 +63,12 @@ type End = SessionReport["end"];
 export async function receive(options: SessionOptions): Promise<SessionReport> {
   const { clock } = options.world;
   const startMs = clock.monotonicMs();
-  const { promise: ended, resolve: end } = Promise.withResolvers<End>();
+  const { promise: ended, resolve } = Promise.withResolvers<End>();
+  const end = (why: End) => {
+    if (why === "complete" && options.notBefore !== undefined)
+      void options.notBefore.then(() => resolve(why));
+    else resolve(why);
+  };
   const timer = options.timeoutMs === 0 ? undefined : clock.after(options.timeoutMs, () => end("timeout"));
   const interrupt = () => end("interrupted");
   options.interrupted.addEventListener("abort", interrupt);

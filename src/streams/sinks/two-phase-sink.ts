@@ -18,6 +18,7 @@ import { copyOf, WireError } from "../wire/bytes.ts";
 import { CONNECTOR_VERSION, type ConnectorFrame } from "../wire/connector.ts";
 import {
   CONTROL_STREAM,
+  OUTPUT_BYTES_MAX,
   OUTPUT_STREAM,
   readTwoPhase,
   twoPhasePayload,
@@ -298,13 +299,17 @@ export class TwoPhaseSink implements Sink {
     if (!this.#isReady) return;
     const until = this.#barrier?.end ?? this.#offset;
     for (const { offset, bytes } of this.#runs) {
-      const start = this.#sentOffset - offset;
-      if (start >= bytes.byteLength) continue;
+      const end = offset + bytes.byteLength;
+      // A barrier comes between two runs.
       if (offset >= until) return;
-      // A barrier comes between two runs; before it everything goes, so that its question stands behind it.
-      if (this.#barrier === undefined && !this.#link.hasRoom) return;
-      this.#message(OUTPUT_STREAM, this.#sentOffset, bytes.subarray(start));
-      this.#sentOffset = offset + bytes.byteLength;
+      while (this.#sentOffset < end) {
+        // Before a barrier everything goes, so that its question stands behind it.
+        if (this.#barrier === undefined && !this.#link.hasRoom) return;
+        const start = this.#sentOffset - offset;
+        const piece = bytes.subarray(start, start + OUTPUT_BYTES_MAX);
+        this.#message(OUTPUT_STREAM, this.#sentOffset, piece);
+        this.#sentOffset += piece.byteLength;
+      }
     }
   }
 

@@ -154,12 +154,20 @@ export class InputLog {
     this.#events.onPressure();
   }
 
-  /** Feeds what was kept and not fed: since the roll-back, or while the source rested. */
-  replay(feed: (record: Uint8Array) => void): void {
-    while (this.#fed < this.#first + this.#kept.length) {
-      feed(this.#kept[this.#fed - this.#first] as Uint8Array);
-      this.#fed += 1;
+  /** Something was kept and not fed: since the roll-back, or while the source rested. `replay` comes before `append` then. */
+  get isBehind(): boolean {
+    return this.#fed < this.#first + this.#kept.length;
+  }
+
+  /** Feeds the next records that were kept and not fed, until there are `bytesMax` bytes of them. Returns how many. */
+  replay(feed: (record: Uint8Array) => void, bytesMax: number): number {
+    const from = this.#fed;
+    for (let bytes = 0; this.isBehind && bytes < bytesMax; this.#fed += 1) {
+      const record = this.#kept[this.#fed - this.#first] as Uint8Array;
+      bytes += record.byteLength;
+      feed(record);
     }
+    return this.#fed - from;
   }
 
   /** How many records were fed, ever. */

@@ -17,8 +17,6 @@ export interface SourcePortOptions<Client extends PortClient> {
   open(socket: Socket): Client;
   /** `chunk` is only valid during the call. */
   onChunk(client: Client, chunk: Uint8Array): void;
-  /** The source goes on: before anything that waits is handed over. May bring it to rest. */
-  onGo?(): void;
   /** What had waited of this client was handed over, and it is read again. */
   onResumed?(client: Client): void;
   onDrain?(client: Client): void;
@@ -106,7 +104,6 @@ export class SourcePort<Client extends PortClient> {
   go(): void {
     if (!this.#rests) return;
     this.#rests = false;
-    this.#options.onGo?.();
     for (const client of [...this.clients]) {
       if (this.#rests) return;
       for (const chunk of client.waiting.splice(0)) this.#take(client, chunk);

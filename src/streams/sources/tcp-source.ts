@@ -14,6 +14,7 @@ import type { Framing } from "../api/contract.ts";
 import type { SourceNode } from "../plan/nodes.ts";
 import { type Splitter, splitterOf } from "../runtime/splitter.ts";
 import type { InputLog } from "./input-log.ts";
+import { Replay } from "./replay.ts";
 import type { Source, SourceHost } from "./source.ts";
 import { PortClient, SourcePort } from "./source-port.ts";
 
@@ -43,6 +44,8 @@ export class TcpSource implements Source {
   readonly #options: TcpSourceOptions;
   readonly #host: SourceHost;
   readonly #port: SourcePort<Connection>;
+  /** Before anything that comes from connections. */
+  readonly #replay: Replay | undefined;
   #records = 0;
   #badConnections = 0;
   #lostRecords = 0;
@@ -56,8 +59,16 @@ export class TcpSource implements Source {
       ...options,
       open: (socket) => new Connection(socket, node.framing),
       onChunk: (connection, chunk) => this.#take(connection, chunk),
-      onGo: () => this.#replay(),
       keepsWaiting: true,
+    });
+    const { inputLog, clock } = options;
+    if (inputLog === undefined) return;
+    this.#replay = new Replay({
+      ...{ clock, inputLog },
+      feed: (bytes) => host.feed(node, bytes, 0, bytes.byteLength),
+      // They were counted when they came.
+      onPieceEnd: (_records, startedMs) => host.onBatchEnd(0, startedMs),
+      onDone: () => this.#port.go(),
     });
   }
 
@@ -90,18 +101,13 @@ export class TcpSource implements Source {
     this.#host.onBatchEnd(this.#records - before, startedMs);
   }
 
-  #replay(): void {
-    const { inputLog, clock } = this.#options;
-    if (inputLog === undefined) return;
-    inputLog.replay((bytes) => this.#host.feed(this.node, bytes, 0, bytes.byteLength));
-    this.#host.onBatchEnd(0, clock.monotonicMs());
-  }
-
   go(): void {
-    this.#port.go();
+    if (this.#replay === undefined) this.#port.go();
+    else this.#replay.start();
   }
 
   rest(): void {
+    this.#replay?.stop();
     this.#port.rest();
   }
 

@@ -10,7 +10,7 @@
  *   206  workers-left       worker    u64 request, u32 count, count x short worker
  *
  * Output bytes themselves are messages on stream 1, whose message id is the offset of their first byte in the worker's
- * output. Invariant: a payload is read to its last byte or refused.
+ * output; they may end and begin within a record. Invariant: a payload is read to its last byte or refused.
  */
 import { ByteReader, ByteWriter, WireError } from "./bytes.ts";
 import { readFlag } from "./connector.ts";
@@ -18,6 +18,8 @@ import { readFlag } from "./connector.ts";
 /** The stream of these messages, and that of the output. */
 export const CONTROL_STREAM = 0n;
 export const OUTPUT_STREAM = 1n;
+/** A message carries at most so much output: sinks refuse frames that are too long. */
+export const OUTPUT_BYTES_MAX = 64 << 10;
 
 const Tag = {
   listUncommitted: 201,

@@ -5,6 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import { silentLog } from "../../../src/core/logging/log.ts";
 import type { World } from "../../../src/core/role.ts";
+import { sleep } from "../../../src/core/seams/clock.ts";
 import { SimCluster } from "../../../src/core/sim/world.ts";
 import { committedParts } from "../../../src/streams/receiver/committed.ts";
 import { TwoPhaseReceiver } from "../../../src/streams/receiver/two-phase-receiver.ts";
@@ -188,6 +189,33 @@ describe("output in two phases", () => {
       await wait(100);
       expect(fatal).toMatch(/has \d bytes of this worker's output, 0 are committed/);
       workerHost.killProcess();
+      await receiver.close();
+    });
+  });
+
+  test("output of many megabytes at once, and a record longer than a frame may be, reach the sink", () => {
+    const cluster = new SimCluster(1);
+    cluster.scheduler.run(async () => {
+      const { world } = cluster.host(SINK.host).start();
+      const problems: string[] = [];
+      const receiver = new TwoPhaseReceiver({
+        ...{ world, address: SINK, directory: DIRECTORY, onCommit: () => {} },
+        onProblem: (text) => problems.push(text),
+      });
+      await receiver.listen();
+      const sink = newSink(cluster.host("10.0.0.2").start().world);
+      await sink.open();
+      await sink.rollBack(0, undefined);
+      const run = "0123456789abcdef".repeat(3 << 16);
+      sink.writer.utf8(run);
+      sink.flush();
+      sink.writer.utf8(`${run}end`);
+      const { safe } = sink.prepare(1);
+      expect(await Promise.race([safe, sleep(world.clock, 60_000)])).toBe(true);
+      sink.commit(1);
+      await sleep(world.clock, 1000);
+      expect(problems).toEqual([]);
+      expect(receiver.committedBytes).toBe(2 * run.length + 3);
       await receiver.close();
     });
   });

@@ -1,4 +1,4 @@
-/** The input log of raw senders: records keep their numbers, whatever the disk does. */
+/** The input log of raw senders: records keep their numbers, whatever the disk does, and are fed again piece by piece. */
 import { expect, test } from "bun:test";
 import { silentLog } from "../../../src/core/logging/log.ts";
 import type { World } from "../../../src/core/role.ts";
@@ -6,6 +6,7 @@ import { SimClock } from "../../../src/core/sim/clock.ts";
 import { SimDisk } from "../../../src/core/sim/disk.ts";
 import { Scheduler } from "../../../src/core/sim/scheduler.ts";
 import { InputLog } from "../../../src/streams/sources/input-log.ts";
+import { Replay } from "../../../src/streams/sources/replay.ts";
 
 const RECORD_BYTES = 64 << 10;
 
@@ -34,7 +35,7 @@ async function found(on: Scheduler, disk: SimDisk, position: number): Promise<nu
   const log = await InputLog.open(worldOf(on, disk), "/data/input-In", events);
   log.rollBack(position);
   const fed: number[] = [];
-  log.replay((bytes) => void fed.push(numberOf(bytes)));
+  log.replay((bytes) => void fed.push(numberOf(bytes)), Number.POSITIVE_INFINITY);
   return fed;
 }
 
@@ -81,4 +82,41 @@ test("what came while the disk was full is written when it has room, and a check
     },
     { timeLimitMs: 600_000 },
   );
+});
+
+test("what was kept is fed again in pieces: a stop between two of them keeps the place, and nothing comes twice", () => {
+  const on = new Scheduler(1);
+  const disk = new SimDisk(on);
+  const pause = (ms: number) => new Promise<void>((resolve) => void on.after(ms, resolve));
+  on.run(async () => {
+    await disk.makeDirectory("/data");
+    const world = worldOf(on, disk);
+    const log = await InputLog.open(world, "/data/input-In", events);
+    for (let number = 0; number < 100; number++) log.append(record(number), 0, 1000);
+    log.rollBack(0);
+    const fed: number[] = [];
+    const pieces: number[] = [];
+    let done = 0;
+    const replay = new Replay({
+      ...{ clock: world.clock, inputLog: log },
+      feed: (bytes) => void fed.push(numberOf(bytes)),
+      onPieceEnd: (records) => void pieces.push(records),
+      onDone: () => void done++,
+    });
+    replay.start();
+    expect(pieces).toEqual([66]);
+    replay.stop();
+    await pause(1000);
+    expect([fed.length, done, log.position(), log.isBehind]).toEqual([66, 0, 66, true]);
+    replay.start();
+    await pause(1000);
+    expect(fed).toEqual(numbers(0, 100));
+    expect([done, log.isBehind]).toEqual([1, false]);
+    // What came meanwhile is fed at the next start.
+    replay.stop();
+    log.keep(record(100));
+    replay.start();
+    expect(fed).toEqual(numbers(0, 101));
+    await log.close();
+  });
 });

@@ -9,6 +9,7 @@ import passthrough from "../../../src/streams/apps/passthrough.ts";
 import { ByteWriter } from "../../../src/streams/wire/bytes.ts";
 import { FrameReader, frameOf } from "../../../src/streams/wire/frame.ts";
 import { SOURCE_PORT, StreamCluster, violation } from "./sim-cluster.ts";
+import { SimReceiver } from "./sim-receiver.ts";
 
 const HOST = "10.0.0.1";
 const LIMITS = { timeLimitMs: 600_000 };
@@ -83,6 +84,36 @@ test("A7: with an input log nothing that was read is lost, at whichever of twent
     expect(violation(await cluster.output(), RAW_KEYS, value)).toBeUndefined();
   }, LIMITS);
 }, 120_000);
+
+test("A7: what gathered in the input log while no checkpoint could be is fed after a crash, however much it is", () => {
+  const cluster = new StreamCluster(4, { app: passthrough, size: 1, sources: ["In"], sink: "Out" });
+  cluster.scheduler.run(async () => {
+    const settings = {
+      sources: [`In=tcp://${HOST}:${SOURCE_PORT}?log=true`],
+      sinks: ["Out=2pc://10.0.2.1:5555"],
+    };
+    await cluster.startAll(settings);
+    const sender = await RawSender.connect(cluster.sim.host("10.0.1.1").start().world);
+    const bodies = Array.from({ length: 250 }, (_, number) =>
+      new ByteWriter().u64(number).raw(new Uint8Array(16_000)).done().slice(),
+    );
+    for (const body of bodies) sender.send(body);
+    // Without its sink it cannot have a checkpoint.
+    const records = () => cluster.leader.sources[0]?.stats().records;
+    await cluster.until("everything is read", () => records() === bodies.length);
+    await cluster.pause(1000);
+    cluster.kill("initializer");
+    await cluster.restart("initializer");
+    const receiver = await SimReceiver.start(cluster);
+    const committed = () => cluster.leader.sinks[0]?.stats().committedBytes;
+    await cluster.until("everything is committed", () => committed() === bodies.length * (4 + 8 + 16_000));
+    await cluster.pause(1000);
+    const output = (await receiver.output()).get("the sink") ?? [];
+    expect(output.map((text) => Buffer.from(text.slice(0, 8), "latin1").readBigUInt64BE())).toEqual(
+      bodies.map((_, number) => BigInt(number)),
+    );
+  }, LIMITS);
+});
 
 /** The newest element of each window in the output, by key. */
 async function newestValues(cluster: StreamCluster): Promise<Map<string, Set<number>>> {
