@@ -60,3 +60,29 @@ export const neo = key(
   }),
   "The neo protocol's own settings.",
 );
+
+/** A unix socket for lines of text (core/sockets/text-socket.ts). */
+const unixSocket = (commands: string) =>
+  key(
+    group({
+      path: key(
+        z.string().min(1).optional().meta({ wanted: "the path of a socket" }),
+        `The unix socket, relative to dataDir. It takes lines of text: ${commands}.`,
+        { absent: "there is no such socket", example: "node.socket" },
+      ),
+      mode: key(
+        z
+          .string()
+          .regex(/^0?[0-7]{3}$/)
+          .default("0600")
+          .meta({ wanted: 'three octal digits such as "0660"' }),
+        "Who may connect: the mode of the socket's file, in octal digits.",
+      ),
+    }),
+    "A unix socket for text, as the original nodes have it.",
+  );
+
+export const commandSocket = unixSocket(
+  "update-credentials, list-credentials, reopen_files, show_version and help",
+);
+export const logSocket = unixSocket("reopen_files, show_version and help");

@@ -15,7 +15,7 @@ export const serverRules: readonly IniRule[] = [
   { section: "Server", key: "data_dir", to: "dataDir", convert: text },
   { section: "Server", key: "connection_limit", to: "limits.connections", convert: integer },
   { section: "Server", key: "backlog", to: "swarm.backlog", convert: integer },
-  { section: "Server", key: "unix_socket_path", note: "the admin endpoint is the socket admin.sock in the data directory; POST /credentials/reload does what update-credentials did" },
+  { section: "Server", key: "unix_socket_path", to: "commandSocket.path", convert: absolutePath },
   { section: "Server", key: "neoport", to: "neoPort", convert: integer },
   { section: "Server", key: "cpu", note: "pin the process from outside: taskset, or CPUAffinity= of its unit" },
   { section: "Performance", key: "write_flush_ms", to: "swarm.writeFlushMs", convert: atLeastOne },
@@ -66,8 +66,8 @@ export const logRules: readonly IniRule[] = [
   { section: "LOG.*", key: "additive", note: oneLog },
   { section: "PidLock", key: "path", to: "pidFile", convert: absolutePath },
   { section: "VERSION", key: "default_version_log", to: "log.versionFile", convert: versionFile },
-  { section: "UNIX_SOCKET", key: "path", note: "the admin endpoint is the socket admin.sock in the data directory" },
-  { section: "UNIX_SOCKET", key: "mode", note: "admin.sock belongs to its user alone" },
+  { section: "UNIX_SOCKET", key: "path", to: "logSocket.path", convert: absolutePath },
+  { section: "UNIX_SOCKET", key: "mode", to: "logSocket.mode", convert: text },
 ]; // prettier-ignore
 
 /** Where the originals keep data and logs: relative to the working directory. */

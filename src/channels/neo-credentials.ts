@@ -43,6 +43,19 @@ export class NeoCredentials {
     this.#log.info("read the credentials of the neo protocol", { users: this.#secrets.size });
   }
 
+  /** Somebody asks for it: as `reload`, and an error where there is no file to read. */
+  update(): void {
+    if (this.#file() === undefined)
+      throw new NxError(
+        "NX_SECRET_UNUSABLE",
+        "neo.credentialsFile is not set: the neo protocol is not spoken",
+        {
+          hint: "set it and start the node anew",
+        },
+      );
+    this.reload();
+  }
+
   /** Routes of the admin endpoint. */
   admin(app: Hono): void {
     app.get("/credentials", (context) => context.json({ users: this.users }));

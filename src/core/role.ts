@@ -59,6 +59,12 @@ export interface ClusterMembers {
   problems: string[];
 }
 
+/** A file that can be opened again at its path, after another program has renamed it. */
+export interface ReopenableFile {
+  readonly path: string;
+  reopen(): void;
+}
+
 export interface RoleContext<Config> extends World {
   /** Unique in the cluster, e.g. `local.dht0`. */
   instance: string;
@@ -76,6 +82,8 @@ export interface RoleContext<Config> extends World {
   clusterMembers?: (prefix?: string) => Promise<ClusterMembers>;
   /** Begin as if the data directory were empty: what an earlier life kept there goes. Only where `canStartFresh`. */
   isFresh?: boolean;
+  /** The files that the process writes its logs to; absent where it is not an instance's own. */
+  logFiles?: readonly ReopenableFile[];
   /** From the key `tls`, read and checked; undefined when listeners are plain. */
   tls: TlsMaterial | undefined;
   /** What `start` is doing, e.g. `loading snapshot-4.nxl: 37 %`; `/readyz` and the service manager show it. */

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { LogfilesNode, NeoLogfilesNode, NeoQueueNode, QueueNode } from "../../src/channels/client.ts";
 import { adminPost } from "../../src/core/admin-client.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
+import { ask } from "../core/sockets/text-client.ts";
 import { until } from "./executable.ts";
 import { NodeDirectory, type NodeProcess } from "./node-process.ts";
 
@@ -77,7 +78,8 @@ test.each(kinds)(
     using directory = new NodeDirectory(kind.role);
     const credentialsFile = join(directory.path, "credentials");
     writeFileSync(credentialsFile, line("user", 1), { mode: 0o600 });
-    const settings = { neoPort: 0, neo: { credentialsFile }, ...kind.settings };
+    const commandSocket = { path: "node.socket" };
+    const settings = { neoPort: 0, neo: { credentialsFile }, commandSocket, ...kind.settings };
     const node = await directory.start({ ...settings, log: { console: "off", statsPeriodMs: 1000 } });
     const neoAddress = { host: "127.0.0.1", port: node.ports["neoPort"] as number };
     const told = async (change: Record<string, unknown>, words: RegExp) => {
@@ -99,6 +101,11 @@ test.each(kinds)(
     const asked = await adminPost(directory.inData("admin.sock"), "/credentials/reload", {}, 10_000);
     expect([asked.status, asked.body]).toEqual([200, '{"users":["user"]}']);
     (await kind.neo(neoAddress, 3)).close();
+    writeFileSync(credentialsFile, line("user", 4), { mode: 0o600 });
+    expect(await ask(directory.inData("node.socket"), "update-credentials\n")).toBe(
+      "Credentials updated: 1 user.\n",
+    );
+    (await kind.neo(neoAddress, 4)).close();
 
     await until("a line in stats.log", () => existsSync(directory.inData("log/stats.log")) || undefined);
     for (const name of ["root.log", "stats.log"])

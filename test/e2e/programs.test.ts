@@ -5,13 +5,16 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { LegacyNode } from "../../src/channels/wire/legacy/client.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
+import { ask } from "../core/sockets/text-client.ts";
 import { TestServer } from "../channels/wire/legacy/server.ts";
 import { LoneExecutable, until } from "./executable.ts";
 
@@ -22,6 +25,7 @@ minval = 0x0000000000000000
 maxval = 0x7fffffffffffffff
 data_dir = data
 unix_socket_path = dhtnode.socket
+cpu = 0
 [Options_Memory]
 size_limit = 0
 [LOG.Root]
@@ -53,7 +57,7 @@ function run(alone: LoneExecutable, path: string, args: string[], environment: R
   };
 }
 
-const note = "etc/config.ini:7:1: [Server] unix_socket_path has no effect";
+const note = "etc/config.ini:8:1: [Server] cpu has no effect";
 
 /** Starts the program in the directory and connects a swarm client to it. */
 async function serve(alone: LoneExecutable, program: string) {
@@ -75,7 +79,12 @@ async function serve(alone: LoneExecutable, program: string) {
     child.kill("SIGTERM");
     return ended;
   };
-  return { client, stop };
+  const kill = () => {
+    client.close();
+    child.kill("SIGKILL");
+    return ended;
+  };
+  return { client, stop, kill };
 }
 
 describe("as dhtdump", () => {
@@ -162,6 +171,53 @@ describe("as dhtnode", () => {
     },
     120_000,
   );
+
+  test("answers at its unix socket, which a kill leaves and the next start replaces", async () => {
+    using alone = await LoneExecutable.copy();
+    const file = (name: string) => join(alone.directory, name);
+    symlinkSync("node-x", file("dhtnode"));
+    mkdirSync(file("etc"));
+    const second = "[UNIX_SOCKET]\npath = files.socket\nmode = 0660\n";
+    writeFileSync(file("etc/config.ini"), `${ini}${second}`);
+    const credentials = (...users: string[]) =>
+      writeFileSync(file("etc/credentials"), users.map((user) => `${user}:${"0f".repeat(128)}\n`).join(""), {
+        mode: 0o600,
+      });
+    credentials("admin");
+    const node = (text: string) => ask(file("dhtnode.socket"), text);
+
+    const killed = await serve(alone, file("dhtnode"));
+    expect(await node("list-credentials\n")).toBe("admin\n");
+    credentials("admin", "another");
+    expect(await node("list-credentials\nupdate-credentials\nlist-credentials\n")).toBe(
+      "admin\nCredentials updated: 2 users.\nadmin\nanother\n",
+    );
+    writeFileSync(file("etc/credentials"), "nonsense\n");
+    expect(await node("update-credentials\nlist-credentials\nsalute\n")).toMatch(
+      /^Error: neo.credentialsFile: .*credentials:1: wanted name:hex .*\nadmin\nanother\nCommand not found: salute\n$/,
+    );
+    renameSync(file("log/root.log"), file("log/root.log.1"));
+    expect(await ask(file("files.socket"), "reopen_files log/root.log\n")).toBe("ACK\n");
+    expect(readFileSync(file("log/root.log"), "utf8")).toBe("");
+    expect(await ask(file("files.socket"), "show_version\nupdate-credentials\nreopen_files x\n")).toMatch(
+      /^node-x \S+ commit \S+ bun \S+\nCommand not found: update-credentials\nError: .*\/x is no log file of this process/,
+    );
+    expect(["dhtnode.socket", "files.socket"].map((name) => statSync(file(name)).mode & 0o777)).toEqual([
+      0o600, 0o660,
+    ]);
+
+    await killed.kill();
+    credentials("third");
+    const next = await serve(alone, file("dhtnode"));
+    expect(await node("list-credentials")).toBe("third\n");
+    // A process that is told to stop before that ends at once, and leaves what a kill leaves.
+    await until(
+      "its start to end",
+      () => readFileSync(file("log/root.log"), "utf8").includes("- ready") || undefined,
+    );
+    expect(await next.stop()).toMatchObject({ code: 0 });
+    expect(readdirSync(alone.directory).filter((name) => name.endsWith(".socket"))).toEqual([]);
+  }, 120_000);
 
   test("speaks only the protocol that it was asked for", async () => {
     using alone = await LoneExecutable.copy();

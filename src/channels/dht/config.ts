@@ -18,7 +18,15 @@ import {
   roleSchema,
 } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
-import { compaction, neo, nodesCa, passwordFile, respPort } from "../config-keys.ts";
+import {
+  commandSocket,
+  compaction,
+  logSocket,
+  neo,
+  nodesCa,
+  passwordFile,
+  respPort,
+} from "../config-keys.ts";
 import { dhtDialect } from "./ini.ts";
 import type { OutOfRange } from "../../native/tcm.ts";
 
@@ -121,6 +129,8 @@ export const dhtConfig = roleSchema({
     "The swarm protocol's own settings.",
   ),
   neo,
+  commandSocket,
+  logSocket,
   mirror: key(
     group({
       port: optionalPort(

@@ -12,6 +12,7 @@ import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
 import { foremost } from "../foremost.ts";
 import { RedisSide } from "../redis-side.ts";
 import { ReplyGate } from "../reply-gate.ts";
+import { TextSockets } from "../text-sockets.ts";
 import { type Side, sumOf } from "../side.ts";
 import { dhtAbout } from "./config.ts";
 import { REFUSAL } from "../durable-log.ts";
@@ -40,6 +41,7 @@ class DhtNode implements RunningRole<DhtConfig> {
   readonly #neo: NeoSide;
   readonly #mirror: MirrorSide;
   readonly #sides: readonly Side[];
+  readonly #sockets: TextSockets;
   readonly #statsLine: StatsLine;
   readonly #rate: SlidingRate;
   #config: DhtConfig;
@@ -76,6 +78,7 @@ class DhtNode implements RunningRole<DhtConfig> {
       persistence: () => durable.figures,
     });
     this.#sides = [this.#swarm, this.#redis, this.#neo];
+    this.#sockets = new TextSockets(context, this.#neo.credentials);
     this.#statsLine = new StatsLine([this.#swarm.requestFigures, this.#neo.requestFigures]);
     this.#addMetrics();
   }
@@ -84,6 +87,7 @@ class DhtNode implements RunningRole<DhtConfig> {
     await this.#mirror.start();
     this.refuseWrites();
     for (const side of this.#sides) await side.listen();
+    await this.#sockets.listen();
   }
 
   /** Tells all sides whether writes are welcome: not while the disk is full, nor at a mirror. */
@@ -229,6 +233,7 @@ class DhtNode implements RunningRole<DhtConfig> {
   }
 
   async stop(): Promise<void> {
+    this.#sockets.close();
     await this.drain();
     await this.#swarm.stopRedistribution();
     await this.#mirror.stop();

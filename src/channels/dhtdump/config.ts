@@ -5,7 +5,7 @@ import type { IniDialect } from "../../core/config/ini/dialect.ts";
 import { absolutePath, integer as integerText, text } from "../../core/config/ini/values.ts";
 import { group, integer, key, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
-import { nodesCa } from "../config-keys.ts";
+import { logSocket, nodesCa } from "../config-keys.ts";
 import { logRules, sharedDefaults } from "../ini-keys.ts";
 
 const WEEK_SECONDS = 7 * 24 * 3600;
@@ -40,6 +40,7 @@ export const dhtdumpConfig = roleSchema({
     integer(60, { min: 1, max: 3600 }),
     "A node that sends nothing for this long in the middle of an answer has failed.",
   ),
+  logSocket,
   isOneshot: key(
     z.boolean().default(false),
     "One cycle at once, repeated until it succeeds; then the process ends.",

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { NxError } from "../../core/errors.ts";
 import { defineRole, type RoleContext, type RunningRole, type Stats } from "../../core/role.ts";
 import { tlsToNodes } from "../tls-to-nodes.ts";
+import { TextSockets } from "../text-sockets.ts";
 import { DHTDUMP_LOCK } from "../tcm/names.ts";
 import { dhtdumpAbout, type DhtdumpConfig } from "./config.ts";
 import { Cycle } from "./cycle.ts";
@@ -22,6 +23,7 @@ class Dhtdump implements RunningRole<DhtdumpConfig> {
   readonly #directory: string;
   readonly #lock: { release(): Promise<void> };
   readonly #counts = new DumpCounts();
+  readonly #sockets: TextSockets;
   #cycle: Cycle | undefined;
   #isStopped = false;
   #wake: () => void = () => {};
@@ -32,6 +34,7 @@ class Dhtdump implements RunningRole<DhtdumpConfig> {
     this.#context = context;
     this.#directory = directory;
     this.#lock = lock;
+    this.#sockets = new TextSockets(context);
     const { metrics } = context;
     const counts = this.#counts;
     metrics.counterFrom("node_x_dhtdump_records_total", "Records written to dumps.", () => counts.recordsTotal);
@@ -42,7 +45,8 @@ class Dhtdump implements RunningRole<DhtdumpConfig> {
     metrics.gauge("node_x_dhtdump_last_cycle_duration_seconds", "How long it took.", () => counts.lastDurationMs / 1000);
   } // prettier-ignore
 
-  begin(): void {
+  async begin(): Promise<void> {
+    await this.#sockets.listen();
     this.#running = this.#run().catch((error: Error) => this.#context.fatal(error));
   }
 
@@ -168,6 +172,7 @@ class Dhtdump implements RunningRole<DhtdumpConfig> {
     this.#wake();
     this.#cycle?.stop();
     await this.#running;
+    this.#sockets.close();
     await this.#lock.release();
   }
 }
@@ -184,7 +189,12 @@ export const dhtdump = defineRole({
     }
     const lock = await disk.lock(join(directory, DHTDUMP_LOCK));
     const running = new Dhtdump(context, directory, lock);
-    running.begin();
+    try {
+      await running.begin();
+    } catch (error) {
+      await running.stop();
+      throw error;
+    }
     return running;
   },
 });

@@ -7,7 +7,7 @@ import { z } from "zod";
 import { reloadableKeys } from "../../core/config/keys.ts";
 import { durability, group, integer, key, limits, port, roleSchema } from "../../core/config/schema.ts";
 import type { RoleAbout } from "../../core/role.ts";
-import { neo, nodesCa } from "../config-keys.ts";
+import { commandSocket, logSocket, neo, nodesCa } from "../config-keys.ts";
 import { logfilesDialect } from "./ini.ts";
 
 const KIBIBYTE = 1024;
@@ -107,6 +107,8 @@ export const logfilesConfig = roleSchema({
     "The swarm protocol's own settings.",
   ),
   neo,
+  commandSocket,
+  logSocket,
   nodesCa,
   limits: limits({
     channelsMax: key(

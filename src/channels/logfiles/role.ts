@@ -14,6 +14,7 @@ import { foremost } from "../foremost.ts";
 import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
 import { NeoSide } from "../neo-side.ts";
 import { ReplyGate } from "../reply-gate.ts";
+import { TextSockets } from "../text-sockets.ts";
 import { SWARM_KEEP_ALIVE } from "../wire/legacy/protocol.ts";
 import { logfilesAbout, type LogfilesConfig } from "./config.ts";
 import { ClassicLayout } from "./classic/classic-layout.ts";
@@ -46,6 +47,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
   readonly #engine: LogfilesEngine;
   readonly #port: LogfilesPort;
   readonly #neo: NeoSide;
+  readonly #sockets: TextSockets;
   readonly #http: HttpSide | undefined;
   readonly #statsLine: StatsLine;
   readonly #rate: SlidingRate;
@@ -95,6 +97,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
       },
       new LogfilesNeoEngine(store, channelsMax, clock),
     );
+    this.#sockets = new TextSockets(context, this.#neo.credentials);
     this.#statsLine = new StatsLine([
       { prefix: "request", names: LogfilesCommand, view: this.#engine.requestFigures },
       this.#neo.requestFigures,
@@ -123,6 +126,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
     this.#context.announcePort("port", await this.#port.listen());
     await this.#neo.listen();
     if (this.#http !== undefined) this.#context.announcePort("httpPort", this.#http.listen());
+    await this.#sockets.listen();
   }
 
   onRefusal(): void {
@@ -238,6 +242,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
   }
 
   async stop(): Promise<void> {
+    this.#sockets.close();
     await this.drain();
     this.#port.closeAll();
     this.#neo.closeConnections();

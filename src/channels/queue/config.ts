@@ -9,7 +9,7 @@ import {
   crossCheck, type CrossCheck, durability, group, integer, key, limits, port, roleSchema,
 } from "../../core/config/schema.ts"; // prettier-ignore
 import type { RoleAbout } from "../../core/role.ts";
-import { compaction, neo, passwordFile, respPort } from "../config-keys.ts";
+import { commandSocket, compaction, logSocket, neo, passwordFile, respPort } from "../config-keys.ts";
 import { engineChecks, engineKey } from "./engine-config.ts";
 import { queueDialect } from "./ini.ts";
 
@@ -101,6 +101,8 @@ const queueKeys = roleSchema({
     "The swarm protocol's own settings.",
   ),
   neo,
+  commandSocket,
+  logSocket,
   limits: limits({
     channelsMax: key(
       integer(50_000, { min: 1, max: 1_000_000 }),

@@ -17,6 +17,7 @@ import { LegacySide } from "../legacy-side.ts";
 import { NeoSide } from "../neo-side.ts";
 import { RedisSide } from "../redis-side.ts";
 import { ReplyGate } from "../reply-gate.ts";
+import { TextSockets } from "../text-sockets.ts";
 import { type Side, sumOf } from "../side.ts";
 import { QueueCommand } from "../wire/legacy/protocol.ts";
 import { QueueCode } from "../wire/neo/protocol.ts";
@@ -32,6 +33,7 @@ class QueueNode implements RunningRole<QueueConfig> {
   readonly #redis: RedisSide;
   readonly #neo: NeoSide;
   readonly #sides: readonly Side[];
+  readonly #sockets: TextSockets;
   readonly #statsLine: StatsLine;
   readonly #rate: SlidingRate;
   #config: QueueConfig;
@@ -86,6 +88,7 @@ class QueueNode implements RunningRole<QueueConfig> {
       new NeoEngine(durable.queues),
     );
     this.#sides = [this.#swarm, this.#redis, this.#neo];
+    this.#sockets = new TextSockets(context, this.#neo.credentials);
     this.#statsLine = new StatsLine([this.#swarm.requestFigures, this.#neo.requestFigures]);
     this.#addMetrics();
   }
@@ -103,6 +106,7 @@ class QueueNode implements RunningRole<QueueConfig> {
 
   async listen(): Promise<void> {
     for (const side of this.#sides) await side.listen();
+    await this.#sockets.listen();
   }
 
   refuseWrites(text: string | undefined): void {
@@ -203,6 +207,7 @@ class QueueNode implements RunningRole<QueueConfig> {
   }
 
   async stop(): Promise<void> {
+    this.#sockets.close();
     await this.drain();
     for (const side of this.#sides) side.closeConnections();
     await this.#durable.close(() => {

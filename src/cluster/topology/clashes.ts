@@ -7,7 +7,7 @@
 import { join } from "node:path";
 import type { Origin } from "../../core/config/origin.ts";
 import type { Problem } from "../../core/config/problem.ts";
-import { SOCKET_PATH_BYTES_MAX } from "../../core/sockets/serve-http.ts";
+import { SOCKET_PATH_BYTES_MAX } from "../../core/seams/socket-file.ts";
 import { machineOf } from "./hosts.ts";
 import { deploymentPaths, ownDirectories } from "./layout.ts";
 import type { MemberName } from "./names.ts";

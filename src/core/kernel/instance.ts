@@ -25,7 +25,8 @@ import type { TlsMaterial } from "../seams/net.ts";
 import { ProcessMeter } from "./process-meter.ts";
 import type { Role, RoleContext, RunningRole, Stats, World } from "../role.ts";
 import { readSecret } from "../secret-file.ts";
-import { serveHttp, SOCKET_PATH_BYTES_MAX } from "../sockets/serve-http.ts";
+import { SOCKET_PATH_BYTES_MAX } from "../seams/socket-file.ts";
+import { serveHttp } from "../sockets/serve-http.ts";
 import { loadTls, type TlsFiles } from "../sockets/tls.ts";
 
 /** The keys that every role has (config/schema.ts), as far as an instance itself reads them. */
@@ -52,6 +53,8 @@ export interface InstanceOptions {
   clusterMembers?: RoleContext<unknown>["clusterMembers"];
   /** As RoleContext.isFresh. */
   isFresh?: boolean;
+  /** As RoleContext.logFiles. */
+  logFiles?: RoleContext<unknown>["logFiles"];
 }
 
 type Closer = { what: string; close(): void | Promise<void> };
@@ -110,7 +113,7 @@ export class Instance {
   }
 
   async #start(): Promise<void> {
-    const { world, clusterMembers, isFresh = false } = this.#options;
+    const { world, clusterMembers, isFresh = false, logFiles } = this.#options;
     const { dataDir } = this.#loaded;
     const config = this.#config;
     await this.#takeDataDirectory();
@@ -131,6 +134,7 @@ export class Instance {
       tls,
       isFresh,
       ...(clusterMembers !== undefined && { clusterMembers }),
+      ...(logFiles !== undefined && { logFiles }),
       iniFileOf: (key) => this.#loaded.iniFileOf(key),
       progress: (text) => {
         this.#progress = text;

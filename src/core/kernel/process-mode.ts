@@ -175,6 +175,7 @@ class Run {
     const instance = await Instance.start(this.#role, this.#loaded, {
       ...(clusterMembers !== undefined && { clusterMembers }),
       isFresh,
+      logFiles: this.#files,
       world: this.#world,
       logOutput: this.#logOutput,
       onFatal: (error) => this.#die(error),

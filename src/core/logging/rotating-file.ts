@@ -17,7 +17,7 @@ export interface RotatingFileOptions {
 }
 
 export class RotatingFile implements LogSink {
-  readonly #path: string;
+  readonly path: string;
   readonly #options: RotatingFileOptions;
   #fd: number | undefined;
   #size = 0;
@@ -27,7 +27,7 @@ export class RotatingFile implements LogSink {
 
   /** Throws NX_DATA_DIR_UNUSABLE when the file cannot be opened: better at the start than never noticed. */
   constructor(path: string, options: RotatingFileOptions) {
-    this.#path = path;
+    this.path = path;
     this.#options = options;
     try {
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
@@ -81,7 +81,7 @@ export class RotatingFile implements LogSink {
   }
 
   #open(): void {
-    const fd = openSync(this.#path, "a+", 0o640);
+    const fd = openSync(this.path, "a+", 0o640);
     this.#fd = fd;
     this.#size = fstatSync(fd).size;
     const last = Buffer.alloc(1);
@@ -90,7 +90,7 @@ export class RotatingFile implements LogSink {
 
   #rotate(): void {
     this.close();
-    const name = (index: number) => (index === 0 ? this.#path : `${this.#path}.${index}`);
+    const name = (index: number) => (index === 0 ? this.path : `${this.path}.${index}`);
     rmSync(name(this.#options.filesMax - 1), { force: true });
     for (let index = this.#options.filesMax - 2; index >= 0; index--) {
       try {

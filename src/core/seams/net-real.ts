@@ -15,9 +15,11 @@ import type {
   Listener,
   ListenOptions,
   Net,
+  PathListenOptions,
   Socket,
   SocketHandlers,
 } from "./net.ts";
+import { bindSocketFile } from "./socket-file.ts";
 import { type Sender, type TurnClock, TurnRest } from "./turn-rest.ts";
 
 /** Seconds a connection may take for its TLS handshake. */
@@ -77,8 +79,7 @@ class RealSocket<Data> implements Socket, Sender {
     this.#send = send;
     if (send !== undefined) this.#descriptor = descriptorOf(bun);
     this.handlers = handlers;
-    const host = bun.remoteAddress ?? "unknown";
-    this.remoteAddress = `${host.includes(":") ? `[${host}]` : host}:${bun.remotePort}`;
+    this.remoteAddress = addressOf(bun);
   }
 
   write(bytes: Uint8Array): number {
@@ -112,6 +113,12 @@ class RealSocket<Data> implements Socket, Sender {
     this.#descriptor = -1;
     this.isClosed = true;
   }
+}
+
+/** Who is at the other end of a unix socket, the kernel does not tell the runtime. */
+function addressOf({ remoteAddress: host, remotePort }: BunSocket<unknown>): string {
+  if (host === undefined) return "this host";
+  return `${host.includes(":") ? `[${host}]` : host}:${remotePort}`;
 }
 
 /** First subject alternative name (`URI:` and the like cut off), else the common name, of the verified peer. */
@@ -329,6 +336,23 @@ export function createRealNet(
           },
         }).catch(onFailed);
       });
+    },
+
+    listenAtPath<Data>({ path, mode, handlers }: PathListenOptions<Data>) {
+      const create = (bun: BunSocket<RealSocket<Data>>) => new RealSocket<Data>(bun, handlers, calls?.send);
+      return bindSocketFile(path, mode, () =>
+        Bun.listen<RealSocket<Data>>({
+          unix: path,
+          allowHalfOpen: true,
+          socket: {
+            ...bunHandlers({ create, report, tls: undefined }),
+            end({ data: socket }) {
+              if (handlers.ended === undefined) socket.end();
+              else if (socket.isOpen && !socket.isClosed) handlers.ended(socket, socket.data as Data);
+            },
+          },
+        }),
+      );
     },
   };
 }

@@ -14,6 +14,8 @@ export interface SocketHandlers<Data> {
   data(socket: Socket, data: Data, chunk: Uint8Array): void;
   /** The kernel takes bytes again after a short `write`. */
   drain(socket: Socket, data: Data): void;
+  /** The peer sends nothing more but may still read: only at listeners on a path, others close then. */
+  ended?(socket: Socket, data: Data): void;
   /** The connection is gone, whoever ended it. Called exactly once after `open`. */
   close(socket: Socket, data: Data, error?: Error): void;
 }
@@ -87,8 +89,21 @@ export interface ConnectOptions<Data> {
   handlers: SocketHandlers<Data>;
 }
 
+export interface PathListenOptions<Data> {
+  /** Absolute. */
+  path: string;
+  /** Who may connect: the mode of the socket's file. */
+  mode: number;
+  handlers: SocketHandlers<Data>;
+}
+
 export interface Net {
   /** Throws NX_LISTEN_IN_USE / NX_LISTEN_DENIED with the address and what to do. */
   listen<Data>(options: ListenOptions<Data>): Promise<Listener>;
   connect<Data>(options: ConnectOptions<Data>): Promise<Socket>;
+  /**
+   * Listens on a unix socket. A socket that nobody listens on any more is replaced, and `stop` removes the file. Throws
+   * NX_LISTEN_IN_USE / NX_LISTEN_DENIED. Absent in simulations, whose hosts have no such files.
+   */
+  listenAtPath?<Data>(options: PathListenOptions<Data>): Promise<Pick<Listener, "stop">>;
 }

@@ -4,17 +4,15 @@
  * Invariant: `stop` always ends: Bun's graceful stop waits for ever while a stream is open, so it gets a deadline. An
  * admin socket is created with mode 0600 from the start, never opened wider and narrowed later.
  */
-import { chmodSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import type { Hono } from "hono";
 import type { Clock } from "../seams/clock.ts";
 import { NxError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
 import { listenError } from "../seams/net-real.ts";
 import type { TlsMaterial } from "../seams/net.ts";
+import { boundWithMode } from "../seams/socket-file.ts";
 import { webSocketOptions, webSocketRefusal, type WebSocketSeat, type WebSocketState } from "./web-socket.ts";
-
-/** The kernel's limit for the path of a unix socket, without the closing zero. */
-export const SOCKET_PATH_BYTES_MAX = 107;
 
 export type HttpAddress = { host: string; port: number; tls?: TlsMaterial } | { socketPath: string };
 
@@ -90,11 +88,8 @@ interface HandlerOptions {
 
 function onSocket(path: string, { idleTimeout: _, ...options }: HandlerOptions) {
   rmSync(path, { force: true }); // the caller holds the directory's lock, so a socket file here is a dead one's
-  const mask = process.umask(0o177);
   try {
-    const server = Bun.serve({ unix: path, ...options });
-    chmodSync(path, 0o600);
-    return server;
+    return boundWithMode(path, 0o600, () => Bun.serve({ unix: path, ...options }));
   } catch (error) {
     throw new NxError(
       "NX_DATA_DIR_UNUSABLE",
@@ -104,8 +99,6 @@ function onSocket(path: string, { idleTimeout: _, ...options }: HandlerOptions) 
         cause: error,
       },
     );
-  } finally {
-    process.umask(mask);
   }
 }
 

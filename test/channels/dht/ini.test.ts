@@ -122,8 +122,11 @@ path = run/dht.pid
     expect(show("pidFile")).toEqual([join(path, "run/dht.pid"), "etc/config.ini:24:8"]);
     expect(show("swarm.backlog")).toEqual([2048, "default"]);
     expect(notices.filter((notice) => notice.includes("warning"))).toEqual([]);
+    expect(show("commandSocket.path")).toEqual([join(path, "dhtnode.socket"), "etc/config.ini:6:20"]);
+    expect(show("commandSocket.mode")).toEqual(["0600", "default"]);
+    expect(show("logSocket.mode")).toEqual(["660", "etc/config.ini:22:8"]);
     expect(notices).toContain(
-      "etc/config.ini:6:1: note: [Server] unix_socket_path has no effect: the admin endpoint is the socket admin.sock in the data directory; POST /credentials/reload does what update-credentials did",
+      "etc/config.ini:20:1: note: [LOG.dhtnode.storage] level has no effect: there is one log, [LOG.Root]; its lines name the part that wrote them",
     );
   });
 

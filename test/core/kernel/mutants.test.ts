@@ -6,6 +6,7 @@ const table = "test/core/sockets/connections.test.ts";
 const log = "test/core/logging/log.test.ts";
 const instance = "test/core/kernel/instance.test.ts";
 const sockets = "test/core/kernel/sockets.test.ts";
+const textSocket = "test/core/sockets/text-socket.test.ts";
 const rest = "test/core/seams/turn-rest.test.ts";
 const viewers = "test/hub/hub.test.ts";
 
@@ -21,7 +22,9 @@ const mutants: Mutant[] = [
   { breaks: "the whole-or-nothing of a reload", file: "src/core/kernel/instance.ts", from: "await this.#running?.reload?.(old.config as never);", to: "", noticedBy: [instance, "puts the old configuration back"] },
   { breaks: "the order of a shutdown", file: "src/core/kernel/instance.ts", from: 'this.state = "draining";', to: "", noticedBy: [instance, "is not ready before its listener closes"] },
   { breaks: "the check of the admin token", file: "src/core/kernel/admin.ts", from: "if (token !== undefined) app.use(demandToken(token));", to: "", noticedBy: [instance, "on TCP demands the token"] },
-  { breaks: "the mode of the admin socket", file: "src/core/sockets/serve-http.ts", from: "chmodSync(path, 0o600);", to: "chmodSync(path, 0o666);", noticedBy: [instance, "makes its directory private"] },
+  { breaks: "the mode of the admin socket", file: "src/core/seams/socket-file.ts", from: "chmodSync(path, mode);", to: "chmodSync(path, 0o666);", noticedBy: [instance, "makes its directory private"] },
+  { breaks: "the respect for a socket that is in use", file: "src/core/seams/socket-file.ts", from: "    connection.end();", to: "    connection.end();\n    return rmSync(path);", noticedBy: [textSocket, "of a living one is refused"] },
+  { breaks: "the bound of a line of text", file: "src/core/sockets/text-socket.ts", from: "if (client.lineBytes > LINE_BYTES_MAX) {", to: "if (false) {", noticedBy: [textSocket, "ends a line beyond"] },
   { breaks: "the handshake: opens before it", file: "src/core/seams/net-real.ts", from: "if (tls === undefined) {", to: "if (true) {", noticedBy: [sockets, "tells the identity of a verified client"] },
   { breaks: "the refusal of keys that others can read", file: "src/core/secret-file.ts", from: "const OTHERS = 0o007;", to: "const OTHERS = 0;", noticedBy: [sockets, "files that cannot serve are refused"] },
   { breaks: "the bound of what a page that does not read costs", file: "src/hub/viewers.ts", from: "if ((viewer.controller.desiredSize ?? 0) <= 0) {", to: "if (false) {", noticedBy: [viewers, "that do not read cost a few events"] },
