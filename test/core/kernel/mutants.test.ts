@@ -21,6 +21,7 @@ const mutants: Mutant[] = [
   { breaks: "the whole-or-nothing of a reload", file: "src/core/kernel/instance.ts", from: "await this.#running?.reload?.(old.config as never);", to: "", noticedBy: [instance, "puts the old configuration back"] },
   { breaks: "the order of a shutdown", file: "src/core/kernel/instance.ts", from: 'this.state = "draining";', to: "", noticedBy: [instance, "is not ready before its listener closes"] },
   { breaks: "the check of the admin token", file: "src/core/kernel/admin.ts", from: "if (token !== undefined) app.use(demandToken(token));", to: "", noticedBy: [instance, "on TCP demands the token"] },
+  { breaks: "the refusal of web pages at the admin port", file: "src/core/kernel/admin.ts", from: "if (token === undefined && isOnPort) app.use(refuseWebPages);", to: "", noticedBy: [instance, "a web page can neither"] },
   { breaks: "the mode of the admin socket", file: "src/core/sockets/serve-http.ts", from: "chmodSync(path, 0o600);", to: "chmodSync(path, 0o666);", noticedBy: [instance, "makes its directory private"] },
   { breaks: "the handshake: opens before it", file: "src/core/seams/net-real.ts", from: "if (tls === undefined) {", to: "if (true) {", noticedBy: [sockets, "tells the identity of a verified client"] },
   { breaks: "the refusal of keys that others can read", file: "src/core/secret-file.ts", from: "const OTHERS = 0o007;", to: "const OTHERS = 0;", noticedBy: [sockets, "files that cannot serve are refused"] },
