@@ -3,12 +3,15 @@
  *
  * Invariant: it answers from the first moment the data directory is locked until the last step of the shutdown,
  * so an operator can always ask why an instance is not ready. It shows no secrets. The unix socket is guarded by
- * its mode (0600), the TCP listener by a token.
+ * its mode (0600), the TCP listener by a token; where it has none, web pages in a browser on this host cannot use
+ * it: requests that change something are refused when they come from a page, and rebound names are.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
-import { Hono, type MiddlewareHandler } from "hono";
+import { hostname } from "node:os";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
 import type { Metrics } from "../metrics.ts";
 import type { Stats } from "../role.ts";
+import { isCertainHost } from "../sockets/certain-host.ts";
 
 export type InstanceState = "starting" | "ready" | "draining" | "stopped";
 
@@ -26,16 +29,30 @@ export interface AdminView {
 }
 
 export interface AdminOptions {
-  /** Answers what the role itself adds; undefined while there is nothing. */
-  pages(request: Request): Response | Promise<Response> | undefined;
+  /** What the role itself adds (rolePages); undefined while there is nothing. */
+  pages(): Hono | undefined;
+  /** Over TCP: whoever is on this host can reach it, browsers included. */
+  isOnPort?: boolean;
   /** Every request must then carry `Authorization: Bearer <token>`. */
   token?: string;
 }
 
-export function adminApp(view: AdminView, { pages, token }: AdminOptions): Hono {
+/** An app for the pages that a role adds. What their handlers throw is reported where all failed requests are. */
+export function rolePages(add: (pages: Hono) => void): Hono {
+  const app = new Hono();
+  app.onError((error) => {
+    throw error;
+  });
+  app.notFound((context) => noSuchPage(app, context));
+  add(app);
+  return app;
+}
+
+export function adminApp(view: AdminView, { pages, token, isOnPort = false }: AdminOptions): Hono {
   const app = new Hono();
   if (token !== undefined) app.use(demandToken(token));
-  app.get("/", (context) => context.text("/livez /readyz /metrics /stats /config; POST /drain\n"));
+  if (token === undefined && isOnPort) app.use(refuseWebPages);
+  app.get("/", (context) => context.text(`${pageLines([app, pages()])}\n`));
   app.get("/livez", (context) => context.json({ live: true, state: view.state() }));
   app.get("/readyz", (context) => {
     const reasons = view.reasons();
@@ -52,16 +69,45 @@ export function adminApp(view: AdminView, { pages, token }: AdminOptions): Hono 
     return context.json({ state: view.state() });
   });
   app.get("/config", (context) => context.json(view.config()));
-  app.notFound(async (context) => {
-    const page = await pages(context.req.raw);
-    if (page !== undefined) return page;
+  app.notFound((context) => {
+    const own = pages();
+    if (own !== undefined && methodsOf(app, context.req.path).length === 0) return own.fetch(context.req.raw);
     // It may be one of the role's own, which come with the role.
     if (view.state() === "starting")
       return context.json({ error: `it is still starting: ${view.reasons().join(", ")}` }, 503);
-    return context.text(`no such page: ${context.req.path}; see /\n`, 404);
+    return noSuchPage(app, context);
   });
   return app;
 }
+
+/** `GET /livez` and so on, a line for each. */
+function pageLines(apps: (Hono | undefined)[]): string {
+  const routes = apps.flatMap((app) => app?.routes ?? []).filter(({ method }) => method !== "ALL");
+  return routes.map(({ method, path }) => `${method} ${path}`).join("\n");
+}
+
+function methodsOf(app: Hono, path: string): string[] {
+  return app.routes
+    .filter((route) => route.path === path && route.method !== "ALL")
+    .map(({ method }) => method);
+}
+
+function noSuchPage(app: Hono, context: Context): Response {
+  const { method, path } = context.req;
+  const allow = methodsOf(app, path).join(", ");
+  if (allow === "") return context.text(`no such page: ${path}; see /\n`, 404);
+  return context.text(`${path} takes ${allow}, not ${method}\n`, 405, { allow });
+}
+
+/** Browsers name the page's origin with whatever may change something; programs name none. */
+const refuseWebPages: MiddlewareHandler = async (context, next) => {
+  const { method } = context.req;
+  if (method !== "GET" && method !== "HEAD" && context.req.header("origin") !== undefined)
+    return context.text("requests of web pages are refused: ask with a program\n", 403);
+  if (!isCertainHost(context.req.header("host") ?? "", hostname()))
+    return context.text("the admin port has no token and answers only as localhost or by address\n", 421);
+  return next();
+};
 
 function demandToken(token: string): MiddlewareHandler {
   const digest = (text: string) => createHash("sha256").update(text).digest();

@@ -8,9 +8,9 @@
  * order, also when starting fails half-way. Not ready is visible before the first listener closes.
  */
 import { join } from "node:path";
-import { Hono } from "hono";
+import type { Hono } from "hono";
 import type { z } from "zod";
-import { adminApp, type InstanceState } from "./admin.ts";
+import { adminApp, type InstanceState, rolePages } from "./admin.ts";
 import type { Timer } from "../seams/clock.ts";
 import { makeDurableDirectory, writeFileAtomically } from "../seams/durable-files.ts";
 import { buildInfo } from "../build-info.ts";
@@ -148,14 +148,8 @@ export class Instance {
       fatal: (error) => this.#options.onFatal(error),
     });
     this.#closers.push({ what: "role", close: () => this.#stopRole(metrics) });
-    if (this.#running.admin !== undefined) {
-      this.#pages = new Hono();
-      // What the role's handlers throw is reported where all failed requests are.
-      this.#pages.onError((error) => {
-        throw error;
-      });
-      this.#running.admin(this.#pages);
-    }
+    const { admin } = this.#running;
+    if (admin !== undefined) this.#pages = rolePages((pages) => admin.call(this.#running, pages));
     this.#closers.push({ what: "writing of ports.json", close: () => this.#portsTimer?.cancel() });
     await this.#writePorts();
     this.state = "ready";
@@ -258,7 +252,7 @@ export class Instance {
       drain: () => this.drain(),
     };
     // The role's own pages exist only once it runs.
-    const pages = (request: Request) => this.#pages?.fetch(request);
+    const pages = () => this.#pages;
     const socketPath = join(dataDir, "admin.sock");
     if (Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX) {
       throw new NxError(
@@ -283,7 +277,7 @@ export class Instance {
     }
     const address = { host: config.adminHost, port: config.adminPort, ...(tls !== undefined && { tls }) };
     const onPort = serveHttp(
-      adminApp(view, { pages, ...(token !== undefined && { token }) }),
+      adminApp(view, { pages, isOnPort: true, ...(token !== undefined && { token }) }),
       address,
       clock,
       log,

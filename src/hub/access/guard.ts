@@ -9,6 +9,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import { getCookie } from "hono/cookie";
 import { isSame, type Session, type Sessions } from "./sessions.ts";
 import { createHash } from "node:crypto";
+import { isCertainHost } from "../../core/sockets/certain-host.ts";
 
 export const COOKIE = "node_x_hub";
 export const CSRF_HEADER = "x-node-x-csrf";
@@ -43,18 +44,6 @@ export function demandOwnPage(sessions: Sessions): MiddlewareHandler {
       return next();
     return context.json({ error: "this request does not come from the hub's own page: load it again" }, 403);
   };
-}
-
-/** True for a host that cannot have been rebound by whoever owns a name: an address, or a name of this machine. */
-export function isCertainHost(host: string, own: string): boolean {
-  const name = host.replace(/:\d+$/, "").toLowerCase();
-  return (
-    /^\d{1,3}(\.\d{1,3}){3}$/.test(name) ||
-    /^\[[0-9a-f:]+\]$/.test(name) ||
-    name === "localhost" ||
-    name.endsWith(".localhost") ||
-    name === own.toLowerCase()
-  );
 }
 
 /** Refuses rebound names where no login protects the page. */

@@ -233,8 +233,36 @@ describe("the admin endpoint", () => {
     expect(failed.status).toBe(500);
     expect(await failed.text()).not.toContain("defect");
     await until("the log line", () => lines.find((line) => line.includes('reason="a page with a defect"')));
-    expect((await admin("/nothing")).status).toBe(404);
+    const unknown = await admin("/nothing");
+    expect([unknown.status, await unknown.text()]).toEqual([404, "no such page: /nothing; see /\n"]);
     expect((await admin("/livez")).status).toBe(200);
+    const pages = (await (await admin("/")).text()).split("\n");
+    expect(pages).toContain("POST /drain");
+    expect(pages).toContain("GET /echo/bytes");
+  });
+
+  test("another method than a page's own is 405, with those that it takes", async () => {
+    const { instance } = await start({ config: { adminPort: 0 } });
+    for (const [path, method, allow] of [
+      ["/livez", "POST", "GET"],
+      ["/drain", "GET", "POST"],
+      ["/echo/bytes", "DELETE", "GET"],
+    ] as const) {
+      const response = await fetch(`http://127.0.0.1:${instance.ports.adminPort}${path}`, { method });
+      expect([path, response.status, response.headers.get("allow")]).toEqual([path, 405, allow]);
+    }
+    expect(instance.state).toBe("ready");
+  });
+
+  test("on TCP without a token, a web page can neither change anything nor read under a rebound name", async () => {
+    const { instance } = await start({ config: { adminPort: 0 } });
+    const ask = async (path: string, init: RequestInit) =>
+      (await fetch(`http://127.0.0.1:${instance.ports.adminPort}${path}`, init)).status;
+    expect(await ask("/drain", { method: "POST", headers: { origin: "http://evil.example" } })).toBe(403);
+    expect(await ask("/drain", { method: "POST", headers: { origin: "null" } })).toBe(403);
+    expect(await ask("/config", { headers: { host: "evil.example" } })).toBe(421);
+    expect(instance.state).toBe("ready");
+    expect(await ask("/drain", { method: "POST" })).toBe(200);
   });
 
   test("is refused beyond loopback without token and TLS", async () => {

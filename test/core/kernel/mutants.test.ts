@@ -25,6 +25,7 @@ const mutants: Mutant[] = [
   { breaks: "the mode of the admin socket", file: "src/core/seams/socket-file.ts", from: "chmodSync(path, mode);", to: "chmodSync(path, 0o666);", noticedBy: [instance, "makes its directory private"] },
   { breaks: "the respect for a socket that is in use", file: "src/core/seams/socket-file.ts", from: "    connection.end();", to: "    connection.end();\n    return rmSync(path);", noticedBy: [textSocket, "of a living one is refused"] },
   { breaks: "the bound of a line of text", file: "src/core/sockets/text-socket.ts", from: "if (client.lineBytes > LINE_BYTES_MAX) {", to: "if (false) {", noticedBy: [textSocket, "ends a line beyond"] },
+  { breaks: "the refusal of web pages at the admin port", file: "src/core/kernel/admin.ts", from: "if (token === undefined && isOnPort) app.use(refuseWebPages);", to: "", noticedBy: [instance, "a web page can neither"] },
   { breaks: "the handshake: opens before it", file: "src/core/seams/net-real.ts", from: "if (tls === undefined) {", to: "if (true) {", noticedBy: [sockets, "tells the identity of a verified client"] },
   { breaks: "the refusal of keys that others can read", file: "src/core/secret-file.ts", from: "const OTHERS = 0o007;", to: "const OTHERS = 0;", noticedBy: [sockets, "files that cannot serve are refused"] },
   { breaks: "the bound of what a page that does not read costs", file: "src/hub/viewers.ts", from: "if ((viewer.controller.desiredSize ?? 0) <= 0) {", to: "if (false) {", noticedBy: [viewers, "that do not read cost a few events"] },

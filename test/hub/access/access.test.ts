@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { realRandom } from "../../../src/core/seams/random.ts";
 import { realClock } from "../../../src/core/seams/clock.ts";
-import { isCertainHost } from "../../../src/hub/access/guard.ts";
+import { isCertainHost } from "../../../src/core/sockets/certain-host.ts";
 import { Sessions } from "../../../src/hub/access/sessions.ts";
 import { startEcho } from "../../core/kernel/harness.ts";
 import { TestHub } from "../harness.ts";
