@@ -296,6 +296,7 @@ bool nx_channel_get(nx_channel *channel, nx_slice text, int64_t now_ms, nx_recor
 
 void nx_channel_prefetch(const nx_channel *channel, const nx_slice *keys, uint32_t count) {
   uint64_t hashes[16];
+  const nx_rec *recs[16];
   NX_ASSERT(count <= 16);
   for (uint32_t i = 0; i < count; i++) {
     nx_key key;
@@ -303,7 +304,9 @@ void nx_channel_prefetch(const nx_channel *channel, const nx_slice *keys, uint32
     hashes[i] = key.hash;
     nx_table_prefetch_bucket(&channel->table, key.hash);
   }
-  for (uint32_t i = 0; i < count; i++) nx_table_prefetch_record(&channel->table, hashes[i]);
+  for (uint32_t i = 0; i < count; i++) recs[i] = nx_table_prefetch_head(&channel->table, hashes[i]);
+  for (uint32_t i = 0; i < count; i++)
+    if (recs[i] != NULL) nx_table_prefetch_rest(recs[i]);
 }
 
 int nx_channel_put(nx_channel *channel, nx_slice text, nx_slice value, int64_t expires_at_ms) {

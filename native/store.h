@@ -87,7 +87,8 @@ nx_channel *nx_store_channel_at(nx_store *store, uint32_t index);
 /* A record whose time has come (expires_at_ms <= now_ms) is treated as absent everywhere and removed when met
  * by key. */
 bool nx_channel_get(nx_channel *channel, nx_slice key, int64_t now_ms, nx_record *out);
-/* A hint that these keys (at most 16) are asked for next: overlaps the cache misses of finding their records. */
+/* A hint that these keys (at most 16) are asked for next: overlaps the cache misses of finding their records, and of reading
+ * or replacing their values. */
 void nx_channel_prefetch(const nx_channel *channel, const nx_slice *keys, uint32_t count);
 /* Creates or replaces, sets the expiry (0: none). `value` may lie inside the store. -EINVAL for a key or
  * value that is too long or an expiry below 0. */

@@ -12,6 +12,11 @@
 #define STORED_BITS_TO 34u
 #define TAG_FROM 26u
 
+#define CACHE_LINE_BYTES 64u
+#define PREFETCH_HEAD_BYTES (2 * CACHE_LINE_BYTES)
+/* Of 16 records this fits the innermost cache of any processor; of longer ones the processor itself guesses what comes next. */
+#define PREFETCH_BYTES_MAX 2048u
+
 /* Records for each bucket: split above 5, merge below 2. */
 #define SPLIT_ABOVE(buckets) ((buckets) * 5)
 #define MERGE_BELOW(buckets) ((buckets) * 2)
@@ -95,13 +100,21 @@ void nx_table_prefetch_bucket(const nx_table *table, uint64_t hash) {
   __builtin_prefetch(bucket_at(table, index_of(table, hash)));
 }
 
-void nx_table_prefetch_record(const nx_table *table, uint64_t hash) {
+const nx_rec *nx_table_prefetch_head(const nx_table *table, uint64_t hash) {
   const nx_bucket *bucket = bucket_at(table, index_of(table, hash));
   uint64_t matches = matches_of(bucket, tag_of(hash));
-  if (matches == 0) return;
-  const char *record = (const char *)record_of(bucket->entries[__builtin_ctzll(matches) / 8]);
-  __builtin_prefetch(record);
-  __builtin_prefetch(record + 64);
+  if (matches == 0) return NULL;
+  const nx_rec *rec = record_of(bucket->entries[__builtin_ctzll(matches) / 8]);
+  for (uint32_t at = 0; at < PREFETCH_HEAD_BYTES; at += CACHE_LINE_BYTES) __builtin_prefetch(rec + at);
+  return rec;
+}
+
+void nx_table_prefetch_rest(const nx_rec *rec) {
+  uint64_t bytes = nx_rec_bytes(rec);
+  if (bytes > PREFETCH_BYTES_MAX) bytes = PREFETCH_BYTES_MAX;
+  /* A record may begin anywhere in its first line. */
+  for (uint64_t at = PREFETCH_HEAD_BYTES; at < bytes + CACHE_LINE_BYTES - 1; at += CACHE_LINE_BYTES)
+    __builtin_prefetch(rec + at);
 }
 
 nx_place nx_table_find_record(const nx_table *table, uint64_t hash, const nx_rec *rec) {

@@ -57,9 +57,13 @@ bool nx_table_init(nx_table *table, nx_slab *slab, nx_seed seed, bool force);
 void nx_table_free(nx_table *table);
 
 nx_place nx_table_find(const nx_table *table, const nx_key *key);
-/* Hints, in two steps so that the misses of several hashes overlap: first the bucket, then the record it names. */
+/*
+ * Hints, in three steps so that the misses of several hashes overlap: first the bucket, then the head of the record that it
+ * seems to name (NULL: none), then, when the heads have arrived, the rest of those records.
+ */
 void nx_table_prefetch_bucket(const nx_table *table, uint64_t hash);
-void nx_table_prefetch_record(const nx_table *table, uint64_t hash);
+const nx_rec *nx_table_prefetch_head(const nx_table *table, uint64_t hash);
+void nx_table_prefetch_rest(const nx_rec *rec);
 /* The place of this very record. */
 nx_place nx_table_find_record(const nx_table *table, uint64_t hash, const nx_rec *rec);
 nx_rec *nx_table_at(nx_place place);

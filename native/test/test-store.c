@@ -367,6 +367,30 @@ static void random_is_spread(void) {
   nx_store_free(store);
 }
 
+/* Of nothing, of what is not there, and of records that end anywhere in a cache line, in a page or behind it. */
+static void hints_change_nothing(void) {
+  static uint8_t value[3 * 65536];
+  memset(value, 'v', sizeof value);
+  nx_store *store = store_new(0);
+  nx_channel *channel = channel_of(store);
+  nx_slice keys[16] = {{NULL, 0}};
+  char texts[16][32];
+  nx_channel_prefetch(channel, keys, 0);
+  nx_channel_prefetch(channel, keys, 16);
+  for (uint32_t round = 0; round < 130; round++) {
+    for (uint32_t i = 0; i < 16; i++) {
+      snprintf(texts[i], sizeof texts[i], "k%u", round * 16 + i);
+      keys[i] = S(texts[i]);
+      uint64_t length = round < 128 ? round * 16 + i : sizeof value - i;
+      if (i % 5 != 0) CHECK(nx_channel_put(channel, keys[i], (nx_slice){value, length}, i % 2) == 0);
+    }
+    nx_channel_prefetch(channel, keys, 16);
+    nx_record record;
+    for (uint32_t i = 0; i < 16; i++) CHECK(nx_channel_get(channel, keys[i], 0, &record) == (i % 5 != 0));
+  }
+  nx_store_free(store);
+}
+
 int main(void) {
   TEST("a value that lies in the store can be stored, onto itself too", values_inside_the_store);
   TEST("arguments out of range are refused and change nothing", arguments_out_of_range);
@@ -380,5 +404,6 @@ int main(void) {
   TEST("a tick takes no more steps than asked and expires exactly what is due", tick_is_bounded);
   TEST("a channel with much to expire does not keep the others waiting", tick_is_fair);
   TEST("random records are live and spread", random_is_spread);
+  TEST("hints about keys, there or not, read nothing beyond a record and change nothing", hints_change_nothing);
   TAP_END();
 }
