@@ -160,7 +160,7 @@ export const storeMutants: readonly Mutant[] = [
     file: "src/reactive/engines/builtin/coordinator.ts",
     from: "participants.find((shard) => byShard.get(shard)?.some(isWrite)) ?? 0;",
     to: "participants[0] ?? 0;",
-    noticedBy: ["test/reactive/engine/builtin.test.ts", "asked for while it is committed"],
+    noticedBy: ["test/reactive/shard/home-last.test.ts", "a shard that is only read is no home"],
   },
   {
     breaks: "a home that decides at once forgets it before the others have carried it out",

@@ -6,7 +6,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { Coordinator, type Group } from "../../../src/reactive/engines/builtin/coordinator.ts";
 import { shardOf } from "../../../src/reactive/engines/builtin/placement.ts";
 import { decodeCommand, type ShardCommand } from "../../../src/reactive/shard/commands.ts";
-import { encodeOperations } from "../../../src/reactive/shard/operations.ts";
+import { encodeOperations, wholePart } from "../../../src/reactive/shard/operations.ts";
 import { Level } from "../../../src/reactive/shard/transaction.ts";
 import { shardCluster } from "./shard-harness.ts";
 
@@ -76,6 +76,26 @@ test("the home votes and decides in one entry, behind the votes of the others; a
     cluster.close();
   }
   expect(counts).toEqual([6, 7]);
+});
+
+test("a shard that is only read is no home: who asks what became of a transaction names what it wrote", async () => {
+  const { cluster, options, kinds, run } = scene(4);
+  const coordinator = new Coordinator(options);
+  const add = encodeOperations([{ kind: "add", amount: 1n }]);
+  const accesses = KEYS.map((key, shard) => ({
+    key: Buffer.from(key),
+    reads: shard === 0 ? [{ part: wholePart, version: 0, wasPresent: false }] : [],
+    operations: shard === 0 ? new Uint8Array(0) : add,
+  }));
+  const whole = { id: { client: 1, number: 1 }, floor: 1, level: Level.strict, snapshot: 0, accesses };
+  expect(await run(coordinator.commit(whole))).toMatchObject({ kind: "committed" });
+  await run(coordinator.idle());
+  expect(kinds).toEqual([
+    ["prepare", "commit"],
+    ["prepare", "decide", "finish"],
+    ["prepare", "commit"],
+  ]);
+  cluster.close();
 });
 
 test("a home that has answered above the timestamp votes like the others, and nothing is refused", async () => {
