@@ -11,9 +11,12 @@
  *   abort            4    id                              outcome
  *   resolve          5    id                              outcome; at the home: aborts unless it is decided
  *   finish           6    id                              outcome; at the home: everyone has carried it out
- *   at once          7    timestamp u64, view u64,        vote; commits unless it is refused. `view`: of this group, as its
- *                         transaction                     frontend knew it before it asked for the timestamp (at-once.ts)
+ *   at once          7    timestamp u64, view u64,        vote; commits unless it is refused: alone, or as the home, when all others
+ *                         transaction                     have voted. `view`: of this group, as its frontend knew it before it
+ *                                                         asked for the timestamp (at-once.ts)
  *   preload          8    keys                            empty; an empty shard gets these keys (preload.ts)
+ *   several          9    commands u32 count, each u32    outcomes, one behind the other; of kinds 2 to 6
+ *                         length and bytes
  *
  *   vote:     kind u8 (0 yes, 1 no, 2 decided, 3 late), then
  *             yes      largest u64       the largest commit timestamp that the shard knows
@@ -32,10 +35,15 @@ import {
   writeTransaction,
 } from "./transaction.ts";
 
-export type ShardCommand =
-  | { kind: "prepare"; transaction: Transaction }
+/** What is answered by an outcome. */
+export type OutcomeCommand =
   | { kind: "decide" | "commit"; id: TransactionId; timestamp: number }
-  | { kind: "abort" | "resolve" | "finish"; id: TransactionId }
+  | { kind: "abort" | "resolve" | "finish"; id: TransactionId };
+
+export type ShardCommand =
+  | OutcomeCommand
+  | { kind: "prepare"; transaction: Transaction }
+  | { kind: "several"; commands: OutcomeCommand[] }
   | { kind: "atOnce"; timestamp: number; view: number; transaction: Transaction }
   | { kind: "preload"; keys: Uint8Array[] };
 
@@ -70,6 +78,7 @@ const commandKinds = [
   "finish",
   "atOnce",
   "preload",
+  "several",
 ] as const;
 
 /** Most are not longer. */
@@ -86,7 +95,10 @@ export function encodeCommand(command: ShardCommand): Uint8Array {
     writer.u64(command.timestamp).u64(command.view);
     writeTransaction(writer, command.transaction);
   } else if (command.kind === "preload") writeKeys(writer, command.keys);
-  else {
+  else if (command.kind === "several") {
+    writer.u32(command.commands.length);
+    for (const each of command.commands) writer.bytes(encodeCommand(each));
+  } else {
     writeId(writer, command.id);
     if ("timestamp" in command) writer.u64(command.timestamp);
   }
@@ -106,13 +118,14 @@ function readCommand(reader: ByteReader, kind: ShardCommand["kind"] | undefined,
   switch (kind) {
     case "prepare":
       return { kind, transaction: readTransaction(reader) };
+    case "several":
+      return { kind, commands: readSeveral(reader) };
     case "decide":
     case "commit":
-      return { kind, id: readId(reader), timestamp: reader.u64() };
     case "abort":
     case "resolve":
     case "finish":
-      return { kind, id: readId(reader) };
+      return readOutcomeCommand(reader, kind);
     case "atOnce":
       return {
         kind,
@@ -126,6 +139,28 @@ function readCommand(reader: ByteReader, kind: ShardCommand["kind"] | undefined,
       throw new WireError(`${code} is no command of a shard`);
   }
 }
+
+function readOutcomeCommand(reader: ByteReader, kind: OutcomeCommand["kind"]): OutcomeCommand {
+  const id = readId(reader);
+  return kind === "decide" || kind === "commit" ? { kind, id, timestamp: reader.u64() } : { kind, id };
+}
+
+/** None of them is of several, or brings a transaction. */
+function readSeveral(reader: ByteReader): OutcomeCommand[] {
+  const commands: OutcomeCommand[] = [];
+  for (let left = reader.count(21); left > 0; left--) {
+    const length = reader.u32();
+    const end = reader.remaining - length;
+    const kind = commandKinds[reader.u8() - 1];
+    if (!isOutcomeKind(kind)) throw new WireError("a command of several is of a kind that cannot be one");
+    commands.push(readOutcomeCommand(reader, kind));
+    if (reader.remaining !== end) throw new WireError("a command of several is not as long as it says");
+  }
+  return commands;
+}
+
+const isOutcomeKind = (kind: ShardCommand["kind"] | undefined): kind is OutcomeCommand["kind"] =>
+  kind !== undefined && kind !== "prepare" && kind !== "atOnce" && kind !== "preload" && kind !== "several";
 
 const outcomeKinds = ["aborted", "committed", "forgotten"] as const;
 
@@ -151,6 +186,19 @@ export function decodeOutcome(bytes: Uint8Array): FinalOutcome {
   const outcome = readOutcome(reader);
   reader.end();
   return outcome;
+}
+
+export function encodeOutcomes(outcomes: readonly FinalOutcome[]): Uint8Array {
+  const writer = new ByteWriter();
+  for (const outcome of outcomes) writeOutcome(writer, outcome);
+  return writer.done();
+}
+
+export function decodeOutcomes(bytes: Uint8Array, count: number): FinalOutcome[] {
+  const reader = new ByteReader(bytes);
+  const outcomes = Array.from({ length: count }, () => readOutcome(reader));
+  reader.end();
+  return outcomes;
 }
 
 export function encodeVote(vote: Vote): Uint8Array {

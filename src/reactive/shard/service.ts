@@ -17,9 +17,11 @@ import { WireError } from "../wire/bytes.ts";
 import {
   decodeCommand,
   encodeOutcome,
+  encodeOutcomes,
   encodeVote,
   type FinalOutcome,
   isAtOnce,
+  type OutcomeCommand,
   type Refusal,
   type ShardCommand,
   type Vote,
@@ -167,15 +169,24 @@ export class ShardService implements StateMachine {
         return this.#runAtOnce(command);
       case "preload":
         return this.#preload(command.keys);
+      case "several":
+        return encodeOutcomes(command.commands.map((each) => this.#settle(each)));
+      default:
+        return encodeOutcome(this.#settle(command));
+    }
+  }
+
+  #settle(command: OutcomeCommand): FinalOutcome {
+    switch (command.kind) {
       case "decide":
       case "commit":
-        return encodeOutcome(this.#commit(command.id, command.timestamp, command.kind === "decide"));
+        return this.#commit(command.id, command.timestamp, command.kind === "decide");
       case "abort":
       case "resolve":
-        return encodeOutcome(this.#abort(command.id));
+        return this.#abort(command.id);
       case "finish":
         this.#state.outcomes.finish(command.id);
-        return encodeOutcome(this.#known(command.id) ?? { kind: "forgotten" });
+        return this.#known(command.id) ?? { kind: "forgotten" };
     }
   }
 
@@ -240,7 +251,10 @@ export class ShardService implements StateMachine {
     return encodeVote(vote);
   }
 
-  /** The whole of a transaction that touches nothing elsewhere: checked and committed, at a timestamp from before. */
+  /**
+   * All that is left of a transaction, at a timestamp from before: checked and committed. It touches nothing elsewhere, or has the votes of
+   * all others, and this is its home.
+   */
   #commitAtOnce(transaction: Transaction, timestamp: number): Vote {
     const { id, accesses, participants } = transaction;
     const isTooLate =
@@ -251,7 +265,7 @@ export class ShardService implements StateMachine {
     this.#write(transaction, timestamp);
     this.figures.commits += 1;
     this.figures.atOnce += 1;
-    this.#record({ id, timestamp, isFinished: true, participants });
+    this.#record({ id, timestamp, isFinished: participants.length <= 1, participants });
     return { kind: "decided", outcome: { kind: "committed", timestamp } };
   }
 

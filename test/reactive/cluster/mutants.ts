@@ -12,10 +12,10 @@ export const storeMutants: readonly Mutant[] = [
   {
     breaks: "a timestamp is taken before the votes",
     file: "src/reactive/engines/builtin/coordinator.ts",
-    from: "    const votes = await this.#votes(id, parts);",
+    from: "    const { largest, result } = await this.#votes(id, split, participants);",
     to: `    const early = await this.#options.nextTimestamp();
     (this.#options as { nextTimestamp(): Promise<number> }) = { ...this.#options, nextTimestamp: async () => early };
-    const votes = await this.#votes(id, parts);`,
+    const { largest, result } = await this.#votes(id, split, participants);`,
     noticedBy: SIMULATION,
   },
   {
@@ -160,6 +160,20 @@ export const storeMutants: readonly Mutant[] = [
     file: "src/reactive/engines/builtin/coordinator.ts",
     from: "participants.find((shard) => byShard.get(shard)?.some(isWrite)) ?? 0;",
     to: "participants[0] ?? 0;",
-    noticedBy: ["test/reactive/engine/builtin.test.ts", "asked for while it is committed"],
+    noticedBy: ["test/reactive/shard/home-last.test.ts", "a shard that is only read is no home"],
+  },
+  {
+    breaks: "a home that decides at once forgets it before the others have carried it out",
+    file: `${SHARD}/service.ts`,
+    from: "this.#record({ id, timestamp, isFinished: participants.length <= 1, participants });",
+    to: "this.#record({ id, timestamp, isFinished: true, participants });",
+    noticedBy: ["test/reactive/shard/home-last.test.ts", "a frontend that dies behind its answer"],
+  },
+  {
+    breaks: "a home decides before the others have voted",
+    file: "src/reactive/engines/builtin/coordinator.ts",
+    from: "await this.#votes(id, split, others);",
+    to: "await this.#votes(id, split, []);",
+    noticedBy: ["test/reactive/shard/home-last.test.ts", "the home votes and decides in one entry"],
   },
 ];

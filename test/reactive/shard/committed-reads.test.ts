@@ -1,5 +1,5 @@
 /** Read committed of a shard: what is under way is neither seen nor waited for, and nothing is seen that later changes below. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import {
   decodeVote,
   encodeCommand,
@@ -10,6 +10,8 @@ import { decodeValue, encodeOperations } from "../../../src/reactive/shard/opera
 import { decodeReadReply, encodeQuery, type ShardQuery } from "../../../src/reactive/shard/query-messages.ts";
 import { ShardService } from "../../../src/reactive/shard/service.ts";
 import { Level, type Transaction } from "../../../src/reactive/shard/transaction.ts";
+
+setDefaultTimeout(60_000);
 
 const VIEW = 0;
 const list = Buffer.from("list");

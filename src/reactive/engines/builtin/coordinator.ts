@@ -1,6 +1,7 @@
 /**
  * Two-phase commit: prepare everywhere, take a timestamp, let the home shard decide, tell the others. What one shard can decide alone
- * is one command, with a timestamp taken before it (../shard/at-once.ts), unless that has become too small meanwhile.
+ * is one command, with a timestamp taken before it (../shard/at-once.ts), unless that has become too small meanwhile. So is, read
+ * committed, what the home does when all others are prepared: nothing could make it refuse.
  *
  * Invariant: the client hears "committed" only after the home's group has made the decision durable, and every participant
  * carries it out sooner or later, whoever tells it. A coordinator that dies leaves nothing locked for good: any
@@ -14,12 +15,13 @@ import {
   decodeVote,
   encodeCommand,
   type FinalOutcome,
-  type ShardCommand,
+  type OutcomeCommand,
   type Vote,
 } from "../../shard/commands.ts";
 import { encodeQuery } from "../../shard/query-messages.ts";
 import { type Access, Level, type Transaction, type TransactionId } from "../../shard/transaction.ts";
 import type { CommitResult, WholeTransaction } from "../engine.ts";
+import { Gathering } from "./gathering.ts";
 import { shardOf } from "./placement.ts";
 
 /** A replicated group, as its clients see it. Rejects only when the outcome is unknown and no longer worth waiting for. */
@@ -42,46 +44,97 @@ export interface CoordinatorOptions {
 
 export class Coordinator {
   readonly #options: CoordinatorOptions;
+  /** Of each shard. */
+  readonly #behindAnswers: readonly Gathering[];
   /** Work that goes on after the client has its answer. */
   readonly #behind = new Set<Promise<unknown>>();
 
   constructor(options: CoordinatorOptions) {
     this.#options = options;
+    this.#behindAnswers = options.shards.map((group) => new Gathering(group, queueMicrotask));
   }
 
   /** Resolves with what became of the transaction; asking again with the same id gives the same answer. */
   async commit(whole: WholeTransaction): Promise<CommitResult> {
     if (whole.accesses.length === 0) return { kind: "committed", timestamp: 0 };
     if (isReadOnly(whole)) return this.#validate(whole);
-    const { id } = whole;
-    const { home, participants, parts } = this.#split(whole);
-    if (parts.size === 1) {
-      const result = await this.#commitAtOnce(home, parts.get(home) as Transaction);
+    const split = this.#split(whole);
+    // Read committed nothing is refused: what the home will say is known before it is asked.
+    if (split.parts.size === 1 || whole.level === Level.readCommitted) {
+      const result = await this.#commitAtOnce(whole, split);
       if (result !== undefined) return result;
     }
-    const votes = await this.#votes(id, parts);
-    const decided = votes.find((vote) => vote.kind === "decided");
-    if (decided !== undefined) return this.#repeat(id, home, participants, decided.outcome);
-    const no = votes.find((vote) => vote.kind === "no");
-    if (no !== undefined) {
-      this.#later(this.#abort(id, participants));
-      return { kind: "refused", reason: no.reason, key: no.key };
-    }
+    const { id } = whole;
+    const { home, participants } = split;
+    const { largest, result } = await this.#votes(id, split, participants);
+    if (result !== undefined) return result;
     const timestamp = await this.#options.nextTimestamp();
-    assert(timestamp > largestOf(votes), "a new timestamp is larger than all before");
-    const deciding = this.#decide(id, home, participants, timestamp);
+    assert(timestamp > largest, "a new timestamp is larger than all before");
+    const deciding = this.#ask(home, { kind: "decide", id, timestamp });
     this.#options.onOrdering?.(timestamp, whole.accesses);
-    return deciding;
+    return this.#spread(id, split, await deciding);
   }
 
-  async #votes(id: TransactionId, parts: Map<number, Transaction>): Promise<Vote[]> {
+  /**
+   * Vote and decision of the home as one entry instead of two, behind the votes of all others; undefined: it has to vote like
+   * them.
+   */
+  async #commitAtOnce(whole: WholeTransaction, split: Split): Promise<CommitResult | undefined> {
+    const { id } = whole;
+    const { home, participants, parts } = split;
+    const others = participants.filter((shard) => shard !== home);
+    const { largest, result } = await this.#votes(id, split, others);
+    if (result !== undefined) return result;
+    // Known before the timestamp is asked for: at-once.ts says why.
+    const { view } = this.#group(home);
+    if (view === undefined) return undefined;
+    const timestamp = await this.#options.nextTimestamp();
+    assert(timestamp > largest, "a new timestamp is larger than all before");
+    const transaction = parts.get(home) as Transaction;
+    const body = encodeCommand({ kind: "atOnce", timestamp, view, transaction });
+    const answered = this.#orAbort(id, others, this.#group(home).command(body));
+    this.#options.onOrdering?.(timestamp, whole.accesses);
+    const vote = decodeVote(await answered);
+    if (vote.kind === "no") return this.#refuse(id, others, vote);
+    return vote.kind === "decided" ? this.#spread(id, split, vote.outcome) : undefined;
+  }
+
+  /** What these shards say; `result`: what became of the transaction, where that settles it. */
+  async #votes(
+    id: TransactionId,
+    split: Split,
+    voters: readonly number[],
+  ): Promise<{ largest: number; result?: CommitResult | Promise<CommitResult> }> {
+    const asked = voters.map((shard) => this.#prepare(shard, split.parts.get(shard) as Transaction));
+    const votes = await this.#orAbort(id, voters, Promise.all(asked));
+    const largest = largestOf(votes);
+    const decided = votes.find((vote) => vote.kind === "decided");
+    if (decided !== undefined) return { largest, result: this.#repeat(id, split, decided.outcome) };
+    const no = votes.find((vote) => vote.kind === "no");
+    return no === undefined ? { largest } : { largest, result: this.#refuse(id, voters, no) };
+  }
+
+  /** What is too long for one shard will not be sent again, so nobody else would end what others voted for. */
+  async #orAbort<Answer>(
+    id: TransactionId,
+    voters: readonly number[],
+    answer: Promise<Answer>,
+  ): Promise<Answer> {
     try {
-      return await Promise.all([...parts].map(([shard, part]) => this.#prepare(shard, part)));
+      return await answer;
     } catch (error) {
-      // It will not be sent again, so nobody else would end what was voted for.
-      if (error instanceof LimitError) this.#later(this.#abort(id, [...parts.keys()]));
+      if (error instanceof LimitError) this.#later(this.#abort(id, voters));
       throw error;
     }
+  }
+
+  #refuse(
+    id: TransactionId,
+    voters: readonly number[],
+    { reason, key }: Extract<Vote, { kind: "no" }>,
+  ): CommitResult {
+    this.#later(this.#abort(id, voters));
+    return { kind: "refused", reason, key };
   }
 
   /** What only read happens at a fresh timestamp, when nothing of it has changed: nothing of it needs to be kept. */
@@ -98,44 +151,19 @@ export class Coordinator {
     return { kind: "refused", reason: "stale", key: stale.accesses[0]?.key ?? new Uint8Array(0) };
   }
 
-  /** One entry instead of two, for what one shard can say alone; undefined: it has to be prepared. */
-  async #commitAtOnce(shard: number, transaction: Transaction): Promise<CommitResult | undefined> {
-    // Known before the timestamp is asked for: at-once.ts says why.
-    const { view } = this.#group(shard);
-    if (view === undefined) return undefined;
-    const timestamp = await this.#options.nextTimestamp();
-    const body = encodeCommand({ kind: "atOnce", timestamp, view, transaction });
-    const answered = this.#group(shard).command(body);
-    this.#options.onOrdering?.(timestamp, transaction.accesses);
-    const vote = decodeVote(await answered);
-    if (vote.kind === "no") return { kind: "refused", reason: vote.reason, key: vote.key };
-    return vote.kind === "decided" ? vote.outcome : undefined;
-  }
-
-  async #decide(
-    id: TransactionId,
-    home: number,
-    participants: number[],
-    timestamp: number,
-  ): Promise<FinalOutcome> {
-    const outcome = await this.#ask(home, { kind: "decide", id, timestamp });
+  /** The home has decided: the others are told behind the answer. */
+  #spread(id: TransactionId, { home, participants }: Split, outcome: FinalOutcome): FinalOutcome {
+    const others = participants.filter((shard) => shard !== home);
     if (outcome.kind === "committed") this.#later(this.carryOut(id, home, participants, outcome.timestamp));
-    else this.#later(this.#abort(id, participants));
+    else if (others.length > 0) this.#later(this.#abort(id, others));
     return outcome;
   }
 
   /** One participant knows the outcome already: this transaction was sent before. */
-  async #repeat(
-    id: TransactionId,
-    home: number,
-    participants: number[],
-    known: FinalOutcome,
-  ): Promise<FinalOutcome> {
+  async #repeat(id: TransactionId, split: Split, known: FinalOutcome): Promise<FinalOutcome> {
     // A participant's commit comes from the home's decision; an abort may be older than it. The home has the last word.
-    const outcome = known.kind === "committed" ? known : await this.#ask(home, { kind: "resolve", id });
-    if (outcome.kind === "committed") this.#later(this.carryOut(id, home, participants, outcome.timestamp));
-    else if (outcome.kind === "aborted") this.#later(this.#abort(id, participants));
-    return outcome;
+    const outcome = known.kind === "committed" ? known : await this.#ask(split.home, { kind: "resolve", id });
+    return outcome.kind === "forgotten" ? outcome : this.#spread(id, split, outcome);
   }
 
   /** Tells every participant of a commit, then the home that it may forget it. */
@@ -147,8 +175,8 @@ export class Coordinator {
   ): Promise<void> {
     const others = participants.filter((shard) => shard !== home);
     if (others.length === 0) return;
-    await Promise.all(others.map((shard) => this.#ask(shard, { kind: "commit", id, timestamp })));
-    await this.#ask(home, { kind: "finish", id });
+    await Promise.all(others.map((shard) => this.#tell(shard, { kind: "commit", id, timestamp })));
+    await this.#tell(home, { kind: "finish", id });
   }
 
   /** Settles a transaction that a participant has held for too long: the home decides. */
@@ -195,12 +223,19 @@ export class Coordinator {
     return decodeVote(await this.#group(shard).command(encodeCommand({ kind: "prepare", transaction })));
   }
 
-  async #ask(shard: number, command: ShardCommand): Promise<FinalOutcome> {
+  async #ask(shard: number, command: OutcomeCommand): Promise<FinalOutcome> {
     return decodeOutcome(await this.#group(shard).command(encodeCommand(command)));
   }
 
+  /** The same, for what nobody waits for. */
+  #tell(shard: number, command: OutcomeCommand): Promise<FinalOutcome> {
+    const gathering = this.#behindAnswers[shard];
+    assert(gathering !== undefined, `there is a shard ${shard}`);
+    return gathering.ask(command);
+  }
+
   async #abort(id: TransactionId, participants: readonly number[]): Promise<void> {
-    await Promise.all(participants.map((shard) => this.#ask(shard, { kind: "abort", id })));
+    await Promise.all(participants.map((shard) => this.#tell(shard, { kind: "abort", id })));
   }
 
   #later(work: Promise<unknown>): void {
