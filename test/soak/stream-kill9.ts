@@ -4,7 +4,7 @@
  *
  * Each second the committed output is compared with what one thread would have written. Acknowledgements must go on within
  * half a minute in which everything runs: what a restart takes is the machine's (each has a limit of its own), and the longest
- * pause of all is among the figures. When the time is over nobody is killed any more, and what was sent by then arrives, however
+ * pause of all is among the figures, with what was done to the cluster meanwhile. When the time is over nobody is killed any more, and what was sent by then arrives, however
  * long the machine takes for it: at the end every value of every key is there.
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -28,6 +28,8 @@ const LOOK_MS = 1000;
 const VALUES_TOGETHER = 5 * VALUES_PER_SECOND;
 /** Without an acknowledgement for so long, while everything runs, the cluster stands still. */
 const STILL_MS = 30_000;
+/** What is done takes a moment to be felt. */
+const STEPS_BEFORE_MS = 2000;
 
 class Run {
   readonly cluster: DemoCluster;
@@ -43,7 +45,9 @@ class Run {
   #settledAtMs = performance.now();
   /** Time without an acknowledgement in which everything ran. */
   #stillMs = 0;
-  #longestPauseMs = 0;
+  #longestPause = { ms: 0, endedAtMs: 0 };
+  /** What was done, for the longest pause. */
+  readonly #steps: { atMs: number; text: string }[] = [];
   #isBeingHarmed = false;
   failure: Error | undefined;
   readonly #over = new AbortController();
@@ -58,7 +62,7 @@ class Run {
       ...{ world: this.#world, root: join(root, "hosts"), network, app: "detector", appArguments: [] },
       sources: [`Detector=acked://${network}.1:7000?cookie=cookie`],
       sinks: [`windows=2pc://${network}.1:5555`],
-      ...{ checkpointMs: 500, metricsHub: undefined, say: () => {} },
+      ...{ checkpointMs: 500, metricsHub: undefined, say: (text) => this.#note(text) },
       onFailed: (error) => this.#fail(error),
     });
     this.#startSink();
@@ -66,6 +70,10 @@ class Run {
 
   get #out(): string {
     return join(this.#root, "received");
+  }
+
+  #note(text: string): void {
+    this.#steps.push({ atMs: performance.now(), text: text.trim() });
   }
 
   #fail(error: Error): void {
@@ -123,12 +131,22 @@ class Run {
   #progress(settled: number): void {
     if (settled <= this.#settled) return;
     const nowMs = performance.now();
-    this.#longestPauseMs = Math.max(this.#longestPauseMs, nowMs - this.#settledAtMs);
+    const pauseMs = nowMs - this.#settledAtMs;
+    if (pauseMs > this.#longestPause.ms) this.#longestPause = { ms: pauseMs, endedAtMs: nowMs };
     [this.#settled, this.#settledAtMs, this.#stillMs] = [settled, nowMs, 0];
   }
 
   get longestPauseSeconds(): number {
-    return Math.round(this.#longestPauseMs / 100) / 10;
+    return Math.round(this.#longestPause.ms / 100) / 10;
+  }
+
+  /** What was done to the cluster in the longest pause, and just before it; seconds count from its beginning. */
+  get longestPauseSteps(): string[] {
+    const { ms, endedAtMs } = this.#longestPause;
+    const startMs = endedAtMs - ms;
+    return this.#steps
+      .filter(({ atMs }) => atMs >= startMs - STEPS_BEFORE_MS && atMs <= endedAtMs)
+      .map(({ atMs, text }) => `${((atMs - startMs) / 1000).toFixed(1)} s: ${text}`);
   }
 
   /** Compares the committed output each second. */
@@ -178,8 +196,10 @@ class Run {
   }
 
   async #killSink(): Promise<void> {
+    this.#note("kill -9 the sink");
     await this.#sink.end("SIGKILL");
     await Bun.sleep(this.#random.float() * 2000);
+    this.#note("start the sink");
     this.#startSink();
     await this.cluster.until("the sink to listen", () => this.#isSinkListening());
     this.counts.sinkKills++;
@@ -232,11 +252,15 @@ export const soak: Soak = {
         return run.failure !== undefined || run.committed.records === until * KEYS;
       });
       if (run.failure !== undefined) throw run.failure;
+    } catch (error) {
+      console.log(await run.cluster.portrait());
+      throw error;
     } finally {
       await run.end();
     }
     rmSync(root, { recursive: true, force: true });
-    const { counts, committed, longestPauseSeconds } = run;
+    const { counts, committed, longestPauseSeconds, longestPauseSteps } = run;
+    console.log(`the longest pause:\n  ${longestPauseSteps.join("\n  ")}`);
     const figures = { ...counts, longestPauseSeconds, windows: committed.records };
     return { seconds: Number(seconds), seed: Number(seed), ...figures };
   },
