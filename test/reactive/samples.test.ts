@@ -279,6 +279,64 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
     await Promise.all([ada.close(), bob.close()]);
   });
 
+  test("a tab that slept while its frontend was started again shows what the others did, once it is awake", async () => {
+    const [ada, bob] = [
+      await tab("/samples/chat?name=Ada&room=sleep", 1),
+      await tab("/samples/chat?name=Bob&room=sleep"),
+    ];
+    await bob.getByText("Connected").waitFor();
+    const session = await bob.context().newCDPSession(bob);
+    await session.send("Page.setWebLifecycleState", { state: "frozen" });
+    await store.kill("c.frontend0");
+    await ada.getByLabel("Message as Ada").fill("good morning");
+    await ada.keyboard.press("Enter");
+    await ada.locator("#messages li:not(.pending)", { hasText: "good morning" }).waitFor();
+    store.start("c.frontend0");
+    await store.ready("c.frontend0");
+    await session.send("Page.setWebLifecycleState", { state: "active" });
+    await bob.locator("#messages li", { hasText: "good morning" }).waitFor();
+    await bob.getByText("Connected").waitFor();
+    await Promise.all([ada.close(), bob.close()]);
+    complaints.splice(0, complaints.length, ...complaints.filter((text) => !text.includes("WebSocket")));
+  });
+
+  test("what is queued is on the page at once, and goes from it again when its code gives it up", async () => {
+    const page = await tab("/samples");
+    await page.evaluate(`(async () => {
+      const { connect, long } = await import("/client.js");
+      globalThis.client = await connect({ onError: () => {} });
+      globalThis.balance = long("browser:balance");
+      await client.execute((transaction) => balance.set(transaction, 10n));
+      const output = document.querySelector("main").appendChild(document.createElement("output"));
+      client.executeReactive(async (transaction, run) => {
+        output.value = (await balance.value(transaction)) + (run.pending > 0 ? " (not sent yet)" : "");
+      }, { optimistic: true });
+      globalThis.spend = client.queued("spend", async (transaction, amount) => {
+        const left = (await balance.value(transaction)) - BigInt(amount);
+        // Only the store's own state says that it is not enough.
+        if (left < 0n) transaction.abort("not enough");
+        balance.set(transaction, left);
+      });
+    })()`);
+    const output = page.locator("main output");
+    await output.getByText("10", { exact: true }).waitFor();
+    await store.kill("c.frontend0");
+    await becomesTrue(page, "!client.isConnected");
+    await page.evaluate(
+      "spend(8).then(({ settled }) => void (globalThis.settled = settled.catch((error) => error.name)))",
+    );
+    await output.getByText("2 (not sent yet)", { exact: true }).waitFor();
+    const body = JSON.stringify({
+      operations: [{ op: "put", key: "browser:balance", value: { type: "bytes", text: "5" } }],
+    });
+    expect((await store.ask(1, "transactions", { method: "POST", body })).status).toBe(200);
+    store.start("c.frontend0");
+    await output.getByText("5", { exact: true }).waitFor();
+    expect(await page.evaluate("settled")).toBe("AbortedError");
+    await page.close();
+    complaints.splice(0, complaints.length, ...complaints.filter((text) => !text.includes("WebSocket")));
+  });
+
   test("Retwis: who is followed is in the timeline, likes are counted once", async () => {
     const [ada, bob] = [await tab("/samples/retwis?name=Ada"), await tab("/samples/retwis?name=Bob", 1)];
     await bob.getByRole("button", { name: "Follow Ada" }).click();
