@@ -153,12 +153,14 @@ export interface LogStorage {
   load(): Promise<string[]>;
   append(line: string): Promise<void>;
   replace(lines: readonly string[]): Promise<void>;
+  /** A log of the same name that its owner has left for good. Absent: there is one log only. */
+  takeLeft?(isWanted: (lines: readonly string[]) => boolean): Promise<LogStorage | undefined>;
   close(): Promise<void>;
 }
 export function memoryStorage(): LogStorage;
 /** For Bun and Node. */
 export function fileStorage(path: string): LogStorage;
-/** For browsers: every tab has a log of its own. */
+/** For browsers: every tab has a log of its own; what waits in that of a closed one, the others commit. */
 export function browserStorage(name: string): LogStorage;
 
 // --- variables -------------------------------------------------------------------------------------------------

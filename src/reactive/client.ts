@@ -17,6 +17,7 @@ import { ClientLog } from "./client/client-log.ts";
 import { ClosedError, type OutcomeUnknownError } from "./client/errors.ts";
 import { transactionNames } from "./client/names.ts";
 import { type QueuedCode, type QueuedTransaction, TransactionQueue } from "./client/queue.ts";
+import { Queues } from "./client/queues.ts";
 import { follow, handleOf, type ReactiveHandle } from "./client/reactive-handle.ts";
 import { listKeys, type Listed, type ListOptions } from "./client/listing.ts";
 import { Session } from "./client/session.ts";
@@ -36,7 +37,8 @@ import { Watches } from "./client/watches.ts";
 
 export * from "./client/errors.ts";
 export { type OriginalCalls, originalCalls } from "./client/original-names.ts";
-export { browserStorage, fileStorage, type LogStorage, memoryStorage } from "./client/storage.ts";
+export { browserStorage } from "./client/browser-storage.ts";
+export { fileStorage, type LogStorage, memoryStorage } from "./client/storage.ts";
 export {
   type Entry,
   type Reader,
@@ -95,8 +97,7 @@ export class Client {
   readonly #view: StoreView;
   readonly #transactions: Transactions;
   readonly #watches: Watches;
-  readonly #queue: TransactionQueue;
-  readonly #log: ClientLog;
+  readonly #queues: Queues;
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   #isClosed = false;
@@ -108,28 +109,35 @@ export class Client {
     const uniqueName = () =>
       Array.from(random.bytes(16), (byte) => byte.toString(16).padStart(2, "0")).join("");
     this.#clock = clock;
-    this.#log = log;
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS_DEFAULT;
     this.#view = new StoreView(options.cacheBytesMax ?? CACHE_BYTES_DEFAULT);
     const view = this.#view;
-    this.#transactions = new Transactions({
-      ...{ view, clock, random, uniqueName, timeoutMs: this.#timeoutMs },
-      request: (request, deadlineMs, onSend) => this.#session.request(request, deadlineMs, onSend),
-      names: transactionNames(
-        log.client,
-        () => log.nextNumber(),
-        () => log.oldestAttempt,
-      ),
-    });
-    this.#queue = new TransactionQueue({
-      ...{ log, view, clock, uniqueName, transactions: this.#transactions },
+    const transactionsOf = (named: ClientLog) =>
+      new Transactions({
+        ...{ view, clock, random, uniqueName, timeoutMs: this.#timeoutMs },
+        request: (request, deadlineMs, onSend) => this.#session.request(request, deadlineMs, onSend),
+        names: transactionNames(
+          named.client,
+          () => named.nextNumber(),
+          () => named.oldestAttempt,
+        ),
+      });
+    this.#transactions = transactionsOf(log);
+    this.#queues = new Queues({
+      ...{ log, clock, random, report },
+      storage: options.storage,
       onChange: () => this.#watches.localChange(),
-      onDropped: report,
-      onStuck: report,
+      queueOf: (each, onChange) =>
+        new TransactionQueue({
+          ...{ log: each, view, clock, uniqueName, onChange },
+          transactions: each === log ? this.#transactions : transactionsOf(each),
+          onDropped: report,
+          onStuck: report,
+        }),
     });
     this.#watches = new Watches({
       host: {
-        ...{ view, uniqueName, report, pending: this.#queue },
+        ...{ view, uniqueName, report, pending: this.#queues },
         ask: (request) => this.#session.request(request, clock.monotonicMs() + WAIT_MS),
       },
       ask: (request) => this.#session.ask(request),
@@ -152,12 +160,12 @@ export class Client {
       onRuns: (message) => {
         view.see(message.at);
         this.#watches.push(message);
-        this.#queue.seen(Math.min(message.at, this.#watches.oldestTimestamp));
+        this.#queues.seen(Math.min(message.at, this.#watches.oldestTimestamp));
       },
       onProgress: (timestamp) => {
         view.see(timestamp);
         this.#watches.progress(timestamp);
-        this.#queue.seen(Math.min(timestamp, this.#watches.oldestTimestamp));
+        this.#queues.seen(Math.min(timestamp, this.#watches.oldestTimestamp));
       },
     });
   }
@@ -173,7 +181,7 @@ export class Client {
 
   /** Transactions that are queued and not committed. */
   get queuedCount(): number {
-    return this.#queue.length;
+    return this.#queues.length;
   }
 
   /** Resolves when a frontend is connected. Rejects with UnavailableError when none is in time. */
@@ -226,8 +234,8 @@ export class Client {
    * program that defines the name again. `Words` must survive JSON.
    */
   queued<Words = void>(name: string, code: QueuedCode<Words>): (words: Words) => Promise<QueuedTransaction> {
-    this.#queue.define(name, code as QueuedCode<unknown>);
-    return (words) => this.#queue.add(name, words);
+    this.#queues.define(name, code as QueuedCode<unknown>);
+    return (words) => this.#queues.add(name, words);
   }
 
   /** Keys that begin with a prefix, ascending, with their values, all as of one timestamp. */
@@ -248,8 +256,7 @@ export class Client {
     this.#isClosed = true;
     this.#watches.stopAll();
     this.#session.close();
-    await this.#queue.close();
-    await this.#log.close();
+    await this.#queues.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -32,8 +32,12 @@ async function axeComplaints(page: Page): Promise<string[]> {
  * Waits until an expression holds in the page. `page.waitForFunction` asks again from inside the page, where our content security
  * policy forbids to evaluate text: it would fail whenever the first look comes too early.
  */
-export async function becomesTrue(page: Page, expression: string): Promise<void> {
-  while (!(await page.evaluate(`Boolean(${expression})`))) await page.waitForTimeout(10);
+export async function becomesTrue(page: Page, expression: string, limitMs = 60_000): Promise<void> {
+  const deadlineMs = performance.now() + limitMs;
+  while (!(await page.evaluate(`Boolean(${expression})`))) {
+    if (performance.now() > deadlineMs) throw new Error(`not true within ${limitMs} ms: ${expression}`);
+    await page.waitForTimeout(10);
+  }
 }
 
 /** As text, because it runs in the browser and not here. */

@@ -34,9 +34,9 @@ export async function rollingRestart(options: RollingOptions) {
   await store.do("restart");
   for (const [index, name] of store.names.entries())
     if ((await store.stats(name)).pid === pids[index]) throw new Error(`S25: ${name} was not restarted`);
-  await Bun.sleep((restSeconds * 1000) / 2);
+  await load.rest(restSeconds / 2);
   const middle = await bytesOf(store);
-  await Bun.sleep((restSeconds * 1000) / 2);
+  await load.rest(restSeconds / 2);
   const end = await bytesOf(store);
   requireNone("S25", await load.finish());
   const growth = Math.max(...store.names.map((name) => (end.get(name) ?? 0) / (middle.get(name) ?? 1)));
@@ -52,6 +52,7 @@ export async function rollingRestart(options: RollingOptions) {
     commits: load.committed,
     restarts: store.names.length,
     longestGapMs: Math.round(load.longestGapMs),
+    longestStallMs: Math.round(load.longestStallMs),
     growth: Number(growth.toFixed(2)),
     tooOldWasTold: isForgotten,
   };

@@ -14,6 +14,7 @@ const [left, right, total] = [text("x"), text("another"), counter("steady:total"
 const registerOf = (writer: number) => long(`steady:writer${writer}`);
 
 const CONVERGE_MS = 10_000;
+const STALL_TICK_MS = 100;
 
 interface Watcher {
   timestamp: number;
@@ -25,6 +26,10 @@ export class SteadyLoad {
   committed = 0;
   /** The longest time between two acknowledgements of one writer. */
   longestGapMs = 0;
+  /** The longest time that this process itself was kept from running, by a host that has other work. */
+  longestStallMs = 0;
+  readonly #startMs = performance.now();
+  readonly #stalls: ReturnType<typeof setInterval>;
   readonly #clients: Client[] = [];
   readonly #watchers: Watcher[] = [];
   readonly #turns: number[] = [];
@@ -37,6 +42,19 @@ export class SteadyLoad {
   constructor(frontends: readonly string[], options: ClientOptions = {}, convergeMs = CONVERGE_MS) {
     this.#connect = (more) => connect({ frontends, timeoutMs: 30_000, ...options, ...more });
     this.#convergeMs = convergeMs;
+    let lastMs = this.#startMs;
+    this.#stalls = setInterval(() => {
+      const nowMs = performance.now();
+      this.longestStallMs = Math.max(this.longestStallMs, nowMs - lastMs - STALL_TICK_MS);
+      lastMs = nowMs;
+    }, STALL_TICK_MS);
+  }
+
+  #fault(what: string): void {
+    const [atMs, stallMs] = [performance.now() - this.#startMs, this.longestStallMs];
+    this.faults.push(
+      `${what} (after ${(atMs / 1000).toFixed(0)} s; this process stood still for up to ${stallMs.toFixed(0)} ms)`,
+    );
   }
 
   async start(writers: number, watchers: number, pauseMs: number): Promise<void> {
@@ -46,7 +64,7 @@ export class SteadyLoad {
   }
 
   async #open(): Promise<Client> {
-    const client = await this.#connect({ onError: (error) => this.faults.push(String(error)) });
+    const client = await this.#connect({ onError: (error) => this.#fault(String(error)) });
     this.#clients.push(client);
     return client;
   }
@@ -67,7 +85,7 @@ export class SteadyLoad {
           { retries: 1000 },
         );
       } catch (error) {
-        this.faults.push(`writer ${writer}: ${String(error)}`);
+        this.#fault(`writer ${writer}: ${String(error)}`);
         return;
       }
       this.#turns[writer] = turn;
@@ -82,7 +100,7 @@ export class SteadyLoad {
   #watch(client: Client, name: string): void {
     const watcher: Watcher = { timestamp: 0, total: 0n };
     this.#watchers.push(watcher);
-    const fault = (what: string) => this.faults.push(`${name}: ${what}`);
+    const fault = (what: string) => this.#fault(`${name}: ${what}`);
     client.executeReactive(async (transaction, run) => {
       const [one, other, count] = await Promise.all([
         left.value(transaction),
@@ -103,6 +121,12 @@ export class SteadyLoad {
       `${count} more commits`,
       () => this.committed >= target || this.faults.length > 0 || undefined,
     );
+  }
+
+  /** Resolves when that time is over, or something is wrong: then the rest is not worth waiting for. */
+  async rest(seconds: number): Promise<void> {
+    const untilMs = performance.now() + seconds * 1000;
+    while (performance.now() < untilMs && this.faults.length === 0) await Bun.sleep(100);
   }
 
   /** Ends the writers, waits until every watcher has seen the end, and returns what was wrong. */
@@ -130,6 +154,7 @@ export class SteadyLoad {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isOver = true;
+    clearInterval(this.#stalls);
     await Promise.all(this.#clients.map((client) => client.close()));
   }
 }

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, chromium, type Page } from "playwright-core";
-import { becomesTrue } from "../e2e/page-checks.ts";
+import { accessibilityComplaints, becomesTrue } from "../e2e/page-checks.ts";
 import { StoreProcesses } from "../e2e/store-processes.ts";
 
 setDefaultTimeout(120_000);
@@ -107,7 +107,7 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
   test("two tabs play the 100 game to its end: one's move is the other's turn, and both see the winner", async () => {
     const [ada, bob] = [await tab("/samples/game?name=Ada"), await tab("/samples/game?name=Bob", 1)];
     await Promise.all([ada, bob].map((page) => page.getByText("Bob", { exact: true }).waitFor()));
-    const order = (await ada.locator("#players li").allInnerTexts()) as ["Ada" | "Bob", "Ada" | "Bob"];
+    const order = (await ada.locator("#players li span").allInnerTexts()) as ["Ada" | "Bob", "Ada" | "Bob"];
     const players = order.map((name) => (name === "Ada" ? ada : bob));
     for (let turn = 0; turn < 10; turn++) {
       const player = players[turn % 2] as Page;
@@ -186,6 +186,157 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
     complaints.splice(0, complaints.length, ...complaints.filter((text) => !text.includes("WebSocket")));
   });
 
+  test("what a closed tab could not send is sent by another one, from whatever room it is opened in", async () => {
+    const context = await browser.newContext();
+    const inContext = async (path: string) => {
+      const page = await context.newPage();
+      await page.goto(base + path);
+      return page;
+    };
+    const [staying, closing] = [
+      await inContext("/samples/game?name=Ada"),
+      await inContext("/samples/chat?name=Bob&room=left"),
+    ];
+    await closing.getByText("Connected").waitFor();
+    await store.kill("c.frontend0");
+    await closing.getByText("No connection").waitFor();
+    await closing.getByLabel("Message as Bob").fill("left behind");
+    await closing.keyboard.press("Enter");
+    await closing.getByText("(not sent yet)").waitFor();
+    // So that the next one does not get its log by chance.
+    const log = await closing.evaluate("navigator.locks.query().then(({ held }) => held[0].name)");
+    await closing.close();
+    await staying.evaluate(`void navigator.locks.request(${JSON.stringify(log)}, () => new Promise((resolve) => {
+      globalThis.letGo = resolve;
+    }))`);
+    store.start("c.frontend0");
+    await store.ready("c.frontend0");
+    await inContext("/samples/chat?name=Ada&room=another");
+    await staying.evaluate("letGo()");
+    const reader = await tab("/samples/chat?name=Cy&room=left", 1);
+    await reader.locator("#messages li", { hasText: "left behind" }).waitFor();
+    expect(await reader.locator("#messages li").count()).toBe(1);
+    await Promise.all([context.close(), reader.close()]);
+  });
+
+  test("a message that cannot be kept is given back, with the reason", async () => {
+    const ada = await tab("/samples/chat?name=Ada&room=full");
+    await ada.getByText("Connected").waitFor();
+    await ada.evaluate(`Storage.prototype.setItem = () => {
+      throw new DOMException("no room", "QuotaExceededError");
+    }`);
+    await ada.getByLabel("Message as Ada").fill("much to say");
+    await ada.keyboard.press("Enter");
+    await ada.getByRole("alert").getByText('Not sent: "much to say".').waitFor();
+    expect(await ada.getByLabel("Message as Ada").inputValue()).toBe("much to say");
+    expect(await ada.locator("#messages li").count()).toBe(0);
+    await ada.close();
+  });
+
+  test("with the keyboard alone: the focus stays where it is, and who reads what was said before is left there", async () => {
+    const [ada, bob] = [
+      await tab("/samples/game?name=Ada&game=keys"),
+      await tab("/samples/game?name=Bob&game=keys"),
+    ];
+    const first = await Promise.race(
+      [ada, bob].map((page) =>
+        page
+          .getByText("It is your turn.")
+          .waitFor()
+          .then(() => page),
+      ),
+    );
+    const other = first === ada ? bob : ada;
+    expect(await first.title()).toStartWith("Your turn");
+    await first.getByRole("button", { name: "1", exact: true }).focus();
+    await first.keyboard.press("7");
+    await other.getByText("It is your turn.").waitFor();
+    await other.getByRole("button", { name: "1", exact: true }).focus();
+    await other.keyboard.press("0");
+    await first.getByText("It is your turn.").waitFor();
+    await first.keyboard.press("Enter");
+    await other.locator("#score", { hasText: /^18$/ }).waitFor();
+    // One goes, and the other one waits for somebody else.
+    await other.getByRole("button", { name: "Leave the game" }).click();
+    await other.getByRole("button", { name: "Take part" }).waitFor();
+    await first.getByText("Waiting for a second player").waitFor();
+
+    await ada.goto(`${base}/samples/chat?name=Ada&room=long`);
+    await ada.getByText("Connected").waitFor();
+    for (let line = 1; line <= 40; line++) {
+      await ada.keyboard.type(`line ${line}`);
+      await ada.keyboard.press("Enter");
+    }
+    await ada.locator("#messages li:not(.pending)", { hasText: "line 40" }).waitFor();
+    const scrolled = "document.getElementById('messages').scrollTop";
+    expect(await ada.evaluate(scrolled)).toBeGreaterThan(100);
+    await ada.evaluate(`${scrolled} = 0`);
+    await bob.goto(`${base}/samples/chat?name=Bob&room=long`);
+    await bob.keyboard.type("one more");
+    await bob.keyboard.press("Enter");
+    await ada.locator("#messages li", { hasText: "one more" }).waitFor();
+    expect(await ada.evaluate(scrolled)).toBe(0);
+    await Promise.all([ada.close(), bob.close()]);
+  });
+
+  test("a tab that slept while its frontend was started again shows what the others did, once it is awake", async () => {
+    const [ada, bob] = [
+      await tab("/samples/chat?name=Ada&room=sleep", 1),
+      await tab("/samples/chat?name=Bob&room=sleep"),
+    ];
+    await bob.getByText("Connected").waitFor();
+    const session = await bob.context().newCDPSession(bob);
+    await session.send("Page.setWebLifecycleState", { state: "frozen" });
+    await store.kill("c.frontend0");
+    await ada.getByLabel("Message as Ada").fill("good morning");
+    await ada.keyboard.press("Enter");
+    await ada.locator("#messages li:not(.pending)", { hasText: "good morning" }).waitFor();
+    store.start("c.frontend0");
+    await store.ready("c.frontend0");
+    await session.send("Page.setWebLifecycleState", { state: "active" });
+    await bob.locator("#messages li", { hasText: "good morning" }).waitFor();
+    await bob.getByText("Connected").waitFor();
+    await Promise.all([ada.close(), bob.close()]);
+    complaints.splice(0, complaints.length, ...complaints.filter((text) => !text.includes("WebSocket")));
+  });
+
+  test("what is queued is on the page at once, and goes from it again when its code gives it up", async () => {
+    const page = await tab("/samples");
+    await page.evaluate(`(async () => {
+      const { connect, long } = await import("/client.js");
+      globalThis.client = await connect({ onError: () => {} });
+      globalThis.balance = long("browser:balance");
+      await client.execute((transaction) => balance.set(transaction, 10n));
+      const output = document.querySelector("main").appendChild(document.createElement("output"));
+      client.executeReactive(async (transaction, run) => {
+        output.value = (await balance.value(transaction)) + (run.pending > 0 ? " (not sent yet)" : "");
+      }, { optimistic: true });
+      globalThis.spend = client.queued("spend", async (transaction, amount) => {
+        const left = (await balance.value(transaction)) - BigInt(amount);
+        // Only the store's own state says that it is not enough.
+        if (left < 0n) transaction.abort("not enough");
+        balance.set(transaction, left);
+      });
+    })()`);
+    const output = page.locator("main output");
+    await output.getByText("10", { exact: true }).waitFor();
+    await store.kill("c.frontend0");
+    await becomesTrue(page, "!client.isConnected");
+    await page.evaluate(
+      "spend(8).then(({ settled }) => void (globalThis.settled = settled.catch((error) => error.name)))",
+    );
+    await output.getByText("2 (not sent yet)", { exact: true }).waitFor();
+    const body = JSON.stringify({
+      operations: [{ op: "put", key: "browser:balance", value: { type: "bytes", text: "5" } }],
+    });
+    expect((await store.ask(1, "transactions", { method: "POST", body })).status).toBe(200);
+    store.start("c.frontend0");
+    await output.getByText("5", { exact: true }).waitFor();
+    expect(await page.evaluate("settled")).toBe("AbortedError");
+    await page.close();
+    complaints.splice(0, complaints.length, ...complaints.filter((text) => !text.includes("WebSocket")));
+  });
+
   test("Retwis: who is followed is in the timeline, likes are counted once", async () => {
     const [ada, bob] = [await tab("/samples/retwis?name=Ada"), await tab("/samples/retwis?name=Bob", 1)];
     await bob.getByRole("button", { name: "Follow Ada" }).click();
@@ -194,9 +345,9 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
     await ada.keyboard.press("Enter");
     await bob.getByRole("button", { name: "Whom I follow" }).click();
     await bob.locator("#posts li", { hasText: "first post" }).waitFor();
-    await bob.getByRole("button", { name: "Like", exact: true }).click();
+    await bob.getByRole("button", { name: "Like: first post" }).click();
     await ada.locator("#posts li", { hasText: "1 like" }).waitFor();
-    expect(await bob.getByRole("button", { name: "Liked" }).isDisabled()).toBe(true);
+    expect(await bob.getByRole("button", { name: "Liked: first post" }).isDisabled()).toBe(true);
     await Promise.all([ada.close(), bob.close()]);
   });
 
@@ -220,6 +371,7 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
       const nameless = `[...document.querySelectorAll("button, input, a")].filter((each) =>
         (each.getAttribute("aria-label") ?? (each.labels?.[0] ?? each).innerText).trim() === "").length`;
       expect(await page.evaluate(nameless)).toBe(0);
+      expect(await accessibilityComplaints(page)).toEqual([]);
     }
     await page.close();
   });

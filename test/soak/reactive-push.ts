@@ -30,6 +30,19 @@ async function killInTurn(store: StoreProcesses, names: readonly string[], downM
   }
 }
 
+/** S17 and S19 on a quiet host: so long may nobody be served. */
+const GAP_MS_MAX = 3000;
+
+/** The figures, if nothing took longer than that. */
+function withoutLongGaps<Figures extends { longestCommitGapMs: number; longestRunGapMs: number }>(
+  scenario: string,
+  figures: Figures,
+): Figures {
+  if (Math.max(figures.longestCommitGapMs, figures.longestRunGapMs) > GAP_MS_MAX)
+    throw new Error(`${scenario}: nothing for longer than ${GAP_MS_MAX} ms: ${JSON.stringify(figures)}`);
+  return figures;
+}
+
 const repeat = (names: readonly string[], times: number) => Array.from({ length: times }, () => names).flat();
 
 async function follow(times: number) {
@@ -72,9 +85,9 @@ async function frontends(times: number) {
     frontendConfig: { settleAfterMs: 300 },
   });
   await store.startAll();
-  return await followThrough({ store, clients: 50, writes: 500, pauseMs: 2 }, () =>
-    killInTurn(store, repeat(["c.frontend0", "c.frontend1"], Math.ceil(25 * times)), 300),
-  );
+  const names = repeat(["c.frontend0", "c.frontend1"], Math.ceil(25 * times));
+  const load = { store, clients: 50, writes: 500, pauseMs: 2 };
+  return withoutLongGaps("S17", await followThrough(load, () => killInTurn(store, names, 300)));
 }
 
 async function leaders(times: number) {
@@ -87,7 +100,10 @@ async function leaders(times: number) {
   ]);
   const load = { store, clients: 50, writes: 500, pauseMs: 2 };
   return {
-    s19: await followThrough(load, () => killInTurn(store, repeat(names, Math.ceil(2 * times)), 1000)),
+    s19: withoutLongGaps(
+      "S19",
+      await followThrough(load, () => killInTurn(store, repeat(names, Math.ceil(2 * times)), 1000)),
+    ),
     s20: await followThrough(load, async () => {
       for (let round = 0; round < Math.ceil(5 * times); round++) {
         await Bun.sleep(500);

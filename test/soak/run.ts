@@ -34,7 +34,7 @@ for (const name of wanted === undefined ? names : [wanted]) {
     console.log(`${name}: passed in ${seconds()} ${JSON.stringify(figures)}`);
   } catch (error) {
     failed += 1;
-    console.error(`${name}: FAILED after ${seconds()}\n${(error as Error).stack}`);
+    console.error(`${name}: FAILED after ${seconds()}\n${(error as Error).stack ?? String(error)}`);
   }
 }
 process.exit(failed === 0 ? 0 : 1);

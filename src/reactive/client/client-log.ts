@@ -67,21 +67,7 @@ export class ClientLog {
   }
 
   private constructor(storage: LogStorage, random: Random, lines: readonly Line[], isKept: boolean) {
-    let client = 0;
-    let reserved = 0;
-    const entries = new Map<number, QueuedEntry>();
-    for (const line of lines) {
-      if ("client" in line) {
-        client = line.client;
-        reserved = Math.max(reserved, line.reserved);
-      } else if ("queued" in line) {
-        const { queued: entry, code } = line;
-        entries.set(entry, { entry, code, arguments: line.arguments, attempt: undefined });
-      } else if ("attempt" in line) {
-        const entry = entries.get(line.attempt);
-        if (entry !== undefined) entry.attempt = { number: line.number, keys: line.keys };
-      } else entries.delete(line.settled);
-    }
+    const { client, reserved, entries } = stateOf(lines);
     this.#storage = storage;
     this.#entries = entries;
     this.client = client === 0 ? (isKept ? KEPT_CLIENT_MIN : 1) + random.integer(2 ** 48) : client;
@@ -171,6 +157,32 @@ export class ClientLog {
     }
     await this.#storage.replace(lines.map((line) => JSON.stringify(line)));
   }
+}
+
+/** What lines say, the oldest first. */
+function stateOf(lines: readonly Line[]) {
+  let client = 0;
+  let reserved = 0;
+  const entries = new Map<number, QueuedEntry>();
+  for (const line of lines) {
+    if ("client" in line) {
+      client = line.client;
+      reserved = Math.max(reserved, line.reserved);
+    } else if ("queued" in line) {
+      const { queued: entry, code } = line;
+      entries.set(entry, { entry, code, arguments: line.arguments, attempt: undefined });
+    } else if ("attempt" in line) {
+      const entry = entries.get(line.attempt);
+      if (entry !== undefined) entry.attempt = { number: line.number, keys: line.keys };
+    } else entries.delete(line.settled);
+  }
+  return { client, reserved, entries };
+}
+
+/** The code of the oldest transaction that waits in a log that somebody else has written; undefined: none does. */
+export function firstCodeOf(lines: readonly string[]): string | undefined {
+  const [oldest] = stateOf(lines.map(lineOf)).entries.values();
+  return oldest?.code;
 }
 
 function lineOf(text: string, index: number): Line {

@@ -5,8 +5,7 @@
  * A page is drawn from one state object whenever a reactive transaction has run; nothing else is kept.
  */
 import { type ComponentChildren, render } from "preact";
-import { type Client, connect } from "../client.ts";
-import { browserStorage } from "../client/storage.ts";
+import { type Client, type ClientOptions, connect } from "../client.ts";
 
 const apps = [
   { path: "/samples/game", name: "100 game" },
@@ -14,19 +13,24 @@ const apps = [
   { path: "/samples/retwis", name: "Retwis" },
 ];
 
+export const CONNECTING = "connecting";
+
 export interface Connection {
   client: Client;
   /** Undefined: there is one. */
   trouble(): string | undefined;
 }
 
-/** Connects to the frontend that served the page. A token may stand behind the address: `#token=…`. */
-export async function open(onChange: () => void): Promise<Connection> {
-  let trouble: string | undefined = "connecting";
+/**
+ * Connects to the frontend that served the page. A token may stand behind the address: `#token=…`. `more`: what of this page is
+ * otherwise.
+ */
+export async function open(onChange: () => void, more: ClientOptions = {}): Promise<Connection> {
+  let trouble: string | undefined = CONNECTING;
   const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
   const client = await connect({
     token,
-    storage: browserStorage("samples"),
+    ...more,
     onConnection(isConnected, reason) {
       trouble = isConnected ? undefined : reason;
       onChange();
@@ -48,16 +52,27 @@ export function rememberVisitor(name: string): void {
   localStorage.setItem("node-x:name", name);
 }
 
+/** Takes the focus when it appears. */
+export const focused = (element: HTMLElement | null) => element?.focus();
+
+function statusOf(trouble: string | undefined): string {
+  if (trouble === undefined) return "Connected";
+  return trouble === CONNECTING ? "Connecting" : `No connection: ${trouble}`;
+}
+
+/** `call`: what a visitor who looks at another tab should see in this one's title. */
 export function Frame({
   title,
+  call,
   trouble,
   children,
 }: {
   title: string;
+  call?: string | undefined;
   trouble: string | undefined;
   children: ComponentChildren;
 }) {
-  document.title = `${title} - node-x`;
+  document.title = call === undefined ? `${title} - node-x` : `${call} - ${title}`;
   return (
     <>
       <header>
@@ -75,7 +90,7 @@ export function Frame({
         </nav>
       </header>
       <p role="status" class={trouble === undefined ? "connected" : "disconnected"}>
-        {trouble === undefined ? "Connected" : `No connection: ${trouble}`}
+        {statusOf(trouble)}
       </p>
       <main>{children}</main>
     </>
@@ -92,7 +107,7 @@ export function NameForm({ onName }: { onName(name: string): void }) {
   return (
     <form class="row" onSubmit={submit}>
       <label>
-        Your name <input name="name" required maxLength={40} autocomplete="nickname" />
+        Your name <input name="name" required maxLength={40} autocomplete="nickname" ref={focused} />
       </label>
       <button type="submit">Go in</button>
     </form>

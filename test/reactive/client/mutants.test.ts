@@ -2,9 +2,9 @@
 import { testMutants } from "../../mutants.ts";
 
 const directory = "src/reactive/client";
-const [client, parts, lives, games, variables] = ["client", "parts", "lives", "games", "variables"].map(
-  (name) => `test/reactive/client/${name}.test.ts`,
-) as [string, string, string, string, string];
+const fileOf = (name: string) => `test/reactive/client/${name}.test.ts`;
+const [client, parts, lives] = [fileOf("client"), fileOf("parts"), fileOf("lives")];
+const [games, variables, tabs] = [fileOf("games"), fileOf("variables"), fileOf("tabs")];
 const game = "src/reactive/samples/game/game.ts";
 const randomLives = "every run of random lives";
 
@@ -135,6 +135,20 @@ testMutants(
       from: "start <= timestamp && timestamp <= end",
       to: "start <= timestamp",
       noticedBy: [parts, "never gives a version"],
+    },
+    {
+      breaks: "that a page which is loaded again finds its own log",
+      file: `${directory}/browser-storage.ts`,
+      from: "if (!before.has(index) || ",
+      to: "if (",
+      noticedBy: [tabs, "loaded again"],
+    },
+    {
+      breaks: "that a log waits for who knows its code",
+      file: `${directory}/queues.ts`,
+      from: "return code !== undefined && this.#code.has(code);",
+      to: "return code !== undefined;",
+      noticedBy: [tabs, "who knows its code"],
     },
     {
       breaks: "that numbers go on behind those of an earlier life",

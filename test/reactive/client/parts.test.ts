@@ -11,14 +11,10 @@ import { Connection, socketUrl } from "../../../src/reactive/client/connection.t
 import type { Version } from "../../../src/reactive/client/execution.ts";
 import { StorageError } from "../../../src/reactive/client/errors.ts";
 import { transactionNames } from "../../../src/reactive/client/names.ts";
-import {
-  browserStorage,
-  fileStorage,
-  type LogStorage,
-  memoryStorage,
-} from "../../../src/reactive/client/storage.ts";
+import { fileStorage, type LogStorage, memoryStorage } from "../../../src/reactive/client/storage.ts";
 import type { OpenSocket } from "../../../src/reactive/client/socket.ts";
 import { VersionCache } from "../../../src/reactive/client/version-cache.ts";
+import { browser } from "./browser-tabs.ts";
 import { LifeClock } from "./life.ts";
 
 setDefaultTimeout(120_000);
@@ -98,30 +94,6 @@ describe("the cache", () => {
     expect(cache.at("key", 3)).toBeUndefined();
   });
 });
-
-/** A browser's storage and locks, shared by its tabs. */
-function browser() {
-  const items = new Map<string, string>();
-  const held = new Set<string>();
-  const storage = {
-    get length() {
-      return items.size;
-    },
-    key: (index: number) => [...items.keys()][index] ?? null,
-    getItem: (key: string) => items.get(key) ?? null,
-    setItem: (key: string, value: string) => void items.set(key, value),
-    removeItem: (key: string) => void items.delete(key),
-  };
-  const locks = {
-    async request(name: string, _options: unknown, callback: (lock: unknown) => Promise<void> | void) {
-      if (held.has(name)) return callback(null);
-      held.add(name);
-      await callback({});
-      held.delete(name);
-    },
-  };
-  return { items, tab: () => browserStorage("game", storage, locks) };
-}
 
 describe.each([
   ["memory", () => memoryStorage(), 1],

@@ -145,6 +145,13 @@ testMutants(
       noticedBy: [tests, "progress reaches"],
     },
     {
+      breaks: "a client that does not read, and is not told of progress",
+      file: `${watches}/watcher.ts`,
+      from: "    if (this.#outlet.isCongested) return;\n",
+      to: "",
+      noticedBy: [tests, "not told of progress"],
+    },
+    {
       breaks: "watches that go along with those that are due",
       file: `${watches}/watcher.ts`,
       from: "return keys > TOGETHER_KEYS_MAX ? [] : others;",

@@ -450,6 +450,28 @@ test("progress reaches whoever misses nothing, and never passes what is still on
   }
 });
 
+test("a client that does not read is not told of progress either, and hears of it when it reads again", async () => {
+  const store = reactiveCluster({ seed: 9, frontends: 1 });
+  const { mail } = store.cluster;
+  const { watching, backend } = store.frontends[0] as (typeof store.frontends)[0];
+  const client = new ReactiveClient(store, ["x"]);
+  await mail.run(client.connect(0));
+  await mail.run(until(store, "the first run", () => client.runs.length === 1));
+  const poll = async () => {
+    await watching.poll(await backend.nextTimestamp());
+    await settled(store);
+  };
+  await mail.run(poll());
+  const before = client.progress;
+  client.isCongested = true;
+  for (let second = 0; second < 3; second++) await mail.run(poll());
+  expect([before > 0, client.progress]).toEqual([true, before]);
+  client.relieve();
+  await mail.run(poll());
+  expect(client.progress).toBeGreaterThan(before);
+  store.close();
+});
+
 test("a range that changed while its watch was replaced is told of, and a run that was on its way then is made up for", async () => {
   const nothing = { start: 0, end: 0, type: 0, value: new Uint8Array(0), operations: 0 };
   const store = {

@@ -170,6 +170,8 @@ export class Watcher {
   /** Every change up to `at` was handed to the index. Tells the client, if it has all of them. */
   progress(at: number, encode: () => Uint8Array): void {
     if (this.#watches.size === 0 || this.#dirty.size > 0 || this.#isReading || at <= this.#told) return;
+    // Who does not read is told when he does: it would pile up for as long as he is there.
+    if (this.#outlet.isCongested) return;
     for (const watch of this.#watches.values()) if (!watch.isReady) return;
     for (const watch of this.#watches.values()) watch.seen = Math.max(watch.seen, at);
     this.#told = at;

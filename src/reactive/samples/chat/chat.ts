@@ -40,11 +40,18 @@ export function readMessages(transaction: Reader, room: Room): Promise<Message[]
   return room.value(transaction);
 }
 
-/** What posts into a room: resolves as soon as the message is kept, and sends it when it can. */
+/**
+ * What posts into a room: resolves as soon as the message is kept, and sends it when it can. All rooms share the code's name, so that
+ * a page sends also what was written in another room.
+ */
 export function posterOf(client: Client, name: string): (message: Message) => Promise<QueuedTransaction> {
-  const room = roomOf(name);
-  return client.queued(`chat:${name}`, async (transaction, words: Message) => {
-    const kept = (await room.value(transaction)).slice(1 - MESSAGES_MAX);
-    room.replace(transaction, [...kept, words]);
-  });
+  const post = client.queued(
+    "chat",
+    async (transaction, { room, words }: { room: string; words: Message }) => {
+      const messages = roomOf(room);
+      const kept = (await messages.value(transaction)).slice(1 - MESSAGES_MAX);
+      messages.replace(transaction, [...kept, words]);
+    },
+  );
+  return (words) => post({ room: name, words });
 }

@@ -51,6 +51,19 @@ export function join(client: Pick<Client, "execute">, game: Game, player: string
   });
 }
 
+/** Takes no part any more, or is taken out by others because it would be his turn for ever. The turn stays whose it was, or goes on. */
+export function leave(client: Pick<Client, "execute">, game: Game, player: string): Promise<void> {
+  return client.execute(async (transaction) => {
+    const { players, next } = await readState(transaction, game);
+    const place = players.indexOf(player);
+    if (place < 0) return;
+    const others = players.toSpliced(place, 1);
+    game.players.replace(transaction, others);
+    const turn = next === undefined || next === player ? place : others.indexOf(next);
+    game.turn.set(transaction, others.length === 0 ? 0 : turn % others.length);
+  });
+}
+
 export function move(
   client: Pick<Client, "execute">,
   game: Game,

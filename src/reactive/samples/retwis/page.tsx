@@ -1,7 +1,17 @@
 /** @jsxImportSource preact */
 /** Retwis as a page. */
 import type { ReactiveHandle } from "../../client.ts";
-import { type Connection, Frame, NameForm, open, rememberVisitor, show, visitor } from "../page.tsx";
+import {
+  CONNECTING,
+  type Connection,
+  focused,
+  Frame,
+  NameForm,
+  open,
+  rememberVisitor,
+  show,
+  visitor,
+} from "../page.tsx";
 import { addUser, follow, type Home, like, post, readHome } from "./retwis.ts";
 
 export async function retwisPage(): Promise<void> {
@@ -14,16 +24,19 @@ export async function retwisPage(): Promise<void> {
   connection = await open(draw);
   const { client } = connection;
 
-  const attempt = (action: Promise<unknown>) => {
-    action.catch((error: unknown) => {
-      notice = String(error);
-      draw();
-    });
+  /** Resolves with whether it is done; what goes wrong is told on the page. */
+  const attempt = async (action: Promise<unknown>): Promise<boolean> => {
+    notice = await action.then(
+      () => "",
+      (error: unknown) => (error instanceof Error ? error.message : String(error)),
+    );
+    draw();
+    return notice === "";
   };
   const enter = (given: string) => {
     name = given;
     rememberVisitor(name);
-    attempt(addUser(client, name));
+    void attempt(addUser(client, name));
     look("all");
   };
   /** Another read set is another reactive transaction. */
@@ -41,16 +54,31 @@ export async function retwisPage(): Promise<void> {
     const text = String(new FormData(form).get("text")).trim();
     if (text === "") return;
     form.reset();
-    attempt(post(client, name, text));
+    void attempt(post(client, name, text)).then((isDone) => {
+      const field = form.elements.namedItem("text") as HTMLInputElement;
+      // What was not posted is not lost.
+      if (!isDone && field.value === "") field.value = text;
+    });
   };
 
   function Timeline() {
+    if (home.posts.length === 0)
+      return (
+        <p class="note">
+          {which === "all" ? "Nobody has posted yet." : "Nothing yet from those whom you follow."}
+        </p>
+      );
     return (
       <ol id="posts" aria-label="Posts" aria-live="polite">
         {home.posts.map(({ id, author, text, likes, isLiked }) => (
           <li key={id}>
             <b>{author}</b> {text}{" "}
-            <button type="button" disabled={isLiked} onClick={() => attempt(like(client, name, id))}>
+            <button
+              type="button"
+              aria-disabled={isLiked}
+              aria-label={`${isLiked ? "Liked" : "Like"}: ${text}`}
+              onClick={() => !isLiked && attempt(like(client, name, id))}
+            >
               {isLiked ? "Liked" : "Like"}
             </button>{" "}
             <span class="likes">
@@ -84,14 +112,14 @@ export async function retwisPage(): Promise<void> {
 
   function draw(): void {
     show(
-      <Frame title="Retwis" trouble={connection === undefined ? "connecting" : connection.trouble()}>
+      <Frame title="Retwis" trouble={connection === undefined ? CONNECTING : connection.trouble()}>
         {name === "" ? (
           <NameForm onName={enter} />
         ) : (
           <>
             <form class="row" onSubmit={send}>
               <label class="wide">
-                Post as {name} <input name="text" required maxLength={280} autocomplete="off" />
+                Post as {name} <input name="text" required maxLength={280} autocomplete="off" ref={focused} />
               </label>
               <button type="submit">Post</button>
             </form>
