@@ -10,6 +10,7 @@ import type { Clock } from "../core/seams/clock.ts";
 import { type Admission, type ConnectionLimits, ConnectionTable } from "../core/sockets/connections.ts";
 import type { Log } from "../core/logging/log.ts";
 import type { KeepAlive, Listener, Net, Socket, TlsMaterial } from "../core/seams/net.ts";
+import type { RestPace } from "../core/seams/turn-rest.ts";
 import { GatedClient } from "./gated-client.ts";
 import type { ReplyGate } from "./reply-gate.ts";
 
@@ -48,6 +49,8 @@ export interface PortOptions {
   /** New connections that may wait to be accepted. */
   backlog?: number;
   keepAlive?: KeepAlive;
+  /** How it rests under load; absent: briefly. */
+  restPace?: RestPace;
   limits(): PortLimits;
 }
 
@@ -182,13 +185,14 @@ export abstract class GatedPort<Connection> {
 
   /** Starts to listen; returns the port. */
   async listen(): Promise<number> {
-    const { net, host, port, tls, backlog, keepAlive, gate } = this.#options;
+    const { net, host, port, tls, backlog, keepAlive, restPace, gate } = this.#options;
     this.#listener = await net.listen<PortClient<Connection> | undefined>({
       host,
       port,
       ...(backlog !== undefined && { backlog }),
       ...(keepAlive !== undefined && { keepAlive }),
       ...(tls !== undefined && { tls }),
+      ...(restPace !== undefined && { restPace }),
       // Who waits for the log must not wait longer.
       mayRest: () => !gate.isHolding,
       handlers: {

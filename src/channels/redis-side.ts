@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import type { LogStats } from "../core/append-log/options.ts";
 import { buildInfo } from "../core/build-info.ts";
 import type { RoleContext } from "../core/role.ts";
+import type { RestPace } from "../core/seams/turn-rest.ts";
 import { readSecret } from "../core/secret-file.ts";
 import {
   RespEngine,
@@ -45,6 +46,8 @@ export interface RedisSideOptions {
   limits(): PortLimits;
   /** Channels that SELECT reaches by number. */
   databases: number;
+  /** How its listener rests under load; absent: briefly. */
+  restPace?: RestPace;
   /** After each call into the engine: another side may have to look after its clients. */
   onCall?(): void;
   memory(): { usedBytes: number; peakBytes: number };
@@ -96,6 +99,7 @@ export class RedisSide implements Side {
     this.#port = new RespPort(
       {
         ...{ net, clock, log, tls, host, port: respPort ?? 0, durable, gate, limits },
+        ...(options.restPace !== undefined && { restPace: options.restPace }),
         ...(options.onCall !== undefined && { afterCall: options.onCall }),
       },
       (closeOther) => this.#createService(closeOther),

@@ -8,6 +8,7 @@
  */
 import type { Hono } from "hono";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
+import { restPaces } from "../../core/seams/turn-rest.ts";
 import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
 import { SlidingRate, thousands } from "../dht/figures.ts";
 import { foremost } from "../foremost.ts";
@@ -70,6 +71,7 @@ class QueueNode implements RunningRole<QueueConfig> {
       config: () => this.#redisConfig(),
       limits: beside(() => this.#redis),
       databases: 1,
+      restPace: restPaces.long,
       memory: () => this.#memory(),
       expired: () => 0,
       persistence: () => durable.figures,

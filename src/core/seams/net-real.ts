@@ -20,7 +20,7 @@ import type {
   SocketHandlers,
 } from "./net.ts";
 import { bindSocketFile } from "./socket-file.ts";
-import { type Sender, type TurnClock, TurnRest } from "./turn-rest.ts";
+import { restPaces, type Sender, type TurnClock, TurnRest } from "./turn-rest.ts";
 
 /** Seconds a connection may take for its TLS handshake. */
 const HANDSHAKE_TIMEOUT_S = 10;
@@ -279,7 +279,7 @@ export function createRealNet(
 ): Net {
   return {
     async listen<Data>(options: ListenOptions<Data>): Promise<Listener> {
-      const { host, port, tls, backlog, keepAlive, mayRest, handlers } = options;
+      const { host, port, tls, backlog, keepAlive, mayRest, restPace = restPaces.brief, handlers } = options;
       const demandsPeer = tls?.clientCa !== undefined;
       const certificates = tls && {
         cert: tls.cert,
@@ -299,7 +299,7 @@ export function createRealNet(
           socket: bunHandlers({
             create,
             report,
-            rest: calls && mayRest && new TurnRest(clock, calls, mayRest),
+            rest: calls && mayRest && new TurnRest(clock, calls, mayRest, restPace),
             tls: tls && { demandsPeer },
             ...(keepAlive !== undefined && {
               keepAlive: (bun) => calls?.setKeepAlive(descriptorOf(bun), keepAlive),

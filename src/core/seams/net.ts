@@ -5,6 +5,7 @@
  * do not call `write` themselves but own an `Outbox` (outbox.ts) that keeps the rest, bounded.
  * The real side is `net-real.ts` (Bun.listen); a simulated one delays, splits, cuts and partitions.
  */
+import type { RestPace } from "./turn-rest.ts";
 
 /** What a connection's owner is told. All callbacks run on the event loop, never re-entrantly from `write`. */
 export interface SocketHandlers<Data> {
@@ -68,10 +69,12 @@ export interface ListenOptions<Data> {
   /** For each accepted connection; absent: probed after five seconds, as the runtime does. */
   keepAlive?: KeepAlive;
   /**
-   * Whether, under load, the whole thread may stop for up to 80 µs at the end of this turn, for many clients' short
+   * Whether, under load, the whole thread may stop for up to 160 µs at the end of this turn, for many clients' short
    * requests to gather, which makes them cheaper. Absent: never.
    */
   mayRest?: () => boolean;
+  /** Absent: brief. */
+  restPace?: RestPace;
   handlers: SocketHandlers<Data>;
 }
 

@@ -6,21 +6,32 @@
  * asleep and be woken for every few of them. So it sleeps for the time in which a few more come, by a timer, which costs the
  * clients that send them nothing.
  *
- * Invariant: no turn begins more than REST_US_MAX later than it might. There is no rest while requests are far apart, while
- * few connections send any, or when a turn has just answered most of those that do: the next requests begin with its
- * answers, and with a server that is behind nothing is gained. Nor is there one against the owner's will. Nothing is kept
- * here, so a crash changes nothing.
+ * Invariant: no turn begins more than its pace's `usMax` later than it might. There is no rest while requests are far
+ * apart, while few connections send any, or when a turn has just answered most of those that do: the next requests begin
+ * with its answers, and with a server that is behind nothing is gained. Nor is there one against the owner's will. Nothing
+ * is kept here, so a crash changes nothing.
  */
 import type { Clock } from "./clock.ts";
 
-/** One rest, at most. */
-const REST_US_MAX = 80;
-/** A rest is for the requests of this share of the connections that send, and of no more than so many. */
-const AWAITED_SHARE = 1 / 10;
-const AWAITED_MAX = 10;
-/** A turn that served a larger share, or more, has spread the cost of waking already. */
-const SERVED_SHARE = 1 / 12;
-const SERVED_MAX = 3;
+/** How long a listener rests, and how often: longer and rarer rests cost less and make the slowest requests slower. */
+export interface RestPace {
+  /** One rest, at most. */
+  readonly usMax: number;
+  /** A rest is for the requests of this share of the connections that send, and of no more than so many. */
+  readonly awaitedShare: number;
+  readonly awaitedMax: number;
+  /** A turn that served a larger share, or more, has spread the cost of waking already. */
+  readonly servedShare: number;
+  readonly servedMax: number;
+}
+
+export const restPaces = {
+  /** The slowest of a hundred requests hardly notice. */
+  brief: { usMax: 80, awaitedShare: 1 / 10, awaitedMax: 10, servedShare: 1 / 12, servedMax: 3 },
+  /** Fewer than half as many sleeps, where the cost counts more than a tenth of a millisecond. */
+  long: { usMax: 160, awaitedShare: 0.3, awaitedMax: 20, servedShare: 0.4, servedMax: 20 },
+} as const satisfies Record<string, RestPace>;
+
 /** Requests further apart than this are served as they come: a rest would spare too little. */
 const GAP_US_MAX = 20;
 /** Connections that send, at least. Of fewer, too many would wait for each other. */
@@ -48,6 +59,7 @@ export class TurnRest {
   readonly #clock: TurnClock;
   readonly #thread: Thread;
   readonly #mayRest: () => boolean;
+  readonly #pace: RestPace;
   /** Of the window before this one; 0: no rest. */
   #restUs = 0;
   #servedMax = 0;
@@ -61,10 +73,11 @@ export class TurnRest {
   readonly #endTurn = () => this.#end();
 
   /** `mayRest` is asked before each rest. */
-  constructor(clock: TurnClock, thread: Thread, mayRest: () => boolean) {
+  constructor(clock: TurnClock, thread: Thread, mayRest: () => boolean, pace: RestPace) {
     this.#clock = clock;
     this.#thread = thread;
     this.#mayRest = mayRest;
+    this.#pace = pace;
     this.#beganMs = clock.monotonicMs();
     this.#cpuMs = thread.threadCpuMs();
   }
@@ -85,9 +98,10 @@ export class TurnRest {
     const isIdleAtTimes = cpuMs - this.#cpuMs <= BUSY_SHARE_MAX * (nowMs - this.#beganMs);
     this.#cpuMs = cpuMs;
     const isWorthIt = isIdleAtTimes && gapUs <= GAP_US_MAX && this.#active >= ACTIVE_MIN;
-    const awaited = Math.min(AWAITED_MAX, AWAITED_SHARE * this.#active);
-    this.#restUs = isWorthIt ? Math.min(REST_US_MAX, Math.ceil(awaited * gapUs)) : 0;
-    this.#servedMax = Math.min(SERVED_MAX, SERVED_SHARE * this.#active);
+    const { usMax, awaitedShare, awaitedMax, servedShare, servedMax } = this.#pace;
+    const awaited = Math.min(awaitedMax, awaitedShare * this.#active);
+    this.#restUs = isWorthIt ? Math.min(usMax, Math.ceil(awaited * gapUs)) : 0;
+    this.#servedMax = Math.min(servedMax, servedShare * this.#active);
     this.#window++;
     this.#heard = this.#active = 0;
     this.#beganMs = nowMs;

@@ -1,7 +1,7 @@
 /** When a busy server rests, and for how long: on a clock that the test moves, then on real sockets. */
 import { describe, expect, test } from "bun:test";
 import { createRealNet } from "../../../src/core/seams/net-real.ts";
-import { type Sender, TurnRest } from "../../../src/core/seams/turn-rest.ts";
+import { type RestPace, restPaces, type Sender, TurnRest } from "../../../src/core/seams/turn-rest.ts";
 import { connectRaw, until } from "../kernel/harness.ts";
 
 /** Turns of an event loop, whose requests come `gapUs` apart. */
@@ -14,7 +14,10 @@ class Turns {
   readonly #senders: Sender[];
   readonly #rest: TurnRest;
 
-  constructor(connections: number, { mayRest = true, busyShare = 0.9 } = {}) {
+  constructor(
+    connections: number,
+    { mayRest = true, busyShare = 0.9, pace = restPaces.brief as RestPace } = {},
+  ) {
     this.#senders = Array.from({ length: connections }, () => ({ heardIn: 0 }));
     const clock = {
       monotonicMs: () => this.#nowMs,
@@ -27,7 +30,7 @@ class Turns {
       rest: (microseconds: number) => void this.rests.push(microseconds),
       threadCpuMs: () => busyShare * this.#nowMs,
     };
-    this.#rest = new TurnRest(clock, thread, () => mayRest);
+    this.#rest = new TurnRest(clock, thread, () => mayRest, pace);
   }
 
   run(turns: number, chunks: number, gapUs: number): this {
@@ -52,8 +55,16 @@ describe("a rest at the end of a busy turn", () => {
     const lengths = (connections: number, gapUs: number) =>
       new Set(new Turns(connections).run(300, 3, gapUs).rests);
     expect(lengths(48, 7)).toEqual(new Set([34]));
-    expect(lengths(100, 7)).toEqual(new Set([70]));
+    expect(lengths(120, 5)).toEqual(new Set([50]));
     expect(lengths(48, 19)).toEqual(new Set([80]));
+  });
+
+  test("at the long pace lasts until 0.3 may have come, twenty at most, and never more than 160 µs", () => {
+    const lengths = (connections: number, gapUs: number) =>
+      new Set(new Turns(connections, { pace: restPaces.long }).run(300, 3, gapUs).rests);
+    expect(lengths(40, 7)).toEqual(new Set([84]));
+    expect(lengths(120, 5)).toEqual(new Set([100]));
+    expect(lengths(48, 19)).toEqual(new Set([160]));
   });
 
   test("does not come while requests are far apart, and the end of no turn is asked for then", () => {
@@ -65,14 +76,16 @@ describe("a rest at the end of a busy turn", () => {
     expect(new Turns(24).run(500, 3, 7).rests).not.toEqual([]);
   });
 
-  test("does not come after a turn that served many, or a twelfth of all who send", () => {
-    const rests = (connections: number, served: number) => {
-      const turns = new Turns(connections).run(200, served, 7); // the pace becomes known within a turn
+  test("does not come after a turn that served many, or a twelfth of all who send (at the long pace, 0.4)", () => {
+    const rests = (connections: number, served: number, pace?: RestPace) => {
+      const turns = new Turns(connections, pace && { pace }).run(200, served, 7); // the pace becomes known within a turn
       const { length } = turns.rests;
       return turns.run(100, served, 7).rests.length - length;
     };
     expect([rests(200, 3), rests(200, 4)]).toEqual([100, 0]);
     expect([rests(24, 2), rests(24, 3)]).toEqual([100, 0]);
+    expect([rests(200, 20, restPaces.long), rests(200, 21, restPaces.long)]).toEqual([100, 0]);
+    expect([rests(24, 9, restPaces.long), rests(24, 10, restPaces.long)]).toEqual([100, 0]);
   });
 
   test("does not come against the owner's will", () => {
