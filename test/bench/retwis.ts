@@ -8,6 +8,8 @@
  *    20 %  post                1        1            5
  *    50 %  timeline       1 to 10       0            0
  *    24 %  like                0        0            1
+ *
+ * Keys that are read, written and counted are apart, as in the original's client.
  */
 import { Level } from "../../src/reactive/shard/transaction.ts";
 import { decodeValue, type Operation } from "../../src/reactive/shard/operations.ts";

@@ -10,8 +10,8 @@ import {
   decodeReadReply,
   decodeScanReply,
   encodeQuery,
+  type ReadReply,
   type ReadVersion,
-  type ShardQuery,
 } from "../../shard/query-messages.ts";
 import { compareBytes } from "../../wire/bytes.ts";
 import type { Clock } from "../../../core/seams/clock.ts";
@@ -28,6 +28,7 @@ import type {
   Snapshot,
   WholeTransaction,
 } from "../engine.ts";
+import { CommittedReads } from "./committed-reads.ts";
 import { Coordinator, type Group } from "./coordinator.ts";
 import { ShardFeeds } from "./shard-feeds.ts";
 import { shardOf } from "./placement.ts";
@@ -47,6 +48,8 @@ export class Backend implements Engine {
   };
   readonly coordinator: Coordinator;
   readonly #shards: readonly ShardGroup[];
+  /** Of each shard. */
+  readonly #committed: readonly CommittedReads[];
   readonly #timestamps: { next(): Promise<number> };
   readonly #clock: Clock;
   /** The largest timestamp that it knows was issued. */
@@ -56,6 +59,7 @@ export class Backend implements Engine {
 
   constructor(shards: readonly ShardGroup[], timestamps: { next(): Promise<number> }, clock: Clock) {
     this.#shards = shards;
+    this.#committed = shards.map((shard) => new CommittedReads(shard));
     this.#clock = clock;
     this.#timestamps = timestamps;
     this.coordinator = new Coordinator({
@@ -104,19 +108,22 @@ export class Backend implements Engine {
   }
 
   readCommitted(keys: readonly Uint8Array[]): Promise<Snapshot> {
-    return this.#readEach(keys, 0, (own) => ({ kind: "committed", keys: own }));
+    return this.#readEach(keys, 0, (shard, own) => (this.#committed[shard] as CommittedReads).read(own));
   }
 
   #readAt(keys: readonly Uint8Array[], timestamp: number): Promise<Snapshot> {
     const known = this.#known;
-    return this.#readEach(keys, timestamp, (own) => ({ kind: "read", timestamp, known, keys: own }));
+    return this.#readEach(keys, timestamp, async (shard, own) => {
+      const body = encodeQuery({ kind: "read", timestamp, known, keys: own });
+      return decodeReadReply(await (this.#shards[shard] as ShardGroup).query(body));
+    });
   }
 
   /** Asks every shard that has some of the keys, all at once. */
   async #readEach(
     keys: readonly Uint8Array[],
     timestamp: number,
-    queryOf: (own: Uint8Array[]) => ShardQuery,
+    ask: (shard: number, own: Uint8Array[]) => Promise<ReadReply>,
   ): Promise<Snapshot> {
     const versions: ReadVersion[] = [];
     let horizon = 0;
@@ -125,8 +132,10 @@ export class Backend implements Engine {
     );
     await Promise.all(
       [...places].map(async ([shard, own]) => {
-        const body = encodeQuery(queryOf(own.map((place) => keys[place] as Uint8Array)));
-        const reply = decodeReadReply(await (this.#shards[shard] as ShardGroup).query(body));
+        const reply = await ask(
+          shard,
+          own.map((place) => keys[place] as Uint8Array),
+        );
         if (reply.versions.length < own.length) throw new TooOldError(timestamp, reply.horizon);
         horizon = Math.max(horizon, reply.horizon);
         for (const [index, place] of own.entries()) versions[place] = reply.versions[index] as ReadVersion;
