@@ -9,7 +9,7 @@
  * tenth of the rate at full load).
  *
  * The runtime makes these threads when it needs them and ends them after some seconds without work, so they are looked for
- * once a second, by their names. Threads that write and sync files are left alone: requests wait for them. Where the kernel or
+ * four times a second, by their names. Threads that write and sync files are left alone: requests wait for them. Where the kernel or
  * a service manager's filter refuses, everything is as it was.
  */
 import { readdirSync, readFileSync } from "node:fs";
@@ -26,7 +26,7 @@ const HELPERS: ReadonlySet<string> = new Set([
   "mi-scavenger",
 ]);
 
-const LOOK_PERIOD_MS = 1000;
+const LOOK_PERIOD_MS = 250;
 /** The longest that the kernel takes; the usual turn is 0.7 to 3 ms. */
 const TURN_US = 100_000;
 /** A third of the weight while others want the processor. */
@@ -63,7 +63,7 @@ const ownThreads: ProcessThreads = {
 
 const NO_SUCH_THREAD = -3;
 
-/** Looks for such threads at once and then each second, until it is cancelled or refused. */
+/** Looks for such threads at once and then every quarter of a second, until it is cancelled or refused. */
 export function keepHelpersBack(
   clock: Pick<Clock, "every">,
   log: Pick<Log, "trace">,
