@@ -45,6 +45,7 @@ class Run {
   #settledAtMs = performance.now();
   /** Time without an acknowledgement in which everything ran. */
   #stillMs = 0;
+  #longestStillMs = 0;
   #longestPause = { ms: 0, endedAtMs: 0 };
   /** What was done, for the longest pause. */
   readonly #steps: { atMs: number; text: string }[] = [];
@@ -136,6 +137,11 @@ class Run {
     [this.#settled, this.#settledAtMs, this.#stillMs] = [settled, nowMs, 0];
   }
 
+  /** Of the time without an acknowledgement, that in which everything ran. */
+  get longestStillSeconds(): number {
+    return this.#longestStillMs / 1000;
+  }
+
   get longestPauseSeconds(): number {
     return Math.round(this.#longestPause.ms / 100) / 10;
   }
@@ -155,6 +161,7 @@ class Run {
       await Bun.sleep(LOOK_MS);
       this.look();
       if (!this.#isBeingHarmed) this.#stillMs += LOOK_MS;
+      this.#longestStillMs = Math.max(this.#longestStillMs, this.#stillMs);
       if (this.#stillMs > STILL_MS)
         this.#fail(new Error(`nothing was acknowledged for ${STILL_MS / 1000} s, ${this.#settled} are`));
     }
@@ -259,9 +266,9 @@ export const soak: Soak = {
       await run.end();
     }
     rmSync(root, { recursive: true, force: true });
-    const { counts, committed, longestPauseSeconds, longestPauseSteps } = run;
+    const { counts, committed, longestPauseSeconds, longestPauseSteps, longestStillSeconds } = run;
     console.log(`the longest pause:\n  ${longestPauseSteps.join("\n  ")}`);
-    const figures = { ...counts, longestPauseSeconds, windows: committed.records };
+    const figures = { ...counts, longestPauseSeconds, longestStillSeconds, windows: committed.records };
     return { seconds: Number(seconds), seed: Number(seed), ...figures };
   },
 };

@@ -102,6 +102,27 @@ const mutants: Mutant[] = [
     noticedBy: ["test/streams/sources/input-log.test.ts", "what was kept is fed again in pieces"],
   },
   {
+    breaks: "an attempt at the leader's old place goes on when it is elsewhere",
+    file: "src/streams/worker/member.ts",
+    from: "if (this.#redial.socket === undefined) this.#redial.dial();",
+    to: "if (this.#redial.socket === undefined) void 0;",
+    noticedBy: ["test/streams/worker/leader-found.test.ts", "the others soon find it again"],
+  },
+  {
+    breaks: "a leader that started anew is waited for where nobody is any more",
+    file: "src/streams/worker/member.ts",
+    from: "if (!isElsewhere && this.#silentMs < MISSED_MS) return;",
+    to: "if (!isElsewhere) return;",
+    noticedBy: ["test/streams/worker/leader-found.test.ts", "the others soon find it again"],
+  },
+  {
+    breaks: "an attempt lasts for as long as the kernel asks",
+    file: "src/core/sockets/redial.ts",
+    from: "const ANSWER_MS = 10_000;",
+    to: "const ANSWER_MS = 200_000;",
+    noticedBy: ["test/core/sockets/redial.test.ts", "a host that answers nothing is called anew"],
+  },
+  {
     breaks: "a sink is told to keep what was never committed",
     file: "src/streams/sinks/two-phase-sink.ts",
     from: "const isCommit = checkpoint === this.#committedCheckpoint;",
@@ -219,6 +240,7 @@ testMutants(mutants, [
   "test/streams/connectors",
   "test/streams/links",
   "test/streams/worker",
+  "test/core/sockets",
   "test/channels/client",
   "test/crash/stream-power-loss.test.ts",
 ]);

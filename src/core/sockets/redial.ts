@@ -3,7 +3,8 @@
  *
  * Invariant: there is at most one connection, and of an earlier one, or of an attempt that was given up, nothing is heard
  * any more. Each end of a connection or of an attempt is told once, with its reason; the next attempt follows after the
- * pause. What waited for the kernel is dropped with its connection: what must not be lost is the owner's to keep.
+ * pause. An attempt that nobody answers is given up: the kernel asks a silent host ever more rarely, and one that is back
+ * would wait half a minute to be asked. What waited for the kernel is dropped with its connection: what must not be lost is the owner's to keep.
  */
 import type { Clock, Timer } from "../seams/clock.ts";
 import type { Net, Socket } from "../seams/net.ts";
@@ -25,6 +26,9 @@ export interface RedialOptions {
   onDrain?(): void;
   onDown(reason: string): void;
 }
+
+/** For an attempt, its TLS handshake included. */
+const ANSWER_MS = 10_000;
 
 export class Redial {
   readonly #options: RedialOptions;
@@ -57,6 +61,7 @@ export class Redial {
     this.#drop();
     const attempt = ++this.#attempt;
     const { world, address } = this.#options;
+    this.#timer = world.clock.after(ANSWER_MS, () => this.fail("nobody answers"));
     world.net
       .connect<undefined>({
         ...address(),
@@ -79,6 +84,7 @@ export class Redial {
       socket.terminate();
       return;
     }
+    this.#timer?.cancel();
     this.connections += 1;
     this.#socket = socket;
     this.#outbox = new Outbox(socket, this.#options.outbox);

@@ -35,6 +35,8 @@ export interface MemberOptions {
 const RETRY_MS = 100;
 export const PING_MS = 1000;
 export const SILENCE_MS = 10_000;
+/** The leader pings more often. */
+const MISSED_MS = 2.5 * PING_MS;
 const OUTBOX_BYTES_MAX = 64 << 20;
 
 export class Member {
@@ -88,18 +90,26 @@ export class Member {
     this.#redial.dial();
   }
 
-  /** The leader has moved. */
+  /** The leader misses this member, and says where it is. */
   moved(leader: string): void {
-    if (leader === this.#leader) return;
+    const isElsewhere = leader !== this.#leader;
+    // A connection over which nothing came lately is to a leader that died with its host.
+    if (!isElsewhere && this.#silentMs < MISSED_MS) return;
     this.#leader = leader;
-    this.#options.log.info("the leader is elsewhere", { leader });
-    if (this.#redial.socket !== undefined) this.#redial.fail("the leader is elsewhere");
+    const news = isElsewhere ? "the leader is elsewhere" : "the leader has started anew";
+    this.#options.log.info(news, { leader });
+    // An attempt to reach the old one may last for as long as nobody answers.
+    if (this.#redial.socket === undefined) this.#redial.dial();
+    else this.#redial.fail(news);
+  }
+
+  get #silentMs(): number {
+    return this.#options.world.clock.monotonicMs() - this.#heardAtMs;
   }
 
   #ping(): void {
     if (this.#send === undefined) return;
-    if (this.#options.world.clock.monotonicMs() - this.#heardAtMs > SILENCE_MS)
-      this.#redial.fail("the leader is silent");
+    if (this.#silentMs > SILENCE_MS) this.#redial.fail("the leader is silent");
     else this.#send({ type: "ping", keys: this.#options.keyCounts() });
   }
 

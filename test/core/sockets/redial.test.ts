@@ -8,7 +8,8 @@ const HOST = "10.0.0.1";
 const PORT = 7000;
 
 function scene(act: (stage: Stage) => Promise<void>): void {
-  const cluster = new SimCluster(1);
+  // As Linux has it.
+  const cluster = new SimCluster(1, { net: { connectTimeoutMs: 127_000 } });
   const stage = new Stage(cluster);
   cluster.scheduler.run(() => act(stage), { timeLimitMs: 60_000 });
 }
@@ -69,6 +70,14 @@ class Stage {
     if (all.endsWith("throw")) throw new Error("what came is rubbish");
   }
 
+  cut(): void {
+    this.#cluster.network.cut(HOST, "10.0.1.1");
+  }
+
+  heal(): void {
+    this.#cluster.network.heal();
+  }
+
   taken(): string[] {
     return this.events.splice(0);
   }
@@ -89,6 +98,19 @@ test("it calls until somebody is there, and again when the connection breaks; ea
     await stage.wait(300);
     expect(stage.taken()).toEqual([expect.stringMatching(/^down: /), "open", `> hello from ${HOST}`]);
     expect(redial.connections).toBe(2);
+  });
+});
+
+test("a host that answers nothing is called anew, so that it is heard of soon after it is back", () => {
+  scene(async (stage) => {
+    await stage.listen();
+    stage.cut();
+    stage.dialer().dial();
+    await stage.wait(40_000);
+    expect(new Set(stage.taken())).toEqual(new Set(["down: nobody answers"]));
+    stage.heal();
+    await stage.wait(5000);
+    expect(stage.taken().slice(-2)).toEqual(["open", `> hello from ${HOST}`]);
   });
 });
 
