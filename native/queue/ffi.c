@@ -17,8 +17,11 @@ NX_API void nx_queues_export_start(nx_queues *queues);
 NX_API bool nx_queues_export_step(nx_queues *queues, uint64_t bytes_target, nx_buffer *out);
 NX_API void nx_queues_export_stop(nx_queues *queues);
 NX_API void nx_queues_housekeeping(nx_queues *queues);
-/* Channels, records of lists, entries of streams, used bytes, memory, pushed, popped, refused, dropped: 9 u64. */
+/* Channels, records of lists, entries of streams, used bytes, memory, pushed, popped, refused, dropped,
+ * bytes pushed, bytes popped: 11 u64. */
 NX_API void nx_queues_figures(const nx_queues *queues, uint64_t *out);
+/* They begin anew: what was loaded, nobody pushed. */
+NX_API void nx_queues_forget_counts(nx_queues *queues);
 NX_API void nx_queues_describe(nx_queues *queues, nx_buffer *out, bool forgets_peaks);
 NX_API int32_t nx_queues_push(nx_queues *queues, const uint8_t *name, uint64_t name_length, const uint8_t *value,
                               uint64_t value_length);
@@ -71,19 +74,24 @@ void nx_queues_export_stop(nx_queues *queues) { nx_queues_export_end(queues); }
 void nx_queues_housekeeping(nx_queues *queues) { nx_queues_tick(queues); }
 
 void nx_queues_figures(const nx_queues *queues, uint64_t *out) {
-  memset(out, 0, 9 * sizeof *out);
+  memset(out, 0, 3 * sizeof *out);
   for (const nx_queue *queue = queues->first; queue != NULL; queue = queue->next) {
     out[0] += !nx_queue_is_empty(queue) || queue->is_kept;
     if (queue->kind == NX_QUEUE_STREAM) out[2] += queue->stream->length;
     else out[1] += queue->ring.count;
-    out[5] += queue->pushed;
-    out[6] += queue->popped;
-    out[7] += queue->refused;
-    out[8] += queue->dropped;
   }
   out[3] = queues->used;
   out[4] = nx_queues_memory(queues);
+  const nx_queue_counts *counts = &queues->counts;
+  out[5] = counts->pushed;
+  out[6] = counts->popped;
+  out[7] = counts->refused;
+  out[8] = counts->dropped;
+  out[9] = counts->pushed_bytes;
+  out[10] = counts->popped_bytes;
 }
+
+void nx_queues_forget_counts(nx_queues *queues) { queues->counts = (nx_queue_counts){0}; }
 
 /* For each channel: u32 name length, name, u8 kind, u64 records, used, capacity, records and used at their peak,
  * records and used in the overflow, capacity of the ring alone. */

@@ -34,6 +34,13 @@ typedef struct {
   nx_buffer left;  /* records that went before their piece was asked for */
 } nx_queue_export;
 
+/* What clients did since the start, whatever became of the channels. */
+typedef struct {
+  uint64_t pushed, pushed_bytes;
+  uint64_t popped, popped_bytes; /* taken by clients, deleted or trimmed; not with their whole channel */
+  uint64_t refused, dropped;
+} nx_queue_counts;
+
 struct nx_queues {
   uint64_t settings[NX_QUEUES_SETTINGS];
   nx_overflow overflow; /* no area: there is none */
@@ -46,6 +53,7 @@ struct nx_queues {
   bool has_no_leftovers; /* none ran empty since they were looked for */
   uint64_t last_id;
   uint64_t used;
+  nx_queue_counts counts;
   uint64_t number; /* of the last effect */
   bool is_logging;
   nx_buffer effects;
@@ -69,13 +77,14 @@ bool nx_queue_store(nx_queue *queue, nx_slice value, nx_queue_end end);
 /* Lays the ring out so that one more record of this length fits, whatever the limits are: it was acknowledged
  * once. */
 bool nx_queue_widen(nx_queue *queue, uint64_t length);
-/* Drops without an effect. */
-void nx_queue_forget(nx_queue *queue, nx_queue_end end, uint64_t count);
+/* Drops without an effect; returns the bytes of the values. */
+uint64_t nx_queue_forget(nx_queue *queue, nx_queue_end end, uint64_t count);
 
 /* stream.c, groups.c: for replay, without an effect; false when malformed. */
 bool nx_stream_replay_add(nx_queue *queue, nx_slice record);
 void nx_stream_replay_delete(nx_queue *queue, nx_slice ids);
-void nx_stream_replay_trim(nx_queue *queue, uint64_t count);
+/* Returns the bytes of the entries. */
+uint64_t nx_stream_replay_trim(nx_queue *queue, uint64_t count);
 void nx_stream_replay_state(nx_queue *queue, nx_slice value);
 bool nx_groups_replay(nx_queue *queue, uint32_t operation, nx_slice value);
 /* State and groups as effects with number 0. */

@@ -15,15 +15,14 @@ bool nx_queue_store(nx_queue *queue, nx_slice value, nx_queue_end end) {
   if (to == NULL) return false;
   nx_copy(to, value.data, value.length);
   queue->owner->used += NX_RING_RECORD_BYTES + value.length;
-  queue->pushed += 1;
   if (ring->count > queue->records_max) queue->records_max = ring->count;
   if (ring->used > queue->used_max) queue->used_max = ring->used;
   return true;
 }
 
-void nx_queue_forget(nx_queue *queue, nx_queue_end end, uint64_t count) {
+uint64_t nx_queue_forget(nx_queue *queue, nx_queue_end end, uint64_t count) {
   nx_ring *ring = &queue->ring;
-  if (count == 0) return;
+  if (count == 0) return 0;
   if (nx_is_exporting(queue)) {
     if (end == NX_FRONT) nx_export_before_front(queue, count);
     else if (ring->number + (int64_t)(ring->count - count) < queue->owner->export.end) nx_export_rest(queue);
@@ -38,6 +37,7 @@ void nx_queue_forget(nx_queue *queue, nx_queue_end end, uint64_t count) {
     for (uint64_t index = 0; index < count; index++) nx_ring_drop_back(ring);
   }
   queue->owner->used -= before - ring->used;
+  return before - ring->used - count * NX_RING_RECORD_BYTES;
 }
 
 bool nx_queue_widen(nx_queue *queue, uint64_t length) {
@@ -47,6 +47,14 @@ bool nx_queue_widen(nx_queue *queue, uint64_t length) {
   return nx_ring_relay(&queue->ring, needed > capacity ? needed : capacity);
 }
 
+/* Lets go of records and records that; returns their bytes. */
+static uint64_t drop(nx_queue *queue, nx_queue_end end, uint64_t count) {
+  uint64_t bytes = nx_queue_forget(queue, end, count);
+  nx_queue_record_number(queue, end == NX_FRONT ? NX_Q_DROP_FRONT : NX_Q_DROP_BACK, count);
+  nx_queue_tell(queue, NX_QUEUE_CHANGED);
+  return bytes;
+}
+
 /* Lets go of the oldest records until one of this length fits. */
 static bool make_room(nx_queue *queue, nx_slice value, nx_queue_end end) {
   if (queue->owner->settings[NX_QUEUES_DROPS_OLDEST] == 0) return false;
@@ -54,9 +62,8 @@ static bool make_room(nx_queue *queue, nx_slice value, nx_queue_end end) {
   if (size > queue->ring.near.capacity) return false;
   while (queue->ring.count > 0) {
     /* The oldest are those at the other end. */
-    nx_queue_drop(queue, end == NX_BACK ? NX_FRONT : NX_BACK, 1);
-    queue->dropped += 1;
-    queue->popped -= 1;
+    drop(queue, end == NX_BACK ? NX_FRONT : NX_BACK, 1);
+    queue->owner->counts.dropped += 1;
     if (nx_queue_store(queue, value, end)) return true;
   }
   return nx_queue_store(queue, value, end);
@@ -64,19 +71,21 @@ static bool make_room(nx_queue *queue, nx_slice value, nx_queue_end end) {
 
 static int push_here(nx_queue *queue, nx_slice value, nx_queue_end end) {
   if (!nx_queue_store(queue, value, end) && !make_room(queue, value, end)) {
-    queue->refused += 1;
+    queue->owner->counts.refused += 1;
     return -ENOSPC;
   }
+  queue->owner->counts.pushed += 1;
+  queue->owner->counts.pushed_bytes += value.length;
   nx_queue_record_value(queue, end == NX_BACK ? NX_Q_PUSH_BACK : NX_Q_PUSH_FRONT, value.data, value.length);
   nx_queue_tell(queue, NX_QUEUE_GREW);
   return 0;
 }
 
 int nx_queue_push(nx_queue *queue, nx_slice value, nx_queue_end end) {
-  const nx_queues *queues = queue->owner;
+  nx_queues *queues = queue->owner;
   uint64_t copies = queue->storage_count == 0 ? 1 : queue->storage_count;
   if (!nx_queues_have_room(queues, copies * value.length)) {
-    queue->refused += 1;
+    queues->counts.refused += 1;
     return -ENOMEM;
   }
   if (__builtin_expect(queue->storage_count == 0, 1)) return push_here(queue, value, end);
@@ -91,15 +100,13 @@ int nx_queue_push(nx_queue *queue, nx_slice value, nx_queue_end end) {
 void nx_queue_drop(nx_queue *queue, nx_queue_end end, uint64_t count) {
   if (count > queue->ring.count) count = queue->ring.count;
   if (count == 0) return;
-  nx_queue_forget(queue, end, count);
-  queue->popped += count;
-  nx_queue_record_number(queue, end == NX_FRONT ? NX_Q_DROP_FRONT : NX_Q_DROP_BACK, count);
-  nx_queue_tell(queue, NX_QUEUE_CHANGED);
+  queue->owner->counts.popped += count;
+  queue->owner->counts.popped_bytes += drop(queue, end, count);
 }
 
 void nx_queue_undo(nx_queue *queue, nx_queue_end end, uint64_t count, uint64_t effects_length) {
-  nx_queue_forget(queue, end, count);
-  queue->pushed -= count;
+  queue->owner->counts.pushed -= count;
+  queue->owner->counts.pushed_bytes -= nx_queue_forget(queue, end, count);
   queue->owner->effects.length = effects_length;
 }
 

@@ -68,7 +68,6 @@ struct nx_queue {
   nx_queue **storages;    /* of its subscribers */
   uint32_t storage_count;
   nx_queue *base;         /* of a storage: the channel it belongs to */
-  uint64_t pushed, popped, refused, dropped;
   uint64_t records_max, used_max; /* since they were last asked for */
   void *attachments[NX_QUEUE_OBSERVERS_MAX]; /* what an observer keeps about it; cleared when it is gone */
 };

@@ -86,14 +86,22 @@ static bool compact(nx_queue *queue) {
   return true;
 }
 
+/* Lets go of the oldest entries and records that; returns their bytes. */
+static uint64_t trim(nx_queue *queue, uint64_t count) {
+  uint64_t bytes = nx_stream_replay_trim(queue, count);
+  nx_queue_record_number(queue, NX_Q_TRIM, count);
+  nx_queue_tell(queue, NX_QUEUE_CHANGED);
+  return bytes;
+}
+
 static uint8_t *room_for(nx_queue *queue, uint64_t length) {
   uint8_t *to = nx_ring_add_back(&queue->ring, length);
   if (to == NULL && compact(queue)) to = nx_ring_add_back(&queue->ring, length);
   if (to != NULL || queue->owner->settings[NX_QUEUES_DROPS_OLDEST] == 0) return to;
   if (length + NX_RING_RECORD_BYTES > queue->ring.near.capacity) return NULL;
   while (to == NULL && queue->stream->length > 0) {
-    nx_stream_trim(queue, 1);
-    queue->dropped += 1;
+    trim(queue, 1);
+    queue->owner->counts.dropped += 1;
     to = nx_ring_add_back(&queue->ring, length);
   }
   return to;
@@ -101,7 +109,6 @@ static uint8_t *room_for(nx_queue *queue, uint64_t length) {
 
 static void took_in(nx_queue *queue, nx_stream_id id, uint64_t length) {
   queue->owner->used += NX_RING_RECORD_BYTES + length;
-  queue->pushed += 1;
   if (queue->ring.count > queue->records_max) queue->records_max = queue->ring.count;
   if (queue->ring.used > queue->used_max) queue->used_max = queue->ring.used;
   queue->stream->last = id;
@@ -114,12 +121,12 @@ int nx_stream_add(nx_queue *queue, nx_stream_id id, const nx_slice *strings, uin
   uint64_t length = NX_ENTRY_HEADER_BYTES;
   for (uint32_t index = 0; index < count; index++) length += 4 + strings[index].length;
   if (length > UINT32_MAX || !nx_queues_have_room(queues, length)) {
-    queue->refused += 1;
+    queue->owner->counts.refused += 1;
     return -ENOMEM;
   }
   uint8_t *to = room_for(queue, length);
   if (to == NULL) {
-    queue->refused += 1;
+    queue->owner->counts.refused += 1;
     return -ENOSPC;
   }
   const uint8_t *record = to;
@@ -134,6 +141,8 @@ int nx_stream_add(nx_queue *queue, nx_stream_id id, const nx_slice *strings, uin
     to += 4 + strings[index].length;
   }
   took_in(queue, id, length);
+  queue->owner->counts.pushed += 1;
+  queue->owner->counts.pushed_bytes += length;
   nx_queue_record_value(queue, NX_Q_ADD, record, length);
   nx_queue_tell(queue, NX_QUEUE_GREW);
   return 0;
@@ -169,23 +178,29 @@ bool nx_stream_replay_add(nx_queue *queue, nx_slice record) {
   return true;
 }
 
-static bool mark_deleted(nx_queue *queue, nx_stream_id id) {
+/* Returns the bytes of the entry; 0 when there is none. */
+static uint64_t mark_deleted(nx_queue *queue, nx_stream_id id) {
   nx_stream *stream = queue->stream;
   nx_entry entry;
-  if (!nx_stream_find(queue, id, &entry)) return false;
+  if (!nx_stream_find(queue, id, &entry)) return 0;
   nx_export_rest(queue);
   uint8_t *record = queue->ring.near.bytes + (entry.bytes.data - NX_ENTRY_HEADER_BYTES - queue->ring.near.bytes);
   nx_store32(record + 16, DELETED);
   stream->length -= 1;
   if (nx_id_compare(id, stream->deleted_max) > 0) stream->deleted_max = id;
-  return true;
+  return NX_ENTRY_HEADER_BYTES + entry.bytes.length;
 }
 
 uint64_t nx_stream_delete(nx_queue *queue, const nx_stream_id *ids, uint32_t count) {
-  uint64_t deleted = 0;
-  for (uint32_t index = 0; index < count; index++) deleted += mark_deleted(queue, ids[index]);
+  uint64_t deleted = 0, bytes = 0;
+  for (uint32_t index = 0; index < count; index++) {
+    uint64_t length = mark_deleted(queue, ids[index]);
+    deleted += length > 0;
+    bytes += length;
+  }
   if (deleted == 0) return 0;
-  queue->popped += deleted;
+  queue->owner->counts.popped += deleted;
+  queue->owner->counts.popped_bytes += bytes;
   shed(queue);
   uint8_t *value = nx_queue_record(queue, NX_Q_DELETE, 16u * count);
   for (uint32_t index = 0; value != NULL && index < count; index++) {
@@ -201,21 +216,21 @@ void nx_stream_replay_delete(nx_queue *queue, nx_slice ids) {
   shed(queue);
 }
 
-void nx_stream_replay_trim(nx_queue *queue, uint64_t count) {
+uint64_t nx_stream_replay_trim(nx_queue *queue, uint64_t count) {
+  uint64_t bytes = 0;
   for (; count > 0 && queue->stream->length > 0; count--) {
-    nx_queue_forget(queue, NX_FRONT, 1);
+    bytes += nx_queue_forget(queue, NX_FRONT, 1);
     queue->stream->length -= 1;
     shed(queue);
   }
+  return bytes;
 }
 
 void nx_stream_trim(nx_queue *queue, uint64_t count) {
   if (count > queue->stream->length) count = queue->stream->length;
   if (count == 0) return;
-  nx_stream_replay_trim(queue, count);
-  queue->popped += count;
-  nx_queue_record_number(queue, NX_Q_TRIM, count);
-  nx_queue_tell(queue, NX_QUEUE_CHANGED);
+  queue->owner->counts.popped += count;
+  queue->owner->counts.popped_bytes += trim(queue, count);
 }
 
 static void store_id(uint8_t *to, nx_stream_id id) {

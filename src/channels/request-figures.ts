@@ -5,7 +5,13 @@
  * Counters are those of the period: each call reports what came since the one before. A kind of request that was never
  * used since the start is left out, so that lines stay readable; the mean is 0 where nothing was handled.
  */
-import { actionKinds, Figure, figureClasses, type FiguresView } from "../native/request-figures.ts";
+import {
+  type ActionKind,
+  actionKinds,
+  Figure,
+  figureClasses,
+  type FiguresView,
+} from "../native/request-figures.ts";
 
 const classNames = ["10_micros", "100_micros", "1_ms", "10_ms", "100_ms", "over_100_ms"] as const;
 
@@ -16,17 +22,34 @@ export interface RequestSource {
   view: FiguresView;
 }
 
+interface Action {
+  records: number;
+  bytes: number;
+}
+
+/** By kind: how many records since the start, and the bytes of their values. */
+export type Actions = Readonly<Record<string, () => Action>>;
+
 export class RequestLines {
   readonly #sources: readonly RequestSource[];
+  readonly #actions: Actions;
   readonly #kinds = new Map<string, Float64Array>();
-  readonly #actions = new Map<string, { records: number; bytes: number }>();
+  readonly #before = new Map<string, Action>();
 
-  constructor(sources: readonly RequestSource[]) {
+  /** `actions`: what this kind of node does to records; without them what the sources count. */
+  constructor(sources: readonly RequestSource[], actions: Actions = actionsOf(sources)) {
     this.#sources = sources;
+    this.#actions = actions;
   }
 
   next(): [string, number][] {
-    return [...this.#sources.flatMap((source) => this.#requests(source)), ...this.#allActions()];
+    if (this.#sources.length === 0) return [];
+    return [
+      // Each request is known in one version.
+      ["old_request_versions_in_use", 0],
+      ...this.#sources.flatMap((source) => this.#requests(source)),
+      ...this.#allActions(),
+    ];
   }
 
   #requests({ prefix, names, view }: RequestSource): [string, number][] {
@@ -53,16 +76,10 @@ export class RequestLines {
   }
 
   #allActions(): [string, number][] {
-    if (this.#sources.length === 0) return [];
-    return actionKinds.flatMap((kind) => {
-      const now = { records: 0, bytes: 0 };
-      for (const { view } of this.#sources) {
-        const { records, bytes } = view.action(kind);
-        now.records += records;
-        now.bytes += bytes;
-      }
-      const before = this.#actions.get(kind) ?? { records: 0, bytes: 0 };
-      this.#actions.set(kind, now);
+    return Object.entries(this.#actions).flatMap(([kind, total]) => {
+      const now = total();
+      const before = this.#before.get(kind) ?? { records: 0, bytes: 0 };
+      this.#before.set(kind, now);
       const pairs: [string, number][] = [
         [`action/${kind}/records`, now.records - before.records],
         [`action/${kind}/bytes`, now.bytes - before.bytes],
@@ -70,4 +87,17 @@ export class RequestLines {
       return pairs;
     });
   }
+}
+
+/** The sum of one action over all engines. */
+export function totalOf(sources: readonly RequestSource[], kind: ActionKind): Action {
+  const actions = sources.map(({ view }) => view.action(kind));
+  return {
+    records: actions.reduce((sum, { records }) => sum + records, 0),
+    bytes: actions.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
+}
+
+function actionsOf(sources: readonly RequestSource[]): Actions {
+  return Object.fromEntries(actionKinds.map((kind) => [kind, () => totalOf(sources, kind)]));
 }

@@ -37,6 +37,7 @@ const symbols = {
   nx_queues_pop: { args: ["ptr", ...name, "ptr"], returns: "u32" },
   nx_queues_subscribe: { args: ["ptr", ...name, "ptr", "u64"], returns: "u32" },
   nx_queues_save: { args: ["ptr", ...name, "ptr"], returns: "bool" },
+  nx_queues_forget_counts: { args: ["ptr"], returns: "void" },
   nx_queues_load: { args: ["ptr", ...name, "ptr", "u64"], returns: "i32" },
   nx_queues_remove: { args: ["ptr", ...name], returns: "bool" },
 } as const;
@@ -62,10 +63,13 @@ export interface QueueFigures {
   entries: number;
   usedBytes: number;
   memoryBytes: number;
+  /** Since the start, as all that follow. */
   pushed: number;
   popped: number;
   refused: number;
   dropped: number;
+  pushedBytes: number;
+  poppedBytes: number;
 }
 
 export interface QueueChannel {
@@ -171,23 +175,20 @@ export class Queues {
   }
 
   figures(): QueueFigures {
-    const block = new BigUint64Array(new ArrayBuffer(9 * 8));
+    const block = new BigUint64Array(new ArrayBuffer(11 * 8));
     this.#native.nx_queues_figures(this.pointer, block);
-    const [channels, records, entries, usedBytes, memoryBytes, pushed, popped, refused, dropped] = Array.from(
-      block,
-      Number,
-    );
+    const numbers = Array.from(block, Number);
+    const [channels, records, entries, usedBytes, memoryBytes, pushed, popped, refused, dropped] = numbers;
+    const [pushedBytes, poppedBytes] = numbers.slice(9);
     return {
-      channels,
-      records,
-      entries,
-      usedBytes,
-      memoryBytes,
-      pushed,
-      popped,
-      refused,
-      dropped,
+      ...{ channels, records, entries, usedBytes, memoryBytes },
+      ...{ pushed, popped, refused, dropped, pushedBytes, poppedBytes },
     } as QueueFigures;
+  }
+
+  /** Figures since the start begin anew: what was loaded, nobody pushed. */
+  forgetCounts(): void {
+    this.#native.nx_queues_forget_counts(this.pointer);
   }
 
   /** Every channel, in the order of creation. `forgetsPeaks`: the next call reports the peaks from now on. */

@@ -20,6 +20,7 @@ export const figureClasses = 6;
 
 /** Kinds of actions, in the order of native/request-figures.h. */
 export const actionKinds = ["written", "read", "forwarded", "iterated", "deleted"] as const;
+export type ActionKind = (typeof actionKinds)[number];
 
 const KINDS = 40;
 
@@ -55,7 +56,7 @@ export class FiguresView {
   }
 
   /** Something was done to a record with a value of this length. */
-  count(kind: (typeof actionKinds)[number], bytes: number): void {
+  count(kind: ActionKind, bytes: number): void {
     const at = KINDS * Figure.length + actionKinds.indexOf(kind) * 2;
     this.#numbers[at] = (this.#numbers[at] as number) + 1;
     this.#numbers[at + 1] = (this.#numbers[at + 1] as number) + bytes;
@@ -67,7 +68,7 @@ export class FiguresView {
   }
 
   /** Records and bytes of an action since the start. */
-  action(kind: (typeof actionKinds)[number]): { records: number; bytes: number } {
+  action(kind: ActionKind): { records: number; bytes: number } {
     const at = KINDS * Figure.length + actionKinds.indexOf(kind) * 2;
     return { records: this.#numbers[at] as number, bytes: this.#numbers[at + 1] as number };
   }

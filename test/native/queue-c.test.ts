@@ -43,7 +43,7 @@ test.each(ringMutants)(
 );
 
 const corpusMutants = [
-  ["a drop is not recorded", "queue/queue.c", "queue->popped += count;\n  nx_queue_record_number(", "queue->popped += count;\n  if (count > 1) nx_queue_record_number("],
+  ["a drop is not recorded", "queue/queue.c", "= nx_queue_forget(queue, end, count);\n  nx_queue_record_number(", "= nx_queue_forget(queue, end, count);\n  if (count > 1) nx_queue_record_number("],
   ["an effect counts again over a snapshot that has it", "queue/replay.c", "case NX_Q_END: queue->version = nx_load64(effect->value.data); return true;", "case NX_Q_END: queue->version = nx_load64(effect->value.data) + 1; return true;"],
   ["an entry is not looked at", "queue/stream.c", "if (!is_entry(record)) return false;", ""],
   ["an effect's length is believed", "queue/effects.c", "if (total > length || !length_fits(operation, value_length)) return -EBADMSG;", "if (!length_fits(operation, value_length)) return -EBADMSG;"],

@@ -7,7 +7,7 @@ import type { Clock } from "../../core/seams/clock.ts";
 import type { Metrics } from "../../core/metrics.ts";
 import { readProcessFigures } from "../../core/metrics.ts";
 import { foremost } from "../foremost.ts";
-import { RequestLines, type RequestSource } from "../request-figures.ts";
+import { type Actions, RequestLines, type RequestSource } from "../request-figures.ts";
 import type { DumpFigures } from "./dump.ts";
 
 export interface ChannelFigures {
@@ -22,11 +22,15 @@ export interface DhtFigures {
   bytesReceived: number;
   recordsHandled: number;
   connections: number;
+  neoConnections: number;
   connectionsMax: number;
   records: number;
   bytes: number;
   channels: ChannelFigures[];
 }
+
+/** With two digits behind the point. */
+export const percent = (part: number, whole: number) => Math.round((part / whole) * 10_000) / 100;
 
 /** Turns totals into the figures of a period: each call reports what came since the one before. */
 export class StatsLine {
@@ -35,8 +39,8 @@ export class StatsLine {
   #received = 0;
   #handled = 0;
 
-  constructor(requests: readonly RequestSource[] = []) {
-    this.#requests = new RequestLines(requests);
+  constructor(requests: readonly RequestSource[] = [], actions?: Actions) {
+    this.#requests = new RequestLines(requests, actions);
   }
 
   next(figures: DhtFigures): string {
@@ -44,10 +48,9 @@ export class StatsLine {
       ["bytes_sent", figures.bytesSent - this.#sent],
       ["bytes_received", figures.bytesReceived - this.#received],
       ["handling_connections", figures.connections],
-      [
-        "handling_connections_pcnt",
-        Math.round((figures.connections / figures.connectionsMax) * 10_000) / 100,
-      ],
+      ["handling_connections_pcnt", percent(figures.connections, figures.connectionsMax)],
+      ["handling_neo_connections", figures.neoConnections],
+      ["handling_neo_connections_pcnt", percent(figures.neoConnections, figures.connectionsMax)],
       ["records_handled", figures.recordsHandled - this.#handled],
       ["total_bytes", figures.bytes],
       ["total_records", figures.records],

@@ -125,6 +125,7 @@ class DhtNode implements RunningRole<DhtConfig> {
       bytesReceived: this.#sum("bytesReceived"),
       recordsHandled: this.#sum("requests"),
       connections: this.#sum("connections"),
+      neoConnections: this.#neo.figures.connections,
       connectionsMax: this.#limits.connections,
       records,
       bytes: keyBytes + valueBytes,

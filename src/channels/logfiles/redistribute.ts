@@ -45,6 +45,9 @@ export function decodeOrder(bytes: Buffer): RedistributionOrder {
   return { fraction, nodes };
 }
 
+/** Of a record in a batch: a key of 16 digits, and the lengths of both. */
+const RECORD_HEADER_BYTES = 32;
+
 export interface RedistributorOptions {
   store: LogStore;
   net: Net;
@@ -59,7 +62,8 @@ export interface RedistributorOptions {
 export class Redistributor {
   readonly #options: RedistributorOptions;
   #isRunning = false;
-  readonly figures = { files: 0, records: 0 };
+  /** `bytes`: of the values. */
+  readonly figures = { files: 0, records: 0, bytes: 0 };
 
   constructor(options: RedistributorOptions) {
     this.#options = options;
@@ -99,10 +103,13 @@ export class Redistributor {
     const held = movable.hold();
     const request = { sources: held.specs, low, high, filter: everything.filter, batchBytes };
     const pieces = store.scanSources({ ...request, output: "legacy" });
+    let contentBytes = 0;
     try {
       for (let piece = await pieces.next(); piece !== undefined; piece = await pieces.next())
-        for (const batch of arraysOf(piece))
+        for (const batch of arraysOf(piece)) {
+          contentBytes += Number(new DataView(batch.buffer, batch.byteOffset).getBigUint64(0, true));
           await node.sendRequest(requestBytes(LogfilesCommand.PutBatch, channel, batch));
+        }
     } finally {
       await pieces.close();
       held.release();
@@ -115,6 +122,7 @@ export class Redistributor {
     else {
       this.figures.files += 1;
       this.figures.records += records;
+      this.figures.bytes += contentBytes - records * RECORD_HEADER_BYTES;
     }
   }
 }

@@ -15,6 +15,7 @@ import { effectiveLimits, limitsBeside } from "../connection-limits.ts";
 import { NeoSide } from "../neo-side.ts";
 import { ReplyGate } from "../reply-gate.ts";
 import { TextSockets } from "../text-sockets.ts";
+import { totalOf } from "../request-figures.ts";
 import { SWARM_KEEP_ALIVE } from "../wire/legacy/protocol.ts";
 import { logfilesAbout, type LogfilesConfig } from "./config.ts";
 import { ClassicLayout } from "./classic/classic-layout.ts";
@@ -65,6 +66,11 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
     const { channelsMax } = config.limits;
     this.#engine = new LogfilesEngine(store.logs, { arrayBytesMax: ARRAY_BYTES_MAX, channelsMax });
     this.#engine.setRange(BigInt(`0x${hashRange.min}`), BigInt(`0x${hashRange.max}`));
+    const redistributor = new Redistributor({
+      ...{ store, net, random, log },
+      toNodes: tlsToNodes(context),
+      batchBytes: swarm.batchBytes,
+    });
     this.#port = new LogfilesPort({
       net,
       clock,
@@ -78,11 +84,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
       gate,
       engine: this.#engine,
       batchBytes: swarm.batchBytes,
-      redistributor: new Redistributor({
-        ...{ store, net, random, log },
-        toNodes: tlsToNodes(context),
-        batchBytes: swarm.batchBytes,
-      }),
+      redistributor,
       limits: () => this.#limitsBeside(this.#neo.figures.connections),
     });
     this.#neo = new NeoSide(
@@ -98,10 +100,14 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
       new LogfilesNeoEngine(store, channelsMax, clock),
     );
     this.#sockets = new TextSockets(context, this.#neo.credentials);
-    this.#statsLine = new StatsLine([
-      { prefix: "request", names: LogfilesCommand, view: this.#engine.requestFigures },
+    const sources = [
+      { prefix: "request", names: LogfilesCommand, view: this.#engine.requestFigures } as const,
       this.#neo.requestFigures,
-    ]);
+    ];
+    this.#statsLine = new StatsLine(sources, {
+      handled: () => totalOf(sources, "written"),
+      redistributed: () => ({ ...redistributor.figures }),
+    });
     if (config.httpPort !== null)
       this.#http = new HttpSide({
         clock,
@@ -149,6 +155,7 @@ class LogfilesNode implements RunningRole<LogfilesConfig> {
       bytesReceived: swarm.bytesReceived + neo.bytesReceived,
       recordsHandled: this.#store.logs.figures.written,
       connections: swarm.connections + neo.connections,
+      neoConnections: neo.connections,
       connectionsMax: this.#limits.connections,
       records,
       bytes: valueBytes,

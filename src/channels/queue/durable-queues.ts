@@ -63,6 +63,7 @@ export class DurableQueues extends LogBacked {
     if (config.durability === "log") await durable.#openLog();
     if (config.durability === "save")
       await loadQueues(options, durable.queues, config.swarm.generation === "later");
+    durable.queues.forgetCounts();
     durable.#timer = world.clock.every(TICK_MS, () => {
       durable.queues.tick();
       durable.commit();

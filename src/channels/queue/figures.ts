@@ -6,7 +6,7 @@
  */
 import type { Metrics } from "../../core/metrics.ts";
 import type { QueueChannel, QueueFigures } from "../../native/queues.ts";
-import { binaryGroups, thousands } from "../dht/figures.ts";
+import { binaryGroups, percent, thousands } from "../dht/figures.ts";
 import { foremost } from "../foremost.ts";
 import { RequestLines, type RequestSource } from "../request-figures.ts";
 
@@ -15,30 +15,40 @@ export interface NodeFigures extends QueueFigures {
   bytesReceived: number;
   requests: number;
   connections: number;
+  neoConnections: number;
   connectionsMax: number;
 }
 
-type Counters = Pick<NodeFigures, "bytesSent" | "bytesReceived" | "requests" | "pushed" | "popped">;
-
-const percent = (part: number, whole: number) => Math.round((part / whole) * 10_000) / 100;
+const counters = [
+  "bytesSent",
+  "bytesReceived",
+  "requests",
+  "pushed",
+  "pushedBytes",
+  "popped",
+  "poppedBytes",
+] as const;
+type Counters = Record<(typeof counters)[number], number>;
 
 /** Turns totals into the figures of a period: each call reports what came since the one before. */
 export class StatsLine {
   readonly #requests: RequestLines;
-  #before: Counters = { bytesSent: 0, bytesReceived: 0, requests: 0, pushed: 0, popped: 0 };
+  #before: Partial<Counters> = {};
 
   constructor(requests: readonly RequestSource[] = []) {
-    this.#requests = new RequestLines(requests);
+    this.#requests = new RequestLines(requests, {});
   }
 
   next(figures: NodeFigures, all: readonly QueueChannel[]): string {
     const channels = foremost(all, ({ usedBytesMax }) => usedBytesMax);
-    const since = (name: keyof Counters) => figures[name] - this.#before[name];
+    const since = (name: keyof Counters) => figures[name] - (this.#before[name] ?? 0);
     const pairs: [string, number][] = [
       ["bytes_sent", since("bytesSent")],
       ["bytes_received", since("bytesReceived")],
       ["handling_connections", figures.connections],
       ["handling_connections_pcnt", percent(figures.connections, figures.connectionsMax)],
+      ["handling_neo_connections", figures.neoConnections],
+      ["handling_neo_connections_pcnt", percent(figures.neoConnections, figures.connectionsMax)],
       ["records_handled", since("requests")],
       ["total_bytes", figures.usedBytes],
       ["total_records", figures.records + figures.entries],
@@ -56,9 +66,9 @@ export class StatsLine {
         [`channel/${name}/percent_memory`, percent(usedBytes - rest.overflowBytes, rest.ringBytes)],
       );
     pairs.push(...this.#requests.next());
-    pairs.push(["action/pushed/records", since("pushed")], ["action/popped/records", since("popped")]);
-    const { bytesSent, bytesReceived, requests, pushed, popped } = figures;
-    this.#before = { bytesSent, bytesReceived, requests, pushed, popped };
+    for (const kind of ["pushed", "popped"] as const)
+      pairs.push([`action/${kind}/records`, since(kind)], [`action/${kind}/bytes`, since(`${kind}Bytes`)]);
+    this.#before = Object.fromEntries(counters.map((name) => [name, figures[name]]));
     // A name may hold what would end the pair.
     return pairs.map(([name, value]) => `${name.replace(/[\s:]/g, "_")}:${value}`).join(" ");
   }

@@ -132,6 +132,7 @@ class QueueNode implements RunningRole<QueueConfig> {
       bytesReceived: sumOf(this.#sides, "bytesReceived"),
       requests: sumOf(this.#sides, "requests"),
       connections: sumOf(this.#sides, "connections"),
+      neoConnections: this.#neo.figures.connections,
       connectionsMax: this.#limits.connections,
     };
   }

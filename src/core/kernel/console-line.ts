@@ -78,12 +78,13 @@ export function consoleTarget(mode: ConsoleMode, terminal: Terminal): LogTarget 
   };
 }
 
-/** Redraws the line each second until cancelled. */
+/** Redraws the line each second until cancelled; what is no terminal gets it whole. */
 export function drawLiveLine(clock: Clock, terminal: Terminal, line: () => string): Timer {
   return clock.every(PERIOD_MS, () => {
     // One cell stays free: a terminal wraps when its last one is written. A width of 0 means that it is not known.
     const width = (terminal.columns() || 80) - 1;
-    terminal.write(`\r${Bun.sliceAnsi(escapeControls(line()), 0, width)}${ERASE}`);
+    const text = escapeControls(line());
+    terminal.write(`\r${terminal.isTty ? Bun.sliceAnsi(text, 0, width) : text}${ERASE}`);
   });
 }
 

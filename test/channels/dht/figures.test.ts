@@ -8,6 +8,7 @@ const figures: DhtFigures = {
   bytesReceived: 90_112,
   recordsHandled: 812,
   connections: 14,
+  neoConnections: 5,
   connectionsMax: 5000,
   records: 4,
   bytes: 1_641_862,
@@ -16,7 +17,8 @@ const figures: DhtFigures = {
 
 test("the line of stats.log has the originals' names in their order", () => {
   expect(new StatsLine().next(figures)).toBe(
-    "bytes_sent:48211 bytes_received:90112 handling_connections:14 handling_connections_pcnt:0.28 records_handled:812 " +
+    "bytes_sent:48211 bytes_received:90112 handling_connections:14 handling_connections_pcnt:0.28 " +
+      "handling_neo_connections:5 handling_neo_connections_pcnt:0.1 records_handled:812 " +
       "total_bytes:1641862 total_records:4 users_bytes:590935 users_records:1 " +
       "channel/users/bytes:590935 channel/users/records:1",
   );
@@ -26,7 +28,7 @@ test("counters are those of the period, gauges are current", () => {
   const line = new StatsLine();
   line.next(figures);
   expect(line.next({ ...figures, bytesSent: 48_212, recordsHandled: 815, connections: 3 })).toStartWith(
-    "bytes_sent:1 bytes_received:0 handling_connections:3 handling_connections_pcnt:0.06 records_handled:3 total_bytes:1641862 ",
+    "bytes_sent:1 bytes_received:0 handling_connections:3 handling_connections_pcnt:0.06 handling_neo_connections:5 handling_neo_connections_pcnt:0.1 records_handled:3 total_bytes:1641862 ",
   );
 });
 

@@ -116,7 +116,7 @@ describe.each(["segments", "classic"])("layout %s", (layout) => {
     await using server = await start();
     const client = await server.client();
     await client.put("range", 1n, "line");
-    expect(client.read("range", { low: 0n, high: 9n, mode: "regex", filter: "(" })).rejects.toMatchObject({
+    await expect(client.read("range", { low: 0n, high: 9n, mode: "regex", filter: "(" })).rejects.toMatchObject({
       status: 500,
     });
     // The connection stays in step.

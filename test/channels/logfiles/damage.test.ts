@@ -162,7 +162,12 @@ const filesOf = (path: string) =>
 
 test("check finds a damaged segment, --fix keeps its other blocks, and the node goes on", async () => {
   const { server, records } = await stoppedNode("segments");
-  expect((await cli(["logfiles", "check", server.dataDir])).code).toBe(0);
+  const whole = await cli(["logfiles", "check", "--json", server.dataDir]);
+  expect(whole.code).toBe(0);
+  // Those in files and those in the log alone are what the node served, and the one record of the other channel.
+  const reports = JSON.parse(whole.stdout) as { reports: { path: string; records: number }[] };
+  expect(reports.reports.reduce((sum, report) => sum + report.records, 0)).toBe(records.length + 1);
+  expect(reports.reports.find(({ path }) => path.endsWith(".log"))?.records).toBeGreaterThan(0);
   const [segment = ""] = filesOf(join(server.dataDir, "channels/ch")).filter((path) => path.endsWith(".nxr"));
   const bytes = readFileSync(segment);
   bytes.writeUInt8((bytes[200] as number) ^ 4, 200);

@@ -18,11 +18,13 @@ test("stats.log has the originals' names: of the period what was done, of the mo
   await client.put("web", 6n, "GET /missing 404");
   for await (const _ of client.records("web", { low: 0n, high: 10n }));
   const first = pairsOf(server);
-  expect(Object.keys(first).slice(0, 7)).toEqual([
+  expect(Object.keys(first).slice(0, 9)).toEqual([
     "bytes_sent",
     "bytes_received",
     "handling_connections",
     "handling_connections_pcnt",
+    "handling_neo_connections",
+    "handling_neo_connections_pcnt",
     "records_handled",
     "total_bytes",
     "total_records",
@@ -54,8 +56,9 @@ test("stats.log has the originals' names: of the period what was done, of the mo
     "neo_request/Put/handled": "1",
     "neo_request/GetRange/handled": "1",
     "neo_request/GetRange/max_active": "1",
-    "action/written/records": "1",
-    "action/written/bytes": "10",
+    handling_neo_connections: "1",
+    "action/handled/records": "1",
+    "action/handled/bytes": "10",
   });
   neo.close();
 });

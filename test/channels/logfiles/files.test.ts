@@ -154,9 +154,9 @@ test("what an original knew durable in checkpoint.dat is kept, the rest cut", as
 test("either layout refuses the files of the other, and says what to do", async () => {
   const classic = await nodeWith({ "ch/0000000000/000": bucketBytes(1, [[1, "one"]]) });
   await classic.stop();
-  expect(TestServer.start({ layout: "segments" }, classic.directory)).rejects.toThrow(/holds bucket files/);
+  await expect(TestServer.start({ layout: "segments" }, classic.directory)).rejects.toThrow(/holds bucket files/);
   const directory = mkdtempSync(join(tmpdir(), "node-x-buckets-"));
   mkdirSync(join(directory, "data/channels/ch"), { recursive: true });
   cpSync(join(files, "bucket-legacy-before.bin"), join(directory, `data/channels/ch/records-${"0".repeat(16)}-${"0".repeat(15)}1.nxr`)); // prettier-ignore
-  expect(TestServer.start({ layout: "classic" }, directory)).rejects.toThrow(/holds segments/);
+  await expect(TestServer.start({ layout: "classic" }, directory)).rejects.toThrow(/holds segments/);
 });

@@ -136,11 +136,11 @@ test("what cannot be answered is answered with an error, and the connection goes
   expect(await put(wire, "a b", 1n, "x")).toBe(2);
   expect(await put(wire, "ch", 1n, "")).toBe(2);
   expect(await put(wire, "ch", -1n & (2n ** 64n - 1n), "x")).toBe(2);
-  expect(getRange(wire, "ch", 5n, 4n)).rejects.toThrow("answered 3");
-  expect(getRange(wire, "ch", 0n, 9n, "(", 2)).rejects.toThrow("answered 3");
-  expect(getRange(wire, "ch", 0n, 9n, "x", 9)).rejects.toThrow("answered 3");
-  expect(wire.begin(9, 0)).rejects.toMatchObject({ status: 406 });
-  expect(wire.begin(1, 0)).rejects.toMatchObject({ status: 406 });
+  await expect(getRange(wire, "ch", 5n, 4n)).rejects.toThrow("answered 3");
+  await expect(getRange(wire, "ch", 0n, 9n, "(", 2)).rejects.toThrow("answered 3");
+  await expect(getRange(wire, "ch", 0n, 9n, "x", 9)).rejects.toThrow("answered 3");
+  await expect(wire.begin(9, 0)).rejects.toMatchObject({ status: 406 });
+  await expect(wire.begin(1, 0)).rejects.toMatchObject({ status: 406 });
   expect(await put(wire, "ch", 1n, "x")).toBe(1);
   expect(await getRange(wire, "ch", 0n, 9n)).toEqual({ found: ["1 x"], batches: 1 });
 });
@@ -160,5 +160,5 @@ test("a reader takes batch after batch, and may stop; a message out of turn ends
   expect((await other.queue.take())[0]).toBe(1);
   expect((await other.queue.take())[0]).toBe(3);
   wire.tell(other.id, byte(6));
-  expect(other.queue.take()).rejects.toThrow("closed the connection");
+  await expect(other.queue.take()).rejects.toThrow("closed the connection");
 });

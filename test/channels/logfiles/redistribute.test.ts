@@ -48,6 +48,10 @@ describe.each(["segments", "classic"])("layout %s", (layout) => {
       [first, second].map(async (node) => (await (await node.client()).getSize()).records),
     );
     expect(sizes.every((records) => records > 0)).toBe(true);
+    const moved = [...wanted.values()].flat();
+    const line = from.instance.statsLine();
+    expect(line).toContain(`action/redistributed/records:${moved.length} `);
+    expect(line).toMatch(new RegExp(`action/redistributed/bytes:${moved.join("").length}$`));
   });
 
   test("a part of the files goes; the rest, and what is written later, stays, over a restart too", async () => {

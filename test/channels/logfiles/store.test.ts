@@ -224,7 +224,7 @@ test("a reader that stalls is cut off before memory runs out for it", () => {
     }
     expect(aborted.length).toBeGreaterThan(0);
     expect(aborted).toEqual(Array.from({ length: aborted.length }, (_, index) => index));
-    expect(scans[0]?.next()).rejects.toThrow("not read fast enough");
+    await expect(scans[0]?.next()).rejects.toThrow("not read fast enough");
     for (const scan of scans) await scan?.close();
     await store.close();
   });

@@ -132,18 +132,25 @@ describe.each(["seed", "later"])("the %s generation", (generation) => {
     expect(String(await other.pop("channel"))).toBe("again");
   });
 
-  const protocols = ofGeneration(generation, { legacy: open, "neo ": openNeo });
+  const protocols: Record<string, [writers: Open, consumers: Open]> = {
+    legacy: [open, open],
+    "neo both": [openNeo, openNeo],
+    "neo writers, legacy consumers": [openNeo, open],
+    "neo consumers, legacy writers": [open, openNeo],
+  };
   const parallel = [
     { writers: 1, consumers: 3 },
     { writers: 3, consumers: 1 },
     { writers: 3, consumers: 3 },
-  ].flatMap((counts) => protocols.map((protocol) => ({ protocol: protocol.trim(), ...counts })));
+  ].flatMap((counts) => ofGeneration(generation, protocols).map((protocol) => ({ protocol, ...counts })));
 
   test.each(parallel)("$writers writers and $consumers consumers at once, $protocol", async (parties) => {
     await using server = await startQueue(config);
-    const connect: Open = parties.protocol === "neo" ? openNeo : open;
+    const [connect, connectConsumer] = protocols[parties.protocol] as [Open, Open];
     const streams = await Promise.all(
-      Array.from({ length: parties.consumers }, async () => (await connect(server)).consume("channel")),
+      Array.from({ length: parties.consumers }, async () =>
+        (await connectConsumer(server)).consume("channel"),
+      ),
     );
     const found: string[] = [];
     const total = parties.writers * RECORDS;

@@ -254,6 +254,13 @@ describe("the console", () => {
       await sleep(clock, 2500);
     });
     expect(written).toEqual(["\r  dht: 1234\x1b[K", "\r  dht: 1234\x1b[K"]);
+    const pipe = terminal(false);
+    scheduler.run(async () => {
+      const timer = drawLiveLine(clock, pipe.fake, () => "  dht: 12345 records ".padEnd(200, "x"));
+      await sleep(clock, 1500);
+      timer.cancel();
+    });
+    expect(pipe.written[0]).toHaveLength(204);
     consoleTarget("line", fake)?.sink.write("a line");
     expect(written.at(-1)).toBe("\r\x1b[Ka line\n");
   });

@@ -20,6 +20,7 @@ import { readSegmentInfo, walkBlocks, withFile } from "../segments/read.ts";
 import { SegmentWriter } from "../segments/write.ts";
 import { LOGS_FORMAT } from "../store/log-store.ts";
 import type { ChannelPlace, Place } from "./directory.ts";
+import { OfflineStore } from "./read.ts";
 
 export interface CheckOptions {
   disk: Disk;
@@ -31,7 +32,7 @@ export interface CheckOptions {
   onProgress(path: string): void;
 }
 
-/** Of one channel, file or log. */
+/** Of one channel, file or log; of the log the records that are in no file. */
 export interface CheckReport {
   path: string;
   files: number;
@@ -65,7 +66,10 @@ export async function check(options: CheckOptions): Promise<CheckReport[]> {
   }
   for (const channel of place.channels)
     reports.push(await (channel.layout === "classic" ? checkBuckets : checkSegments)(options, channel));
-  if (place.logDirectory !== undefined) reports.push(await checkLog(options, place.logDirectory));
+  if (place.logDirectory === undefined) return reports;
+  // Beside files that are damaged it cannot be told what is in the log alone.
+  const areFilesWhole = reports.every(({ errors }) => errors.length === 0);
+  reports.push(await checkLog(options, place.logDirectory, areFilesWhole));
   return reports;
 }
 
@@ -185,12 +189,25 @@ const REPAIR_LEVEL = 3;
 
 // --- the append log ----------------------------------------------------------------------------------------------
 
-async function checkLog({ disk, onProgress }: CheckOptions, directory: string): Promise<CheckReport> {
+async function checkLog(
+  { disk, random, place, onProgress }: CheckOptions,
+  directory: string,
+  countsRecords: boolean,
+): Promise<CheckReport> {
   onProgress(directory);
   const report = emptyReport(directory);
   const { files, problems } = await inspectLog({ disk, directory, crc32c, payloadFormat: LOGS_FORMAT });
   report.files = files.length;
   report.filesWithErrors = files.filter(({ problem }) => problem !== undefined).length;
   report.errors = problems.map(problemText);
+  if (report.errors.length > 0 || !countsRecords) return report;
+  try {
+    const store = await OfflineStore.open(disk, random, place);
+    Object.assign(report, store.unsealed);
+    store.close();
+  } catch (error) {
+    if (!(error instanceof NxError)) throw error;
+    report.errors.push(error.message);
+  }
   return report;
 }

@@ -101,6 +101,17 @@ export class OfflineStore {
     ).sort();
   }
 
+  /** What is in the log and in no file yet. */
+  get unsealed(): { records: number; valueBytes: number } {
+    const figures = Array.from({ length: this.#logs.channelCount }, (_, index) =>
+      this.#logs.read(this.#logs.channelAt(index)),
+    );
+    return {
+      records: figures.reduce((sum, { records }) => sum + records, 0),
+      valueBytes: figures.reduce((sum, { valueBytes }) => sum + valueBytes, 0),
+    };
+  }
+
   /** All records of a channel as pages of about `pageBytes`, in order. Close it. */
   scan(name: string, pageBytes: number): { scan: Scan; release(): void } {
     const pointer = this.#logs.channel(name, true);

@@ -40,6 +40,7 @@ export interface GetAllOptions {
   keysOnly?: boolean;
   /** Go on behind this key, the last one that an earlier connection brought. */
   after?: string;
+  /** The node sends nothing before the caller asks for the first batch. */
   isSuspended?: boolean;
 }
 
@@ -47,6 +48,7 @@ export interface MirrorOptions {
   /** All records at once, and again each so many seconds. */
   wantsRefresh?: boolean;
   refreshSeconds?: number;
+  /** The node sends nothing before the caller asks for the first event. */
   isSuspended?: boolean;
 }
 
@@ -217,7 +219,7 @@ export class NeoNode extends NeoPeer {
     const { after, filter = "", keysOnly, isSuspended } = options;
     const stream = await this.#stream(
       Code.GetAll,
-      flag(isSuspended),
+      isSuspended,
       array(channel),
       flag(after !== undefined),
       keyBytes(after ?? "0".repeat(16)),
@@ -253,13 +255,7 @@ export class NeoNode extends NeoPeer {
     const { wantsRefresh, refreshSeconds = 0, isSuspended } = options;
     const period = Buffer.alloc(4);
     period.writeUInt32LE(refreshSeconds);
-    const stream = await this.#stream(
-      Code.Mirror,
-      flag(isSuspended),
-      array(channel),
-      flag(wantsRefresh),
-      period,
-    );
+    const stream = await this.#stream(Code.Mirror, isSuspended, array(channel), flag(wantsRefresh), period);
     try {
       for (;;) {
         const reader = new PayloadReader(await stream.next());
@@ -289,9 +285,9 @@ export class NeoNode extends NeoPeer {
   }
 
   /** Suspends and resumes a stream as its caller keeps up with it. */
-  async #stream(code: number, ...payload: Uint8Array[]) {
-    const { id, queue } = await this.#begin(code, ...payload);
-    let isSuspended = false;
+  async #stream(code: number, startsSuspended = false, ...payload: Uint8Array[]) {
+    const { id, queue } = await this.#begin(code, flag(startsSuspended), ...payload);
+    let isSuspended = startsSuspended;
     let isOver = false;
     const control = (kind: number) => this.wire.tell(id, byte(kind));
     return {

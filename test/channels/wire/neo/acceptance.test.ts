@@ -236,6 +236,18 @@ describe("the neo dht suite", () => {
     120_000,
   );
 
+  test("streams that start suspended go on when somebody reads them", () =>
+    withNode(async (node) => {
+      const keys = ordered.slice(0, 20);
+      const wanted = await putAll(node, keys);
+      const found: string[] = [];
+      for await (const records of node.getAllFrom(CHANNEL, { isSuspended: true }))
+        found.push(...records.map(({ key }) => key));
+      expect(found.sort()).toEqual([...keys].sort());
+      const follower = new Follower(node.mirror(CHANNEL, { isSuspended: true, wantsRefresh: true }));
+      await follower.until(() => follower.records.size === wanted.size);
+    }));
+
   test("Mirror and removes", () =>
     withNode(async (node, server) => {
       const writer = await server.neo();
