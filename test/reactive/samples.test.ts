@@ -106,7 +106,7 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
 
   test("two tabs play the 100 game to its end: one's move is the other's turn, and both see the winner", async () => {
     const [ada, bob] = [await tab("/samples/game?name=Ada"), await tab("/samples/game?name=Bob", 1)];
-    await Promise.all([ada, bob].map((page) => page.getByText("Bob", { exact: true }).waitFor()));
+    await Promise.all([ada, bob].map((page) => page.locator("#players li", { hasText: "Bob" }).waitFor()));
     const order = (await ada.locator("#players li span").allInnerTexts()) as ["Ada" | "Bob", "Ada" | "Bob"];
     const players = order.map((name) => (name === "Ada" ? ada : bob));
     for (let turn = 0; turn < 10; turn++) {
@@ -219,6 +219,27 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
     await Promise.all([context.close(), reader.close()]);
   });
 
+  test("two tabs of one browser are two people, each of whom stays who he is when the page is loaded again", async () => {
+    const context = await browser.newContext();
+    const [one, other] = [await context.newPage(), await context.newPage()];
+    for (const [page, name] of [
+      [one, "Cleo"],
+      [other, "Dan"],
+    ] as const) {
+      await page.goto(`${base}/samples/game?game=names`);
+      await page.getByLabel("Your name").waitFor();
+      await page.keyboard.type(name);
+      await page.keyboard.press("Enter");
+      await page.getByText(`You are ${name}`).waitFor();
+    }
+    await Promise.race([one, other].map((page) => page.getByText("It is your turn.").waitFor()));
+    await one.reload();
+    await one.getByText("You are Cleo").waitFor();
+    await one.getByRole("button", { name: "Be somebody else" }).click();
+    await one.getByLabel("Your name").waitFor();
+    await context.close();
+  });
+
   test("a message that cannot be kept is given back, with the reason", async () => {
     const ada = await tab("/samples/chat?name=Ada&room=full");
     await ada.getByText("Connected").waitFor();
@@ -272,6 +293,7 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
     expect(await ada.evaluate(scrolled)).toBeGreaterThan(100);
     await ada.evaluate(`${scrolled} = 0`);
     await bob.goto(`${base}/samples/chat?name=Bob&room=long`);
+    await bob.getByText("Connected").waitFor();
     await bob.keyboard.type("one more");
     await bob.keyboard.press("Enter");
     await ada.locator("#messages li", { hasText: "one more" }).waitFor();

@@ -157,8 +157,10 @@ export class WatchStreams {
 
   /** Ends all streams: their readers come back, here or elsewhere. */
   close(): void {
-    for (const stream of this.#open) stream.end();
-    this.#open.clear();
+    for (const stream of [...this.#open]) {
+      this.#forget(stream);
+      stream.end();
+    }
   }
 }
 

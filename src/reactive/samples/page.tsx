@@ -7,10 +7,18 @@
 import { type ComponentChildren, render } from "preact";
 import { type Client, type ClientOptions, connect } from "../client.ts";
 
-const apps = [
-  { path: "/samples/game", name: "100 game" },
-  { path: "/samples/chat", name: "Chat room" },
-  { path: "/samples/retwis", name: "Retwis" },
+export const apps = [
+  {
+    path: "/samples/game",
+    name: "100 game",
+    about: "Two players add 1 to 10 in turn; who reaches 100 wins.",
+  },
+  {
+    path: "/samples/chat",
+    name: "Chat room",
+    about: "Messages are there at once, and sent when there is a connection.",
+  },
+  { path: "/samples/retwis", name: "Retwis", about: "Short posts, whom one follows, and likes." },
 ];
 
 export const CONNECTING = "connecting";
@@ -43,13 +51,24 @@ export function show(page: ComponentChildren): void {
   render(page, document.getElementById("page") as HTMLElement);
 }
 
-/** From the address, so that two tabs can be two people; else what was said last time. */
+const NAME_KEY = "node-x:name";
+
+/** From the address, else what was said in this tab: two tabs can be two people. */
 export function visitor(): string {
-  return new URLSearchParams(location.search).get("name") ?? localStorage.getItem("node-x:name") ?? "";
+  return new URLSearchParams(location.search).get("name") ?? sessionStorage.getItem(NAME_KEY) ?? "";
 }
 
 export function rememberVisitor(name: string): void {
-  localStorage.setItem("node-x:name", name);
+  sessionStorage.setItem(NAME_KEY, name);
+}
+
+/** The same page, asking who is there. */
+function forgetVisitor(): void {
+  sessionStorage.removeItem(NAME_KEY);
+  const url = new URL(location.href);
+  url.searchParams.delete("name");
+  if (url.href === location.href) location.reload();
+  else location.assign(url);
 }
 
 /** Takes the focus when it appears. */
@@ -60,16 +79,37 @@ function statusOf(trouble: string | undefined): string {
   return trouble === CONNECTING ? "Connecting" : `No connection: ${trouble}`;
 }
 
-/** `call`: what a visitor who looks at another tab should see in this one's title. */
+function Status({ name, trouble }: { name: string; trouble: string | undefined }) {
+  return (
+    <div class="row">
+      <p role="status" class={`wide ${trouble === undefined ? "connected" : "disconnected"}`}>
+        {statusOf(trouble)}
+      </p>
+      {name !== "" && (
+        <p>
+          You are <b>{name}</b>{" "}
+          <button type="button" class="small" onClick={forgetVisitor}>
+            Be somebody else
+          </button>
+        </p>
+      )}
+    </div>
+  );
+}
+
+/**
+ * `call`: what a visitor who looks at another tab should see in this one's title. `status`: who is there, and what of the
+ * connection; absent on a page without one.
+ */
 export function Frame({
   title,
   call,
-  trouble,
+  status,
   children,
 }: {
   title: string;
   call?: string | undefined;
-  trouble: string | undefined;
+  status?: { name: string; trouble: string | undefined };
   children: ComponentChildren;
 }) {
   document.title = call === undefined ? `${title} - node-x` : `${call} - ${title}`;
@@ -89,9 +129,7 @@ export function Frame({
           ))}
         </nav>
       </header>
-      <p role="status" class={trouble === undefined ? "connected" : "disconnected"}>
-        {statusOf(trouble)}
-      </p>
+      {status !== undefined && <Status {...status} />}
       <main>{children}</main>
     </>
   );

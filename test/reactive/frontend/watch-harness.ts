@@ -249,3 +249,9 @@ export async function write(
   written.push(result.timestamp);
   return result.timestamp;
 }
+
+/** Resolves when nothing goes on behind answers and what was on its way has arrived. */
+export async function settled({ cluster: { mail }, frontends }: ReactiveCluster): Promise<void> {
+  await Promise.all(frontends.map(({ backend }) => backend.coordinator.idle()));
+  for (let turn = 0; turn < 300; turn++) await mail.turn();
+}

@@ -14,7 +14,14 @@ import { Watcher, type WatcherShared } from "../../../src/reactive/frontend/watc
 import { Watching } from "../../../src/reactive/frontend/watches/watching.ts";
 import { SimClock } from "../../../src/core/sim/clock.ts";
 import { Scheduler } from "../../../src/core/sim/scheduler.ts";
-import { mailClock, type ReactiveCluster, ReactiveClient, reactiveCluster, write } from "./watch-harness.ts";
+import {
+  mailClock,
+  type ReactiveCluster,
+  ReactiveClient,
+  reactiveCluster,
+  settled,
+  write,
+} from "./watch-harness.ts";
 
 setDefaultTimeout(120_000);
 
@@ -47,12 +54,6 @@ async function converged(store: ReactiveCluster, client: ReactiveClient): Promis
     const seen = client.runs.at(-1)?.versions;
     return seen !== undefined && client.keys.every((key) => seen.get(key) === wanted.get(key));
   });
-}
-
-/** Resolves when nothing goes on behind answers and what was on its way has arrived. */
-async function settled({ cluster: { mail }, frontends }: ReactiveCluster): Promise<void> {
-  await Promise.all(frontends.map(({ backend }) => backend.coordinator.idle()));
-  for (let turn = 0; turn < 300; turn++) await mail.turn();
 }
 
 const pick = (random: () => number, from: readonly string[], share: number) => {

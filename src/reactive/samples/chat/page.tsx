@@ -83,7 +83,7 @@ export async function chatPage(): Promise<void> {
     show(
       <Frame
         title={`Chat room: ${roomName}`}
-        trouble={connection === undefined ? CONNECTING : connection.trouble()}
+        status={{ name, trouble: connection === undefined ? CONNECTING : connection.trouble() }}
       >
         {name === "" ? (
           <NameForm

@@ -131,7 +131,7 @@ export async function gamePage(): Promise<void> {
       <Frame
         title="100 game"
         call={isMine() ? "Your turn" : undefined}
-        trouble={connection === undefined ? CONNECTING : connection.trouble()}
+        status={{ name, trouble: connection === undefined ? CONNECTING : connection.trouble() }}
       >
         {connection !== undefined && (name === "" ? <NameForm onName={enter} /> : <Table />)}
       </Frame>,

@@ -112,7 +112,10 @@ export async function retwisPage(): Promise<void> {
 
   function draw(): void {
     show(
-      <Frame title="Retwis" trouble={connection === undefined ? CONNECTING : connection.trouble()}>
+      <Frame
+        title="Retwis"
+        status={{ name, trouble: connection === undefined ? CONNECTING : connection.trouble() }}
+      >
         {name === "" ? (
           <NameForm onName={enter} />
         ) : (
