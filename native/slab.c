@@ -4,6 +4,10 @@
  * pages count as memory. The lists of free pages are outside the pages, because a link inside would make a
  * cold page resident again.
  *
+ * Regions are for huge pages (2 MiB on x86-64) where the kernel has them: almost every access to a large store misses the
+ * processor's table of small ones. A region that gave memory back has small ones from then on, because the kernel would fill the
+ * hole again when it next joins pages.
+ *
  * Under AddressSanitizer free blocks are poisoned, so the C tests see a use after free inside a page as well.
  */
 #include "slab.h"
@@ -23,7 +27,7 @@
 #define UNPOISON(address, bytes) ((void)0)
 #endif
 
-#define REGION_BYTES (8u << 20)
+#define REGION_BYTES (UINT64_C(8) << 20) /* a power of two: regions are aligned to it */
 #define PAGE_HEADER_BYTES 64u
 #define WARM_PAGES_MIN 16u
 
@@ -110,8 +114,11 @@ void nx_slab_destroy(nx_slab *slab) {
 
 /* --- pages ---------------------------------------------------------------------------------------------- */
 
+static void *region_of(const void *page) { return (void *)((uintptr_t)page & ~(uintptr_t)(REGION_BYTES - 1)); }
+
 static void cool_one(nx_slab *slab) {
   void *page = slab->warm[--slab->warm_count];
+  (void)madvise(region_of(page), REGION_BYTES, MADV_NOHUGEPAGE);
   NX_ASSERT(madvise(page, NX_PAGE_BYTES, MADV_DONTNEED) == 0);
   stack_push(&slab->cold, &slab->cold_count, &slab->cold_capacity, page);
   slab->memory_bytes -= NX_PAGE_BYTES;
@@ -135,14 +142,15 @@ static bool take(nx_slab *slab, uint64_t bytes, bool force) {
 }
 
 static void map_region(nx_slab *slab) {
-  uint64_t reserved = REGION_BYTES + NX_PAGE_BYTES;
+  uint64_t reserved = 2 * REGION_BYTES;
   uint8_t *base =
       mmap(NULL, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   NX_ASSERT(base != MAP_FAILED);
-  uint8_t *aligned = (uint8_t *)(((uintptr_t)base + NX_PAGE_BYTES - 1) & ~(uintptr_t)(NX_PAGE_BYTES - 1));
+  uint8_t *aligned = region_of(base + REGION_BYTES - 1);
   if (aligned != base) munmap(base, (size_t)(aligned - base));
   uint8_t *end = aligned + REGION_BYTES;
   if (end != base + reserved) munmap(end, (size_t)(base + reserved - end));
+  (void)madvise(aligned, REGION_BYTES, MADV_HUGEPAGE);
   stack_push(&slab->regions, &slab->region_count, &slab->region_capacity, aligned);
   slab->fresh = aligned;
   slab->fresh_bytes = REGION_BYTES;

@@ -7,7 +7,8 @@
  * tables.
  *
  * Invariant: `memory_bytes` is exactly what was taken from the system and not given back, to the page and
- * block, and never passes `memory_bytes_max` unless the caller forces it (replay must not be refused).
+ * block, and never passes `memory_bytes_max` unless the caller forces it (replay must not be refused). Where the kernel hands out
+ * huge pages, the rest of the one that pages are cut from is resident as well.
  */
 #ifndef NX_SLAB_H
 #define NX_SLAB_H

@@ -1,5 +1,8 @@
 /* The allocator: blocks never overlap, every byte is accounted for, a refusal changes nothing. */
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "../slab.h"
 #include "tap.h"
@@ -121,6 +124,35 @@ static void free_pages_make_room_for_large_blocks(void) {
   nx_slab_destroy(&slab);
 }
 
+/* Whether the kernel lists `flag` (two letters) for the memory at `address`. */
+static bool has_flag(const void *address, const char *flag) {
+  FILE *file = fopen("/proc/self/smaps", "r");
+  char line[512];
+  bool is_inside = false, is_found = false;
+  while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+    unsigned long start, end;
+    if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+      is_inside = (uintptr_t)address >= start && (uintptr_t)address < end;
+    else if (is_inside && strncmp(line, "VmFlags:", 8) == 0 && strstr(line, flag) != NULL) is_found = true;
+  }
+  if (file != NULL) fclose(file);
+  return is_found;
+}
+
+static void holes_stay_holes(void) {
+  enum { PAGES = 200 }; /* more than a region has */
+  if (access("/sys/kernel/mm/transparent_hugepage/enabled", F_OK) != 0) return; /* a kernel without huge pages */
+  nx_slab slab;
+  nx_slab_init(&slab, 0);
+  void *pages[PAGES];
+  for (int i = 0; i < PAGES; i++) pages[i] = nx_slab_page_alloc(&slab, false);
+  CHECK(has_flag(pages[0], " hg") && has_flag(pages[PAGES - 1], " hg"));
+  for (int i = 0; i < 100; i++) nx_slab_page_free(&slab, pages[i]);
+  CHECK(slab.cold_count != 0);
+  CHECK(has_flag(pages[0], " nh") && has_flag(pages[127], " nh") && has_flag(pages[128], " hg"));
+  nx_slab_destroy(&slab);
+}
+
 int main(void) {
   TEST("blocks of all sizes keep their bytes, and all memory comes back", blocks_keep_their_bytes);
   TEST("a block is at most 7 bytes larger to 512, then a quarter", classes_are_tight);
@@ -128,5 +160,6 @@ int main(void) {
   TEST("freed blocks are used again before another page is taken", freed_blocks_are_used_first);
   TEST("the limit is exact, a refusal changes nothing, force passes it", the_limit_is_exact);
   TEST("pages kept warm are given up before a block is refused", free_pages_make_room_for_large_blocks);
+  TEST("memory that was given back is not filled again by huge pages", holes_stay_holes);
   TAP_END();
 }

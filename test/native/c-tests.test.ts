@@ -130,6 +130,13 @@ const mutants: (Mutant & { test: string })[] = [
     to: "",
   },
   {
+    test: "slab",
+    breaks: "huge pages may fill what was given back",
+    file: "slab.c",
+    from: "(void)madvise(region_of(page), REGION_BYTES, MADV_NOHUGEPAGE);",
+    to: "",
+  },
+  {
     test: "table",
     breaks: "removing from a chain forgets the entry that fills the hole",
     file: "table.c",
