@@ -107,14 +107,21 @@ NX_COMMAND(keys) {
   nx_reply_array_close(engine, opened_at, search.matched);
 }
 
+/* As strtoul reads it, because clients may count on that: nothing is 0, and -1 the last cursor there is. */
 static bool read_cursor(nx_slice text, uint64_t *cursor) {
   *cursor = 0;
-  if (text.length == 0) return false;
-  for (uint64_t index = 0; index < text.length; index++) {
+  uint64_t index = 0;
+  bool negative = text.length > 0 && text.data[0] == '-';
+  if (negative || (text.length > 0 && text.data[0] == '+')) {
+    index = 1;
+    if (text.length == 1) return false;
+  }
+  for (; index < text.length; index++) {
     if (text.data[index] < '0' || text.data[index] > '9') return false;
     if (__builtin_mul_overflow(*cursor, 10u, cursor)) return false;
     if (__builtin_add_overflow(*cursor, (uint64_t)(text.data[index] - '0'), cursor)) return false;
   }
+  if (negative) *cursor = 0 - *cursor;
   return true;
 }
 

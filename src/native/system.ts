@@ -1,7 +1,8 @@
 /**
  * System calls that Bun does not offer: file locks, the service manager's datagram and its clock, settings of
  * sockets, holes in files, the length of devices, a write that tells whether it waited, a sleep of microseconds,
- * a thread's own processor time, a thread that lets others go first (native/system.c).
+ * a thread's own processor time, a thread that lets others go first (native/system.c), and the end of connections
+ * that were never answered (native/unanswered.c).
  */
 import type { KeepAlive } from "../core/seams/net.ts";
 import { linked } from "./library.ts";
@@ -20,6 +21,7 @@ const symbols = {
   nx_thread_cpu_ms: { args: [], returns: "f64" },
   nx_thread_rest: { args: ["u32"], returns: "void" },
   nx_thread_stand_back: { args: ["i32", "i32", "u32"], returns: "i32" },
+  nx_unanswered_close: { args: ["u32", "u32", "u32", "ptr"], returns: "u32" },
   nx_notify: { args: ["ptr", "usize", "ptr", "usize"], returns: "i32" },
 } as const;
 
@@ -78,6 +80,20 @@ export function setBacklog(fd: number, backlog: number): boolean {
 /** Sends what the kernel takes at once, at most 1 GiB. Returns how many bytes it took, or a negative errno. */
 export function sendBytes(fd: number, bytes: Uint8Array): number {
   return native().nx_socket_send(fd, bytes, bytes.byteLength);
+}
+
+/**
+ * Ends connections at a TCP port of this thread that were never sent anything, sent no more than so many bytes, and were
+ * silent for so long. Tells how many, and how many connections there were in all.
+ */
+export function closeUnanswered(
+  port: number,
+  silentMsMin: number,
+  receivedBytesMax: number,
+): { closed: number; connected: number } {
+  const connected = new Uint32Array(new ArrayBuffer(4));
+  const closed = native().nx_unanswered_close(port, silentMsMin, receivedBytesMax, connected);
+  return { closed, connected: connected[0] ?? 0 };
 }
 
 /** Stops this thread for that long. */

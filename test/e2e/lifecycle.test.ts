@@ -1,6 +1,7 @@
 /** Starting and stopping the executable: configuration errors, a taken port, reloads, orderly and forced stops. */
 import { expect, test } from "bun:test";
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { replyText } from "./client.ts";
 import { until } from "./executable.ts";
@@ -114,6 +115,27 @@ test("more connections than open files allow are refused; the log still finds it
     expect(replyText(await client.command("SET", `k${record}`, value))).toBe("+OK");
   expect((await node.readiness()).status).toBe(200);
   for (const other of others) await other[Symbol.asyncDispose]();
+}, 120_000);
+
+test("whoever takes all files by connecting to the admin port ends neither the process nor the log", async () => {
+  using directory = new NodeDirectory();
+  directory.wrapper = ["prlimit", "--nofile=200:200"];
+  const node = await directory.start({ ...QUIET, adminPort: 0 });
+  await using client = await node.connect();
+  const { adminPort } = JSON.parse(readFileSync(directory.inData("ports.json"), "utf8"));
+  const openFiles = () => readdirSync(`/proc/${node.pid}/fd`).length;
+  const sockets = Array.from({ length: 300 }, () => {
+    const socket = connect(adminPort, "127.0.0.1", () => socket.write("GET /stats HT"));
+    return socket.on("error", () => {});
+  });
+  await until("all files to be taken", () => openFiles() >= 200 || undefined);
+  // Enough for several segments. The figures of the process are asked for meanwhile, once a second.
+  const value = "x".repeat(50_000);
+  for (let record = 0; record < 200; record++)
+    expect(replyText(await client.command("SET", `k${record}`, value))).toBe("+OK");
+  for (const socket of sockets) socket.destroy();
+  expect((await until("the node to answer", () => node.readiness().catch(() => undefined))).status).toBe(200);
+  expect(directory.rootLog()).not.toContain("Fatal");
 }, 120_000);
 
 test("SIGTERM under load ends with 0 and loses nothing that was acknowledged", async () => {

@@ -150,6 +150,8 @@ export const soak: Soak = {
     const { problems } = await attacked(Number(rounds));
     if (figures.bytesPerConnection > IDLE_BYTES_MAX)
       problems.push(`an idle connection takes ${figures.bytesPerConnection} bytes`);
+    if (figures.idleP99Ms > FLOOR_MS && figures.idleP99Ms > figures.quietP99Ms * RATIO_MAX)
+      problems.push(`p99 grew from ${figures.quietP99Ms} to ${figures.idleP99Ms} ms beside idle connections`);
     if (problems.length > 0) throw new Error(problems.join("\n"));
     return figures;
   },

@@ -35,7 +35,7 @@ export function readProcessFigures(): ProcessFigures {
   return {
     rssBytes,
     virtualBytes,
-    heapBytes: process.memoryUsage().heapUsed,
+    heapBytes: runtimeMemory()?.heapUsed ?? 0,
     openFiles: openFiles(),
     cpuUserSeconds: cpu.user / 1e6,
     cpuSystemSeconds: cpu.system / 1e6,
@@ -47,7 +47,16 @@ function memoryBytes(): [virtualBytes: number, rssBytes: number] {
     const [size, resident] = readFileSync("/proc/self/statm", "latin1").split(" ");
     return [Number(size) * PAGE_BYTES, Number(resident) * PAGE_BYTES];
   } catch {
-    return [0, process.memoryUsage().rss];
+    return [0, runtimeMemory()?.rss ?? 0];
+  }
+}
+
+/** Undefined where nobody can tell: the runtime throws when this process can open no more files. */
+function runtimeMemory(): NodeJS.MemoryUsage | undefined {
+  try {
+    return process.memoryUsage();
+  } catch {
+    return undefined;
   }
 }
 

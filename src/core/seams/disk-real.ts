@@ -18,6 +18,7 @@ import type { DirectoryEntry, DiskFile, DiskSpace, LinkingDisk, OpenMode } from 
 import { errnoOf, NxError } from "../errors.ts";
 import type { FilePair } from "./file-pair.ts";
 import { CopyThread } from "./file-pair-real.ts";
+import { SpareFiles } from "./spare-files.ts";
 
 /** What Bun does not offer for open files (native/system.ts). */
 export interface FileCalls {
@@ -66,10 +67,6 @@ function call<Value = void>(
   });
 }
 
-const openFd = (path: string, flags: number) =>
-  call<number>("open", path, (done) => fs.open(path, flags, 0o600, done));
-const closeFd = (path: string, fd: number) => call("close", path, (done) => fs.close(fd, done));
-
 class RealFile implements DiskFile {
   #fd: number;
   /** The same file once more, opened so that a write returns when it is on disk (O_DSYNC). */
@@ -79,13 +76,15 @@ class RealFile implements DiskFile {
   #canWritePast = true;
   #path: string;
   readonly #calls: Partial<FileCalls>;
+  readonly #spares: SpareFiles;
   /** Until then `writeNow` leaves writes to the thread pool: the last one had to wait. */
   #waitsUntilMs = 0;
 
-  constructor(fd: number, path: string, calls: Partial<FileCalls>) {
+  constructor(fd: number, path: string, calls: Partial<FileCalls>, spares: SpareFiles) {
     this.#fd = fd;
     this.#path = path;
     this.#calls = calls;
+    this.#spares = spares;
   }
 
   get descriptor(): { fd: number; path: string } {
@@ -111,7 +110,7 @@ class RealFile implements DiskFile {
 
   async writeDurably(bytes: Uint8Array, offset: number): Promise<void> {
     // By descriptor, not by path: the file may have another name by now.
-    this.#durableFd ??= await openFd(`/proc/self/fd/${this.#fd}`, O_WRONLY | O_DSYNC);
+    this.#durableFd ??= await this.#spares.open(`/proc/self/fd/${this.#fd}`, O_WRONLY | O_DSYNC);
     await this.#writeAll(this.#durableFd, bytes, offset);
   }
 
@@ -134,7 +133,7 @@ class RealFile implements DiskFile {
   async #writePast(parts: readonly Uint8Array[], offset: number): Promise<number> {
     try {
       // By descriptor, not by path: the file may have another name by now.
-      this.#pastFd ??= openFd(`/proc/self/fd/${this.#fd}`, O_WRONLY | O_DIRECT);
+      this.#pastFd ??= this.#spares.open(`/proc/self/fd/${this.#fd}`, O_WRONLY | O_DIRECT);
       const fd = await this.#pastFd;
       return await call<number>("write", this.#path, (done) => fs.writev(fd, [...parts], offset, done));
     } catch (error) {
@@ -197,10 +196,10 @@ class RealFile implements DiskFile {
   }
 
   async close(): Promise<void> {
-    if (this.#durableFd !== undefined) await closeFd(this.#path, this.#durableFd);
+    if (this.#durableFd !== undefined) await this.#spares.close(this.#path, this.#durableFd);
     const pastFd = await this.#pastFd?.catch(() => undefined);
-    if (pastFd !== undefined) await closeFd(this.#path, pastFd);
-    await closeFd(this.#path, this.#fd);
+    if (pastFd !== undefined) await this.#spares.close(this.#path, pastFd);
+    await this.#spares.close(this.#path, this.#fd);
   }
 }
 
@@ -209,6 +208,7 @@ export class RealDisk implements LinkingDisk {
   #lockFile: LockFile;
   readonly #copyThread = new CopyThread();
   readonly #fileCalls: Partial<FileCalls>;
+  readonly #spares = new SpareFiles();
 
   constructor(lockFile: LockFile, fileCalls: Partial<FileCalls> = {}) {
     this.#lockFile = lockFile;
@@ -221,7 +221,7 @@ export class RealDisk implements LinkingDisk {
   }
 
   async open(path: string, mode: OpenMode): Promise<DiskFile> {
-    return new RealFile(await openFd(path, openFlags[mode]), path, this.#fileCalls);
+    return new RealFile(await this.#spares.open(path, openFlags[mode]), path, this.#fileCalls, this.#spares);
   }
 
   async list(path: string): Promise<DirectoryEntry[]> {
@@ -300,11 +300,11 @@ export class RealDisk implements LinkingDisk {
   }
 
   async syncDirectory(path: string): Promise<void> {
-    const fd = await openFd(path, O_RDONLY | O_DIRECTORY);
+    const fd = await this.#spares.open(path, O_RDONLY | O_DIRECTORY);
     try {
       await call("sync directory", path, (done) => fs.fsync(fd, done));
     } finally {
-      await closeFd(path, fd);
+      await this.#spares.close(path, fd);
     }
   }
 
@@ -314,8 +314,9 @@ export class RealDisk implements LinkingDisk {
   }
 
   async lock(path: string, isPosix = false): Promise<{ release(): Promise<void> }> {
+    const spares = this.#spares;
     for (;;) {
-      const fd = await openFd(path, O_RDWR | O_CREAT);
+      const fd = await spares.open(path, O_RDWR | O_CREAT);
       try {
         if (!this.#lockFile(fd, isPosix)) throw await heldError(path, fd, isPosix);
         if (await isNameOf(path, fd)) {
@@ -324,16 +325,16 @@ export class RealDisk implements LinkingDisk {
             async release() {
               // The name goes first: whoever locks the nameless file notices and tries again.
               await call("remove", path, (done) => fs.unlink(path, done));
-              await closeFd(path, fd);
+              await spares.close(path, fd);
             },
           };
         }
       } catch (error) {
-        await closeFd(path, fd);
+        await spares.close(path, fd);
         throw error;
       }
       // The previous owner removed the name between our open and our lock.
-      await closeFd(path, fd);
+      await spares.close(path, fd);
     }
   }
 }
@@ -367,7 +368,7 @@ async function writePid(path: string, fd: number): Promise<void> {
 }
 
 async function heldError(path: string, fd: number, isPidFile: boolean): Promise<NxError> {
-  const file = new RealFile(fd, path, {});
+  const file = new RealFile(fd, path, {}, new SpareFiles());
   const text = Buffer.alloc(32);
   const pid = text.toString("latin1", 0, await file.read(text, 0)).trim();
   const owner = /^\d+$/.test(pid) ? `process ${pid}` : "another process";

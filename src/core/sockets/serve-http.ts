@@ -2,13 +2,15 @@
  * HTTP listeners for hono apps, on TCP or a unix socket, with Bun's traps handled in this one place.
  *
  * Invariant: `stop` always ends: Bun's graceful stop waits for ever while a stream is open, so it gets a deadline. An
- * admin socket is created with mode 0600 from the start, never opened wider and narrowed later.
+ * admin socket is created with mode 0600 from the start, never opened wider and narrowed later. Connections that never
+ * sent a whole request are closed: Bun's idle timeout does not see them.
  */
 import { rmSync } from "node:fs";
 import type { Hono } from "hono";
 import type { Clock } from "../seams/clock.ts";
 import { NxError } from "../errors.ts";
 import type { Log } from "../logging/log.ts";
+import { sweepUnanswered } from "./unanswered.ts";
 import { listenError } from "../seams/net-real.ts";
 import type { TlsMaterial } from "../seams/net.ts";
 import { boundWithMode } from "../seams/socket-file.ts";
@@ -58,9 +60,12 @@ export function serveHttp(
     "socketPath" in address
       ? onSocket(address.socketPath, options)
       : onPort(address, options, webSocket ?? noWebSocket, clock);
+  const port = server.port ?? 0;
+  const sweeping = "socketPath" in address ? undefined : sweepUnanswered(clock, log, server);
   return {
-    port: server.port ?? 0,
+    port,
     async stop(deadlineMs) {
+      sweeping?.cancel();
       const graceful = server.stop();
       await Promise.race([graceful, new Promise<void>((resolve) => clock.after(deadlineMs, resolve))]);
       await server.stop(true);

@@ -3,6 +3,8 @@ import { testMutants, type Mutant } from "../../mutants.ts";
 
 const outbox = "test/core/sockets/outbox.test.ts";
 const table = "test/core/sockets/connections.test.ts";
+const unanswered = "test/core/sockets/unanswered.test.ts";
+const spare = "test/core/seams/spare-files.test.ts";
 const log = "test/core/logging/log.test.ts";
 const instance = "test/core/kernel/instance.test.ts";
 const sockets = "test/core/kernel/sockets.test.ts";
@@ -26,6 +28,9 @@ const mutants: Mutant[] = [
   { breaks: "the respect for a socket that is in use", file: "src/core/seams/socket-file.ts", from: "    connection.end();", to: "    connection.end();\n    return rmSync(path);", noticedBy: [textSocket, "of a living one is refused"] },
   { breaks: "the bound of a line of text", file: "src/core/sockets/text-socket.ts", from: "if (client.lineBytes > LINE_BYTES_MAX) {", to: "if (false) {", noticedBy: [textSocket, "ends a line beyond"] },
   { breaks: "the refusal of web pages at the admin port", file: "src/core/kernel/admin.ts", from: "if (token === undefined && isOnPort) app.use(refuseWebPages);", to: "", noticedBy: [instance, "a web page can neither"] },
+  { breaks: "the reserve of files", file: "src/core/seams/spare-files.ts", from: 'error.code === "EMFILE" ? this.#held.pop() : undefined', to: "undefined", noticedBy: [spare, "a log goes from file to file"] },
+  { breaks: "the filling of the reserve by what is closed", file: "src/core/seams/spare-files.ts", from: "if (this.#held.length === SPARES) return", to: "if (true) return", noticedBy: [spare, "a log goes from file to file"] },
+  { breaks: "the patience with requests under way: many connections cut them", file: "src/core/sockets/unanswered.ts", from: "MANY_SILENT_MS, 0)", to: "MANY_SILENT_MS, 0xffff_ffff)", noticedBy: [unanswered, "many that say nothing"] },
   { breaks: "the handshake: opens before it", file: "src/core/seams/net-real.ts", from: "if (tls === undefined) {", to: "if (true) {", noticedBy: [sockets, "tells the identity of a verified client"] },
   { breaks: "the refusal of keys that others can read", file: "src/core/secret-file.ts", from: "const OTHERS = 0o007;", to: "const OTHERS = 0;", noticedBy: [sockets, "files that cannot serve are refused"] },
   { breaks: "the bound of what a page that does not read costs", file: "src/hub/viewers.ts", from: "if ((viewer.controller.desiredSize ?? 0) <= 0) {", to: "if (false) {", noticedBy: [viewers, "that do not read cost a few events"] },

@@ -133,7 +133,9 @@ function movableKeys(words: Buffer[]): Buffer[] {
 /** COMMAND GETKEYS command argument … */
 function getKeys(all: RespCommandFacts[], words: Buffer[], reply: ReplyWriter): void {
   const whole = words[0] as Buffer;
-  const command = find(all, Buffer.from(`${whole}|${words[1] ?? ""}`)) ?? find(all, whole);
+  const subcommand = find(all, Buffer.from(`${whole}|${words[1] ?? ""}`));
+  const isContainer = all.some(({ name }) => name.startsWith(`${whole.toString("latin1").toLowerCase()}|`));
+  const command = subcommand ?? (isContainer ? undefined : find(all, whole));
   if (command === undefined) {
     reply.error("ERR Invalid command specified");
     return;

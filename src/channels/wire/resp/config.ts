@@ -2,12 +2,14 @@
 import type { AdminCall, ConfigParameter } from "./host.ts";
 import type { ReplyWriter } from "./reply.ts";
 
+/** A parameter that was asked for by its name is told under the name as it was spelled. */
 function get({ host, words }: AdminCall, reply: ReplyWriter): void {
-  const patterns = words.slice(2).map((word) => word.toString().toLowerCase());
+  const asked = words.slice(2).map((word) => word.toString());
   const matching = host.parameters.filter(({ name }) =>
-    patterns.some((pattern) => host.engine.globMatches(pattern, name)),
+    asked.some((pattern) => host.engine.globMatches(pattern.toLowerCase(), name)),
   );
-  reply.pairs(matching.map((parameter) => [parameter.name, parameter.get()]));
+  const spelled = (name: string) => asked.find((word) => word.toLowerCase() === name) ?? name;
+  reply.pairs(matching.map((parameter) => [spelled(parameter.name), parameter.get()]));
 }
 
 /** All or nothing: a refused value puts back what was set before it. */

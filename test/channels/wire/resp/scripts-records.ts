@@ -283,6 +283,7 @@ export const recordScripts: Record<string, string> = {
     FLUSHALL async
     FLUSHALL x
     RANDOMKEY
+    SCAN -1 COUNT 1000
     SET only 1
     RANDOMKEY
     RANDOMKEY x
@@ -301,6 +302,13 @@ export const recordScripts: Record<string, string> = {
     SCAN 0 TYPE list
     SCAN 0 TYPE nonsense
     SCAN 99999999999999999999999
+    SCAN ""
+    SCAN -0 COUNT 1000
+    SCAN +0 COUNT 1000
+    SCAN +
+    SCAN " 0"
+    SCAN -99999999999999999999999
+    SCAN "" BOGUS 1
   `,
   expiry: `
     EXPIRE missing 10

@@ -17,6 +17,11 @@ export const sessionScripts: Record<string, string> = {
     SELECT 15
     SELECT 16
     SELECT -1
+    SELECT 2147483647
+    SELECT 2147483648
+    SELECT -2147483649
+    SELECT 99999999999999999999999
+    SELECT -99999999999999999999999
     SELECT
     SELECT 1 2
     CLIENT GETNAME
@@ -100,6 +105,8 @@ export const sessionScripts: Record<string, string> = {
     CONFIG GET timeout
     CONFIG SET timeout 0
     CONFIG GET appendonly save
+    CONFIG GET SAVE
+    CONFIG GET Save appendonly
     CONFIG GET nosuch
     CONFIG RESETSTAT
     CONFIG RESETSTAT x
@@ -114,6 +121,8 @@ export const sessionScripts: Record<string, string> = {
     COMMAND GETKEYS MSET a 1 b 2
     COMMAND GETKEYS DEL a b c
     COMMAND GETKEYS MEMORY USAGE x
+    COMMAND GETKEYS MEMORY NOSUCH x
+    COMMAND GETKEYS client nosuch x
     COMMAND DOCS nosuch
     COMMAND LIST BOGUS
     COMMAND LIST FILTERBY PATTERN nosuch*
