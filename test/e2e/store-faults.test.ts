@@ -70,7 +70,7 @@ test("S21: a primary that is cut off from its backups commits nothing and answer
     group: "shard0",
     timeoutMs: 800,
   });
-  const read = lonely.query(encodeQuery({ kind: "now", key: bytesOf("meanwhile1") }));
+  const read = lonely.query(encodeQuery({ kind: "committed", keys: [bytesOf("meanwhile1")] }));
   expect(await read.then(() => "answered", () => "refused")).toBe("refused"); // prettier-ignore
   lonely.close();
   partition.heal();

@@ -31,14 +31,12 @@ export const CLIENT_PROTOCOL_VERSION = 1;
 /** Where the WebSocket is, on the frontend's HTTP port. */
 export const CONNECT_PATH = "/v1/connect";
 
-/** A moment for reads: a timestamp, or one of these. The answer's timestamp is that of these keys; of one key alone it may be old. */
+/** A moment for reads: a timestamp, or one of these. Now: at a timestamp that nothing acknowledged is above. */
 export const NOW = 0;
-/** Now, at a timestamp that nothing acknowledged is above, of whatever key: for who is going to read others at it too. */
-export const FRESH = Number.MAX_SAFE_INTEGER - 1;
 /** Each key as of its own moment, without asking for a timestamp: for what a transaction reads and is validated on. */
 export const NEWEST = Number.MAX_SAFE_INTEGER;
 /** What is committed of each key, never waiting for what is under way: for read committed, which validates nothing. */
-export const COMMITTED = Number.MAX_SAFE_INTEGER - 2;
+export const COMMITTED = Number.MAX_SAFE_INTEGER - 1;
 
 /** Limits of the protocol. A frontend may set lower ones and says so in its welcome. */
 export const limits = {

@@ -4,7 +4,7 @@
  * Invariant: `seen` never falls, over all connections. A read at a timestamp gives what the shards have at it, from the cache
  * where it is known and from a frontend where it is not.
  */
-import { COMMITTED, FRESH } from "../client-wire/messages.ts";
+import { COMMITTED, NOW } from "../client-wire/messages.ts";
 import type { ReadVersion } from "../shard/query-messages.ts";
 import { decodeValue } from "../shard/operations.ts";
 import type { Answer, Request } from "./connection.ts";
@@ -43,7 +43,7 @@ export class StoreView {
 
   /** The versions of keys at a timestamp that nothing acknowledged so far is above. */
   readFresh(keys: readonly string[], ask: Ask): Promise<{ timestamp: number; versions: Version[] }> {
-    return this.#fetched(keys, FRESH, ask);
+    return this.#fetched(keys, NOW, ask);
   }
 
   /** What is committed of each key, as of its own moment: nothing that says so for how long it holds, so nothing is kept. */

@@ -45,8 +45,6 @@ export function answerQuery(shard: ShardService, body: Uint8Array, view: number)
       return unsettled(shard);
     case "validate":
       return validate(shard, query);
-    case "now":
-      return readNow(shard, query.key);
     case "committed":
       return readCommitted(shard, query.keys);
   }
@@ -70,21 +68,6 @@ function latecomersOf(shard: ShardService, key: Uint8Array): string[] {
   if (writers.length === 0) return atOnce;
   const newest = shard.versions.read(key, NEWEST)?.start ?? 0;
   return [...atOnce, ...writers.filter(({ above }) => above < newest).map(idOf)];
-}
-
-/**
- * The key as it is now, without a timestamp. A transaction may be acknowledged that is only prepared here, because its home
- * is elsewhere: so this waits for all that are under way. For one key that is enough: with several, one could be
- * newer than another that belongs below it.
- */
-function readNow(shard: ShardService, key: Uint8Array): Answer | Promise<Answer> {
-  const writers = [...shard.atOnce.on(key), ...shard.state.prepared.writersOf(key).map(idOf)];
-  const query = { kind: "read" as const, timestamp: 0, known: 0, keys: [key] };
-  if (writers.length === 0) return read(shard, query);
-  // Whoever settled last may have left latecomers: readNewest looks.
-  return shard.waiting
-    .forSettled(writers)
-    .then((isSettled) => (isSettled ? readNewest(shard, query) : undefined));
 }
 
 function readAt(shard: ShardService, query: ShardQuery & { kind: "read" }): Answer | Promise<Answer> {

@@ -10,8 +10,7 @@
  *   changes          3    position u64, waits u8, up to u64              kind u8 (0 changes, 1 too old), position u64, floor u64,
  *                                                                        changes
  *   validate         5    timestamp u64, transaction                     u8 1: nothing that it read has changed up to the timestamp
- *   now              6    key u32 length and bytes                       as read; at least as new as all that was acknowledged
- *   committed        7    keys                                           as read; what is committed now, without waiting
+ *   committed        6    keys                                           as read; what is committed now, without waiting
  *   unsettled        4                                                   prepared: id, home; unfinished: id, timestamp, participants
  *
  *   version:  start u64, end u64, type u8, value u32 length and bytes
@@ -42,8 +41,6 @@ export type ShardQuery =
   | { kind: "unsettled" }
   /** Whether what a transaction read is still so at the timestamp. */
   | { kind: "validate"; timestamp: number; transaction: Transaction }
-  /** One key, at least as new as everything that was acknowledged before. */
-  | { kind: "now"; key: Uint8Array }
   /** What is committed of each key, whatever is under way on it. */
   | { kind: "committed"; keys: Uint8Array[] };
 
@@ -68,7 +65,7 @@ export interface Unsettled {
   unfinished: { id: TransactionId; timestamp: number; participants: number[] }[];
 }
 
-const queryKinds = ["read", "scan", "changes", "unsettled", "validate", "now", "committed"] as const;
+const queryKinds = ["read", "scan", "changes", "unsettled", "validate", "committed"] as const;
 export function encodeQuery(query: ShardQuery): Uint8Array {
   const writer = new ByteWriter();
   writer.u8(1 + queryKinds.indexOf(query.kind));
@@ -86,8 +83,7 @@ export function encodeQuery(query: ShardQuery): Uint8Array {
   } else if (query.kind === "validate") {
     writer.u64(query.timestamp);
     writeTransaction(writer, query.transaction);
-  } else if (query.kind === "now") writer.bytes(query.key);
-  else if (query.kind === "committed") writeKeys(writer, query.keys);
+  } else if (query.kind === "committed") writeKeys(writer, query.keys);
   else if (query.kind === "changes")
     writer
       .u64(query.position)
@@ -120,8 +116,6 @@ function readQuery(reader: ByteReader, kind: ShardQuery["kind"] | undefined, cod
       return { kind };
     case "validate":
       return { kind, timestamp: reader.u64(), transaction: readTransaction(reader) };
-    case "now":
-      return { kind, key: reader.ownBytes() };
     case "committed":
       return { kind, keys: readKeys(reader) };
     default:

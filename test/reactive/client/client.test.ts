@@ -13,7 +13,7 @@ import {
   text,
   UnavailableError,
 } from "../../../src/reactive/client.ts";
-import { COMMITTED, FRESH } from "../../../src/reactive/client-wire/messages.ts";
+import { COMMITTED, NOW } from "../../../src/reactive/client-wire/messages.ts";
 import { until } from "../../core/kernel/harness.ts";
 import { LifeClock } from "./life.ts";
 import { ModelCluster } from "./model-frontend.ts";
@@ -492,7 +492,7 @@ describe("what is older than versions are kept", () => {
   function forgets(cluster: ModelCluster, times: number): void {
     let left = times;
     cluster.answer = (message) =>
-      message.type === "read" && message.at < FRESH && left-- > 0
+      message.type === "read" && message.at !== NOW && left-- > 0
         ? { type: "failed", request: message.request, code: "tooOld", text: "read again without one" }
         : undefined;
   }

@@ -5,7 +5,7 @@
  */
 import {
   COMMITTED,
-  FRESH,
+  NOW,
   type ClientMessage,
   type ServerMessage,
 } from "../../../src/reactive/client-wire/messages.ts";
@@ -203,7 +203,7 @@ export class ModelCluster {
         return { type: "begun", request: message.request, at: ++store.timestamp };
       case "read": {
         const isCommitted = message.at === COMMITTED;
-        const at = message.at === FRESH ? ++store.timestamp : message.at;
+        const at = message.at === NOW ? ++store.timestamp : message.at;
         const versions = message.keys.map((key) => store.read(key, isCommitted ? store.timestamp : at));
         if (isCommitted) return { type: "values", request: message.request, at: 0, versions };
         return { type: "values", request: message.request, at, versions };

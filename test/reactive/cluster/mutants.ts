@@ -33,6 +33,13 @@ export const storeMutants: readonly Mutant[] = [
     noticedBy: SIMULATION,
   },
   {
+    breaks: "a read of now is as of what its frontend knows",
+    file: "src/reactive/engines/builtin/backend.ts",
+    from: "return this.#readAt(keys, at ?? (await this.nextTimestamp()));",
+    to: "return this.#readAt(keys, at ?? this.#known);",
+    noticedBy: ["test/reactive/shard/fresh-reads.test.ts", "takes its place below it"],
+  },
+  {
     breaks: "a key that was read as absent is not checked",
     file: `${SHARD}/checks.ts`,
     from: "=> versions.changed(key, part, version, wasPresent));",

@@ -75,12 +75,12 @@ const atOnce = (element: string, timestamp: number): ShardCommand => {
   return { kind: "atOnce", timestamp, view: VIEW, transaction: appendOf(element) };
 };
 
-test("what is prepared is neither seen nor waited for, though a read of now waits for it", async () => {
+test("what is prepared is neither seen nor waited for, though a read at a timestamp waits for it", async () => {
   using scene = new Scene();
   scene.run(atOnce("a", 5));
   scene.run({ kind: "prepare", transaction: appendOf("b") });
   expect(scene.committed()).toBe("a");
-  const now = scene.query({ kind: "now", key: list });
+  const now = scene.query({ kind: "read", timestamp: 9, known: 0, keys: [list] });
   expect(now).toBeInstanceOf(Promise);
   scene.apply({ kind: "decide", id: idOf("b"), timestamp: 9 });
   expect(scene.committed()).toBe("a b");

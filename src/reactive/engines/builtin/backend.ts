@@ -2,8 +2,8 @@
  * The groups behind a frontend: timestamp servers and shards, and what it asks of several of them at once.
  *
  * Invariant: a read without a timestamp takes a fresh one, so it sees everything that was acknowledged before it began, over
- * all shards, and never half a transaction; one key's shard knows that without one. A read at a given timestamp is repeatable
- * until the shards' horizon passes it.
+ * all shards, and never half a transaction, and nothing takes its place below it later. A read at a given timestamp is repeatable until
+ * the shards' horizon passes it.
  */
 import type { FinalOutcome } from "../../shard/commands.ts";
 import {
@@ -88,19 +88,7 @@ export class Backend implements Engine {
   }
 
   async read(keys: readonly Uint8Array[], at: number | undefined): Promise<Snapshot> {
-    const [key] = keys;
-    if (at === undefined && keys.length === 1 && key !== undefined) {
-      const now = await this.#readNow(key);
-      if (now.timestamp > 0) return now;
-    }
     return this.#readAt(keys, at ?? (await this.nextTimestamp()));
-  }
-
-  async #readNow(key: Uint8Array): Promise<Snapshot> {
-    const shard = this.#shards[shardOf(key, this.#shards.length)] as ShardGroup;
-    const { versions, horizon } = decodeReadReply(await shard.query(encodeQuery({ kind: "now", key })));
-    const [version] = versions as [ReadVersion];
-    return { timestamp: version.end, versions, horizon };
   }
 
   readNewest(keys: readonly Uint8Array[]): Promise<Snapshot> {

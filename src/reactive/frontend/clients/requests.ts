@@ -9,7 +9,6 @@ import {
   COMMITTED,
   type FailureCode,
   NEWEST,
-  FRESH,
   NOW,
   type ServerMessage,
 } from "../../client-wire/messages.ts";
@@ -65,13 +64,13 @@ async function read(
   return { type: "values", request, at: timestamp, versions };
 }
 
-async function readAt(store: GuardedStore, principal: string, keys: readonly Uint8Array[], at: number) {
+function readAt(store: GuardedStore, principal: string, keys: readonly Uint8Array[], at: number) {
   if (at === COMMITTED) return store.readCommitted(principal, keys);
   if (at === NEWEST) return store.readNewest(principal, keys);
-  return store.read(principal, keys, at === FRESH ? await store.engine.nextTimestamp() : momentOf(at));
+  return store.read(principal, keys, momentOf(at));
 }
 
-const isName = (at: number) => at === NOW || at === NEWEST || at === FRESH || at === COMMITTED;
+const isName = (at: number) => at === NOW || at === NEWEST || at === COMMITTED;
 
 const momentOf = (at: number) => (isName(at) ? undefined : at);
 
