@@ -9,6 +9,9 @@ import { redisBenchmark, type Load, type Sample } from "./redis-benchmark.ts";
 import type { BenchServer } from "./servers.ts";
 import { judge, type Verdict } from "./verdict.ts";
 
+/** Before anything is measured, on all sides: what runs for days is compared, not how soon it is compiled. */
+export const WARM_UP_SECONDS = 10;
+
 export interface Line extends Load {
   kind: RatioGoal["kind"];
 }

@@ -15,7 +15,7 @@ import { LatencyHistogram } from "../../src/core/load/histogram.ts";
 import { milliseconds, thousands } from "../../src/core/load/table.ts";
 import { StoreProcesses } from "../e2e/store-processes.ts";
 import { benchCommand, type Report } from "./command.ts";
-import { median } from "./compare.ts";
+import { median, WARM_UP_SECONDS } from "./compare.ts";
 import type { Limit } from "./verdict.ts";
 import { startEtcdServer } from "./etcd-server.ts";
 import { LightWatcher } from "./light-watcher.ts";
@@ -177,7 +177,8 @@ async function compare(
       const asks = { other: contenders.other[kind], store: contenders.store[kind] };
       if (asks.other === undefined || asks.store === undefined) continue;
       const samples = { other: [] as Sample[], store: [] as Sample[] };
-      for (const ask of [asks.other, asks.store]) await measure(ask, callers, seconds);
+      for (const ask of [asks.other, asks.store])
+        await measure(ask, callers, Math.max(seconds, WARM_UP_SECONDS));
       for (let round = 0; round < rounds; round++)
         for (const side of round % 2 === 0 ? (["other", "store"] as const) : (["store", "other"] as const))
           samples[side].push(await measure(asks[side] as Ask, callers, seconds));

@@ -6,7 +6,7 @@ import { type Operation } from "../../src/reactive/shard/operations.ts";
 import { Level } from "../../src/reactive/shard/transaction.ts";
 import { StoreProcesses } from "../e2e/store-processes.ts";
 import type { Report } from "./command.ts";
-import { median } from "./compare.ts";
+import { median, WARM_UP_SECONDS } from "./compare.ts";
 import { type Mix, Retwis } from "./retwis.ts";
 import { StoreClient } from "./store-client.ts";
 
@@ -19,8 +19,8 @@ const RETENTION_SECONDS = 30;
 
 const limits = {
   levels: { name: "RC / SS", better: "higher", floor: 1.5 },
-  // What one shard decides alone is one entry at every level: what read committed spares is voting.
-  levelsOnOne: { name: "RC / SS", better: "higher", floor: 0 },
+  // What one shard decides alone is one entry at every level, and nobody else's disk is waited for: there is less to spare.
+  levelsElsewhere: { name: "RC / SS", better: "higher", floor: 1 },
   commuting: { name: "DOCC on / off", better: "higher", floor: 1.3 },
   aborts: { name: "aborts on a hot counter", better: "lower", floor: 0 },
   memory: { name: "memory after / before", better: "lower", floor: 1.1 },
@@ -57,7 +57,10 @@ interface LevelsOptions {
   callers: number;
 }
 
-/** Committed transactions of the mix for each level, in turns: over several shards, and as diamond.md 6.5 lays the store out. */
+/**
+ * Committed transactions of the mix for each level, in turns. The floor is that of the paper's kind of store, several shards of
+ * three replicas (diamond.md 6.1, 6.5); the others are told beside it.
+ */
 export async function compareLevels(options: LevelsOptions, report: Report): Promise<void> {
   for (const [shards, replicas] of [
     [3, 1],
@@ -81,10 +84,9 @@ async function compareLevelsOf(
   const measureAll = async (client: StoreClient) => {
     const rates = { docc: [] as number[], plain: [] as number[], rc: [] as number[] };
     const aborts = { docc: 0, plain: 0, rc: 0 };
-    // What runs for days is measured, not how soon it is compiled.
     for (const mix of [mixes.docc, mixes.rc]) {
       const load = new Retwis(MIX_KEYS, SKEW);
-      await callFor(seconds, callers, () => load.run(client, mix));
+      await callFor(Math.max(seconds, WARM_UP_SECONDS), callers, () => load.run(client, mix));
     }
     for (let round = 0; round < rounds; round++)
       for (const name of ["docc", "plain", "rc"] as const) {
@@ -96,7 +98,7 @@ async function compareLevelsOf(
     const [docc, plain, rc] = [median(rates.docc), median(rates.plain), median(rates.rc)];
     const text = (a: number, b: number) => `${Math.round(a)} to ${Math.round(b)} transactions/s`;
     const name = `Retwis mix, ${shards} shard(s) of ${replicas}`;
-    const levels = shards > 1 ? limits.levels : limits.levelsOnOne;
+    const levels = shards > 1 && replicas > 1 ? limits.levels : limits.levelsElsewhere;
     report(levels, `${name}, RC to SS (${aborts.docc} aborts)`, rc / docc, text(rc, docc));
     report(
       limits.commuting,
