@@ -240,5 +240,6 @@ function withModelledProc(disk: LinkingDisk, services: ModelServices): LinkingDi
     lock: (path: string) => disk.lock(path),
     list: (path: string) => disk.list(path),
     exists: (path: string) => disk.exists(path),
+    syncDirectory: (path: string) => disk.syncDirectory(path),
   });
 }
