@@ -170,7 +170,7 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
 
   test("a message that is written without a connection is kept, also when the page is loaded again, and sent once", async () => {
     const ada = await tab("/samples/chat?name=Ada&room=kept");
-    await ada.getByText("Connected").waitFor();
+    await ada.getByText("Nothing was said here yet").waitFor();
     await store.kill("c.frontend0");
     await ada.getByText("No connection").waitFor();
     await ada.getByLabel("Message as Ada").fill("from the tunnel");
@@ -197,7 +197,7 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
       await inContext("/samples/game?name=Ada"),
       await inContext("/samples/chat?name=Bob&room=left"),
     ];
-    await closing.getByText("Connected").waitFor();
+    await closing.getByText("Nothing was said here yet").waitFor();
     await store.kill("c.frontend0");
     await closing.getByText("No connection").waitFor();
     await closing.getByLabel("Message as Bob").fill("left behind");

@@ -32,7 +32,8 @@ function isAtEnd(): boolean {
 export async function chatPage(): Promise<void> {
   const roomName = new URLSearchParams(location.search).get("room") ?? "lobby";
   let name = visitor();
-  let messages: Message[] = [];
+  /** Undefined: not known yet. */
+  let messages: Message[] | undefined;
   let pending = 0;
   let notice = "";
   let connection: Connection | undefined;
@@ -60,12 +61,14 @@ export async function chatPage(): Promise<void> {
   }
 
   function Messages() {
+    if (messages === undefined) return <p class="note">What was said is being fetched.</p>;
+    const firstPending = messages.length - pending;
     return (
       <div id="messages" role="log" aria-label="Messages" tabIndex={0}>
         {messages.length === 0 && <p class="note">Nothing was said here yet.</p>}
         <ol>
           {messages.map(({ from, text, atMs }, index) => {
-            const isPending = index >= messages.length - pending;
+            const isPending = index >= firstPending;
             return (
               <li key={`${atMs} ${from} ${index}`} class={isPending ? "pending" : ""}>
                 <b>{from}</b> <time dateTime={new Date(atMs).toISOString()}>{time(atMs)}</time> {text}
