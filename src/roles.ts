@@ -73,6 +73,12 @@ export const roles: readonly RoleEntry[] = [
     load: async () => (await import("./reactive/frontend/role.ts")).frontend,
   },
   {
+    name: "store",
+    collectsRarely: true,
+    about: async () => (await import("./reactive/store/config.ts")).storeAbout,
+    load: async () => (await import("./reactive/store/role.ts")).store,
+  },
+  {
     name: "dhtdump",
     about: async () => (await import("./channels/dhtdump/config.ts")).dhtdumpAbout,
     load: async () => (await import("./channels/dhtdump/role.ts")).dhtdump,

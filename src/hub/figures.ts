@@ -108,17 +108,17 @@ const channels: Figure[] = [
 const store: Figure[] = [
   { id: "tss.timestamps", roles: ["tss"], title: "Timestamps", ...counter, ...own("last"), metric: "node_x_tss_last_timestamp" },
   { id: "tss.committed", roles: ["tss"], title: "Entries committed", ...counter, ...own("commit"), metric: "node_x_tss_committed_entries" },
-  { id: "shard.commits", roles: ["shard"], title: "Transactions committed", ...counter, ...own("shard.commits"), metric: "node_x_shard_commits_total" },
-  { id: "shard.committed", roles: ["shard"], title: "Entries committed", ...counter, ...own("commit"), metric: "node_x_shard_committed_entries" },
-  { id: "shard.keys", roles: ["shard"], title: "Keys", ...gauge, ...own("shard.keys"), metric: "node_x_shard_keys" },
-  { id: "shard.versions", roles: ["shard"], title: "Versions", ...gauge, ...own("shard.versions"), metric: "node_x_shard_versions" },
-  { id: "shard.memory", roles: ["shard"], title: "Memory of versions", ...bytes, ...own("shard.memoryBytes"), metric: "node_x_shard_memory_bytes" },
-  { id: "shard.prepared", roles: ["shard"], title: "Voted for, not decided", ...gauge, ...own("shard.prepared"), metric: "node_x_shard_prepared" },
-  { id: "frontend.requests", roles: ["frontend"], title: "Requests", ...counter, ...own("frontend.requests"), metric: "node_x_frontend_requests_total" },
-  { id: "frontend.committed", roles: ["frontend"], title: "Transactions committed", ...counter, ...own("frontend.committed"), metric: "node_x_frontend_commits_total" },
-  { id: "frontend.watches", roles: ["frontend"], title: "Subscriptions", ...gauge, ...own("watches.watches"), metric: "node_x_frontend_watches" },
-  { id: "frontend.runs", roles: ["frontend"], title: "Runs sent to subscribers", ...counter, ...own("watches.runs"), metric: "node_x_frontend_runs_total" },
-  { id: "frontend.settled", roles: ["frontend"], title: "Settled for frontends that died", ...counter, ...own("frontend.settled"), metric: "node_x_frontend_settled_total" },
+  { id: "shard.commits", roles: ["shard", "store"], title: "Transactions committed", ...counter, ...own("shard.commits"), metric: "node_x_shard_commits_total" },
+  { id: "shard.committed", roles: ["shard", "store"], title: "Entries committed", ...counter, ...own("commit"), metric: "node_x_shard_committed_entries" },
+  { id: "shard.keys", roles: ["shard", "store"], title: "Keys", ...gauge, ...own("shard.keys"), metric: "node_x_shard_keys" },
+  { id: "shard.versions", roles: ["shard", "store"], title: "Versions", ...gauge, ...own("shard.versions"), metric: "node_x_shard_versions" },
+  { id: "shard.memory", roles: ["shard", "store"], title: "Memory of versions", ...bytes, ...own("shard.memoryBytes"), metric: "node_x_shard_memory_bytes" },
+  { id: "shard.prepared", roles: ["shard", "store"], title: "Voted for, not decided", ...gauge, ...own("shard.prepared"), metric: "node_x_shard_prepared" },
+  { id: "frontend.requests", roles: ["frontend", "store"], title: "Requests", ...counter, ...own("frontend.requests"), metric: "node_x_frontend_requests_total" },
+  { id: "frontend.committed", roles: ["frontend", "store"], title: "Transactions committed", ...counter, ...own("frontend.committed"), metric: "node_x_frontend_commits_total" },
+  { id: "frontend.watches", roles: ["frontend", "store"], title: "Subscriptions", ...gauge, ...own("watches.watches"), metric: "node_x_frontend_watches" },
+  { id: "frontend.runs", roles: ["frontend", "store"], title: "Runs sent to subscribers", ...counter, ...own("watches.runs"), metric: "node_x_frontend_runs_total" },
+  { id: "frontend.settled", roles: ["frontend", "store"], title: "Settled for frontends that died", ...counter, ...own("frontend.settled"), metric: "node_x_frontend_settled_total" },
 ]; // prettier-ignore
 
 const backup: Figure[] = [

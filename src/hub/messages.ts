@@ -7,7 +7,7 @@ export type Family = (typeof families)[number];
 
 export const familyOfRole: Readonly<Record<string, Family>> = {
   ...{ dht: "channels", queue: "channels", logfiles: "channels", dhtdump: "channels" },
-  ...{ tss: "store", shard: "store", frontend: "store" },
+  ...{ tss: "store", shard: "store", frontend: "store", store: "store" },
   ...{ storage: "backup", proxy: "backup", archive: "backup" },
   ...{ regserver: "presence", lookup: "presence" },
   ...{ worker: "stream", sender: "stream", replica: "stream" },

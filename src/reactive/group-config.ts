@@ -9,7 +9,7 @@ const MEBIBYTE = 1024 * 1024;
 const MINUTE_MS = 60_000;
 
 /** `role`: whose addresses these are, for those who read a cluster as a whole. */
-export function replicasKey(role: string) {
+export function replicasKey(role: string, alone = "127.0.0.1:12348") {
   return key(
     z
       .array(
@@ -20,7 +20,7 @@ export function replicasKey(role: string) {
       )
       .min(1)
       .max(255)
-      .default(["127.0.0.1:12348"]),
+      .default([alone]),
     "Addresses of all replicas of the group, as they reach each other; the position is the replica's number. The same at all replicas, in the same order, for the life of the group. An odd number: 3 survive one failure, 5 two, 1 none.",
     { peerOf: [role] },
   );

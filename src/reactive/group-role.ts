@@ -8,18 +8,25 @@ import { readSecret } from "../core/secret-file.ts";
 import { callerTlsOf } from "../core/sockets/tls.ts";
 import { type groupKeys, leaseMsOf } from "./group-config.ts";
 import { GroupNode, type GroupNodeOptions } from "./replication/group-node.ts";
+import { GroupPort } from "./replication/group-port.ts";
 import type { StateMachine } from "./replication/types.ts";
 import type { ListenerLimits } from "./wire/listener.ts";
 
 type GroupKeys = z.output<z.ZodObject<typeof groupKeys>>;
 
-export type GroupConfig = GroupKeys & { host: string; port: number; replicas: string[] };
+export type GroupConfig = GroupKeys & {
+  host: string;
+  port: number;
+  replicas: string[];
+  limits: ListenerLimits;
+};
 
 export interface GroupRoleOptions {
   machine: StateMachine;
   /** The group's name on the wire. */
   group: string;
-  limits(): ListenerLimits;
+  /** Where it is visited. */
+  port: GroupPort;
   batch?: number;
   files?: GroupNodeOptions["files"];
 }
@@ -33,14 +40,23 @@ export function addressesOf(addresses: readonly string[]): { host: string; port:
   });
 }
 
+/** The port that the configuration names. Throws NX_SECRET_UNUSABLE. */
+export function openGroupPort(context: RoleContext<GroupConfig>): GroupPort {
+  const { host, port, limits } = context.config;
+  return new GroupPort({ context, host, port, token: tokenOf(context.config), limits });
+}
+
+const tokenOf = ({ tokenFile }: GroupConfig) =>
+  tokenFile === undefined ? undefined : readSecret("tokenFile", tokenFile);
+
 /** Opens the replica that the configuration describes. */
 export function openGroupNode(
   context: RoleContext<GroupConfig>,
   role: string,
-  { machine, group, limits, batch, files }: GroupRoleOptions,
+  { machine, group, port, batch, files }: GroupRoleOptions,
 ): Promise<GroupNode> {
   const { config } = context;
-  const { tokenFile, heartbeatMs, electionMsMin, electionMsMax } = config;
+  const { heartbeatMs, electionMsMin, electionMsMax } = config;
   const syncs = context.metrics.histogram(`node_x_${role}_sync_seconds`, "Writing and syncing one group.");
   return GroupNode.open({
     context,
@@ -48,10 +64,9 @@ export function openGroupNode(
     group,
     replica: config.replica,
     replicas: addressesOf(config.replicas),
-    listen: { host: config.host, port: config.port },
+    port,
     peerTls: callerTlsOf(context.tls, config.peerCa),
-    token: tokenFile === undefined ? undefined : readSecret("tokenFile", tokenFile),
-    limits,
+    token: tokenOf(config),
     timing: {
       heartbeatMs,
       electionMinMs: electionMsMin,

@@ -3,7 +3,8 @@
  *
  * - all re-run: clients that watch one key, writes at a steady rate; from sending a write to the last client's run.
  * - notification: one watcher, one writer at a steady rate, beside etcd's watch under the same generator; from sending a put to
- *   its arrival at the watcher. Both sync before they answer; one member each.
+ *   its arrival at the watcher. Both sync before they answer; one member each, which is one process; the store's roles apart are
+ *   measured beside it.
  * - game: a round of two moves with a delay between clients and frontend, with and without pushed data (game-rounds.ts).
  * - idle: memory of a frontend for WebSockets that watch and are told nothing but progress.
  *
@@ -125,8 +126,11 @@ async function openAll(
   return all;
 }
 
-async function notifyNodeX({ rate, seconds }: Flags): Promise<Latencies> {
-  using store = await storeOf();
+async function notifyNodeX(
+  { rate, seconds }: Flags,
+  create: () => Promise<StoreProcesses>,
+): Promise<Latencies> {
+  using store = await create();
   await store.startAll();
   const port = store.frontendPorts[0] as number;
   using writer = await PlainClient.connect(port);
@@ -226,23 +230,28 @@ async function judgeAll(wanted: Flags): Promise<Finding> {
   };
 }
 
-/** Both in turn, either of them first in every second round. */
+/** All in turn, another one first in each round. */
 async function judgeNotification(wanted: Flags): Promise<Finding> {
-  const own: Latencies[] = [];
-  const others: Latencies[] = [];
-  for (let round = 0; round < wanted.rounds; round++) {
-    if (round % 2 === 0) own.push(await notifyNodeX(wanted));
-    others.push(await notifyEtcd(wanted));
-    if (round % 2 === 1) own.push(await notifyNodeX(wanted));
-  }
-  const middle = (all: readonly Latencies[]): Latencies => {
-    const of = (name: keyof Latencies) => median(all.map((latencies) => latencies[name]));
+  const contenders = {
+    store: () => notifyNodeX(wanted, () => StoreProcesses.inOne(1)),
+    etcd: () => notifyEtcd(wanted),
+    apart: () => notifyNodeX(wanted, () => storeOf()),
+  };
+  const names = ["store", "etcd", "apart"] as const;
+  const all: Record<(typeof names)[number], Latencies[]> = { store: [], etcd: [], apart: [] };
+  for (let round = 0; round < wanted.rounds; round++)
+    for (const index of names.keys()) {
+      const name = names[(index + round) % names.length] as (typeof names)[number];
+      all[name].push(await contenders[name]());
+    }
+  const middle = (samples: readonly Latencies[]): Latencies => {
+    const of = (name: keyof Latencies) => median(samples.map((latencies) => latencies[name]));
     return { p50Ms: of("p50Ms"), p90Ms: of("p90Ms"), p99Ms: of("p99Ms"), maxMs: of("maxMs") };
   };
-  const [nodeX, etcd] = [middle(own), middle(others)];
+  const [store, etcd, apart] = [middle(all.store), middle(all.etcd), middle(all.apart)];
   return {
-    text: `notification node-x ${latencyText(nodeX)}; etcd watch ${latencyText(etcd)} (floor: p99 no worse)`,
-    isHeld: nodeX.p99Ms <= etcd.p99Ms,
+    text: `notification node-x ${latencyText(store)}; etcd watch ${latencyText(etcd)} (floor: p99 no worse); roles apart ${latencyText(apart)}`,
+    isHeld: store.p99Ms <= etcd.p99Ms,
   };
 }
 

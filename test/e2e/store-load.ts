@@ -36,7 +36,10 @@ export class SteadyClient {
         });
         return { answer: await call(this.#client) };
       } catch (error) {
-        if (error instanceof FailedError && !["unavailable", "unknownOutcome", "busy"].includes(error.code))
+        if (
+          error instanceof FailedError &&
+          !["unavailable", "unknownOutcome", "busy", "stopping"].includes(error.code)
+        )
           throw error;
         this.#client?.terminate();
         this.#client = undefined;

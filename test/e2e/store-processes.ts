@@ -23,7 +23,9 @@ export interface StoreLayout {
   shards: number;
   replicas: number;
   frontends: number;
-  /** Further keys of the frontends. */
+  /** Replicas that are all of it in one process each; clients reach them as they reach frontends. */
+  stores?: number;
+  /** Further keys of the frontends, or of the stores. */
   frontendConfig?: object;
   /** Where frontends reach a replica of a shard, when not directly. */
   shardAddress?(shard: number, direct: string): string;
@@ -38,8 +40,14 @@ export class StoreProcesses implements Disposable {
 
   static async create(layout: StoreLayout): Promise<StoreProcesses> {
     await ensureExecutable();
-    const count = layout.tss + layout.shards * layout.replicas + layout.frontends;
+    const { tss, shards, replicas, frontends, stores = 0 } = layout;
+    const count = tss + shards * replicas + frontends + 2 * stores;
     return new StoreProcesses(layout, await freePorts(count));
+  }
+
+  /** One process for each replica. */
+  static inOne(stores: number, frontendConfig: object = {}): Promise<StoreProcesses> {
+    return StoreProcesses.create({ tss: 0, shards: 0, replicas: 0, frontends: 0, stores, frontendConfig });
   }
 
   /** Frontends whose store is in an etcd. */
@@ -53,7 +61,16 @@ export class StoreProcesses implements Disposable {
   }
 
   private constructor(layout: StoreLayout, ports: number[]) {
-    const { tss, shards, replicas, frontends, frontendConfig, shardAddress, peerAddress } = layout;
+    const {
+      tss,
+      shards,
+      replicas,
+      frontends,
+      stores = 0,
+      frontendConfig,
+      shardAddress,
+      peerAddress,
+    } = layout;
     const take = (count: number) => ports.splice(0, count).map((port) => `127.0.0.1:${port}`);
     const group = (file: string, name: string, role: string, addresses: string[]) => {
       writeFileSync(join(this.directory, file), addresses.map((address) => `host ${address}\n`).join(""));
@@ -79,8 +96,17 @@ export class StoreProcesses implements Disposable {
     const seen = shardAddresses.map((addresses, shard) =>
       addresses.map((address) => shardAddress?.(shard, address) ?? address),
     );
-    this.frontendPorts = ports.splice(0, frontends);
-    for (const [index, httpPort] of this.frontendPorts.entries()) {
+    const storeAddresses = take(stores);
+    const storePorts = ports.splice(0, stores);
+    for (const [replica, httpPort] of storePorts.entries()) {
+      const port = Number((storeAddresses[replica] as string).split(":")[1]);
+      const config = { httpPort, port, replica, replicas: storeAddresses, ...frontendConfig };
+      writeFileSync(join(this.directory, `c.store${replica}.json`), JSON.stringify(config));
+      this.#add(`c.store${replica}`, ["store", "-c", `c.store${replica}.json`]);
+    }
+    const frontendPorts = ports.splice(0, frontends);
+    this.frontendPorts = [...storePorts, ...frontendPorts];
+    for (const [index, httpPort] of frontendPorts.entries()) {
       // Without shards it is another engine's store.
       const builtin = shards > 0 ? { timestampServers: tssAddresses, shards: seen } : {};
       const config = { httpPort, ...builtin, ...frontendConfig };
@@ -161,9 +187,10 @@ export class StoreProcesses implements Disposable {
     return this.#primaryAmong(this.names.filter((name) => name.startsWith(`${group}.`)));
   }
 
-  /** The same for a shard, also where each replica has a file of its own. */
+  /** The same for a shard, also where each replica has a file of its own, or is one of the stores. */
   primary(shard: number): Promise<string> {
-    return this.#primaryAmong(this.names.filter((name) => name.includes(`.shard${shard}.`)));
+    const isMember = (name: string) => name.includes(`.shard${shard}.`) || name.includes(".store");
+    return this.#primaryAmong(this.names.filter(isMember));
   }
 
   #primaryAmong(members: string[]): Promise<string> {
@@ -201,5 +228,5 @@ export class StoreProcesses implements Disposable {
 }
 
 function groupStatus(stats: any): { isPrimary: boolean; view: number } | undefined {
-  return stats?.tss ?? stats?.shard;
+  return stats?.tss ?? stats?.shard ?? stats?.store;
 }

@@ -127,8 +127,8 @@ async function frontendsOf(call: Call<typeof shellArgs>): Promise<string[]> {
   const file = names.find((name) => statSync(name, { throwIfNoEntry: false })?.isFile() === true) ?? config;
   const loaded = await loadConfig({ file, environment, sets: [], workingDirectory }, schemaCatalog);
   const { host, httpPort, tls } = loaded.config as { host: string; httpPort?: number; tls?: unknown };
-  if (loaded.role !== "frontend" || httpPort === undefined)
-    throw new NxError("NX_USAGE", `${file} configures a ${loaded.role}, not a frontend`);
+  if (!["frontend", "store"].includes(loaded.role) || httpPort === undefined)
+    throw new NxError("NX_USAGE", `${file} configures a ${loaded.role}, not a frontend or a store`);
   const scheme = tls === undefined ? "http" : "https";
   return [...given, `${scheme}://${host.includes(":") ? `[${host}]` : host}:${httpPort}`];
 }

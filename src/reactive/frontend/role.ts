@@ -14,19 +14,26 @@ import { GuardedStore } from "./access/guarded-store.ts";
 import { readPrincipals } from "./access/principals.ts";
 import { Tables } from "./access/tables.ts";
 import { ClientPorts } from "./clients/client-ports.ts";
-import { frontendAbout, type frontendConfig } from "./config.ts";
+import { type clientKeys } from "./client-keys.ts";
+import { frontendAbout } from "./config.ts";
 import { failureAnswer, frontendApp, type HttpFigures } from "./http.ts";
 import { WatchStreams } from "./http-watch.ts";
 import { Watching } from "./watches/watching.ts";
 
-type FrontendConfig = z.output<typeof frontendConfig>;
+/** What it wants to know, whichever role it is in. */
+export type FrontendConfig = z.output<z.ZodObject<typeof clientKeys>> & {
+  host: string;
+  /** Of the client protocol over plain TCP. */
+  port?: number | undefined;
+};
 
 const STOP_MS = 2000;
 /** How often it asks for a timestamp, to know whether the store answers and to tell clients that they miss nothing. */
 const PROBE_MS = 1000;
 const noFailures = () => ({ welcomed: 0, denied: 0, revoked: 0, garbled: 0, failures: {} });
 
-class Frontend implements RunningRole<FrontendConfig> {
+/** Serves clients of an engine, which ends with it. */
+export class Frontend implements RunningRole<FrontendConfig> {
   readonly #context: RoleContext<FrontendConfig>;
   readonly #running: RunningEngine;
   readonly #store: GuardedStore;
@@ -44,14 +51,28 @@ class Frontend implements RunningRole<FrontendConfig> {
   #toldUpToMs: number;
   readonly #probe;
 
-  constructor(context: RoleContext<FrontendConfig>) {
+  /** Throws NX_SECRET_UNUSABLE, NX_LISTEN_IN_USE, NX_LISTEN_DENIED. */
+  static async start(context: RoleContext<FrontendConfig>, running: RunningEngine): Promise<Frontend> {
+    let started: Frontend | undefined;
+    try {
+      started = new Frontend(context, running);
+      await started.#listen();
+      return started;
+    } catch (error) {
+      if (started === undefined) running.stop();
+      await started?.stop();
+      throw error;
+    }
+  }
+
+  private constructor(context: RoleContext<FrontendConfig>, running: RunningEngine) {
     const { config, clock } = context;
     this.#principals = readPrincipals(config);
     this.#context = context;
     this.#toldUpToMs = clock.monotonicMs();
     this.#limits = config.limits;
-    this.#running = openEngine(context);
-    const { engine } = this.#running;
+    this.#running = running;
+    const { engine } = running;
     this.#store = new GuardedStore(engine, new Tables(config.tables));
     this.#watching = new Watching(engine, clock);
     this.#ports = this.#openPorts();
@@ -118,7 +139,7 @@ class Frontend implements RunningRole<FrontendConfig> {
     }
   }
 
-  async listen(): Promise<void> {
+  async #listen(): Promise<void> {
     const { config, clock, log, tls, random, announcePort } = this.#context;
     const { host, httpPort, port, limits } = config;
     const app = frontendApp(this.#store, random, this.#principals, this.#http, this.#streams);
@@ -178,14 +199,5 @@ class Frontend implements RunningRole<FrontendConfig> {
 
 export const frontend = defineRole({
   ...frontendAbout,
-  async start(context) {
-    const role = new Frontend(context);
-    try {
-      await role.listen();
-    } catch (error) {
-      await role.stop();
-      throw error;
-    }
-    return role;
-  },
+  start: (context) => Frontend.start(context, openEngine(context)),
 });

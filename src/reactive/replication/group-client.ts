@@ -11,16 +11,14 @@ import type { Timer } from "../../core/seams/clock.ts";
 import type { ConnectOptions } from "../../core/seams/net.ts";
 import { LimitError, OutcomeUnknownError, RefusedError } from "../failures.ts";
 import { ByteReader } from "../wire/bytes.ts";
-import { Dialer } from "../wire/dialer.ts";
-import { FrameType } from "../wire/frame.ts";
+import { COMMAND_HEADER_BYTES, ResultStatus, type Result } from "./client-codec.ts";
 import {
-  COMMAND_HEADER_BYTES,
-  readResult,
-  ResultStatus,
-  writeCommand,
-  writeQuery,
-  type Result,
-} from "./client-codec.ts";
+  DialedLine,
+  type LineListener,
+  LocalLine,
+  type LocalReplica,
+  type ReplicaLine,
+} from "./replica-line.ts";
 import { WINDOW_MAX } from "./sessions.ts";
 
 export interface GroupClientOptions {
@@ -36,6 +34,8 @@ export interface GroupClientOptions {
   /** A command or query without answer for this long is given up. */
   timeoutMs?: number;
   payloadBytesMax?: number;
+  /** The replica that is in this process, which is asked without a connection. */
+  here?: { index: number; replica: LocalReplica };
 }
 
 interface Call {
@@ -57,7 +57,7 @@ const REDIRECT_MS = 20;
 
 export class GroupClient {
   readonly #options: GroupClientOptions;
-  readonly #dialers: Dialer[];
+  readonly #lines: ReplicaLine[];
   readonly #attemptMs: number;
   readonly #timeoutMs: number;
   #target = 0;
@@ -88,7 +88,7 @@ export class GroupClient {
     this.#attemptMs = options.attemptMs ?? 300;
     this.#timeoutMs = options.timeoutMs ?? 30_000;
     this.#lastAnswerMs = clock.monotonicMs();
-    this.#dialers = options.replicas.map((address, index) => this.#dial(index, address));
+    this.#lines = options.replicas.map((address, index) => this.#open(index, address));
     this.#ticker = clock.every(TICK_MS, () => this.#tick());
   }
 
@@ -179,7 +179,7 @@ export class GroupClient {
   #register(): void {
     this.#registration ||= 1 + this.#options.world.random.integer(2 ** 48 - 1);
     const request = { session: 0, number: this.#registration, floor: 0, body: new Uint8Array(0) };
-    this.#dialers[this.#target]?.send(FrameType.command, (writer) => writeCommand(writer, request));
+    this.#lines[this.#target]?.command(request);
   }
 
   #send(number: number, { kind, body }: Call): void {
@@ -191,12 +191,9 @@ export class GroupClient {
       );
       return;
     }
-    const dialer = this.#dialers[this.#target];
-    if (kind === "query") dialer?.send(FrameType.query, (writer) => writeQuery(writer, { number, body }));
-    else {
-      const request = { session: this.#session, number, floor: this.#floor, body };
-      dialer?.send(FrameType.command, (writer) => writeCommand(writer, request));
-    }
+    const line = this.#lines[this.#target];
+    if (kind === "query") line?.query({ number, body });
+    else line?.command({ session: this.#session, number, floor: this.#floor, body });
   }
 
   #resendAll(): void {
@@ -207,28 +204,21 @@ export class GroupClient {
 
   // --- connections -----------------------------------------------------------------------------------------------
 
-  #dial(index: number, { host, port }: { host: string; port: number }): Dialer {
-    const { world, group, token = "", tls, payloadBytesMax = 64 << 20 } = this.#options;
-    return new Dialer({
-      world,
-      host,
-      port,
-      tls,
-      hello: { peer: undefined, group, token },
-      outboxBytesMax: OUTBOX_BYTES_MAX,
-      payloadBytesMax,
-      retryMsMax: 250,
-      onWelcome: (welcome) => {
-        this.#payloadBytesMax = welcome.payloadBytesMax;
+  #open(index: number, { host, port }: { host: string; port: number }): ReplicaLine {
+    const { world, group, token = "", tls, payloadBytesMax = 64 << 20, here } = this.#options;
+    const listener: LineListener = {
+      onOpen: (ofGroup) => {
+        this.#payloadBytesMax = ofGroup;
         if (index === this.#target) this.#resendAll();
       },
-      onFrame: (type, payload) => {
-        if (type === FrameType.result) this.#onResult(index, readResult(payload));
-      },
+      onResult: (result) => this.#onResult(index, result),
       onLost: () => {
         if (index === this.#target) this.#turnTo((index + 1) % this.#options.replicas.length);
       },
-    });
+    };
+    if (here?.index === index) return new LocalLine(here.replica, listener);
+    const address = { world, host, port, tls, outboxBytesMax: OUTBOX_BYTES_MAX, payloadBytesMax };
+    return new DialedLine(address, { group, token }, listener);
   }
 
   #turnTo(target: number): void {
@@ -318,7 +308,7 @@ export class GroupClient {
     this.#isClosed = true;
     this.#ticker.cancel();
     this.#resendTimer?.cancel();
-    for (const dialer of this.#dialers) dialer.stop();
+    for (const line of this.#lines) line.stop();
     for (const call of [...this.#commands.values(), ...this.#queries.values()]) {
       call.reject(new OutcomeUnknownError("the client was closed"));
     }

@@ -8,6 +8,26 @@ import { groupChecks, groupKeys, replicasKey } from "../group-config.ts";
 
 const MEBIBYTE = 1024 * 1024;
 
+/** How a shard keeps its versions, and for how long. */
+export const versionKeys = {
+  retentionMs: key(
+    integer(30_000, { min: 1000, max: 86_400_000 }),
+    "Old versions are kept this long for readers at earlier timestamps. The same at all replicas.",
+  ),
+  outcomeRetentionMs: key(
+    integer(600_000, { min: 60_000, max: 86_400_000 }),
+    "What became of a transaction is remembered this long for a client that is silent. The same at all replicas.",
+  ),
+  keptOutcomeRetentionMs: key(
+    integer(30 * 86_400_000, { min: 60_000, max: 366 * 86_400_000 }),
+    "The same for a client that keeps a log of its own (`storage` of the client library): it may have been away for days when it asks what became of the last transaction that it sent. The same at all replicas.",
+  ),
+  batch: key(
+    integer(4096, { min: 1, max: 65_536 }),
+    "Commands that one entry of the log may hold, of those that wait at the end of a turn of the event loop. 1: every command is replicated by itself.",
+  ),
+};
+
 export const shardConfig = groupChecks(
   roleSchema({
     port: port(12345, "Port for frontends and for the other replicas."),
@@ -17,22 +37,7 @@ export const shardConfig = groupChecks(
     ),
     replicas: replicasKey("shard"),
     ...groupKeys,
-    retentionMs: key(
-      integer(30_000, { min: 1000, max: 86_400_000 }),
-      "Old versions are kept this long for readers at earlier timestamps. The same at all replicas.",
-    ),
-    outcomeRetentionMs: key(
-      integer(600_000, { min: 60_000, max: 86_400_000 }),
-      "What became of a transaction is remembered this long for a client that is silent. The same at all replicas.",
-    ),
-    keptOutcomeRetentionMs: key(
-      integer(30 * 86_400_000, { min: 60_000, max: 366 * 86_400_000 }),
-      "The same for a client that keeps a log of its own (`storage` of the client library): it may have been away for days when it asks what became of the last transaction that it sent. The same at all replicas.",
-    ),
-    batch: key(
-      integer(4096, { min: 1, max: 65_536 }),
-      "Commands that one entry of the log may hold, of those that wait at the end of a turn of the event loop. 1: every command is replicated by itself.",
-    ),
+    ...versionKeys,
     preloadFile: key(
       filePath().optional(),
       "File with one key per line. An empty shard begins with these keys, each with the text `null`.",

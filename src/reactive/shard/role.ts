@@ -2,13 +2,15 @@
  * The shard role: one replica of a group that keeps the versions of its keys (service.ts). Frontends talk to it; clients do not.
  */
 import type { z } from "zod";
+import type { Metrics } from "../../core/metrics.ts";
 import { defineRole, type RoleContext, type RunningRole } from "../../core/role.ts";
 import { readBounded, readSecret } from "../../core/secret-file.ts";
 import { callerTlsOf } from "../../core/sockets/tls.ts";
-import { addGroupMetrics, addressesOf, openGroupNode } from "../group-role.ts";
+import { addGroupMetrics, addressesOf, type GroupConfig, openGroupNode, openGroupPort } from "../group-role.ts"; // prettier-ignore
 import { GroupClient } from "../replication/group-client.ts";
 import type { GroupNode } from "../replication/group-node.ts";
-import { shardAbout, type shardConfig } from "./config.ts";
+import type { GroupPort } from "../replication/group-port.ts";
+import { shardAbout, type shardConfig, type versionKeys } from "./config.ts";
 import { keysOf, preload } from "./preload.ts";
 import { ShardService, shardDefaults } from "./service.ts";
 
@@ -19,15 +21,33 @@ const PRELOAD_BYTES_MAX = 256 * 1024 * 1024;
 /** The name of a shard's group on the wire. */
 export const shardGroup = (shard: number) => `shard${shard}`;
 
-class ShardServer implements RunningRole<ShardConfig> {
-  readonly #service: ShardService;
-  readonly #node: GroupNode;
-  readonly #setLimits: (config: ShardConfig) => void;
+type VersionConfig = GroupConfig & z.output<z.ZodObject<typeof versionKeys>>;
 
-  constructor(service: ShardService, node: GroupNode, setLimits: (config: ShardConfig) => void) {
+/** One replica of a shard, with the port that it may share. */
+export class ShardServer implements RunningRole<GroupConfig> {
+  readonly node: GroupNode;
+  readonly #service: ShardService;
+  readonly #port: GroupPort;
+
+  private constructor(service: ShardService, node: GroupNode, port: GroupPort) {
     this.#service = service;
-    this.#node = node;
-    this.#setLimits = setLimits;
+    this.node = node;
+    this.#port = port;
+  }
+
+  static async start(
+    context: RoleContext<VersionConfig>,
+    shard: number,
+    port: GroupPort = openGroupPort(context),
+  ): Promise<ShardServer> {
+    const { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs, batch } = context.config;
+    const retention = { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs };
+    const service = new ShardService({ ...shardDefaults, ...retention });
+    const group = shardGroup(shard);
+    const node = await openGroupNode(context, "shard", { machine: service, group, port, batch });
+    addGroupMetrics(context.metrics, "shard", node);
+    addShardMetrics(context.metrics, service);
+    return new ShardServer(service, node, port);
   }
 
   /** Ready when these are done. */
@@ -44,15 +64,15 @@ class ShardServer implements RunningRole<ShardConfig> {
   }
 
   notReady = () => [
-    ...this.#node.notReady(),
+    ...this.node.notReady(),
     ...(this.#loading === undefined ? [] : ["the keys of preloadFile are being loaded"]),
   ];
-  stats = () => ({ shard: this.#service.stats, ...this.#node.stats() });
+  stats = () => ({ shard: this.#service.stats, ...this.node.stats() });
   keyFigure = () => `${this.#service.versions.stats().keys.toLocaleString("en")} keys`;
   throughput = () => ({ total: this.#service.figures.commits, unit: "commits" });
 
   statsLine(): string {
-    const { view, commit, isPrimary } = this.#node.driver.status;
+    const { view, commit, isPrimary } = this.node.driver.status;
     const { keys, versions, commits, prepared } = this.#service.stats;
     return (
       `keys:${keys} versions:${versions} commits:${commits} prepared:${prepared} ` +
@@ -60,58 +80,43 @@ class ShardServer implements RunningRole<ShardConfig> {
     );
   }
 
-  reload(config: ShardConfig): void {
-    this.#setLimits(config);
+  reload({ limits }: GroupConfig): void {
+    this.#port.limits = limits;
   }
 
   drain(): Promise<void> {
-    return this.#node.drain();
+    return this.node.drain();
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#loading?.close();
-    await this.#node.stop();
+    await this.node.stop();
     this.#service.close();
   }
+}
+
+function addShardMetrics(metrics: Metrics, service: ShardService): void {
+  const gauge = (name: string, help: string, read: () => number) =>
+    metrics.gauge(`node_x_shard_${name}`, help, read);
+  gauge("keys", "Keys with a version.", () => service.versions.stats().keys);
+  gauge("versions", "Versions of all keys.", () => service.versions.stats().versions);
+  gauge("memory_bytes", "Memory of keys and versions.", () => service.versions.stats().memoryBytes);
+  metrics.counterFrom("node_x_shard_commits_total", "Transactions committed.", () => service.figures.commits);
+  for (const reason of Object.keys(service.figures.aborts) as (keyof typeof service.figures.aborts)[])
+    metrics.counterFrom(
+      "node_x_shard_aborts_total",
+      "Transactions refused at the vote.",
+      () => service.figures.aborts[reason],
+      { reason },
+    );
+  gauge("prepared", "Transactions that are voted for and not decided.", () => service.state.prepared.size);
 }
 
 export const shard = defineRole({
   ...shardAbout,
   async start(context) {
-    let { limits } = context.config;
-    const { shard: number, retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs, batch } = context.config;
-    const retention = { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs };
-    const service = new ShardService({ ...shardDefaults, ...retention });
-    const node = await openGroupNode(context, "shard", {
-      machine: service,
-      group: shardGroup(number),
-      limits: () => limits,
-      batch,
-    });
-    const { metrics } = context;
-    addGroupMetrics(metrics, "shard", node);
-    const gauge = (name: string, help: string, read: () => number) =>
-      metrics.gauge(`node_x_shard_${name}`, help, read);
-    gauge("keys", "Keys with a version.", () => service.versions.stats().keys);
-    gauge("versions", "Versions of all keys.", () => service.versions.stats().versions);
-    gauge("memory_bytes", "Memory of keys and versions.", () => service.versions.stats().memoryBytes);
-    metrics.counterFrom(
-      "node_x_shard_commits_total",
-      "Transactions committed.",
-      () => service.figures.commits,
-    );
-    for (const reason of Object.keys(service.figures.aborts) as (keyof typeof service.figures.aborts)[])
-      metrics.counterFrom(
-        "node_x_shard_aborts_total",
-        "Transactions refused at the vote.",
-        () => service.figures.aborts[reason],
-        { reason },
-      );
-    gauge("prepared", "Transactions that are voted for and not decided.", () => service.state.prepared.size);
-    const server = new ShardServer(service, node, (config) => {
-      limits = config.limits;
-    });
+    const server = await ShardServer.start(context, context.config.shard);
     const keys = preloadedKeys(context.config);
     if (keys.length > 0) server.preload(ownGroup(context), keys);
     return server;

@@ -43,7 +43,7 @@ export interface FramedListenerOptions {
   limits(): ListenerLimits;
   /** Undefined: everybody may come in. */
   token: string | undefined;
-  welcome(): Omit<Welcome, "payloadBytesMax">;
+  welcome(hello: Hello): Omit<Welcome, "payloadBytesMax">;
   /** Why this visitor is refused, if it is. */
   refusalOf(hello: Hello): string | undefined;
   /** The longest payload that this visitor may send, where it is not `requestBytesMax`. */
@@ -162,7 +162,7 @@ export class FramedListener {
     member.handshakeTimer?.cancel();
     member.visitor = { link: member.link, hello: { ...hello, token: "" } };
     member.link.send(FrameType.welcome, (writer) =>
-      writeWelcome(writer, { ...welcome(), payloadBytesMax: limits().requestBytesMax }),
+      writeWelcome(writer, { ...welcome(hello), payloadBytesMax: limits().requestBytesMax }),
     );
   }
 

@@ -7,10 +7,11 @@
 import { NxError } from "../../../src/core/errors.ts";
 import { silentLog } from "../../../src/core/logging/log.ts";
 import { createMetrics } from "../../../src/core/metrics.ts";
+import type { RoleContext, World } from "../../../src/core/role.ts";
 import type { FaultCounts } from "../../../src/core/sim/faults.ts";
 import { SimulationError } from "../../../src/core/sim/scheduler.ts";
 import type { RunningProcess, SimCluster, SimHost } from "../../../src/core/sim/world.ts";
-import { openGroupNode } from "../../../src/reactive/group-role.ts";
+import { type GroupConfig, openGroupNode, openGroupPort } from "../../../src/reactive/group-role.ts";
 import { Backend } from "../../../src/reactive/engines/builtin/backend.ts";
 import type { Outlet, Watcher } from "../../../src/reactive/frontend/watches/watcher.ts";
 import { Watching } from "../../../src/reactive/frontend/watches/watching.ts";
@@ -33,15 +34,17 @@ export class Replica<Machine extends StateMachine> {
   readonly name: string;
   machine: Machine | undefined;
   node: GroupNode | undefined;
+  /** A frontend in its process, which begins and ends with it. */
+  lodger: { moveIn(world: World, node: GroupNode): void; die(): void } | undefined;
   /** Its disk was lost and it has not come back since. */
   isWiped = false;
+  readonly index: number;
   readonly #group: Group<Machine>;
-  readonly #index: number;
   #process: RunningProcess | undefined;
 
   constructor(group: Group<Machine>, index: number, host: SimHost) {
     this.#group = group;
-    this.#index = index;
+    this.index = index;
     this.host = host;
     this.name = `${group.name}.${index}`;
   }
@@ -62,29 +65,31 @@ export class Replica<Machine extends StateMachine> {
       instance: this.name,
       dataDir: "/data",
       replicas: addresses.map(({ host, port }) => `${host}:${port}`),
-      replica: this.#index,
+      replica: this.index,
       host: this.host.address,
       port: PORT,
     });
-    const opening = openGroupNode(
-      {
-        ...process.world,
-        instance: this.name,
-        // Below what operators may say, so that short lives meet snapshots.
-        config: { ...config, journalBytesMin: JOURNAL_BYTES_MIN } as never,
-        dataDir: "/data",
-        log: silentLog(),
-        metrics: createMetrics(this.name, "shard"),
-        tls: undefined,
-        progress: () => {},
-        announcePort: () => {},
-        fatal: (error) => this.#onFatal(process, error),
-      },
-      "shard",
-      { machine, group: name, limits: () => config.limits, files: FILES },
-    );
+    const context: RoleContext<GroupConfig> = {
+      ...process.world,
+      instance: this.name,
+      // Below what operators may say, so that short lives meet snapshots.
+      config: { ...config, journalBytesMin: JOURNAL_BYTES_MIN },
+      dataDir: "/data",
+      log: silentLog(),
+      metrics: createMetrics(this.name, "shard"),
+      tls: undefined,
+      progress: () => {},
+      announcePort: () => {},
+      fatal: (error) => this.#onFatal(process, error),
+    };
+    const port = openGroupPort(context);
+    const opening = openGroupNode(context, "shard", { machine, group: name, port, files: FILES });
     const task = opening.then(
-      (node) => void (process.isAlive && (this.node = node)),
+      (node) => {
+        if (!process.isAlive) return;
+        this.node = node;
+        this.lodger?.moveIn(process.world, node);
+      },
       (error: Error) => this.#onFatal(process, error),
     );
     cluster.scheduler.background(task);
@@ -116,6 +121,7 @@ export class Replica<Machine extends StateMachine> {
     this.#process = undefined;
     this.node = undefined;
     this.machine = undefined;
+    this.lodger?.die();
   }
 }
 
@@ -181,7 +187,10 @@ export class Group<Machine extends StateMachine> {
   }
 }
 
-/** A frontend without its listeners: clients of a simulation call it directly, and lose it when it dies. */
+/**
+ * A frontend without its listeners: clients of a simulation call it directly, and lose it when it dies. With a landlord it is in the
+ * process of that replica.
+ */
 export class Frontend {
   readonly host: SimHost;
   readonly #shards: Address[][];
@@ -203,18 +212,41 @@ export class Frontend {
 
   /** Whether it follows shards, for clients that watch. */
   readonly #isWatched: boolean;
+  readonly #landlord: Replica<StateMachine> | undefined;
 
-  constructor(host: SimHost, timestamps: Address[], shards: Address[][], isWatched = false) {
+  constructor(
+    home: SimHost | Replica<StateMachine>,
+    timestamps: Address[],
+    shards: Address[][],
+    isWatched = false,
+  ) {
     this.#isWatched = isWatched;
-    this.host = host;
+    this.#landlord = home instanceof Replica ? home : undefined;
+    this.host = home instanceof Replica ? home.host : home;
     this.#timestamps = timestamps;
     this.#shards = shards;
+    if (this.#landlord !== undefined)
+      this.#landlord.lodger = { moveIn: (world, node) => this.#begin(world, node), die: () => this.#die() };
   }
 
   start(): void {
-    const { world } = this.host.start();
+    if (this.#landlord === undefined) this.#begin(this.host.start().world, undefined);
+    else if (!this.#landlord.isUp) this.#landlord.start();
+  }
+
+  #begin(world: World, node: GroupNode | undefined): void {
+    const here =
+      this.#landlord === undefined || node === undefined
+        ? undefined
+        : { index: this.#landlord.index, replica: node };
     const client = (group: string, replicas: Address[]) =>
-      new GroupClient({ world, group, replicas, timeoutMs: 1500 });
+      new GroupClient({
+        world,
+        group,
+        replicas,
+        timeoutMs: 1500,
+        ...(here !== undefined && group === node?.group && { here }),
+      });
     const shards = this.#shards.map((addresses, shard) => client(`shard${shard}`, addresses));
     const tss = client("tss", this.#timestamps);
     for (const shard of shards) {
@@ -280,8 +312,18 @@ export class Frontend {
   kill(): void {
     this.#answersLeft = Number.POSITIVE_INFINITY;
     if (this.#life === undefined) return;
-    this.settled += this.#life.settler.settled;
+    if (this.#landlord !== undefined) {
+      this.#landlord.kill();
+      return;
+    }
     this.host.killProcess();
+    this.#die();
+  }
+
+  #die(): void {
+    if (this.#life === undefined) return;
+    this.#answersLeft = Number.POSITIVE_INFINITY;
+    this.settled += this.#life.settler.settled;
     this.#life.end();
     this.#life = undefined;
   }

@@ -32,6 +32,13 @@ test("S22: the seeds met every kind of fault", () => {
   met.requireAll(expectedFaults);
 });
 
+test("a store keeps its promises where frontends are in the processes of replicas, seeds 1 to 20", () => {
+  const faults = new FaultCounts();
+  for (let seed = 1; seed <= 20; seed++) faults.add(runSimulation(seed, { lodges: true }).faults);
+  console.log(String(faults));
+  faults.requireAll(["frontend killed", "view change", "power loss", "orphan settled", "committed at once"]);
+});
+
 test("a simulated store is a function of its seed", () => {
   const once = runSimulation(7);
   expect(runSimulation(7).traceHash).toBe(once.traceHash);

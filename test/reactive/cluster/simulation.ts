@@ -14,6 +14,7 @@ import { type Random, seededRandom } from "../../../src/core/seams/random.ts";
 import type { ReadVersion } from "../../../src/reactive/shard/query-messages.ts";
 import { decodeValue } from "../../../src/reactive/shard/operations.ts";
 import { ShardService, shardDefaults } from "../../../src/reactive/shard/service.ts";
+import type { StateMachine } from "../../../src/reactive/replication/types.ts";
 import { Timestamps } from "../../../src/reactive/tss/timestamps.ts";
 import { checkTransactions } from "../checkers/elle.ts";
 import {
@@ -69,6 +70,8 @@ export interface SimulationOptions {
   clients?: number;
   /** Clients that watch. */
   watchers?: number;
+  /** Frontends are in processes of replicas, as in a `store`. */
+  lodges?: boolean;
 }
 
 export interface SimulationResult {
@@ -101,7 +104,10 @@ class Simulation implements ClientWorld {
   readonly #machines: ShardService[] = [];
   #value = 0;
 
-  constructor(seed: number, { faultyMs = 1500, clients = 5, watchers = 0 }: SimulationOptions) {
+  constructor(
+    seed: number,
+    { faultyMs = 1500, clients = 5, watchers = 0, lodges = false }: SimulationOptions,
+  ) {
     const dice = seededRandom(seed ^ 0x5eed);
     const delayMeanMs = [0.3, 1, 4][dice.integer(3)] as number;
     const latencyMeanMs = [0.3, 1, 4][dice.integer(3)] as number;
@@ -119,8 +125,12 @@ class Simulation implements ClientWorld {
         new Group(cluster, faults, `shard${shard}`, hosts(1 + shard, sizes.shard), () => this.#newShard()),
     );
     const shardAddresses = this.#shards.map(({ addresses }) => addresses);
-    this.frontends = hosts(100, 2).map(
-      (host) => new Frontend(cluster.host(host), this.#tss.addresses, shardAddresses, watchers > 0),
+    // One in the process of a timestamp server, one in that of a shard.
+    const homes = lodges
+      ? [this.#tss, this.#shards[0]].map((group) => group?.replicas.at(-1) as Replica<StateMachine>)
+      : hosts(100, 2).map((host) => cluster.host(host));
+    this.frontends = homes.map(
+      (home) => new Frontend(home, this.#tss.addresses, shardAddresses, watchers > 0),
     );
     this.#clients = Array.from({ length: clients }, (_, index) => new Client(this, index + 1));
     this.#watchers = Array.from({ length: watchers }, (_, index) => new WatchingClient(this, index + 1));

@@ -19,6 +19,20 @@ const FOLDER = "src/reactive/replication";
 
 export const replicationMutants: readonly Mutant[] = [
   {
+    breaks: "whoever comes in is sent to the first group of the port",
+    file: `${FOLDER}/group-port.ts`,
+    from: 'const isAny = group === "" && peer === undefined && this.#members.size === 1;',
+    to: "const isAny = group !== undefined && peer === undefined;",
+    noticedBy: ["test/reactive/replication/group-port.test.ts", "who names a group"],
+  },
+  {
+    breaks: "a replica in the same process answers within the call",
+    file: `${FOLDER}/replica-line.ts`,
+    from: "this.#reply = (result) => later(() => listener.onResult(result));",
+    to: "this.#reply = (result) => listener.onResult(result);",
+    noticedBy: ["test/reactive/replication/group-port.test.ts", "a replica in the same process"],
+  },
+  {
     breaks: "two that read snapshots at the same time",
     file: `${FOLDER}/snapshot-transfer.ts`,
     from: "    if (this.#service.isBeingRead) return undefined;\n",

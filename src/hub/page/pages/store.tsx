@@ -19,7 +19,7 @@ interface Group {
 }
 
 function groupsOf(all: readonly Detail[]): Group[] {
-  const replicas = all.filter(({ role }) => role === "tss" || role === "shard");
+  const replicas = all.filter(({ role }) => role === "tss" || role === "shard" || role === "store");
   const byName = Map.groupBy(
     replicas,
     ({ instance, own }) => textAt(own, "group") ?? snapshotOf(instance)?.group ?? instance,
@@ -186,10 +186,12 @@ function Frontends({ of }: { of: readonly Detail[] }) {
 
 export function StorePage() {
   const all = details.value;
-  const namesOf = (role: string) => all.filter((each) => each.role === role).map(({ instance }) => instance);
+  // A store is a shard and a frontend too.
+  const ofRole = (wanted: string) => all.filter(({ role }) => role === wanted || role === "store");
+  const namesOf = (role: string) => ofRole(role).map(({ instance }) => instance);
   const groups = groupsOf(all);
   const primaries = groups.flatMap(({ primary }) => primary ?? []);
-  const frontends = all.filter(({ role }) => role === "frontend");
+  const frontends = ofRole("frontend");
   return (
     <>
       {groups.length > 0 && (
@@ -220,7 +222,10 @@ export function StorePage() {
               title: "Committed by primaries",
               instances: primaries.filter((name) => namesOf("shard").includes(name)),
             },
-            { figure: "tss.timestamps", instances: namesOf("tss") },
+            {
+              figure: "tss.timestamps",
+              instances: all.filter(({ role }) => role === "tss").map(({ instance }) => instance),
+            },
             { figure: "frontend.watches", instances: namesOf("frontend") },
             { figure: "frontend.runs", instances: namesOf("frontend") },
             { figure: "shard.keys", instances: namesOf("shard") },
