@@ -373,6 +373,37 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
     await Promise.all([ada.close(), bob.close()]);
   });
 
+  test("Retwis shows the timeline that was asked for, whichever is read first, and says while it knows neither", async () => {
+    const page = await browser.newPage();
+    const held: (() => void)[] = [];
+    let isHeld = true;
+    await page.routeWebSocket(/\/v1\/connect$/, (here) => {
+      const frontend = here.connectToServer();
+      frontend.onMessage((message) => {
+        if (isHeld) held.push(() => here.send(message));
+        else here.send(message);
+      });
+    });
+    await page.goto(`${base}/samples/retwis?name=Cyd`);
+    await page.getByText("What was posted is being fetched").waitFor();
+    expect(await page.getByText("Nobody has posted").count()).toBe(0);
+    const wrong = `document.body.innerText.includes("first post")`;
+    const watch = `new MutationObserver(() => (wasWrong ||= ${wrong})).observe(document.body, { childList: true, subtree: true })`;
+    await page.evaluate(`globalThis.wasWrong = false; ${watch}`);
+    // Everybody's posts take a question more than those of nobody.
+    await page.getByRole("button", { name: "Whom I follow" }).click();
+    isHeld = false;
+    for (const pass of held) pass();
+    await page.getByText("Nothing yet from those whom you follow").waitFor();
+    // Behind all that was asked before.
+    await page.getByRole("button", { name: "Follow Ada" }).click();
+    await page.getByRole("button", { name: "Stop following Ada" }).waitFor();
+    expect(await page.evaluate("wasWrong")).toBe(false);
+    await page.getByRole("button", { name: "Everybody" }).click();
+    await page.locator("#posts li", { hasText: "first post" }).waitFor();
+    await page.close();
+  });
+
   test("on a phone nothing is wider than the screen, in light and dark, and everything has a name", async () => {
     const page = await tab("/samples/retwis?name=Ada");
     await page.setViewportSize({ width: 360, height: 740 });

@@ -17,7 +17,8 @@ import { addUser, follow, type Home, like, post, readHome } from "./retwis.ts";
 export async function retwisPage(): Promise<void> {
   let name = visitor();
   let which: "own" | "all" = "all";
-  let home: Home = { users: [], posts: [] };
+  /** Of the timeline that is shown; undefined: not known yet. */
+  let home: Home | undefined;
   let notice = "";
   let handle: ReactiveHandle | undefined;
   let connection: Connection | undefined;
@@ -42,11 +43,16 @@ export async function retwisPage(): Promise<void> {
   /** Another read set is another reactive transaction. */
   function look(at: "own" | "all"): void {
     which = at;
+    home = undefined;
     void handle?.stop();
     handle = client.executeReactive(async (transaction) => {
-      home = await readHome(transaction, name, at);
+      const read = await readHome(transaction, name, at);
+      // A run that had begun is finished, whatever is shown by then.
+      if (which !== at) return;
+      home = read;
       draw();
     });
+    draw();
   }
   const send = (event: SubmitEvent) => {
     event.preventDefault();
@@ -62,6 +68,7 @@ export async function retwisPage(): Promise<void> {
   };
 
   function Timeline() {
+    if (home === undefined) return <p class="note">What was posted is being fetched.</p>;
     if (home.posts.length === 0)
       return (
         <p class="note">
@@ -92,7 +99,7 @@ export async function retwisPage(): Promise<void> {
   function People() {
     return (
       <ul id="people">
-        {home.users
+        {home?.users
           .filter((user) => user.name !== name)
           .map((user) => (
             <li key={user.name}>
