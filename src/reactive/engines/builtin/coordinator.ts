@@ -102,11 +102,7 @@ export class Coordinator {
   }
 
   /** What these shards say. */
-  async #votes(
-    id: TransactionId,
-    split: Split,
-    voters: readonly number[],
-  ): Promise<Votes> {
+  async #votes(id: TransactionId, split: Split, voters: readonly number[]): Promise<Votes> {
     const asked = voters.map((shard) => this.#prepare(shard, split.parts.get(shard) as Transaction));
     const votes = await this.#orAbort(id, voters, Promise.all(asked));
     const largest = largestOf(votes);
