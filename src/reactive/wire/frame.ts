@@ -55,14 +55,20 @@ function checksumOf(bytes: Uint8Array, at: number, end: number, crc32c: Crc32c):
   return crc32c(bytes, crc32c(bytes, 0, at, at + CHECKSUM_AT), at + FRAME_HEADER_BYTES, end);
 }
 
-/** Completes a frame in place: its payload already stands behind `FRAME_HEADER_BYTES` of free space. */
-export function sealFrame(frame: Uint8Array, type: number, crc32c: Crc32c): Uint8Array {
-  putU16(frame, 0, MAGIC);
-  frame[2] = PROTOCOL_VERSION;
-  frame[3] = type;
-  putU32(frame, 4, frame.byteLength - FRAME_HEADER_BYTES);
-  putU32(frame, CHECKSUM_AT, checksumOf(frame, 0, frame.byteLength, crc32c));
-  return frame;
+/** Completes the frame from `at` to `end` in place: its payload already stands behind `FRAME_HEADER_BYTES` of free space. */
+export function sealFrame(
+  bytes: Uint8Array,
+  type: number,
+  crc32c: Crc32c,
+  at = 0,
+  end = bytes.byteLength,
+): Uint8Array {
+  putU16(bytes, at, MAGIC);
+  bytes[at + 2] = PROTOCOL_VERSION;
+  bytes[at + 3] = type;
+  putU32(bytes, at + 4, end - at - FRAME_HEADER_BYTES);
+  putU32(bytes, at + CHECKSUM_AT, checksumOf(bytes, at, end, crc32c));
+  return bytes;
 }
 
 /** Takes chunks as they arrive and hands out whole frames. */

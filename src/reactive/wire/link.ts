@@ -8,15 +8,13 @@
  * answer, and a frontend has many under way on one connection.
  */
 import { crc32c } from "../../native/crc32c.ts";
-import type { Clock } from "../../core/seams/clock.ts";
+import { type Clock, oncePerTurn } from "../../core/seams/clock.ts";
 import type { Socket } from "../../core/seams/net.ts";
 import { Outbox, type OutboxOptions } from "../../core/sockets/outbox.ts";
-import { ByteWriter, WireError } from "./bytes.ts";
-import { FRAME_HEADER_BYTES, FrameReader, FrameType, sealFrame } from "./frame.ts";
+import { type ByteWriter, WireError } from "./bytes.ts";
+import { FRAME_HEADER_BYTES, FrameReader, FrameType } from "./frame.ts";
+import { FrameBuffer } from "./frame-buffer.ts";
 import { writeFailure } from "./handshake.ts";
-
-/** A buffer up to this size is kept between turns. */
-const KEPT_BYTES_MAX = 64 * 1024;
 
 export class Link {
   readonly socket: Socket;
@@ -24,11 +22,8 @@ export class Link {
   readonly #reader: FrameReader;
   isClosed = false;
   /** Frames that leave at the end of this turn of the event loop. */
-  #gathered: Uint8Array[] = [];
-  /** Where they are put together. */
-  #joined = new Uint8Array(0);
-
-  readonly #clock: Pick<Clock, "endOfTurn">;
+  readonly #frames = new FrameBuffer();
+  readonly #flushAtEndOfTurn: () => void;
 
   constructor(
     clock: Pick<Clock, "endOfTurn">,
@@ -36,43 +31,31 @@ export class Link {
     payloadBytesMax: () => number,
     options: OutboxOptions,
   ) {
-    this.#clock = clock;
     this.socket = socket;
     this.outbox = new Outbox(socket, options);
     this.#reader = new FrameReader(crc32c, payloadBytesMax);
-  }
-
-  /** A frame whose payload was written behind `newFrame()`'s free space. */
-  sendFrame(type: number, frame: Uint8Array): void {
-    if (this.isClosed) return;
-    this.#gathered.push(sealFrame(frame, type, crc32c));
-    if (this.#gathered.length === 1) this.#clock.endOfTurn(() => this.#flush());
-  }
-
-  #flush(): void {
-    const frames = this.#gathered;
-    if (frames.length === 0) return;
-    this.#gathered = [];
-    this.outbox.send(frames.length === 1 ? (frames[0] as Uint8Array) : this.#join(frames));
-  }
-
-  /** One behind the other; valid until the next call. */
-  #join(frames: readonly Uint8Array[]): Uint8Array {
-    const length = frames.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    if (length > KEPT_BYTES_MAX) return Buffer.concat(frames, length);
-    if (length > this.#joined.byteLength) this.#joined = new Uint8Array(Math.min(2 * length, KEPT_BYTES_MAX));
-    let at = 0;
-    for (const frame of frames) {
-      this.#joined.set(frame, at);
-      at += frame.byteLength;
-    }
-    return this.#joined.subarray(0, at);
+    this.#flushAtEndOfTurn = oncePerTurn(clock, () => this.#flush());
   }
 
   send(type: number, write: (writer: ByteWriter) => void): void {
-    const writer = newFrame();
-    write(writer);
-    this.sendFrame(type, writer.done());
+    if (this.isClosed) return;
+    this.#frames.begin();
+    write(this.#frames);
+    this.#frames.seal(type);
+    this.#flushAtEndOfTurn();
+  }
+
+  /** A frame whose payload was written behind `FRAME_HEADER_BYTES` of free space. */
+  sendFrame(type: number, frame: Uint8Array): void {
+    if (this.isClosed) return;
+    this.#frames.begin();
+    this.#frames.raw(frame.subarray(FRAME_HEADER_BYTES));
+    this.#frames.seal(type);
+    this.#flushAtEndOfTurn();
+  }
+
+  #flush(): void {
+    if (!this.#frames.isEmpty) this.outbox.send(this.#frames.take());
   }
 
   /** Says why, then closes. */
@@ -107,12 +90,8 @@ export class Link {
 
   terminate(): void {
     this.isClosed = true;
-    this.#gathered = [];
+    this.#frames.take();
     this.outbox.close();
     this.socket.terminate();
   }
-}
-
-export function newFrame(capacity = 192): ByteWriter {
-  return new ByteWriter(capacity, FRAME_HEADER_BYTES);
 }

@@ -165,7 +165,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     breaks: "a shard decides that who asks for the outcome does not know of",
     file: "src/reactive/engines/builtin/coordinator.ts",
-    from: "participants.find((shard) => byShard.get(shard)?.some(isWrite)) ?? 0;",
+    from: "participants.find((shard) => parts.get(shard)?.accesses.some(isWrite)) ?? 0;",
     to: "participants[0] ?? 0;",
     noticedBy: ["test/reactive/shard/home-last.test.ts", "a shard that is only read is no home"],
   },

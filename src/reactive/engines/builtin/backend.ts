@@ -54,6 +54,10 @@ export class Backend implements Engine {
   readonly #clock: Clock;
   /** The largest timestamp that it knows was issued. */
   #known = 0;
+  readonly #learnIssued = (timestamp: number) => {
+    this.learn(timestamp);
+    return timestamp;
+  };
   /** Told of each transaction of this frontend that is about to be committed. */
   onOrdering: Engine["onOrdering"] = () => {};
 
@@ -77,10 +81,8 @@ export class Backend implements Engine {
     return this.#known;
   }
 
-  async nextTimestamp(): Promise<number> {
-    const timestamp = await this.#timestamps.next();
-    this.#known = Math.max(this.#known, timestamp);
-    return timestamp;
+  nextTimestamp(): Promise<number> {
+    return this.#timestamps.next().then(this.#learnIssued);
   }
 
   learn(timestamp: number): void {

@@ -83,7 +83,8 @@ export class Coordinator {
     const { id } = whole;
     const { home, participants, parts } = split;
     const others = participants.filter((shard) => shard !== home);
-    const { largest, result } = await this.#votes(id, split, others);
+    const isAlone = others.length === 0;
+    const { largest, result } = isAlone ? NO_VOTES : await this.#votes(id, split, others);
     if (result !== undefined) return result;
     // Known before the timestamp is asked for: at-once.ts says why.
     const { view } = this.#group(home);
@@ -92,19 +93,16 @@ export class Coordinator {
     assert(timestamp > largest, "a new timestamp is larger than all before");
     const transaction = parts.get(home) as Transaction;
     const body = encodeCommand({ kind: "atOnce", timestamp, view, transaction });
-    const answered = this.#orAbort(id, others, this.#group(home).command(body));
+    const ordered = this.#group(home).command(body);
+    const answered = isAlone ? ordered : this.#orAbort(id, others, ordered);
     this.#options.onOrdering?.(timestamp, whole.accesses);
     const vote = decodeVote(await answered);
     if (vote.kind === "no") return this.#refuse(id, others, vote);
     return vote.kind === "decided" ? this.#spread(id, split, vote.outcome) : undefined;
   }
 
-  /** What these shards say; `result`: what became of the transaction, where that settles it. */
-  async #votes(
-    id: TransactionId,
-    split: Split,
-    voters: readonly number[],
-  ): Promise<{ largest: number; result?: CommitResult | Promise<CommitResult> }> {
+  /** What these shards say. */
+  async #votes(id: TransactionId, split: Split, voters: readonly number[]): Promise<Votes> {
     const asked = voters.map((shard) => this.#prepare(shard, split.parts.get(shard) as Transaction));
     const votes = await this.#orAbort(id, voters, Promise.all(asked));
     const largest = largestOf(votes);
@@ -153,9 +151,10 @@ export class Coordinator {
 
   /** The home has decided: the others are told behind the answer. */
   #spread(id: TransactionId, { home, participants }: Split, outcome: FinalOutcome): FinalOutcome {
+    if (participants.length === 1) return outcome;
     const others = participants.filter((shard) => shard !== home);
     if (outcome.kind === "committed") this.#later(this.carryOut(id, home, participants, outcome.timestamp));
-    else if (others.length > 0) this.#later(this.#abort(id, others));
+    else this.#later(this.#abort(id, others));
     return outcome;
   }
 
@@ -195,27 +194,21 @@ export class Coordinator {
   }
 
   #split({ id, floor, level, snapshot, accesses }: WholeTransaction): Split {
-    const byShard = new Map<number, Access[]>();
+    const participants: number[] = [];
+    const parts = new Map<number, Transaction>();
     for (const access of level === Level.readCommitted ? unchecked(accesses) : accesses) {
       const shard = shardOf(access.key, this.#options.shards.length);
-      const known = byShard.get(shard);
-      if (known === undefined) byShard.set(shard, [access]);
-      else known.push(access);
+      const known = parts.get(shard);
+      if (known !== undefined) known.accesses.push(access);
+      else {
+        participants.push(shard);
+        parts.set(shard, { id, floor, level, snapshot, home: 0, participants, accesses: [access] });
+      }
     }
-    const participants = [...byShard.keys()].sort((a, b) => a - b);
+    participants.sort((a, b) => a - b);
     // Whoever asks what became of it names the keys that it wrote, no others.
-    const home = participants.find((shard) => byShard.get(shard)?.some(isWrite)) ?? 0;
-    const parts = new Map<number, Transaction>();
-    for (const shard of participants)
-      parts.set(shard, {
-        id,
-        floor,
-        level,
-        snapshot,
-        home,
-        participants,
-        accesses: byShard.get(shard) ?? [],
-      });
+    const home = participants.find((shard) => parts.get(shard)?.accesses.some(isWrite)) ?? 0;
+    for (const part of parts.values()) part.home = home;
     return { home, participants, parts };
   }
 
@@ -250,6 +243,14 @@ export class Coordinator {
     return group;
   }
 }
+
+/** `result`: what became of the transaction, where the votes settle it. */
+interface Votes {
+  largest: number;
+  result?: CommitResult | Promise<CommitResult>;
+}
+
+const NO_VOTES: Votes = { largest: 0 };
 
 /** A transaction as its participants see it. */
 interface Split {

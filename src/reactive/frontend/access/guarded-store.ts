@@ -94,15 +94,18 @@ export class GuardedStore {
     }
   }
 
-  async #commit(transaction: OfferedTransaction & { level: Level }): Promise<CommitResult> {
-    const result = await this.engine.commit(transaction);
+  #commit(transaction: OfferedTransaction & { level: Level }): Promise<CommitResult> {
+    return this.engine.commit(transaction).then(this.#count);
+  }
+
+  readonly #count = (result: CommitResult) => {
     if (result.kind === "committed") this.figures.committed += 1;
     else {
       const reason = result.kind === "refused" ? result.reason : result.kind;
       this.figures.refused[reason] = (this.figures.refused[reason] ?? 0) + 1;
     }
     return result;
-  }
+  };
 
   /** What became of a transaction that wrote these keys; if nothing did, it is aborted for good. */
   resolve(principal: string, id: TransactionId, keys: readonly Uint8Array[]): Promise<FinalOutcome> {

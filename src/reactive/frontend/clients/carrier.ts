@@ -6,7 +6,7 @@
  */
 import { MESSAGE_FRAME_TYPE } from "../../client-wire/codec.ts";
 import { failureCodes, type FailureCode } from "../../client-wire/messages.ts";
-import { type Link, newFrame } from "../../wire/link.ts";
+import type { Link } from "../../wire/link.ts";
 import type { WebSocketPeer } from "../../../core/sockets/web-socket.ts";
 
 export interface Carrier {
@@ -62,7 +62,7 @@ export class FramedCarrier implements Carrier {
   }
 
   send(message: Uint8Array): void {
-    this.#link.sendFrame(MESSAGE_FRAME_TYPE, newFrame(message.byteLength).raw(message).done());
+    this.#link.send(MESSAGE_FRAME_TYPE, (writer) => writer.raw(message));
   }
 
   close(): void {

@@ -43,6 +43,7 @@ export class WatchIndex {
   }
 
   onChange(timestamp: number, keys: readonly Uint8Array[]): void {
+    if (this.#byKey.size === 0 && this.#byPrefix.size === 0) return;
     for (const key of keys) {
       const name = nameOf(key);
       for (const watch of this.#byKey.get(name) ?? []) watch.onChange(timestamp);
