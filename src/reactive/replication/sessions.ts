@@ -61,14 +61,16 @@ export class SessionTable {
     const requests = entry.requests ?? decodeRequests(entry.payload);
     entry.requests = undefined;
     const commands: Command[] = [];
+    const skipped: Command[] = [];
     const refusals = requests.map((request) => {
       const verdict = this.#admit(request);
       if (verdict === "new") commands.push(request);
+      else if (request.session !== 0) skipped.push(request);
       return typeof verdict === "string" ? undefined : verdict;
     });
     // Primaries have clocks of their own, and a new one may be behind.
     this.#timeMs = Math.max(this.#timeMs, entry.timeMs);
-    const replies = service.apply({ op: entry.op, timeMs: this.#timeMs, commands });
+    const replies = service.apply({ op: entry.op, timeMs: this.#timeMs, commands, skipped });
     assert(replies.length === commands.length, "the service answers every command");
     for (const [index, { session, number }] of commands.entries()) {
       this.#sessions.get(session)?.replies.set(number, copyOf(replies[index] as Uint8Array));

@@ -30,6 +30,8 @@ export interface Batch {
   timeMs: number;
   /** May be empty: sessions are managed in entries too. */
   commands: readonly Command[];
+  /** What was ordered and is not executed: copies of what was, and what a forgotten session sent. */
+  skipped?: readonly Command[];
 }
 
 /**
