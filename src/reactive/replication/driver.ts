@@ -13,6 +13,7 @@ import { oncePerTurn, type Timer } from "../../core/seams/clock.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import { ByteWriter, WireError } from "../wire/bytes.ts";
 import { readEnvelope, writeEnvelope } from "./codec.ts";
+import { GroupClock } from "./group-clock.ts";
 import { eraseJournal, Journal, type JournalOptions } from "./journal.ts";
 import { Replica } from "./replica.ts";
 import { ResultStatus } from "./client-codec.ts";
@@ -57,6 +58,7 @@ export class ReplicaDriver {
   readonly #superblock: Superblock;
   readonly #journal: Journal;
   readonly #replica: Replica;
+  readonly #groupClock: GroupClock;
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
   /** Requests of clients of this replica, by session and number. */
@@ -103,7 +105,8 @@ export class ReplicaDriver {
     });
     const restored = { promises, ...found };
     const member = new Replica(settings, restored, world.random);
-    driver = new ReplicaDriver(options, superblock, journal, service, member);
+    const knownMs = Math.max(service.sessions.timeMs, found.entries.at(-1)?.timeMs ?? 0);
+    driver = new ReplicaDriver(options, superblock, journal, service, member, knownMs);
     if (!journal.isOpen) driver.onDiskState("full", undefined);
     driver.#run(() => member.start(driver?.moment as ReplicaDriver["moment"]));
     return driver;
@@ -115,8 +118,10 @@ export class ReplicaDriver {
     journal: Journal,
     service: Service,
     replica: Replica,
+    knownMs: number,
   ) {
     const { clock, random } = options.world;
+    this.#groupClock = new GroupClock(clock, knownMs);
     this.#options = options;
     this.#superblock = superblock;
     this.#journal = journal;
@@ -180,7 +185,8 @@ export class ReplicaDriver {
 
   get moment() {
     const { clock } = this.#options.world;
-    return { monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs() };
+    const { nowMs: groupMs } = this.#groupClock;
+    return { monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs(), groupMs };
   }
 
   // --- for clients -----------------------------------------------------------------------------------------------
@@ -315,6 +321,7 @@ export class ReplicaDriver {
   #apply({ entries, isPrimary }: Extract<ReplicaAction, { kind: "apply" }>): void {
     for (const entry of entries) {
       const outcomes = this.service.apply(entry);
+      this.#groupClock.follow(this.service.sessions.timeMs, isPrimary);
       if (!isPrimary) continue;
       this.#committed += outcomes.length;
       for (const outcome of outcomes) this.#answer(outcome);
@@ -352,6 +359,7 @@ export class ReplicaDriver {
     // Who reads the state that goes has to begin again.
     this.#sender.close();
     this.#receiver.take();
+    this.#groupClock.follow(this.service.sessions.timeMs, false);
     await this.#journal.settled();
     if (this.#isStopped) return;
     this.#sender.close();
