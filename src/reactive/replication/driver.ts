@@ -94,7 +94,7 @@ export class ReplicaDriver {
     if (promises === undefined) await eraseJournal(world.disk, `${directory}/journal`);
     const service = new Service(options.machine);
     let driver: ReplicaDriver | undefined;
-    const { journal, found } = await Journal.open({
+    const opening = Journal.open({
       world,
       crc32c,
       directory: `${directory}/journal`,
@@ -102,6 +102,9 @@ export class ReplicaDriver {
       ...options.files,
       onState: (state, error) => driver?.onDiskState(state, error),
       onGroup: (durationMs) => options.onGroup?.(durationMs),
+    });
+    const { journal, found } = await opening.catch((error: unknown) => {
+      throw replicas > 1 ? withAdvice(error) : error;
     });
     const restored = { promises, ...found };
     const member = new Replica(settings, restored, world.random);
@@ -430,4 +433,12 @@ export class ReplicaDriver {
     await this.#superblock.close();
     await this.#journal.close();
   }
+}
+
+/** What an older copy of this replica has forgotten was acknowledged: others would rest on it. */
+function withAdvice(error: unknown): unknown {
+  if (!(error instanceof NxError) || error.code !== "NX_DATA_CORRUPT") return error;
+  const hint =
+    "move this replica's data away: it recovers from the others; an older copy of it may not be used";
+  return new NxError(error.code, error.message, { hint, cause: error });
 }
