@@ -124,6 +124,11 @@ export class Transactions {
   /** Finds out what became of a transaction. If nothing did, nothing ever will. */
   async resolve({ transaction: id, keys }: OutcomeUnknownError, timeoutMs?: number): Promise<Settlement> {
     const { clock, request, names } = this.#options;
+    if (keys.length === 0) {
+      // It has only read: there is nothing that could have become of it.
+      names.close(id);
+      return { kind: "aborted" };
+    }
     const deadlineMs = clock.monotonicMs() + (timeoutMs ?? this.#options.timeoutMs);
     const answer = await request({ type: "resolve", id, keys: keys.map(toUtf8) }, deadlineMs);
     if (answer.type !== "settled") throw new Error(`a frontend answered a question with "${answer.type}"`);

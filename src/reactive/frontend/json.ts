@@ -29,7 +29,11 @@ const decoder = new TextDecoder("utf-8", { fatal: true });
 /** A text, or bytes that are none. */
 export type JsonBytes = string | { base64: string };
 
-const jsonBytes = z.union([z.string(), z.strictObject({ base64: z.base64() })]);
+/** Halves of surrogate pairs would all become one and the same character. */
+const text = z
+  .string()
+  .refine((each) => each.isWellFormed(), "half of a surrogate pair: UTF-8 cannot keep it");
+const jsonBytes = z.union([text, z.strictObject({ base64: z.base64() })]);
 const int64 = z
   .union([z.int(), z.string().regex(/^-?\d{1,19}$/)])
   .transform((value) => BigInt(value))
@@ -38,7 +42,7 @@ const safe = z.int().min(0);
 
 const value = z.discriminatedUnion("type", [
   z
-    .strictObject({ type: z.literal("bytes"), text: z.string().optional(), base64: z.base64().optional() })
+    .strictObject({ type: z.literal("bytes"), text: text.optional(), base64: z.base64().optional() })
     .refine(
       ({ text, base64 }) => text === undefined || base64 === undefined,
       "wanted text or base64, not both",
@@ -50,10 +54,9 @@ const value = z.discriminatedUnion("type", [
 ]);
 
 /** A key, as text. */
-export const keySchema = z
-  .string()
+export const keySchema = text
   .min(1)
-  .refine((text) => Buffer.byteLength(text) <= KEY_BYTES_MAX, `wanted at most ${KEY_BYTES_MAX} bytes`);
+  .refine((each) => Buffer.byteLength(each) <= KEY_BYTES_MAX, `wanted at most ${KEY_BYTES_MAX} bytes`);
 const key = keySchema;
 const operation = z.discriminatedUnion("op", [
   z.strictObject({ op: z.literal("put"), key, value }),

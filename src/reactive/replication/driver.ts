@@ -13,6 +13,7 @@ import { oncePerTurn, type Timer } from "../../core/seams/clock.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import { ByteWriter, WireError } from "../wire/bytes.ts";
 import { readEnvelope, writeEnvelope } from "./codec.ts";
+import { GroupClock } from "./group-clock.ts";
 import { eraseJournal, Journal, type JournalOptions } from "./journal.ts";
 import { Replica } from "./replica.ts";
 import { ResultStatus } from "./client-codec.ts";
@@ -57,6 +58,7 @@ export class ReplicaDriver {
   readonly #superblock: Superblock;
   readonly #journal: Journal;
   readonly #replica: Replica;
+  readonly #groupClock: GroupClock;
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
   /** Requests of clients of this replica, by session and number. */
@@ -92,7 +94,7 @@ export class ReplicaDriver {
     if (promises === undefined) await eraseJournal(world.disk, `${directory}/journal`);
     const service = new Service(options.machine);
     let driver: ReplicaDriver | undefined;
-    const { journal, found } = await Journal.open({
+    const opening = Journal.open({
       world,
       crc32c,
       directory: `${directory}/journal`,
@@ -101,9 +103,13 @@ export class ReplicaDriver {
       onState: (state, error) => driver?.onDiskState(state, error),
       onGroup: (durationMs) => options.onGroup?.(durationMs),
     });
+    const { journal, found } = await opening.catch((error: unknown) => {
+      throw replicas > 1 ? withAdvice(error) : error;
+    });
     const restored = { promises, ...found };
     const member = new Replica(settings, restored, world.random);
-    driver = new ReplicaDriver(options, superblock, journal, service, member);
+    const knownMs = Math.max(service.sessions.timeMs, found.entries.at(-1)?.timeMs ?? 0);
+    driver = new ReplicaDriver(options, superblock, journal, service, member, knownMs);
     if (!journal.isOpen) driver.onDiskState("full", undefined);
     driver.#run(() => member.start(driver?.moment as ReplicaDriver["moment"]));
     return driver;
@@ -115,8 +121,10 @@ export class ReplicaDriver {
     journal: Journal,
     service: Service,
     replica: Replica,
+    knownMs: number,
   ) {
     const { clock, random } = options.world;
+    this.#groupClock = new GroupClock(clock, knownMs);
     this.#options = options;
     this.#superblock = superblock;
     this.#journal = journal;
@@ -180,7 +188,8 @@ export class ReplicaDriver {
 
   get moment() {
     const { clock } = this.#options.world;
-    return { monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs() };
+    const { nowMs: groupMs } = this.#groupClock;
+    return { monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs(), groupMs };
   }
 
   // --- for clients -----------------------------------------------------------------------------------------------
@@ -315,6 +324,7 @@ export class ReplicaDriver {
   #apply({ entries, isPrimary }: Extract<ReplicaAction, { kind: "apply" }>): void {
     for (const entry of entries) {
       const outcomes = this.service.apply(entry);
+      this.#groupClock.follow(this.service.sessions.timeMs, isPrimary);
       if (!isPrimary) continue;
       this.#committed += outcomes.length;
       for (const outcome of outcomes) this.#answer(outcome);
@@ -352,6 +362,7 @@ export class ReplicaDriver {
     // Who reads the state that goes has to begin again.
     this.#sender.close();
     this.#receiver.take();
+    this.#groupClock.follow(this.service.sessions.timeMs, false);
     await this.#journal.settled();
     if (this.#isStopped) return;
     this.#sender.close();
@@ -422,4 +433,12 @@ export class ReplicaDriver {
     await this.#superblock.close();
     await this.#journal.close();
   }
+}
+
+/** What an older copy of this replica has forgotten was acknowledged: others would rest on it. */
+function withAdvice(error: unknown): unknown {
+  if (!(error instanceof NxError) || error.code !== "NX_DATA_CORRUPT") return error;
+  const hint =
+    "move this replica's data away: it recovers from the others; an older copy of it may not be used";
+  return new NxError(error.code, error.message, { hint, cause: error });
 }

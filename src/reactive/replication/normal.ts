@@ -5,7 +5,7 @@
  * while the messages travel, and counts itself only when that write is durable: it may be the last one of the quorum.
  */
 import { assert } from "../../core/errors.ts";
-import { encodeRequests, requestBytes } from "./codec.ts";
+import { encodeRequests, entryBytes, requestBytes } from "./codec.ts";
 import { Lease } from "./lease.ts";
 import type { ReplicaState } from "./state.ts";
 import type { Entry, Envelope, PeerMessage, Request } from "./types.ts";
@@ -95,11 +95,26 @@ export class Normal {
     }
     if (entries.length === 0) return;
     state.append(entries, () => this.#onOwnDurable());
-    this.#prepare(entries);
+    for (const message of this.#inMessages(entries)) this.#prepare(message);
+  }
+
+  /** Long entries do not travel together: a message has its limit. */
+  #inMessages(entries: readonly Entry[]): Entry[][] {
+    const messages: Entry[][] = [];
+    let bytes = Number.POSITIVE_INFINITY;
+    for (const entry of entries) {
+      bytes += entryBytes(entry);
+      if (bytes > this.#state.settings.transferBytesMax) {
+        messages.push([]);
+        bytes = entryBytes(entry);
+      }
+      messages.at(-1)?.push(entry);
+    }
+    return messages;
   }
 
   #nextEntry(op: number): Entry {
-    const { settings, view, wallMs } = this.#state;
+    const { settings, view, groupMs } = this.#state;
     let bytes = 0;
     let count = 0;
     for (const request of this.#waiting) {
@@ -110,7 +125,13 @@ export class Normal {
     }
     this.#waitingBytes -= bytes;
     const requests = this.#waiting.splice(0, count);
-    return { op, view, timeMs: Math.max(0, Math.floor(wallMs)), payload: encodeRequests(requests), requests };
+    return {
+      op,
+      view,
+      timeMs: Math.max(0, Math.floor(groupMs)),
+      payload: encodeRequests(requests),
+      requests,
+    };
   }
 
   #heartbeat(): void {
@@ -120,7 +141,9 @@ export class Normal {
   #prepare(entries: Entry[]): void {
     const { nowMs, log, commit, settings } = this.#state;
     this.#heartbeatAtMs = nowMs + settings.heartbeatMs;
-    this.#state.broadcast({ type: "prepare", sentAtMs: nowMs, op: log.op, commit, entries });
+    // What the next message brings is not missing.
+    const op = entries.at(-1)?.op ?? log.op;
+    this.#state.broadcast({ type: "prepare", sentAtMs: nowMs, op, commit, entries });
   }
 
   onWake(): void {

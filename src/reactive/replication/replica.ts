@@ -146,6 +146,7 @@ export class Replica {
     state.excuse(moment.monotonicMs);
     state.nowMs = Math.max(state.nowMs, moment.monotonicMs);
     state.wallMs = moment.wallMs;
+    state.groupMs = moment.groupMs;
     act();
     const { actions } = state;
     state.actions = [];

@@ -2,7 +2,8 @@
  * What a group replicates as a whole: the service and the table of sessions, with one snapshot for both.
  *
  * Invariant: both are at the same op. A snapshot is a series of parts, each one byte and a chunk: 1 first chunk of the
- * sessions, 2 another one, 3 a chunk of the service. There is one at a time, for the journal or for another replica: a machine
+ * sessions, 2 another one, 3 a chunk of the service, 4 a piece of a chunk that the next part goes on with: however long a machine makes a
+ * chunk, every part finds room in a message between replicas. There is one snapshot at a time, for the journal or for another replica: a machine
  * keeps what a snapshot shows until it is closed. A crash takes everything here; the journal brings it back.
  */
 import { assert } from "../../core/errors.ts";
@@ -10,7 +11,9 @@ import { WireError } from "../wire/bytes.ts";
 import { SessionTable, type Outcome } from "./sessions.ts";
 import type { Entry, StateMachine, StateRestorer, StateStream } from "./types.ts";
 
-const Part = { sessionsHead: 1, sessions: 2, service: 3 } as const;
+const Part = { sessionsHead: 1, sessions: 2, service: 3, piece: 4 } as const;
+
+export const PART_BYTES_MAX = 1024 * 1024;
 
 export interface ServiceRestorer extends Omit<StateRestorer, "finish"> {
   finish(op: number): void;
@@ -55,9 +58,9 @@ export class Service {
     const stream = this.machine.snapshot();
     const parts = async function* () {
       for (const [index, chunk] of sessions.entries()) {
-        yield partOf(index === 0 ? Part.sessionsHead : Part.sessions, chunk);
+        yield* partsOf(index === 0 ? Part.sessionsHead : Part.sessions, chunk);
       }
-      for await (const chunk of stream.chunks) yield partOf(Part.service, chunk);
+      for await (const chunk of stream.chunks) yield* partsOf(Part.service, chunk);
     };
     const close = () => {
       if (!isOpen) return;
@@ -72,10 +75,16 @@ export class Service {
     const sessions = new SessionTable();
     const machine = this.machine.restore();
     let hasSessions = false;
+    let pieces: Uint8Array[] = [];
     return {
       add: (part) => {
         const kind = part[0];
-        const chunk = part.subarray(1);
+        if (kind === Part.piece) {
+          pieces.push(part.slice(1));
+          return;
+        }
+        const chunk = pieces.length === 0 ? part.subarray(1) : Buffer.concat([...pieces, part.subarray(1)]);
+        pieces = [];
         if (kind === Part.service) machine.add(chunk);
         else if (kind === Part.sessionsHead || kind === Part.sessions) {
           sessions.decode(chunk, kind === Part.sessionsHead);
@@ -84,6 +93,7 @@ export class Service {
       },
       finish: (op) => {
         if (!hasSessions) throw new WireError("a snapshot has no sessions");
+        if (pieces.length > 0) throw new WireError("a snapshot ends within a chunk");
         machine.finish();
         this.#sessions = sessions;
         this.#op = op;
@@ -91,6 +101,13 @@ export class Service {
       abandon: () => machine.abandon(),
     };
   }
+}
+
+function* partsOf(kind: number, chunk: Uint8Array): Generator<Uint8Array> {
+  let at = 0;
+  for (; chunk.byteLength - at >= PART_BYTES_MAX; at += PART_BYTES_MAX - 1)
+    yield partOf(Part.piece, chunk.subarray(at, at + PART_BYTES_MAX - 1));
+  yield partOf(kind, chunk.subarray(at));
 }
 
 function partOf(kind: number, chunk: Uint8Array): Uint8Array {

@@ -50,6 +50,10 @@ export class SessionTable {
     return this.#sessions.size;
   }
 
+  get timeMs(): number {
+    return this.#timeMs;
+  }
+
   /** What is known of a request before it is ordered: undefined when it has to be executed, or to be found out. */
   lookUp({ session, number }: Request): Outcome | undefined {
     const body = this.#sessions.get(session)?.replies.get(number);
@@ -61,14 +65,16 @@ export class SessionTable {
     const requests = entry.requests ?? decodeRequests(entry.payload);
     entry.requests = undefined;
     const commands: Command[] = [];
+    const skipped: Command[] = [];
     const refusals = requests.map((request) => {
       const verdict = this.#admit(request);
       if (verdict === "new") commands.push(request);
+      else if (request.session !== 0) skipped.push(request);
       return typeof verdict === "string" ? undefined : verdict;
     });
-    // Primaries have clocks of their own, and a new one may be behind.
+    // A new primary may be some milliseconds behind.
     this.#timeMs = Math.max(this.#timeMs, entry.timeMs);
-    const replies = service.apply({ op: entry.op, timeMs: this.#timeMs, commands });
+    const replies = service.apply({ op: entry.op, timeMs: this.#timeMs, commands, skipped });
     assert(replies.length === commands.length, "the service answers every command");
     for (const [index, { session, number }] of commands.entries()) {
       this.#sessions.get(session)?.replies.set(number, copyOf(replies[index] as Uint8Array));

@@ -39,6 +39,7 @@ export class ReplicaState {
   phase: ReplicaStatus["phase"];
   nowMs = 0;
   wallMs = 0;
+  groupMs = 0;
   group: number;
   incarnations: number[];
   founders: number[];

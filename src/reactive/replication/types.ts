@@ -26,10 +26,12 @@ export interface Command {
 export interface Batch {
   /** Position in the log, one more than the entry's before it. */
   op: number;
-  /** Wall clock of the primary that made the entry, milliseconds since 1970; never less than in an earlier one. */
+  /** The group's own time (group-clock.ts), milliseconds; never less than in an earlier entry. */
   timeMs: number;
   /** May be empty: sessions are managed in entries too. */
   commands: readonly Command[];
+  /** What was ordered and is not executed: copies of what was, and what a forgotten session sent. */
+  skipped?: readonly Command[];
 }
 
 /**
@@ -209,8 +211,10 @@ export type PeerMessage =
 export interface Moment {
   /** Never backwards: for time spans. */
   monotonicMs: number;
-  /** Milliseconds since 1970: for the entries' `timeMs` only. */
+  /** Milliseconds since 1970: where it jumps, the monotonic clock stood still. */
   wallMs: number;
+  /** What an entry made now carries as its `timeMs`. */
+  groupMs: number;
 }
 
 export type ReplicaEvent =

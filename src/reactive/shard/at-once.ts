@@ -9,12 +9,19 @@
  * timestamp, and only those of the present view are taken. (What transactions read that committed is marked in the replicated
  * state, and checked when the entry is applied: service.ts.)
  *
- * Invariant: `admit` is asked before an entry is made, `read` before a read is answered. Not part of the replicated state: a
- * transaction that is refused here ("late") was not ordered, and is prepared in the ordinary way instead.
+ * Each attempt has a name of its own: a transaction that was sent twice is under way twice, at two timestamps.
+ *
+ * Invariant: `admit` is asked before an entry is made, `mark` before a read is answered; and whatever was admitted is said to be
+ * over, executed or not (`applied`, `dropped`): reads wait for it. Not part of the replicated state: a transaction that is refused
+ * here ("late") was not ordered, and is prepared in the ordinary way instead.
  */
 import { nameOf } from "../wire/key-name.ts";
+import type { AtOnceCommand } from "./commands.ts";
 import { ReadMarks } from "./read-marks.ts";
-import type { Access } from "./transaction.ts";
+import { type Access, idText } from "./transaction.ts";
+
+/** A transaction that is sent again comes with another timestamp, and may meet its earlier copy: either may be the one that counts. */
+export const attemptOf = ({ transaction: { id }, timestamp }: AtOnceCommand) => `${idText(id)}@${timestamp}`;
 
 interface UnderWay {
   timestamp: number;
@@ -50,16 +57,16 @@ export class AtOnce {
    * Whether a transaction may be ordered at this timestamp; if so it is under way. `seenView`: what its frontend knew before it asked
    * for the timestamp.
    */
-  admit(id: string, accesses: readonly Access[], timestamp: number, seenView: number): boolean {
+  admit(attempt: string, accesses: readonly Access[], timestamp: number, seenView: number): boolean {
     if (seenView !== this.#view || timestamp <= this.#markOfAll) return false;
     if (accesses.some(({ key }) => timestamp <= this.#marks.of(key))) return false;
     const keys = accesses.map(({ key }) => nameOf(key));
-    this.#underWay.set(id, { timestamp, keys });
-    this.#givenUp.delete(id);
+    this.#underWay.set(attempt, { timestamp, keys });
+    this.#givenUp.delete(attempt);
     for (const key of keys) {
-      const ids = this.#byKey.get(key);
-      if (ids === undefined) this.#byKey.set(key, [id]);
-      else if (!ids.includes(id)) ids.push(id);
+      const attempts = this.#byKey.get(key);
+      if (attempts === undefined) this.#byKey.set(key, [attempt]);
+      else if (!attempts.includes(attempt)) attempts.push(attempt);
     }
     return true;
   }
@@ -85,35 +92,35 @@ export class AtOnce {
 
   /** Timestamps at or below which none of them is committed, of those on this key or of all. */
   floors(key?: Uint8Array): number[] {
-    const ids = key === undefined ? this.#underWay.keys() : (this.#byKey.get(nameOf(key)) ?? []);
-    return [...ids].map((id) => (this.#underWay.get(id)?.timestamp ?? 1) - 1);
+    const attempts = key === undefined ? this.#underWay.keys() : (this.#byKey.get(nameOf(key)) ?? []);
+    return [...attempts].map((attempt) => (this.#underWay.get(attempt)?.timestamp ?? 1) - 1);
   }
 
   /** An entry held it. */
-  applied(id: string): void {
-    const found = this.#underWay.get(id);
+  applied(attempt: string): void {
+    const found = this.#underWay.get(attempt);
     if (found === undefined) return;
-    this.#underWay.delete(id);
-    this.#givenUp.delete(id);
+    this.#underWay.delete(attempt);
+    this.#givenUp.delete(attempt);
     for (const key of found.keys) {
-      const ids = this.#byKey.get(key) ?? [];
-      const place = ids.indexOf(id);
-      if (place >= 0) ids.splice(place, 1);
-      if (ids.length === 0) this.#byKey.delete(key);
+      const attempts = this.#byKey.get(key) ?? [];
+      const place = attempts.indexOf(attempt);
+      if (place >= 0) attempts.splice(place, 1);
+      if (attempts.length === 0) this.#byKey.delete(key);
     }
   }
 
   /** The primary gives up what no entry up to `op` holds. Returns all that nobody can be told about. */
   dropped(op: number): string[] {
-    for (const id of this.#underWay.keys()) this.#givenUp.set(id, op);
+    for (const attempt of this.#underWay.keys()) this.#givenUp.set(attempt, op);
     return [...this.#underWay.keys()];
   }
 
   /** Everything up to `op` was applied. Returns those that were given up and do not come any more. */
   reached(op: number): string[] {
     if (this.#givenUp.size === 0) return [];
-    const gone = [...this.#givenUp].filter(([, last]) => last <= op).map(([id]) => id);
-    for (const id of gone) this.applied(id);
+    const gone = [...this.#givenUp].filter(([, last]) => last <= op).map(([attempt]) => attempt);
+    for (const attempt of gone) this.applied(attempt);
     return gone;
   }
 }

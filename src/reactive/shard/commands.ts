@@ -18,6 +18,8 @@
  *   several          9    commands u32 count, each u32    outcomes, one behind the other; of kinds 2 to 6
  *                         length and bytes
  *
+ *   A shard answers a command that it cannot read with one byte, 255, and does nothing.
+ *
  *   vote:     kind u8 (0 yes, 1 no, 2 decided, 3 late), then
  *             yes      largest u64       the largest commit timestamp that the shard knows
  *             no       reason u8, key u32 length and bytes
@@ -27,6 +29,7 @@
 import { ByteReader, ByteWriter, WireError } from "../wire/bytes.ts";
 import { readKeys, writeKeys } from "./key-list.ts";
 import {
+  KEY_BYTES_MAX,
   readId,
   readTransaction,
   type Transaction,
@@ -40,11 +43,18 @@ export type OutcomeCommand =
   | { kind: "decide" | "commit"; id: TransactionId; timestamp: number }
   | { kind: "abort" | "resolve" | "finish"; id: TransactionId };
 
+export interface AtOnceCommand {
+  kind: "atOnce";
+  timestamp: number;
+  view: number;
+  transaction: Transaction;
+}
+
 export type ShardCommand =
   | OutcomeCommand
+  | AtOnceCommand
   | { kind: "prepare"; transaction: Transaction }
   | { kind: "several"; commands: OutcomeCommand[] }
-  | { kind: "atOnce"; timestamp: number; view: number; transaction: Transaction }
   | { kind: "preload"; keys: Uint8Array[] };
 
 export type FinalOutcome =
@@ -80,6 +90,18 @@ const commandKinds = [
   "preload",
   "several",
 ] as const;
+
+/** What a command is answered that the shard cannot read, whatever it was to be answered; nothing was done. */
+export const UNREADABLE = Uint8Array.of(255);
+
+export const isUnreadable = (reply: Uint8Array) => reply.byteLength === 1 && reply[0] === UNREADABLE[0];
+
+/** Throws WireError. */
+function readerOf(reply: Uint8Array): ByteReader {
+  if (isUnreadable(reply))
+    throw new WireError("the shard cannot read this command: is it of an older version than its frontend?");
+  return new ByteReader(reply);
+}
 
 /** Most are not longer. */
 const COMMAND_BYTES = 256;
@@ -134,7 +156,7 @@ function readCommand(reader: ByteReader, kind: ShardCommand["kind"] | undefined,
         transaction: readTransaction(reader),
       };
     case "preload":
-      return { kind, keys: readKeys(reader) };
+      return { kind, keys: readPreloaded(reader) };
     default:
       throw new WireError(`${code} is no command of a shard`);
   }
@@ -143,6 +165,13 @@ function readCommand(reader: ByteReader, kind: ShardCommand["kind"] | undefined,
 function readOutcomeCommand(reader: ByteReader, kind: OutcomeCommand["kind"]): OutcomeCommand {
   const id = readId(reader);
   return kind === "decide" || kind === "commit" ? { kind, id, timestamp: reader.u64() } : { kind, id };
+}
+
+function readPreloaded(reader: ByteReader): Uint8Array[] {
+  const keys = readKeys(reader);
+  if (keys.some(({ byteLength }) => byteLength > KEY_BYTES_MAX))
+    throw new WireError(`a key has more than ${KEY_BYTES_MAX} bytes`);
+  return keys;
 }
 
 /** None of them is of several, or brings a transaction. */
@@ -182,7 +211,7 @@ export function encodeOutcome(outcome: FinalOutcome): Uint8Array {
 }
 
 export function decodeOutcome(bytes: Uint8Array): FinalOutcome {
-  const reader = new ByteReader(bytes);
+  const reader = readerOf(bytes);
   const outcome = readOutcome(reader);
   reader.end();
   return outcome;
@@ -195,7 +224,7 @@ export function encodeOutcomes(outcomes: readonly FinalOutcome[]): Uint8Array {
 }
 
 export function decodeOutcomes(bytes: Uint8Array, count: number): FinalOutcome[] {
-  const reader = new ByteReader(bytes);
+  const reader = readerOf(bytes);
   const outcomes = Array.from({ length: count }, () => readOutcome(reader));
   reader.end();
   return outcomes;
@@ -214,7 +243,7 @@ export function encodeVote(vote: Vote): Uint8Array {
 }
 
 export function decodeVote(bytes: Uint8Array): Vote {
-  const reader = new ByteReader(bytes);
+  const reader = readerOf(bytes);
   switch (reader.u8()) {
     case 0:
       return { kind: "yes", largest: reader.u64() };

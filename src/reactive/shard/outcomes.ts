@@ -3,7 +3,8 @@
  *
  * Invariant: the first outcome of a transaction is its only one. An outcome is forgotten when its client will not ask again
  * (its floor has passed it, or it was silent for too long, which is longer for one that keeps a log) and, at the home of a decision,
- * when every participant has carried it out (`isFinished`). Part of the replicated state.
+ * when every participant has carried it out (`isFinished`). Of a client that never says what it has settled the last `OUTCOMES_MAX` at least
+ * are kept: its floor is moved past the others, which are not executed again either. Part of the replicated state.
  */
 import type { ByteReader, ByteWriter } from "../wire/bytes.ts";
 import { KEPT_CLIENT_MIN, readId, type TransactionId, writeId } from "./transaction.ts";
@@ -17,6 +18,11 @@ export interface Outcome {
   /** The shards that it touches, for who finishes it when its coordinator cannot. */
   participants: number[];
 }
+
+/** Of one client, but for those that are not finished. Alike in all versions. */
+export const OUTCOMES_MAX = 10_000;
+/** So many more before the oldest go, all at once. */
+const OUTCOMES_SLACK = 1000;
 
 interface Client {
   floor: number;
@@ -52,6 +58,7 @@ export class Outcomes {
     if (earlier !== undefined) this.#unfinished.delete(earlier);
     known.outcomes.set(number, outcome);
     if (!outcome.isFinished) this.#unfinished.add(outcome);
+    if (known.outcomes.size > OUTCOMES_MAX + OUTCOMES_SLACK) forgetOldest(known);
   }
 
   finish({ client, number }: TransactionId): void {
@@ -138,5 +145,14 @@ function expire(clients: Clients, beforeMs: number): void {
   for (const [name, { atMs, outcomes }] of clients) {
     if (atMs >= beforeMs) break;
     if ([...outcomes.values()].every(({ isFinished }) => isFinished)) clients.delete(name);
+  }
+}
+
+function forgetOldest(client: Client): void {
+  for (const [number, { isFinished }] of client.outcomes) {
+    if (client.outcomes.size <= OUTCOMES_MAX) return;
+    if (!isFinished) continue;
+    client.outcomes.delete(number);
+    client.floor = Math.max(client.floor, number + 1);
   }
 }

@@ -5,10 +5,13 @@
  * Invariant: it is a command of the group, so all replicas have the same keys, whichever of them has the file; and one that changes
  * nothing where anything was committed already. After a crash it is begun again.
  */
+import { NxError } from "../../core/errors.ts";
 import { OutcomeUnknownError, RefusedError } from "../failures.ts";
 import type { Group } from "../engines/builtin/coordinator.ts";
 import { shardOf } from "../engines/builtin/placement.ts";
 import { encodeCommand } from "./commands.ts";
+import { encodeOperations } from "./operations.ts";
+import { KEY_BYTES_MAX } from "./transaction.ts";
 
 export interface PreloadOptions {
   /** What the file holds. */
@@ -19,16 +22,26 @@ export interface PreloadOptions {
   shards: number;
 }
 
+/** The first that there is: frontends ask for one before they serve anybody, so no transaction has it. */
+export const PRELOAD_TIMESTAMP = 1;
+/** What is done to each key. */
+export const PRELOADED = encodeOperations([
+  { kind: "put", value: { type: "bytes", bytes: new TextEncoder().encode("null") } },
+]);
 const KEYS_PER_COMMAND = 1000;
 
-/** The keys of this shard among the lines. */
+/** The keys of this shard among the lines. Throws NX_CONFIG_INVALID. */
 export function keysOf({ text, count, shard, shards }: PreloadOptions): Uint8Array[] {
   const lines = text.split("\n").map((line) => line.replace(/\r$/, ""));
   const taken = count === 0 ? lines : lines.slice(0, count);
-  return taken
-    .filter((line) => line !== "")
-    .map((line) => new TextEncoder().encode(line))
-    .filter((key) => shardOf(key, shards) === shard);
+  const keys = taken.map((line) => new TextEncoder().encode(line));
+  const tooLong = keys.findIndex(({ byteLength }) => byteLength > KEY_BYTES_MAX);
+  if (tooLong >= 0)
+    throw new NxError(
+      "NX_CONFIG_INVALID",
+      `preloadFile: line ${tooLong + 1} has ${keys[tooLong]?.byteLength} bytes, a key has ${KEY_BYTES_MAX} at most`,
+    );
+  return keys.filter((key) => key.byteLength > 0 && shardOf(key, shards) === shard);
 }
 
 /** Resolves when the group has them, or `isOver`; asks as long as it does not answer. */

@@ -15,6 +15,7 @@ import { Versions } from "../../native/versions.ts";
 import type { Batch, Command, StateMachine, StateRestorer, StateStream } from "../replication/types.ts";
 import { WireError } from "../wire/bytes.ts";
 import {
+  type AtOnceCommand,
   decodeCommand,
   encodeOutcome,
   encodeOutcomes,
@@ -24,13 +25,14 @@ import {
   type OutcomeCommand,
   type Refusal,
   type ShardCommand,
+  UNREADABLE,
   type Vote,
 } from "./commands.ts";
 import { Feed } from "./feed.ts";
-import { encodeOperations } from "./operations.ts";
 import type { Outcome } from "./outcomes.ts";
-import { AtOnce } from "./at-once.ts";
+import { AtOnce, attemptOf } from "./at-once.ts";
 import { isLate, refusalOf } from "./checks.ts";
+import { PRELOAD_TIMESTAMP, PRELOADED } from "./preload.ts";
 import { answerQuery } from "./queries.ts";
 import { idText, Level, type Transaction, type TransactionId } from "./transaction.ts";
 import { decodeState, emptyState, encodeState, type ShardState } from "./state.ts";
@@ -57,14 +59,7 @@ export const shardDefaults: ShardSettings = {
 /** Keys that are looked at for old versions with each entry. */
 const COLLECT_KEYS = 64;
 const SNAPSHOT_CHUNK_BYTES = 256 * 1024;
-/** The answer to a command that cannot be read. */
-const UNREADABLE = Uint8Array.of(255);
 const NOTHING = new Uint8Array(0);
-/** The first that there is: frontends ask for one before they serve anybody, so no transaction has it. */
-const PRELOAD_TIMESTAMP = 1;
-const PRELOADED = encodeOperations([
-  { kind: "put", value: { type: "bytes", bytes: new TextEncoder().encode("null") } },
-]);
 /** How close the samples are that tell which timestamp was current when. */
 const SAMPLE_MS = 1000;
 
@@ -110,7 +105,7 @@ export class ShardService implements StateMachine {
   }
 
   close(): void {
-    this.waiting.failAll(new Error("the shard is closing"));
+    this.waiting.loseAll();
     this.#versions.close();
   }
 
@@ -119,8 +114,9 @@ export class ShardService implements StateMachine {
     state.position = batch.op;
     state.timeMs = batch.timeMs;
     const replies = batch.commands.map((command) => this.#applyOne(command));
+    for (const command of batch.skipped ?? []) this.#skip(command);
     this.#age();
-    for (const id of this.atOnce.reached(batch.op)) this.waiting.settled(id);
+    for (const attempt of this.atOnce.reached(batch.op)) this.waiting.settled(attempt);
     this.waiting.applied();
     return replies;
   }
@@ -137,8 +133,8 @@ export class ShardService implements StateMachine {
       if (command.kind !== "atOnce") return undefined;
       const { timestamp, transaction } = command;
       this.atOnce.enter(view);
-      const { id, accesses } = transaction;
-      const isAdmitted = this.atOnce.admit(idText(id), accesses, timestamp, command.view);
+      const { accesses } = transaction;
+      const isAdmitted = this.atOnce.admit(attemptOf(command), accesses, timestamp, command.view);
       return isAdmitted ? undefined : this.#late();
     } catch (error) {
       if (error instanceof WireError) return UNREADABLE;
@@ -147,7 +143,7 @@ export class ShardService implements StateMachine {
   }
 
   dropped(op: number): void {
-    for (const id of this.atOnce.dropped(op)) this.waiting.lost(id);
+    for (const attempt of this.atOnce.dropped(op)) this.waiting.lost(attempt);
   }
 
   // --- commands --------------------------------------------------------------------------------------------------
@@ -242,13 +238,24 @@ export class ShardService implements StateMachine {
     return { kind: "no", ...refusal };
   }
 
-  #runAtOnce({ transaction, timestamp }: ShardCommand & { kind: "atOnce" }): Uint8Array {
-    const name = idText(transaction.id);
+  #runAtOnce(command: AtOnceCommand): Uint8Array {
+    const { transaction, timestamp } = command;
     const vote = this.#meet(transaction) ?? this.#commitAtOnce(transaction, timestamp);
-    this.atOnce.applied(name);
-    this.waiting.settled(name);
+    this.#settled(command);
     if (vote.kind === "late") return this.#late();
     return encodeVote(vote);
+  }
+
+  /** Only what was taken here is waited for, and only that was decoded before. */
+  #skip({ decoded }: Command): void {
+    const command = decoded as ShardCommand | undefined;
+    if (command?.kind === "atOnce") this.#settled(command);
+  }
+
+  #settled(command: AtOnceCommand): void {
+    const attempt = attemptOf(command);
+    this.atOnce.applied(attempt);
+    this.waiting.settled(attempt);
   }
 
   /**
@@ -370,7 +377,8 @@ export class ShardService implements StateMachine {
         this.#versions = versions;
         this.#state = state;
         this.#feed = new Feed(state.position, this.settings.feedKeysMax);
-        this.waiting.failAll(new Error("the shard's state was replaced"));
+        // Whoever waits here asks the primary, which this replica is not.
+        this.waiting.loseAll();
       },
       abandon: () => versions.close(),
     };

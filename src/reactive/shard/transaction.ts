@@ -11,7 +11,7 @@
  *      8  snapshot          timestamp of its reads under snapshot isolation, else 0
  *      4  home              the shard that keeps the decision
  *      4+ participants      u32 count, then u64 each: the shards that it touches
- *      4+ accesses          u32 count, then for each key
+ *      4+ accesses          u32 count, then for each key, none of them twice
  *            4+ key         u32 length, bytes
  *            4+ reads       u32 count, then for each read
  *                  1  part kind      0 whole, 1 list index, 2 set element, 3 map field
@@ -22,6 +22,7 @@
  */
 import { type Part, PartKind } from "../../native/version-values.ts";
 import { type ByteReader, type ByteWriter, WireError } from "../wire/bytes.ts";
+import { nameOf } from "../wire/key-name.ts";
 
 /** Names a transaction for ever: whoever retries uses the same one. */
 export interface TransactionId {
@@ -122,6 +123,9 @@ export function levelOf(level: number): Level {
 export function readAccesses(reader: ByteReader): Access[] {
   const accesses: Access[] = [];
   for (let left = reader.count(12, ACCESSES_MAX); left > 0; left--) accesses.push(readAccess(reader));
+  // A transaction leaves one version of a key.
+  if (accesses.length > 1 && new Set(accesses.map(({ key }) => nameOf(key))).size < accesses.length)
+    throw new WireError("a transaction names a key twice");
   return accesses;
 }
 

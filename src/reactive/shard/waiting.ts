@@ -6,7 +6,6 @@
 interface Waiter {
   left: number;
   resolve(isSettled: boolean): void;
-  reject(error: Error): void;
 }
 
 export class Waiting {
@@ -15,9 +14,9 @@ export class Waiting {
 
   /** Resolves with true when all of these transactions (`idText`) are committed or aborted; with false when nobody will know. */
   forSettled(ids: readonly string[]): Promise<boolean> {
-    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+    const { promise, resolve } = Promise.withResolvers<boolean>();
     const names = new Set(ids);
-    const waiter = { left: names.size, resolve, reject };
+    const waiter = { left: names.size, resolve };
     for (const name of names) {
       const waiters = this.#byTransaction.get(name);
       if (waiters === undefined) this.#byTransaction.set(name, [waiter]);
@@ -33,8 +32,8 @@ export class Waiting {
 
   /** Resolves behind the next entry. */
   forEntry(): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#followers.push({ left: 1, resolve: () => resolve(), reject });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#followers.push({ left: 1, resolve: () => resolve() });
     return promise;
   }
 
@@ -61,10 +60,9 @@ export class Waiting {
     for (const { resolve } of followers) resolve(true);
   }
 
-  failAll(error: Error): void {
-    const all = new Set([...this.#byTransaction.values()].flat().concat(this.#followers));
-    this.#byTransaction.clear();
-    this.#followers = [];
-    for (const { reject } of all) reject(error);
+  /** Nothing is known here any more. */
+  loseAll(): void {
+    for (const name of [...this.#byTransaction.keys()]) this.lost(name);
+    this.applied();
   }
 }

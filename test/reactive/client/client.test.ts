@@ -142,6 +142,22 @@ describe("transactions", () => {
     expect(await client.readOnly((transaction) => score.value(transaction))).toBe(expected);
   });
 
+  test("nothing can have become of one that only read: it is run again, whatever is known of its commit", async () => {
+    const cluster = new ModelCluster();
+    const client = await clientOf(cluster);
+    await client.connected();
+    cluster.fault = ({ type }) => {
+      if (type === "commit") cluster.down.add("one:1").add("two:2");
+      return type === "commit" && "after";
+    };
+    const error = await client
+      .execute((transaction) => score.value(transaction), { timeoutMs: 60 })
+      .catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(OutcomeUnknownError);
+    cluster.down.clear();
+    expect((await client.resolve(error as OutcomeUnknownError)).kind).toBe("aborted");
+  });
+
   test("without a frontend they fail in time and did not happen", async () => {
     const cluster = new ModelCluster();
     cluster.down.add("one:1").add("two:2");

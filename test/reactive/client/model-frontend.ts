@@ -220,6 +220,8 @@ export class ModelCluster {
       case "commit":
         return { type: "settled", request: message.request, outcome: store.commit(message.transaction) };
       case "resolve": {
+        const { request } = message;
+        if (message.keys.length === 0) return { type: "failed", request, code: "tooMany", text: "no home" };
         const name = `${message.id.client}:${message.id.number}`;
         const outcome = store.outcomeOf(message.id) ?? { kind: "aborted" };
         store.outcomes.set(name, outcome);

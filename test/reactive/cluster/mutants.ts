@@ -72,8 +72,7 @@ export const storeMutants: readonly Mutant[] = [
     file: `${SHARD}/service.ts`,
     from: "  #abort(id: TransactionId): FinalOutcome {\n    const outcome = this.#known(id);\n    if (outcome !== undefined) return outcome;\n",
     to: "  #abort(id: TransactionId): FinalOutcome {\n",
-    // It takes a coordinator that is slower than the settler: the first seed that has one is 48.
-    noticedBy: [SIMULATION[0], "S22: seeds 41 to"],
+    noticedBy: ["test/reactive/shard/transactions.test.ts", "the first record of a decision is its only one"],
   },
   {
     breaks: "first committer does not win",
@@ -144,6 +143,27 @@ export const storeMutants: readonly Mutant[] = [
     from: "      logView: state.logView,\n",
     to: "      logView: state.log.last?.view ?? 0,\n",
     noticedBy: SIMULATION,
+  },
+  {
+    breaks: "a copy that is not executed is waited for, for ever",
+    file: `${SHARD}/service.ts`,
+    from: "    for (const command of batch.skipped ?? []) this.#skip(command);\n",
+    to: "",
+    noticedBy: ["test/reactive/shard/at-once-copies.test.ts", "nobody waits for it"],
+  },
+  {
+    breaks: "two attempts of a transaction are one",
+    file: `${SHARD}/at-once.ts`,
+    from: "=> `${idText(id)}@${timestamp}`;",
+    to: "=> (timestamp > 0 ? idText(id) : idText(id));",
+    noticedBy: ["test/reactive/shard/at-once-copies.test.ts", "the second is waited for"],
+  },
+  {
+    breaks: "a transaction that names a key twice stops its shard for good",
+    file: `${SHARD}/transaction.ts`,
+    from: "  if (accesses.length > 1 && new Set(accesses.map(({ key }) => nameOf(key))).size < accesses.length)\n",
+    to: "  if (accesses.length < 0)\n",
+    noticedBy: ["test/reactive/shard/transactions.test.ts", "names a key twice"],
   },
   {
     breaks: "read committed looks above what is under way",

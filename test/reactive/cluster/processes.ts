@@ -23,6 +23,8 @@ import { shardConfig } from "../../../src/reactive/shard/config.ts";
 import { TimestampClient } from "../../../src/reactive/tss/client.ts";
 
 const PORT = 12345;
+/** 2026-01-01T00:00:00Z */
+const DATE_MS = 1_767_225_600_000;
 const JOURNAL_BYTES_MIN = 6000;
 const FILES = { segmentBytesMin: 8192, readChunkBytes: 65_536 };
 
@@ -56,7 +58,9 @@ export class Replica<Machine extends StateMachine> {
   start(): void {
     const { cluster, name, addresses, newMachine } = this.#group;
     // The lease's margin is 10 %: clocks within 4 % of true time are inside it.
-    const process = this.host.start({ driftPpm: this.#group.random.integer(80_000) - 40_000 });
+    const driftPpm = this.#group.random.integer(80_000) - 40_000;
+    // Its date may be wrong by weeks, and is another one with each start.
+    const process = this.host.start({ driftPpm, wallStartMs: DATE_MS + driftPpm * 50_000 });
     const machine = newMachine();
     this.#process = process;
     this.machine = machine;

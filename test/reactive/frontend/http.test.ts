@@ -61,6 +61,8 @@ test.each<[string, string, RequestInit, string]>([
       ["a key that is too long in a transaction", { operations: [{ op: "delete", key: "k".repeat(65_536) }] }, "65535"],
       ["more than 64 bits", { operations: [{ op: "add", key: "n", amount: "9999999999999999999" }] }, "64 bits"],
       ["a text that is bytes, too", { operations: [{ op: "put", key: "k", value: { type: "bytes", text: "a", base64: "Yg==" } }] }, "not both"],
+      ["half of a surrogate pair as a key", { operations: [{ op: "delete", key: "\ud800" }] }, "surrogate"],
+      ["half of a surrogate pair as a text", { operations: [{ op: "append", key: "k", element: "\udc00" }] }, "surrogate"],
       ["a field that there is not", { operation: [] }, "Unrecognized key"],
     ] as const
   ).map(([what, body, answer]): [string, string, RequestInit, string] => [what, "/v1/transactions", { method: "POST", body: JSON.stringify(body) }, answer]),

@@ -33,6 +33,27 @@ export const replicationMutants: readonly Mutant[] = [
     noticedBy: ["test/reactive/replication/group-port.test.ts", "a replica in the same process"],
   },
   {
+    breaks: "entries carry what the wall clock of their primary says",
+    file: `${FOLDER}/normal.ts`,
+    from: "const { settings, view, groupMs } = this.#state;",
+    to: "const { settings, view, wallMs: groupMs } = this.#state;",
+    noticedBy: ["test/reactive/replication/group-clock.test.ts", "a wall clock that is set"],
+  },
+  {
+    breaks: "all entries of a turn travel in one message",
+    file: `${FOLDER}/normal.ts`,
+    from: "      if (bytes > this.#state.settings.transferBytesMax) {\n",
+    to: "      if (messages.length === 0) {\n",
+    noticedBy: schedule("long entries travel one by one"),
+  },
+  {
+    breaks: "a chunk of a snapshot travels in one message",
+    file: `${FOLDER}/service.ts`,
+    from: "  for (; chunk.byteLength - at >= PART_BYTES_MAX; at",
+    to: "  for (; chunk.byteLength - at >= 2 ** 40; at",
+    noticedBy: transfer("a chunk of any length"),
+  },
+  {
     breaks: "two that read snapshots at the same time",
     file: `${FOLDER}/snapshot-transfer.ts`,
     from: "    if (this.#service.isBeingRead) return undefined;\n",

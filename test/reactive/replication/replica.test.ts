@@ -39,6 +39,28 @@ test("the primary counts its own copy only when it is on disk", () => {
   expect(table.seat(0).applied).toEqual(["x"]);
 });
 
+test("long entries travel one by one, so that each message finds room, and none is asked for twice", () => {
+  const table = Table.founded(3);
+  const seat = table.seat(0);
+  table.lose();
+  const texts = [1, 2, 3].map((each) => `${each}`.repeat(700_000));
+  for (const text of texts) {
+    const body = new TextEncoder().encode(text);
+    seat.step({ kind: "request", request: { session: 1, number: 1, floor: 1, body } });
+  }
+  seat.step({ kind: "turnEnd" });
+  const toOne = seat.sent.filter(({ to }) => to === 1).map(({ envelope }) => envelope.message);
+  expect(toOne.map((message) => (message.type === "prepare" ? [message.op, message.entries.length] : 0))).toEqual(
+    [[1, 1], [2, 1], [3, 1]],
+  ); // prettier-ignore
+  table.deliver(0, 1);
+  expect(table.seat(1).sent.map(({ envelope }) => envelope.message.type)).not.toContain("getEntries");
+  table.settle();
+  expect(seat.applied).toEqual(texts);
+  table.run(100);
+  expect(table.seat(1).applied).toEqual(texts);
+});
+
 test("a group of one commits by itself, and goes on after a restart", () => {
   const table = Table.founded(1);
   const seat = table.seat(0);

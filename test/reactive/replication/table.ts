@@ -49,7 +49,7 @@ export class Seat {
     const settings = { ...replicaDefaults, replica: this.index, replicas };
     this.replica = new Replica(settings, restored, seededRandom(++this.#table.lives));
     this.applied = [];
-    this.#take(this.replica.start({ monotonicMs: nowMs, wallMs: this.#table.wallMs }));
+    this.#take(this.replica.start({ monotonicMs: nowMs, wallMs: this.#table.wallMs, groupMs: nowMs }));
     return this.replica;
   }
 
@@ -61,7 +61,8 @@ export class Seat {
   }
 
   step(event: ReplicaEvent): void {
-    this.#take(this.replica.step({ monotonicMs: this.#table.nowMs, wallMs: this.#table.wallMs }, event));
+    const { nowMs, wallMs } = this.#table;
+    this.#take(this.replica.step({ monotonicMs: nowMs, wallMs, groupMs: nowMs }, event));
   }
 
   #take(actions: ReplicaAction[]): void {

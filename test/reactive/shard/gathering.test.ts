@@ -3,10 +3,12 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { Gathering } from "../../../src/reactive/engines/builtin/gathering.ts";
 import {
   decodeCommand,
+  decodeVote,
   encodeCommand,
   encodeOutcome,
   encodeOutcomes,
   type OutcomeCommand,
+  UNREADABLE,
 } from "../../../src/reactive/shard/commands.ts";
 import { ByteWriter, WireError } from "../../../src/reactive/wire/bytes.ts";
 
@@ -18,12 +20,13 @@ const commits = (count: number): OutcomeCommand[] =>
 const committed = (timestamp: number) => ({ kind: "committed", timestamp }) as const;
 
 /** Answers commits with their timestamps. */
-function answering() {
+function answering({ knowsSeveral = true } = {}) {
   const counts: number[] = [];
   const command = async (body: Uint8Array) => {
     const told = decodeCommand(body);
     counts.push(told.kind === "several" ? told.commands.length : 1);
     if (told.kind === "commit") return encodeOutcome(committed(told.timestamp));
+    if (!knowsSeveral) return UNREADABLE;
     if (told.kind !== "several") throw new Error(`a ${told.kind} was not told`);
     return encodeOutcomes(
       told.commands.map((each) => committed(each.kind === "commit" ? each.timestamp : 0)),
@@ -39,6 +42,14 @@ test("what comes together is one command, what comes alone is itself", async () 
   expect(counts).toEqual([1000, 1000, 500]);
   expect(await gathering.ask(commits(1)[0] as OutcomeCommand)).toEqual(committed(10));
   expect(counts).toHaveLength(4);
+});
+
+test("a shard of an earlier version, which cannot read several, is told each by itself", async () => {
+  const { counts, gathering } = answering({ knowsSeveral: false });
+  const outcomes = await Promise.all(commits(3).map((each) => gathering.ask(each)));
+  expect(outcomes).toEqual(commits(3).map((_, index) => committed(10 + index)));
+  expect(counts).toEqual([3, 1, 1, 1]);
+  expect(() => decodeVote(UNREADABLE)).toThrow("older version than its frontend");
 });
 
 test("what fails fails for all of the command", async () => {

@@ -1,6 +1,6 @@
 /** What a shard remembers of transactions for those who ask again. */
 import { expect, test } from "bun:test";
-import { Outcomes } from "../../../src/reactive/shard/outcomes.ts";
+import { Outcomes, OUTCOMES_MAX } from "../../../src/reactive/shard/outcomes.ts";
 import { KEPT_CLIENT_MIN } from "../../../src/reactive/shard/transaction.ts";
 import { ByteReader, ByteWriter } from "../../../src/reactive/wire/bytes.ts";
 
@@ -36,6 +36,21 @@ test("who was silent for long is forgotten; one who keeps a log may come back af
     outcomes.expire(31 * days, 1 * days);
     expect(outcomes.get({ client: kept, number: 1 })).toBeUndefined();
   }
+});
+
+test("of a client that settles nothing the last ones are known, and those before are not executed again", () => {
+  const outcomes = new Outcomes();
+  const count = 2 * OUTCOMES_MAX;
+  for (let number = 1; number <= count; number++) outcomes.record(committed(1, number, number !== 2), 0);
+  const of = (number: number) => outcomes.get({ client: 1, number });
+  expect([of(1), of(OUTCOMES_MAX - 1500)]).toEqual(["forgotten", "forgotten"]);
+  expect([of(2), of(count - OUTCOMES_MAX + 2), of(count)]).toMatchObject(
+    [2, count - OUTCOMES_MAX + 2, count].map((number) => ({ timestamp: 100 + number })),
+  );
+  expect(of(count + 1)).toBeUndefined();
+  const writer = new ByteWriter();
+  outcomes.write(writer);
+  expect(writer.length).toBeLessThan(50 * OUTCOMES_MAX);
 });
 
 test("what is not carried out everywhere is told until it is, whatever its client settles, also from a snapshot", () => {

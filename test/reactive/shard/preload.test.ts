@@ -1,7 +1,12 @@
 /** Keys that an empty shard begins with: its own, once, whoever asks how often. */
 import { expect, test } from "bun:test";
 import { shardOf } from "../../../src/reactive/engines/builtin/placement.ts";
-import { decodeVote, encodeCommand, type ShardCommand } from "../../../src/reactive/shard/commands.ts";
+import {
+  decodeVote,
+  encodeCommand,
+  type ShardCommand,
+  UNREADABLE,
+} from "../../../src/reactive/shard/commands.ts";
 import { encodeOperations } from "../../../src/reactive/shard/operations.ts";
 import { keysOf, preload } from "../../../src/reactive/shard/preload.ts";
 import { ShardService } from "../../../src/reactive/shard/service.ts";
@@ -15,6 +20,17 @@ test("the lines that are asked for, divided among the shards", () => {
   for (const [shard, keys] of all.entries())
     expect(keys.every((key) => shardOf(key, 3) === shard && !Buffer.from(key).includes("\r"))).toBe(true);
   expect(keysOf({ text, count: 0, shard: 0, shards: 1 })).toHaveLength(50);
+});
+
+test("a line that is too long for a key is refused by its number, and by the shard", () => {
+  const long = "x".repeat(70_000);
+  expect(() => keysOf({ text: `a\n${long}\n`, count: 0, shard: 0, shards: 1 })).toThrow("line 2 has 70000");
+  const shard = new ShardService();
+  const body = encodeCommand({ kind: "preload", keys: [Buffer.from(long)] });
+  expect(shard.apply({ op: 1, timeMs: 1, commands: [{ session: 1, number: 1, body }] })).toEqual([
+    UNREADABLE,
+  ]);
+  shard.close();
 });
 
 test("an empty shard gets them once, one with a commit does not", async () => {

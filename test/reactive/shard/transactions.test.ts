@@ -14,7 +14,7 @@ import {
 import { type Access, Level } from "../../../src/reactive/shard/transaction.ts";
 import { applyOperation } from "../../../src/reactive/shard/apply.ts";
 import type { Batch } from "../../../src/reactive/replication/types.ts";
-import { decodeVote, encodeCommand, type ShardCommand } from "../../../src/reactive/shard/commands.ts";
+import { decodeOutcome, decodeVote, encodeCommand, type ShardCommand } from "../../../src/reactive/shard/commands.ts";
 import { ShardService, shardDefaults } from "../../../src/reactive/shard/service.ts";
 import { type ClusterOptions, randomOf, shardCluster, type ShardCluster } from "./shard-harness.ts";
 
@@ -383,6 +383,50 @@ test("whoever sends a transaction twice never hears that it is refused and that 
     cluster.close();
   }
   expect(Math.min(seen.get("committed") ?? 0, seen.get("refused") ?? 0)).toBeGreaterThan(5);
+});
+
+test("the first record of a decision is its only one, whether its coordinator or who settles comes first", () => {
+  const add = encodeOperations([{ kind: "add", amount: 1n }]);
+  for (const first of ["decide", "resolve"] as const) {
+    const shard = new ShardService(shardDefaults);
+    let op = 0;
+    const run = (command: ShardCommand) => {
+      const body = encodeCommand(command);
+      const batch = { op: ++op, timeMs: 0, commands: [{ session: 1, number: op, body }] };
+      return shard.apply(batch)[0] as Uint8Array;
+    };
+    const id = { client: 1, number: 1 };
+    const accesses = [{ key: Buffer.from("a"), reads: [], operations: add }];
+    const common = { id, floor: 1, level: Level.strict, snapshot: 0, home: 0, participants: [0, 1] };
+    run({ kind: "prepare", transaction: { ...common, accesses } });
+    const decide = { kind: "decide", id, timestamp: 10 } as const;
+    const others = [{ kind: "resolve", id }, { kind: "abort", id }, decide] as const;
+    const outcome = decodeOutcome(run(first === "decide" ? decide : { kind: "resolve", id }));
+    expect(outcome.kind).toBe(first === "decide" ? "committed" : "aborted");
+    for (const command of others) expect(decodeOutcome(run(command))).toEqual(outcome);
+    expect(shard.versions.read(Buffer.from("a"), 20)?.start).toBe(first === "decide" ? 10 : 0);
+    shard.close();
+  }
+});
+
+test("a transaction that names a key twice is refused as unreadable, and its shard goes on", () => {
+  const shard = new ShardService(shardDefaults);
+  const add = encodeOperations([{ kind: "add", amount: 1n }]);
+  const access = { key: Buffer.from("a"), reads: [], operations: add };
+  let op = 0;
+  const run = (command: ShardCommand) => {
+    const body = encodeCommand(command);
+    return shard.apply({ op: ++op, timeMs: 0, commands: [{ session: 1, number: op, body }] })[0];
+  };
+  for (const accesses of [[access, access], [access]]) {
+    const id = { client: 1, number: accesses.length };
+    const common = { id, floor: 1, level: Level.strict, snapshot: 0, home: 0, participants: [0] };
+    const transaction = { ...common, accesses };
+    const reply = run({ kind: "atOnce", timestamp: 10, view: 0, transaction });
+    if (accesses.length > 1) expect([...(reply as Uint8Array)]).toEqual([255]);
+    else expect(decodeVote(reply as Uint8Array)).toMatchObject({ kind: "decided" });
+  }
+  shard.close();
 });
 
 test("replicas that follow one log hold one state and give one answer, also one that began from a snapshot", async () => {

@@ -2,12 +2,14 @@
  * What a frontend tells one shard behind its answers to clients: outcomes that are carried out, or may be forgotten. Nobody waits
  * for one of them, so those that come together travel, and are written down, as one command.
  *
- * Invariant: each is answered by its own outcome, or fails with all of its command: who looks for unfinished transactions finds it.
+ * Invariant: each is answered by its own outcome, or fails with all of its command: who looks for unfinished transactions finds it. A shard
+ * of an earlier version, which knows no commands of several, is told each by itself.
  */
 import {
   decodeOutcome,
   decodeOutcomes,
   encodeCommand,
+  isUnreadable,
   type FinalOutcome,
   type OutcomeCommand,
 } from "../../shard/commands.ts";
@@ -54,8 +56,14 @@ export class Gathering {
 
   async #outcomesOf(commands: OutcomeCommand[]): Promise<FinalOutcome[]> {
     const [first] = commands as [OutcomeCommand];
-    if (commands.length === 1) return [decodeOutcome(await this.#group.command(encodeCommand(first)))];
+    if (commands.length === 1) return [await this.#outcomeOf(first)];
     const reply = await this.#group.command(encodeCommand({ kind: "several", commands }));
+    // A shard that was rolled back before its frontends takes them one by one.
+    if (isUnreadable(reply)) return Promise.all(commands.map((command) => this.#outcomeOf(command)));
     return decodeOutcomes(reply, commands.length);
+  }
+
+  async #outcomeOf(command: OutcomeCommand): Promise<FinalOutcome> {
+    return decodeOutcome(await this.#group.command(encodeCommand(command)));
   }
 }
