@@ -1,6 +1,6 @@
 /**
  * A transactional store in Diamond's own files and words, with the real executable, deployed on this host: commands are given in the
- * scripts' directory as the original's page says, the files are in `platform/test`.
+ * scripts' directory as the original's page says, the files are in `platform/test`. Or stores of one process each, in files of ours.
  *
  * Invariant: no process and no directory outlives it.
  */
@@ -19,6 +19,8 @@ export interface DeployedLayout {
   /** Replicas of each shard. */
   shards: readonly number[];
   frontends: number;
+  /** Replicas that are all of it in one process each. */
+  stores?: number;
   /** Further files beside the prefix. */
   files?: Record<string, string>;
 }
@@ -30,12 +32,12 @@ export class DeployedStore implements AsyncDisposable {
 
   static async create(layout: DeployedLayout): Promise<DeployedStore> {
     await ensureExecutable();
-    const { tss, shards, frontends } = layout;
+    const { tss, shards, frontends, stores = 0 } = layout;
     const replicas = shards.reduce((sum, count) => sum + count, 0);
-    return new DeployedStore(layout, await freePorts(tss + replicas + frontends));
+    return new DeployedStore(layout, await freePorts(tss + replicas + frontends + 2 * stores));
   }
 
-  private constructor({ tss, shards, frontends, files = {} }: DeployedLayout, ports: number[]) {
+  private constructor({ tss, shards, frontends, stores = 0, files = {} }: DeployedLayout, ports: number[]) {
     const repository = join(import.meta.dir, "../..");
     const environment = { DIAMOND_SRC_DIR: repository };
     this.#operator = new Operator({ place: "scripts", environment });
@@ -49,10 +51,17 @@ export class DeployedStore implements AsyncDisposable {
         ? take("host", count).join("")
         : `f ${Math.floor((count - 1) / 2)}\n${take("replica", count).join("")}`;
     write("myconfig.cluster.json", JSON.stringify({ rollout: { healthyForMs: 50, readyTimeoutMs: 60_000 } }));
-    write("myconfig.tss.config", inDialect(0, tss));
+    if (tss > 0) write("myconfig.tss.config", inDialect(0, tss));
     for (const [shard, count] of shards.entries())
       write(`myconfig${shard}.config`, inDialect(shard + 1, count));
-    this.frontendPorts = ports.slice(0, frontends);
+    const storePorts = ports.splice(0, stores);
+    const replicaPorts = ports.splice(0, stores);
+    for (const [replica, httpPort] of storePorts.entries()) {
+      const own = { httpPort, port: replicaPorts[replica], replica };
+      const config = { ...own, replicas: replicaPorts.map((port) => `127.0.0.1:${port}`) };
+      write(`myconfig.store${replica}.json`, JSON.stringify(config));
+    }
+    this.frontendPorts = [...storePorts, ...ports.slice(0, frontends)];
     for (let index = 0; index < frontends; index++)
       write(`myconfig.frontend${index}.config`, inDialect(index, 1));
     for (const [name, text] of Object.entries(files)) write(name, text);
@@ -62,6 +71,7 @@ export class DeployedStore implements AsyncDisposable {
       ...shards.flatMap((count, shard) =>
         numbers(count).map((replica) => `myconfig.shard${shard}.${replica}`),
       ),
+      ...numbers(stores).map((index) => `myconfig.store${index}`),
       ...numbers(frontends).map((index) => `myconfig.frontend${index}`),
     ];
   }

@@ -91,3 +91,23 @@ test("kill ends only what it was told to, and start with the same words brings i
   expect(await store.do("kill")).toContain("myconfig.tss.0");
   expect(await ask("keys/key0")).toBeUndefined();
 });
+
+test("three stores of one process each: a restart of every process, the one that leads last, and no client notices", async () => {
+  await using stores = await DeployedStore.create({ tss: 0, shards: [], frontends: 0, stores: 3 });
+  await stores.do("start");
+  const leader = async () => {
+    const rows = JSON.parse(await stores.do("status", "--json")) as { instance: string; isLeader: boolean }[];
+    return rows.find(({ isLeader }) => isLeader)?.instance;
+  };
+  const before = await until("a leader", leader);
+  {
+    await using load = new SteadyLoad(stores.frontends, { timeoutMs: 120_000 }, 60_000);
+    await load.start(2, 2, 5);
+    const { stdout: plan } = await stores.run("restart", "--plan");
+    const order = stores.names.toSorted((one, other) => plan.indexOf(one) - plan.indexOf(other));
+    expect(order.at(-1)).toBe(before);
+    await stores.do("restart");
+    await load.more(5);
+    expect(await load.finish()).toEqual([]);
+  }
+});

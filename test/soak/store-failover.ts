@@ -1,12 +1,11 @@
 /**
- * `bun run soak store-failover [kills]`: the primary of a shard, or of the timestamp servers, is killed with -9 under load, again and
- * again. Floors: median below 1 s and 99th percentile below 3 s from the kill to the next acknowledged commit; no anomaly in what
+ * `bun run soak store-failover [kills] [in-one]`: the primary of a shard, or of the timestamp servers, is killed with -9 under load, again
+ * and again; with `in-one` it is a store, frontend and all. Floors: median below 1 s and 99th percentile below 3 s from the kill to the next acknowledged commit; no anomaly in what
  * clients saw, nothing acknowledged lost.
  */
 import { StoreProcesses } from "../e2e/store-processes.ts";
-import { randomLoad } from "../e2e/store-load.ts";
+import { randomLoad, SteadyClient } from "../e2e/store-load.ts";
 import { checkTransactions } from "../reactive/checkers/elle.ts";
-import { PlainClient } from "../reactive/plain-client.ts";
 import type { Soak } from "./run.ts";
 
 const KILLS = 50;
@@ -16,10 +15,15 @@ const percentile = (values: number[], part: number) =>
 
 export const soak: Soak = {
   summary: `kill -9 of the primaries of a shard and of the timestamp servers, ${KILLS} times under load`,
-  async run([kills = String(KILLS)]) {
-    using store = await StoreProcesses.create({ tss: 3, shards: 1, replicas: 3, frontends: 1 });
+  async run([kills = String(KILLS), form = "apart"]) {
+    const isInOne = form === "in-one";
+    using store = isInOne
+      ? await StoreProcesses.inOne(3)
+      : await StoreProcesses.create({ tss: 3, shards: 1, replicas: 3, frontends: 1 });
     await store.startAll();
-    const client = await PlainClient.connect(store.frontendPorts[0] as number);
+    const client = new SteadyClient(store.frontendPorts, 0);
+    const put = (name: string, round: number) =>
+      client.ask((connected) => connected.put({ [name]: `${round}` }));
     const gapsMs: number[] = [];
     let transactions = 0;
     for (let round = 0; round < Number(kills); round++) {
@@ -30,11 +34,12 @@ export const soak: Soak = {
         transactions: 5000,
         isOver: () => isOver,
       });
-      await client.put({ before: `${round}` });
-      const primary = round % 3 === 2 ? await store.primaryOf("c.tss") : await store.primaryOf("c.shard0");
+      await put("before", round);
+      const isTss = round % 3 === 2 && !isInOne;
+      const primary = isTss ? await store.primaryOf("c.tss") : await store.primary(0);
       await store.kill(primary);
       const fromMs = performance.now();
-      await client.put({ after: `${round}` });
+      await put("after", round);
       gapsMs.push(performance.now() - fromMs);
       store.start(primary);
       await store.ready(primary);
@@ -44,7 +49,7 @@ export const soak: Soak = {
       if (anomalies.length > 0) throw new Error(`round ${round}: ${JSON.stringify(anomalies.slice(0, 3))}`);
       transactions += history.length;
     }
-    client.terminate();
+    client.close();
     const figures = {
       kills: gapsMs.length,
       transactions,
