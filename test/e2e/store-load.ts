@@ -53,6 +53,13 @@ export class SteadyClient {
     return this.ask((client) => client.commit([], { level, snapshot, reads, number }));
   }
 
+  /** Puts a text, whoever else does. */
+  async put(key: string, text: string): Promise<void> {
+    const operations = encodeOperations([{ kind: "put", value: { type: "bytes", bytes: bytesOf(text) } }]);
+    const { kind } = await this.commit(Level.strict, 0, [{ key: bytesOf(key), reads: [], operations }]);
+    if (kind !== "committed") throw new Error(`a put of ${key} is ${kind}`);
+  }
+
   close(): void {
     this.#client?.terminate();
   }

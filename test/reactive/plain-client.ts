@@ -88,6 +88,8 @@ export class PlainClient {
   #request = 0;
   #number = 0;
   #failure: FailedError | undefined;
+  /** Why the connection is gone. */
+  #gone: Error | undefined;
 
   static async connect(port: number, options: PlainClientOptions = {}): Promise<PlainClient> {
     const client = new PlainClient(port, options);
@@ -117,6 +119,7 @@ export class PlainClient {
     );
     this.#socket.addEventListener("close", ({ code }) => {
       const error = this.#failure ?? new Error(`closed with ${code}`);
+      this.#gone = error;
       this.#greeted.reject(error);
       for (const { reject } of this.#answers.values()) reject(error);
       this.#answers.clear();
@@ -137,6 +140,7 @@ export class PlainClient {
     question: Question,
     wanted: Type,
   ): Promise<Extract<ServerMessage, { type: Type }>> {
+    if (this.#gone !== undefined) throw this.#gone;
     const request = ++this.#request;
     const { promise, resolve, reject } = Promise.withResolvers<ServerMessage>();
     this.#answers.set(request, { resolve, reject });

@@ -22,8 +22,6 @@ export const soak: Soak = {
       : await StoreProcesses.create({ tss: 3, shards: 1, replicas: 3, frontends: 1 });
     await store.startAll();
     const client = new SteadyClient(store.frontendPorts, 0);
-    const put = (name: string, round: number) =>
-      client.ask((connected) => connected.put({ [name]: `${round}` }));
     const gapsMs: number[] = [];
     let transactions = 0;
     for (let round = 0; round < Number(kills); round++) {
@@ -34,12 +32,12 @@ export const soak: Soak = {
         transactions: 5000,
         isOver: () => isOver,
       });
-      await put("before", round);
+      await client.put("before", `${round}`);
       const isTss = round % 3 === 2 && !isInOne;
       const primary = isTss ? await store.primaryOf("c.tss") : await store.primary(0);
       await store.kill(primary);
       const fromMs = performance.now();
-      await put("after", round);
+      await client.put("after", `${round}`);
       gapsMs.push(performance.now() - fromMs);
       store.start(primary);
       await store.ready(primary);
