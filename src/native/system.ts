@@ -17,6 +17,7 @@ const symbols = {
   nx_signal_at_parent_death: { args: ["i32"], returns: "i32" },
   nx_socket_keepalive: { args: ["i32", "i32", "i32", "i32"], returns: "i32" },
   nx_socket_backlog: { args: ["i32", "i32"], returns: "i32" },
+  nx_socket_unsent: { args: ["i32", "i32"], returns: "i32" },
   nx_socket_send: { args: ["i32", "ptr", "usize"], returns: "i32" },
   nx_thread_cpu_ms: { args: [], returns: "f64" },
   nx_thread_rest: { args: ["u32"], returns: "void" },
@@ -75,6 +76,14 @@ export function setKeepAlive(fd: number, { idleSeconds, intervalSeconds, probes 
 /** Sets how many connections may wait at a socket that listens; the kernel has a limit of its own. */
 export function setBacklog(fd: number, backlog: number): boolean {
   return native().nx_socket_backlog(fd, backlog) === 0;
+}
+
+/**
+ * Sets how many bytes the kernel takes of a connection beyond those that its peer has room for. A listener hands the
+ * setting on to what it accepts. False where the kernel refuses.
+ */
+export function setUnsentBytesMax(fd: number, bytes: number): boolean {
+  return native().nx_socket_unsent(fd, bytes) === 0;
 }
 
 /** Sends what the kernel takes at once, at most 1 GiB. Returns how many bytes it took, or a negative errno. */

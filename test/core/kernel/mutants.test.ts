@@ -9,6 +9,7 @@ const log = "test/core/logging/log.test.ts";
 const instance = "test/core/kernel/instance.test.ts";
 const sockets = "test/core/kernel/sockets.test.ts";
 const textSocket = "test/core/sockets/text-socket.test.ts";
+const net = "test/core/seams/net-real.test.ts";
 const rest = "test/core/seams/turn-rest.test.ts";
 const viewers = "test/hub/hub.test.ts";
 
@@ -36,6 +37,8 @@ const mutants: Mutant[] = [
   { breaks: "the bound of what a page that does not read costs", file: "src/hub/viewers.ts", from: "if ((viewer.controller.desiredSize ?? 0) <= 0) {", to: "if (false) {", noticedBy: [viewers, "that do not read cost a few events"] },
   { breaks: "the rest that delays nobody: rests although most were just answered", file: "src/core/seams/turn-rest.ts", from: "served <= this.#servedMax", to: "served >= 0", noticedBy: [rest, "after a turn that served many"] },
   { breaks: "the pace at which rests pay", file: "src/core/seams/turn-rest.ts", from: "gapUs <= GAP_US_MAX", to: "gapUs > 0", noticedBy: [rest, "while requests are far apart"] },
+  { breaks: "the silence about peers that are gone", file: "src/core/seams/net-real.ts", from: "hasAddresses: true,", to: "", noticedBy: [net, "before it was accepted"] },
+  { breaks: "the limit of unsent bytes", file: "src/core/seams/net-real.ts", from: "if (unsentBytesMax !== undefined)", to: "if (false)", noticedBy: [net, "keeps the kernel from taking"] },
 ]; // prettier-ignore
 
 testMutants(mutants, ["test/core", "test/hub", "test/mutants.ts"]);
