@@ -33,6 +33,7 @@ NX_API uint64_t nx_monotonic_us(void);
 NX_API int32_t nx_signal_at_parent_death(int32_t signal);
 NX_API int32_t nx_socket_keepalive(int32_t fd, int32_t idle_seconds, int32_t interval_seconds, int32_t probes);
 NX_API int32_t nx_socket_backlog(int32_t fd, int32_t backlog);
+NX_API int32_t nx_socket_unsent(int32_t fd, int32_t bytes_max);
 NX_API int32_t nx_socket_send(int32_t fd, const uint8_t *bytes, uint64_t length);
 NX_API double nx_thread_cpu_ms(void);
 NX_API void nx_thread_rest(uint32_t microseconds);
@@ -109,6 +110,11 @@ int32_t nx_socket_keepalive(int32_t fd, int32_t idle_seconds, int32_t interval_s
 
 /* How many connections may wait for accept; the kernel caps it at net.core.somaxconn. `fd` listens already. */
 int32_t nx_socket_backlog(int32_t fd, int32_t backlog) { return listen(fd, backlog) == 0 ? 0 : -errno; }
+
+/* What the kernel takes beyond the bytes that the peer has room for. Connections have it from their listener. */
+int32_t nx_socket_unsent(int32_t fd, int32_t bytes_max) {
+  return setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes_max, sizeof bytes_max) == 0 ? 0 : -errno;
+}
 
 /*
  * Sends what fits into the socket's buffer at this moment; a peer that is gone raises no signal. Not the library's send(2),

@@ -6,6 +6,7 @@
  */
 import type { Socket } from "../core/seams/net.ts";
 import { Outbox } from "../core/sockets/outbox.ts";
+import type { SpareBuffers } from "../core/sockets/spare-buffers.ts";
 import { HeldReplies, type ReplySink } from "./reply-gate.ts";
 
 export abstract class GatedClient implements ReplySink {
@@ -18,11 +19,12 @@ export abstract class GatedClient implements ReplySink {
   isClosing = false;
 
   /** `bytesMax`: what may wait for the kernel before the connection is closed. */
-  constructor(socket: Socket, bytesMax: number) {
+  constructor(socket: Socket, bytesMax: number, spares: SpareBuffers) {
     this.socket = socket;
-    this.held = new HeldReplies(this);
+    this.held = new HeldReplies(this, spares);
     this.outbox = new Outbox(socket, {
       bytesMax,
+      spares,
       onDrained: () => this.onReleased(),
       onOverflow: (bytes) => this.onOverflow(bytes),
     });

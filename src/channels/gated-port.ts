@@ -8,9 +8,11 @@
  */
 import type { Clock } from "../core/seams/clock.ts";
 import { type Admission, type ConnectionLimits, ConnectionTable } from "../core/sockets/connections.ts";
+import { SpareBuffers } from "../core/sockets/spare-buffers.ts";
 import type { Log } from "../core/logging/log.ts";
 import type { KeepAlive, Listener, Net, Socket, TlsMaterial } from "../core/seams/net.ts";
 import type { RestPace } from "../core/seams/turn-rest.ts";
+import { FairTurns, TurnSeat } from "./fair-turns.ts";
 import { GatedClient } from "./gated-client.ts";
 import type { ReplyGate } from "./reply-gate.ts";
 
@@ -55,9 +57,14 @@ export interface PortOptions {
 }
 
 /** Replies that wait for one client before it is no longer read from. */
-const UNREAD_BYTES_MAX = 1024 * 1024;
-/** Replies of clients that go on, per turn of the event loop: the others must not wait for all of them. */
-const TURN_BYTES_MAX = 1024 * 1024;
+const UNREAD_BYTES_MAX = 256 * 1024;
+/**
+ * Bytes that the kernel takes of one connection beyond what its peer has room for: else it would take megabytes for
+ * each client that does not read.
+ */
+const UNSENT_BYTES_MAX = 128 * 1024;
+/** Memory that stays with a port for the next clients that are slow to read. */
+const SPARE_BYTES_MAX = 32 * 1024 * 1024;
 /** All clients that are held back may together leave this many times `outboxBytesMax` unread. */
 const UNREAD_TOTAL_FACTOR = 16;
 
@@ -67,8 +74,9 @@ export class PortClient<Connection> extends GatedClient {
   readonly admission: Admission<PortClient<Connection>>;
   /** Nothing may be fed before the engine has gone on. */
   isStopped = false;
-  /** It may go on and waits for its time. */
-  isQueued = false;
+  readonly seat = new TurnSeat();
+  /** Of what it sent, what waits for its time. */
+  kept: Uint8Array | undefined;
   readonly #port: GatedPort<Connection>;
 
   constructor(
@@ -76,9 +84,10 @@ export class PortClient<Connection> extends GatedClient {
     socket: Socket,
     connection: Connection,
     bytesMax: number,
+    spares: SpareBuffers,
     table: ConnectionTable<PortClient<Connection>>,
   ) {
-    super(socket, bytesMax);
+    super(socket, bytesMax, spares);
     this.#port = port;
     this.connection = connection;
     this.admission = table.add(this);
@@ -101,9 +110,9 @@ export abstract class GatedPort<Connection> {
   #congested: PortClient<Connection>[] = [];
   /** Clients with more than UNREAD_BYTES_MAX to read. */
   readonly #behind = new Set<PortClient<Connection>>();
-  /** Clients that may go on, first come, first served. */
-  readonly #queue: PortClient<Connection>[] = [];
-  #isTurnAwaited = false;
+  /** For what clients have not read yet. */
+  readonly #spares = new SpareBuffers(SPARE_BYTES_MAX);
+  readonly #turns: FairTurns<PortClient<Connection>>;
   #overflowed = 0;
   bytesReceived = 0;
   bytesSent = 0;
@@ -112,6 +121,7 @@ export abstract class GatedPort<Connection> {
   constructor(options: PortOptions, maySuspend: boolean) {
     this.#options = options;
     const { clock, limits, log } = options;
+    this.#turns = new FairTurns(clock, (client) => this.#goOn(client));
     this.#table = new ConnectionTable({
       clock,
       limits: maySuspend ? () => ({ ...limits(), stallTimeoutMs: 0 }) : limits,
@@ -193,6 +203,7 @@ export abstract class GatedPort<Connection> {
       ...(keepAlive !== undefined && { keepAlive }),
       ...(tls !== undefined && { tls }),
       ...(restPace !== undefined && { restPace }),
+      unsentBytesMax: UNSENT_BYTES_MAX,
       // Who waits for the log must not wait longer.
       mayRest: () => !gate.isHolding,
       handlers: {
@@ -214,7 +225,14 @@ export abstract class GatedPort<Connection> {
     const { outboxBytesMax, valueBytesMax } = this.#options.limits();
     // It is held back, so what waits is at most the replies of one call: small ones, then one as long as any may be.
     const bytesMax = Math.max(outboxBytesMax, valueBytesMax) + this.answerBytesMax;
-    const client = new PortClient<Connection>(this, socket, this.connect(socket), bytesMax, this.#table);
+    const client = new PortClient<Connection>(
+      this,
+      socket,
+      this.connect(socket),
+      bytesMax,
+      this.#spares,
+      this.#table,
+    );
     this.onOpened(client);
     return client;
   }
@@ -224,7 +242,16 @@ export abstract class GatedPort<Connection> {
     this.bytesReceived += chunk.byteLength;
     this.#table.touch(client.admission);
     const bytes = this.admit(client, chunk);
-    if (bytes.byteLength > 0) this.settle(client, this.feed(client.connection, bytes));
+    if (bytes.byteLength === 0) return;
+    if (client.kept !== undefined || this.#turns.mustWait(client.seat)) this.#keep(client, bytes);
+    else this.settle(client, this.feed(client.connection, bytes));
+  }
+
+  /** Until its time comes: long replies to some must not come before the short ones of others in the same turn. */
+  #keep(client: PortClient<Connection>, bytes: Uint8Array): void {
+    client.kept = Buffer.concat(client.kept === undefined ? [bytes] : [client.kept, bytes]);
+    client.pause();
+    if (client.unreadBytes === 0) this.goOnLater(client);
   }
 
   /** Logs and sends what a call into the engine left behind, and obeys its flags. */
@@ -240,6 +267,7 @@ export abstract class GatedPort<Connection> {
     const replies = engine.replies();
     if (replies.byteLength > 0) {
       this.bytesSent += replies.byteLength;
+      this.#turns.replied(client.seat, replies.byteLength);
       gate.reply(client.held, replies, isPromise);
     }
     if (flags !== 0 || this.isWatched(client)) this.obey(client, flags);
@@ -284,27 +312,10 @@ export abstract class GatedPort<Connection> {
 
   /** Goes on with a client that was held back or has more to be told, in a later turn and when its time comes. */
   goOnLater(client: PortClient<Connection>): void {
-    if (client.isQueued) return;
-    client.isQueued = true;
-    this.#queue.push(client);
-    this.#serveQueueLater();
-  }
-
-  #serveQueueLater(): void {
-    if (this.#isTurnAwaited) return;
-    this.#isTurnAwaited = true;
-    this.#options.clock.endOfTurn(() => {
-      this.#isTurnAwaited = false;
-      const end = this.bytesSent + TURN_BYTES_MAX;
-      // Each at most once, so that the turn ends whatever they ask for.
-      for (let count = this.#queue.length; count > 0 && this.bytesSent < end; count--)
-        this.#goOn(this.#queue.shift() as PortClient<Connection>);
-      if (this.#queue.length > 0) this.#serveQueueLater();
-    });
+    this.#turns.enqueue(client);
   }
 
   #goOn(client: PortClient<Connection>): void {
-    client.isQueued = false;
     if (client.isClosing || client.held.isClosed || client.unreadBytes > 0) return;
     if (!client.isPaused && !client.hasMore) return;
     this.#behind.delete(client);
@@ -315,6 +326,12 @@ export abstract class GatedPort<Connection> {
     if (client.hasMore) {
       client.hasMore = false;
       this.settle(client, this.resume(client.connection));
+      if (client.isStopped || client.unreadBytes > 0) return;
+    }
+    const { kept } = client;
+    if (kept !== undefined && !client.isClosing) {
+      client.kept = undefined;
+      this.settle(client, this.feed(client.connection, kept));
       if (client.isStopped || client.unreadBytes > 0) return;
     }
     if (!client.isPaused) return;
@@ -344,7 +361,7 @@ export abstract class GatedPort<Connection> {
     this.#table.remove(client);
     this.#behind.delete(client);
     this.onGone(client);
-    client.held.isClosed = true;
+    client.held.close();
     client.isClosing = true;
     client.outbox.close();
     this.disconnect(client.connection);

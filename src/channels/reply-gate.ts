@@ -10,6 +10,8 @@
  * Cost: one comparison when nothing is pending, one copy into the connection's own buffer when something is.
  */
 
+import type { SpareBuffers } from "../core/sockets/spare-buffers.ts";
+
 /** A connection, as the gate sees it. */
 export interface ReplySink {
   /** Takes all of `bytes` at once (sends or keeps them); `bytes` is only valid during the call. */
@@ -28,7 +30,7 @@ export interface Durability {
   readonly isStalled: boolean;
 }
 
-const EMPTY = new Uint8Array(0);
+const EMPTY: Uint8Array = new Uint8Array(0);
 /** Kept between replies, so that a busy connection does not allocate. */
 const KEEP_BYTES_MAX = 64 * 1024;
 /** Runs of one connection beyond this are merged: their replies then wait for the later position. */
@@ -38,7 +40,8 @@ const RUNS_MAX = 16;
 export class HeldReplies {
   readonly sink: ReplySink;
   isWaiting = false;
-  isClosed = false;
+  readonly #spares: SpareBuffers | undefined;
+  #isClosed = false;
   #bytes = EMPTY;
   #length = 0;
   /** Runs of bytes, in order: where each ends and the position it waits for. */
@@ -47,8 +50,21 @@ export class HeldReplies {
   /** Whether a run acknowledges a write of its own, and so waits whatever happens. */
   readonly #isPromise: boolean[] = [];
 
-  constructor(sink: ReplySink) {
+  /** `spares`: where larger buffers come from; absent: each is made anew. */
+  constructor(sink: ReplySink, spares?: SpareBuffers) {
     this.sink = sink;
+    this.#spares = spares;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** The connection is gone: drops what waits. */
+  close(): void {
+    this.#isClosed = true;
+    this.#replace(EMPTY);
+    this.#length = 0;
   }
 
   get length(): number {
@@ -58,9 +74,9 @@ export class HeldReplies {
   hold(bytes: Uint8Array, position: number, isPromise: boolean): void {
     const needed = this.#length + bytes.byteLength;
     if (needed > this.#bytes.byteLength) {
-      const larger = new Uint8Array(Math.max(needed, this.#bytes.byteLength * 2, 1024));
+      const larger = this.#larger(needed);
       larger.set(this.#bytes.subarray(0, this.#length));
-      this.#bytes = larger;
+      this.#replace(larger);
     }
     this.#bytes.set(bytes, this.#length);
     this.#length = needed;
@@ -104,7 +120,17 @@ export class HeldReplies {
     this.#isPromise.length = 0;
     this.sink.send(this.#bytes.subarray(0, this.#length));
     this.#length = 0;
-    if (this.#bytes.byteLength > KEEP_BYTES_MAX) this.#bytes = EMPTY;
+    if (this.#bytes.byteLength > KEEP_BYTES_MAX) this.#replace(EMPTY);
+  }
+
+  #larger(length: number): Uint8Array {
+    if (this.#spares !== undefined && length > KEEP_BYTES_MAX) return this.#spares.take(length);
+    return new Uint8Array(Math.max(length, this.#bytes.byteLength * 2, 1024));
+  }
+
+  #replace(buffer: Uint8Array): void {
+    if (this.#bytes.byteLength > KEEP_BYTES_MAX) this.#spares?.giveBack(this.#bytes);
+    this.#bytes = buffer;
   }
 
   #mayPass(run: number, durable: number, isStalled: boolean): boolean {

@@ -17,11 +17,12 @@ const symbols = {
   nx_signal_at_parent_death: { args: ["i32"], returns: "i32" },
   nx_socket_keepalive: { args: ["i32", "i32", "i32", "i32"], returns: "i32" },
   nx_socket_backlog: { args: ["i32", "i32"], returns: "i32" },
+  nx_socket_unsent: { args: ["i32", "i32"], returns: "i32" },
   nx_socket_send: { args: ["i32", "ptr", "usize"], returns: "i32" },
   nx_thread_cpu_ms: { args: [], returns: "f64" },
   nx_thread_rest: { args: ["u32"], returns: "void" },
   nx_thread_stand_back: { args: ["i32", "i32", "u32"], returns: "i32" },
-  nx_unanswered_close: { args: ["u32", "u32", "u32", "ptr"], returns: "u32" },
+  nx_unanswered_close: { args: ["u32", "ptr", "u32", "ptr"], returns: "u32" },
   nx_notify: { args: ["ptr", "usize", "ptr", "usize"], returns: "i32" },
 } as const;
 
@@ -77,23 +78,41 @@ export function setBacklog(fd: number, backlog: number): boolean {
   return native().nx_socket_backlog(fd, backlog) === 0;
 }
 
+/**
+ * Sets how many bytes the kernel takes of a connection beyond those that its peer has room for. A listener hands the
+ * setting on to what it accepts. False where the kernel refuses.
+ */
+export function setUnsentBytesMax(fd: number, bytes: number): boolean {
+  return native().nx_socket_unsent(fd, bytes) === 0;
+}
+
 /** Sends what the kernel takes at once, at most 1 GiB. Returns how many bytes it took, or a negative errno. */
 export function sendBytes(fd: number, bytes: Uint8Array): number {
   return native().nx_socket_send(fd, bytes, bytes.byteLength);
 }
 
+/** Which connections that were never sent anything are to be ended. */
+export interface UnansweredRule {
+  /** They were silent for so long, */
+  silentMsMin: number;
+  /** sent no more than so many bytes before, */
+  receivedBytesMax: number;
+  /** and the rules before this one leave more connections than so many. */
+  connectedMin: number;
+}
+
 /**
- * Ends connections at a TCP port of this thread that were never sent anything, sent no more than so many bytes, and were
- * silent for so long. Tells how many, and how many connections there were in all.
+ * Ends connections at a TCP port of this thread that were never sent anything, by rules that are applied in their order.
+ * Tells how many each of them ended, and how many connections there were in all.
  */
 export function closeUnanswered(
   port: number,
-  silentMsMin: number,
-  receivedBytesMax: number,
-): { closed: number; connected: number } {
-  const connected = new Uint32Array(new ArrayBuffer(4));
-  const closed = native().nx_unanswered_close(port, silentMsMin, receivedBytesMax, connected);
-  return { closed, connected: connected[0] ?? 0 };
+  rules: readonly UnansweredRule[],
+): { closed: number[]; connected: number } {
+  const words = rules.flatMap((rule) => [rule.silentMsMin, rule.receivedBytesMax, rule.connectedMin]);
+  const closed = new Uint32Array(new ArrayBuffer(4 * rules.length));
+  const connected = native().nx_unanswered_close(port, Uint32Array.from(words), rules.length, closed);
+  return { closed: [...closed], connected };
 }
 
 /** Stops this thread for that long. */

@@ -1,4 +1,4 @@
-/** Part of a file, piece by piece. */
+/** Part of a file, piece by piece, or its end alone. */
 import type { Disk } from "../core/seams/disk.ts";
 
 const READ_BYTES = 256 * 1024;
@@ -20,6 +20,19 @@ export async function* fileChunks(
       yield chunk.subarray(0, read);
       at += read;
     }
+  } finally {
+    await file.close();
+  }
+}
+
+/** Its last bytes, at most so many. */
+export async function endOfFile(disk: Disk, path: string, bytesMax: number): Promise<Uint8Array> {
+  const file = await disk.open(path, "read");
+  try {
+    const size = await file.size();
+    const start = Math.max(0, size - bytesMax);
+    const bytes = new Uint8Array(size - start);
+    return bytes.subarray(0, await file.read(bytes, start));
   } finally {
     await file.close();
   }

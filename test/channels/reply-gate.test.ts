@@ -111,7 +111,7 @@ function play(
     } else {
       const target = connections[each.connection] as CheckedConnection;
       if (each.kind === "close") {
-        target.held.isClosed = true;
+        target.held.close();
       } else if (!target.held.isClosed && !(each.kind === "write" && log.isStalled)) {
         if (each.kind === "write") log.position += 10;
         target.reply(gate, each.length, each.kind === "write");

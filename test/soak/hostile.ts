@@ -1,5 +1,6 @@
 /**
- * `bun run soak hostile [rounds]`: what hostile clients cost a well-behaved one, and what idle connections cost.
+ * `bun run soak hostile [rounds] [attack]`: what hostile clients cost a well-behaved one, and what idle connections cost;
+ * with words of an attack's name, what that one costs.
  *
  * The well-behaved client sends at a fixed rate and measures from the moment a request was due, so a stalled server
  * cannot hide by being asked less. Stretches take turns: quiet; the attack on a *second* node, which shows what the attack costs
@@ -8,7 +9,7 @@
  * once a second and run in a process of lower priority.
  */
 import { encode } from "../channels/wire/resp/raw.ts";
-import { attacks, hostileLimits } from "../e2e/hostile.ts";
+import { type Attack, attacks, hostileLimits } from "../e2e/hostile.ts";
 import { NodeDirectory, type NodeProcess } from "../e2e/node-process.ts";
 import type { Soak } from "./run.ts";
 
@@ -89,16 +90,16 @@ async function measureBeside(
   return latencies;
 }
 
-async function attacked(rounds: number): Promise<{ lines: string[]; problems: string[] }> {
+/** Returns what is wrong. */
+async function attacked(rounds: number, chosen: readonly Attack[]): Promise<string[]> {
   using directory = new NodeDirectory();
   using otherDirectory = new NodeDirectory();
   const settings = { limits: hostileLimits, log: { console: "off" } };
   const node = await directory.start(settings);
   const other = await otherDirectory.start(settings);
-  const lines: string[] = [];
   const problems: string[] = [];
   await measure(node); // warms up
-  for (const { name, isPlainLoad = false } of attacks) {
+  for (const { name, isPlainLoad = false } of chosen) {
     const quiet: number[] = [];
     const beside: number[] = [];
     const loud: number[] = [];
@@ -113,15 +114,14 @@ async function attacked(rounds: number): Promise<{ lines: string[]; problems: st
     }
     const ratio = median(loud) / Math.max(median(quiet), median(beside));
     const rss = Math.round((await node.stats()).process.rssBytes / 2 ** 20);
-    lines.push(
+    console.log(
       `${name}: p99 ${rounded(median(quiet))} ms quiet, ${rounded(median(beside))} ms with a neighbour attacked, ` +
         `${rounded(median(loud))} ms attacked, x${rounded(ratio)}, longest ${rounded(median(worst))} ms; ${rss} MiB afterwards`,
     );
-    console.log(lines.at(-1));
     if (!isPlainLoad && ratio > RATIO_MAX && median(loud) > FLOOR_MS)
       problems.push(`${name}: p99 grew ${rounded(ratio)} times`);
   }
-  return { lines, problems };
+  return problems;
 }
 
 async function idle(): Promise<{ bytesPerConnection: number; quietP99Ms: number; idleP99Ms: number }> {
@@ -142,17 +142,29 @@ async function idle(): Promise<{ bytesPerConnection: number; quietP99Ms: number;
   return { bytesPerConnection, quietP99Ms: rounded(quietP99Ms), idleP99Ms: rounded(idleP99Ms) };
 }
 
+/** Returns what is wrong, and the figures. */
+async function idled(): Promise<{ problems: string[]; figures: Awaited<ReturnType<typeof idle>> }> {
+  const figures = await idle();
+  console.log(`${IDLE_CONNECTIONS} idle connections: ${JSON.stringify(figures)}`);
+  const problems: string[] = [];
+  if (figures.bytesPerConnection > IDLE_BYTES_MAX)
+    problems.push(`an idle connection takes ${figures.bytesPerConnection} bytes`);
+  if (figures.idleP99Ms > FLOOR_MS && figures.idleP99Ms > figures.quietP99Ms * RATIO_MAX)
+    problems.push(`p99 grew from ${figures.quietP99Ms} to ${figures.idleP99Ms} ms beside idle connections`);
+  return { problems, figures };
+}
+
 export const soak: Soak = {
-  summary: "latency of a well-behaved client beside hostile ones; memory of idle connections: [rounds]",
-  async run([rounds = "3"]) {
-    const figures = await idle();
-    console.log(`${IDLE_CONNECTIONS} idle connections: ${JSON.stringify(figures)}`);
-    const { problems } = await attacked(Number(rounds));
-    if (figures.bytesPerConnection > IDLE_BYTES_MAX)
-      problems.push(`an idle connection takes ${figures.bytesPerConnection} bytes`);
-    if (figures.idleP99Ms > FLOOR_MS && figures.idleP99Ms > figures.quietP99Ms * RATIO_MAX)
-      problems.push(`p99 grew from ${figures.quietP99Ms} to ${figures.idleP99Ms} ms beside idle connections`);
+  summary:
+    "latency of a well-behaved client beside hostile ones; memory of idle connections: [rounds] [attack]",
+  async run([rounds = "3", ...words]) {
+    const wanted = words.join(" ");
+    const chosen = attacks.filter(({ name }) => name.includes(wanted));
+    if (chosen.length === 0)
+      throw new Error(`no attack is called "${wanted}", but: ${attacks.map(({ name }) => name).join("; ")}`);
+    const idling = wanted === "" ? await idled() : undefined;
+    const problems = [...(idling?.problems ?? []), ...(await attacked(Number(rounds), chosen))];
     if (problems.length > 0) throw new Error(problems.join("\n"));
-    return figures;
+    return { ...idling?.figures };
   },
 };

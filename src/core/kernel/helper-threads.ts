@@ -9,7 +9,8 @@
  * tenth of the rate at full load).
  *
  * The runtime makes these threads when it needs them and ends them after some seconds without work, so they are looked for
- * four times a second, by their names. Threads that write and sync files are left alone: requests wait for them. Where the kernel or
+ * four times a second, by their names. A thread may get its name some time after its start: one that is none of them is
+ * asked again, at first each time, later once a second. Threads that write and sync files are left alone: requests wait for them. Where the kernel or
  * a service manager's filter refuses, everything is as it was.
  */
 import { readdirSync, readFileSync } from "node:fs";
@@ -27,6 +28,9 @@ const HELPERS: ReadonlySet<string> = new Set([
 ]);
 
 const LOOK_PERIOD_MS = 250;
+/** So often a thread is asked for its name each time; then at every so-manieth look. */
+const EAGER_LOOKS = 8;
+const LOOKS_PER_SECOND = 1000 / LOOK_PERIOD_MS;
 /** The longest that the kernel takes; the usual turn is 0.7 to 3 ms. */
 const TURN_US = 100_000;
 /** A third of the weight while others want the processor. */
@@ -69,12 +73,12 @@ export function keepHelpersBack(
   log: Pick<Log, "trace">,
   threads: ProcessThreads = ownThreads,
 ): Timer {
-  let known = new Set<number>();
+  /** Looks at each living thread so far; of one that stands back, Infinity. */
+  let looks = new Map<number, number>();
   const look = () => {
-    const living = threads.list();
-    known = new Set(living.filter((thread) => known.has(thread)));
-    for (const thread of living) {
-      if (known.has(thread) || !HELPERS.has(threads.nameOf(thread))) continue;
+    looks = new Map(threads.list().map((thread) => [thread, (looks.get(thread) ?? 0) + 1]));
+    for (const [thread, count] of looks) {
+      if (!isAsked(count) || !HELPERS.has(threads.nameOf(thread))) continue;
       const result = threads.standBack(thread);
       if (result === NO_SUCH_THREAD) continue;
       if (result !== 0) {
@@ -82,10 +86,14 @@ export function keepHelpersBack(
         log.trace("threads of the runtime are scheduled like all others", { result });
         return;
       }
-      known.add(thread);
+      looks.set(thread, Number.POSITIVE_INFINITY);
     }
   };
   const timer = clock.every(LOOK_PERIOD_MS, look);
   look();
   return timer;
+}
+
+function isAsked(looks: number): boolean {
+  return looks <= EAGER_LOOKS || looks % LOOKS_PER_SECOND === 0;
 }

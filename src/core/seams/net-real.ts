@@ -30,14 +30,23 @@ const HANDSHAKE_TIMEOUT_S = 10;
  */
 const HANDSHAKES_MAX = 128;
 const KEEPALIVE_DELAY_MS = 5000;
+/** As the runtime sets it with that delay. */
+const USUAL_KEEP_ALIVE: KeepAlive = {
+  idleSeconds: KEEPALIVE_DELAY_MS / 1000,
+  intervalSeconds: 1,
+  probes: 10,
+};
 
 /** Told of an exception in a handler: a defect of ours, which cost the connection. */
 export type HandlerReport = (error: Error, remoteAddress: string) => void;
 
 /** What Bun does not offer for sockets, by file descriptor (native/system.ts). Settings are false where refused. */
 export interface SocketCalls {
+  /** Of a listener: holds for the connections that it accepts. */
   setKeepAlive(fd: number, keepAlive: KeepAlive): boolean;
   setBacklog(fd: number, backlog: number): boolean;
+  /** Of a listener: holds for the connections that it accepts. */
+  setUnsentBytesMax(fd: number, bytes: number): boolean;
   /** One system call, without the runtime's way to it. Bytes that were taken, or a negative errno. */
   send(fd: number, bytes: Uint8Array): number;
   /** Stops the thread. */
@@ -116,8 +125,10 @@ class RealSocket<Data> implements Socket, Sender {
 }
 
 /** Who is at the other end of a unix socket, the kernel does not tell the runtime. */
+const UNNAMED = "this host";
+
 function addressOf({ remoteAddress: host, remotePort }: BunSocket<unknown>): string {
-  if (host === undefined) return "this host";
+  if (host === undefined) return UNNAMED;
   return `${host.includes(":") ? `[${host}]` : host}:${remotePort}`;
 }
 
@@ -132,8 +143,10 @@ interface Adapter<Data> {
   tls: TlsSide | undefined;
   report: HandlerReport;
   rest?: TurnRest | undefined;
-  /** Beyond what Bun sets itself. */
-  keepAlive?: (bun: object) => void;
+  /** Every peer that is still there has an address. */
+  hasAddresses?: boolean;
+  /** The kernel has probed the peer from the start. */
+  isProbed?: () => boolean;
   /** For the connecting side: the connection is usable, or will never be. */
   onOpen?: (socket: RealSocket<Data>) => void;
   onFailed?: (error: Error) => void;
@@ -144,7 +157,8 @@ function bunHandlers<Data>({
   tls,
   report,
   rest,
-  keepAlive,
+  hasAddresses = false,
+  isProbed,
   onOpen,
   onFailed,
 }: Adapter<Data>): SocketHandler<RealSocket<Data>> {
@@ -174,9 +188,13 @@ function bunHandlers<Data>({
   return {
     open(bun) {
       bun.data = create(bun);
-      bun.setNoDelay(true);
-      bun.setKeepAlive(true, KEEPALIVE_DELAY_MS);
-      keepAlive?.(bun);
+      if (hasAddresses && bun.data.remoteAddress === UNNAMED) {
+        // It left before it was accepted: nobody needs to hear of it.
+        bun.data.terminate();
+        return;
+      }
+      // Without delay, as the runtime opens all of them.
+      if (isProbed?.() !== true) bun.setKeepAlive(true, KEEPALIVE_DELAY_MS);
       if (tls === undefined) {
         opened(bun.data);
         return;
@@ -279,7 +297,8 @@ export function createRealNet(
 ): Net {
   return {
     async listen<Data>(options: ListenOptions<Data>): Promise<Listener> {
-      const { host, port, tls, backlog, keepAlive, mayRest, restPace = restPaces.brief, handlers } = options;
+      const { host, port, tls, backlog, unsentBytesMax, keepAlive, mayRest, handlers } = options;
+      const { restPace = restPaces.brief } = options;
       const demandsPeer = tls?.clientCa !== undefined;
       const certificates = tls && {
         cert: tls.cert,
@@ -290,6 +309,7 @@ export function createRealNet(
       };
       const send = tls === undefined ? calls?.send : undefined;
       const create = (bun: BunSocket<RealSocket<Data>>) => new RealSocket<Data>(bun, handlers, send);
+      let isProbed = false;
       let listener: TCPSocketListener<RealSocket<Data>>;
       try {
         listener = Bun.listen<RealSocket<Data>>({
@@ -301,14 +321,16 @@ export function createRealNet(
             report,
             rest: calls && mayRest && new TurnRest(clock, calls, mayRest, restPace),
             tls: tls && { demandsPeer },
-            ...(keepAlive !== undefined && {
-              keepAlive: (bun) => calls?.setKeepAlive(descriptorOf(bun), keepAlive),
-            }),
+            hasAddresses: true,
+            isProbed: () => isProbed,
           }),
         });
       } catch (error) {
         throw listenError(error, host, port);
       }
+      // Once here instead of four calls for each connection.
+      isProbed = calls?.setKeepAlive(descriptorOf(listener), keepAlive ?? USUAL_KEEP_ALIVE) === true;
+      if (unsentBytesMax !== undefined) calls?.setUnsentBytesMax(descriptorOf(listener), unsentBytesMax);
       if (backlog !== undefined) calls?.setBacklog(descriptorOf(listener), backlog);
       return { host, port: listener.port, stop: () => listener.stop() };
     },

@@ -69,6 +69,11 @@ export interface ListenOptions<Data> {
   /** For each accepted connection; absent: probed after five seconds, as the runtime does. */
   keepAlive?: KeepAlive;
   /**
+   * Bytes that the kernel takes of a connection beyond those that its peer has room for; absent: as many as its own
+   * buffer holds, which grows to megabytes.
+   */
+  unsentBytesMax?: number;
+  /**
    * Whether, under load, the whole thread may stop for up to 160 µs at the end of this turn, for many clients' short
    * requests to gather, which makes them cheaper. Absent: never.
    */

@@ -7,6 +7,7 @@ import {
   sendBytes,
   setBacklog,
   setKeepAlive,
+  setUnsentBytesMax,
   threadCpuMs,
   writeFileNow,
 } from "../../native/system.ts";
@@ -21,6 +22,7 @@ export function realWorld(report?: HandlerReport): World {
   const net = createRealNet(report, {
     setBacklog,
     setKeepAlive,
+    setUnsentBytesMax,
     send: sendBytes,
     rest: restThread,
     threadCpuMs,

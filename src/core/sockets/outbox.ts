@@ -7,10 +7,13 @@
  * A crash drops what waits: the peer sees a closed connection.
  */
 import type { Socket } from "../seams/net.ts";
+import type { SpareBuffers } from "./spare-buffers.ts";
 
 export interface OutboxOptions {
   /** More waiting bytes than this close the connection. */
   bytesMax: number;
+  /** Where larger buffers come from; absent: each is made anew. */
+  spares?: SpareBuffers;
   /** Past this many waiting bytes `onHigh` is called, then `onLow` once half of them have left. */
   highBytes?: number;
   /** The producer had better pause its source. */
@@ -22,8 +25,8 @@ export interface OutboxOptions {
   onOverflow?: (waitingBytes: number) => void;
 }
 
-const EMPTY = new Uint8Array(0);
-/** Buffers up to this size are kept for the next burst. */
+const EMPTY: Uint8Array = new Uint8Array(0);
+/** Buffers up to this size stay with their connection for the next burst. */
 const KEEP_BYTES_MAX = 64 * 1024;
 
 export class Outbox {
@@ -77,7 +80,7 @@ export class Outbox {
     const isDrained = this.#start === this.#end;
     if (isDrained) {
       this.#start = this.#end = 0;
-      if (this.#waiting.byteLength > KEEP_BYTES_MAX) this.#waiting = EMPTY;
+      if (this.#waiting.byteLength > KEEP_BYTES_MAX) this.#replace(EMPTY);
     }
     if (this.#isHigh && this.length <= this.#highBytes / 2) {
       this.#isHigh = false;
@@ -98,7 +101,7 @@ export class Outbox {
   /** To be called when the connection is gone: drops what waits. */
   close(): void {
     this.#isClosed = true;
-    this.#waiting = EMPTY;
+    this.#replace(EMPTY);
     this.#start = this.#end = 0;
   }
 
@@ -126,15 +129,24 @@ export class Outbox {
   #makeRoom(length: number): void {
     const waiting = this.#waiting.subarray(this.#start, this.#end);
     if (length > this.#waiting.byteLength) {
-      const larger = new Uint8Array(
-        Math.min(this.#options.bytesMax, Math.max(length, this.#waiting.byteLength * 2, 4096)),
-      );
+      const larger = this.#larger(length);
       larger.set(waiting);
-      this.#waiting = larger;
+      this.#replace(larger);
     } else {
       this.#waiting.copyWithin(0, this.#start, this.#end);
     }
     this.#end -= this.#start;
     this.#start = 0;
+  }
+
+  #larger(length: number): Uint8Array {
+    const { spares, bytesMax } = this.#options;
+    if (spares !== undefined && length > KEEP_BYTES_MAX) return spares.take(length);
+    return new Uint8Array(Math.min(bytesMax, Math.max(length, this.#waiting.byteLength * 2, 4096)));
+  }
+
+  #replace(buffer: Uint8Array): void {
+    if (this.#waiting.byteLength > KEEP_BYTES_MAX) this.#options.spares?.giveBack(this.#waiting);
+    this.#waiting = buffer;
   }
 }

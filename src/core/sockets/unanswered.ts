@@ -5,7 +5,7 @@
  * Invariant: no request that is being answered is cut. One that said nothing at all can have none; one that said
  * something may, so those are closed only while no request is under way.
  */
-import { closeUnanswered } from "../../native/system.ts";
+import { closeUnanswered, type UnansweredRule } from "../../native/system.ts";
 import type { Log } from "../logging/log.ts";
 import type { Clock, Timer } from "../seams/clock.ts";
 
@@ -17,6 +17,12 @@ const MANY = 256;
 /** How long it may be silent in the middle of a request's head. */
 const HALF_MS = 20_000;
 
+const silent: readonly UnansweredRule[] = [
+  { silentMsMin: SILENT_MS, receivedBytesMax: 0, connectedMin: 0 },
+  { silentMsMin: MANY_SILENT_MS, receivedBytesMax: 0, connectedMin: MANY },
+];
+const half: UnansweredRule = { silentMsMin: HALF_MS, receivedBytesMax: 0xffff_ffff, connectedMin: 0 };
+
 interface HttpListener {
   readonly port?: number | undefined;
   readonly pendingRequests: number;
@@ -25,12 +31,10 @@ interface HttpListener {
 export function sweepUnanswered(clock: Clock, log: Log, listener: HttpListener): Timer {
   const port = listener.port ?? 0;
   return clock.every(SWEEP_MS, () => {
-    const { closed, connected } = closeUnanswered(port, SILENT_MS, 0);
-    if (connected - closed > MANY) {
-      const many = closeUnanswered(port, MANY_SILENT_MS, 0).closed;
-      if (many > 0)
-        log.warn("many connections said nothing and were closed", { port, connected, closed: many });
-    }
-    if (listener.pendingRequests === 0) closeUnanswered(port, HALF_MS, 0xffff_ffff);
+    const rules = listener.pendingRequests === 0 ? [...silent, half] : silent;
+    const { closed, connected } = closeUnanswered(port, rules);
+    const many = closed[1] ?? 0;
+    if (many > 0)
+      log.warn("many connections said nothing and were closed", { port, connected, closed: many });
   });
 }

@@ -2,11 +2,13 @@
 import { join } from "node:path";
 import { adminGet } from "../../core/admin-client.ts";
 import type { Disk } from "../../core/seams/disk.ts";
-import { fileChunks } from "../read-file.ts";
+import { endOfFile } from "../read-file.ts";
 import type { DemoChild } from "./child.ts";
 
 const ADMIN_MS = 5000;
 const LOG_LINES = 15;
+/** Of the log's end, which is enough for so many lines of usual length. */
+const LOG_BYTES = 64 * 1024;
 
 /** Never throws: what cannot be had is said instead. */
 export async function portraitOf(
@@ -28,8 +30,7 @@ async function figuresOf(dataDir: string): Promise<string> {
 
 async function endOfLog(disk: Disk, path: string): Promise<string> {
   try {
-    let text = "";
-    for await (const chunk of fileChunks(disk, path)) text += Buffer.from(chunk).toString();
+    const text = Buffer.from(await endOfFile(disk, path, LOG_BYTES)).toString();
     const lines = text.trimEnd().split("\n").slice(-LOG_LINES);
     return lines.map((line) => `  ${line}`).join("\n");
   } catch (error) {

@@ -41,6 +41,56 @@ async function silentReader({ node, pause }: Surroundings, key: string): Promise
   return client;
 }
 
+describe("clients with long replies and others", () => {
+  /** One that has asked for little so far, and ten that have sent `request` for mebibytes. */
+  async function crowd({ node, pause }: Surroundings, request: string) {
+    const modest = node.connect();
+    await modest.call("SET", "large", "v".repeat(MEBIBYTE));
+    await modest.call("SET", "small", "s");
+    for (let times = 0; times < 4; times++) await modest.call("GET", "small");
+    await pause(1);
+    const greedy = Array.from({ length: 10 }, () => node.connect());
+    for (const client of greedy) client.send(request);
+    return { modest, greedy };
+  }
+
+  test("short replies of the same turn come before further long ones", () => {
+    withNode({ mode: "memory", outboxBytesMax: 64 * MEBIBYTE }, async (surroundings) => {
+      const { modest, greedy } = await crowd(surroundings, requestOf(["GET", "large"]));
+      modest.send(requestOf(["GET", "small"]));
+      expect(modest.received.toString()).toBe(bulk("s"));
+      expect(greedy.filter((client) => client.received.byteLength > 0).length).toBe(1);
+      await surroundings.pause(10);
+      expect(greedy.every((client) => client.received.byteLength > MEBIBYTE)).toBe(true);
+    });
+  });
+
+  test("what arrives while a client waits is answered whole and in order", () => {
+    withNode({ mode: "memory", outboxBytesMax: 64 * MEBIBYTE }, async (surroundings) => {
+      const request = requestOf(["GET", "large"]) + requestOf(["ECHO", "one"]);
+      const { greedy } = await crowd(surroundings, request.slice(0, -5));
+      // The sockets hand over what they had read already.
+      for (const client of greedy) client.send(request.slice(-5) + requestOf(["ECHO", "two"]));
+      await surroundings.pause(20);
+      const wanted = bulk("v".repeat(MEBIBYTE)) + bulk("one") + bulk("two");
+      expect(greedy.filter((client) => client.received.toString() !== wanted).length).toBe(0);
+      expect(greedy.filter((client) => client.isPaused).length).toBe(0);
+    });
+  });
+
+  test("a client that leaves while it waits takes what it sent along", () => {
+    withNode({ mode: "memory", outboxBytesMax: 64 * MEBIBYTE }, async (surroundings) => {
+      const { modest, greedy } = await crowd(surroundings, requestOf(["INCRBY", "asked", "1"]));
+      const late = Array.from({ length: 3 }, () => surroundings.node.connect());
+      greedy[0]?.send(requestOf(["GET", "large"]));
+      for (const client of late) client.send(requestOf(["INCRBY", "asked", "1"]));
+      late[0]?.terminate();
+      await surroundings.pause(10);
+      expect(await modest.call("GET", "asked")).toBe(bulk("12"));
+    });
+  });
+});
+
 describe("clients that do not read", () => {
   test("a value longer than outboxBytesMax reaches a client that reads slowly", () => {
     withNode({ mode: "memory", outboxBytesMax: 65_536 }, async ({ node, pause }) => {
@@ -80,11 +130,13 @@ describe("clients that do not read", () => {
       const greedy = Array.from({ length: 10 }, () => node.connect());
       const request = requestOf(["GET", "k"]).repeat(5);
       for (const client of greedy) client.send(request);
-      // All took their first reply at once and have four to come, one client per turn.
+      // The first had its first reply, which is enough for one turn; each further turn has one for one of them.
       const after = () => greedy.map((client) => Math.round(client.received.byteLength / MEBIBYTE));
-      expect(after()).toEqual(Array.from({ length: 10 }, () => 1));
+      const total = () => after().reduce((sum, count) => sum + count, 0);
+      expect(after()).toEqual([1, ...Array.from({ length: 9 }, () => 0)]);
+      expect(greedy.filter((client) => client.isPaused).length).toBe(10);
       await pause(0);
-      expect(after().filter((count) => count > 1).length).toBeLessThan(10);
+      expect(total()).toBeLessThan(10);
       await pause(10);
       expect(after()).toEqual(Array.from({ length: 10 }, () => 5));
     });

@@ -10,9 +10,14 @@ class Threads implements ProcessThreads {
   readonly names = new Map<number, string>();
   readonly back: number[] = [];
   result = 0;
+  asked = 0;
 
   list = () => [...this.names.keys()];
-  nameOf = (thread: number) => this.names.get(thread) ?? "";
+
+  nameOf(thread: number): string {
+    this.asked++;
+    return this.names.get(thread) ?? "";
+  }
 
   standBack(thread: number): number {
     this.back.push(thread);
@@ -53,6 +58,24 @@ test("a helper is found within a quarter of a second, also one that has its name
     threads.names.set(2, "HeapHelper");
     await look();
     expect(threads.back).toEqual([2, 3, 2]);
+  });
+});
+
+test("who has long been none of them is asked once a second, and found then", () => {
+  looking({ 2: "JITWorker", 3: "node-x", 4: "Bun Pool 0" }, async ({ threads, look }) => {
+    for (let looks = 0; looks < 12; looks++) await look();
+    threads.asked = 0;
+    for (let looks = 0; looks < 8; looks++) await look();
+    expect(threads.asked).toBe(4);
+    threads.names.set(5, "node-x");
+    threads.asked = 0;
+    await look();
+    expect(threads.asked).toBeGreaterThan(0);
+    threads.names.set(3, "HeapHelper").set(5, "JITWorker");
+    await look();
+    expect(threads.back).toContain(5);
+    for (let looks = 0; looks < 3; looks++) await look();
+    expect(threads.back.toSorted()).toEqual([2, 3, 5]);
   });
 });
 

@@ -9,6 +9,7 @@ const log = "test/core/logging/log.test.ts";
 const instance = "test/core/kernel/instance.test.ts";
 const sockets = "test/core/kernel/sockets.test.ts";
 const textSocket = "test/core/sockets/text-socket.test.ts";
+const net = "test/core/seams/net-real.test.ts";
 const rest = "test/core/seams/turn-rest.test.ts";
 const viewers = "test/hub/hub.test.ts";
 
@@ -30,12 +31,15 @@ const mutants: Mutant[] = [
   { breaks: "the refusal of web pages at the admin port", file: "src/core/kernel/admin.ts", from: "if (token === undefined && isOnPort) app.use(refuseWebPages);", to: "", noticedBy: [instance, "a web page can neither"] },
   { breaks: "the reserve of files", file: "src/core/seams/spare-files.ts", from: 'error.code === "EMFILE" ? this.#held.pop() : undefined', to: "undefined", noticedBy: [spare, "a log goes from file to file"] },
   { breaks: "the filling of the reserve by what is closed", file: "src/core/seams/spare-files.ts", from: "if (this.#held.length === SPARES) return", to: "if (true) return", noticedBy: [spare, "a log goes from file to file"] },
-  { breaks: "the patience with requests under way: many connections cut them", file: "src/core/sockets/unanswered.ts", from: "MANY_SILENT_MS, 0)", to: "MANY_SILENT_MS, 0xffff_ffff)", noticedBy: [unanswered, "many that say nothing"] },
+  { breaks: "the patience with requests under way: many connections cut them", file: "src/core/sockets/unanswered.ts", from: "MANY_SILENT_MS, receivedBytesMax: 0,", to: "MANY_SILENT_MS, receivedBytesMax: 0xffff_ffff,", noticedBy: [unanswered, "many that say nothing"] },
   { breaks: "the handshake: opens before it", file: "src/core/seams/net-real.ts", from: "if (tls === undefined) {", to: "if (true) {", noticedBy: [sockets, "tells the identity of a verified client"] },
   { breaks: "the refusal of keys that others can read", file: "src/core/secret-file.ts", from: "const OTHERS = 0o007;", to: "const OTHERS = 0;", noticedBy: [sockets, "files that cannot serve are refused"] },
   { breaks: "the bound of what a page that does not read costs", file: "src/hub/viewers.ts", from: "if ((viewer.controller.desiredSize ?? 0) <= 0) {", to: "if (false) {", noticedBy: [viewers, "that do not read cost a few events"] },
   { breaks: "the rest that delays nobody: rests although most were just answered", file: "src/core/seams/turn-rest.ts", from: "served <= this.#servedMax", to: "served >= 0", noticedBy: [rest, "after a turn that served many"] },
   { breaks: "the pace at which rests pay", file: "src/core/seams/turn-rest.ts", from: "gapUs <= GAP_US_MAX", to: "gapUs > 0", noticedBy: [rest, "while requests are far apart"] },
+  { breaks: "the silence about peers that are gone", file: "src/core/seams/net-real.ts", from: "hasAddresses: true,", to: "", noticedBy: [net, "before it was accepted"] },
+  { breaks: "the limit of unsent bytes", file: "src/core/seams/net-real.ts", from: "if (unsentBytesMax !== undefined)", to: "if (false)", noticedBy: [net, "keeps the kernel from taking"] },
+  { breaks: "the order of rules about unanswered connections", file: "src/native/system.ts", from: "rule.receivedBytesMax, rule.connectedMin]", to: "rule.receivedBytesMax, 0]", noticedBy: [unanswered, "applied in their order"] },
 ]; // prettier-ignore
 
 testMutants(mutants, ["test/core", "test/hub", "test/mutants.ts"]);

@@ -116,6 +116,7 @@ test("real connections are heard where the listener allows rests, and only there
     const calls = {
       setKeepAlive: () => true,
       setBacklog: () => true,
+      setUnsentBytesMax: () => true,
       send: () => 0,
       rest: () => void rests++,
       threadCpuMs: () => 0,
