@@ -112,3 +112,22 @@ test("From a terminal: -c takes the address from a frontend's configuration, wit
     });
   }
 });
+
+/** Names of what an interface of the library has, without what is for tests. */
+function optionsOf(file: string, name: string): string[] {
+  const source = readFileSync(join(import.meta.dir, "../../src/reactive", file), "utf8");
+  const [, body = ""] = new RegExp(`^export interface ${name} {\n([\\s\\S]*?)^}`, "m").exec(source) ?? [];
+  return [...body.matchAll(/^ {2}(\w+)\??[(:]/gm)]
+    .map(([, option = ""]) => option)
+    .filter((each) => each !== "seams");
+}
+
+test.each([
+  ["client.ts", "ClientOptions", 8],
+  ["client/transactions.ts", "ExecuteOptions", 4],
+  ["client/watch.ts", "ReactiveOptions", 3],
+])("%s: the page has every option of %s", (file, name, count) => {
+  const options = optionsOf(file, name);
+  expect(options).toHaveLength(count);
+  expect(options.filter((option) => !new RegExp(`\`${option}[\`(]`).test(page))).toEqual([]);
+});
