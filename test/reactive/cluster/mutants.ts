@@ -152,6 +152,20 @@ export const storeMutants: readonly Mutant[] = [
     noticedBy: ["test/reactive/shard/at-once-copies.test.ts", "nobody waits for it"],
   },
   {
+    breaks: "operations that cannot be read are not refused for that",
+    file: `${SHARD}/checks.ts`,
+    from: "return isReadable(access) && !footprintOf",
+    to: "return !footprintOf",
+    noticedBy: ["test/reactive/shard/hostile-clients.test.ts", "whatever clients send"],
+  },
+  {
+    breaks: "what was carried out and forgotten is locked for ever by a copy",
+    file: `${SHARD}/service.ts`,
+    from: "      // Decided before this vote, and carried out: a copy that came when that was forgotten here.\n",
+    to: '      if (timestamp > 0) throw new WireError("a commit from before the vote");\n',
+    noticedBy: ["test/reactive/shard/transactions.test.ts", "carried out and forgotten changes nothing"],
+  },
+  {
     breaks: "two attempts of a transaction are one",
     file: `${SHARD}/at-once.ts`,
     from: "=> `${idText(id)}@${timestamp}`;",
