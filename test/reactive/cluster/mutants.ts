@@ -156,7 +156,7 @@ export const storeMutants: readonly Mutant[] = [
     file: `${SHARD}/checks.ts`,
     from: "return isReadable(access) && !footprintOf",
     to: "return !footprintOf",
-    noticedBy: ["test/reactive/shard/hostile-clients.test.ts", "whatever clients send"],
+    noticedBy: ["test/reactive/shard/at-once-copies.test.ts", "cannot be read are refused"],
   },
   {
     breaks: "what was carried out and forgotten is locked for ever by a copy",
