@@ -132,7 +132,7 @@ export class ReplicaDriver {
     this.service = service;
     this.#endTurnLater = oncePerTurn(clock, () => this.#step({ kind: "turnEnd" }));
     const send = (to: number, message: PeerMessage) => this.#send(to, message);
-    this.#sender = new SnapshotSender(service, clock, send);
+    this.#sender = new SnapshotSender(service, clock, send, (op) => replica.hold(op));
     this.#receiver = new SnapshotReceiver({
       service,
       clock,

@@ -6,7 +6,9 @@
  */
 import { assert } from "../../core/errors.ts";
 import { entryBytes } from "./codec.ts";
-import type { Entry } from "./types.ts";
+import type { Entry, ReplicaSettings } from "./types.ts";
+
+type RetainSettings = Pick<ReplicaSettings, "retainEntriesMax" | "retainBytesMax" | "heldBytesMax">;
 
 export class EntryLog {
   #entries: Entry[] = [];
@@ -60,11 +62,18 @@ export class EntryLog {
     while (this.op > op) this.#bytes -= entryBytes(this.#entries.pop() as Entry);
   }
 
-  /** Lets go of entries before `op`, the oldest first, while more than the given number or bytes would be kept. */
-  release(op: number, entriesMax: number, bytesMax: number): void {
+  /**
+   * Lets go of entries before `op`, the oldest first, while more than the given number or bytes would be kept; those behind `heldOp` only
+   * beyond `heldBytesMax`.
+   */
+  release(
+    op: number,
+    { retainEntriesMax, retainBytesMax, heldBytesMax }: RetainSettings,
+    heldOp = Number.POSITIVE_INFINITY,
+  ): void {
     while (this.#start < op && this.length > 0) {
-      const isKept = op - this.#start <= entriesMax && this.#bytes <= bytesMax;
-      if (isKept) break;
+      const isKept = op - this.#start <= retainEntriesMax && this.#bytes <= retainBytesMax;
+      if (isKept || (this.#start > heldOp && this.#bytes <= heldBytesMax)) break;
       this.#bytes -= entryBytes(this.#entries[this.#head] as Entry);
       this.#head++;
       this.#start++;

@@ -88,6 +88,11 @@ export class Replica {
     );
   }
 
+  /** Another replica fetches the service's state at this op, and will want what follows; infinity: none does. */
+  hold(op: number): void {
+    this.#state.heldOp = op;
+  }
+
   get takesRequests(): boolean {
     return this.#normal.takesRequests;
   }

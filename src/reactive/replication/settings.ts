@@ -22,4 +22,5 @@ export const replicaDefaults: Omit<ReplicaSettings, "replica" | "replicas"> = {
   transferBytesMax: MEBIBYTE,
   retainEntriesMax: 20_000,
   retainBytesMax: 16 * MEBIBYTE,
+  heldBytesMax: 256 * MEBIBYTE,
 };

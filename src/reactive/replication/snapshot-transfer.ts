@@ -17,6 +17,8 @@ type Send = (to: number, message: PeerMessage) => void;
 
 /** A stream that nobody asks for is given up after this. */
 const IDLE_MS = 10_000;
+/** Who has all of it writes it down, and then asks for what followed. */
+const HELD_MS = 60_000;
 /** The receiver asks this often before it gives up. */
 const ATTEMPTS_MAX = 30;
 
@@ -35,12 +37,15 @@ export class SnapshotSender {
   readonly #service: Service;
   readonly #clock: Clock;
   readonly #send: Send;
+  /** Called with the oldest op that a receiver has, or will have; infinity: nobody fetches. */
+  readonly #onHold: (op: number) => void;
   readonly #sendings = new Map<number, Sending>();
 
-  constructor(service: Service, clock: Clock, send: Send) {
+  constructor(service: Service, clock: Clock, send: Send, onHold: (op: number) => void = () => {}) {
     this.#service = service;
     this.#clock = clock;
     this.#send = send;
+    this.#onHold = onHold;
   }
 
   /** Rejects when the service's stream fails. */
@@ -48,8 +53,7 @@ export class SnapshotSender {
     let sending = this.#sendings.get(from);
     if (index === 0 && sending?.transfer !== transfer) sending = this.#begin(from, transfer);
     if (sending?.transfer !== transfer || sending.isReading) return;
-    sending.idleTimer.cancel();
-    sending.idleTimer = this.#clock.after(IDLE_MS, () => this.#end(from));
+    this.#awaitNext(from, sending);
     const lastIndex = sending.last?.index ?? -1;
     if (index === lastIndex + 1 && sending.last?.isLast !== true) {
       sending.isReading = true;
@@ -60,7 +64,10 @@ export class SnapshotSender {
       sending.isReading = false;
       if (next === undefined) return;
       const { done, value } = next;
-      if (done === true) sending.close();
+      if (done === true) {
+        sending.close();
+        this.#awaitNext(from, sending, HELD_MS);
+      }
       const bytes = done === true ? new Uint8Array(0) : value;
       sending.last = { type: "snapshotChunk", transfer, index, op: sending.op, isLast: done === true, bytes };
     }
@@ -82,14 +89,28 @@ export class SnapshotSender {
       idleTimer: this.#clock.after(IDLE_MS, () => this.#end(to)),
     };
     this.#sendings.set(to, sending);
+    this.#hold();
     return sending;
+  }
+
+  #awaitNext(
+    from: number,
+    sending: Sending,
+    forMs = sending.last?.isLast === true ? HELD_MS : IDLE_MS,
+  ): void {
+    sending.idleTimer.cancel();
+    sending.idleTimer = this.#clock.after(forMs, () => this.#end(from));
+  }
+
+  #hold(): void {
+    this.#onHold(Math.min(Number.POSITIVE_INFINITY, ...[...this.#sendings.values()].map(({ op }) => op)));
   }
 
   #end(to: number): void {
     const sending = this.#sendings.get(to);
     sending?.idleTimer.cancel();
     sending?.close();
-    this.#sendings.delete(to);
+    if (this.#sendings.delete(to)) this.#hold();
   }
 
   close(): void {

@@ -59,6 +59,8 @@ export class ReplicaState {
   /** A new log is on its way to the disk: neither the old nor the new one may be shown to others meanwhile. */
   isInstalling = false;
   isWritable = true;
+  /** Another replica fetches a snapshot of this op: what is behind is kept for it. */
+  heldOp = Number.POSITIVE_INFINITY;
   /** No other replica gets this one's help to become primary before this time. */
   promisedUntilMs = 0;
   electionAtMs = Number.POSITIVE_INFINITY;
@@ -276,7 +278,7 @@ export class ReplicaState {
     const entries = this.log.slice(this.commit + 1, last);
     this.commit = last;
     this.actions.push({ kind: "apply", entries, isPrimary: this.isPrimary });
-    this.log.release(last + 1, this.settings.retainEntriesMax, this.settings.retainBytesMax);
+    this.log.release(last + 1, this.settings, this.heldOp);
   }
 
   /** What others know of incarnations, taken over. */

@@ -303,6 +303,8 @@ export interface ReplicaSettings {
   /** Entries kept in memory behind the snapshot for replicas that missed them. */
   retainEntriesMax: number;
   retainBytesMax: number;
+  /** The same, of what is behind a snapshot that another replica is fetching: else it would have to fetch the next one, and so on. */
+  heldBytesMax: number;
 }
 
 /** More than half, whatever n is: two quorums always share a replica. */

@@ -7,7 +7,7 @@
 import type { Versions } from "../../native/versions.ts";
 import { WireError } from "../wire/bytes.ts";
 import type { Refusal } from "./commands.ts";
-import { decodeOperations, isCommutative, partOf } from "./operations.ts";
+import { isCommutative, partOf } from "./operations.ts";
 import { footprintOf } from "./prepared.ts";
 import type { ShardState } from "./state.ts";
 import { type Access, Level, type Transaction } from "./transaction.ts";
@@ -43,11 +43,13 @@ export function isCurrent(shard: Shard, { accesses }: Transaction): boolean {
 
 /** Whether it would come below a version that it does not commute with, or that its reads would have to see. */
 export function isLate({ state, versions }: Shard, access: Access, timestamp: number): boolean {
-  const { key, reads, operations } = access;
+  const { key, reads } = access;
   if (timestamp <= state.readMarks.of(key)) return true;
   const newest = versions.read(key, Number.MAX_SAFE_INTEGER)?.start ?? 0;
   if (newest < timestamp) return false;
-  return newest === timestamp || reads.length > 0 || !decodeOperations(operations).every(isCommutative);
+  if (newest === timestamp || reads.length > 0) return true;
+  // What cannot be read is refused for that.
+  return isReadable(access) && !footprintOf(Level.strict, access).operations.every(isCommutative);
 }
 
 function isReadable(access: Access): boolean {

@@ -240,10 +240,12 @@ export class ShardService implements StateMachine {
 
   #runAtOnce(command: AtOnceCommand): Uint8Array {
     const { transaction, timestamp } = command;
-    const vote = this.#meet(transaction) ?? this.#commitAtOnce(transaction, timestamp);
-    this.#settled(command);
-    if (vote.kind === "late") return this.#late();
-    return encodeVote(vote);
+    try {
+      const vote = this.#meet(transaction) ?? this.#commitAtOnce(transaction, timestamp);
+      return vote.kind === "late" ? this.#late() : encodeVote(vote);
+    } finally {
+      this.#settled(command);
+    }
   }
 
   /** Only what was taken here is waited for, and only that was decoded before. */
@@ -288,12 +290,14 @@ export class ShardService implements StateMachine {
     const found = prepared.get(id);
     // Neither prepared nor decided: at the home it is aborted now; elsewhere it was carried out and forgotten.
     if (found === undefined) return isHome ? this.#abort(id) : { kind: "forgotten" };
-    if (timestamp <= found.above) {
-      if (isHome) return this.#abort(id);
-      throw new WireError("a commit has a timestamp from before the vote");
-    }
+    if (timestamp <= found.above && isHome) return this.#abort(id);
     prepared.remove(id);
     const { participants } = found.transaction;
+    if (timestamp <= found.above) {
+      // Decided before this vote, and carried out: a copy that came when that was forgotten here.
+      this.#record({ id, timestamp, isFinished: true, participants });
+      return { kind: "committed", timestamp };
+    }
     this.#write(found.transaction, timestamp);
     this.figures.commits += 1;
     this.#record({ id, timestamp, isFinished: !isHome || participants.length <= 1, participants });

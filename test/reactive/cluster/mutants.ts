@@ -84,8 +84,8 @@ export const storeMutants: readonly Mutant[] = [
   {
     breaks: "nobody settles what dead frontends left",
     file: "src/reactive/engines/builtin/settler.ts",
-    from: "      if (!isDue(`${shard}/${idText(id)}`)) continue;",
-    to: "      if (isDue(`${shard}/${idText(id)}`) || home >= 0) continue;",
+    from: "const isDue = nowMs - (look.seen.get(name) ?? nowMs) >= this.#settleAfterMs;",
+    to: 'const isDue = name === "";',
     noticedBy: SIMULATION,
   },
   {
@@ -150,6 +150,27 @@ export const storeMutants: readonly Mutant[] = [
     from: "    for (const command of batch.skipped ?? []) this.#skip(command);\n",
     to: "",
     noticedBy: ["test/reactive/shard/at-once-copies.test.ts", "nobody waits for it"],
+  },
+  {
+    breaks: "operations that cannot be read are not refused for that",
+    file: `${SHARD}/checks.ts`,
+    from: "return isReadable(access) && !footprintOf",
+    to: "return !footprintOf",
+    noticedBy: ["test/reactive/shard/at-once-copies.test.ts", "cannot be read are refused"],
+  },
+  {
+    breaks: "what was carried out and forgotten is locked for ever by a copy",
+    file: `${SHARD}/service.ts`,
+    from: "      // Decided before this vote, and carried out: a copy that came when that was forgotten here.\n",
+    to: '      if (timestamp > 0) throw new WireError("a commit from before the vote");\n',
+    noticedBy: ["test/reactive/shard/transactions.test.ts", "carried out and forgotten changes nothing"],
+  },
+  {
+    breaks: "a shard that does not answer keeps what others hold from being settled",
+    file: "src/reactive/engines/builtin/settler.ts",
+    from: "void this.#quietly(settle()).then(end);",
+    to: "await settle().then(end);",
+    noticedBy: ["test/reactive/shard/settler.test.ts", "hold up nothing of the others"],
   },
   {
     breaks: "two attempts of a transaction are one",

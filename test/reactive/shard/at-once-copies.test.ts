@@ -16,6 +16,7 @@ import { ByteReader } from "../../../src/reactive/wire/bytes.ts";
 
 const VIEW = 3;
 const KEY = Buffer.from("k");
+const PUT = encodeOperations([{ kind: "put", value: { type: "bytes", bytes: Buffer.from("v") } }]);
 
 /** A primary: its shard, and the sessions of those who ask it. */
 class Primary {
@@ -34,9 +35,15 @@ class Primary {
     return new ByteReader(outcome?.body as Uint8Array).u64();
   }
 
-  /** A put of one key, in one entry; taken, and not ordered yet. */
-  take(session: number, number: number, floor: number, transaction: number, timestamp: number): Request {
-    const put = { kind: "put", value: { type: "bytes", bytes: Buffer.from(`${timestamp}`) } } as const;
+  /** A put of one key, or other operations, in one entry; taken, and not ordered yet. */
+  take(
+    session: number,
+    number: number,
+    floor: number,
+    transaction: number,
+    timestamp: number,
+    operations = PUT,
+  ): Request {
     const body = encodeCommand({
       kind: "atOnce",
       timestamp,
@@ -48,7 +55,7 @@ class Primary {
         snapshot: 0,
         home: 0,
         participants: [0],
-        accesses: [{ key: KEY, reads: [], operations: encodeOperations([put]) }],
+        accesses: [{ key: KEY, reads: [], operations }],
       },
     });
     const request = { session, number, floor, body };
@@ -115,4 +122,19 @@ test("of two attempts the smaller timestamp is the one that followers are not to
   expect(await primary.floor(19)).toBe(9);
   primary.apply(first, second);
   expect(await primary.read(26)).toBe(10);
+});
+
+test("operations that cannot be read are refused behind a newer version too, and none at all are nothing: nobody waits", async () => {
+  primary = new Primary();
+  const session = primary.session();
+  const [broken, empty] = [Buffer.from("?"), new Uint8Array(0)];
+  const first = primary.take(session, 1, 1, 1, 10, broken);
+  const second = primary.take(session, 2, 1, 2, 11, empty);
+  primary.apply(primary.take(session, 3, 1, 3, 20));
+  const votes = primary.apply(first, second).map(({ body }) => decodeVote(body));
+  expect(votes).toMatchObject([
+    { kind: "no", reason: "invalid" },
+    { kind: "decided", outcome: { kind: "committed", timestamp: 11 } },
+  ]);
+  expect(await primary.read(30)).toBe(20);
 });

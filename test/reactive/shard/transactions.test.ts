@@ -14,7 +14,12 @@ import {
 import { type Access, Level } from "../../../src/reactive/shard/transaction.ts";
 import { applyOperation } from "../../../src/reactive/shard/apply.ts";
 import type { Batch } from "../../../src/reactive/replication/types.ts";
-import { decodeOutcome, decodeVote, encodeCommand, type ShardCommand } from "../../../src/reactive/shard/commands.ts";
+import {
+  decodeOutcome,
+  decodeVote,
+  encodeCommand,
+  type ShardCommand,
+} from "../../../src/reactive/shard/commands.ts";
 import { ShardService, shardDefaults } from "../../../src/reactive/shard/service.ts";
 import { type ClusterOptions, randomOf, shardCluster, type ShardCluster } from "./shard-harness.ts";
 
@@ -407,6 +412,29 @@ test("the first record of a decision is its only one, whether its coordinator or
     expect(shard.versions.read(Buffer.from("a"), 20)?.start).toBe(first === "decide" ? 10 : 0);
     shard.close();
   }
+});
+
+test("a copy that is prepared when its commit was carried out and forgotten changes nothing, and locks nothing", () => {
+  const shard = new ShardService(shardDefaults);
+  const operations = encodeOperations([{ kind: "add", amount: 1n }]);
+  let op = 0;
+  const run = (command: ShardCommand) => {
+    const body = encodeCommand(command);
+    const batch = { op: ++op, timeMs: 0, commands: [{ session: 1, number: op, body }] };
+    return shard.apply(batch)[0] as Uint8Array;
+  };
+  const transactionOf = (number: number, key: string) => ({
+    ...{ id: { client: number, number }, floor: 1, level: Level.strict, snapshot: 0, home: 0 },
+    ...{ participants: [0, 1], accesses: [{ key: Buffer.from(key), reads: [], operations }] },
+  });
+  run({ kind: "atOnce", timestamp: 20, view: 0, transaction: transactionOf(1, "a") });
+  const copy = transactionOf(2, "b");
+  expect(decodeVote(run({ kind: "prepare", transaction: copy }))).toEqual({ kind: "yes", largest: 20 });
+  const outcome = { kind: "committed", timestamp: 10 } as const;
+  expect(decodeOutcome(run({ kind: "commit", id: copy.id, timestamp: 10 }))).toEqual(outcome);
+  expect([shard.state.prepared.size, shard.versions.read(Buffer.from("b"), 30)?.start]).toEqual([0, 0]);
+  expect(decodeVote(run({ kind: "prepare", transaction: copy }))).toEqual({ kind: "decided", outcome });
+  shard.close();
 });
 
 test("a transaction that names a key twice is refused as unreadable, and its shard goes on", () => {
