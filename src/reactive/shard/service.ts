@@ -200,8 +200,7 @@ export class ShardService implements StateMachine {
     const state = this.#state;
     if (state.largest <= PRELOAD_TIMESTAMP && state.prepared.size === 0) {
       for (const key of keys)
-        if (this.#versions.read(key, Number.MAX_SAFE_INTEGER)?.start === 0)
-          this.#put(key, PRELOAD_TIMESTAMP, PRELOADED);
+        if (this.#versions.newest(key) === 0) this.#put(key, PRELOAD_TIMESTAMP, PRELOADED);
       state.largest = PRELOAD_TIMESTAMP;
     }
     return NOTHING;
