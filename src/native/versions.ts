@@ -142,6 +142,17 @@ export class Versions {
     };
   }
 
+  /** Commit timestamp of a key's newest version; 0: it has none. */
+  newest(key: Uint8Array): number {
+    this.#native.nx_ffi_versions_read(
+      this.#handle,
+      addressable(key),
+      key.byteLength,
+      Number.MAX_SAFE_INTEGER,
+    );
+    return this.#block[Block.start] as number;
+  }
+
   /**
    * Whether a version above `since` touches the part; the newest one at or below the horizon touches all. `wasPresent`: the
    * reader saw a value, so a key that is gone without a trace has changed for it.

@@ -105,8 +105,9 @@ export class AtOnce {
     for (const key of found.keys) {
       const attempts = this.#byKey.get(key) ?? [];
       const place = attempts.indexOf(attempt);
-      if (place >= 0) attempts.splice(place, 1);
-      if (attempts.length === 0) this.#byKey.delete(key);
+      if (place < 0) continue;
+      if (attempts.length === 1) this.#byKey.delete(key);
+      else attempts.splice(place, 1);
     }
   }
 

@@ -45,16 +45,16 @@ export function isCurrent(shard: Shard, { accesses }: Transaction): boolean {
 export function isLate({ state, versions }: Shard, access: Access, timestamp: number): boolean {
   const { key, reads } = access;
   if (timestamp <= state.readMarks.of(key)) return true;
-  const newest = versions.read(key, Number.MAX_SAFE_INTEGER)?.start ?? 0;
+  const newest = versions.newest(key);
   if (newest < timestamp) return false;
   if (newest === timestamp || reads.length > 0) return true;
   // What cannot be read is refused for that.
   return isReadable(access) && !footprintOf(Level.strict, access).operations.every(isCommutative);
 }
 
-function isReadable(access: Access): boolean {
+function isReadable({ operations }: Access): boolean {
   try {
-    footprintOf(Level.strict, access);
+    if (operations.byteLength > 0) decodeOperations(operations);
     return true;
   } catch (error) {
     if (error instanceof WireError) return false;

@@ -105,6 +105,9 @@ function readerOf(reply: Uint8Array): ByteReader {
 
 /** Most are not longer. */
 const COMMAND_BYTES = 256;
+const OUTCOME_BYTES = 9;
+/** Of what is not a refusal. */
+const VOTE_BYTES = 1 + OUTCOME_BYTES;
 
 /** Whether a command is one of these, without reading all of it. */
 export const isAtOnce = (bytes: Uint8Array) => bytes[0] === 1 + commandKinds.indexOf("atOnce");
@@ -205,7 +208,7 @@ function readOutcome(reader: ByteReader): FinalOutcome {
 }
 
 export function encodeOutcome(outcome: FinalOutcome): Uint8Array {
-  const writer = new ByteWriter();
+  const writer = new ByteWriter(OUTCOME_BYTES);
   writeOutcome(writer, outcome);
   return writer.done();
 }
@@ -218,7 +221,7 @@ export function decodeOutcome(bytes: Uint8Array): FinalOutcome {
 }
 
 export function encodeOutcomes(outcomes: readonly FinalOutcome[]): Uint8Array {
-  const writer = new ByteWriter();
+  const writer = new ByteWriter(outcomes.length * OUTCOME_BYTES);
   for (const outcome of outcomes) writeOutcome(writer, outcome);
   return writer.done();
 }
@@ -231,7 +234,7 @@ export function decodeOutcomes(bytes: Uint8Array, count: number): FinalOutcome[]
 }
 
 export function encodeVote(vote: Vote): Uint8Array {
-  const writer = new ByteWriter();
+  const writer = new ByteWriter(VOTE_BYTES);
   if (vote.kind === "yes") writer.u8(0).u64(vote.largest);
   else if (vote.kind === "no") writer.u8(1).u8(refusals.indexOf(vote.reason)).bytes(vote.key);
   else if (vote.kind === "late") writer.u8(3);

@@ -252,6 +252,8 @@ function readOperation(reader: ByteReader): Operation {
 
 function readPut(reader: ByteReader): Exclude<Value, { type: "absent" }> {
   const type = reader.u8();
+  // Bytes have only one encoding: themselves.
+  if (type === ValueType.bytes) return { type: "bytes", bytes: reader.ownBytes() };
   const bytes = reader.bytes();
   const value = decodeValue(type, bytes);
   if (value.type === "absent") throw new WireError("a put has a value");

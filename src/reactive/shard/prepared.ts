@@ -40,7 +40,8 @@ export class PreparedList {
   }
 
   get(id: TransactionId): Prepared | undefined {
-    return this.#byId.get(idText(id));
+    // Mostly there is none, and its name need not be made.
+    return this.#byId.size === 0 ? undefined : this.#byId.get(idText(id));
   }
 
   add(prepared: Prepared): void {

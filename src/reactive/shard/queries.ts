@@ -66,7 +66,7 @@ function latecomersOf(shard: ShardService, key: Uint8Array): string[] {
   const atOnce = shard.atOnce.on(key);
   const writers = shard.state.prepared.writersOf(key);
   if (writers.length === 0) return atOnce;
-  const newest = shard.versions.read(key, NEWEST)?.start ?? 0;
+  const newest = shard.versions.newest(key);
   return [...atOnce, ...writers.filter(({ above }) => above < newest).map(idOf)];
 }
 

@@ -40,6 +40,7 @@ export class ReadMarks {
 /** FNV-1a, folded. */
 function slotOf(key: Uint8Array): number {
   let hash = 0x811c9dc5;
-  for (const byte of key) hash = Math.imul(hash ^ byte, 0x01000193);
+  for (let index = 0; index < key.byteLength; index++)
+    hash = Math.imul(hash ^ (key[index] as number), 0x01000193);
   return (hash ^ (hash >>> 15)) & (SLOTS - 1);
 }

@@ -200,8 +200,7 @@ export class ShardService implements StateMachine {
     const state = this.#state;
     if (state.largest <= PRELOAD_TIMESTAMP && state.prepared.size === 0) {
       for (const key of keys)
-        if (this.#versions.read(key, Number.MAX_SAFE_INTEGER)?.start === 0)
-          this.#put(key, PRELOAD_TIMESTAMP, PRELOADED);
+        if (this.#versions.newest(key) === 0) this.#put(key, PRELOAD_TIMESTAMP, PRELOADED);
       state.largest = PRELOAD_TIMESTAMP;
     }
     return NOTHING;
@@ -306,13 +305,16 @@ export class ShardService implements StateMachine {
 
   #write({ level, accesses }: Transaction, timestamp: number): void {
     const { position, readMarks } = this.#state;
-    // Reads of other levels are not of the moment of their commit.
-    if (level === Level.strict)
-      for (const { key, reads } of accesses) if (reads.length > 0) readMarks.mark(key, timestamp);
-    const changed = accesses.filter(({ operations }) => operations.byteLength > 0);
-    for (const { key, operations } of changed) this.#put(key, timestamp, operations);
+    const keys: Uint8Array[] = [];
+    for (const { key, reads, operations } of accesses) {
+      // Reads of other levels are not of the moment of their commit.
+      if (level === Level.strict && reads.length > 0) readMarks.mark(key, timestamp);
+      if (operations.byteLength === 0) continue;
+      this.#put(key, timestamp, operations);
+      keys.push(key);
+    }
     this.#state.largest = Math.max(this.#state.largest, timestamp);
-    if (changed.length > 0) this.#feed.add({ position, timestamp, keys: changed.map(({ key }) => key) });
+    if (keys.length > 0) this.#feed.add({ position, timestamp, keys });
   }
 
   #put(key: Uint8Array, timestamp: number, operations: Uint8Array): void {
