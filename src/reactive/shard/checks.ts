@@ -7,7 +7,7 @@
 import type { Versions } from "../../native/versions.ts";
 import { WireError } from "../wire/bytes.ts";
 import type { Refusal } from "./commands.ts";
-import { isCommutative, partOf } from "./operations.ts";
+import { decodeOperations, isCommutative, partOf } from "./operations.ts";
 import { footprintOf } from "./prepared.ts";
 import type { ShardState } from "./state.ts";
 import { type Access, Level, type Transaction } from "./transaction.ts";
