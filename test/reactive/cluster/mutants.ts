@@ -224,4 +224,11 @@ export const storeMutants: readonly Mutant[] = [
     to: "await this.#votes(id, split, []);",
     noticedBy: ["test/reactive/shard/home-last.test.ts", "the home votes and decides in one entry"],
   },
+  {
+    breaks: "a client of a group that turns to another replica does not ask it what the first one was asked",
+    file: "src/reactive/replication/group-client.ts",
+    from: "    this.#resendTimer?.cancel();\n    this.#resendAll();\n  }\n\n  #onResult",
+    to: "    this.#resendTimer?.cancel();\n  }\n\n  #onResult",
+    noticedBy: ["test/reactive/cluster/rolling.test.ts", "S25: processes are (told to stop|killed), one"],
+  },
 ];

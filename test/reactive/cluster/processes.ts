@@ -26,6 +26,8 @@ const PORT = 12345;
 /** 2026-01-01T00:00:00Z */
 const DATE_MS = 1_767_225_600_000;
 const JOURNAL_BYTES_MIN = 6000;
+/** Of what a frontend asks: short, so that faults meet it. */
+const TIMEOUT_MS = 1500;
 const FILES = { segmentBytesMin: 8192, readChunkBytes: 65_536 };
 
 export type Address = { host: string; port: number };
@@ -112,6 +114,13 @@ export class Replica<Machine extends StateMachine> {
   kill(): void {
     this.host.killProcess();
     this.#down();
+  }
+
+  /** Ends as a role does that is told to: another one is primary first. */
+  async leave(): Promise<void> {
+    await this.node?.drain();
+    await this.node?.stop();
+    this.kill();
   }
 
   losePower(): void {
@@ -217,14 +226,17 @@ export class Frontend {
   /** Whether it follows shards, for clients that watch. */
   readonly #isWatched: boolean;
   readonly #landlord: Replica<StateMachine> | undefined;
+  readonly #timeoutMs: number;
 
   constructor(
     home: SimHost | Replica<StateMachine>,
     timestamps: Address[],
     shards: Address[][],
     isWatched = false,
+    timeoutMs = TIMEOUT_MS,
   ) {
     this.#isWatched = isWatched;
+    this.#timeoutMs = timeoutMs;
     this.#landlord = home instanceof Replica ? home : undefined;
     this.host = home instanceof Replica ? home.host : home;
     this.#timestamps = timestamps;
@@ -248,7 +260,7 @@ export class Frontend {
         world,
         group,
         replicas,
-        timeoutMs: 1500,
+        timeoutMs: this.#timeoutMs,
         ...(here !== undefined && group === node?.group && { here }),
       });
     const shards = this.#shards.map((addresses, shard) => client(`shard${shard}`, addresses));
