@@ -40,6 +40,13 @@ export const replicationMutants: readonly Mutant[] = [
     noticedBy: ["test/reactive/replication/group-clock.test.ts", "a wall clock that is set"],
   },
   {
+    breaks: "entries behind a snapshot that is fetched go like all others",
+    file: `${FOLDER}/entry-log.ts`,
+    from: "if (isKept || (this.#start > heldOp && this.#bytes <= heldBytesMax)) break;",
+    to: "if (isKept || (heldOp < 0 && heldBytesMax < 0)) break;",
+    noticedBy: ["test/reactive/replication/entry-log.test.ts", "behind a snapshot that somebody fetches"],
+  },
+  {
     breaks: "all entries of a turn travel in one message",
     file: `${FOLDER}/normal.ts`,
     from: "      if (bytes > this.#state.settings.transferBytesMax) {\n",
