@@ -30,7 +30,7 @@ import {
 
 export type ShardQuery =
   /** `timestamp` 0: the newest version. `known`: the largest timestamp that the asker knows was issued. */
-  | { kind: "read"; timestamp: number; known: number; keys: Uint8Array[] }
+  | { kind: "read"; timestamp: number; known: number; keys: readonly Uint8Array[] }
   | { kind: "scan"; timestamp: number; from: Uint8Array; after: boolean; to: Uint8Array; countMax: number }
   /**
    * With `waits` it is answered when there are changes behind the position, else at once; and then nothing is ordered at or below `upTo`

@@ -110,10 +110,24 @@ export class Backend implements Engine {
   }
 
   /** Asks every shard that has some of the keys, all at once. */
-  async #readEach(
+  #readEach(
     keys: readonly Uint8Array[],
     timestamp: number,
-    ask: (shard: number, own: Uint8Array[]) => Promise<ReadReply>,
+    ask: (shard: number, own: readonly Uint8Array[]) => Promise<ReadReply>,
+  ): Promise<Snapshot> {
+    const [key] = keys;
+    if (key === undefined || keys.length > 1) return this.#readSeveral(keys, timestamp, ask);
+    const snapshotOf = ({ versions, horizon }: ReadReply) => {
+      if (versions.length === 0) throw new TooOldError(timestamp, horizon);
+      return { timestamp, versions, horizon };
+    };
+    return ask(shardOf(key, this.#shards.length), keys).then(snapshotOf);
+  }
+
+  async #readSeveral(
+    keys: readonly Uint8Array[],
+    timestamp: number,
+    ask: (shard: number, own: readonly Uint8Array[]) => Promise<ReadReply>,
   ): Promise<Snapshot> {
     const versions: ReadVersion[] = [];
     let horizon = 0;
