@@ -3,9 +3,11 @@
  * them; `times` shortens them (0.1: a tenth). S6 and S7 are `store-random`, S19 is `store-failover`, S22 `reactive-sim` and `reactive`.
  */
 import { Level } from "../../src/reactive/shard/transaction.ts";
+import { StoreClient } from "../bench/store-client.ts";
 import { DelayingProxy } from "../e2e/delaying-proxy.ts";
 import { commutingLoad } from "../e2e/store-load.ts";
 import { StoreProcesses } from "../e2e/store-processes.ts";
+import { until } from "../e2e/executable.ts";
 import { backupKillAndRejoin, readAfterAck } from "../e2e/store-scenarios.ts";
 import type { Soak } from "./run.ts";
 
@@ -45,6 +47,51 @@ async function rejoining(times: number) {
   return "caught up";
 }
 
+/**
+ * S18 while clients write all the time, more than the primary keeps for replicas that missed some: a lost backup catches up all the
+ * same, by one snapshot.
+ */
+async function rejoiningUnderLoad(times: number) {
+  using store = await StoreProcesses.create({ tss: 1, shards: 1, replicas: 3, frontends: 1 });
+  await store.startAll();
+  const clients = await Promise.all(
+    Array.from({ length: 4 }, () => StoreClient.connect(store.frontendPorts[0] as number)),
+  );
+  const keys = Math.ceil(8000 * times);
+  const value = new Uint8Array(8192).fill(118);
+  let commits = 0;
+  const write = (isOver: () => boolean) =>
+    Promise.all(
+      Array.from({ length: 32 }, async (_, caller) => {
+        for (; !isOver(); commits++) await clients[caller % 4]?.put(`k${commits % keys}`, value);
+      }),
+    );
+  await write(() => commits >= keys);
+  const primary = await store.primary(0);
+  const backup = store.names.find((name) => name.includes(".shard0.") && name !== primary) as string;
+  await store.kill(backup);
+  store.wipe(backup);
+  const startMs = performance.now();
+  let isCaughtUp = false;
+  const writing = write(() => isCaughtUp);
+  store.start(backup);
+  const catchUp = async () => {
+    await store.ready(backup);
+    return until("the backup to be as far as the primary", async () => {
+      const [{ shard: one }, { shard: other }] = await Promise.all([
+        store.stats(backup),
+        store.stats(primary),
+      ]);
+      return other.op - one.commit < 200 ? (one.snapshotsFetched as number) : undefined;
+    });
+  };
+  const snapshots = await catchUp().finally(() => (isCaughtUp = true));
+  await writing;
+  for (const client of clients) client.close();
+  if (snapshots > 1) throw new Error(`S18: it took ${snapshots} snapshots until a backup had caught up`);
+  return { commits, seconds: Math.round((performance.now() - startMs) / 1000) };
+}
+
 export const soak: Soak = {
   summary:
     "the store's scenarios at full length: commuting operations, reads behind acknowledgements, lost backups: S9, S10, S18",
@@ -54,6 +101,7 @@ export const soak: Soak = {
       s9: await commuting(share),
       s10: await acknowledged(share),
       s18: await rejoining(share),
+      s18UnderLoad: await rejoiningUnderLoad(share),
     };
   },
 };
