@@ -43,6 +43,8 @@ interface Call {
   body: Uint8Array;
   /** Infinity: the group answers when it has something to say. */
   deadlineMs: number;
+  /** Copies that may be on their way. */
+  copies: number;
   resolve(body: Uint8Array): void;
   reject(error: Error): void;
 }
@@ -122,7 +124,7 @@ export class GroupClient {
     if (this.#owed === 0) this.#lastAnswerMs = nowMs;
     return new Promise((resolve, reject) => {
       const deadlineMs = mayWait ? Number.POSITIVE_INFINITY : nowMs + this.#timeoutMs;
-      const call: Call = { kind, body, deadlineMs, resolve, reject };
+      const call: Call = { kind, body, deadlineMs, copies: 0, resolve, reject };
       if (kind === "query") this.#begin(this.#queries, call);
       else {
         this.#waiting.push(call);
@@ -182,7 +184,8 @@ export class GroupClient {
     this.#lines[this.#target]?.command(request);
   }
 
-  #send(number: number, { kind, body }: Call): void {
+  #send(number: number, call: Call): void {
+    const { kind, body } = call;
     const bytes = COMMAND_HEADER_BYTES + body.byteLength;
     if (bytes > this.#payloadBytesMax) {
       const text = `${bytes} bytes for one group: it takes ${this.#payloadBytesMax} (its limits.requestBytesMax)`;
@@ -191,6 +194,7 @@ export class GroupClient {
       );
       return;
     }
+    call.copies += 1;
     const line = this.#lines[this.#target];
     if (kind === "query") line?.query({ number, body });
     else line?.command({ session: this.#session, number, floor: this.#floor, body });
@@ -253,7 +257,10 @@ export class GroupClient {
     const call = this.#end(calls, number);
     if (status === ResultStatus.ok) return call?.resolve(body);
     const text = new TextDecoder().decode(body);
-    call?.reject(status === ResultStatus.tooLong ? new LimitError("tooLarge", text) : new RefusedError(text));
+    if (status === ResultStatus.tooLong) call?.reject(new LimitError("tooLarge", text));
+    // One that refuses does not know of the others: an earlier copy may be in the log.
+    else if (call?.kind === "command" && call.copies > 1) call.reject(new OutcomeUnknownError(text));
+    else call?.reject(new RefusedError(text));
   }
 
   /** Nobody knows what became of the commands under way. */

@@ -9,8 +9,8 @@ import { WireError } from "../wire/bytes.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
 import { FramedListener, type ListenerLimits, type Visitor } from "../wire/listener.ts";
 
-/** The longest payload of another replica. */
-export const PEER_PAYLOAD_BYTES_MAX = 64 << 20;
+/** The longest payload of another replica: the longest request that there may be, and what a message puts around it. */
+export const PEER_PAYLOAD_BYTES_MAX = (64 + 1) << 20;
 
 export interface GroupPortOptions {
   context: Pick<RoleContext<unknown>, "clock" | "net" | "log" | "tls" | "announcePort">;
