@@ -131,3 +131,10 @@ test.each([
   expect(options).toHaveLength(count);
   expect(options.filter((option) => !new RegExp(`\`${option}[\`(]`).test(page))).toEqual([]);
 });
+
+test("the library is as large as the page says", async () => {
+  const script = await (await fetch(`${base}/client.js`)).bytes();
+  const [, whole, compressed] = /one file of (\d+) KB \((\d+) compressed\)/.exec(page) ?? [];
+  expect(Math.abs(script.byteLength / 1000 - Number(whole))).toBeLessThan(3);
+  expect(Math.abs(Bun.gzipSync(script, { level: 9 }).byteLength / 1000 - Number(compressed))).toBeLessThan(2);
+});

@@ -22,7 +22,7 @@ import {
 import { startExecution } from "./execution.ts";
 import type { StoreView } from "./store-view.ts";
 import type { Committed, TransactionCode, Transactions } from "./transactions.ts";
-import type { Pending } from "./watch.ts";
+import type { Keys, Pending } from "./watch.ts";
 
 export interface QueuedTransaction {
   /** Resolves when it is committed; rejects when it was given up. */
@@ -110,7 +110,9 @@ export class TransactionQueue implements Pending {
     );
   }
 
-  count = (timestamp: number): number => this.#above(timestamp).length;
+  count = (keys: Keys, timestamp: number): number =>
+    this.#above(timestamp).filter(({ operations }) => [...operations.keys()].some((key) => keys.has(key)))
+      .length;
 
   operations = (key: string, timestamp: number): readonly Operation[] =>
     this.#above(timestamp).flatMap(({ operations }) => operations.get(key) ?? []);

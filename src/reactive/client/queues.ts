@@ -11,7 +11,7 @@ import { ClientLog, firstCodeOf } from "./client-log.ts";
 import type { LogStorage } from "./storage.ts";
 import type { Operation } from "../shard/operations.ts";
 import type { QueuedCode, QueuedTransaction, TransactionQueue } from "./queue.ts";
-import type { Pending } from "./watch.ts";
+import type { Keys, Pending } from "./watch.ts";
 
 export interface QueuesOptions {
   log: ClientLog;
@@ -73,7 +73,8 @@ export class Queues implements Pending {
     for (const queue of this.#all) queue.seen(timestamp);
   }
 
-  count = (timestamp: number): number => this.#all.reduce((sum, queue) => sum + queue.count(timestamp), 0);
+  count = (keys: Keys, timestamp: number): number =>
+    this.#all.reduce((sum, queue) => sum + queue.count(keys, timestamp), 0);
 
   operations = (key: string, timestamp: number): readonly Operation[] =>
     this.#all.flatMap((queue) => queue.operations(key, timestamp));

@@ -21,7 +21,7 @@ export interface RunInfo {
   cause: Cause | "local";
   /** Commits that this run is about. */
   changes: number;
-  /** Transactions that are not committed yet and are seen all the same. */
+  /** Transactions that are not committed yet and are seen all the same, in what was read so far. */
   readonly pending: number;
 }
 
@@ -36,9 +36,15 @@ export interface ReactiveOptions {
   onError?(error: unknown): void;
 }
 
+/** A set, or a map, of keys. */
+export interface Keys {
+  has(key: string): boolean;
+}
+
 /** Own transactions that are not in the store's state at a timestamp: not committed yet, or above it. */
 export interface Pending {
-  count(timestamp: number): number;
+  /** Those that do something to one of these keys. */
+  count(keys: Keys, timestamp: number): number;
   operations(key: string, timestamp: number): readonly Operation[];
 }
 
@@ -254,7 +260,7 @@ export class Watch {
         return snapshot.timestamp;
       },
       get pending() {
-        return isOptimistic ? pending.count(snapshot.timestamp) : 0;
+        return isOptimistic ? pending.count(execution.versions, snapshot.timestamp) : 0;
       },
     };
     try {

@@ -592,6 +592,9 @@ describe("queued transactions", () => {
     cluster.isQuiet = true;
     const client = await clientOf(cluster);
     const say = client.queued("say", (transaction, words: string) => list("chat").append(transaction, words));
+    const note = client.queued("note", (transaction, words: string) =>
+      list("notes").append(transaction, words),
+    );
     const seen: { words: string[]; pending: number }[] = [];
     client.executeReactive(
       async (transaction, run) => {
@@ -607,8 +610,12 @@ describe("queued transactions", () => {
     await until("both to be seen", () => (seen.at(-1)?.words.length === 2 ? true : undefined));
     expect(seen.at(-1)).toEqual({ words: ["hello", "world"], pending: 2 });
     expect(cluster.store.commits).toBe(0);
+    const runs = seen.length;
+    const elsewhere = await note("nobody who reads the chat sees this");
+    await until("a run behind it", () => (seen.length > runs ? true : undefined));
+    expect(seen.at(-1)).toEqual({ words: ["hello", "world"], pending: 2 });
     cluster.down.clear();
-    await Promise.all([first.settled, second.settled]);
+    await Promise.all([first.settled, second.settled, elsewhere.settled]);
     cluster.isQuiet = false;
     await client.execute((transaction) => list("chat").append(transaction, "!"));
     await until("the store's own", () => (seen.at(-1)?.words.length === 3 ? true : undefined));
