@@ -142,11 +142,13 @@ export function webSocketOptions(seat: WebSocketSeat, clock: Pick<Clock, "endOfT
   const turn = new Turn(clock);
   return {
     open(socket: Bun) {
+      // A Buffer's views are dearer.
+      socket.binaryType = "uint8array";
       const peer = new WebSocketPeer(socket, turn, outboxBytesMax);
       socket.data.owner = seat.open(peer);
       if (socket.data.owner === undefined) socket.close(CLOSE_OVERLOADED, "too many connections");
     },
-    message(socket: Bun, message: string | Buffer) {
+    message(socket: Bun, message: string | Uint8Array) {
       socket.data.owner?.message(typeof message === "string" ? undefined : message);
     },
     drain: (socket: Bun) => socket.data.owner?.drain(),

@@ -29,7 +29,7 @@ export const MESSAGE_FRAME_TYPE = 48;
 
 /** Throws WireError; `bytes` may be any view, also one that is reused afterwards. */
 export function decodeClientMessage(bytes: Uint8Array): ClientMessage {
-  const reader = readerOf(bytes);
+  const reader = new ByteReader(bytes);
   const message = readClientMessage(reader, reader.u8());
   reader.end();
   return message;
@@ -37,7 +37,7 @@ export function decodeClientMessage(bytes: Uint8Array): ClientMessage {
 
 /** Throws WireError. */
 export function decodeServerMessage(bytes: Uint8Array): ServerMessage {
-  const reader = readerOf(bytes);
+  const reader = new ByteReader(bytes);
   const message = readServerMessage(reader, reader.u8());
   reader.end();
   return message;
@@ -53,9 +53,4 @@ export function encodeServerMessage(message: ServerMessage): Uint8Array<ArrayBuf
   const writer = new ByteWriter();
   writeServerMessage(writer, message);
   return writer.done();
-}
-
-/** A Buffer's `slice` is a view and not a copy, so what is read from is a plain array. */
-function readerOf(bytes: Uint8Array): ByteReader {
-  return new ByteReader(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
 }

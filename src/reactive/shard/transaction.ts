@@ -21,8 +21,7 @@
  *            4+ operations  u32 length, operations (native/versions/versions.h); empty: the key is only read
  */
 import { type Part, PartKind } from "../../native/version-values.ts";
-import { type ByteReader, type ByteWriter, WireError } from "../wire/bytes.ts";
-import { nameOf } from "../wire/key-name.ts";
+import { type ByteReader, type ByteWriter, compareBytes, WireError } from "../wire/bytes.ts";
 
 /** Names a transaction for ever: whoever retries uses the same one. */
 export interface TransactionId {
@@ -124,9 +123,15 @@ export function readAccesses(reader: ByteReader): Access[] {
   const accesses: Access[] = [];
   for (let left = reader.count(12, ACCESSES_MAX); left > 0; left--) accesses.push(readAccess(reader));
   // A transaction leaves one version of a key.
-  if (accesses.length > 1 && new Set(accesses.map(({ key }) => nameOf(key))).size < accesses.length)
+  if (accesses.length > 1 && haveTwins(accesses.map(({ key }) => key)))
     throw new WireError("a transaction names a key twice");
   return accesses;
+}
+
+/** Clients in browsers read this too, so keys are not named by a Buffer (wire/key-name.ts). */
+function haveTwins(keys: Uint8Array[]): boolean {
+  const sorted = keys.sort(compareBytes);
+  return sorted.some((key, index) => index > 0 && compareBytes(sorted[index - 1] as Uint8Array, key) === 0);
 }
 
 function readAccess(reader: ByteReader): Access {

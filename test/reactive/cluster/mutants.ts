@@ -182,7 +182,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     breaks: "a transaction that names a key twice stops its shard for good",
     file: `${SHARD}/transaction.ts`,
-    from: "  if (accesses.length > 1 && new Set(accesses.map(({ key }) => nameOf(key))).size < accesses.length)\n",
+    from: "  if (accesses.length > 1 && haveTwins(accesses.map(({ key }) => key)))\n",
     to: "  if (accesses.length < 0)\n",
     noticedBy: ["test/reactive/shard/transactions.test.ts", "names a key twice"],
   },
