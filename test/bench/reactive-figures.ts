@@ -177,12 +177,17 @@ export async function benchReactiveFigures(argv: string[]): Promise<number> {
   ];
   const path = `${benchDirectory}/reactive-figures`;
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(`${path}.json`, JSON.stringify({ host, wanted, levels, gains, rounds, failover }, null, 2));
+  writeFileSync(
+    `${path}.json`,
+    JSON.stringify({ host, wanted, levels, gains, posting, rounds, failover }, null, 2),
+  );
   writeFileSync(`${path}.svg`, figureSvg(`Figures 7 to 10 on ${host}`, panels));
   for (const [name, { perSecond, abortRate }] of Object.entries(levels))
     console.log(
       `${name.padEnd(10)} ${perSecond.toFixed(0)} transactions/s, ${(100 * abortRate).toFixed(1)} % aborted`,
     );
+  for (const [name, { abortRate }] of Object.entries(posting))
+    console.log(`posting, DOCC ${name}: ${(100 * abortRate).toFixed(1)} % aborted`);
   for (const [name, gain] of Object.entries(gains)) console.log(`DOCC on ${name}: ${gain.toFixed(2)} x`);
   for (const [name, roundMs] of Object.entries(rounds))
     console.log(`round ${name}: ${roundMs.toFixed(0)} ms`);
