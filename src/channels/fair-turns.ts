@@ -2,8 +2,8 @@
  * Turns of the event loop that are fair to clients with short replies, however long those are that others asked for.
  *
  * A reply of a mebibyte is copied for as long as a hundred small requests take. So a turn has room for so many bytes of
- * long replies; then the clients whose replies have been long wait for their time in later turns, first come, first
- * served, and all others are served at once as ever.
+ * long replies; the rest of a longer one, and the clients whose replies have been long, wait for their time in later
+ * turns, first come, first served, and all others are served at once as ever.
  *
  * Invariant: who waits is queued once and gets its time; a turn ends after each of them had at most one. Nothing here
  * survives a crash.
@@ -12,8 +12,12 @@ import type { Clock } from "../core/seams/clock.ts";
 
 /** Replies of one call from which on they are long: to copy them takes longer than to serve a usual chunk. */
 const LONG_BYTES = 64 * 1024;
-/** Long replies per turn, but for the last. */
+/** Of long replies that leave in one turn, but for the last part, while there are clients with short ones. */
 const TURN_BYTES_MAX = 256 * 1024;
+/** And while there are none: shorter turns cost more of them. */
+const LONELY_TURN_BYTES_MAX = 4 * 1024 * 1024;
+/** Turns without a short reply after which there are no such clients: some milliseconds. */
+const LONELY_TURNS = 64;
 /** A client with more recent replies than that is one of those that wait. */
 const RECENT_BYTES_MAX = 2 * LONG_BYTES;
 
@@ -30,6 +34,8 @@ export class FairTurns<Client extends { readonly seat: TurnSeat }> {
   readonly #queue: Client[] = [];
   /** Of long replies, since the last end of a turn. */
   #bytes = 0;
+  /** Turns with long replies since the last short one. */
+  #lonelyTurns = 0;
   #isEndAwaited = false;
   readonly #endTurn = () => this.#end();
 
@@ -42,14 +48,29 @@ export class FairTurns<Client extends { readonly seat: TurnSeat }> {
   /** One call for `seat` left so many bytes of replies. */
   replied(seat: TurnSeat, bytes: number): void {
     seat.recentBytes = seat.recentBytes / 2 + bytes;
-    if (bytes < LONG_BYTES) return;
+    if (bytes < LONG_BYTES) {
+      this.#lonelyTurns = 0;
+      return;
+    }
+    this.#count(bytes);
+  }
+
+  /** How many of so many bytes of a long reply may leave in this turn; they are counted. */
+  claim(bytes: number): number {
+    if (this.#isFull) return 0;
+    const part = Math.min(bytes, this.#bytesMax);
+    this.#count(part);
+    return part;
+  }
+
+  #count(bytes: number): void {
     this.#bytes += bytes;
     this.#awaitEnd();
   }
 
   /** What arrived is to be kept until the client's time comes. */
   mustWait(seat: TurnSeat): boolean {
-    return this.#bytes >= TURN_BYTES_MAX && seat.recentBytes >= RECENT_BYTES_MAX;
+    return this.#isFull && seat.recentBytes >= RECENT_BYTES_MAX;
   }
 
   /** Lets it go on in a later turn, when its time comes. */
@@ -58,6 +79,22 @@ export class FairTurns<Client extends { readonly seat: TurnSeat }> {
     client.seat.isQueued = true;
     this.#queue.push(client);
     this.#awaitEnd();
+  }
+
+  /** Lets one that has begun its reply go on with it in the next turn: few may hold what has yet to leave. */
+  enqueueFirst(client: Client): void {
+    if (client.seat.isQueued) return;
+    client.seat.isQueued = true;
+    this.#queue.unshift(client);
+    this.#awaitEnd();
+  }
+
+  get #bytesMax(): number {
+    return this.#lonelyTurns < LONELY_TURNS ? TURN_BYTES_MAX : LONELY_TURN_BYTES_MAX;
+  }
+
+  get #isFull(): boolean {
+    return this.#bytes >= this.#bytesMax;
   }
 
   #awaitEnd(): void {
@@ -69,8 +106,9 @@ export class FairTurns<Client extends { readonly seat: TurnSeat }> {
   #end(): void {
     this.#isEndAwaited = false;
     this.#bytes = 0;
+    this.#lonelyTurns++;
     // Each at most once, so that the turn ends whatever they ask for.
-    for (let count = this.#queue.length; count > 0 && this.#bytes < TURN_BYTES_MAX; count--) {
+    for (let count = this.#queue.length; count > 0 && !this.#isFull; count--) {
       const client = this.#queue.shift() as Client;
       client.seat.isQueued = false;
       this.#goOn(client);

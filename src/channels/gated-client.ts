@@ -25,11 +25,17 @@ export abstract class GatedClient implements ReplySink {
     this.outbox = new Outbox(socket, {
       bytesMax,
       spares,
+      partOf: (bytes) => this.partOf(bytes),
+      onPart: () => this.onPart(),
       onDrained: () => this.onReleased(),
       onOverflow: (bytes) => this.onOverflow(bytes),
     });
   }
 
+  /** How many of so many bytes may leave now. */
+  protected abstract partOf(bytes: number): number;
+  /** Further parts of what waits may leave, in later turns. */
+  protected abstract onPart(): void;
   /** It was paused or has more to be told, and has read everything: it may go on. */
   protected abstract onReady(): void;
   /** Told before it is closed because more than `bytesMax` wait. */

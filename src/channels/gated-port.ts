@@ -7,13 +7,13 @@
  * A crash closes the connections; clients see no acknowledgement that was not durable.
  */
 import type { Clock } from "../core/seams/clock.ts";
-import { type Admission, type ConnectionLimits, ConnectionTable } from "../core/sockets/connections.ts";
+import { type ConnectionLimits, ConnectionTable } from "../core/sockets/connections.ts";
 import { SpareBuffers } from "../core/sockets/spare-buffers.ts";
 import type { Log } from "../core/logging/log.ts";
 import type { KeepAlive, Listener, Net, Socket, TlsMaterial } from "../core/seams/net.ts";
 import type { RestPace } from "../core/seams/turn-rest.ts";
-import { FairTurns, TurnSeat } from "./fair-turns.ts";
-import { GatedClient } from "./gated-client.ts";
+import { FairTurns } from "./fair-turns.ts";
+import { PortClient } from "./port-client.ts";
 import type { ReplyGate } from "./reply-gate.ts";
 
 export interface PortLimits extends ConnectionLimits {
@@ -59,48 +59,14 @@ export interface PortOptions {
 /** Replies that wait for one client before it is no longer read from. */
 const UNREAD_BYTES_MAX = 256 * 1024;
 /**
- * Bytes that the kernel takes of one connection beyond what its peer has room for: else it would take megabytes for
- * each client that does not read.
+ * Bytes that the kernel takes of one connection beyond what its peer has room for: else it would take several megabytes for
+ * each client that does not read. With half as many, replies of a mebibyte cost those that do read a tenth more.
  */
-const UNSENT_BYTES_MAX = 128 * 1024;
+const UNSENT_BYTES_MAX = 1024 * 1024;
 /** Memory that stays with a port for the next clients that are slow to read. */
 const SPARE_BYTES_MAX = 32 * 1024 * 1024;
 /** All clients that are held back may together leave this many times `outboxBytesMax` unread. */
 const UNREAD_TOTAL_FACTOR = 16;
-
-/** One client: its connection in the engine, its held replies, its outbox. */
-export class PortClient<Connection> extends GatedClient {
-  readonly connection: Connection;
-  readonly admission: Admission<PortClient<Connection>>;
-  /** Nothing may be fed before the engine has gone on. */
-  isStopped = false;
-  readonly seat = new TurnSeat();
-  /** Of what it sent, what waits for its time. */
-  kept: Uint8Array | undefined;
-  readonly #port: GatedPort<Connection>;
-
-  constructor(
-    port: GatedPort<Connection>,
-    socket: Socket,
-    connection: Connection,
-    bytesMax: number,
-    spares: SpareBuffers,
-    table: ConnectionTable<PortClient<Connection>>,
-  ) {
-    super(socket, bytesMax, spares);
-    this.#port = port;
-    this.connection = connection;
-    this.admission = table.add(this);
-  }
-
-  protected onReady(): void {
-    this.#port.goOnLater(this);
-  }
-
-  protected onOverflow(bytes: number): void {
-    this.#port.reportSlow(this, bytes);
-  }
-}
 
 export abstract class GatedPort<Connection> {
   readonly #options: PortOptions;
@@ -267,8 +233,8 @@ export abstract class GatedPort<Connection> {
     const replies = engine.replies();
     if (replies.byteLength > 0) {
       this.bytesSent += replies.byteLength;
-      this.#turns.replied(client.seat, replies.byteLength);
       gate.reply(client.held, replies, isPromise);
+      this.#turns.replied(client.seat, replies.byteLength);
     }
     if (flags !== 0 || this.isWatched(client)) this.obey(client, flags);
     client.isStopped = this.isStopped(client, flags);
@@ -286,12 +252,16 @@ export abstract class GatedPort<Connection> {
   /** Reads nothing more from a client until it has read its replies. */
   #holdBack(client: PortClient<Connection>): void {
     client.pause();
-    if (client.unreadBytes > UNREAD_BYTES_MAX) {
-      this.#behind.add(client);
-      this.#limitUnread();
-    }
+    this.#countUnread(client);
     // Everything may have left already; going on in a later turn lets the other clients have theirs.
     if (client.unreadBytes === 0) this.goOnLater(client);
+  }
+
+  /** What could leave is not left unread. */
+  #countUnread(client: PortClient<Connection>): void {
+    if (client.outbox.hasPart || client.unreadBytes <= UNREAD_BYTES_MAX) return;
+    this.#behind.add(client);
+    this.#limitUnread();
   }
 
   /** Closes the client that is furthest behind when all that are behind leave too much memory unread. */
@@ -310,12 +280,30 @@ export abstract class GatedPort<Connection> {
     furthest.socket.terminate();
   }
 
+  partOf(bytes: number): number {
+    return this.#turns.claim(bytes);
+  }
+
   /** Goes on with a client that was held back or has more to be told, in a later turn and when its time comes. */
   goOnLater(client: PortClient<Connection>): void {
     this.#turns.enqueue(client);
   }
 
+  /** Sends the next part of what waits for it, in a later turn. */
+  goOnNext(client: PortClient<Connection>): void {
+    this.#turns.enqueueFirst(client);
+  }
+
+  #sendPart(client: PortClient<Connection>): void {
+    client.outbox.drain();
+    this.#countUnread(client);
+  }
+
   #goOn(client: PortClient<Connection>): void {
+    if (client.outbox.hasPart) {
+      this.#sendPart(client);
+      return;
+    }
     if (client.isClosing || client.held.isClosed || client.unreadBytes > 0) return;
     if (!client.isPaused && !client.hasMore) return;
     this.#behind.delete(client);

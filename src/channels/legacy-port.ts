@@ -8,7 +8,8 @@
 import type { Timer } from "../core/seams/clock.ts";
 import type { Socket } from "../core/seams/net.ts";
 import { CHANNEL_GONE, LegacyFlag } from "../native/legacy.ts";
-import { GatedPort, type PortClient, type PortEngine, type PortOptions } from "./gated-port.ts";
+import { GatedPort, type PortEngine, type PortOptions } from "./gated-port.ts";
+import type { PortClient } from "./port-client.ts";
 import { SWARM_KEEP_ALIVE } from "./wire/legacy/protocol.ts";
 
 /** An engine of the legacy protocol, whatever kind of node it serves. */

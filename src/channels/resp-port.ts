@@ -8,7 +8,8 @@
 import type { Timer } from "../core/seams/clock.ts";
 import type { Socket } from "../core/seams/net.ts";
 import { respDefaults, RespFlag } from "../native/resp.ts";
-import { GatedPort, type PortClient, type PortOptions } from "./gated-port.ts";
+import { GatedPort, type PortOptions } from "./gated-port.ts";
+import type { PortClient } from "./port-client.ts";
 import type { RespSession } from "./wire/resp/host.ts";
 import type { RespService } from "./wire/resp/service.ts";
 

@@ -16,9 +16,10 @@ const mutants: Mutant[] = [
   { breaks: "the width that a rewriting keeps", file: "src/core/config/ini/rewrite.ts", from: "old?.[2]?.length !== digits.length", to: "old === null", noticedBy: [rewrite, "no digits to replace"] },
   { breaks: "the warning of unknown keys", file: "src/core/config/ini/map.ts", from: 'notices.push({ level: "warn", origin, text });', to: "", noticedBy: [ini, "unknown keys and sections as warnings"] },
   { breaks: "the demand for required keys", file: "src/core/config/ini/map.ts", from: "if (rule.required !== undefined) reportMissing(ini, rule);", to: "", noticedBy: [ini, "all missing required keys"] },
-  { breaks: "the turn of clients with short replies", file: "src/channels/fair-turns.ts", from: "return this.#bytes >= TURN_BYTES_MAX &&", to: "return false &&", noticedBy: [respPort, "short replies of the same turn come before"] },
-  { breaks: "a buffer's only owner", file: "src/core/sockets/spare-buffers.ts", from: "?.pop()", to: "?.at(-1)", noticedBy: [spares, "never see bytes of each other"] },
+  { breaks: "the turn of clients with short replies", file: "src/channels/fair-turns.ts", from: "return this.#isFull &&", to: "return false &&", noticedBy: [respPort, "short replies of the same turn come before"] },
+  { breaks: "a buffer's only owner", file: "src/core/sockets/spare-buffers.ts", from: "this.#kept.splice(index, 1)", to: "this.#kept.slice(index)", noticedBy: [spares, "never see bytes of each other"] },
   { breaks: "what waits for its turn", file: "src/channels/gated-port.ts", from: "[client.kept, bytes]", to: "[bytes]", noticedBy: [respPort, "is answered whole and in order"] },
+  { breaks: "the end of a reply before the next begins", file: "src/channels/fair-turns.ts", from: "this.#queue.unshift(client)", to: "this.#queue.push(client)", noticedBy: [respPort, "many that go on at once"] },
 ]; // prettier-ignore
 
 testMutants(mutants, ["test/channels", "test/core", "test/cli", "test/mutants.ts"]);

@@ -16,7 +16,8 @@ import {
   LogfilesFlag,
   type LogfilesTask,
 } from "../../native/logfiles/engine.ts";
-import { GatedPort, type PortClient, type PortOptions } from "../gated-port.ts";
+import { GatedPort, type PortOptions } from "../gated-port.ts";
+import type { PortClient } from "../port-client.ts";
 import { Status } from "../wire/legacy/protocol.ts";
 import { everything, type ScanRequest } from "./scan/request.ts";
 import { decodeOrder, type Redistributor } from "./redistribute.ts";

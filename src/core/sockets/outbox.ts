@@ -14,6 +14,12 @@ export interface OutboxOptions {
   bytesMax: number;
   /** Where larger buffers come from; absent: each is made anew. */
   spares?: SpareBuffers;
+  /**
+   * How many of more than 64 KiB may be handed to the kernel for the moment, 0 for none; for the rest `onPart` asks for a call
+   * of `drain`. Absent: all.
+   */
+  partOf?: (bytes: number) => number;
+  onPart?: () => void;
   /** Past this many waiting bytes `onHigh` is called, then `onLow` once half of them have left. */
   highBytes?: number;
   /** The producer had better pause its source. */
@@ -39,6 +45,7 @@ export class Outbox {
   #isClosed = false;
   #isHigh = false;
   #takenBytes = 0;
+  #hasPart = false;
 
   constructor(socket: Socket, options: OutboxOptions) {
     this.#socket = socket;
@@ -55,6 +62,11 @@ export class Outbox {
     return this.#takenBytes;
   }
 
+  /** The kernel would take more: `drain` may be called although the socket does not ask for it. */
+  get hasPart(): boolean {
+    return this.#hasPart;
+  }
+
   /** Hands over `bytes`, which may be reused afterwards. Ignored once the connection is ending or gone. */
   send(bytes: Uint8Array): void {
     if (this.#isClosed || this.#isEnding || bytes.byteLength === 0) return;
@@ -62,15 +74,16 @@ export class Outbox {
       this.#keep(bytes);
       return;
     }
-    const taken = this.#socket.write(bytes);
+    const taken = this.#write(bytes);
     if (taken < 0) this.close();
     else if (taken < bytes.byteLength) this.#keep(taken === 0 ? bytes : bytes.subarray(taken));
+    if (this.#hasPart) this.#options.onPart?.();
   }
 
   /** To be called from the socket's `drain`. */
   drain(): void {
     if (this.#isClosed || this.#start === this.#end) return;
-    const taken = this.#socket.write(this.#waiting.subarray(this.#start, this.#end));
+    const taken = this.#write(this.#waiting.subarray(this.#start, this.#end));
     if (taken < 0) {
       this.close();
       return;
@@ -86,6 +99,7 @@ export class Outbox {
       this.#isHigh = false;
       this.#options.onLow?.();
     }
+    if (this.#hasPart) this.#options.onPart?.();
     if (!isDrained) return;
     if (this.#isEnding) this.#socket.end();
     else this.#options.onDrained?.();
@@ -101,12 +115,26 @@ export class Outbox {
   /** To be called when the connection is gone: drops what waits. */
   close(): void {
     this.#isClosed = true;
+    this.#hasPart = false;
     this.#replace(EMPTY);
     this.#start = this.#end = 0;
   }
 
   get #highBytes(): number {
     return this.#options.highBytes ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** One part. */
+  #write(bytes: Uint8Array): number {
+    if (bytes.byteLength <= KEEP_BYTES_MAX) {
+      this.#hasPart = false;
+      return this.#socket.write(bytes);
+    }
+    const partBytes = this.#options.partOf?.(bytes.byteLength) ?? bytes.byteLength;
+    const part = partBytes < bytes.byteLength ? bytes.subarray(0, partBytes) : bytes;
+    const taken = partBytes === 0 ? 0 : this.#socket.write(part);
+    this.#hasPart = taken === part.byteLength && part.byteLength < bytes.byteLength;
+    return taken;
   }
 
   #keep(bytes: Uint8Array): void {

@@ -10,6 +10,9 @@ test("hands out again what was given back, and nothing to two takers", () => {
   expect(first).not.toBe(second);
   expect(first.byteLength).toBe(128 * KIB);
   spares.giveBack(first);
+  expect(spares.take(129 * KIB)).not.toBe(first);
+  expect(spares.take(63 * KIB)).toBe(first);
+  spares.giveBack(first);
   expect(spares.take(65 * KIB)).toBe(first);
   expect(spares.take(65 * KIB)).not.toBe(first);
 });
