@@ -137,10 +137,10 @@ export class Replica {
   }
 
   get #trouble(): string | undefined {
-    const { phase, isWritable, isPrimary } = this.#state;
+    const { phase, isWritable, isPrimary, hasHeardPrimary } = this.#state;
     if (!isWritable) return "the disk is full";
     if (isPrimary) return this.#normal.isIsolated ? "it is primary, but no quorum answers" : undefined;
-    if (phase === "normal") return undefined;
+    if (phase === "normal") return hasHeardPrimary ? undefined : "it has not heard its primary yet";
     return this.#membership.trouble ?? this.#catchUp.trouble ?? "no primary is known";
   }
 

@@ -66,6 +66,8 @@ export class ReplicaState {
   electionAtMs = Number.POSITIVE_INFINITY;
   /** When the primary of the present view was last heard; at first when this replica started. Less the time in which it did not run itself. */
   heardAtMs = 0;
+  /** In this life, in whatever view: before that it may be behind without knowing it. */
+  hasHeardPrimary = false;
   /** The longest silence of a primary that ended by itself, less and less of it as time goes on. */
   #longestSilenceMs = 0;
   actions: ReplicaAction[] = [];
@@ -162,6 +164,7 @@ export class ReplicaState {
     const faded = this.#longestSilenceMs * 0.5 ** (silenceMs / SILENCE_HALF_LIFE_MS);
     this.#longestSilenceMs = Math.max(silenceMs, faded);
     this.heardAtMs = this.nowMs;
+    this.hasHeardPrimary = true;
     this.resetElection();
   }
 

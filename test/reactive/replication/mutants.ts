@@ -19,6 +19,13 @@ const FOLDER = "src/reactive/replication";
 
 export const replicationMutants: readonly Mutant[] = [
   {
+    breaks: "a backup is ready before it knows whether it is behind",
+    file: `${FOLDER}/state.ts`,
+    from: "  hasHeardPrimary = false;",
+    to: "  hasHeardPrimary = true;",
+    noticedBy: schedule("a backup that was started again"),
+  },
+  {
     breaks: "whoever comes in is sent to the first group of the port",
     file: `${FOLDER}/group-port.ts`,
     from: 'const isAny = group === "" && peer === undefined && this.#members.size === 1;',

@@ -14,6 +14,15 @@ test("a new group founds itself when all replicas are there, and not before", ()
   expect(statusOf(table, 0).isPrimary).toBe(true);
 });
 
+test("a backup that was started again is not ready before it has heard its primary", () => {
+  const table = Table.founded(3);
+  table.run(200);
+  table.seat(1).restart();
+  expect(statusOf(table, 1)).toMatchObject({ phase: "normal", trouble: "it has not heard its primary yet" });
+  table.run(200);
+  expect([0, 1, 2].map((index) => statusOf(table, index).trouble)).toEqual([undefined, undefined, undefined]);
+});
+
 test("a request is committed when a quorum has it on disk, not before", () => {
   const table = Table.founded(3);
   table.lose();
