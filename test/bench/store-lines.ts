@@ -123,10 +123,18 @@ export async function hotCounter(seconds: number, callers: number, report: Repor
   });
 }
 
-/** CPU of each process for one commit and one read, of 1 and of 3 members: it bounds the rate, whatever else the host does. */
+/**
+ * CPU of each process for one commit and one read, of 1 and of 3 members, as one process each and as roles apart: it bounds the
+ * rate, whatever else the host does.
+ */
 export async function whereTimeGoes(seconds: number, callers: number): Promise<void> {
-  for (const members of [1, 3]) {
-    using store = await StoreProcesses.create({ tss: members, shards: 1, replicas: members, frontends: 1 });
+  const apart = (members: number) =>
+    StoreProcesses.create({ tss: members, shards: 1, replicas: members, frontends: 1 });
+  for (const [members, create] of [1, 3].flatMap((count) => [
+    [count, () => StoreProcesses.inOne(count)] as const,
+    [count, () => apart(count)] as const,
+  ])) {
+    using store = await create();
     await store.startAll();
     const client = await StoreClient.connect(store.frontendPorts[0] as number);
     const calls = {

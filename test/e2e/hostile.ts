@@ -16,6 +16,8 @@ export interface Attack {
   name: string;
   /** Its requests are proper ones, only many: what they cost others is what any load costs, and not judged. */
   isPlainLoad?: boolean;
+  /** By how much others' p99 may grow; 2 when absent. */
+  ratioMax?: number;
   /** Throws when the node does not answer as it must. */
   run(node: Target, random: Random, scale: number): Promise<void>;
 }
@@ -227,6 +229,8 @@ const tooMany: Attack = {
 
 const churn: Attack = {
   name: "connecting and leaving",
+  // The runtime accepts all that wait in one turn, and a durable SET waits for up to three such turns.
+  ratioMax: 4,
   async run(node, _random, scale) {
     for (let round = 0; round < 20 * scale; round++) {
       await withClients(node, 50, async (client, index) => {
