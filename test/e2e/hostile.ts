@@ -8,6 +8,8 @@ import { replyText } from "./client.ts";
 import type { NodeProcess } from "./node-process.ts";
 
 const MEBIBYTE = 1 << 20;
+/** The runtime accepts all that wait in one turn, 50 or 250 here, and a durable SET waits for up to three such turns. */
+const ACCEPTING_RATIO_MAX = 4;
 
 /** What an attack needs of a node. */
 export type Target = Pick<NodeProcess, "connect" | "stats">;
@@ -210,6 +212,7 @@ const halfRequests: Attack = {
 
 const tooMany: Attack = {
   name: "more connections than allowed",
+  ratioMax: ACCEPTING_RATIO_MAX,
   async run(node, _random, scale) {
     let refused = 0;
     // Opened in batches: the backlog of a listener is a few hundred.
@@ -229,8 +232,7 @@ const tooMany: Attack = {
 
 const churn: Attack = {
   name: "connecting and leaving",
-  // The runtime accepts all that wait in one turn, and a durable SET waits for up to three such turns.
-  ratioMax: 4,
+  ratioMax: ACCEPTING_RATIO_MAX,
   async run(node, _random, scale) {
     for (let round = 0; round < 20 * scale; round++) {
       await withClients(node, 50, async (client, index) => {
