@@ -1,6 +1,7 @@
 /** Bytes that are not well-formed requests, and requests cut at every place. */
 import { describe, expect, test } from "bun:test";
 import { RespFlag } from "../../../../src/native/resp.ts";
+import { threadCpuMs } from "../../../../src/native/system.ts";
 import { encode, RawClient } from "./raw.ts";
 import { startRedis } from "./redis.ts";
 import { steps, scripts } from "./scripts.ts";
@@ -138,11 +139,12 @@ describe("chunks", () => {
         head,
         Buffer.from(words.map((word) => `$${word.length}\r\n${word}\r\n`).join("")),
       ]);
-      const start = performance.now();
+      // Of this thread's processor alone: others may want it too.
+      const start = threadCpuMs();
       for (let at = 0; at < bytes.byteLength; at += 65_536)
         service.receive(session, bytes.subarray(at, at + 65_536));
       expect(Buffer.from(engine.replies()).toString()).toBe("+OK\r\n");
-      return performance.now() - start;
+      return threadCpuMs() - start;
     };
     durationMs(1000);
     const [small, large] = [durationMs(50_000), durationMs(500_000)];
