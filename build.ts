@@ -165,6 +165,16 @@ function nodeHeaders(): string {
   return found;
 }
 
+/**
+ * PATH with npm's own node-gyp first, which fits its Node; `npx` puts it there too. Without one, `bun install` takes the newest
+ * of the registry, whatever Node that needs. Debian's npm has node-gyp as a package of its own, in PATH already.
+ */
+function pathWithNodeGyp(): string {
+  const npm = Bun.which("npm");
+  const path = process.env.PATH ?? "";
+  return npm === null ? path : `${join(dirname(realpathSync(npm)), "node-gyp-bin")}:${path}`;
+}
+
 const zstdAddon = join(root, "node_modules/zstd-napi/build/Release/binding.node");
 
 async function installPackages(): Promise<void> {
@@ -174,7 +184,7 @@ async function installPackages(): Promise<void> {
   const wanted = sha256(readFileSync(join(root, "bun.lock")));
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted && existsSync(zstdAddon)) return;
   say("installing packages (zstd is compiled once, about half a minute)");
-  const env = { npm_config_nodedir: nodeHeaders() };
+  const env = { npm_config_nodedir: nodeHeaders(), PATH: pathWithNodeGyp() };
   const install = await run([process.execPath, "install", "--frozen-lockfile"], { env });
   if (!install.ok) throw new BuildError(`\`bun install\` failed:\n${install.output}`);
   if (!existsSync(zstdAddon)) {
