@@ -81,6 +81,8 @@ export function fullSync(options: ReceiveOptions): Protocol {
         await call.send(ack());
         // A replication that was interrupted has nothing to go on from any more.
         await volume.setFullReplication(undefined);
+        // An interrupted `clear-vol` or resync leaves some.
+        await volume.removePoints();
         const sums = await receiveBase(call, volume, request, options.syncBytes);
         await call.send(ack());
         const snapshot = await readSnapshot(call.reader);

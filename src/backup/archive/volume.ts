@@ -297,6 +297,11 @@ export class ArchiveVolume {
     await this.setState("SyncReady");
     await this.setFullReplication(undefined);
     await this.setBase(steady({ begin: NO_LSID, end: NO_LSID }, 0));
+    await this.removePoints();
+  }
+
+  /** Removes every diff and every cold snapshot: those of another history would lead on from a base that is copied now. */
+  async removePoints(): Promise<void> {
     await this.diffs.remove(this.diffs.all);
     for (const gid of this.cold.all) await this.cold.remove(gid);
   }

@@ -246,6 +246,20 @@ test("clear-vol removes images, diffs and metadata; init-vol begins anew", async
   expect(await archive.controller.get("state", VOLUME)).toBe("SyncReady");
 });
 
+test("what an interrupted clear-vol left is no part of the history that begins with the next copy", async () => {
+  {
+    await using archive = await start();
+    await prepared(archive, 4);
+  }
+  // The first step of clear-vol, and a crash.
+  rmSync(volumePath("state"));
+  await using archive = await start();
+  expect(await archive.controller.get("state", VOLUME)).toBe("Clear");
+  const { images } = await prepared(archive, 2);
+  expect(await gidsOf(archive)).toEqual(["1", "2"]);
+  for (const [gid, image] of images) expect((await restored(archive, gid)).equals(image)).toBe(true);
+});
+
 test("virt-full-scan streams the image at a gid", async () => {
   await using archive = await start();
   const { images } = await prepared(archive, 3);

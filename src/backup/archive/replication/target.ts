@@ -120,6 +120,7 @@ class Target {
     const { state, blocks, bulkBlocks, uuid } = request;
     const fromBlock = await this.#resumePoint(archiveUuid, state, blocks, bulkBlocks);
     const timestamp = volume.nowSeconds;
+    await volume.removePoints();
     if (fromBlock === 0) {
       await volume.setArchiveUuid(archiveUuid);
       await volume.setFullReplication({ state, progressBlocks: 0, timestamp });
