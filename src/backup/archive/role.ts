@@ -79,7 +79,7 @@ class Archive implements RunningRole<Config> {
       this.#volumes.get(name) ?? new ArchiveVolume(this.#world, this.#directory, name);
     const { grows, syncBytes } = config;
     const receive = { server, volume, grows, syncBytes, bucket: this.#bucket?.awaited };
-    const limit = new RateLimit(clock, config.replicateBytesPerSecond);
+    const limit = new RateLimit(clock, () => config.replicateBytesPerSecond);
     const peers = peerNet(net, clock, config);
     const source = { net: peers, clock, nodeId, timeoutMs: config.socketTimeoutMs, limit };
     const compression = parseCompression(config.syncCompression) ?? snappy;
