@@ -14,6 +14,7 @@ import type { Disk } from "../../core/seams/disk.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import type { Random } from "../../core/seams/random.ts";
 import { chainFrom, isInside, type MetaDiff, type MetaState, newest, steady } from "../algebra/snapshot.ts";
+import type { ByteSink } from "../formats/bytes.ts";
 import { NO_LSID } from "../formats/units.ts";
 import { Refusal } from "../server/server.ts";
 import { Writer } from "../wire/serial.ts";
@@ -210,6 +211,16 @@ export class ArchiveVolume {
   throwIfForced(): void {
     if (this.stopState === "ForceStopping")
       throw new NxError("NX_NOT_RUNNING", `${this.name}: stopped by force`);
+  }
+
+  /** Takes what `sink` takes, until a forced stop. */
+  guarded(sink: ByteSink): ByteSink {
+    return {
+      append: (bytes) => {
+        this.throwIfForced();
+        return sink.append(bytes);
+      },
+    };
   }
 
   async stop(isForced: boolean): Promise<void> {
