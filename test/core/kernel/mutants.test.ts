@@ -7,6 +7,7 @@ const unanswered = "test/core/sockets/unanswered.test.ts";
 const spare = "test/core/seams/spare-files.test.ts";
 const log = "test/core/logging/log.test.ts";
 const instance = "test/core/kernel/instance.test.ts";
+const processes = "test/core/kernel/process.test.ts";
 const sockets = "test/core/kernel/sockets.test.ts";
 const textSocket = "test/core/sockets/text-socket.test.ts";
 const net = "test/core/seams/net-real.test.ts";
@@ -24,6 +25,8 @@ const mutants: Mutant[] = [
   { breaks: "the count of lost lines", file: "src/core/logging/log.ts", from: "output.failed++;", to: "throw new Error();", noticedBy: [log, "never throws"] },
   { breaks: "the whole-or-nothing of a reload", file: "src/core/kernel/instance.ts", from: "await this.#running?.reload?.(old.config as never);", to: "", noticedBy: [instance, "puts the old configuration back"] },
   { breaks: "the order of a shutdown", file: "src/core/kernel/instance.ts", from: 'this.state = "draining";', to: "", noticedBy: [instance, "is not ready before its listener closes"] },
+  { breaks: "the patience of a stop with a start: ends what serves", file: "src/core/kernel/instance.ts", from: 'if (this.state === "starting") await this.#starting.catch(() => {});', to: "", noticedBy: [instance, "waits for the start"] },
+  { breaks: "the stop of a role that serves before it is ready", file: "src/core/kernel/process-mode.ts", from: "if (this.#instance?.serves !== true)", to: "if (this.#isStarting)", noticedBy: [processes, "that serves already"] },
   { breaks: "the check of the admin token", file: "src/core/kernel/admin.ts", from: "if (token !== undefined) app.use(demandToken(token));", to: "", noticedBy: [instance, "on TCP demands the token"] },
   { breaks: "the mode of the admin socket", file: "src/core/seams/socket-file.ts", from: "chmodSync(path, mode);", to: "chmodSync(path, 0o666);", noticedBy: [instance, "makes its directory private"] },
   { breaks: "the respect for a socket that is in use", file: "src/core/seams/socket-file.ts", from: "    connection.end();", to: "    connection.end();\n    return rmSync(path);", noticedBy: [textSocket, "of a living one is refused"] },
