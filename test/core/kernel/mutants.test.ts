@@ -16,7 +16,8 @@ const viewers = "test/hub/hub.test.ts";
 
 const mutants: Mutant[] = [
   { breaks: "the order of bytes: sends past what waits", file: "src/core/sockets/outbox.ts", from: "if (this.#start !== this.#end) {\n      this.#keep(bytes);\n      return;\n    }", to: "", noticedBy: [outbox, "delivers every byte once"] },
-  { breaks: "the copy: keeps the caller's buffer", file: "src/core/sockets/outbox.ts", from: "this.#waiting.set(bytes, this.#end);", to: "this.#waiting = bytes;", noticedBy: [outbox, "delivers every byte once"] },
+  { breaks: "the keeping of what the kernel did not take", file: "src/core/sockets/outbox.ts", from: "this.#waiting.bytes.set(bytes, this.#end);", to: "", noticedBy: [outbox, "delivers every byte once"] },
+  { breaks: "the growth of a buffer: by as much as is needed", file: "src/core/sockets/growing-buffer.ts", from: "2 * this.#bytes.byteLength", to: "0", noticedBy: ["test/core/sockets/growing-buffer.test.ts", "for each small piece, with spares"] },
   { breaks: "the bound of the outbox", file: "src/core/sockets/outbox.ts", from: "if (length > this.#options.bytesMax) {", to: "if (false) {", noticedBy: [outbox, "closes a client that does not read"] },
   { breaks: "the limit of connections", file: "src/core/sockets/connections.ts", from: "if (this.#members.size < this.#options.limits().connections) return true;", to: "return true;", noticedBy: [table, "has room for as many"] },
   { breaks: "the idle timeout", file: "src/core/sockets/connections.ts", from: "Math.ceil(idleTimeoutMs / TICK_MS)", to: "Number.POSITIVE_INFINITY", noticedBy: [table, "closes an idle connection"] },
