@@ -17,7 +17,7 @@ export class GrowingBuffer {
   #bytes = EMPTY;
 
   /** `spares`: where large ones come from, absent: each is made anew. `bytesMax`: nobody asks for more. */
-  constructor(spares: SpareBuffers | undefined, bytesMax = Number.POSITIVE_INFINITY) {
+  constructor(spares?: SpareBuffers, bytesMax = Number.POSITIVE_INFINITY) {
     this.#spares = spares;
     this.#bytesMax = bytesMax;
   }

@@ -34,7 +34,7 @@ describe("a growing buffer", () => {
     });
 
   test("moves what waits to the front, in the same buffer when it is long enough", () => {
-    const buffer = new GrowingBuffer(undefined);
+    const buffer = new GrowingBuffer();
     fill(buffer, 1);
     const { bytes } = buffer;
     buffer.makeRoom(1000, 900, 1000);
