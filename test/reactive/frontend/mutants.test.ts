@@ -168,13 +168,6 @@ testMutants(
       noticedBy: [tests, "a frontend where nobody watches"],
     },
     {
-      breaks: "a feed that has not begun while it rests",
-      file: follower,
-      from: "    this.#position = END;\n    return new Promise",
-      to: "    return new Promise",
-      noticedBy: [tests, "a frontend where nobody watches"],
-    },
-    {
       breaks: "how far a feed is, which is not known of one that rested meanwhile",
       file: follower,
       from: "return this.#position === END ? 0 : reply.floor;",
