@@ -32,6 +32,8 @@ const mutants: Mutant[] = [
   { breaks: "the rest while a sink cannot keep up", file: "src/streams/worker/runtime.ts", from: "sinks.some((sink) => sink.isCongested)", to: "false", noticedBy: ["test/streams/worker/raw-ends.test.ts", "A21"] },
   { breaks: "what a link sends again behind a break", file: "src/streams/links/outgoing.ts", from: "for (const kept of this.#kept) this.#redial.outbox?.send(kept.bytes);", to: "", noticedBy: ["test/streams/worker/acceptance.test.ts", "A20"] },
   { breaks: "whose directory it is", file: "src/streams/worker/own-directory.ts", from: "(app === own.app && name === own.name)", to: "app !== name", noticedBy: [admission, "A14"] },
+  { breaks: "the look at what strangers say", file: "src/streams/worker/control-port.ts", from: "const said = readToLeader(message);", to: "const said = message as ReturnType<typeof readToLeader>;", noticedBy: ["test/streams/worker/hostile.test.ts", "what a peer says that makes no sense"] },
+  { breaks: "the look at how states are laid out", file: "src/streams/worker/own-directory.ts", from: "  if (changed === undefined) return;", to: "  return;", noticedBy: ["test/streams/worker/changed-application.test.ts", "open windows are not read"] },
   { breaks: "the proof of the secret", file: "src/streams/worker/control-port.ts", from: "if (!isProof(hello.proof, secret, helloWords(hello)))", to: "if (!isProof)", noticedBy: [admission, "a worker with another secret"] },
 ]; // prettier-ignore
 
