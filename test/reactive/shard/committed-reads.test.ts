@@ -10,6 +10,7 @@ import { decodeValue, encodeOperations } from "../../../src/reactive/shard/opera
 import { decodeReadReply, encodeQuery, type ShardQuery } from "../../../src/reactive/shard/query-messages.ts";
 import { ShardService } from "../../../src/reactive/shard/service.ts";
 import { Level, type Transaction } from "../../../src/reactive/shard/transaction.ts";
+import { whole } from "../whole.ts";
 
 setDefaultTimeout(60_000);
 
@@ -28,7 +29,7 @@ class Scene implements Disposable {
 
   apply(command: ShardCommand): Uint8Array {
     const commands = [{ session: 1, number: ++this.#op, body: encodeCommand(command) }];
-    return this.#shard.apply({ op: this.#op, timeMs: this.#op, commands })[0] as Uint8Array;
+    return whole(this.#shard.apply({ op: this.#op, timeMs: this.#op, commands }))[0] as Uint8Array;
   }
 
   run(command: ShardCommand): Vote {
