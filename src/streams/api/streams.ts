@@ -279,7 +279,8 @@ function assertWindow(name: string, spec: WindowSpec, aggregate: { combine?: unk
     throw invalid(`the window "${name}" counts ${spec.count} records`, "a whole number from 1");
   }
   const { lengthMs, wanted, isRight } = timesOf(spec);
-  if (!(lengthMs > 0 && Number.isFinite(lengthMs) && isRight && spec.delayMs >= 0 && Number.isFinite(spec.delayMs)))
+  const areFinite = Number.isFinite(lengthMs) && Number.isFinite(spec.delayMs);
+  if (!(areFinite && lengthMs > 0 && isRight && spec.delayMs >= 0))
     throw invalid(
       `the window "${name}" has a length of ${lengthMs} ms and waits ${spec.delayMs} ms`,
       `a finite length above 0, a delay from 0${wanted}`,

@@ -61,7 +61,12 @@ export function writeItem(
 /** Anybody may say it. */
 function readHello(text: string): LinkHello {
   const { from, to, epoch, proof } = (JSON.parse(text) ?? {}) as Partial<LinkHello>;
-  if (typeof from !== "string" || typeof to !== "string" || typeof epoch !== "number" || typeof proof !== "string")
+  if (
+    typeof from !== "string" ||
+    typeof to !== "string" ||
+    typeof epoch !== "number" ||
+    typeof proof !== "string"
+  )
     throw new WireError("a hello says who, to whom, in which epoch, and the proof");
   return { from, to, epoch, proof };
 }

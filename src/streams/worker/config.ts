@@ -37,10 +37,7 @@ const keys = roleSchema({
   ),
   appArguments: key(z.array(z.string()).default([]), "Words for the application, as `a.args`."),
   name: key(
-    z
-      .string()
-      .regex(WORKER_NAME)
-      .default("initializer"),
+    z.string().regex(WORKER_NAME).default("initializer"),
     "The worker's name in its cluster. The worker `initializer` leads: it begins checkpoints and takes others in.",
   ),
   size: key(

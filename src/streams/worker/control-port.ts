@@ -39,7 +39,9 @@ const HELLO_BYTES_MAX = 64 << 10;
 class Connection implements Session {
   readonly socket: Socket;
   readonly outbox: Outbox;
-  readonly reader = new JsonFrameReader(() => (this.name === undefined ? HELLO_BYTES_MAX : MESSAGE_BYTES_MAX));
+  readonly reader = new JsonFrameReader(() =>
+    this.name === undefined ? HELLO_BYTES_MAX : MESSAGE_BYTES_MAX,
+  );
   name: string | undefined;
   heardAtMs: number;
 

@@ -46,5 +46,7 @@ export function readToLeader(message: unknown): ToLeader | LeaderNews {
   const { success, data, error } = shapes.safeParse(message);
   if (success) return data as ToLeader | LeaderNews;
   const [issue] = error.issues;
-  throw new WireError(`it is no message to a leader: ${issue?.path.join(".") || "all of it"}: ${issue?.message}`);
+  throw new WireError(
+    `it is no message to a leader: ${issue?.path.join(".") || "all of it"}: ${issue?.message}`,
+  );
 }

@@ -1,6 +1,15 @@
 /** An application that was changed between two lives of its cluster: what it takes over, and what is refused. */
 import { expect, test } from "bun:test";
-import { app, framed, session, tumbling, type Aggregate, type App, type Builder, type WindowSpec } from "node-x/stream";
+import {
+  app,
+  framed,
+  session,
+  tumbling,
+  type Aggregate,
+  type App,
+  type Builder,
+  type WindowSpec,
+} from "node-x/stream";
 import { StreamCluster, workerSpec } from "./sim-cluster.ts";
 
 const input = (a: Builder) =>
