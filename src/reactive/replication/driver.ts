@@ -229,7 +229,7 @@ export class ReplicaDriver {
       return true;
     }
     this.#pending.set(session, ofSession.set(number, onOutcome));
-    this.#step({ kind: "request", request });
+    this.#replica.take(request);
     this.#endTurnLater();
     return true;
   }
