@@ -24,9 +24,6 @@ import { readClientMessage, writeClientMessage } from "./from-client.ts";
 import { readServerMessage, writeServerMessage } from "./from-frontend.ts";
 import type { ClientMessage, ServerMessage } from "./messages.ts";
 
-/** The type of the TCP frames that carry a message. */
-export const MESSAGE_FRAME_TYPE = 48;
-
 /** Throws WireError; `bytes` may be any view, also one that is reused afterwards. */
 export function decodeClientMessage(bytes: Uint8Array): ClientMessage {
   const reader = new ByteReader(bytes);

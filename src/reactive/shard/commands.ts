@@ -112,6 +112,11 @@ const VOTE_BYTES = 1 + OUTCOME_BYTES;
 /** Whether a command is one of these, without reading all of it. */
 export const isAtOnce = (bytes: Uint8Array) => bytes[0] === 1 + commandKinds.indexOf("atOnce");
 
+export const isPrepare = (bytes: Uint8Array) => bytes[0] === 1 + commandKinds.indexOf("prepare");
+
+/** Of an "at once", what stands between its kind and its transaction. Throws WireError. */
+export const passAtOnceHead = (reader: ByteReader): void => void reader.raw(16);
+
 export function encodeCommand(command: ShardCommand): Uint8Array {
   const writer = new ByteWriter(COMMAND_BYTES);
   writer.u8(1 + commandKinds.indexOf(command.kind));
@@ -176,6 +181,14 @@ function readPreloaded(reader: ByteReader): Uint8Array[] {
     throw new WireError(`a key has more than ${KEY_BYTES_MAX} bytes`);
   return keys;
 }
+
+/** What is asked of transactions that were brought before. */
+export function outcomesIn(command: ShardCommand): readonly OutcomeCommand[] {
+  if (command.kind === "several") return command.commands;
+  return isOutcome(command) ? [command] : [];
+}
+
+const isOutcome = (command: ShardCommand): command is OutcomeCommand => isOutcomeKind(command.kind);
 
 /** None of them is of several, or brings a transaction. */
 function readSeveral(reader: ByteReader): OutcomeCommand[] {

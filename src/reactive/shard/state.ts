@@ -3,7 +3,8 @@
  *
  * Invariant: what is decoded is what was encoded; all else is a `WireError`.
  */
-import { ByteReader, ByteWriter } from "../wire/bytes.ts";
+import { finish } from "../replication/steps.ts";
+import { ByteReader, ByteWriter, getU32 } from "../wire/bytes.ts";
 import { Outcomes } from "./outcomes.ts";
 import { PreparedList } from "./prepared.ts";
 import { ReadMarks } from "./read-marks.ts";
@@ -42,10 +43,12 @@ export const emptyState = (): ShardState => ({
  *   position u64, time u64, largest u64, horizon u64,
  *   samples   u32 count, then time u64 and largest u64 each
  *   prepared  u32 count, then at u64, above u64, transaction each
- *   outcomes  (outcomes.ts)
+ *   outcomes  the first chunk of them (outcomes.ts)
  *   marks     (read-marks.ts)
+ *
+ * `outcomes`: that chunk. What follows it stands in chunks of its own (`outcomesChunk`), because it may be long.
  */
-export function encodeState(state: ShardState): Uint8Array {
+export function encodeState(state: ShardState, outcomes: Uint8Array): Uint8Array {
   const writer = new ByteWriter(4096);
   writer.u64(state.position).u64(state.timeMs).u64(state.largest).u64(state.horizon);
   writer.u32(state.samples.length);
@@ -55,7 +58,7 @@ export function encodeState(state: ShardState): Uint8Array {
     writer.u64(atMs).u64(above);
     writeTransaction(writer, transaction);
   }
-  state.outcomes.write(writer);
+  writer.raw(outcomes);
   state.readMarks.write(writer, state.horizon);
   return writer.done();
 }
@@ -72,10 +75,28 @@ export function decodeState(bytes: Uint8Array): ShardState {
   for (let left = reader.count(16); left > 0; left--) {
     const atMs = reader.u64();
     const above = reader.u64();
-    state.prepared.add({ transaction: readTransaction(reader), atMs, above });
+    finish(state.prepared.add({ transaction: readTransaction(reader), atMs, above }));
   }
-  state.outcomes = Outcomes.read(reader);
+  state.outcomes.load(reader);
   state.readMarks = ReadMarks.read(reader);
   reader.end();
   return state;
+}
+
+/** No chunk of versions begins like this: a key has at most 65535 bytes. */
+const OUTCOMES_MARK = 0xffff_ffff;
+
+/** A chunk of outcomes behind the first, as a chunk of a snapshot. */
+export function outcomesChunk(outcomes: Uint8Array): Uint8Array {
+  return new ByteWriter(4 + outcomes.byteLength).u32(OUTCOMES_MARK).raw(outcomes).done();
+}
+
+export const isOutcomesChunk = (chunk: Uint8Array) =>
+  chunk.byteLength >= 4 && getU32(chunk, 0) === OUTCOMES_MARK;
+
+/** Throws WireError. */
+export function loadOutcomes(state: ShardState, chunk: Uint8Array): void {
+  const reader = new ByteReader(chunk, 4);
+  state.outcomes.load(reader);
+  reader.end();
 }
