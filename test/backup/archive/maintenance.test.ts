@@ -96,11 +96,15 @@ describe("which diffs are merged", () => {
   test("never across a point that the rule keeps, though nobody asked for it by name", () => {
     // One point each hour; a newest one each two hours is kept.
     const hours = sight("v", {
-      diffs: [1, 2, 3, 4, 5, 6].map((to) => diff(to - 1, to, { timestamp: MONDAY + Math.floor(to / 2) * HOUR })),
+      diffs: [1, 2, 3, 4, 5, 6].map((to) =>
+        diff(to - 1, to, { timestamp: MONDAY + Math.floor(to / 2) * HOUR }),
+      ),
     });
     expect(bestMerge(hours, merge)?.map(({ to }) => Number(to.begin))).toEqual([1, 2, 3, 4, 5]);
     expect(bestMerge(hours, merge, { hourly: 24 })?.map(({ to }) => Number(to.begin))).toEqual([2, 3]);
-    expect(bestMerge(hours, merge, { hourly: 1 })?.map(({ to }) => Number(to.begin))).toEqual([1, 2, 3, 4, 5]);
+    expect(bestMerge(hours, merge, { hourly: 1 })?.map(({ to }) => Number(to.begin))).toEqual([
+      1, 2, 3, 4, 5,
+    ]);
   });
 
   test("never across a point that somebody keeps or a comparison; the smallest ones first", () => {
