@@ -195,16 +195,21 @@ export class StorageVolume {
     this.engine = undefined;
   }
 
-  /** A new history of the log: its uuid, and `gid` as the point from which diffs lead. */
+  /**
+   * A new history of the log: its uuid, and `gid` as the point from which diffs lead. Where this fails behind the first step,
+   * the log is of another history than ours: it counts as overflowed until this is repeated.
+   */
   async resetLog(gid: bigint): Promise<void> {
-    await this.attached.reset();
-    this.uuid = this.attached.uuid.slice();
-    this.done = { isMergeable: false, timestamp: this.nowSeconds, lsid: 0n, gid };
-    this.queue = [];
-    await this.#files.write("queue", encodeQueue([], this.#world.random.integer(2 ** 32)));
-    await this.#files.write("done", encodeMark(this.done));
-    await this.#files.write("uuid", this.uuid);
-    this.attached.keepLogFrom(0n);
+    const engine = this.attached;
+    await engine.reset();
+    const done: Mark = { isMergeable: false, timestamp: this.nowSeconds, lsid: 0n, gid };
+    const uuid = engine.uuid.slice();
+    await this.#setQueue([]);
+    await this.#files.write("done", encodeMark(done));
+    this.done = done;
+    await this.#files.write("uuid", uuid);
+    this.uuid = uuid;
+    engine.keepLogFrom(0n);
   }
 
   // --- marks -----------------------------------------------------------------------------------------------------
