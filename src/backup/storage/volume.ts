@@ -38,6 +38,9 @@ export interface StorageWorld {
 const isSteady = (text: string): text is SteadyState =>
   ["SyncReady", "Stopped", "Target", "Standby"].includes(text);
 
+/** Marks that wait to be shipped: with more their file would be too long. */
+export const MARKS_MAX = 10_000;
+
 const NOTHING_DONE = (timestamp: number): Mark => ({
   isMergeable: false,
   timestamp,
@@ -224,6 +227,8 @@ export class StorageVolume {
   /** Cuts the log where it is now: everything acknowledged so far is in the snapshot. Returns its gid. */
   snapshot(isMergeable: boolean): Promise<bigint> {
     return this.#inTurn(async () => {
+      if (this.queue.length >= MARKS_MAX)
+        throw new Refusal(`${this.name}: ${MARKS_MAX} snapshots wait to be shipped; is a proxy reachable?`);
       const lsid = this.attached.log.written;
       await this.attached.flush();
       const options = { physicalMax: this.physicalMax, isMergeable, timestamp: this.nowSeconds };
@@ -245,7 +250,8 @@ export class StorageVolume {
       timestamp: this.nowSeconds,
       intervalSeconds: intervalMs / 1000,
     };
-    if (isCutDue(this.done, this.queue, now)) await this.snapshot(true);
+    const isDue = this.queue.length < MARKS_MAX && isCutDue(this.done, this.queue, now);
+    if (isDue) await this.snapshot(true);
   }
 
   nextTransfer(): Transfer | undefined {

@@ -124,7 +124,7 @@ testMutants(
       file: "src/backup/storage/volume.ts",
       from: "    await engine.reset();\n",
       to: "    await engine.reset();\n    this.uuid = engine.uuid.slice();\n",
-      noticedBy: ["test/backup/storage/reset.test.ts", "a log that could not begin anew"],
+      noticedBy: ["test/backup/storage/volume.test.ts", "a log that could not begin anew"],
     },
     {
       breaks: "a wait for empty queues that goes on behind the stop that took its place",
