@@ -243,13 +243,6 @@ export const replicationMutants: readonly Mutant[] = [
     noticedBy: SIMULATION,
   },
   {
-    breaks: "a half applied entry goes on in the state of another replica",
-    file: `${FOLDER}/driver.ts`,
-    from: "    this.#unapplied.clear();\n    this.#receiver.take();",
-    to: "    this.#receiver.take();",
-    noticedBy: SIMULATION,
-  },
-  {
     breaks: "a snapshot shows an entry half applied",
     file: `${FOLDER}/service.ts`,
     from: "return !this.#isBeingRead && !this.#isApplying;",
