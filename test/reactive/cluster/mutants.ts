@@ -259,4 +259,18 @@ export const storeMutants: readonly Mutant[] = [
     to: "",
     noticedBy: ["test/reactive/shard/outcomes.test.ts", "as they were when it began"],
   },
+  {
+    breaks: "a replica forgets by its own file",
+    file: `${SHARD}/service.ts`,
+    from: "const { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs } = state.retention;",
+    to: "const { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs } = this.settings;",
+    noticedBy: ["test/reactive/shard/retention.test.ts", "what the log says counts"],
+  },
+  {
+    breaks: "nobody says that its file does not count",
+    file: `${SHARD}/retention-keeper.ts`,
+    from: "    log.warn(`${text}",
+    to: "    log.info(`${text}",
+    noticedBy: ["test/reactive/shard/retention.test.ts", "who has another file says so"],
+  },
 ];

@@ -256,4 +256,11 @@ export const replicationMutants: readonly Mutant[] = [
     to: "if (body === undefined) return undefined;",
     noticedBy: ["test/reactive/replication/sessions.test.ts", "that is being applied"],
   },
+  {
+    breaks: "queries use up the window of commands",
+    file: `${FOLDER}/group-client.ts`,
+    from: "calls === this.#queries ? this.#nextQuery++ : this.#nextNumber++;",
+    to: "calls === this.#queries ? this.#nextNumber++ : this.#nextNumber++;",
+    noticedBy: ["test/reactive/replication/group-client.test.ts", "use up nothing of the window"],
+  },
 ];
