@@ -59,7 +59,7 @@ export class GuardedStore {
     return this.#onceIssued(at, () => this.engine.scan(range, countMax, at));
   }
 
-  async commit(principal: string, offered: OfferedTransaction): Promise<CommitResult> {
+  commit(principal: string, offered: OfferedTransaction): Promise<CommitResult> {
     const level = this.#levelOf(principal, offered);
     const { snapshot } = offered;
     if (level === Level.snapshot && snapshot === 0) {
@@ -68,7 +68,9 @@ export class GuardedStore {
           "wrongLevel",
           "a transaction of level snapshot names the timestamp of its reads",
         );
-      return this.#commit({ ...offered, level, snapshot: await this.engine.nextTimestamp() });
+      return this.engine
+        .nextTimestamp()
+        .then((now) => this.#commit({ ...offered, level, snapshot: now }));
     }
     const at = level === Level.snapshot ? snapshot : undefined;
     return this.#onceIssued(at, () => this.#commit({ ...offered, level }));
