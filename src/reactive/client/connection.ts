@@ -7,9 +7,11 @@
  */
 import { decodeServerMessage, encodeClientMessage } from "../client-wire/codec.ts";
 import {
-  CLIENT_PROTOCOL_VERSION,
   type ClientMessage,
+  clientProtocols,
   CONNECT_PATH,
+  hasTurns,
+  NOW,
   type ServerMessage,
 } from "../client-wire/messages.ts";
 import type { Clock, Timer } from "../../core/seams/clock.ts";
@@ -63,6 +65,7 @@ export class Connection {
   #unsentBytes = 0;
   /** The longest message that the frontend takes: a longer one would end the connection. */
   #messageBytesMax = 0;
+  #protocol = 0;
   #isWelcome = false;
   #isOver = false;
   #failure: RequestError | undefined;
@@ -81,9 +84,16 @@ export class Connection {
     return this.#isWelcome && !this.#isOver;
   }
 
+  /** A transaction can stand in line at this frontend. */
+  get hasTurns(): boolean {
+    return hasTurns(this.#protocol);
+  }
+
   /** Rejects with LostError or RequestError. */
-  request(request: Request): Promise<Answer> {
+  request(asked: Request): Promise<Answer> {
     if (!this.isUsable) return Promise.reject(new LostError("there is no connection"));
+    const isPlain = asked.type === "readInTurn" && !this.hasTurns;
+    const request: Request = isPlain ? { type: "read", at: NOW, keys: asked.keys } : asked;
     this.#lastRequest += 1;
     const number = this.#lastRequest;
     const bytes = encodeClientMessage({ ...request, request: number } as ClientMessage);
@@ -107,7 +117,7 @@ export class Connection {
 
   #hello(): void {
     const { client, token } = this.#options;
-    const protocols = [CLIENT_PROTOCOL_VERSION];
+    const protocols = [...clientProtocols];
     this.send({ type: "hello", protocols, client, token, unackedMax: UNACKED_MAX });
   }
 
@@ -131,6 +141,7 @@ export class Connection {
     switch (message.type) {
       case "welcome":
         this.#isWelcome = true;
+        this.#protocol = message.protocol;
         this.#messageBytesMax = message.messageBytesMax;
         return this.#options.onWelcome(message);
       case "runs":

@@ -41,6 +41,7 @@ interface Table {
 }
 
 const EVERYBODY = "*";
+const NOBODY: ReadonlySet<string> = new Set();
 const may = (names: ReadonlySet<string>, principal: string) => names.has(EVERYBODY) || names.has(principal);
 
 /** What an operation leaves behind, as far as it says so. */
@@ -117,6 +118,10 @@ export class Tables {
     if (!may(right === "read" ? table.readers : table.writers, principal))
       throw new AccessError("forbidden", `${principal || "anybody"} may not ${right} ${textOf(key)}`);
     return table;
+  }
+
+  mayWrite(principal: string, keys: readonly Uint8Array[]): boolean {
+    return this.#byName.size === 0 || keys.every((key) => may(this.#of(key)?.writers ?? NOBODY, principal));
   }
 
   checkKeys(principal: string, right: "read" | "write", keys: readonly Uint8Array[]): void {
