@@ -72,8 +72,9 @@ export class Connection {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
+    const url = socketUrl(options.url);
     this.#timer = options.clock.every(TICK_MS, () => this.#tick());
-    this.#socket = options.open(socketUrl(options.url), {
+    this.#socket = options.open(url, {
       onOpen: () => this.#hello(),
       onMessage: (message) => this.#receive(message),
       onClose: (reason) => this.#end(reason),
@@ -189,7 +190,10 @@ export class Connection {
 
 /** `http://host:port` and `host:port` are what people write. */
 export function socketUrl(frontend: string): string {
-  const url = new URL(/^[a-z]+:\/\//i.test(frontend) ? frontend : `ws://${frontend}`);
+  const whole = /^[a-z]+:\/\//i.test(frontend) ? frontend : `ws://${frontend}`;
+  if (!URL.canParse(whole) || !/^(http|ws)s?:/i.test(whole))
+    throw new TypeError(`"${frontend}" is no address of a frontend: write http://host:12355`);
+  const url = new URL(whole);
   url.protocol = url.protocol === "https:" || url.protocol === "wss:" ? "wss:" : "ws:";
   if (url.pathname === "/") url.pathname = CONNECT_PATH;
   return url.href;

@@ -141,6 +141,11 @@ export class Tables {
   /** Throws AccessError unless the principal may read every key that begins with `prefix`. */
   checkRange(principal: string, prefix: Uint8Array): void {
     if (this.#byName.size === 0) return;
+    if (this.#of(prefix) === undefined)
+      throw new AccessError(
+        "forbidden",
+        `keys that begin with ${textOf(prefix)} are of several tables, or of none`,
+      );
     this.check(principal, "read", prefix);
     const name = nameOf(prefix);
     for (const table of this.#byName.values())
