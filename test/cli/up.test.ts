@@ -179,7 +179,7 @@ test("`status` shows what `up` runs, and that it was not deployed", async () => 
     true,
     cluster.pid(row.instance.slice("local.".length)),
   ]);
-  expect(row.reasons).toEqual(["not deployed: `node-x up`, or somebody by hand, runs it"]);
+  expect(row.reasons).toEqual(["not deployed: run by `node-x up` or by hand"]);
   cluster.kill("SIGINT");
   await cluster.ended();
   const after = status();

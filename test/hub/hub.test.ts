@@ -224,6 +224,24 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
     expect((await rowTexts())[1]).not.toContain("13 is not a good number");
   });
 
+  test("with the keyboard: first a way past the list of pages, and on a new page one goes on in it", async () => {
+    const other = await browser.newPage();
+    const focused = () =>
+      other.evaluate("document.activeElement.id || document.activeElement.textContent.trim()");
+    await other.goto(`${base}#/channels`);
+    await other.waitForSelector("main h1");
+    await other.keyboard.press("Tab");
+    expect(await focused()).toBe("To the figures");
+    await other.keyboard.press("Enter");
+    expect(await focused()).toBe("main");
+    expect(new URL(other.url()).hash).toBe("#/channels");
+    await other.goto(`${base}#/`);
+    await other.locator("tbody a").first().focus();
+    await other.keyboard.press("Enter");
+    await until("the focus in the new page", async () => ((await focused()) === "main" ? true : undefined));
+    await other.close();
+  });
+
   test("on a phone nothing is wider than the screen, in light and dark", async () => {
     await page.setViewportSize({ width: 360, height: 740 });
     for (const colorScheme of ["light", "dark"] as const) {

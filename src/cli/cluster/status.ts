@@ -117,7 +117,7 @@ async function undeployedHealth(
   const { askAdmin, healthOf } = await import("../../cluster/agent/health.ts");
   const health = await healthOf(dataDir, askAdmin);
   if (!health.isAlive) return undefined;
-  return { ...health, reasons: [...health.reasons, "not deployed: `node-x up`, or somebody by hand, runs it"] };
+  return { ...health, reasons: [...health.reasons, "not deployed: run by `node-x up` or by hand"] };
 }
 
 function rowOf(

@@ -4,7 +4,8 @@
  * Built on fetch, so it runs in Bun, Node and browsers; `tls` has an effect in Bun only. Invariant: the promise settles
  * within the deadline, and never more than `answerBytesMax` is kept of what a peer sends.
  */
-import { errnoOf, NxError } from "../errors.ts";
+import { connectReason } from "../connect-reason.ts";
+import { NxError } from "../errors.ts";
 import { readStream } from "./request-body.ts";
 
 export interface HttpExchange {
@@ -121,21 +122,13 @@ export async function httpFollow(
   }
 }
 
-/** Where the runtime's own words ask the reader whether a computer is able to do something. */
-const plainReasons: Record<string, string> = {
-  ECONNREFUSED: "nobody listens there (ECONNREFUSED)",
-  ECONNRESET: "the connection was closed before there was an answer (ECONNRESET)",
-  ENOTFOUND: "no such host is known (ENOTFOUND)",
-  EPROTO: "the TLS handshake failed: is TLS spoken there? (EPROTO)",
-};
-
 function exchangeError({ url, deadlineMs }: HttpExchange, error: unknown): Error {
   if (error instanceof NxError) return error;
   const { name, message } = error as Error;
   const reason =
     name === "TimeoutError"
       ? `no complete answer within ${deadlineMs} ms`
-      : (plainReasons[errnoOf(error) ?? ""] ?? message);
+      : (connectReason(error) ?? message);
   return new NxError("NX_CONNECT_FAILED", `${url}: ${reason}`, {
     hint: "is it running, and does it listen on this address?",
     cause: error,
