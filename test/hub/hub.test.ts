@@ -37,14 +37,14 @@ const hostile = Bun.serve({
     }),
 });
 
-async function startHub(targets: string[]): Promise<Instance> {
-  const file = join(directory, "local.hub0.json");
+async function startHub(targets: string[], name = "hub"): Promise<Instance> {
+  const file = join(directory, `${name}.hub0.json`);
   await Bun.write(
     file,
     JSON.stringify({
       port: 0,
       metricsPort: null,
-      dataDir: join(directory, "hub"),
+      dataDir: join(directory, name),
       instances: targets,
       scrapePeriodMs: 100,
     }),
@@ -254,6 +254,20 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
 
   test("the browser has nothing to complain about", () => {
     expect(complaints).toEqual([]);
+  });
+
+  test("of many instances a graph has the first ones, and says of how many more it has none", async () => {
+    const many = await startHub(
+      Array.from({ length: 30 }, (_, index) => `/nonexistent/node${index}`),
+      "many",
+    );
+    const other = await browser.newPage();
+    await other.goto(`http://127.0.0.1:${many.ports.port}/`);
+    const legend = other.locator(".card", { hasText: "Memory" }).locator(".legend");
+    await legend.getByText("6 more, on their own pages").waitFor();
+    expect(await legend.innerText()).toContain("and 16 smaller");
+    await other.close();
+    await many.stop();
   });
 
   test("it says so when the hub goes away", async () => {
