@@ -147,7 +147,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     breaks: "a copy that is not executed is waited for, for ever",
     file: `${SHARD}/service.ts`,
-    from: "    for (const command of batch.skipped ?? []) this.#skip(command);\n",
+    from: "    for (const command of skipped) this.#skip(command);\n",
     to: "",
     noticedBy: ["test/reactive/shard/at-once-copies.test.ts", "nobody waits for it"],
   },
@@ -182,8 +182,8 @@ export const storeMutants: readonly Mutant[] = [
   {
     breaks: "a transaction that names a key twice stops its shard for good",
     file: `${SHARD}/transaction.ts`,
-    from: "  if (accesses.length > 1 && haveTwins(accesses.map(({ key }) => key)))\n",
-    to: "  if (accesses.length < 0)\n",
+    from: "  if (accesses.length > 1 && haveTwins(accesses.map(({ key }) => key))) throw namesTwice();\n",
+    to: "",
     noticedBy: ["test/reactive/shard/transactions.test.ts", "names a key twice"],
   },
   {
@@ -258,5 +258,19 @@ export const storeMutants: readonly Mutant[] = [
     from: "    this.#beforeChange(client);\n",
     to: "",
     noticedBy: ["test/reactive/shard/outcomes.test.ts", "as they were when it began"],
+  },
+  {
+    breaks: "a replica forgets by its own file",
+    file: `${SHARD}/service.ts`,
+    from: "const { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs } = state.retention;",
+    to: "const { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs } = this.settings;",
+    noticedBy: ["test/reactive/shard/retention.test.ts", "what the log says counts"],
+  },
+  {
+    breaks: "nobody says that its file does not count",
+    file: `${SHARD}/retention-keeper.ts`,
+    from: "    log.warn(`${text}",
+    to: "    log.info(`${text}",
+    noticedBy: ["test/reactive/shard/retention.test.ts", "who has another file says so"],
   },
 ];
