@@ -124,6 +124,12 @@ export function chainFrom(snapshot: Snapshot, diffs: readonly MetaDiff[], upTo?:
   }
 }
 
+/** The diffs that lead to the point `gid`, and nowhere else; undefined when there is no such point. */
+export function chainTo(snapshot: Snapshot, diffs: readonly MetaDiff[], gid: bigint): MetaDiff[] | undefined {
+  const chain = chainFrom(snapshot, diffs, gid);
+  return isSameSnapshot(chain.reduce(after, snapshot), clean(gid)) ? chain : undefined;
+}
+
 /** What must at least be applied, all of it, to an image that was left while diffs were being written into it. */
 export function minimumChain(state: MetaState, diffs: readonly MetaDiff[]): MetaDiff[] {
   return state.isApplying ? chainFrom(state.from, diffs, state.to.begin) : [];
