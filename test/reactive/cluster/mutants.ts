@@ -273,4 +273,11 @@ export const storeMutants: readonly Mutant[] = [
     to: "    log.info(`${text}",
     noticedBy: ["test/reactive/shard/retention.test.ts", "who has another file says so"],
   },
+  {
+    breaks: "the newest version of a key is taken for the one above it",
+    file: "src/native/versions.ts",
+    from: "    return this.#block[Block.start] as number;",
+    to: "    return this.#block[Block.next] as number;",
+    noticedBy: ["test/reactive/shard/versions.test.ts", "does what its model does"],
+  },
 ];
