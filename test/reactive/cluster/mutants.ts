@@ -280,4 +280,11 @@ export const storeMutants: readonly Mutant[] = [
     to: "    return this.#block[Block.next] as number;",
     noticedBy: ["test/reactive/shard/versions.test.ts", "does what its model does"],
   },
+  {
+    breaks: "very many keys are one question",
+    file: "src/reactive/engines/builtin/backend.ts",
+    from: "if (keys.length <= KEYS_PER_QUESTION) return ask(keys);",
+    to: "if (keys.length >= 0 * KEYS_PER_QUESTION) return ask(keys);",
+    noticedBy: ["test/reactive/shard/long-transactions.test.ts", "in parts that a shard answers shortly"],
+  },
 ];
