@@ -66,7 +66,9 @@ export class ReplicaDriver {
   readonly #receiver: SnapshotReceiver;
   /** Requests of clients of this replica, by session and number. */
   readonly #pending = new Map<number, Map<number, OnOutcome>>();
-  readonly #reads = new Map<number, Read>();
+  /** Reads that came in one turn of the event loop have one question to the replica, at its end. */
+  readonly #reads = new Map<number, Read[]>();
+  #readsOfTurn: Read[] = [];
   #lastRead = 0;
   #events: ReplicaEvent[] = [];
   #isStepping = false;
@@ -133,7 +135,7 @@ export class ReplicaDriver {
     this.#journal = journal;
     this.#replica = replica;
     this.service = service;
-    this.#endTurnLater = oncePerTurn(clock, () => this.#step({ kind: "turnEnd" }));
+    this.#endTurnLater = oncePerTurn(clock, () => this.#endTurn());
     this.#unapplied = new ApplyQueue({
       service,
       clock,
@@ -229,7 +231,7 @@ export class ReplicaDriver {
       return true;
     }
     this.#pending.set(session, ofSession.set(number, onOutcome));
-    this.#step({ kind: "request", request });
+    this.#replica.take(request);
     this.#endTurnLater();
     return true;
   }
@@ -238,22 +240,37 @@ export class ReplicaDriver {
    * A linearizable read. Resolves with the service's answer, or undefined when this replica is not the primary (any more).
    */
   query(body: Uint8Array): Promise<Uint8Array | undefined> {
-    const id = ++this.#lastRead;
+    if (this.#isStopped) return Promise.resolve(undefined);
     const answer = Promise.withResolvers<Uint8Array | undefined>();
-    this.#reads.set(id, { body, answer });
-    this.#step({ kind: "read", id });
+    this.#readsOfTurn.push({ body, answer });
     this.#endTurnLater();
     return answer.promise;
   }
 
-  /** To be called when no entry is half applied. */
-  async #answerRead(body: Uint8Array): Promise<Uint8Array | undefined> {
+  #endTurn(): void {
+    if (this.#readsOfTurn.length > 0) {
+      const id = ++this.#lastRead;
+      this.#reads.set(id, this.#readsOfTurn);
+      this.#readsOfTurn = [];
+      this.#step({ kind: "read", id });
+    }
+    this.#step({ kind: "turnEnd" });
+  }
+
+  /** To be called when no entry is half applied. Mostly the machine knows at once, and nothing is waited for. */
+  #answerRead({ body, answer }: Read): void {
     const { machine } = this.service;
-    if (machine.query === undefined || !this.#replica.isPrimary) return undefined;
     const { view } = this;
-    const answer = await machine.query(body, view);
-    // An answer says of this view that it has begun: only its primary may say so.
-    return this.#replica.isPrimary && this.view === view ? answer : undefined;
+    if (machine.query === undefined || !this.#replica.isPrimary) return answer.resolve(undefined);
+    try {
+      const found = machine.query(body, view);
+      // An answer says of this view that it has begun: only its primary may say so.
+      const isStill = () => this.#replica.isPrimary && this.view === view;
+      if (!(found instanceof Promise)) answer.resolve(found);
+      else answer.resolve(found.then((bytes) => (isStill() ? bytes : undefined)));
+    } catch (error) {
+      answer.reject(error);
+    }
   }
 
   // --- for the other replicas ------------------------------------------------------------------------------------
@@ -325,9 +342,9 @@ export class ReplicaDriver {
       case "apply":
         return this.#apply(action);
       case "readReady":
-        return this.#unapplied.behind(() => this.#settleRead(action.id, true));
+        return this.#unapplied.behind(() => this.#settleReads(action.id, true));
       case "readRefused":
-        return this.#settleRead(action.id, false);
+        return this.#settleReads(action.id, false);
       case "dropRequests":
         return this.#dropRequests();
       case "fetchSnapshot":
@@ -366,10 +383,12 @@ export class ReplicaDriver {
     for (const onOutcome of pending) onOutcome(undefined);
   }
 
-  #settleRead(id: number, isReady: boolean): void {
-    const read = this.#reads.get(id);
+  #settleReads(id: number, isReady: boolean): void {
+    const reads = this.#reads.get(id) ?? [];
     this.#reads.delete(id);
-    read?.answer.resolve(isReady ? this.#answerRead(read.body) : undefined);
+    for (const read of reads)
+      if (isReady) this.#answerRead(read);
+      else read.answer.resolve(undefined);
   }
 
   /** The state of another replica becomes this one's: first in memory, then, in one step, on the disk. */
@@ -440,7 +459,8 @@ export class ReplicaDriver {
     this.#sender.close();
     this.#receiver.abandon();
     this.#dropRequests();
-    for (const id of [...this.#reads.keys()]) this.#settleRead(id, false);
+    for (const id of [...this.#reads.keys()]) this.#settleReads(id, false);
+    for (const { answer } of this.#readsOfTurn.splice(0)) answer.resolve(undefined);
     this.#unapplied.clear();
   }
 

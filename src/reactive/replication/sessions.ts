@@ -102,8 +102,7 @@ export class SessionTable {
       this.#newest = id;
     }
     if (floor > session.floor) {
-      session.floor = floor;
-      for (const known of session.replies.keys()) if (known < floor) session.replies.delete(known);
+      forgetBelow(session, floor);
     }
     if (session.replies.has(number)) return "known";
     if (number < session.floor) return refusal(request, ResultStatus.forgotten, "its reply was given up");
@@ -170,6 +169,15 @@ export class SessionTable {
 
 function* inSteps(steps: Steps<Uint8Array[]>, answer: (bodies: Uint8Array[]) => Outcome[]): Steps<Outcome[]> {
   return answer(yield* steps);
+}
+
+/** Its client has all replies below `floor`. Mostly that is one more than before, and hundreds are kept: they are not looked through. */
+function forgetBelow(session: Session, floor: number): void {
+  const { replies } = session;
+  if (floor - session.floor <= replies.size)
+    for (let number = session.floor; number < floor; number++) replies.delete(number);
+  else for (const number of replies.keys()) if (number < floor) replies.delete(number);
+  session.floor = floor;
 }
 
 function refusal({ session, number }: Request, status: ResultStatus, text: string): Outcome {

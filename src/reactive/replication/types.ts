@@ -68,7 +68,7 @@ export interface StateMachine {
   query?(body: Uint8Array, view: number): Uint8Array | undefined | Promise<Uint8Array | undefined>;
   /**
    * A command came to the primary of `view` and is about to be ordered. What is returned is its answer instead: it is not ordered,
-   * and no replica hears of it. What was read of the body may be left in `decoded`, where `apply` finds it.
+   * and no replica hears of it. What was read of the body may be left in `decoded`, where `apply` of the same entry finds it, the same object.
    */
   admit?(command: Command, view: number): Uint8Array | undefined;
   /** As primary it gave up all commands that are not applied; the log up to `op` may hold some of them all the same. */
@@ -225,8 +225,6 @@ export interface Moment {
 
 export type ReplicaEvent =
   | { kind: "message"; envelope: Envelope }
-  /** A client's request; only a primary takes it (`takesRequests`). */
-  | { kind: "request"; request: Request }
   /** Everything that was readable in this turn of the event loop has been handed in: batches close. */
   | { kind: "turnEnd" }
   /** A read wants to know whether this replica is the primary and has applied enough. */

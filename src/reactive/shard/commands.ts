@@ -35,6 +35,7 @@ import {
   readId,
   readTransaction,
   type Transaction,
+  transactionBytes,
   type TransactionId,
   writeId,
   writeTransaction,
@@ -107,8 +108,10 @@ function readerOf(reply: Uint8Array): ByteReader {
   return new ByteReader(reply);
 }
 
-/** Most are not longer. */
-const COMMAND_BYTES = 256;
+/** Of an "at once", in front of its transaction. */
+const AT_ONCE_HEAD_BYTES = 17;
+/** With an id and a timestamp. */
+const OUTCOME_COMMAND_BYTES = 25;
 const OUTCOME_BYTES = 9;
 /** Of what is not a refusal. */
 const VOTE_BYTES = 1 + OUTCOME_BYTES;
@@ -121,8 +124,14 @@ export const isPrepare = (bytes: Uint8Array) => bytes[0] === 1 + commandKinds.in
 /** Of an "at once", what stands between its kind and its transaction. Throws WireError. */
 export const passAtOnceHead = (reader: ByteReader): void => void reader.raw(16);
 
+/** What a command takes, where that is known beforehand. */
+function commandBytes(command: ShardCommand): number {
+  if (command.kind === "atOnce") return AT_ONCE_HEAD_BYTES + transactionBytes(command.transaction);
+  return command.kind === "prepare" ? 1 + transactionBytes(command.transaction) : OUTCOME_COMMAND_BYTES;
+}
+
 export function encodeCommand(command: ShardCommand): Uint8Array {
-  const writer = new ByteWriter(COMMAND_BYTES);
+  const writer = new ByteWriter(commandBytes(command));
   writer.u8(1 + commandKinds.indexOf(command.kind));
   if (command.kind === "prepare") writeTransaction(writer, command.transaction);
   else if (command.kind === "atOnce") {

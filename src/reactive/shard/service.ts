@@ -162,11 +162,8 @@ export class ShardService implements StateMachine {
       const command = decodeCommand(ordered.body);
       ordered.decoded = command;
       if (command.kind !== "atOnce") return undefined;
-      const { timestamp, transaction } = command;
       this.atOnce.enter(view);
-      const { accesses } = transaction;
-      const isAdmitted = this.atOnce.admit(attemptOf(command), accesses, timestamp, command.view);
-      return isAdmitted ? undefined : this.#late();
+      return this.atOnce.admit(command) ? undefined : this.#late();
     } catch (error) {
       if (error instanceof WireError) return UNREADABLE;
       throw error;
@@ -325,9 +322,8 @@ export class ShardService implements StateMachine {
   }
 
   #settled(command: AtOnceCommand): void {
-    const attempt = attemptOf(command);
-    this.atOnce.applied(attempt);
-    this.waiting.settled(attempt);
+    this.atOnce.applied(command);
+    if (this.waiting.isWanted) this.waiting.settled(attemptOf(command));
   }
 
   /**

@@ -85,6 +85,19 @@ export function writeTransaction(writer: ByteWriter, transaction: Transaction): 
   writeAccesses(writer, accesses);
 }
 
+const HEAD_BYTES = 45;
+const READ_BYTES_MIN = 14;
+
+/** What `writeTransaction` takes: who makes room for it first has nothing to copy afterwards. */
+export function transactionBytes({ participants, accesses }: Transaction): number {
+  let bytes = HEAD_BYTES + 8 * participants.length;
+  for (const { key, reads, operations } of accesses) {
+    bytes += ACCESS_BYTES_MIN + key.byteLength + operations.byteLength;
+    for (const { part } of reads) bytes += READ_BYTES_MIN + part.data.byteLength;
+  }
+  return bytes;
+}
+
 export function writeAccesses(writer: ByteWriter, accesses: readonly Access[]): void {
   writer.u32(accesses.length);
   for (const { key, reads, operations } of accesses) {
@@ -150,7 +163,7 @@ export function readAccess(reader: ByteReader): Access {
   const key = reader.ownBytes();
   if (key.byteLength > KEY_BYTES_MAX) throw new WireError(`a key has more than ${KEY_BYTES_MAX} bytes`);
   const reads: Read[] = [];
-  for (let left = reader.count(14, ACCESSES_MAX); left > 0; left--) reads.push(readRead(reader));
+  for (let left = reader.count(READ_BYTES_MIN, ACCESSES_MAX); left > 0; left--) reads.push(readRead(reader));
   return { key, reads, operations: reader.ownBytes() };
 }
 

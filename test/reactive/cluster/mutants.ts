@@ -105,7 +105,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     breaks: "reads do not wait for what is ordered and not applied",
     file: `${SHARD}/at-once.ts`,
-    from: "return [...(this.#byKey.get(nameOf(key)) ?? [])];",
+    from: "return this.#commandsOn(key).map(attemptOf);",
     to: "return [];",
     noticedBy: SIMULATION,
   },
@@ -133,7 +133,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     breaks: "a timestamp of an earlier view is good enough",
     file: `${SHARD}/at-once.ts`,
-    from: "if (seenView !== this.#view || ",
+    from: "if (view !== this.#view || ",
     to: "if (",
     noticedBy: ["test/reactive/shard/at-once.test.ts", "a timestamp that was asked for before this view"],
   },
@@ -175,8 +175,8 @@ export const storeMutants: readonly Mutant[] = [
   {
     breaks: "two attempts of a transaction are one",
     file: `${SHARD}/at-once.ts`,
-    from: "=> `${idText(id)}@${timestamp}`;",
-    to: "=> (timestamp > 0 ? idText(id) : idText(id));",
+    from: "if (!this.#underWay.delete(command)) return;",
+    to: "if (!this.#underWay.delete(command)) return; for (const each of [...this.#underWay]) if (idText(each.transaction.id) === idText(command.transaction.id)) this.applied(each);",
     noticedBy: ["test/reactive/shard/at-once-copies.test.ts", "the second is waited for"],
   },
   {
