@@ -82,7 +82,7 @@ export class Coordinator {
     const { id } = whole;
     const { home, participants, parts } = split;
     // One with very many keys is checked and written in steps: it would be told that it is late.
-    if ((parts.get(home)?.accesses.length ?? 0) > STEP_ACCESSES) return undefined;
+    if ((parts.get(home)?.accesses.length ?? 0) > STEP_ACCESSES) return this.#commitByVotes(whole, split);
     const others = participants.filter((shard) => shard !== home);
     const isAlone = others.length === 0;
     const { largest, result } = isAlone ? NO_VOTES : await this.#votes(id, split, others);
@@ -99,7 +99,9 @@ export class Coordinator {
     this.#options.onOrdering?.(timestamp, whole.accesses);
     const vote = decodeVote(await answered);
     if (vote.kind === "no") return this.#refuse(id, others, vote);
-    return vote.kind === "decided" ? this.#spread(id, split, vote.outcome) : this.#commitByVotes(whole, split);
+    return vote.kind === "decided"
+      ? this.#spread(id, split, vote.outcome)
+      : this.#commitByVotes(whole, split);
   }
 
   /** What these shards say. */
