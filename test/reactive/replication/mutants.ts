@@ -238,8 +238,8 @@ export const replicationMutants: readonly Mutant[] = [
   {
     breaks: "reads do not wait for an entry that is half applied",
     file: `${FOLDER}/driver.ts`,
-    from: "return this.#unapplied.behind(() => this.#settleRead(action.id, true));",
-    to: "return this.#settleRead(action.id, true);",
+    from: "return this.#unapplied.behind(() => this.#settleReads(action.id, true));",
+    to: "return this.#settleReads(action.id, true);",
     noticedBy: SIMULATION,
   },
   {
