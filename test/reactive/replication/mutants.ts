@@ -263,4 +263,11 @@ export const replicationMutants: readonly Mutant[] = [
     to: "calls === this.#queries ? this.#nextNumber++ : this.#nextNumber++;",
     noticedBy: ["test/reactive/replication/group-client.test.ts", "use up nothing of the window"],
   },
+  {
+    breaks: "a half applied entry goes on in the state of another replica",
+    file: `${FOLDER}/driver.ts`,
+    from: "    this.#unapplied.clear();\n    this.#receiver.take();",
+    to: "    this.#receiver.take();",
+    noticedBy: [SIMULATION[0], "in the midst of an entry"],
+  },
 ];
