@@ -273,4 +273,18 @@ export const storeMutants: readonly Mutant[] = [
     to: "    log.info(`${text}",
     noticedBy: ["test/reactive/shard/retention.test.ts", "who has another file says so"],
   },
+  {
+    breaks: "the newest version of a key is taken for the one above it",
+    file: "src/native/versions.ts",
+    from: "    return this.#block[Block.start] as number;",
+    to: "    return this.#block[Block.next] as number;",
+    noticedBy: ["test/reactive/shard/versions.test.ts", "does what its model does"],
+  },
+  {
+    breaks: "very many keys are one question",
+    file: "src/reactive/engines/builtin/backend.ts",
+    from: "if (keys.length <= KEYS_PER_QUESTION) return ask(keys);",
+    to: "if (keys.length >= 0 * KEYS_PER_QUESTION) return ask(keys);",
+    noticedBy: ["test/reactive/shard/long-transactions.test.ts", "in parts that a shard answers shortly"],
+  },
 ];
