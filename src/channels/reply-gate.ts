@@ -9,7 +9,7 @@
  *
  * Cost: one comparison when nothing is pending, one copy into the connection's own buffer when something is.
  */
-
+import { GrowingBuffer } from "../core/sockets/growing-buffer.ts";
 import type { SpareBuffers } from "../core/sockets/spare-buffers.ts";
 
 /** A connection, as the gate sees it. */
@@ -30,9 +30,6 @@ export interface Durability {
   readonly isStalled: boolean;
 }
 
-const EMPTY: Uint8Array = new Uint8Array(0);
-/** Kept between replies, so that a busy connection does not allocate. */
-const KEEP_BYTES_MAX = 64 * 1024;
 /** Runs of one connection beyond this are merged: their replies then wait for the later position. */
 const RUNS_MAX = 16;
 
@@ -40,9 +37,8 @@ const RUNS_MAX = 16;
 export class HeldReplies {
   readonly sink: ReplySink;
   isWaiting = false;
-  readonly #spares: SpareBuffers | undefined;
+  readonly #buffer: GrowingBuffer;
   #isClosed = false;
-  #bytes = EMPTY;
   #length = 0;
   /** Runs of bytes, in order: where each ends and the position it waits for. */
   readonly #ends: number[] = [];
@@ -53,7 +49,7 @@ export class HeldReplies {
   /** `spares`: where larger buffers come from; absent: each is made anew. */
   constructor(sink: ReplySink, spares?: SpareBuffers) {
     this.sink = sink;
-    this.#spares = spares;
+    this.#buffer = new GrowingBuffer(spares);
   }
 
   get isClosed(): boolean {
@@ -63,7 +59,7 @@ export class HeldReplies {
   /** The connection is gone: drops what waits. */
   close(): void {
     this.#isClosed = true;
-    this.#replace(EMPTY);
+    this.#buffer.close();
     this.#length = 0;
   }
 
@@ -73,12 +69,8 @@ export class HeldReplies {
 
   hold(bytes: Uint8Array, position: number, isPromise: boolean): void {
     const needed = this.#length + bytes.byteLength;
-    if (needed > this.#bytes.byteLength) {
-      const larger = this.#larger(needed);
-      larger.set(this.#bytes.subarray(0, this.#length));
-      this.#replace(larger);
-    }
-    this.#bytes.set(bytes, this.#length);
+    if (needed > this.#buffer.bytes.byteLength) this.#buffer.makeRoom(needed, 0, this.#length);
+    this.#buffer.bytes.set(bytes, this.#length);
     this.#length = needed;
     const last = this.#positions.length - 1;
     if (last >= 0 && (this.#positions[last] === position || last >= RUNS_MAX)) {
@@ -105,8 +97,9 @@ export class HeldReplies {
     this.#positions.splice(0, runs);
     this.#ends.splice(0, runs);
     this.#isPromise.splice(0, runs);
-    this.sink.send(this.#bytes.subarray(0, end));
-    this.#bytes.copyWithin(0, end, this.#length);
+    const { bytes } = this.#buffer;
+    this.sink.send(bytes.subarray(0, end));
+    bytes.copyWithin(0, end, this.#length);
     this.#length -= end;
     for (let index = 0; index < this.#ends.length; index++)
       this.#ends[index] = (this.#ends[index] as number) - end;
@@ -118,19 +111,9 @@ export class HeldReplies {
     this.#positions.length = 0;
     this.#ends.length = 0;
     this.#isPromise.length = 0;
-    this.sink.send(this.#bytes.subarray(0, this.#length));
+    this.sink.send(this.#buffer.bytes.subarray(0, this.#length));
     this.#length = 0;
-    if (this.#bytes.byteLength > KEEP_BYTES_MAX) this.#replace(EMPTY);
-  }
-
-  #larger(length: number): Uint8Array {
-    if (this.#spares !== undefined && length > KEEP_BYTES_MAX) return this.#spares.take(length);
-    return new Uint8Array(Math.max(length, this.#bytes.byteLength * 2, 1024));
-  }
-
-  #replace(buffer: Uint8Array): void {
-    if (this.#bytes.byteLength > KEEP_BYTES_MAX) this.#spares?.giveBack(this.#bytes);
-    this.#bytes = buffer;
+    this.#buffer.clear();
   }
 
   #mayPass(run: number, durable: number, isStalled: boolean): boolean {

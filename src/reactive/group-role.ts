@@ -42,12 +42,10 @@ export function addressesOf(addresses: readonly string[]): { host: string; port:
 
 /** The port that the configuration names. Throws NX_SECRET_UNUSABLE. */
 export function openGroupPort(context: RoleContext<GroupConfig>): GroupPort {
-  const { host, port, limits } = context.config;
-  return new GroupPort({ context, host, port, token: tokenOf(context.config), limits });
+  const { host, port, limits, tokenFile } = context.config;
+  const token = tokenFile === undefined ? undefined : readSecret("tokenFile", tokenFile);
+  return new GroupPort({ context, host, port, token, limits });
 }
-
-const tokenOf = ({ tokenFile }: GroupConfig) =>
-  tokenFile === undefined ? undefined : readSecret("tokenFile", tokenFile);
 
 /** Opens the replica that the configuration describes. */
 export function openGroupNode(
@@ -66,7 +64,6 @@ export function openGroupNode(
     replicas: addressesOf(config.replicas),
     port,
     peerTls: callerTlsOf(context.tls, config.peerCa),
-    token: tokenOf(config),
     timing: {
       heartbeatMs,
       electionMinMs: electionMsMin,

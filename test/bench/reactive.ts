@@ -21,13 +21,8 @@ import type { Limit } from "./verdict.ts";
 import { startEtcdServer } from "./etcd-server.ts";
 import { LightWatcher } from "./light-watcher.ts";
 import { StoreClient } from "./store-client.ts";
-import {
-  compareLevels,
-  hotCounter,
-  memoryStaysFlat,
-  restartOfManyKeys,
-  whereTimeGoes,
-} from "./store-lines.ts";
+import { compareLevels, hotCounter, restartOfManyKeys, whereTimeGoes } from "./store-lines.ts";
+import { memoryStaysFlat } from "./store-memory.ts";
 
 const flags = z.object({
   rounds: defaultFlag(integerFlag(1, 100), "N", "Interleaved rounds", "5"),

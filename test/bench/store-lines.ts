@@ -1,6 +1,6 @@
 /**
- * What the store must hold by itself, beside no other: isolation levels and commuting operations compared, a hot counter, memory over
- * many transactions, the restart of many keys.
+ * What the store must hold by itself, beside no other: isolation levels and commuting operations compared, a hot counter, the
+ * restart of many keys.
  */
 import { type Operation } from "../../src/reactive/shard/operations.ts";
 import { Level } from "../../src/reactive/shard/transaction.ts";
@@ -13,9 +13,6 @@ import { StoreClient } from "./store-client.ts";
 const SKEW = 0.8;
 const MIX_KEYS = 300;
 const VALUE = new Uint8Array(64).fill(118);
-const CALLERS = 64;
-/** How long a shard keeps old versions, unless configured. */
-const RETENTION_SECONDS = 30;
 
 const limits = {
   levels: { name: "RC / SS", better: "higher", floor: 1.5 },
@@ -23,7 +20,6 @@ const limits = {
   levelsElsewhere: { name: "RC / SS", better: "higher", floor: 1 },
   commuting: { name: "DOCC on / off", better: "higher", floor: 1.3 },
   aborts: { name: "aborts on a hot counter", better: "lower", floor: 0 },
-  memory: { name: "memory after / before", better: "lower", floor: 1.1 },
   restart: { name: "restart s", better: "lower", floor: 3 },
 } as const;
 
@@ -161,41 +157,6 @@ export async function whereTimeGoes(seconds: number, callers: number): Promise<v
     }
     client.close();
   }
-}
-
-/**
- * Resident memory of all processes under a load that has filled the window of old versions, and so many transactions later.
- * Before the window is full a shard keeps more each second, as it should.
- */
-export async function memoryStaysFlat(transactions: number, report: Report): Promise<void> {
-  await withStore(1, async (client, store) => {
-    const names = ["c.tss.0", "c.shard0.0", "c.frontend0"];
-    // The smallest of some readings at rest: what is above it is garbage that waits to be collected.
-    const bytesOf = async () => {
-      const smallest = names.map(() => Number.POSITIVE_INFINITY);
-      for (let reading = 0; reading < 8; reading++) {
-        const stats = await Promise.all(names.map((name) => store.stats(name)));
-        for (const [index, each] of stats.entries())
-          smallest[index] = Math.min(smallest[index] as number, each.process.rssBytes);
-        await Bun.sleep(1000);
-      }
-      return smallest;
-    };
-    let done = 0;
-    const put = () => client.put(`k${done++ % 1000}`, VALUE);
-    await callFor(1.5 * RETENTION_SECONDS, CALLERS, put);
-    const before = await bytesOf();
-    const end = done + transactions;
-    const caller = async () => {
-      while (done < end) await put();
-    };
-    await Promise.all(Array.from({ length: CALLERS }, caller));
-    const after = await bytesOf();
-    const ratio = Math.max(...after.map((bytes, index) => bytes / (before[index] as number)));
-    const megabytes = (bytes: number[]) => bytes.map((each) => Math.round(each / 1e6)).join(", ");
-    const text = `${names.join(", ")}: ${megabytes(before)} MB, then ${megabytes(after)}`;
-    report(limits.memory, `${transactions} transactions`, ratio, text);
-  });
 }
 
 export async function restartOfManyKeys(keys: number, report: Report): Promise<void> {

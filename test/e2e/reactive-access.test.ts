@@ -4,14 +4,11 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { seededRandom } from "../../src/core/seams/random.ts";
 import { realWorld } from "../../src/core/seams/world-real.ts";
-import {
-  decodeServerMessage,
-  encodeClientMessage,
-  MESSAGE_FRAME_TYPE,
-} from "../../src/reactive/client-wire/codec.ts";
+import { decodeServerMessage, encodeClientMessage } from "../../src/reactive/client-wire/codec.ts";
 import { CONNECT_PATH, type ServerMessage } from "../../src/reactive/client-wire/messages.ts";
 import { Level } from "../../src/reactive/shard/transaction.ts";
 import { Dialer } from "../../src/reactive/wire/dialer.ts";
+import { FrameType } from "../../src/reactive/wire/frame.ts";
 import { bytesOf, FailedError, plain, PlainClient } from "../reactive/plain-client.ts";
 import { LoneExecutable, until } from "./executable.ts";
 import { stalledClient } from "./stalled-client.ts";
@@ -177,7 +174,7 @@ test("framed TCP speaks the same protocol, with checksums", async () => {
   const { ports } = await store.stats("c.frontend0");
   const heard: ServerMessage[] = [];
   const say = (message: Parameters<typeof encodeClientMessage>[0]) =>
-    dialer.send(MESSAGE_FRAME_TYPE, (writer) => writer.raw(encodeClientMessage(message)));
+    dialer.send(FrameType.message, (writer) => writer.raw(encodeClientMessage(message)));
   const dialer = new Dialer({
     world: realWorld(),
     host: "127.0.0.1",

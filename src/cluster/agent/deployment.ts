@@ -12,11 +12,12 @@ import type { LinkingDisk } from "../../core/seams/disk.ts";
 import { removeTree } from "../../core/seams/durable-files.ts";
 import { AuditLog } from "../audit/chain.ts";
 import { HostLock } from "../lock/host-lock.ts";
+import { listIfAny } from "../release/files.ts";
 import type { RunProgram } from "../release/incoming.ts";
 import { ReleaseStore, type KnownRelease } from "../release/store.ts";
 import { Guards } from "../rollout/guards.ts";
 import type { HostServices, ServiceSpec, ServiceStatus } from "../services/services.ts";
-import { deploymentPaths, type DeploymentPaths } from "../topology/layout.ts";
+import { deploymentPaths, ownPaths, type DeploymentPaths } from "../topology/layout.ts";
 import { healthOf, processFacts, type AskAdmin } from "./health.ts";
 import type { GuardState, HostFacts, InstanceState, Inventory } from "./messages.ts";
 
@@ -56,9 +57,9 @@ export class Deployment {
     this.services = services;
     this.paths = deploymentPaths(workingDirectory, prefix);
     this.store = new ReleaseStore({ disk, run, ownExecutable, workingDirectory, paths: this.paths });
-    this.lock = new HostLock(disk, clock, join(this.paths.root, "lock"));
-    this.guards = new Guards(disk, clock, join(this.paths.root, "guards"));
-    this.audit = new AuditLog(disk, clock, join(this.paths.root, "audit.jsonl"));
+    this.lock = new HostLock(disk, clock, this.paths.lock);
+    this.guards = new Guards(disk, clock, this.paths.guards);
+    this.audit = new AuditLog(disk, clock, this.paths.audit);
   }
 
   static async open(
@@ -250,7 +251,10 @@ export class Deployment {
     return aside;
   }
 
-  /** Stops and removes everything, data only when asked for. */
+  /**
+   * Stops and removes everything, data only when asked for. Of its directory only what is its own: the data of an instance
+   * may lie beside that.
+   */
   async destroy(withData: boolean): Promise<string[]> {
     const { disk } = this.world;
     const removed: string[] = [];
@@ -259,11 +263,24 @@ export class Deployment {
     for (const name of instances) dataDirs.push((await this.specOf(name))?.dataDir ?? "");
     for (const name of instances.toReversed()) await this.services.stop(name);
     await this.services.install([]);
-    for (const path of [this.paths.root, ...(withData ? dataDirs.filter((dir) => dir !== "") : [])]) {
-      await removeTree(disk, path);
+    const { root } = this.paths;
+    const own = new Set(ownPaths(this.paths));
+    for (const { name, kind } of await listIfAny(disk, root)) {
+      const path = join(root, name);
+      if (!own.has(path)) continue;
+      if (kind === "directory") await removeTree(disk, path);
+      else await disk.remove(path);
       removed.push(path);
     }
-    return removed;
+    if (withData) {
+      for (const path of dataDirs.filter((dir) => dir !== "")) {
+        await removeTree(disk, path);
+        removed.push(path);
+      }
+    }
+    if ((await listIfAny(disk, root)).length > 0) return removed;
+    await removeTree(disk, root);
+    return [root, ...removed.filter((path) => dirname(path) !== root)];
   }
 }
 

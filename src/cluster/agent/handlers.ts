@@ -194,7 +194,7 @@ export function createHandlers({ world, exec, pid }: AgentOptions): Handlers {
       );
     },
     "put-data": fenced(async ({ paths }, { params, block }) => {
-      await new IncomingData(world.disk, world.run, paths.root).put(params, block);
+      await new IncomingData(world.disk, world.run, paths.incomingData).put(params, block);
       return {};
     }),
     "retire-data": fenced(async (_, { params }) => {

@@ -26,10 +26,10 @@ export class IncomingData {
   readonly #run: RunProgram;
   readonly #directory: string;
 
-  constructor(disk: LinkingDisk, run: RunProgram, root: string) {
+  constructor(disk: LinkingDisk, run: RunProgram, directory: string) {
     this.#disk = disk;
     this.#run = run;
-    this.#directory = join(root, "incoming-data");
+    this.#directory = directory;
   }
 
   /**

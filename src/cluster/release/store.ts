@@ -48,7 +48,7 @@ export class ReleaseStore {
     this.incoming = new Incoming({
       disk,
       run,
-      directory: join(paths.root, "incoming"),
+      directory: paths.incoming,
       ownExecutable,
       ownPlace: workingDirectory,
       bases: () => this.#bases(),

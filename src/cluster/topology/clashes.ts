@@ -9,7 +9,7 @@ import type { Origin } from "../../core/config/origin.ts";
 import type { Problem } from "../../core/config/problem.ts";
 import { SOCKET_PATH_BYTES_MAX } from "../../core/seams/socket-file.ts";
 import { machineOf } from "./hosts.ts";
-import { deploymentPaths, ownDirectories } from "./layout.ts";
+import { deploymentPaths, ownPaths } from "./layout.ts";
 import type { MemberName } from "./names.ts";
 import { missingRoles, type StartOrder } from "./order.ts";
 import type { Host, Instance, PortUse } from "./types.ts";
@@ -119,7 +119,7 @@ function directoryProblems({ prefix, members }: Whole): Problem[] {
         `a path of at most ${SOCKET_PATH_BYTES_MAX - SOCKET_NAME.length - 1} bytes`,
         JSON.stringify(dataDir),
       );
-    const own = ownDirectories(deploymentPaths(member.host.workingDirectory, prefix));
+    const own = ownPaths(deploymentPaths(member.host.workingDirectory, prefix));
     const taken = own.find((directory) => overlap(dataDir, directory));
     if (taken !== undefined)
       at(`a directory apart from ${taken}, which deploying uses`, JSON.stringify(dataDir));

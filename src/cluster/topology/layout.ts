@@ -9,6 +9,8 @@
  *                                      what this instance starts with: swapped one by one in a rollout
  *       run/                           pid files, the supervisor's socket and its list of programs
  *       log/                           standard output and error of each instance, where no journal takes them
+ *       lock/, guards/, audit.jsonl    who may change it, what is undone when an operator is gone, what was done
+ *       incoming/, incoming-data/      what is being sent here
  *     .node-x/.bin/node-x              the agent: what an operator's ssh runs here, of the newest release
  *     <prefix>.<role><n>/              data directory of an instance, unless its configuration names another
  *
@@ -24,6 +26,11 @@ export interface DeploymentPaths {
   active: string;
   run: string;
   log: string;
+  lock: string;
+  guards: string;
+  audit: string;
+  incoming: string;
+  incomingData: string;
 }
 
 export function deploymentPaths(workingDirectory: string, prefix: string): DeploymentPaths {
@@ -35,12 +42,20 @@ export function deploymentPaths(workingDirectory: string, prefix: string): Deplo
     active: join(root, "active"),
     run: join(root, "run"),
     log: join(root, "log"),
+    lock: join(root, "lock"),
+    guards: join(root, "guards"),
+    audit: join(root, "audit.jsonl"),
+    incoming: join(root, "incoming"),
+    incomingData: join(root, "incoming-data"),
   };
 }
 
-/** The directories that only the deployment itself writes. */
-export function ownDirectories({ releases, current, active, run, log }: DeploymentPaths): string[] {
-  return [releases, current, active, run, log];
+/**
+ * What only the deployment itself writes. The rest of its directory may be somebody's data: a configuration can name a
+ * data directory beside these.
+ */
+export function ownPaths({ root: _, ...own }: DeploymentPaths): string[] {
+  return Object.values(own);
 }
 
 /** Shared by all deployments of the working directory. No prefix begins with a dot. */

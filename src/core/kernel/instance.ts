@@ -5,7 +5,8 @@
  * `process-mode.ts` puts one of them into a process of its own.
  *
  * Invariant: starting → ready → draining → stopped, never backwards. Whatever was opened is closed in reverse
- * order, also when starting fails half-way. Not ready is visible before the first listener closes.
+ * order, also when starting fails half-way; a stop that comes while it starts waits for the start, so that a role that
+ * serves is always told to stop. Not ready is visible before the first listener closes.
  */
 import { join } from "node:path";
 import type { Hono } from "hono";
@@ -75,7 +76,9 @@ export class Instance {
   #pages: Hono | undefined;
   #progress = "starting";
   #closers: Closer[] = [];
+  #starting: Promise<void>;
   #startedAtMs: number;
+  #serves = false;
   #isStopping = false;
   #draining: Promise<void> | undefined;
   #stopping: Promise<boolean> | undefined;
@@ -92,19 +95,39 @@ export class Instance {
     this.#startedAtMs = options.world.clock.monotonicMs();
     this.#meter = new ProcessMeter(options.world.clock);
     this.#closers.push({ what: "process meter", close: () => this.#meter.close() });
+    this.#starting = this.#startOrClose();
   }
 
   /** Starts an instance. Throws NxError when it cannot; everything opened so far is closed again. */
   static async start(role: Role, loaded: LoadedConfig, options: InstanceOptions): Promise<Instance> {
-    const instance = new Instance(role, loaded, options);
+    const instance = Instance.begin(role, loaded, options);
+    await instance.started;
+    return instance;
+  }
+
+  /** As `start`, for who wants to stop it meanwhile. */
+  static begin(role: Role, loaded: LoadedConfig, options: InstanceOptions): Instance {
+    return new Instance(role, loaded, options);
+  }
+
+  /** Settles when the start has ended; rejects as `start` does. */
+  get started(): Promise<void> {
+    return this.#starting;
+  }
+
+  /** Whether the role runs or a listener of it is up already: from then on it may have promised something to someone. */
+  get serves(): boolean {
+    return this.#serves;
+  }
+
+  async #startOrClose(): Promise<void> {
     try {
-      await instance.#start();
+      await this.#start();
     } catch (error) {
-      instance.log.error(`start failed: ${(error as Error).message}`, { code: (error as NxError).code });
-      await instance.#closeAll();
+      this.log.error(`start failed: ${(error as Error).message}`, { code: (error as NxError).code });
+      await this.#closeAll();
       throw error;
     }
-    return instance;
   }
 
   /** The keys that every role has; the schema made sure of them. */
@@ -141,17 +164,20 @@ export class Instance {
         this.#options.onStatus?.(text);
       },
       announcePort: (key, port) => {
+        this.#serves = true;
         this.ports[key] = port;
         this.log.info(`listening`, { key, port });
       },
       done: () => this.#options.onDone?.(),
       fatal: (error) => this.#options.onFatal(error),
     });
+    this.#serves = true;
     this.#closers.push({ what: "role", close: () => this.#stopRole(metrics) });
     const { admin } = this.#running;
     if (admin !== undefined) this.#pages = rolePages((pages) => admin.call(this.#running, pages));
     this.#closers.push({ what: "writing of ports.json", close: () => this.#portsTimer?.cancel() });
     await this.#writePorts();
+    if (this.#isStopping) return;
     this.state = "ready";
     this.log.info("ready", this.ports);
     this.#options.onStatus?.("ready");
@@ -289,8 +315,9 @@ export class Instance {
 
   /** Why the instance is not ready; empty when it is. */
   reasons(): string[] {
+    if (this.#isStopping) return ["shutting down"];
     if (this.state === "starting") return [this.#progress];
-    if (this.state !== "ready") return [this.#isStopping ? "shutting down" : "draining"];
+    if (this.state !== "ready") return ["draining"];
     return this.#running?.notReady() ?? [];
   }
 
@@ -372,6 +399,8 @@ export class Instance {
   }
 
   async #drain(): Promise<void> {
+    // A start that failed has closed everything already, and its caller knows.
+    if (this.state === "starting") await this.#starting.catch(() => {});
     this.state = "draining";
     if (!this.#isStopping) {
       this.log.info("draining");
@@ -384,7 +413,10 @@ export class Instance {
     }
   }
 
-  /** Drains, then closes everything in reverse order. Resolves with false when the deadline cut it short. */
+  /**
+   * Drains, then closes everything in reverse order, once a start that is under way has ended. Resolves with false when the
+   * deadline cut it short.
+   */
   stop(): Promise<boolean> {
     this.#isStopping = true;
     this.#stopping ??= this.#stop();

@@ -86,6 +86,7 @@ class Run {
   readonly #files: RotatingFile[] = [];
   readonly #closers: (() => void)[] = [];
   #instance: Instance | undefined;
+  #isStopping = false;
   #status = "starting";
   #statusAtMs = Number.NEGATIVE_INFINITY;
   #finish: (code: number) => void = () => {};
@@ -172,7 +173,7 @@ class Run {
       this.#closers.push(() => liveLine.cancel());
     }
     const { clusterMembers, isFresh = false } = this.#options;
-    const instance = await Instance.start(this.#role, this.#loaded, {
+    const instance = Instance.begin(this.#role, this.#loaded, {
       ...(clusterMembers !== undefined && { clusterMembers }),
       isFresh,
       logFiles: this.#files,
@@ -183,6 +184,8 @@ class Run {
       onStatus: (text) => this.#tellStatus(text),
     });
     this.#instance = instance;
+    await instance.started;
+    if (this.#isStopping) return;
     this.#manager.ready(`${this.#loaded.instance} is ready`);
     const statsLog = new StatsLog({
       clock: realClock,
@@ -194,20 +197,25 @@ class Run {
     this.#closers.push(() => statsLog.close());
   }
 
+  get #isStarting(): boolean {
+    return this.#instance === undefined || this.#instance.state === "starting";
+  }
+
   /** Starting may tell its progress very often: the service manager hears of it twice a second. */
   #tellStatus(text: string): void {
     this.#status = text;
     const nowMs = realClock.monotonicMs();
-    if (this.#instance === undefined && nowMs - this.#statusAtMs < STATUS_PERIOD_MS) return;
+    if (this.#isStarting && nowMs - this.#statusAtMs < STATUS_PERIOD_MS) return;
     this.#statusAtMs = nowMs;
-    this.#manager.status(text, this.#instance === undefined);
+    this.#manager.status(text, this.#isStarting);
   }
 
   async #stop(reason: string): Promise<void> {
     this.#log.info(`${reason}: stopping`);
     this.#manager.stopping();
-    // Still starting: nothing was promised to anyone, and what is on disk survives any end.
-    if (this.#instance === undefined) return this.#finish(Exit.ok);
+    this.#isStopping = true;
+    // Nothing was promised to anyone yet, and what is on disk survives any end: a long start need not be waited for.
+    if (this.#instance?.serves !== true) return this.#finish(Exit.ok);
     if (this.#mode === "line") endLiveLine(this.#terminal, "Shutting down.");
     try {
       this.#finish((await this.#instance.stop()) ? Exit.ok : Exit.failed);

@@ -7,6 +7,7 @@
  * A crash drops what waits: the peer sees a closed connection.
  */
 import type { Socket } from "../seams/net.ts";
+import { GrowingBuffer } from "./growing-buffer.ts";
 import type { SpareBuffers } from "./spare-buffers.ts";
 
 export interface OutboxOptions {
@@ -31,14 +32,13 @@ export interface OutboxOptions {
   onOverflow?: (waitingBytes: number) => void;
 }
 
-const EMPTY: Uint8Array = new Uint8Array(0);
-/** Buffers up to this size stay with their connection for the next burst. */
-const KEEP_BYTES_MAX = 64 * 1024;
+/** Up to this many go to the kernel whole. */
+const WHOLE_BYTES_MAX = 64 * 1024;
 
 export class Outbox {
   readonly #socket: Socket;
   readonly #options: OutboxOptions;
-  #waiting = EMPTY;
+  readonly #waiting: GrowingBuffer;
   #start = 0;
   #end = 0;
   #isEnding = false;
@@ -50,6 +50,7 @@ export class Outbox {
   constructor(socket: Socket, options: OutboxOptions) {
     this.#socket = socket;
     this.#options = options;
+    this.#waiting = new GrowingBuffer(options.spares, options.bytesMax);
   }
 
   /** Bytes that wait for the kernel. */
@@ -83,7 +84,7 @@ export class Outbox {
   /** To be called from the socket's `drain`. */
   drain(): void {
     if (this.#isClosed || this.#start === this.#end) return;
-    const taken = this.#write(this.#waiting.subarray(this.#start, this.#end));
+    const taken = this.#write(this.#waiting.bytes.subarray(this.#start, this.#end));
     if (taken < 0) {
       this.close();
       return;
@@ -93,7 +94,7 @@ export class Outbox {
     const isDrained = this.#start === this.#end;
     if (isDrained) {
       this.#start = this.#end = 0;
-      if (this.#waiting.byteLength > KEEP_BYTES_MAX) this.#replace(EMPTY);
+      this.#waiting.clear();
     }
     if (this.#isHigh && this.length <= this.#highBytes / 2) {
       this.#isHigh = false;
@@ -116,7 +117,7 @@ export class Outbox {
   close(): void {
     this.#isClosed = true;
     this.#hasPart = false;
-    this.#replace(EMPTY);
+    this.#waiting.close();
     this.#start = this.#end = 0;
   }
 
@@ -126,7 +127,7 @@ export class Outbox {
 
   /** One part. */
   #write(bytes: Uint8Array): number {
-    if (bytes.byteLength <= KEEP_BYTES_MAX) {
+    if (bytes.byteLength <= WHOLE_BYTES_MAX) {
       this.#hasPart = false;
       return this.#socket.write(bytes);
     }
@@ -145,36 +146,15 @@ export class Outbox {
       this.#socket.terminate();
       return;
     }
-    if (this.#end + bytes.byteLength > this.#waiting.byteLength) this.#makeRoom(length);
-    this.#waiting.set(bytes, this.#end);
+    if (this.#end + bytes.byteLength > this.#waiting.bytes.byteLength) {
+      this.#waiting.makeRoom(length, this.#start, this.#end);
+      this.#end -= this.#start;
+      this.#start = 0;
+    }
+    this.#waiting.bytes.set(bytes, this.#end);
     this.#end += bytes.byteLength;
     if (length <= this.#highBytes || this.#isHigh) return;
     this.#isHigh = true;
     this.#options.onHigh?.();
-  }
-
-  /** Moves what waits to the front of a buffer that holds `length`. */
-  #makeRoom(length: number): void {
-    const waiting = this.#waiting.subarray(this.#start, this.#end);
-    if (length > this.#waiting.byteLength) {
-      const larger = this.#larger(length);
-      larger.set(waiting);
-      this.#replace(larger);
-    } else {
-      this.#waiting.copyWithin(0, this.#start, this.#end);
-    }
-    this.#end -= this.#start;
-    this.#start = 0;
-  }
-
-  #larger(length: number): Uint8Array {
-    const { spares, bytesMax } = this.#options;
-    if (spares !== undefined && length > KEEP_BYTES_MAX) return spares.take(length);
-    return new Uint8Array(Math.min(bytesMax, Math.max(length, this.#waiting.byteLength * 2, 4096)));
-  }
-
-  #replace(buffer: Uint8Array): void {
-    if (this.#waiting.byteLength > KEEP_BYTES_MAX) this.#options.spares?.giveBack(this.#waiting);
-    this.#waiting = buffer;
   }
 }

@@ -21,11 +21,8 @@
  */
 import { ByteReader, ByteWriter } from "../wire/bytes.ts";
 import { readClientMessage, writeClientMessage } from "./from-client.ts";
-import { readServerMessage, writeServerMessage } from "./from-frontend.ts";
+import { readServerMessage, serverMessageBytes, writeServerMessage } from "./from-frontend.ts";
 import type { ClientMessage, ServerMessage } from "./messages.ts";
-
-/** The type of the TCP frames that carry a message. */
-export const MESSAGE_FRAME_TYPE = 48;
 
 /** Throws WireError; `bytes` may be any view, also one that is reused afterwards. */
 export function decodeClientMessage(bytes: Uint8Array): ClientMessage {
@@ -50,7 +47,7 @@ export function encodeClientMessage(message: ClientMessage): Uint8Array<ArrayBuf
 }
 
 export function encodeServerMessage(message: ServerMessage): Uint8Array<ArrayBuffer> {
-  const writer = new ByteWriter();
+  const writer = new ByteWriter(serverMessageBytes(message));
   writeServerMessage(writer, message);
   return writer.done();
 }

@@ -40,8 +40,6 @@ export interface GroupNodeOptions {
   port: GroupPort;
   /** How to call the other replicas when they want TLS. */
   peerTls: ConnectOptions<unknown>["tls"];
-  /** Shown to the other replicas. */
-  token: string | undefined;
   timing: Pick<ReplicaSettings, "heartbeatMs" | "electionMinMs" | "electionMaxMs" | "leaseMs">;
   journalBytesMin: number;
   /** Commands that one entry of the log may hold. */
@@ -112,7 +110,8 @@ export class GroupNode implements LocalReplica, PortMember {
   }
 
   #call(index: number, { host, port }: { host: string; port: number }): Dialer {
-    const { context, group, replica, replicas, token = "", peerTls } = this.#options;
+    const { context, group, replica, replicas, peerTls } = this.#options;
+    const token = this.#options.port.token ?? "";
     const log = context.log.child("peers");
     let isDown = false;
     return new Dialer({

@@ -7,7 +7,7 @@
 import type { RoleContext } from "../../core/role.ts";
 import { WireError } from "../wire/bytes.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
-import { FramedListener, type ListenerLimits, type Visitor } from "../wire/listener.ts";
+import { FramedListener, type Host, type ListenerLimits, type Visitor } from "../wire/listener.ts";
 
 /** The longest payload of another replica: the longest request that there may be, and what a message puts around it. */
 export const PEER_PAYLOAD_BYTES_MAX = (64 + 1) << 20;
@@ -51,10 +51,7 @@ export class GroupPort {
       tls: context.tls,
       limits: () => this.limits,
       token,
-      welcome: (hello) => this.#memberOf(hello).welcome(),
-      refusalOf: (hello) => this.#refusalOf(hello),
-      payloadBytesMaxOf: ({ peer }) => (peer === undefined ? undefined : PEER_PAYLOAD_BYTES_MAX),
-      onFrame: (visitor, type, payload) => this.#memberOf(visitor.hello).onFrame(visitor, type, payload),
+      admit: (visitor) => this.#admit(visitor),
     });
   }
 
@@ -69,27 +66,39 @@ export class GroupPort {
     this.#options.context.announcePort("port", await this.#listener.listen());
   }
 
+  /** What visitors must show, and replicas here show to others. */
+  get token(): string | undefined {
+    return this.#options.token;
+  }
+
   get figures() {
     return this.#listener.figures;
+  }
+
+  #admit(visitor: Visitor): Host | string {
+    const { group, peer } = visitor.hello;
+    const member = this.#find(visitor.hello);
+    if (member === undefined) {
+      const groups = [...this.#members.keys()].map((name) => `"${name}"`);
+      return `this is group ${groups.join(" and ")}, "${group}" was asked for`;
+    }
+    const refusal = peer && member.refusalOf(peer);
+    if (refusal !== undefined) return refusal;
+    return {
+      welcome: member.welcome(),
+      ...(peer !== undefined && { payloadBytesMax: PEER_PAYLOAD_BYTES_MAX }),
+      onFrame: (type, payload) => {
+        if (this.#members.get(member.group) !== member)
+          throw new WireError(`group "${member.group}" has left`);
+        member.onFrame(visitor, type, payload);
+      },
+    };
   }
 
   /** A client that names none means the only one that there is. */
   #find({ group, peer }: Hello): PortMember | undefined {
     const isAny = group === "" && peer === undefined && this.#members.size === 1;
     return isAny ? this.#members.values().next().value : this.#members.get(group);
-  }
-
-  #memberOf(hello: Hello): PortMember {
-    const member = this.#find(hello);
-    if (member === undefined) throw new WireError(`group "${hello.group}" has left`);
-    return member;
-  }
-
-  #refusalOf(hello: Hello): string | undefined {
-    const member = this.#find(hello);
-    if (member !== undefined) return hello.peer && member.refusalOf(hello.peer);
-    const groups = [...this.#members.keys()].map((group) => `"${group}"`);
-    return `this is group ${groups.join(" and ")}, "${hello.group}" was asked for`;
   }
 
   /** Open connections stay. */

@@ -79,7 +79,7 @@ export class LocalLine implements ReplicaLine {
         if (!this.#isStopped) tell();
       });
     this.#reply = (result) => later(() => listener.onResult(result));
-    later(() => listener.onOpen(replica.requestBytesMax));
+    listener.onOpen(replica.requestBytesMax);
   }
 
   command(request: Request): void {

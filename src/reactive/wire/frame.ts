@@ -25,9 +25,10 @@
  *     17  result           replica
  *     18  query            client: a linearizable read that is not logged
  *     32  peer             replica to replica (replication/codec.ts)
- *     48… service          of the role that listens: shard, frontend
+ *     48  message          client and frontend (client-wire/codec.ts)
  */
 import type { Crc32c } from "../../core/crc32c.ts";
+import { GrowingBuffer } from "../../core/sockets/growing-buffer.ts";
 import { getU16, getU32, putU16, putU32, WireError } from "./bytes.ts";
 
 export const PROTOCOL_VERSION = 1;
@@ -46,8 +47,7 @@ export const FrameType = {
   result: 17,
   query: 18,
   peer: 32,
-  /** The first type that a role may give a meaning of its own. */
-  service: 48,
+  message: 48,
 } as const;
 
 /** Of the frame from `at` to `end`: all but the checksum itself. */
@@ -76,7 +76,7 @@ export class FrameReader {
   readonly #crc32c: Crc32c;
   readonly #payloadBytesMax: () => number;
   /** The beginning of a frame whose rest has not arrived. */
-  #kept = new Uint8Array(0);
+  readonly #kept = new GrowingBuffer();
   #keptLength = 0;
 
   /** `payloadBytesMax` is read at each frame, so that it can be raised after a handshake. */
@@ -99,7 +99,7 @@ export class FrameReader {
     let bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     if (this.#keptLength > 0) {
       this.#keep(chunk);
-      bytes = this.#kept.subarray(0, this.#keptLength);
+      bytes = this.#kept.bytes.subarray(0, this.#keptLength);
     }
     let at = 0;
     while (bytes.byteLength - at >= FRAME_HEADER_BYTES) {
@@ -134,23 +134,16 @@ export class FrameReader {
   #keepRest(bytes: Uint8Array, at: number): void {
     const rest = bytes.subarray(at);
     if (this.#keptLength > 0) {
-      this.#kept.copyWithin(0, at, this.#keptLength);
+      this.#kept.bytes.copyWithin(0, at, this.#keptLength);
       this.#keptLength = rest.byteLength;
-      if (this.#keptLength === 0 && this.#kept.byteLength > KEEP_BYTES_MAX) this.#kept = new Uint8Array(0);
+      if (this.#keptLength === 0) this.#kept.clear();
     } else if (rest.byteLength > 0) this.#keep(rest);
   }
 
   #keep(bytes: Uint8Array): void {
     const needed = this.#keptLength + bytes.byteLength;
-    if (needed > this.#kept.byteLength) {
-      const larger = new Uint8Array(Math.max(needed, 2 * this.#kept.byteLength, 256));
-      larger.set(this.#kept.subarray(0, this.#keptLength));
-      this.#kept = larger;
-    }
-    this.#kept.set(bytes, this.#keptLength);
+    if (needed > this.#kept.bytes.byteLength) this.#kept.makeRoom(needed, 0, this.#keptLength);
+    this.#kept.bytes.set(bytes, this.#keptLength);
     this.#keptLength = needed;
   }
 }
-
-/** A buffer up to this size is kept between frames. */
-const KEEP_BYTES_MAX = 64 * 1024;

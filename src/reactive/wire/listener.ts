@@ -28,10 +28,22 @@ export interface ListenerLimits extends ConnectionLimits {
   requestBytesMax: number;
 }
 
-/** A connection after its handshake. */
+/** A connection whose handshake is read. */
 export interface Visitor {
   readonly link: Link;
   readonly hello: Hello;
+}
+
+/** Who serves one visitor, from its handshake to its end. */
+export interface Host {
+  readonly welcome: Omit<Welcome, "payloadBytesMax">;
+  /** The longest payload that this visitor may send, where it is not `requestBytesMax`. */
+  readonly payloadBytesMax?: number;
+  /** One frame; the payload is only valid during the call. May throw WireError: the connection is closed. */
+  onFrame(type: number, payload: Uint8Array): void;
+  /** The kernel took bytes that had waited. */
+  onDrain?(): void;
+  onClose?(): void;
 }
 
 export interface FramedListenerOptions {
@@ -43,16 +55,8 @@ export interface FramedListenerOptions {
   limits(): ListenerLimits;
   /** Undefined: everybody may come in. */
   token: string | undefined;
-  welcome(hello: Hello): Omit<Welcome, "payloadBytesMax">;
-  /** Why this visitor is refused, if it is. */
-  refusalOf(hello: Hello): string | undefined;
-  /** The longest payload that this visitor may send, where it is not `requestBytesMax`. */
-  payloadBytesMaxOf?(hello: Hello): number | undefined;
-  /** One frame; the payload is only valid during the call. May throw WireError: the connection is closed. */
-  onFrame(visitor: Visitor, type: number, payload: Uint8Array): void;
-  onClose?(visitor: Visitor): void;
-  /** The kernel took bytes that had waited. */
-  onDrain?(visitor: Visitor): void;
+  /** Who serves this visitor, or why nobody does. */
+  admit(visitor: Visitor): Host | string;
 }
 
 const HANDSHAKE_MS = 10_000;
@@ -61,7 +65,8 @@ interface Member {
   readonly socket: Socket;
   readonly outbox: Link["outbox"];
   readonly link: Link;
-  visitor: Visitor | undefined;
+  /** Undefined before the handshake. */
+  host: Host | undefined;
   admission: Admission<Member> | undefined;
   handshakeTimer: Timer | undefined;
 }
@@ -100,14 +105,14 @@ export class FramedListener {
   }
 
   #open(socket: Socket): Member | undefined {
-    const { limits, world, log, payloadBytesMaxOf } = this.#options;
+    const { limits, world, log } = this.#options;
     if (!this.#table.hasRoom()) {
       socket.terminate();
       return undefined;
     }
     const payloadBytesMax = () => {
-      if (member.visitor === undefined) return HELLO_BYTES_MAX;
-      return payloadBytesMaxOf?.(member.visitor.hello) ?? limits().requestBytesMax;
+      if (member.host === undefined) return HELLO_BYTES_MAX;
+      return member.host.payloadBytesMax ?? limits().requestBytesMax;
     };
     const link = new Link(world.clock, socket, payloadBytesMax, {
       bytesMax: limits().outboxBytesMax,
@@ -118,7 +123,7 @@ export class FramedListener {
       socket,
       outbox: link.outbox,
       link,
-      visitor: undefined,
+      host: undefined,
       admission: undefined,
       handshakeTimer: undefined,
     };
@@ -138,37 +143,36 @@ export class FramedListener {
   }
 
   #frame(member: Member, type: number, payload: Uint8Array): void {
-    const { onFrame } = this.#options;
-    if (member.visitor !== undefined && type === FrameType.ping) member.link.send(FrameType.pong, () => {});
-    else if (member.visitor !== undefined) onFrame(member.visitor, type, payload);
+    if (member.host !== undefined && type === FrameType.ping) member.link.send(FrameType.pong, () => {});
+    else if (member.host !== undefined) member.host.onFrame(type, payload);
     else if (type === FrameType.hello) this.#greet(member, readHello(payload));
     else member.link.fail(FailureCode.protocol, "a connection begins with a hello");
   }
 
   #greet(member: Member, hello: Hello): void {
-    const { token, refusalOf, welcome, limits, log } = this.#options;
+    const { token, admit, limits, log } = this.#options;
     const client = member.socket.remoteAddress;
     if (token !== undefined && !isSameToken(hello.token, token)) {
       log.warn("a connection with a wrong token is refused", { client });
       member.link.fail(FailureCode.denied, "the token is not the one that is wanted here");
       return;
     }
-    const refusal = refusalOf(hello);
-    if (refusal !== undefined) {
-      log.warn(`a connection is refused: ${refusal}`, { client });
-      member.link.fail(FailureCode.otherGroup, refusal);
+    const host = admit({ link: member.link, hello: { ...hello, token: "" } });
+    if (typeof host === "string") {
+      log.warn(`a connection is refused: ${host}`, { client });
+      member.link.fail(FailureCode.otherGroup, host);
       return;
     }
     member.handshakeTimer?.cancel();
-    member.visitor = { link: member.link, hello: { ...hello, token: "" } };
+    member.host = host;
     member.link.send(FrameType.welcome, (writer) =>
-      writeWelcome(writer, { ...welcome(hello), payloadBytesMax: limits().requestBytesMax }),
+      writeWelcome(writer, { ...host.welcome, payloadBytesMax: limits().requestBytesMax }),
     );
   }
 
   #drain(member: Member | undefined): void {
     member?.link.outbox.drain();
-    if (member?.visitor !== undefined) this.#options.onDrain?.(member.visitor);
+    member?.host?.onDrain?.();
   }
 
   #close(member: Member | undefined): void {
@@ -177,7 +181,7 @@ export class FramedListener {
     member.link.isClosed = true;
     member.link.outbox.close();
     this.#table.remove(member);
-    if (member.visitor !== undefined) this.#options.onClose?.(member.visitor);
+    member.host?.onClose?.();
   }
 
   stopListening(): void {

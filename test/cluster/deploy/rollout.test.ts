@@ -3,12 +3,13 @@
  * operators.
  */
 import { describe, expect, test } from "bun:test";
-import { statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { StepFailed, type StepExecutor } from "../../../src/cluster/rollout/engine.ts";
 import { lockAll } from "../../../src/cluster/rollout/session.ts";
 import { allSteps, type RolloutPlan } from "../../../src/cluster/rollout/steps.ts";
 import type { AgentClient } from "../../../src/cluster/agent/client.ts";
+import { Deployment } from "../../../src/cluster/agent/deployment.ts";
 import { until } from "../../e2e/executable.ts";
 import { ModelCluster, type Content } from "./model-cluster.ts";
 import type { ModelHost } from "./model-host.ts";
@@ -238,4 +239,24 @@ test("an operator whose lock was taken over can change nothing more", async () =
   const late = (agent as AgentClient).call("stop", { ...slow.fence, instances: ["m.dht0"] });
   expect(await late.catch((error: Error) => error)).toMatchObject({ code: "NX_LOCK_LOST" });
   expect(await releasesOf(cluster)).toEqual({ "m.dht0": old });
+});
+
+test("destroying a deployment leaves data that lies in its directory, beside what is its own", async () => {
+  using cluster = new ModelCluster(1, 1);
+  await cluster.deploy(OLD, "first");
+  const [host] = cluster.hosts as [ModelHost];
+  const root = join(host.directory, ".node-x/m");
+  expect(readdirSync(root)).toContain("releases");
+  // As in configs/local.*, and of an instance that was never deployed.
+  mkdirSync(join(root, "dht9"));
+  writeFileSync(join(root, "dht9/records"), "precious");
+  const deployment = await Deployment.open(host.world, host.directory, "m");
+  expect(await deployment.destroy(false)).toContain(join(root, "releases"));
+  expect(readdirSync(root)).toEqual(["dht9"]);
+  expect(readdirSync(join(root, "dht9"))).toEqual(["records"]);
+
+  await cluster.deploy(NEW, "second");
+  rmSync(join(root, "dht9"), { recursive: true });
+  expect(await (await Deployment.open(host.world, host.directory, "m")).destroy(false)).toEqual([root]);
+  expect(existsSync(root)).toBe(false);
 });

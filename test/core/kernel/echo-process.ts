@@ -2,16 +2,21 @@
 import { Exit, NxError } from "../../../src/core/errors.ts";
 import { loadConfig } from "../../../src/core/config/load.ts";
 import { runRole } from "../../../src/core/kernel/process-mode.ts";
-import { createEcho } from "./echo-role.ts";
+import { createEcho, type EchoHolds } from "./echo-role.ts";
 import { echoCatalog } from "./harness.ts";
 
 const file = process.argv[2] as string;
 const read = () =>
   loadConfig({ file, environment: {}, sets: [], workingDirectory: process.cwd() }, echoCatalog);
-const hold = process.env.ECHO_HANGS === "1" ? new Promise<void>(() => {}) : undefined;
+const holds: EchoHolds = {
+  ...(process.env.ECHO_HANGS === "1" && { hold: new Promise<void>(() => {}) }),
+  ...(process.env.ECHO_SERVES_LONG_BEFORE_READY === "1" && {
+    holdServing: new Promise<void>((resolve) => process.once("SIGTERM", () => resolve())),
+  }),
+};
 try {
   process.exit(
-    await runRole(createEcho(hold), await read(), { reloadConfig: read, environment: process.env }),
+    await runRole(createEcho(holds), await read(), { reloadConfig: read, environment: process.env }),
   );
 } catch (error) {
   console.error(`error: ${(error as Error).message}`);

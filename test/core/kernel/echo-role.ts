@@ -126,8 +126,13 @@ class EchoNode implements RunningRole<EchoConfig> {
   }
 }
 
-/** `hold`, when given, is awaited in `start` after the progress was told. */
-export function createEcho(hold?: Promise<void>) {
+/** What `start` waits for: before its listener is up, and behind that. */
+export interface EchoHolds {
+  hold?: Promise<void>;
+  holdServing?: Promise<void>;
+}
+
+export function createEcho({ hold, holdServing }: EchoHolds = {}) {
   const echo = defineRole({
     name: "echo",
     summary: "Sends back what it receives",
@@ -140,6 +145,7 @@ export function createEcho(hold?: Promise<void>) {
       try {
         await hold;
         await node.listen();
+        await holdServing;
       } catch (error) {
         await node.stop();
         throw error;

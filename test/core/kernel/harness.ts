@@ -7,7 +7,7 @@ import { Instance } from "../../../src/core/kernel/instance.ts";
 import { logOutput, formatText } from "../../../src/core/logging/log.ts";
 import type { World } from "../../../src/core/role.ts";
 import { realWorld } from "../../../src/core/seams/world-real.ts";
-import { createEcho, echoConfig } from "./echo-role.ts";
+import { createEcho, echoConfig, type EchoHolds } from "./echo-role.ts";
 
 export const echoCatalog: SchemaCatalog = { names: ["echo"], schemaOf: async () => echoConfig };
 
@@ -47,23 +47,22 @@ export interface TestInstance extends AsyncDisposable {
   admin(path: string): Promise<Response>;
 }
 
-export interface TestInstanceOptions {
+export interface TestInstanceOptions extends EchoHolds {
   config?: Record<string, unknown>;
   world?: Partial<World>;
-  hold?: Promise<void>;
 }
 
 export async function startEcho({
   config = {},
   world = {},
-  hold,
+  ...holds
 }: TestInstanceOptions = {}): Promise<TestInstance> {
   const directory = new TestDirectory().configure(config);
   const lines: string[] = [];
   const fatal: Error[] = [];
   const real = realWorld((error, remote) => lines.push(`handler of ${remote}: ${error.message}`));
   try {
-    const instance = await Instance.start(createEcho(hold), await directory.load(), {
+    const instance = await Instance.start(createEcho(holds), await directory.load(), {
       world: { ...real, ...world },
       logOutput: logOutput("trace", [{ sink: { write: (line) => lines.push(line) }, format: formatText }]),
       onFatal: (error) => fatal.push(error),

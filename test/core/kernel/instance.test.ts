@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Instance } from "../../../src/core/kernel/instance.ts";
-import { logOutput } from "../../../src/core/logging/log.ts";
+import { formatText, logOutput } from "../../../src/core/logging/log.ts";
 import { type Clock, realClock } from "../../../src/core/seams/clock.ts";
 import { realWorld } from "../../../src/core/seams/world-real.ts";
 import { createEcho } from "./echo-role.ts";
@@ -55,7 +55,7 @@ describe("an instance", () => {
     let release = () => {};
     const hold = new Promise<void>((resolve) => (release = resolve));
     const options = { world: realWorld(), logOutput: silent(), onFatal: () => {} };
-    const starting = Instance.start(createEcho(hold), await directory.load(), options);
+    const starting = Instance.start(createEcho({ hold }), await directory.load(), options);
     const early = await until("the admin socket", () =>
       askAdmin(directory, "/readyz").catch(() => undefined),
     );
@@ -107,6 +107,30 @@ describe("an instance", () => {
     expect(await stopping).toBe(true);
     expect(instance.state).toBe("stopped");
     await expect(connectRaw(port as number)).rejects.toThrow();
+  });
+
+  test("a stop or a drain that comes before it is ready waits for the start, then reaches the role", async () => {
+    for (const end of ["stop", "drain"] as const) {
+      using directory = new TestDirectory().configure({});
+      let release = () => {};
+      const holdServing = new Promise<void>((resolve) => (release = resolve));
+      const lines: string[] = [];
+      const instance = Instance.begin(createEcho({ holdServing }), await directory.load(), {
+        world: realWorld(),
+        logOutput: logOutput("info", [{ sink: { write: (line) => lines.push(line) }, format: formatText }]),
+        onFatal: () => {},
+      });
+      await until("the listener", () => (instance.serves ? true : undefined));
+      const ending = instance[end]();
+      expect(instance.state).toBe("starting");
+      release();
+      await ending;
+      await instance.started;
+      expect(lines.filter((line) => line.includes("draining begins"))).toHaveLength(1);
+      expect(instance.state).toBe(end === "stop" ? "stopped" : "draining");
+      await instance.stop();
+      await expect(connectRaw(instance.ports.port as number)).rejects.toThrow();
+    }
   });
 
   test("drains on request, says so, serves its admin endpoint on, and stops later", async () => {

@@ -7,6 +7,7 @@ const unanswered = "test/core/sockets/unanswered.test.ts";
 const spare = "test/core/seams/spare-files.test.ts";
 const log = "test/core/logging/log.test.ts";
 const instance = "test/core/kernel/instance.test.ts";
+const processes = "test/core/kernel/process.test.ts";
 const sockets = "test/core/kernel/sockets.test.ts";
 const textSocket = "test/core/sockets/text-socket.test.ts";
 const net = "test/core/seams/net-real.test.ts";
@@ -15,7 +16,8 @@ const viewers = "test/hub/hub.test.ts";
 
 const mutants: Mutant[] = [
   { breaks: "the order of bytes: sends past what waits", file: "src/core/sockets/outbox.ts", from: "if (this.#start !== this.#end) {\n      this.#keep(bytes);\n      return;\n    }", to: "", noticedBy: [outbox, "delivers every byte once"] },
-  { breaks: "the copy: keeps the caller's buffer", file: "src/core/sockets/outbox.ts", from: "this.#waiting.set(bytes, this.#end);", to: "this.#waiting = bytes;", noticedBy: [outbox, "delivers every byte once"] },
+  { breaks: "the keeping of what the kernel did not take", file: "src/core/sockets/outbox.ts", from: "this.#waiting.bytes.set(bytes, this.#end);", to: "", noticedBy: [outbox, "delivers every byte once"] },
+  { breaks: "the growth of a buffer: by as much as is needed", file: "src/core/sockets/growing-buffer.ts", from: "2 * this.#bytes.byteLength", to: "0", noticedBy: ["test/core/sockets/growing-buffer.test.ts", "for each small piece, with spares"] },
   { breaks: "the bound of the outbox", file: "src/core/sockets/outbox.ts", from: "if (length > this.#options.bytesMax) {", to: "if (false) {", noticedBy: [outbox, "closes a client that does not read"] },
   { breaks: "the limit of connections", file: "src/core/sockets/connections.ts", from: "if (this.#members.size < this.#options.limits().connections) return true;", to: "return true;", noticedBy: [table, "has room for as many"] },
   { breaks: "the idle timeout", file: "src/core/sockets/connections.ts", from: "Math.ceil(idleTimeoutMs / TICK_MS)", to: "Number.POSITIVE_INFINITY", noticedBy: [table, "closes an idle connection"] },
@@ -24,6 +26,8 @@ const mutants: Mutant[] = [
   { breaks: "the count of lost lines", file: "src/core/logging/log.ts", from: "output.failed++;", to: "throw new Error();", noticedBy: [log, "never throws"] },
   { breaks: "the whole-or-nothing of a reload", file: "src/core/kernel/instance.ts", from: "await this.#running?.reload?.(old.config as never);", to: "", noticedBy: [instance, "puts the old configuration back"] },
   { breaks: "the order of a shutdown", file: "src/core/kernel/instance.ts", from: 'this.state = "draining";', to: "", noticedBy: [instance, "is not ready before its listener closes"] },
+  { breaks: "the patience of a stop with a start: ends what serves", file: "src/core/kernel/instance.ts", from: 'if (this.state === "starting") await this.#starting.catch(() => {});', to: "", noticedBy: [instance, "waits for the start"] },
+  { breaks: "the stop of a role that serves before it is ready", file: "src/core/kernel/process-mode.ts", from: "if (this.#instance?.serves !== true)", to: "if (this.#isStarting)", noticedBy: [processes, "that serves already"] },
   { breaks: "the check of the admin token", file: "src/core/kernel/admin.ts", from: "if (token !== undefined) app.use(demandToken(token));", to: "", noticedBy: [instance, "on TCP demands the token"] },
   { breaks: "the mode of the admin socket", file: "src/core/seams/socket-file.ts", from: "chmodSync(path, mode);", to: "chmodSync(path, 0o666);", noticedBy: [instance, "makes its directory private"] },
   { breaks: "the respect for a socket that is in use", file: "src/core/seams/socket-file.ts", from: "    connection.end();", to: "    connection.end();\n    return rmSync(path);", noticedBy: [textSocket, "of a living one is refused"] },

@@ -75,6 +75,18 @@ describe("stopping", () => {
   });
 });
 
+describe("stopping before it is ready", () => {
+  test("drains and stops a role that serves already", async () => {
+    const child = run(configured(), { ECHO_SERVES_LONG_BEFORE_READY: "1" });
+    await child.logged(/listening.*port/);
+    child.child.kill("SIGTERM");
+    expect(await child.ended()).toBe(0);
+    expect(child.stderr).toMatch(/SIGTERM: stopping[^]*draining begins[^]*stopped\n$/);
+    expect(child.stderr).not.toMatch(/\] - ready/);
+    expect(existsSync(join(child.directory.dataDir, "lock"))).toBe(false);
+  });
+});
+
 describe("last words", () => {
   test("an unhandled rejection ends it with 70, one line and a crash file", async () => {
     const child = run(configured());

@@ -10,6 +10,8 @@ const turnTests = "test/reactive/frontend/turns.test.ts";
 const turns = "src/reactive/frontend/clients/turns.ts";
 
 const lives = "every run of 16 random lives";
+const follower = "src/reactive/engines/builtin/feed-follower.ts";
+const followerTests = "test/reactive/engine/feed-follower.test.ts";
 
 testMutants(
   [
@@ -153,6 +155,41 @@ testMutants(
       from: "    if (this.#outlet.isCongested) return;\n",
       to: "",
       noticedBy: [tests, "not told of progress"],
+    },
+    {
+      breaks: "a feed that has begun before anybody is told so: what changes in between is missed",
+      file: follower,
+      from: "    this.begin();\n    return waiter.promise;",
+      to: "    this.begin();\n    return Promise.resolve();",
+      noticedBy: [tests, "a frontend where nobody watches"],
+    },
+    {
+      breaks: "a feed that asks nothing while nobody watches",
+      file: follower,
+      from: "        if (this.#mayRest) await this.#rest();\n",
+      to: "",
+      noticedBy: [tests, "a frontend where nobody watches"],
+    },
+    {
+      breaks: "how far a feed is, which is not known of one that rested meanwhile",
+      file: follower,
+      from: "return this.#position === END ? 0 : reply.floor;",
+      to: "return reply.floor;",
+      noticedBy: [followerTests, "how far a feed is"],
+    },
+    {
+      breaks: "a feed of all shards for who watches one",
+      file: "src/reactive/engines/builtin/shard-feeds.ts",
+      from: "    for (const follower of followers) follower.begin();\n",
+      to: "",
+      noticedBy: [followerTests, "a watch of one shard"],
+    },
+    {
+      breaks: "a range that counts as followed only when its shards are",
+      file: `${watches}/watcher.ts`,
+      from: "new Set(watch.isReady ? watch.prefixes : [])",
+      to: "new Set(watch.prefixes)",
+      noticedBy: [tests, "a range whose watch is replaced"],
     },
     {
       breaks: "watches that go along with those that are due",

@@ -59,7 +59,7 @@ export class GuardedStore {
     return this.#onceIssued(at, () => this.engine.scan(range, countMax, at));
   }
 
-  async commit(principal: string, offered: OfferedTransaction): Promise<CommitResult> {
+  commit(principal: string, offered: OfferedTransaction): Promise<CommitResult> {
     assertNotTooMany(offered);
     const level = this.#levelOf(principal, offered);
     const { snapshot } = offered;
@@ -69,7 +69,9 @@ export class GuardedStore {
           "wrongLevel",
           "a transaction of level snapshot names the timestamp of its reads",
         );
-      return this.#commit({ ...offered, level, snapshot: await this.engine.nextTimestamp() });
+      return this.engine
+        .nextTimestamp()
+        .then((now) => this.#commit({ ...offered, level, snapshot: now }));
     }
     // Nothing is newer than a version that is none: what was read under such a name would never count as changed.
     const at = Math.max(level === Level.snapshot ? snapshot : 0, newestOf(offered));

@@ -4,8 +4,8 @@
  * Invariant: messages leave whole and in order or the connection ends. What the client does not read waits, bounded by
  * the carrier; past the bound it is closed.
  */
-import { MESSAGE_FRAME_TYPE } from "../../client-wire/codec.ts";
 import { failureCodes, type FailureCode } from "../../client-wire/messages.ts";
+import { FrameType } from "../../wire/frame.ts";
 import type { Link } from "../../wire/link.ts";
 import type { WebSocketPeer } from "../../../core/sockets/web-socket.ts";
 
@@ -62,7 +62,7 @@ export class FramedCarrier implements Carrier {
   }
 
   send(message: Uint8Array): void {
-    this.#link.send(MESSAGE_FRAME_TYPE, (writer) => writer.raw(message));
+    this.#link.send(FrameType.message, (writer) => writer.raw(message));
   }
 
   close(): void {

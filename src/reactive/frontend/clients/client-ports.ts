@@ -9,10 +9,10 @@ import type { World } from "../../../core/role.ts";
 import type { TlsMaterial } from "../../../core/seams/net.ts";
 import { ConnectionTable } from "../../../core/sockets/connections.ts";
 import type { WebSocketPeer, WebSocketSeat } from "../../../core/sockets/web-socket.ts";
-import { MESSAGE_FRAME_TYPE } from "../../client-wire/codec.ts";
 import { CONNECT_PATH } from "../../client-wire/messages.ts";
 import { WireError } from "../../wire/bytes.ts";
-import { FramedListener, type ListenerLimits, type Visitor } from "../../wire/listener.ts";
+import { FrameType } from "../../wire/frame.ts";
+import { FramedListener, type Host, type ListenerLimits, type Visitor } from "../../wire/listener.ts";
 import { FramedCarrier, WebSocketCarrier } from "./carrier.ts";
 import { Conversation, type ConversationLimits, type ConversationShared } from "./conversation.ts";
 
@@ -39,7 +39,6 @@ export class ClientPorts {
   readonly #options: ClientPortsOptions;
   readonly #table: ConnectionTable<WebSocketMember>;
   readonly #conversations = new Set<Conversation>();
-  readonly #framed = new Map<Visitor, Conversation>();
   #listener: FramedListener | undefined;
 
   constructor(options: ClientPortsOptions) {
@@ -47,7 +46,7 @@ export class ClientPorts {
     this.#options = options;
     this.#table = new ConnectionTable({
       clock,
-      limits: () => this.#limitsBeside(this.#framed.size),
+      limits: () => this.#limitsBeside(this.#framed),
       onClosing: ({ socket }, reason) =>
         options.log.warn(`a client is closed: it is ${reason}`, { client: socket.remoteAddress }),
     });
@@ -61,6 +60,10 @@ export class ClientPorts {
 
   get size(): number {
     return this.#conversations.size;
+  }
+
+  get #framed(): number {
+    return this.#conversations.size - this.#table.size;
   }
 
   /** For the HTTP server. */
@@ -108,39 +111,33 @@ export class ClientPorts {
       tls,
       limits: () => this.#limitsBeside(this.#table.size),
       token: undefined, // the hello of the client protocol has it
-      welcome: () => ({ replica: 0, replicas: 1, view: 0, group: FRONTEND_GROUP }),
-      refusalOf: ({ group, peer }) =>
-        peer === undefined && (group === "" || group === FRONTEND_GROUP)
-          ? undefined
-          : `this is a frontend, "${group}" was asked for`,
-      onFrame: (visitor, type, payload) => {
-        if (type !== MESSAGE_FRAME_TYPE) throw new WireError(`frames of type ${type} are not for this port`);
-        this.#conversationOf(visitor).receive(payload);
-      },
-      onDrain: (visitor) => this.#framed.get(visitor)?.drained(),
-      onClose: (visitor) => {
-        const conversation = this.#framed.get(visitor);
-        this.#framed.delete(visitor);
-        if (conversation === undefined) return;
-        this.#conversations.delete(conversation);
-        conversation.closed();
-      },
+      admit: (visitor) => this.#admit(visitor),
     });
     return this.#listener.listen();
   }
 
-  #conversationOf(visitor: Visitor): Conversation {
-    const known = this.#framed.get(visitor);
-    if (known !== undefined) return known;
-    const conversation = new Conversation(this.#options.shared, new FramedCarrier(visitor.link));
-    this.#framed.set(visitor, conversation);
+  #admit({ link, hello: { group, peer } }: Visitor): Host | string {
+    if (peer !== undefined || (group !== "" && group !== FRONTEND_GROUP))
+      return `this is a frontend, "${group}" was asked for`;
+    const conversation = new Conversation(this.#options.shared, new FramedCarrier(link));
     this.#conversations.add(conversation);
-    return conversation;
+    return {
+      welcome: { replica: 0, replicas: 1, view: 0, group: FRONTEND_GROUP },
+      onFrame: (type, payload) => {
+        if (type !== FrameType.message) throw new WireError(`frames of type ${type} are not for this port`);
+        conversation.receive(payload);
+      },
+      onDrain: () => conversation.drained(),
+      onClose: () => {
+        this.#conversations.delete(conversation);
+        conversation.closed();
+      },
+    };
   }
 
   get figures() {
     const { connections, refused, closedIdle, closedStalled } = this.#table.figures;
-    return { webSockets: connections, framed: this.#framed.size, refused, closedIdle, closedStalled };
+    return { webSockets: connections, framed: this.#framed, refused, closedIdle, closedStalled };
   }
 
   /** Ends the connections of those whose token does not count any more. */

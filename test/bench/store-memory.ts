@@ -1,0 +1,101 @@
+/**
+ * Memory of a store over many transactions: it must be as large behind a million as before.
+ *
+ * What a shard holds depends on the rate, because it keeps the versions of its last 30 s, and what a process holds beside it on how
+ * much garbage it makes. So the rate is held: the load comes at equal distances, below what the store can do. What is compared is
+ * the median of many readings under the same load, when the window of versions has been full for a while and so many
+ * transactions later. A load that the store does not keep up with fails, it measures nothing.
+ */
+import { openLoop } from "../../src/core/load/pacing.ts";
+import { StoreProcesses } from "../e2e/store-processes.ts";
+import type { Report } from "./command.ts";
+import { median } from "./compare.ts";
+import { StoreClient } from "./store-client.ts";
+
+const RATE_PER_SECOND = 4000;
+/** How long a shard keeps old versions, unless configured. */
+const RETENTION_SECONDS = 30;
+/** Twice: compilers and the collector of a young process need longer than the window of versions. */
+const WARM_UP_SECONDS = 2 * RETENTION_SECONDS;
+const READING_SECONDS = 30;
+/** A frontend takes 1000 requests at once from each. */
+const CONNECTIONS = 4;
+const UNANSWERED_MAX = CONNECTIONS * 900;
+const KEYS = 1000;
+const VALUE = new Uint8Array(64).fill(118);
+
+const limit = { name: "memory after / before", better: "lower", floor: 1.1 } as const;
+
+export async function memoryStaysFlat(transactions: number, report: Report): Promise<void> {
+  const apart = () => StoreProcesses.create({ tss: 1, shards: 1, replicas: 1, frontends: 1 });
+  for (const [layout, create] of [
+    ["one process", () => StoreProcesses.inOne(1)],
+    ["roles apart", apart],
+  ] as const) {
+    using store = await create();
+    await store.startAll();
+    const port = store.frontendPorts[0] as number;
+    const clients = await Promise.all(Array.from({ length: CONNECTIONS }, () => StoreClient.connect(port)));
+    const put = (number: number) =>
+      (clients[number % CONNECTIONS] as StoreClient).put(`k${number % KEYS}`, VALUE);
+    const load = new SteadyLoad(put);
+    await load.run(WARM_UP_SECONDS * RATE_PER_SECOND);
+    const before = await medianBytes(store, load);
+    await load.run(transactions);
+    const after = await medianBytes(store, load);
+    for (const client of clients) client.close();
+    const ratio = Math.max(...after.map((bytes, index) => bytes / (before[index] as number)));
+    const megabytes = (bytes: number[]) => bytes.map((each) => Math.round(each / 1e6)).join(", ");
+    const text = `${store.names.join(", ")}: ${megabytes(before)} MB, then ${megabytes(after)}`;
+    report(limit, `${transactions} transactions at ${RATE_PER_SECOND}/s, ${layout}`, ratio, text);
+  }
+}
+
+/** Resident bytes of each process under the load: the median of a reading each second. */
+async function medianBytes(store: StoreProcesses, load: SteadyLoad): Promise<number[]> {
+  const readings = store.names.map((): number[] => []);
+  for (let second = 0; second < READING_SECONDS; second++) {
+    await load.run(RATE_PER_SECOND);
+    const stats = await Promise.all(store.names.map((name) => store.stats(name)));
+    for (const [index, each] of stats.entries()) readings[index]?.push(each.process.rssBytes);
+  }
+  return readings.map(median);
+}
+
+/** Calls at equal distances, whenever the answers come. */
+class SteadyLoad {
+  readonly #call: (number: number) => Promise<void>;
+  #number = 0;
+  #unanswered = 0;
+  #failure: Error | undefined;
+
+  constructor(call: (number: number) => Promise<void>) {
+    this.#call = call;
+  }
+
+  /** Resolves when so many calls have been made. Throws when one failed, or when answers do not keep up. */
+  async run(calls: number): Promise<void> {
+    const pacing = openLoop(RATE_PER_SECOND, performance.now());
+    for (let left = calls; left > 0; await Bun.sleep(1)) {
+      const due = Math.min(left, pacing.allowance(performance.now()));
+      for (let index = 0; index < due; index++) {
+        pacing.take(0);
+        this.#begin();
+      }
+      left -= due;
+      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#unanswered > UNANSWERED_MAX)
+        throw new Error(
+          `${this.#unanswered} commits wait: ${RATE_PER_SECOND}/s are too many for this machine`,
+        );
+    }
+  }
+
+  #begin(): void {
+    this.#unanswered += 1;
+    this.#call(this.#number++).then(
+      () => (this.#unanswered -= 1),
+      (error: Error) => (this.#failure = error),
+    );
+  }
+}
