@@ -10,6 +10,7 @@ import { dirname } from "node:path";
 import type { World } from "../../core/role.ts";
 import type { DiskFile } from "../../core/seams/disk.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
+import { messageOf } from "../thrown.ts";
 import type { BadRecord } from "../runtime/engine.ts";
 
 export class DeadLetters {
@@ -33,7 +34,7 @@ export class DeadLetters {
       time: new Date(this.#world.clock.nowMs()).toISOString(),
       source,
       reason,
-      error: error instanceof Error ? error.message : String(error),
+      error: messageOf(error),
       bytes: Buffer.from(bytes).toString("base64"),
     };
     const line = Buffer.from(`${JSON.stringify(letter)}\n`);

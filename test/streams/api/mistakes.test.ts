@@ -110,3 +110,14 @@ test("a test sees what a crash would: of a state only what its codec keeps, of a
     .feed("In", ["a", "a", "b", "a"])
     .expect("Out", ["a 1 1 false", "a 2 1 false", "b 1 1 false", "a 3 1 false"]);
 });
+
+test("what a step throws for a value that JSON cannot show is what the test hears", () => {
+  const run = testApp(
+    withStep((stream) =>
+      stream.map(() => {
+        throw new Error("my own");
+      }),
+    ),
+  );
+  expect(() => run.feed("In", [5n])).toThrow("my own");
+});
