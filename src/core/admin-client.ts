@@ -68,7 +68,9 @@ async function adminRequest(
     return { status: response.status, body: await boundedText(response, lengthMax) };
   } catch (error) {
     throw new NxError("NX_NOT_RUNNING", `${where}: ${reasonOf(error, timeoutMs)}`, {
-      hint: "start the instance, or check its data directory with `node-x config show`",
+      hint: isTimeout(error)
+        ? "something keeps it busy: its log may say what; a process that stays so has to be killed"
+        : "start the instance, or check its data directory with `node-x config show`",
       cause: error,
     });
   }
@@ -84,9 +86,11 @@ async function boundedText(response: Response, lengthMax: number): Promise<strin
   return text + decoder.decode();
 }
 
+const isTimeout = (error: unknown) => (error as Error).name === "TimeoutError";
+
 function reasonOf(error: unknown, timeoutMs: number): string {
-  const { name, code, message } = error as { name?: string; code?: string; message?: string };
-  if (name === "TimeoutError") return `no answer within ${timeoutMs} ms`;
+  const { code, message } = error as { code?: string; message?: string };
+  if (isTimeout(error)) return `no answer within ${timeoutMs} ms`;
   if (errnoOf(error) === "ENOENT" || code === "FailedToOpenSocket") return "nobody listens on this socket";
   return message ?? String(error);
 }
