@@ -10,7 +10,7 @@ import { verbs } from "./verbs.ts";
 
 export const rootVerb = defineVerb({
   name: "node-x",
-  summary: "One executable that runs every server role of five systems and deploys itself",
+  summary: "One executable that runs your servers, and deploys itself",
   examples: [
     { command: "node-x init dht", shows: "Write dht.json, every key commented" },
     { command: "node-x run dht --config dht.json", shows: "Start a key/value node in the foreground" },

@@ -111,7 +111,11 @@ describe("init", () => {
 
   test("is content with identical files and refuses different ones, writing nothing", async () => {
     await cli(["init", "dht", "twice"], { cwd });
-    expect((await cli(["init", "dht", "twice"], { cwd })).code).toBe(0);
+    expect(await cli(["init", "dht", "twice"], { cwd })).toEqual({
+      code: 0,
+      stdout: "",
+      stderr: "nothing to write: all of it is there already\n",
+    });
     await cli(["init", "cluster", "half"], { cwd });
     writeFileSync(at("half/local.dht1.json"), "{}");
     writeFileSync(at("half/local.hub0.json"), readFileSync(at("half/local.hub0.json"), "utf8"));
@@ -146,6 +150,14 @@ describe("config", () => {
     expect(lines).toContain("limits.connections\t9\t--set limits.connections=9");
     expect(lines).toContain('durability\t"log"\tdefault');
     expect(lines).toContain(`dataDir\t"${at("o.dht0")}"\tdefault`);
+  });
+
+  test("explain of a key without its role tells which roles have it", async () => {
+    const { code, stderr } = await cli(["config", "explain", "respPort"]);
+    expect(code).toBe(64);
+    expect(stderr).toContain('"respPort" is a key: say of which role');
+    expect(stderr).toContain("node-x config explain dht.respPort | queue.respPort");
+    expect((await cli(["config", "explain", "nothing"])).stderr).toContain("NX_ROLE_UNKNOWN");
   });
 
   test("explain shows everything about a key, and a whole group", async () => {

@@ -42,6 +42,7 @@ export class Service {
 
   /** As steps where it takes long: until the last of them the state belongs to no op. */
   apply(entry: Entry): Outcome[] | Steps<Outcome[]> {
+    assert(entry.op === this.#op + 1 && !this.#isApplying, `entry ${entry.op} follows ${this.#op}`);
     const outcomes = this.#sessions.apply(entry, this.machine);
     if (!Array.isArray(outcomes)) {
       // From here on: the sessions know already what it brings.

@@ -17,6 +17,7 @@
  *   preload          8    keys                            empty; an empty shard gets these keys (preload.ts)
  *   several          9    commands u32 count, each u32    outcomes, one behind the other; of kinds 2 to 6
  *                         length and bytes
+ *   retain          10    retention                       empty; from here on (retention.ts)
  *
  *   A shard answers a command that it cannot read with one byte, 255, and does nothing.
  *
@@ -28,6 +29,7 @@
  */
 import { ByteReader, ByteWriter, WireError } from "../wire/bytes.ts";
 import { readKeys, writeKeys } from "./key-list.ts";
+import { readRetention, type Retention, writeRetention } from "./retention.ts";
 import {
   KEY_BYTES_MAX,
   readId,
@@ -56,7 +58,8 @@ export type ShardCommand =
   | AtOnceCommand
   | { kind: "prepare"; transaction: Transaction }
   | { kind: "several"; commands: OutcomeCommand[] }
-  | { kind: "preload"; keys: Uint8Array[] };
+  | { kind: "preload"; keys: Uint8Array[] }
+  | { kind: "retain"; retention: Retention };
 
 export type FinalOutcome =
   | { kind: "committed"; timestamp: number }
@@ -90,6 +93,7 @@ const commandKinds = [
   "atOnce",
   "preload",
   "several",
+  "retain",
 ] as const;
 
 /** What a command is answered that the shard cannot read, whatever it was to be answered; nothing was done. */
@@ -134,6 +138,7 @@ export function encodeCommand(command: ShardCommand): Uint8Array {
     writer.u64(command.timestamp).u64(command.view);
     writeTransaction(writer, command.transaction);
   } else if (command.kind === "preload") writeKeys(writer, command.keys);
+  else if (command.kind === "retain") writeRetention(writer, command.retention);
   else if (command.kind === "several") {
     writer.u32(command.commands.length);
     for (const each of command.commands) writer.bytes(encodeCommand(each));
@@ -174,6 +179,8 @@ function readCommand(reader: ByteReader, kind: ShardCommand["kind"] | undefined,
       };
     case "preload":
       return { kind, keys: readPreloaded(reader) };
+    case "retain":
+      return { kind, retention: readRetention(reader) };
     default:
       throw new WireError(`${code} is no command of a shard`);
   }
@@ -214,7 +221,7 @@ function readSeveral(reader: ByteReader): OutcomeCommand[] {
 }
 
 const isOutcomeKind = (kind: ShardCommand["kind"] | undefined): kind is OutcomeCommand["kind"] =>
-  kind !== undefined && kind !== "prepare" && kind !== "atOnce" && kind !== "preload" && kind !== "several";
+  kind === "decide" || kind === "commit" || kind === "abort" || kind === "resolve" || kind === "finish";
 
 const outcomeKinds = ["aborted", "committed", "forgotten"] as const;
 

@@ -37,18 +37,14 @@ import { AtOnce, attemptOf } from "./at-once.ts";
 import { isLate, refusalOf } from "./checks.ts";
 import { inParts, isLongerThan, outcomesOf, readPrepareInSteps, STEP_ACCESSES } from "./long-transactions.ts"; // prettier-ignore
 import { PRELOAD_TIMESTAMP, PRELOADED } from "./preload.ts";
+import type { Retention } from "./retention.ts";
 import { answerQuery } from "./queries.ts";
 import { idText, Level, type Transaction, type TransactionId } from "./transaction.ts";
 import { decodeState, emptyState, encodeState, isOutcomesChunk, loadOutcomes, outcomesChunk, type ShardState } from "./state.ts"; // prettier-ignore
 import { Waiting } from "./waiting.ts";
 
-export interface ShardSettings {
-  /** Versions are kept for readers at timestamps that were issued this long ago. */
-  retentionMs: number;
-  /** A client that was silent this long will not ask for its outcomes again. */
-  outcomeRetentionMs: number;
-  /** The same for one that keeps a log. */
-  keptOutcomeRetentionMs: number;
+/** Its retention holds until the group is told another one, or begins from a snapshot. */
+export interface ShardSettings extends Retention {
   /** Changed keys kept for followers. */
   feedKeysMax: number;
   /** What has more keys is done step by step, so many at a time. */
@@ -92,7 +88,7 @@ export class ShardService implements StateMachine {
     late: 0,
     aborts: { prepared: 0, stale: 0, overwritten: 0, tooOld: 0, invalid: 0, decided: 0 },
   };
-  #state = emptyState();
+  #state: ShardState;
   #versions = new Versions();
   #feed: Feed;
   /** Of what is prepared, with so many keys that it is committed and aborted in steps. */
@@ -100,6 +96,7 @@ export class ShardService implements StateMachine {
 
   constructor(settings: ShardSettings = shardDefaults) {
     this.settings = settings;
+    this.#state = emptyState(settings);
     this.#feed = new Feed(0, settings.feedKeysMax);
   }
 
@@ -196,6 +193,9 @@ export class ShardService implements StateMachine {
         return this.#runAtOnce(command);
       case "preload":
         return this.#preload(command.keys);
+      case "retain":
+        this.#state.retention = command.retention;
+        return NOTHING;
       case "several":
         return encodeOutcomes(command.commands.map((each) => finish(this.#settle(each))));
       default:
@@ -420,7 +420,7 @@ export class ShardService implements StateMachine {
   /** Moves the horizon, forgets silent clients, collects some old versions. */
   #age(): void {
     const state = this.#state;
-    const { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs } = this.settings;
+    const { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs } = state.retention;
     const last = state.samples.at(-1);
     if (last === undefined || state.timeMs - last.timeMs >= SAMPLE_MS)
       state.samples.push({ timeMs: state.timeMs, largest: state.largest });
@@ -484,8 +484,9 @@ export class ShardService implements StateMachine {
 
   /** For `/stats`. */
   get stats() {
-    const { position, largest, horizon, prepared } = this.#state;
+    const { position, largest, horizon, prepared, retention } = this.#state;
     return {
+      ...retention,
       position,
       largest,
       horizon,

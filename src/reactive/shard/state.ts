@@ -8,6 +8,7 @@ import { ByteReader, ByteWriter, getU32 } from "../wire/bytes.ts";
 import { Outcomes } from "./outcomes.ts";
 import { PreparedList } from "./prepared.ts";
 import { ReadMarks } from "./read-marks.ts";
+import { FORGET_NOTHING, readRetention, type Retention, retentionOf, writeRetention } from "./retention.ts";
 import { readTransaction, writeTransaction } from "./transaction.ts";
 
 /** Everything but the versions and the feed: the first chunk of a snapshot. */
@@ -26,9 +27,10 @@ export interface ShardState {
   outcomes: Outcomes;
   /** Commit timestamps of what read a key: nothing is committed below them any more. */
   readMarks: ReadMarks;
+  retention: Retention;
 }
 
-export const emptyState = (): ShardState => ({
+export const emptyState = (retention: Retention): ShardState => ({
   position: 0,
   timeMs: 0,
   largest: 0,
@@ -37,6 +39,7 @@ export const emptyState = (): ShardState => ({
   prepared: new PreparedList(),
   outcomes: new Outcomes(),
   readMarks: new ReadMarks(),
+  retention: retentionOf(retention),
 });
 
 /**
@@ -45,6 +48,7 @@ export const emptyState = (): ShardState => ({
  *   prepared  u32 count, then at u64, above u64, transaction each
  *   outcomes  the first chunk of them (outcomes.ts)
  *   marks     (read-marks.ts)
+ *   retention (retention.ts); absent in what was written before it was part of the state
  *
  * `outcomes`: that chunk. What follows it stands in chunks of its own (`outcomesChunk`), because it may be long.
  */
@@ -60,12 +64,13 @@ export function encodeState(state: ShardState, outcomes: Uint8Array): Uint8Array
   }
   writer.raw(outcomes);
   state.readMarks.write(writer, state.horizon);
+  writeRetention(writer, state.retention);
   return writer.done();
 }
 
 export function decodeState(bytes: Uint8Array): ShardState {
   const reader = new ByteReader(bytes);
-  const state = emptyState();
+  const state = emptyState(FORGET_NOTHING);
   state.position = reader.u64();
   state.timeMs = reader.u64();
   state.largest = reader.u64();
@@ -79,6 +84,7 @@ export function decodeState(bytes: Uint8Array): ShardState {
   }
   state.outcomes.load(reader);
   state.readMarks = ReadMarks.read(reader);
+  if (reader.remaining > 0) state.retention = readRetention(reader);
   reader.end();
   return state;
 }

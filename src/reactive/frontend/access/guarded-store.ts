@@ -72,7 +72,8 @@ export class GuardedStore {
         .nextTimestamp()
         .then((now) => this.#commit({ ...offered, level, snapshot: now }));
     }
-    const at = level === Level.snapshot ? snapshot : undefined;
+    // Nothing is newer than a version that is none: what was read under such a name would never count as changed.
+    const at = Math.max(level === Level.snapshot ? snapshot : 0, newestOf(offered));
     return this.#onceIssued(at, () => this.#commit({ ...offered, level }));
   }
 
@@ -114,6 +115,13 @@ export class GuardedStore {
     this.tables.checkKeys(principal, "write", keys);
     return this.engine.resolve(id, keys);
   }
+}
+
+/** The largest version that it names; 0: none. */
+function newestOf({ accesses }: OfferedTransaction): number {
+  let newest = 0;
+  for (const { reads } of accesses) for (const { version } of reads) if (version > newest) newest = version;
+  return newest;
 }
 
 /** The first key behind all that begin with the prefix; empty: there is none. */
