@@ -74,12 +74,11 @@ export function printError(surroundings: Surroundings, error: NxError, isJson: b
     return;
   }
   const colors = colorsFor(stderr, environment);
-  const [first = "", ...more] = error.message.split("\n");
-  const lines =
-    more.length === 0
-      ? [first]
-      : ["", first, ...more].map((line) => (line === "" ? `${more.length + 1} mistakes` : `  ${line}`));
-  stderr.write(`${colors.red("error:")} ${lines.join("\n")}\n`);
+  const lines = error.message.split("\n");
+  // Of a configuration each line is a mistake; elsewhere what follows the first one explains it.
+  const isList = error.code === "NX_CONFIG_INVALID" && lines.length > 1;
+  const text = (isList ? [`${lines.length} mistakes`, ...lines] : lines).join("\n  ");
+  stderr.write(`${colors.red("error:")} ${text}\n`);
   if (error.hint !== undefined) stderr.write(`${colors.cyan("hint:")} ${error.hint}\n`);
   stderr.write(colors.dim(`code: ${error.code}\n`));
   if (environment.NODE_X_TRACE === "1" && error.stack !== undefined) stderr.write(`${error.stack}\n`);
