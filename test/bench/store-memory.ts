@@ -12,7 +12,7 @@ import type { Report } from "./command.ts";
 import { median } from "./compare.ts";
 import { StoreClient } from "./store-client.ts";
 
-const RATE_PER_SECOND = 6000;
+const RATE_PER_SECOND = 4000;
 /** How long a shard keeps old versions, unless configured. */
 const RETENTION_SECONDS = 30;
 /** Twice: compilers and the collector of a young process need longer than the window of versions. */

@@ -9,13 +9,16 @@
  */
 import { join } from "node:path";
 import { NxError } from "../../core/errors.ts";
+import type { Log } from "../../core/logging/log.ts";
 import type { DiskFile } from "../../core/seams/disk.ts";
+import { type FilePair, openPair } from "../../core/seams/file-pair.ts";
 import { chainFrom, restorePoints } from "../algebra/snapshot.ts";
 import { mergedRuns } from "../formats/diff-merge.ts";
 import { ImageWriter } from "../formats/image.ts";
 import { BLOCK_BYTES, listingTime } from "../formats/units.ts";
 import {
   type BlockReader,
+  type Extents,
   type NbdDevice,
   type NbdExport,
   type NbdPeer,
@@ -101,6 +104,8 @@ export class PointReader implements BlockReader {
   readonly #gid: bigint;
   readonly #history: Uint8Array;
   readonly #base: OpenImage;
+  /** The base twice, for its holes. */
+  readonly #holes: FilePair;
   readonly #layer: DiskFile;
   readonly #index = new StretchIndex();
 
@@ -109,6 +114,7 @@ export class PointReader implements BlockReader {
     this.#gid = gid;
     this.#history = volume.archiveUuid;
     this.#base = base;
+    this.#holes = openPair(volume.world.disk, base.file, base.file);
     this.#layer = layer;
     this.bytes = base.bytes;
   }
@@ -160,6 +166,21 @@ export class PointReader implements BlockReader {
         part.fill(0, await file.read(part, from));
       }
     }
+    this.#demandPoint();
+  }
+
+  /** What the diffs do not speak of is a hole where the base has one. */
+  async addExtents(extents: Extents, offset: number, length: number): Promise<void> {
+    for (const { from, to, kind } of this.#index.parts(offset, offset + length)) {
+      if (kind === "base") extents.addOf(this.#holes, from, to - from, this.bytes);
+      else extents.add(to - from, kind === "zero");
+      if (extents.isFull) break;
+    }
+    this.#demandPoint();
+  }
+
+  /** Throws when what the base had at the point may have been changed. */
+  #demandPoint(): void {
     const volume = this.#volume;
     if (!hasHistory(volume, this.#history))
       throw new NxError(
@@ -171,6 +192,7 @@ export class PointReader implements BlockReader {
   }
 
   async close(): Promise<void> {
+    this.#holes.close();
     await this.#base.file.close();
     await this.#layer.close();
   }
@@ -187,15 +209,21 @@ export class PointExport implements NbdExport {
   readonly #volume: ArchiveVolume;
   readonly #history: Uint8Array;
   readonly #open: () => Promise<PointReader>;
+  readonly #onFailure: (error: Error) => void;
   #reader: Promise<PointReader> | undefined;
   #clients = 0;
 
-  constructor(volume: ArchiveVolume, gid: bigint, bytes: number, timestamp: number) {
+  constructor(
+    volume: ArchiveVolume,
+    { gid, bytes, timestamp }: { gid: bigint; bytes: number; timestamp: number },
+    onFailure: (error: Error) => void,
+  ) {
     this.bytes = bytes;
     this.#volume = volume;
     this.#history = volume.archiveUuid;
     this.description = `${volume.name} at ${listingTime(timestamp)}`;
     this.#open = () => PointReader.open(volume, gid);
+    this.#onFailure = onFailure;
   }
 
   /** It is what an export of this name, of so many bytes, would be if it were made at this moment. */
@@ -211,9 +239,18 @@ export class PointExport implements NbdExport {
       this.#reader.catch(() => (this.#reader = undefined));
     }
     const reader = this.#reader;
+    let isTold = false;
+    // The protocol has one word for every failure: the reason is told here, once for each client.
+    const tell = (error: Error) => {
+      if (!isTold) this.#onFailure(error);
+      isTold = true;
+      throw error;
+    };
     const blocks: BlockReader = {
       bytes: this.bytes,
-      read: async (target, offset) => (await reader).read(target, offset),
+      read: (target, offset) => reader.then((each) => each.read(target, offset)).catch(tell),
+      addExtents: (extents, offset, length) =>
+        reader.then((each) => each.addExtents(extents, offset, length)).catch(tell),
     };
     const device = readerExport(blocks, this.description).open(peer);
     return {
@@ -240,8 +277,11 @@ export class PointExports {
   readonly #known = new Map<string, PointExport>();
   readonly #bytes = new Map<string, number>();
 
-  constructor(volumes: () => Iterable<ArchiveVolume>) {
+  readonly #log: Log;
+
+  constructor(volumes: () => Iterable<ArchiveVolume>, log: Log) {
     this.#volumes = volumes;
+    this.#log = log;
   }
 
   /** Sizes of base images are asked for ahead, because a listing must not wait. */
@@ -259,7 +299,9 @@ export class PointExports {
         const name = `${volume.name}@${gid}`;
         const known = this.#known.get(name);
         const isCurrent = known?.isCurrent(volume, bytes) === true;
-        present.set(name, isCurrent ? known : new PointExport(volume, gid, bytes, timestamp));
+        const onFailure = ({ message }: Error) =>
+          this.#log.warn(`an NBD client cannot read ${name}: ${message}`);
+        present.set(name, isCurrent ? known : new PointExport(volume, { gid, bytes, timestamp }, onFailure));
       }
     }
     this.#known.clear();

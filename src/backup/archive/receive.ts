@@ -81,6 +81,8 @@ export function fullSync(options: ReceiveOptions): Protocol {
         await call.send(ack());
         // A replication that was interrupted has nothing to go on from any more.
         await volume.setFullReplication(undefined);
+        // An interrupted `clear-vol` or resync leaves some.
+        await volume.removePoints();
         const sums = await receiveBase(call, volume, request, options.syncBytes);
         await call.send(ack());
         const snapshot = await readSnapshot(call.reader);
@@ -238,7 +240,7 @@ export async function receiveCompared(
   });
   const store = volume.diffs.addLater(async (sink) => {
     await sink.append(writeWdiffHeader("sorted", uuid));
-    await receivePacks(call.reader, blocks, sink);
+    await receivePacks(call.reader, blocks, volume.guarded(sink));
     await hashes;
     if (failure !== undefined) throw failure;
     await sink.append(endPack());
@@ -271,7 +273,7 @@ export function diffTransfer(options: ReceiveOptions): Protocol {
         await call.answer("accept");
         await volume.diffs.add(diff, async (sink) => {
           await sink.append(writeWdiffHeader("sorted", uuid));
-          await receivePacks(reader, blocks, sink);
+          await receivePacks(reader, blocks, volume.guarded(sink));
           await sink.append(endPack());
         });
         await options.bucket?.inStep(volume);

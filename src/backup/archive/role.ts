@@ -58,7 +58,7 @@ class Archive implements RunningRole<Config> {
   readonly #directory: string;
   readonly #beginMaintenance: () => Maintenance | undefined;
   #maintenance: Maintenance | undefined;
-  readonly #points = new PointExports(() => this.#volumes.values());
+  readonly #points: PointExports;
   #nbd: NbdServer | undefined;
   #pointTimer: Timer | undefined;
   readonly #bucket: ArchiveBucket | undefined;
@@ -68,6 +68,7 @@ class Archive implements RunningRole<Config> {
     const { disk, random, clock, net, log, config, instance } = context;
     this.#directory = resolve(context.dataDir, config.baseDir);
     const nodeId = config.nodeId ?? instance;
+    this.#points = new PointExports(() => this.#volumes.values(), log);
     this.#bucket = archiveBucket(context, this.#directory, nodeId, () => this.#volumes.values());
     const primary = this.#bucket?.primary;
     this.#world = {
@@ -79,7 +80,7 @@ class Archive implements RunningRole<Config> {
       this.#volumes.get(name) ?? new ArchiveVolume(this.#world, this.#directory, name);
     const { grows, syncBytes } = config;
     const receive = { server, volume, grows, syncBytes, bucket: this.#bucket?.awaited };
-    const limit = new RateLimit(clock, config.replicateBytesPerSecond);
+    const limit = new RateLimit(clock, () => config.replicateBytesPerSecond);
     const peers = peerNet(net, clock, config);
     const source = { net: peers, clock, nodeId, timeoutMs: config.socketTimeoutMs, limit };
     const compression = parseCompression(config.syncCompression) ?? snappy;

@@ -14,6 +14,7 @@ import type { Disk } from "../../core/seams/disk.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import type { Random } from "../../core/seams/random.ts";
 import { chainFrom, isInside, type MetaDiff, type MetaState, newest, steady } from "../algebra/snapshot.ts";
+import type { ByteSink } from "../formats/bytes.ts";
 import { NO_LSID } from "../formats/units.ts";
 import { Refusal } from "../server/server.ts";
 import { Writer } from "../wire/serial.ts";
@@ -212,6 +213,16 @@ export class ArchiveVolume {
       throw new NxError("NX_NOT_RUNNING", `${this.name}: stopped by force`);
   }
 
+  /** Takes what `sink` takes, until a forced stop. */
+  guarded(sink: ByteSink): ByteSink {
+    return {
+      append: (bytes) => {
+        this.throwIfForced();
+        return sink.append(bytes);
+      },
+    };
+  }
+
   async stop(isForced: boolean): Promise<void> {
     this.demandActive("c2aStopServer");
     this.stopState = isForced ? "ForceStopping" : "Stopping";
@@ -297,6 +308,11 @@ export class ArchiveVolume {
     await this.setState("SyncReady");
     await this.setFullReplication(undefined);
     await this.setBase(steady({ begin: NO_LSID, end: NO_LSID }, 0));
+    await this.removePoints();
+  }
+
+  /** Removes every diff and every cold snapshot: those of another history would lead on from a base that is copied now. */
+  async removePoints(): Promise<void> {
     await this.diffs.remove(this.diffs.all);
     for (const gid of this.cold.all) await this.cold.remove(gid);
   }

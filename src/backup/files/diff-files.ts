@@ -102,12 +102,22 @@ export class DiffFiles {
   /** The same for a diff whose ends are known only when all of it has come. */
   async addLater(write: (sink: ByteSink) => Promise<MetaDiff>): Promise<MetaDiff> {
     const temporary = join(this.directory, `tmp${Buffer.from(this.#random.bytes(6)).toString("hex")}`);
-    const file = await this.#disk.open(temporary, "exclusive");
+    try {
+      const { diff, sums } = await this.#write(temporary, write);
+      return await this.#alone(() => this.#publish(temporary, diff, sums));
+    } catch (error) {
+      await this.#disk.remove(temporary).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Writes a file, synced; what is to become of it is known then. */
+  async #write(path: string, write: (sink: ByteSink) => Promise<MetaDiff>) {
+    const file = await this.#disk.open(path, "exclusive");
     const sums = new SideSums();
     const early = new EarlySync(file);
-    let diff: MetaDiff;
     try {
-      diff = await write({
+      const diff = await write({
         append: async (bytes) => {
           await file.write(bytes, sums.bytes);
           sums.add(bytes);
@@ -115,14 +125,11 @@ export class DiffFiles {
         },
       });
       await early.finish();
-    } catch (error) {
+      return { diff, sums };
+    } finally {
       await early.settled();
       await file.close();
-      await this.#disk.remove(temporary).catch(() => undefined);
-      throw error;
     }
-    await file.close();
-    return await this.#alone(() => this.#publish(temporary, diff, sums));
   }
 
   async #publish(temporary: string, diff: MetaDiff, sums: SideSums): Promise<MetaDiff> {

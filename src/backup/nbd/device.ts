@@ -5,7 +5,8 @@
  * (`readerExport`, for images that are put together while they are read).
  */
 import type { NbdOutcome, NbdTransmission } from "../../native/nbd.ts";
-import { NbdCommand, NbdError, type NbdRequest } from "../../native/nbd.ts";
+import type { FilePair } from "../../core/seams/file-pair.ts";
+import { NbdCommand, NbdError, type NbdRequest, NbdRequestFlag } from "../../native/nbd.ts";
 import { Allocation, ALLOCATION_ID } from "./protocol.ts";
 
 export interface NbdTraits {
@@ -47,11 +48,16 @@ export interface BlockReader {
   readonly bytes: number;
   /** Fills `target`; throws when it cannot. */
   read(target: Uint8Array, offset: number): Promise<void>;
+  /** Adds what it knows of a stretch, up to where `extents` is full; absent: all of it counts as data. */
+  addExtents?(extents: Extents, offset: number, length: number): Promise<void>;
   close?(): Promise<void>;
 }
 
-/** Reads under way for one client. */
-const READS_MAX = 4;
+/** Requests under way for one client. */
+const UNDER_WAY_MAX = 4;
+/** A block status answers at most for this much, and with so many extents. */
+export const STATUS_BYTES_MAX = 256 << 20;
+const STATUS_EXTENTS_MAX = 1024;
 
 /** A read-only export of a reader. */
 export function readerExport(reader: BlockReader, description: string): NbdExport {
@@ -70,7 +76,7 @@ class ReaderDevice implements NbdDevice {
   readonly #reader: BlockReader;
   readonly #peer: NbdPeer;
   readonly #waiting: NbdRequest[] = [];
-  #reading = 0;
+  #underWay = 0;
 
   constructor(reader: BlockReader, peer: NbdPeer) {
     this.#reader = reader;
@@ -88,30 +94,38 @@ class ReaderDevice implements NbdDevice {
 
   #next(): void {
     const { transmission } = this.#peer;
-    while (this.#waiting.length > 0 && this.#reading < READS_MAX && !transmission.isClosed) {
+    while (this.#waiting.length > 0 && this.#underWay < UNDER_WAY_MAX && !transmission.isClosed) {
       const request = this.#waiting.shift() as NbdRequest;
-      if (request.type === NbdCommand.read) void this.#read(request);
+      if (request.type === NbdCommand.read) void this.#answer(request, () => this.#read(request));
       else if (request.type === NbdCommand.blockStatus)
-        transmission.replyStatus(request.cookie, ALLOCATION_ID, Uint32Array.of(request.length, 0));
+        void this.#answer(request, () => this.#status(request));
       else transmission.reply(request);
     }
-    this.#peer.hold("reads wait", this.#waiting.length > 0);
+    this.#peer.hold("requests wait", this.#waiting.length > 0);
   }
 
-  async #read(request: NbdRequest): Promise<void> {
-    this.#reading += 1;
+  async #answer(request: NbdRequest, work: () => Promise<void>): Promise<void> {
+    this.#underWay += 1;
     const { transmission } = this.#peer;
-    try {
-      const target = new Uint8Array(request.length);
-      await this.#reader.read(target, request.offset);
-      transmission.replyData(request, target);
-    } catch {
-      transmission.reply(request, NbdError.io);
-    }
-    this.#reading -= 1;
+    await work().catch(() => transmission.reply(request, NbdError.io));
+    this.#underWay -= 1;
     if (transmission.isClosed) return;
     this.#next();
     this.#peer.send();
+  }
+
+  async #read(request: NbdRequest): Promise<void> {
+    const target = new Uint8Array(request.length);
+    await this.#reader.read(target, request.offset);
+    this.#peer.transmission.replyData(request, target);
+  }
+
+  async #status({ cookie, offset, length, flags }: NbdRequest): Promise<void> {
+    const extents = new Extents();
+    const bytes = Math.min(length, STATUS_BYTES_MAX);
+    if (this.#reader.addExtents === undefined) extents.add(bytes, false);
+    else await this.#reader.addExtents(extents, offset, bytes);
+    this.#peer.transmission.replyStatus(cookie, ALLOCATION_ID, extents.pairs(flags));
   }
 
   close(): void {
@@ -119,7 +133,7 @@ class ReaderDevice implements NbdDevice {
   }
 }
 
-/** Extents of a block status answer: at most `length` bytes, neighbours of one kind joined. */
+/** Extents of a block status answer: neighbours of one kind joined, no more than an answer has. */
 export class Extents {
   readonly #pairs: number[] = [];
 
@@ -131,11 +145,23 @@ export class Extents {
     else this.#pairs.push(length, flags);
   }
 
-  get count(): number {
-    return this.#pairs.length / 2;
+  /** Adds a stretch of the second file of a pair, which may know its holes. */
+  addOf(pair: FilePair, from: number, length: number, size: number): void {
+    for (let done = 0; done < length && !this.isFull;) {
+      const extent = pair.extent(from + done, size);
+      const count = extent === undefined ? length - done : Math.min(extent.end - from - done, length - done);
+      this.add(count, extent?.isHole === true);
+      done += count;
+    }
   }
 
-  pairs(most = Number.POSITIVE_INFINITY): Uint32Array {
-    return Uint32Array.from(this.#pairs.slice(0, Math.min(this.#pairs.length, most * 2)));
+  get isFull(): boolean {
+    return this.#pairs.length >= 2 * STATUS_EXTENTS_MAX;
+  }
+
+  /** What a request with these flags is answered. */
+  pairs(flags: number): Uint32Array {
+    const most = (flags & NbdRequestFlag.requestOne) !== 0 ? 1 : STATUS_EXTENTS_MAX;
+    return Uint32Array.from(this.#pairs.slice(0, most * 2));
   }
 }

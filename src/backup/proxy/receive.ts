@@ -52,6 +52,7 @@ export function logTransfer(options: ReceiveOptions): Protocol {
     if (volume.stopState !== "NotStopping") throw new Refusal(`${name}:stopping:${volume.name}`);
     // Before anything is waited for: a volume that stops waits for whoever receives, and it must see them.
     volume.isReceiving = true;
+    volume.cutReceiving = () => call.conversation.terminate("stopped by force");
     try {
       const { freeBytes } = await options.disk.space(options.directory);
       if (freeBytes < physicalMax * physicalBytes + SPACE_BYTES_LEFT)
@@ -64,6 +65,7 @@ export function logTransfer(options: ReceiveOptions): Protocol {
       });
     } finally {
       volume.isReceiving = false;
+      volume.cutReceiving = undefined;
     }
     options.onDiff(volume);
   };

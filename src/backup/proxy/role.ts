@@ -65,7 +65,7 @@ class Proxy implements RunningRole<Config> {
       for (const sender of this.#senders.get(each)?.values() ?? []) sender.onDiff();
     };
     this.#peers = peerNet(net, clock, config);
-    this.#limit = new RateLimit(clock, config.sendBytesPerSecond);
+    this.#limit = new RateLimit(clock, () => config.sendBytesPerSecond);
     this.#server = new WalbServer({
       ...{ net, clock, log, nodeId: this.#nodeId, host: config.host, port: config.port, tls: context.tls },
       secure: secureOptionsOf(config, clock.nowMs()),
@@ -102,6 +102,9 @@ class Proxy implements RunningRole<Config> {
         const volume = of(words);
         if (volume.state !== "Started") throw new Refusal(`c2pStopServer:bad state:${volume.shownState}`);
         const mode = (words[1] ?? "g")[0] ?? "g";
+        // A wait for empty queues, which may never end, is given up for a stop that does not wait.
+        if (volume.stopState !== "NotStopping" && (mode === "e" || !volume.isEmptying))
+          throw new Refusal(`c2pStopServer:stopping:${volume.name}`);
         return () =>
           this.#stop(volume, mode).catch((error: Error) =>
             log.error(`stop failed: ${error.message}`, { volume: volume.name }),
@@ -201,27 +204,33 @@ class Proxy implements RunningRole<Config> {
 
   /** `g`: what runs ends first. `f`: it is cut. `e`: every queue is sent first. */
   async #stop(volume: ProxyVolume, mode: string): Promise<void> {
+    if (mode === "e" && !(await this.#isEmptied(volume))) return;
     const { clock } = this.#context;
-    const senders = [...(this.#senders.get(volume)?.values() ?? [])];
-    volume.stopState = mode === "e" ? "WaitingForEmpty" : mode === "f" ? "ForceStopping" : "Stopping";
+    const isForced = mode === "f";
+    volume.stopState = isForced ? "ForceStopping" : "Stopping";
     try {
-      if (mode === "e") {
-        volume.isEmptying = true;
-        while ([...volume.queues.values()].some(({ diffs }) => diffs.all.length > 0) || volume.isReceiving)
-          await sleep(clock, STOP_POLL_MS);
-      }
+      if (isForced) volume.cutReceiving?.();
       const deadlineMs = clock.monotonicMs() + STOP_TIMEOUT_MS;
       while (volume.isReceiving) {
         if (clock.monotonicMs() > deadlineMs) throw new Refusal("a log is still being received");
         await sleep(clock, STOP_POLL_MS);
       }
-      await Promise.all(senders.map((sender) => sender.stop(mode === "f")));
+      const senders = this.#senders.get(volume)?.values() ?? [];
+      await Promise.all([...senders].map((sender) => sender.stop(isForced)));
       this.#senders.delete(volume);
       volume.state = "Stopped";
     } finally {
-      volume.isEmptying = false;
       volume.stopState = "NotStopping";
     }
+  }
+
+  /** Waits for empty queues, while no log is taken; false when another stop, or the end of the process, came first. */
+  async #isEmptied(volume: ProxyVolume): Promise<boolean> {
+    const isEmpty = () =>
+      !volume.isReceiving && [...volume.queues.values()].every(({ diffs }) => diffs.all.length === 0);
+    volume.stopState = "WaitingForEmpty";
+    while (volume.isEmptying && !isEmpty()) await sleep(this.#context.clock, STOP_POLL_MS);
+    return volume.isEmptying;
   }
 
   async open(): Promise<void> {
@@ -240,7 +249,11 @@ class Proxy implements RunningRole<Config> {
   }
 
   notReady(): string[] {
-    return [];
+    return [...this.#senders].flatMap(([{ name }, senders]) =>
+      [...senders]
+        .filter(([, { hasGivenUp }]) => hasGivenUp)
+        .map(([archive, { trouble }]) => `${name} is not sent to ${archive} until it is kicked: ${trouble}`),
+    );
   }
 
   throughput() {
@@ -281,6 +294,7 @@ class Proxy implements RunningRole<Config> {
         diffs: diffs.all.length,
         bytes: diffs.all.reduce((sum, { dataBytes }) => sum + dataBytes, 0),
         hasGivenUp: this.#senders.get(volume)?.get(name)?.hasGivenUp ?? false,
+        trouble: this.#senders.get(volume)?.get(name)?.trouble,
       })),
     }));
     return { ...this.#server.figures, volumes };
@@ -291,6 +305,7 @@ class Proxy implements RunningRole<Config> {
   }
 
   async stop(): Promise<void> {
+    for (const volume of this.#volumes.values()) volume.stopState = "ForceStopping";
     await this.#server.close();
     for (const senders of this.#senders.values())
       for (const sender of senders.values()) await sender.stop(true);

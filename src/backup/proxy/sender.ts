@@ -4,6 +4,7 @@
  * Invariant: a diff leaves the queue after the archive's acknowledgement, or when the archive says that it is too old or
  * of another history. Every other answer and every broken connection leaves it there; it is tried again later.
  */
+import type { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { Clock, Timer } from "../../core/seams/clock.ts";
 import type { Net } from "../../core/seams/net.ts";
@@ -51,6 +52,17 @@ const verdicts: Record<string, Verdict> = {
 
 const UNREACHABLE_RETRY_MS = 1000;
 
+/** The queue itself cannot be read: no trouble of the archive, nor of the way to it. */
+class QueueFailure extends Error {}
+
+async function* fromQueue(packs: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* packs;
+  } catch (error) {
+    throw new QueueFailure((error as Error).message, { cause: error });
+  }
+}
+
 export class Sender {
   readonly #options: SenderOptions;
   readonly #volume: ProxyVolume;
@@ -61,6 +73,8 @@ export class Sender {
   #delayMs: number;
   #isStopped = true;
   hasGivenUp = false;
+  /** Why nothing was sent at the last try. */
+  trouble: string | undefined;
   lastSentTime = 0;
 
   constructor(options: SenderOptions, volume: ProxyVolume, queue: Queue) {
@@ -135,18 +149,16 @@ export class Sender {
       if (this.queue.diffs.all.length === 0) return undefined;
       const verdict = await this.#sendOnce();
       if (verdict === "sent" || verdict === "dropped") {
+        this.trouble = undefined;
         this.#delayMs = retryMinMs;
         this.#options.onProgress();
         continue;
       }
       if (verdict === "unreachable") return UNREACHABLE_RETRY_MS;
-      const silentSeconds = clock.nowMs() / 1000 - this.#volume.lastReceivedTime;
-      if (
-        verdict === "giveUp" ||
-        (verdict === "retry" && this.#volume.lastReceivedTime > 0 && silentSeconds > giveUpSeconds)
-      ) {
+      const silentMs = clock.monotonicMs() - (this.#volume.lastReceivedMs ?? clock.monotonicMs());
+      if (verdict === "giveUp" || (verdict === "retry" && silentMs > giveUpSeconds * 1000)) {
         this.hasGivenUp = true;
-        log.error("sending is given up until it is kicked", this.#fields);
+        log.error(`sending is given up until it is kicked: ${this.trouble}`, this.#fields);
         return undefined;
       }
       const delayMs = this.#delayMs;
@@ -184,7 +196,20 @@ export class Sender {
     });
   }
 
-  #sendOnce(): Promise<Verdict> {
+  /** What cannot be read of the queue is never sent; damage of it goes away only by hand. */
+  async #sendOnce(): Promise<Verdict> {
+    try {
+      return await this.#send();
+    } catch (error) {
+      const { code, message } = ((error as Error).cause ?? error) as NxError;
+      const isDamage = code === "NX_DATA_CORRUPT";
+      this.trouble = isDamage ? `${message}; \`clear-vol\` here, then \`hash-bkp\` at the storage` : message;
+      this.#options.log.error(`the queue cannot be read: ${this.trouble}`, this.#fields);
+      return isDamage ? "giveUp" : "unreachable";
+    }
+  }
+
+  #send(): Promise<Verdict> {
     return this.#pick(async (diffs, open, whole) => {
       const { net, clock, nodeId, timeoutMs, limit, log } = this.#options;
       const { archive, compression } = this.queue.forwarding;
@@ -206,14 +231,17 @@ export class Sender {
         const answer = firstLine(await conversation.reader.text());
         if (answer !== "accept") {
           const verdict = verdicts[answer] ?? "retry";
-          log.info(`the archive answers ${answer}`, this.#fields);
+          this.trouble = `the archive answers ${answer}`;
+          log.info(this.trouble, this.#fields);
           if (verdict === "dropped") await this.queue.diffs.remove(diffs);
           return verdict;
         }
-        await sendPacks(conversation, compressedPacks(open, compression));
+        await sendPacks(conversation, fromQueue(compressedPacks(open, compression)));
         await readAck(conversation.reader);
       } catch (error) {
-        log.warn(`the archive cannot be reached: ${(error as Error).message}`, this.#fields);
+        if (error instanceof QueueFailure) throw error;
+        this.trouble = `the archive cannot be reached: ${(error as Error).message}`;
+        log.warn(this.trouble, this.#fields);
         return "unreachable";
       } finally {
         this.#conversation = undefined;

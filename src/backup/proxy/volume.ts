@@ -47,16 +47,23 @@ export class ProxyVolume {
   state: ProxyState = "Clear";
   /** A log is being received. */
   isReceiving = false;
-  /** No log is taken; the volume stops when every queue is empty. */
-  isEmptying = false;
+  /** Cuts it. */
+  cutReceiving: (() => void) | undefined;
   stopState: "NotStopping" | "WaitingForEmpty" | "Stopping" | "ForceStopping" = "NotStopping";
   blocks = 0;
   lastReceivedTime = 0;
+  /** The same by the clock that is never set; undefined: not since the start. */
+  lastReceivedMs: number | undefined;
 
   constructor(world: ProxyWorld, directory: string, name: string) {
     this.#world = world;
     this.directory = join(directory, name);
     this.name = name;
+  }
+
+  /** No log is taken; the volume stops when every queue is empty. */
+  get isEmptying(): boolean {
+    return this.stopState === "WaitingForEmpty";
   }
 
   get shownState(): string {
@@ -117,6 +124,7 @@ export class ProxyVolume {
     const diff = await this.received.addLater(write);
     await this.#distribute();
     this.lastReceivedTime = Math.floor(this.#world.clock.nowMs() / 1000);
+    this.lastReceivedMs = this.#world.clock.monotonicMs();
     return diff;
   }
 

@@ -59,7 +59,7 @@ class Storage implements RunningRole<Config> {
     this.#context = context;
     const { disk, random, clock, net, log, config, tls, dataDir } = context;
     this.#directory = resolve(dataDir, config.baseDir);
-    this.#limit = new RateLimit(clock, config.sendBytesPerSecond);
+    this.#limit = new RateLimit(clock, () => config.sendBytesPerSecond);
     this.#nodeId = config.nodeId ?? context.instance;
     const nodeId = this.#nodeId;
     const { host, nbdPort, nbdConnectionsMax, socketTimeoutMs: timeoutMs } = config;

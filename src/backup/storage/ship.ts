@@ -13,7 +13,6 @@ import type { ThreadCalls } from "../../core/threads/thread-calls.ts";
 import { clean } from "../algebra/snapshot.ts";
 import { firstLine, readAck } from "../server/server.ts";
 import type { Conversation } from "../wire/conversation.ts";
-import type { RateLimit } from "../wire/rate-limit.ts";
 import { Writer } from "../wire/serial.ts";
 import { sendMark } from "../wire/streams.ts";
 import { writeDiff } from "../wire/values.ts";
@@ -24,12 +23,6 @@ import type { StorageVolume } from "./volume.ts";
 const CHUNK_BYTES = 2 << 20;
 
 export type Framer = Pick<ThreadCalls<FrameRequest, FrameReply>, "call">;
-
-/** What takes part in a transfer beside the two ends. */
-export interface Sending {
-  framer: Framer;
-  limit: RateLimit;
-}
 
 /** The position where the packs of a transfer end: a part of a log ends with a whole pack. */
 export async function endOfTransfer(volume: StorageVolume, transfer: Transfer): Promise<bigint> {
@@ -50,7 +43,7 @@ export async function endOfTransfer(volume: StorageVolume, transfer: Transfer): 
 async function sendLog(
   conversation: Conversation,
   volume: StorageVolume,
-  { framer, limit }: Sending,
+  framer: Framer,
   from: bigint,
   to: bigint,
 ) {
@@ -78,7 +71,6 @@ async function sendLog(
     lsid += BigInt(taken / physicalBytes);
     ahead = lsid < to ? read(lsid, wanted) : undefined;
     ahead?.catch(() => undefined);
-    await limit.take(framed.byteLength);
     if (framed.byteLength > 0) await conversation.send(framed);
   }
 }
@@ -93,7 +85,7 @@ export interface Shipment {
 export async function shipLog(
   conversation: Conversation,
   volume: StorageVolume,
-  sending: Sending,
+  framer: Framer,
   { transfer, endLsid }: Shipment,
 ): Promise<void> {
   const { attached } = volume;
@@ -110,7 +102,7 @@ export async function shipLog(
   );
   const answer = await reader.text();
   if (answer !== "accept") throw new NxError("NX_CONNECT_FAILED", firstLine(answer));
-  await sendLog(conversation, volume, sending, from.lsid, endLsid);
+  await sendLog(conversation, volume, framer, from.lsid, endLsid);
   await sendMark(conversation, "end");
   const diff = {
     isMergeable: from.isMergeable,

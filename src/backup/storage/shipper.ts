@@ -152,14 +152,14 @@ export class Shipper {
     const ids = { clientId: nodeId, protocol: "wlog-transfer" };
     let conversation: Conversation;
     try {
-      ({ conversation } = await openProtocol(net, peer.address, ids, { clock, timeoutMs }));
+      ({ conversation } = await openProtocol(net, peer.address, ids, { clock, timeoutMs, limit }));
     } catch (error) {
       peer.isAvailable = false;
       throw error;
     }
     this.#conversation = conversation;
     try {
-      await shipLog(conversation, this.#volume, { framer, limit }, shipment);
+      await shipLog(conversation, this.#volume, framer, shipment);
     } finally {
       this.#conversation = undefined;
       conversation.end();

@@ -12,13 +12,14 @@
  * first diff that is shipped makes the copy a point in time.
  */
 import { NxError } from "../../core/errors.ts";
-import { type Clock, sleep } from "../../core/seams/clock.ts";
+import type { Clock } from "../../core/seams/clock.ts";
 import type { Snapshot } from "../algebra/snapshot.ts";
 import type { Compression } from "../formats/compression.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 import { firstLine, readAck } from "../server/server.ts";
 import type { Conversation } from "../wire/conversation.ts";
 import { Differing } from "../wire/differing.ts";
+import { RateLimit } from "../wire/rate-limit.ts";
 import { Writer } from "../wire/serial.ts";
 import { readNext } from "../wire/streams.ts";
 import { readSnapshot, writeCompression, writeSnapshot } from "../wire/values.ts";
@@ -64,27 +65,28 @@ async function* partsOf(
   options: SyncOptions,
 ): AsyncGenerator<{ offset: number; bytes: Uint8Array }> {
   const { attached } = volume;
-  const { clock, bulkBytes } = options;
-  const length = Math.max(bulkBytes, READ_BYTES - (READ_BYTES % bulkBytes));
+  const { clock, bulkBytes, bytesPerSecond } = options;
+  const limit = new RateLimit(clock, bytesPerSecond);
   const total = attached.bytes;
   const read = async (offset: number) => {
+    // What is read in a second at most: the archive does not wait long for a part.
+    const most = Math.min(READ_BYTES, bytesPerSecond() || READ_BYTES);
+    const length = Math.max(bulkBytes, most - (most % bulkBytes));
     const bytes = new Uint8Array(Math.min(length, total - offset));
     await attached.read(bytes, offset);
     return bytes;
   };
   let ahead = read(0);
-  const startedMs = clock.monotonicMs();
   try {
-    for (let offset = 0; offset < total; offset += length) {
+    for (let offset = 0; offset < total;) {
       options.check();
       const bytes = await ahead;
-      if (offset + length < total) ahead = read(offset + length);
-      const rate = options.bytesPerSecond();
-      const earlyMs =
-        rate === 0 ? 0 : startedMs + ((offset + bytes.byteLength) / rate) * 1000 - clock.monotonicMs();
-      if (earlyMs > 0) await sleep(clock, earlyMs);
+      const end = offset + bytes.byteLength;
+      if (end < total) ahead = read(end);
+      await limit.take(bytes.byteLength);
       yield { offset, bytes };
-      volume.progressBlocks = (offset + bytes.byteLength) / BLOCK_BYTES;
+      volume.progressBlocks = end / BLOCK_BYTES;
+      offset = end;
     }
   } finally {
     volume.progressBlocks = 0;

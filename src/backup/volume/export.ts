@@ -3,11 +3,11 @@
  * be, and otherwise when the disk has them.
  */
 import type { NbdOutcome } from "../../native/nbd.ts";
-import { NbdError, NbdRequestFlag, type NbdRequest } from "../../native/nbd.ts";
+import { NbdError, type NbdRequest } from "../../native/nbd.ts";
 import { STRETCH_BYTES, StretchSource } from "../../native/stretches.ts";
 import type { PlannedRead } from "../../native/volume.ts";
 import { stretchesOf } from "../../core/seams/file-pair.ts";
-import { Extents, type NbdDevice, type NbdExport, type NbdPeer } from "../nbd/device.ts";
+import { Extents, type NbdDevice, type NbdExport, type NbdPeer, STATUS_BYTES_MAX } from "../nbd/device.ts";
 import { ALLOCATION_ID } from "../nbd/protocol.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 import type { VolumeEngine } from "./engine.ts";
@@ -16,9 +16,6 @@ import type { VolumeEngine } from "./engine.ts";
 const HELD_BYTES_HIGH = 8 << 20;
 /** Late reads of one client that are under way. */
 const LATE_BYTES_HIGH = 64 << 20;
-/** A block status answers at most for this much, and with so many extents. */
-const STATUS_BYTES_MAX = 256 << 20;
-const STATUS_EXTENTS_MAX = 1024;
 
 export class VolumeExport implements NbdExport {
   readonly engine: VolumeEngine;
@@ -139,20 +136,11 @@ class VolumeClient implements NbdDevice {
     const extents = new Extents();
     const bytes = Math.min(length, STATUS_BYTES_MAX);
     for (const { source, from, length: part } of stretchesOf(engine.log.plan(offset, bytes))) {
-      if (source !== StretchSource.data) {
-        extents.add(part, source === StretchSource.zero);
-        continue;
-      }
-      for (let done = 0; done < part && extents.count < STATUS_EXTENTS_MAX;) {
-        const extent = engine.pair.extent(from + done, engine.bytes);
-        const count = extent === undefined ? part - done : Math.min(extent.end - from - done, part - done);
-        extents.add(count, extent?.isHole === true);
-        done += count;
-      }
-      if (extents.count >= STATUS_EXTENTS_MAX) break;
+      if (source === StretchSource.data) extents.addOf(engine.pair, from, part, engine.bytes);
+      else extents.add(part, source === StretchSource.zero);
+      if (extents.isFull) break;
     }
-    const most = (flags & NbdRequestFlag.requestOne) !== 0 ? 1 : STATUS_EXTENTS_MAX;
-    this.peer.transmission.replyStatus(cookie, ALLOCATION_ID, extents.pairs(most));
+    this.peer.transmission.replyStatus(cookie, ALLOCATION_ID, extents.pairs(flags));
   }
 
   close(): void {

@@ -14,6 +14,8 @@ import { type ByteFeed, Reader, Writer } from "./serial.ts";
 const WAITING_BYTES_HIGH = 4 << 20;
 const OUTBOX_BYTES_HIGH = 1 << 20;
 const OUTBOX_BYTES_MAX = 256 << 20;
+/** What is sent under a limit goes in parts of this length, so that the peer never waits long for the next. */
+const LIMITED_BYTES = 64 << 10;
 
 function gone(reason: string): NxError {
   return new NxError("NX_CONNECT_FAILED", `the connection ended: ${reason}`);
@@ -39,7 +41,7 @@ export class Conversation implements ByteFeed {
   #wake: (() => void) | undefined;
   #roomWaiters: (() => void)[] = [];
   #isHigh = false;
-  #timer: Timer | undefined;
+  readonly #watches = new Set<Timer>();
   onClose: (() => void) | undefined;
   bytesReceived = 0;
 
@@ -127,7 +129,7 @@ export class Conversation implements ByteFeed {
   #close(error: Error): void {
     if (this.#ended !== undefined) return;
     this.#ended = error;
-    this.#timer?.cancel();
+    for (const watch of this.#watches) watch.cancel();
     this.#outbox?.close();
     this.#wake?.();
     this.#low();
@@ -143,18 +145,31 @@ export class Conversation implements ByteFeed {
   /** Waits for the next bytes; throws when the connection ends first or the peer is silent for too long. */
   async #more(): Promise<void> {
     if (this.#ended !== undefined) throw this.#ended;
-    const { clock, timeoutMs } = this.#options;
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      if (timeoutMs === 0) return;
-      this.#timer = clock.after(timeoutMs, () =>
-        this.terminate(`the peer said nothing for ${timeoutMs / 1000} s`),
-      );
-    });
+    const unwatch = this.#watch(`the peer said nothing for ${this.#options.timeoutMs / 1000} s`);
+    await new Promise<void>((resolve) => (this.#wake = resolve));
     this.#wake = undefined;
-    this.#timer?.cancel();
-    this.#timer = undefined;
+    unwatch();
     if (this.#chunks.length === 0 && this.#ended !== undefined) throw this.#ended;
+  }
+
+  /**
+   * Ends the connection after the time for silence, unless the result is called before. A peer that takes of what waits for it
+   * is not silent: over a slow link a long message takes longer than that.
+   */
+  #watch(reason: string): () => void {
+    const { clock, timeoutMs } = this.#options;
+    if (timeoutMs === 0) return () => undefined;
+    let taken = this.#outbox?.takenBytes;
+    const watch = clock.every(timeoutMs, () => {
+      const before = taken;
+      taken = this.#outbox?.takenBytes;
+      if (taken === before) this.terminate(reason);
+    });
+    this.#watches.add(watch);
+    return () => {
+      watch.cancel();
+      this.#watches.delete(watch);
+    };
   }
 
   async take(length: number): Promise<Uint8Array> {
@@ -183,18 +198,25 @@ export class Conversation implements ByteFeed {
     return bytes;
   }
 
-  /** Sends what was written; resolves when there is room for more. */
+  /** Sends what was written; resolves when there is room for more. Under a limit one message after the other. */
   async send(writer: Writer | Uint8Array): Promise<void> {
     const bytes = writer instanceof Writer ? writer.bytes : writer;
-    if (this.#options.limit !== undefined) await this.#options.limit.take(bytes.byteLength);
+    const { limit } = this.#options;
+    if (limit === undefined) return await this.#hand(bytes);
+    for (let at = 0; at < bytes.byteLength; at += LIMITED_BYTES) {
+      const part = bytes.subarray(at, at + LIMITED_BYTES);
+      await limit.take(part.byteLength);
+      await this.#hand(part);
+    }
+  }
+
+  async #hand(bytes: Uint8Array): Promise<void> {
     if (this.#ended !== undefined) throw this.#ended;
     this.#outbox?.send(bytes);
     if (!this.#isHigh) return;
-    const { clock, timeoutMs } = this.#options;
-    const timer =
-      timeoutMs === 0 ? undefined : clock.after(timeoutMs, () => this.terminate("the peer stopped reading"));
+    const unwatch = this.#watch("the peer stopped reading");
     await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
-    timer?.cancel();
+    unwatch();
     if (this.#ended !== undefined) throw this.#ended;
   }
 

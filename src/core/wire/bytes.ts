@@ -10,7 +10,8 @@ export class WireError extends Error {
   }
 }
 
-const decoder = new TextDecoder("utf-8", { fatal: true });
+/** A text may begin with U+FEFF: a key without it would be another key. */
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Up to this length a loop is faster than a view of the part and a call into the runtime. */
 const SHORT_BYTES = 48;

@@ -68,6 +68,11 @@ export interface FeedListener {
   onCaughtUp(): void;
   /** Changes are lost. All had timestamps at or below the next `nextTimestamp`. */
   onGap(): void;
+  /**
+   * Whether anybody is told of changes. While nobody is, a feed may hand over nothing, and begin anew: at a moment behind the call of
+   * `started` that says who wants it again.
+   */
+  isWanted(): boolean;
 }
 
 /** What an engine tells of changes, once for all clients of a frontend. */

@@ -14,6 +14,7 @@ import { GuardedStore } from "./access/guarded-store.ts";
 import { readPrincipals } from "./access/principals.ts";
 import { Tables } from "./access/tables.ts";
 import { ClientPorts } from "./clients/client-ports.ts";
+import { Turns } from "./clients/turns.ts";
 import { type clientKeys } from "./client-keys.ts";
 import { frontendAbout } from "./config.ts";
 import { failureAnswer, frontendApp, type HttpFigures } from "./http.ts";
@@ -39,6 +40,7 @@ export class Frontend implements RunningRole<FrontendConfig> {
   readonly #store: GuardedStore;
   readonly #watching: Watching;
   readonly #principals;
+  readonly #turns: Turns;
   readonly #ports: ClientPorts;
   readonly #streams: WatchStreams;
   readonly #http: HttpFigures = { requests: 0 };
@@ -75,6 +77,7 @@ export class Frontend implements RunningRole<FrontendConfig> {
     const { engine } = running;
     this.#store = new GuardedStore(engine, new Tables(config.tables));
     this.#watching = new Watching(engine, clock);
+    this.#turns = new Turns(clock);
     this.#ports = this.#openPorts();
     this.#streams = new WatchStreams(this.#store, this.#watching, () => this.#limits.connections);
     this.#probe = clock.every(PROBE_MS, () => void this.#ask());
@@ -101,6 +104,12 @@ export class Frontend implements RunningRole<FrontendConfig> {
       () => (this.#context.clock.monotonicMs() - this.#toldUpToMs) / 1000,
     );
     counter("feed_gaps", "Times that a shard no longer had what was asked for.", () => watches().gaps);
+    gauge(
+      "in_line",
+      "Transactions that wait for their turn on keys that others change too.",
+      () => this.#turns.figures.members,
+    );
+    counter("turns_lapsed", "Turns that their client did not use.", () => this.#turns.figures.lapsed);
     counter("requests", "Requests over HTTP.", () => this.#http.requests);
     counter("settled", "Transactions settled for frontends that died.", () => this.#running.settled);
     counter("commits", "Transactions that were committed.", () => this.#store.figures.committed);
@@ -118,6 +127,7 @@ export class Frontend implements RunningRole<FrontendConfig> {
       shared: {
         store: this.#store,
         watching: this.#watching,
+        turns: this.#turns,
         principals: this.#principals,
         clock,
         log: log.child("clients"),
@@ -169,6 +179,7 @@ export class Frontend implements RunningRole<FrontendConfig> {
     store: { engine: this.#running.name, ...this.#running.engine.capabilities, ...this.#running.stats() },
     clients: { ...this.#ports.figures, streams: this.#streams.size, ...this.#clients },
     watches: this.#watching.figures,
+    turns: { ...this.#turns.figures },
   });
   keyFigure = () =>
     `${this.#store.figures.committed.toLocaleString("en")} commits, ${this.#ports.size.toLocaleString("en")} clients`;

@@ -20,19 +20,19 @@ export function isJson(value: unknown): boolean {
   return Object.values(value).every((each) => each === undefined || isJson(each));
 }
 
-/** Of a record that another worker may get. Throws TypeError. */
-export function assertJson(record: unknown): void {
-  if (!isJson(record))
-    throw new TypeError(
-      "JSON, as which records go to other workers, would change this one: give its keyBy a codec",
-    );
-}
-
-/** For records that go to another worker: what JSON would change must not arrive as something else. */
-export const recordJson: Codec<unknown> = {
+/** What JSON would change must not come back as something else: such a value is refused. */
+const checkedJson = (complaint: string): Codec<unknown> => ({
   ...json<unknown>(),
-  encode(record, out) {
-    assertJson(record);
-    out.utf8(JSON.stringify(record));
+  encode(value, out) {
+    if (!isJson(value)) throw new TypeError(complaint);
+    out.utf8(JSON.stringify(value));
   },
-};
+});
+
+/** For records that go to another worker. */
+export const recordJson = checkedJson(
+  "JSON, as which records go to other workers, would change this one: give its keyBy a codec",
+);
+
+/** For states, as checkpoints keep them. */
+export const stateJson = checkedJson("JSON would change it (a Date, a Map, NaN, a bigint …)");

@@ -7,7 +7,7 @@
  * Rules for steps: they are called for one record at a time, in the order of each key. What they do must follow from the
  * record and the state alone (no clock, no chance, no files), because after a crash the records since the last checkpoint
  * are processed again. They do not wait: async functions and generators are refused. A decoded record may be one object that
- * the decoder uses again and again: copy what you keep.
+ * the decoder uses again and again, and other steps may get it too: copy what you keep, and change nothing of it.
  */
 
 /** The bytes of one record as a decoder sees them. Only valid during the call. Numbers are big-endian. */
@@ -72,9 +72,9 @@ export interface GeneratorOptions<T> {
 }
 
 export interface StateOptions<S> {
-  /** The state of a key that was never seen. */
+  /** The state of a key that was never seen: a new object each time. */
   init(key: string): S;
-  /** JSON when absent: a state that begins as what JSON would change (a Map, Infinity) is refused then. */
+  /** JSON when absent: a state that JSON would change (a Map, a Date, NaN) is refused then. */
   codec?: Codec<S>;
 }
 
@@ -84,7 +84,7 @@ export type StateStep<T, S, U> = (value: T, state: S, out: Out<U>, key: string) 
 /** Folds many values into one. */
 export interface Aggregate<T, A, U> {
   initial(): A;
-  /** Returns the accumulator, the same or another. */
+  /** Returns the accumulator, the same or another: what JSON holds. */
   update(value: T, accumulator: A): A;
   /** What both amount to; sessions that turn out to be one need it. `initial()` changes nothing. */
   combine?(one: A, other: A): A;
@@ -152,7 +152,7 @@ export interface Stream<T> {
   global(codec?: Codec<T>): KeyedStream<T>;
   /** By key, but every worker keeps to itself what its own sources bring. */
   localKeyBy(keyOf: (value: T) => string): KeyedStream<T>;
-  /** The time of each record, a finite number of milliseconds since 1970. Without it, it is the time of its arrival. */
+  /** The time of each record in milliseconds since 1970, as a Date can hold it. Without it, it is the time of its arrival. */
   eventTime(timeMsOf: (value: T) => number, options?: EventTimeOptions): Stream<T>;
   /** May be called for several sinks: each gets every record. */
   to(sink: Sink<T>): void;
@@ -161,7 +161,7 @@ export interface Stream<T> {
 export interface KeyedStream<T> {
   merge(other: KeyedStream<T>): KeyedStream<T>;
   /** `name` names the state in checkpoints: keep it when the program changes. */
-  state<S, U>(name: string, options: StateOptions<S>, step: StateStep<T, S, U>): Stream<U>;
+  state<S extends object, U>(name: string, options: StateOptions<S>, step: StateStep<T, S, U>): Stream<U>;
   /** Emits after every record. */
   aggregate<A, U>(name: string, aggregate: Aggregate<T, A, U>): Stream<U>;
   window<A, U>(name: string, window: WindowSpec, aggregate: Aggregate<T, A, U>): WindowedStream<T, U>;

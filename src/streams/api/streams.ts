@@ -84,6 +84,12 @@ class SinkHandle implements Sink<unknown> {
   }
 }
 
+/** A merge takes each record once, so one of a stream with itself would not be two of everything. */
+function assertTwo(one: { graph: Graph; node: Node }, other: { graph: Graph; node: Node }): void {
+  if (one.graph !== other.graph) throw invalid("streams of two applications cannot be merged");
+  if (one.node === other.node) throw invalid("a stream cannot be merged with itself");
+}
+
 class FlowStream<T> implements Stream<T> {
   readonly graph: Graph;
   readonly node: Node;
@@ -107,6 +113,8 @@ class FlowStream<T> implements Stream<T> {
 
   split<Name extends string>(names: readonly Name[], which: (value: T) => Name): Record<Name, Stream<T>> {
     assertPlain("split", which);
+    if (names.length === 0 || new Set(names).size < names.length)
+      throw invalid(`a split has the branches ${names.join(", ") || "none"}`, "one name or more, each once");
     const split = this.graph.add({
       kind: "split",
       inputs: [this.node],
@@ -123,6 +131,7 @@ class FlowStream<T> implements Stream<T> {
   merge(other: Stream<T>): Stream<T> {
     if (!(other instanceof FlowStream))
       throw invalid("a stream by key cannot be merged with one that is not");
+    assertTwo(this, other);
     return new FlowStream(this.graph, this.graph.add({ kind: "merge", inputs: [this.node, other.node] }));
   }
 
@@ -140,11 +149,17 @@ class FlowStream<T> implements Stream<T> {
 
   eventTime(timeMsOf: (value: T) => number, options: EventTimeOptions = {}): Stream<T> {
     assertPlain("eventTime", timeMsOf);
+    const { latenessMs = 0, idleMs = IDLE_MS } = options;
+    if (!(latenessMs >= 0 && Number.isFinite(latenessMs) && idleMs > 0))
+      throw invalid(
+        `eventTime has a lateness of ${latenessMs} ms and an idle time of ${idleMs} ms`,
+        "a finite lateness from 0, an idle time above 0",
+      );
     const node = this.graph.add({
       kind: "eventTime",
       inputs: [this.node],
       timeMsOf: timeMsOf as (value: unknown) => number,
-      options: { latenessMs: options.latenessMs ?? 0, idleMs: options.idleMs ?? IDLE_MS },
+      options: { latenessMs, idleMs },
     });
     return new FlowStream(this.graph, node);
   }
@@ -185,10 +200,11 @@ class ByKey<T> implements KeyedStream<T> {
 
   merge(other: KeyedStream<T>): KeyedStream<T> {
     if (!(other instanceof ByKey)) throw invalid("a stream by key cannot be merged with one that is not");
+    assertTwo(this, other);
     return new ByKey(this.graph, this.graph.add({ kind: "merge", inputs: [this.node, other.node] }));
   }
 
-  state<S, U>(name: string, options: StateOptions<S>, step: StateStep<T, S, U>): Stream<U> {
+  state<S extends object, U>(name: string, options: StateOptions<S>, step: StateStep<T, S, U>): Stream<U> {
     this.graph.claim("state", name);
     assertPlain(`the state "${name}"`, options.init, step);
     const node = this.graph.add({
@@ -202,36 +218,57 @@ class ByKey<T> implements KeyedStream<T> {
   }
 
   aggregate<A, U>(name: string, aggregate: Aggregate<T, A, U>): Stream<U> {
-    assertPlain(`the aggregate "${name}"`, aggregate.initial, aggregate.update, aggregate.output);
+    const { initial, update, output } = checked(`the aggregate "${name}"`, aggregate);
     return this.state<{ value: A }, U>(
       name,
-      { init: () => ({ value: aggregate.initial() }) },
+      { init: () => ({ value: initial() }) },
       (value, state, out, key) => {
-        state.value = aggregate.update(value, state.value);
-        const output = aggregate.output(key, state.value, undefined);
-        if (output !== undefined) out.emit(output);
+        state.value = update(value, state.value);
+        const result = output(key, state.value, undefined);
+        if (result !== undefined) out.emit(result);
       },
     );
   }
 
   window<A, U>(name: string, spec: WindowSpec, aggregate: Aggregate<T, A, U>): WindowedStream<T, U> {
     this.graph.claim("state", name);
-    assertPlain(`the window "${name}"`, aggregate.initial, aggregate.update, aggregate.output);
-    assertWindow(name, spec, aggregate);
-    if (!isJson(aggregate.initial()))
-      throw invalid(
-        `the window "${name}" begins with what JSON cannot hold (a Map, NaN …)`,
-        "checkpoints keep accumulators as JSON",
-      );
+    const whole = checked(`the window "${name}"`, aggregate);
+    assertWindow(name, spec, whole);
     const node = this.graph.add({
       kind: "window",
       inputs: [this.node],
       name,
       spec,
-      aggregate: aggregate as Aggregate<unknown, unknown, unknown>,
+      aggregate: whole as Aggregate<unknown, unknown, unknown>,
     });
     return new Windowed<T, U>(this.graph, node);
   }
+}
+
+/** An aggregate whose functions, and whose beginning, can be what they are used for. */
+function checked<T, A, U>(what: string, aggregate: Aggregate<T, A, U>): Aggregate<T, A, U> {
+  assertPlain(what, aggregate.initial, aggregate.update, aggregate.output);
+  const [one, other] = [aggregate.initial(), aggregate.initial()];
+  if (!isJson(one))
+    throw invalid(
+      `${what} begins with what JSON cannot hold (undefined, a Map, NaN …)`,
+      "checkpoints keep accumulators as JSON",
+    );
+  if (typeof one === "object" && one !== null && one === other)
+    throw invalid(`${what} begins with the same object each time`, "initial() makes a new one for each key");
+  return {
+    initial: () => aggregate.initial(),
+    update(value, accumulator) {
+      const updated = aggregate.update(value, accumulator);
+      if (updated === undefined)
+        throw new TypeError(`${what} got nothing from update: it returns the accumulator`);
+      return updated;
+    },
+    ...(aggregate.combine !== undefined && {
+      combine: (first, second) => aggregate.combine?.(first, second) as A,
+    }),
+    output: (...words) => aggregate.output(...words),
+  };
 }
 
 function assertWindow(name: string, spec: WindowSpec, aggregate: { combine?: unknown }): void {
@@ -242,10 +279,11 @@ function assertWindow(name: string, spec: WindowSpec, aggregate: { combine?: unk
     throw invalid(`the window "${name}" counts ${spec.count} records`, "a whole number from 1");
   }
   const { lengthMs, wanted, isRight } = timesOf(spec);
-  if (!(lengthMs > 0 && isRight && spec.delayMs >= 0))
+  const areFinite = Number.isFinite(lengthMs) && Number.isFinite(spec.delayMs);
+  if (!(areFinite && lengthMs > 0 && isRight && spec.delayMs >= 0))
     throw invalid(
       `the window "${name}" has a length of ${lengthMs} ms and waits ${spec.delayMs} ms`,
-      `a length above 0, a delay from 0${wanted}`,
+      `a finite length above 0, a delay from 0${wanted}`,
     );
   const isAligned = spec.kind === "tumbling" || spec.kind === "sliding";
   if (spec.late === "oldest" && !isAligned)
@@ -257,6 +295,9 @@ function assertWindow(name: string, spec: WindowSpec, aggregate: { combine?: unk
     );
 }
 
+/** A record is in so many windows at most: each is an accumulator of its own. */
+const WINDOWS_OF_RECORD_MAX = 10_000;
+
 function timesOf(spec: Exclude<WindowSpec, { kind: "count" }>): {
   lengthMs: number;
   isRight: boolean;
@@ -264,13 +305,18 @@ function timesOf(spec: Exclude<WindowSpec, { kind: "count" }>): {
 } {
   switch (spec.kind) {
     case "tumbling":
-      return { lengthMs: spec.rangeMs, isRight: true, wanted: "" };
+      return {
+        lengthMs: spec.rangeMs,
+        isRight: Number.isSafeInteger(spec.rangeMs),
+        wanted: "; whole milliseconds",
+      };
     case "sliding": {
       const { rangeMs, slideMs } = spec;
+      const isWhole = Number.isSafeInteger(rangeMs) && Number.isSafeInteger(slideMs);
       return {
         lengthMs: rangeMs,
-        isRight: slideMs > 0 && slideMs <= rangeMs,
-        wanted: `, and a slide above 0 that is not longer, not ${slideMs} ms`,
+        isRight: isWhole && slideMs > 0 && slideMs <= rangeMs && rangeMs / slideMs <= WINDOWS_OF_RECORD_MAX,
+        wanted: `, and a slide above 0 that is not longer and at least a ${WINDOWS_OF_RECORD_MAX}th of it, not ${slideMs} ms; whole milliseconds`,
       };
     }
     case "session":
@@ -278,7 +324,7 @@ function timesOf(spec: Exclude<WindowSpec, { kind: "count" }>): {
     case "ephemeral":
       return {
         lengthMs: spec.rangeMs,
-        isRight: spec.keptMs >= 0,
+        isRight: spec.keptMs >= 0 && Number.isFinite(spec.keptMs),
         wanted: `, and kept from 0, not ${spec.keptMs} ms`,
       };
   }

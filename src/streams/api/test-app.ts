@@ -1,7 +1,8 @@
 /**
  * An application on one engine without network, files or clock: for its author's tests and for our oracle.
  *
- * Time stands still until `advance` moves it.
+ * Time stands still until `advance` moves it. Behind each record every state is made anew from what a checkpoint would keep
+ * of it, and records go through the codec of their `keyBy`: what a crash or another worker would change, a test sees.
  */
 import { isDeepStrictEqual } from "node:util";
 import type { App, TestRun } from "./contract.ts";
@@ -64,7 +65,7 @@ class Run implements TestRun {
   feed(source: string, values: readonly unknown[]): TestRun {
     for (const value of values) {
       this.#engine.feedValue(this.#source(source), value, this.#nowMs);
-      this.#engine.fireWindows(this.#nowMs);
+      this.#endRecord();
     }
     return this;
   }
@@ -75,15 +76,23 @@ class Run implements TestRun {
     if (splitter === undefined) this.#splitters.set(name, (splitter = splitterOf(source.framing)));
     splitter.feed(bytes, (record, start, end) => {
       this.#engine.feed(source, record, start, end, this.#nowMs);
-      this.#engine.fireWindows(this.#nowMs);
+      this.#endRecord();
     });
     return this;
   }
 
   advance(ms: number): TestRun {
     this.#nowMs += ms;
-    this.#engine.fireWindows(this.#nowMs);
+    this.#endRecord();
     return this;
+  }
+
+  #endRecord(): void {
+    this.#engine.fireWindows(this.#nowMs);
+    for (const store of this.#engine.stores.values()) {
+      store.prepare({ put: (key, image) => store.loadPrepared(key, image), remove: () => {} });
+      store.commit();
+    }
   }
 
   take(sink: string): unknown[] {

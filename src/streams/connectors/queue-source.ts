@@ -143,7 +143,7 @@ export class QueueSource implements Source {
   }
 
   async rollBack(position: unknown): Promise<void> {
-    this.#options.inputLog.rollBack((position as number | undefined) ?? 0);
+    await this.#options.inputLog.rollBack((position as number | undefined) ?? 0);
   }
 
   stats() {

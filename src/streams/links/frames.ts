@@ -58,13 +58,26 @@ export function writeItem(
   writer.frame(write);
 }
 
+/** Anybody may say it. */
+function readHello(text: string): LinkHello {
+  const { from, to, epoch, proof } = (JSON.parse(text) ?? {}) as Partial<LinkHello>;
+  if (
+    typeof from !== "string" ||
+    typeof to !== "string" ||
+    typeof epoch !== "number" ||
+    typeof proof !== "string"
+  )
+    throw new WireError("a hello says who, to whom, in which epoch, and the proof");
+  return { from, to, epoch, proof };
+}
+
 /** Reads a frame's body. Items and images are views. Throws WireError. */
 export function readLinkMessage(bytes: Uint8Array, start: number, end: number): LinkMessage {
   const reader = new ByteReader(bytes, start, end);
   const type = reader.u8();
   switch (type) {
     case LinkType.hello:
-      return { type: "hello", hello: JSON.parse(reader.text()) as LinkHello };
+      return { type: "hello", hello: readHello(reader.text()) };
     case LinkType.welcome:
       return { type: "welcome", number: reader.u64() };
     case LinkType.ack:

@@ -23,11 +23,15 @@ export interface IncomingOptions {
   self: string;
   secret: string;
   onMessage(peer: number, message: NumberedMessage): void;
+  /** What a worker that has proven itself said could not be processed. */
+  onFatal(error: Error): void;
   /** What came in one piece was handed over; `startedMs`: when it came (monotonic). */
   onBatchEnd(startedMs: number): void;
 }
 
 const BODY_BYTES_MAX = 64 << 20;
+/** Of somebody who may be anybody. */
+const HELLO_BYTES_MAX = 64 << 10;
 const OUTBOX_BYTES_MAX = 1 << 20;
 
 const NO_EPOCH = 0;
@@ -57,7 +61,7 @@ export class IncomingLinks {
 
   /** Resolves with the port. */
   async listen(): Promise<number> {
-    const { net, host, port, tls } = this.#options;
+    const { net, log, host, port, tls } = this.#options;
     this.#listener = await net.listen<Connection>({
       host,
       port,
@@ -67,14 +71,21 @@ export class IncomingLinks {
           const connection: Connection = {
             socket,
             outbox: new Outbox(socket, { bytesMax: OUTBOX_BYTES_MAX }),
-            reader: new FrameReader(() => BODY_BYTES_MAX),
+            reader: new FrameReader(() => (connection.peer === undefined ? HELLO_BYTES_MAX : BODY_BYTES_MAX)),
             peer: undefined,
             epoch: 0,
           };
           this.#connections.add(connection);
           return connection;
         },
-        data: (_socket, connection, chunk) => this.#hear(connection, chunk),
+        data: (socket, connection, chunk) => {
+          try {
+            this.#hear(connection, chunk);
+          } catch (error) {
+            log.warn(`a link was closed: ${(error as Error).message}`, { remote: socket.remoteAddress });
+            socket.terminate();
+          }
+        },
         drain: (_socket, connection) => connection.outbox.drain(),
         close: (_socket, connection) => {
           connection.outbox.close();
@@ -116,7 +127,13 @@ export class IncomingLinks {
         return false;
       }
       this.#last[connection.peer] = message.number;
-      this.#options.onMessage(connection.peer, message);
+      try {
+        this.#options.onMessage(connection.peer, message);
+      } catch (error) {
+        // It counts as heard, so it would not come again: only going back to a checkpoint brings it.
+        this.#options.onFatal(error as Error);
+        return false;
+      }
       return connection.epoch === this.#epoch;
     });
     if (peer !== undefined && connection.epoch === this.#epoch) {

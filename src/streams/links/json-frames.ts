@@ -2,7 +2,7 @@
 import { textOf, WireError } from "../wire/bytes.ts";
 import { frameOf, FrameReader } from "../wire/frame.ts";
 
-const MESSAGE_BYTES_MAX = 8 << 20;
+export const MESSAGE_BYTES_MAX = 8 << 20;
 const encoder = new TextEncoder();
 
 export function jsonFrame(message: unknown): Uint8Array {
@@ -10,7 +10,11 @@ export function jsonFrame(message: unknown): Uint8Array {
 }
 
 export class JsonFrameReader {
-  readonly #frames = new FrameReader(() => MESSAGE_BYTES_MAX);
+  readonly #frames: FrameReader;
+
+  constructor(messageBytesMax = () => MESSAGE_BYTES_MAX) {
+    this.#frames = new FrameReader(messageBytesMax);
+  }
 
   feed(chunk: Uint8Array, onMessage: (message: unknown) => void): void {
     this.#frames.feed(chunk, (bytes, start, end) => {

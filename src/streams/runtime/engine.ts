@@ -9,7 +9,7 @@
  * between two records has therefore all of it.
  */
 import type { Codec, Out } from "../api/contract.ts";
-import { assertJson, isJson, json, recordJson } from "../api/codecs.ts";
+import { isJson, recordJson, stateJson } from "../api/codecs.ts";
 import type {
   EventTimeNode,
   ExchangeNode,
@@ -24,6 +24,7 @@ import { StateStore } from "../state/store.ts";
 import { type Meter, Meters } from "./meters.ts";
 import { FrameCursor } from "./frame-cursor.ts";
 import { RecordWriter } from "./record-writer.ts";
+import { copyOf } from "../wire/bytes.ts";
 import { writeRecord } from "./splitter.ts";
 import { Watermarks } from "./watermarks.ts";
 import { noWindows } from "./windows.ts";
@@ -47,7 +48,7 @@ export interface EngineHost {
     timeMs: number,
     write: (out: RecordWriter) => void,
   ): void;
-  /** Records that stay here must be such that they could go to another worker: in tests, where there is none. */
+  /** Records that stay here go through their codec as if to another worker: in tests, where there is none. */
   readonly isStrict?: boolean;
   /** Where the records of a sink are written, with their framing. */
   sinkWriter(sink: string): RecordWriter;
@@ -58,7 +59,8 @@ export interface EngineHost {
 }
 
 const NOTHING: Push = () => {};
-const anyJson = json<unknown>();
+/** The last time that a Date can hold. */
+const TIME_MS_MAX = 8.64e15;
 const encoder = new TextEncoder();
 
 export class Engine {
@@ -89,7 +91,7 @@ export class Engine {
   }
 
   #addStore(node: StateNode | WindowNode): void {
-    const codec = node.kind === "state" ? (node.options.codec ?? anyJson) : anyJson;
+    const codec = node.kind === "state" ? (node.options.codec ?? stateJson) : stateJson;
     const init = node.kind === "state" ? initOf(node) : noWindows;
     this.stores.set(node.name, new StateStore(node.name, { init, codec }, new FrameCursor()));
   }
@@ -180,18 +182,18 @@ export class Engine {
         return next;
       case "map": {
         const step = node.step as (value: unknown) => unknown;
-        return (value) => next(step(value), "");
+        return (value) => next(ofPlain(step(value), "map"), "");
       }
       case "filter": {
         const isWanted = node.step as (value: unknown) => boolean;
         return (value) => {
-          if (isWanted(value)) next(value, "");
+          if (ofPlain(isWanted(value), "filter")) next(value, "");
         };
       }
       case "flatMap": {
-        const step = node.step as (value: unknown, out: Out<unknown>) => void;
+        const step = node.step as (value: unknown, out: Out<unknown>) => unknown;
         const out = outOf(next);
-        return (value) => step(value, out);
+        return (value) => void ofPlain(step(value, out), "flatMap");
       }
       case "split":
         return this.#compileSplit(node);
@@ -248,9 +250,10 @@ export class Engine {
     const clock = this.watermarks.eventClock(node);
     return (value) => {
       const timeMs: unknown = node.timeMsOf(value);
-      // One time without end would make every later record late, for good.
-      if (!Number.isFinite(timeMs)) throw new TypeError(`eventTime gave ${String(timeMs)}, not milliseconds`);
-      this.#timeMs = timeMs as number;
+      // One time far ahead, nanoseconds for one, makes every later record late, for good.
+      if (typeof timeMs !== "number" || !(Math.abs(timeMs) <= TIME_MS_MAX))
+        throw new TypeError(`eventTime gave ${String(timeMs)}, not milliseconds since 1970`);
+      this.#timeMs = timeMs;
       clock.see(this.#timeMs);
       next(value, "");
     };
@@ -265,22 +268,21 @@ export class Engine {
     const { keyOf } = node;
     if (node.isLocal) return (value) => next(value, checkedKey(keyOf(value)));
     const { host } = this;
-    const isStrict = host.isStrict === true && codec === recordJson;
+    const asSent = host.isStrict === true && raw === undefined ? thereAndBack(codec) : undefined;
     return (value) => {
       const key = checkedKey(keyOf(value));
       const owner = host.ownerOf(key);
-      if (owner === host.self) {
-        if (isStrict) assertJson(value);
-        next(value, key);
-      } else host.send(owner, index, key, this.#timeMs, (out) => codec.encode(value, out));
+      if (owner === host.self) next(asSent === undefined ? value : asSent(value), key);
+      else host.send(owner, index, key, this.#timeMs, (out) => codec.encode(value, out));
     };
   }
 
   #compileState(node: StateNode, next: Push): Push {
     const store = this.stores.get(node.name) as StateStore;
     const out = outOf(next);
-    const { step } = node;
-    return (value, key) => step(value, store.value(key), out, key);
+    const step = node.step as (...words: Parameters<typeof node.step>) => unknown;
+    const what = `the state "${node.name}"`;
+    return (value, key) => void ofPlain(step(value, store.value(key), out, key), what);
   }
 
   #compileWindow(node: WindowNode): Push {
@@ -309,25 +311,57 @@ function stepName(node: Node, { nodes }: Plan): string | undefined {
   return `${node.kind} ${nodes.filter(({ kind }) => kind === node.kind).indexOf(node) + 1}`;
 }
 
-/** Tries with the first key whether JSON, where nothing else is asked for, can hold the step's states. */
+/**
+ * What types cannot say of a state, and authors without an editor do not hear: it is an object of its own for each key, and
+ * JSON can hold it where nothing else is asked for. JSON is tried with the first key: later checkpoints look at all.
+ */
 function initOf({ name, options: { init, codec } }: StateNode): StateNode["options"]["init"] {
-  if (codec !== undefined) return init;
-  let isTried = false;
+  let before: unknown;
+  const refusal = (value: unknown): string | undefined => {
+    if (typeof value !== "object" || value === null)
+      return `begins as ${String(value)}: it is an object, which its step changes`;
+    if (value === before) return "begins as the same object for every key: init makes a new one";
+    if (before === undefined && codec === undefined && !isJson(value))
+      return "begins with what JSON cannot hold (a Map, NaN …): give it a codec";
+    return undefined;
+  };
   return (key) => {
     const value = init(key);
-    if (!isTried && !isJson(value))
-      throw new TypeError(
-        `the state "${name}" begins with what JSON cannot hold (a Map, NaN …): give it a codec`,
-      );
-    isTried = true;
+    const why = refusal(value);
+    if (why !== undefined) throw new TypeError(`the state "${name}" ${why}`);
+    before = value;
     return value;
   };
 }
 
-/** Types are not looked at when an application runs: another key than a text would be one here and another one after a crash. */
+/**
+ * Types are not looked at when an application runs: another key than a text would be one here and another one after a crash.
+ * So would half a character, as a cut text ends with one: UTF-8 has none.
+ */
 function checkedKey(key: unknown): string {
-  if (typeof key === "string") return key;
-  throw new TypeError(`keyBy gave ${String(key)} (${typeof key}), not a text`);
+  if (typeof key !== "string") throw new TypeError(`keyBy gave ${String(key)} (${typeof key}), not a text`);
+  return key.isWellFormed() ? key : key.toWellFormed();
+}
+
+/** What a step returned. A promise means that it waits: what it does then is in no checkpoint. */
+function ofPlain(returned: unknown, what: string): unknown {
+  if (returned instanceof Promise) {
+    returned.catch(() => undefined);
+    throw new TypeError(`${what} returned a promise: steps do not wait`);
+  }
+  return returned;
+}
+
+/** A record as another worker would get it. */
+function thereAndBack(codec: Codec<unknown>): (value: unknown) => unknown {
+  const writer = new RecordWriter();
+  const frame = new FrameCursor();
+  return (value) => {
+    writer.clear();
+    codec.encode(value, writer);
+    const bytes = copyOf(writer.done());
+    return codec.decode(frame.set(bytes, 0, bytes.byteLength));
+  };
 }
 
 function outOf(next: Push): Out<unknown> {

@@ -5,7 +5,7 @@
  * before it is kept. The position within the stream is that behind the last record handed out.
  */
 import type { Framing } from "../api/contract.ts";
-import { WireError } from "../wire/bytes.ts";
+import { getU32, WireError } from "../wire/bytes.ts";
 import { FrameReader, type OnFrame } from "../wire/frame.ts";
 import type { RecordWriter } from "./record-writer.ts";
 
@@ -22,6 +22,25 @@ export function splitterOf(framing: Framing): Splitter {
   if (framing.kind === "lines") return new LineSplitter(framing.recordBytesMax);
   if (framing.headerBytes === 4) return new FrameReader(() => framing.recordBytesMax);
   return new ShortFrameSplitter(framing.headerBytes, framing.recordBytesMax);
+}
+
+function lengthAt(bytes: Uint8Array, at: number, headerBytes: 1 | 2 | 4): number {
+  if (headerBytes === 4) return getU32(bytes, at);
+  const first = bytes[at] as number;
+  return headerBytes === 1 ? first : (first << 8) | (bytes[at + 1] as number);
+}
+
+/** In a run of whole records: where the one begins that byte `at` belongs to. */
+export function recordStartOf(bytes: Uint8Array, at: number, framing: Framing): number {
+  if (framing.kind === "lines") return at === 0 ? 0 : bytes.lastIndexOf(LINE_FEED, at - 1) + 1;
+  const { headerBytes } = framing;
+  let start = 0;
+  while (start + headerBytes <= at) {
+    const end = start + headerBytes + lengthAt(bytes, start, headerBytes);
+    if (end > at) break;
+    start = end;
+  }
+  return start;
 }
 
 /** Writes one record with its framing: all of it, or, when `write` throws, nothing. */
@@ -89,9 +108,9 @@ class LineSplitter extends JoiningSplitter {
 }
 
 class ShortFrameSplitter extends JoiningSplitter {
-  readonly #headerBytes: number;
+  readonly #headerBytes: 1 | 2;
   readonly #bytesMax: number;
-  constructor(headerBytes: number, bytesMax: number) {
+  constructor(headerBytes: 1 | 2, bytesMax: number) {
     super();
     this.#headerBytes = headerBytes;
     this.#bytesMax = bytesMax;
@@ -100,8 +119,7 @@ class ShortFrameSplitter extends JoiningSplitter {
   protected cut(bytes: Uint8Array, onRecord: OnFrame): number {
     let at = 0;
     while (bytes.byteLength - at >= this.#headerBytes) {
-      const high = bytes[at] as number;
-      const length = this.#headerBytes === 1 ? high : (high << 8) | (bytes[at + 1] as number);
+      const length = lengthAt(bytes, at, this.#headerBytes);
       if (length > this.#bytesMax)
         throw new WireError(`a record of ${length} bytes is announced, ${this.#bytesMax} are allowed`);
       const end = at + this.#headerBytes + length;

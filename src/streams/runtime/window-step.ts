@@ -8,6 +8,7 @@
 import type { WindowBounds } from "../api/contract.ts";
 import type { WindowNode } from "../plan/nodes.ts";
 import type { StateStore } from "../state/store.ts";
+import { DueTimes } from "./due-times.ts";
 import { addRecord, dueTimes, fireDue, type KeyWindows, type WindowEvents } from "./windows.ts";
 
 export interface WindowOutput {
@@ -21,8 +22,7 @@ export class WindowStep {
   readonly #node: WindowNode;
   readonly #store: StateStore;
   readonly #out: WindowOutput;
-  readonly #due = new Map<number, Set<string>>();
-  #nextDueMs = Number.POSITIVE_INFINITY;
+  readonly #due = new DueTimes();
   #key = "";
   #value: unknown;
   readonly #events: WindowEvents;
@@ -39,7 +39,7 @@ export class WindowStep {
     this.#out = out;
     this.#events = {
       fire: (value, bounds) => this.#fire(value, bounds),
-      opened: (dueMs) => this.#expect(dueMs, this.#key),
+      opened: (dueMs) => this.#due.expect(dueMs, this.#key),
       late: () => {
         this.lateRecords += 1;
         if ("late" in node.spec && node.spec.late === "side") this.#out.late(this.#value);
@@ -72,18 +72,12 @@ export class WindowStep {
     this.#isActive = false;
     if (this.#store.size === 0 || nowMs - this.#activeAtMs < flushMs) return;
     this.#due.clear();
-    this.#nextDueMs = Number.POSITIVE_INFINITY;
     for (const key of [...this.#store.keys()].sort()) this.#fireKey(key, Number.POSITIVE_INFINITY);
   }
 
   #fireUpTo(watermarkMs: number): void {
-    while (this.#nextDueMs <= watermarkMs) {
-      const dueMs = this.#nextDueMs;
-      const keys = [...(this.#due.get(dueMs) ?? [])].sort();
-      this.#due.delete(dueMs);
-      this.#nextDueMs = Math.min(Number.POSITIVE_INFINITY, ...this.#due.keys());
-      for (const key of keys) this.#fireKey(key, dueMs);
-    }
+    for (let due; (due = this.#due.take(watermarkMs)) !== undefined;)
+      for (const key of due.keys) this.#fireKey(key, due.dueMs);
   }
 
   #fireKey(key: string, dueMs: number): void {
@@ -101,7 +95,7 @@ export class WindowStep {
     if (!hasWindows) return this.#store.remove(key);
     // Windows whose end moved, or that are to be forgotten, are due again.
     if (spec.kind === "session" || spec.kind === "ephemeral")
-      for (const againMs of dueTimes(spec, state)) this.#expect(againMs, key);
+      for (const againMs of dueTimes(spec, state)) this.#due.expect(againMs, key);
   }
 
   #fire(value: unknown, bounds: WindowBounds | undefined): void {
@@ -109,23 +103,15 @@ export class WindowStep {
     this.#out.emit(value, bounds === undefined ? Number.NaN : bounds.endMs - 1);
   }
 
-  #expect(dueMs: number, key: string): void {
-    let keys = this.#due.get(dueMs);
-    if (keys === undefined) this.#due.set(dueMs, (keys = new Set()));
-    keys.add(key);
-    if (dueMs < this.#nextDueMs) this.#nextDueMs = dueMs;
-  }
-
   /** To be called when the store was loaded or rolled back. */
   rebuild(watermarkMs: number): void {
     this.watermarkMs = watermarkMs;
     this.#isActive = true;
     this.#due.clear();
-    this.#nextDueMs = Number.POSITIVE_INFINITY;
     if (this.#node.spec.kind === "count") return;
     for (const key of [...this.#store.keys()]) {
       for (const dueMs of dueTimes(this.#node.spec, this.#store.peek(key) as KeyWindows))
-        this.#expect(dueMs, key);
+        this.#due.expect(dueMs, key);
     }
   }
 }

@@ -53,11 +53,9 @@ export function dueOf(spec: AlignedSpec, startMs: number): number {
 /** Starts of the windows that hold `timeMs`, ascending. */
 export function startsOf(spec: AlignedSpec, timeMs: number): number[] {
   const slideMs = slideOf(spec);
-  const starts: number[] = [];
-  for (let start = Math.floor(timeMs / slideMs) * slideMs; start > timeMs - spec.rangeMs; start -= slideMs) {
-    starts.unshift(start);
-  }
-  return starts;
+  const last = Math.floor(timeMs / slideMs) * slideMs;
+  const count = Math.ceil((last + spec.rangeMs - timeMs) / slideMs);
+  return Array.from({ length: count }, (_, index) => last - (count - 1 - index) * slideMs);
 }
 
 /** Puts one record into its windows. */

@@ -5,9 +5,14 @@
  * file is synced and its length becomes part of the checkpoint; with the commit it is written down.
  *
  * Invariant: the committed part of the file is the output of the committed checkpoint, byte for byte: what was written
- * since is cut off when the cluster goes back, and written again by the records that come again.
+ * since is cut off when the cluster goes back, and written again by the records that come again. While the disk is full
+ * output waits here, and checkpoints with it.
  */
+import { NxError } from "../../core/errors.ts";
+import { isDiskFull } from "../../core/append-log/segment.ts";
+import type { Log } from "../../core/logging/log.ts";
 import type { World } from "../../core/role.ts";
+import { sleep } from "../../core/seams/clock.ts";
 import type { DiskFile } from "../../core/seams/disk.ts";
 import { makeDurableDirectory, writeFileAtomically } from "../../core/seams/durable-files.ts";
 import { dirname } from "node:path";
@@ -16,12 +21,19 @@ import { copyOf } from "../wire/bytes.ts";
 import type { Sink, SinkEvents } from "./sink.ts";
 
 const HIGH_BYTES = 4 << 20;
+const RETRY_MS = 500;
+
+export interface FileSinkOptions {
+  world: Pick<World, "clock" | "disk">;
+  log: Log;
+}
 
 export class FileSink implements Sink {
   readonly name: string;
   readonly path: string;
   readonly writer = new RecordWriter(1 << 16);
-  readonly #world: Pick<World, "disk">;
+  readonly #world: FileSinkOptions["world"];
+  readonly #log: Log;
   readonly #events: SinkEvents;
   #file: DiskFile | undefined;
   /** Where the next run goes. */
@@ -32,9 +44,16 @@ export class FileSink implements Sink {
   readonly #prepared = new Map<number, number>();
   /** Everything that was asked of the disk, in order. */
   #work: Promise<void> = Promise.resolve();
-  #committedBytes = 0;
+  /** What `<path>.committed` says; undefined: there is none. */
+  #notedBytes: number | undefined;
+  /** Why the disk does not take what waits. */
+  #trouble = "";
+  /** Counts roll-backs: what was to be written before one is void. */
+  #round = 0;
+  #isClosed = false;
 
-  constructor(name: string, path: string, events: SinkEvents, world: Pick<World, "disk">) {
+  constructor(name: string, path: string, events: SinkEvents, { world, log }: FileSinkOptions) {
+    this.#log = log;
     this.name = name;
     this.path = path;
     this.#events = events;
@@ -47,13 +66,13 @@ export class FileSink implements Sink {
     this.#file = await disk.open(this.path, "create");
     await disk.syncDirectory(dirname(this.path));
     this.#end = await this.#file.size();
-    this.#committedBytes = await this.#notedBytes();
+    this.#notedBytes = await this.#readNote();
   }
 
-  /** What an earlier life of the worker has committed; 0 when there is none. */
-  async #notedBytes(): Promise<number> {
+  /** What an earlier life of the worker has committed. */
+  async #readNote(): Promise<number | undefined> {
     const path = `${this.path}.committed`;
-    if (!(await this.#world.disk.exists(path))) return 0;
+    if (!(await this.#world.disk.exists(path))) return undefined;
     const file = await this.#world.disk.open(path, "read");
     const text = new Uint8Array(32);
     const length = await file.read(text, 0);
@@ -73,8 +92,9 @@ export class FileSink implements Sink {
     this.#end += bytes.byteLength;
     this.#waitingBytes += bytes.byteLength;
     this.#judge();
+    const round = this.#round;
     this.#do(async () => {
-      await (this.#file as DiskFile).write(bytes, at);
+      if (round === this.#round) await (this.#file as DiskFile).write(bytes, at);
       this.#waitingBytes -= bytes.byteLength;
       this.#judge();
     });
@@ -87,10 +107,28 @@ export class FileSink implements Sink {
     this.#events.onPressure();
   }
 
+  /** Work that may be done again from its beginning: it is, while the disk is full. */
   #do(task: () => Promise<void>): Promise<void> {
-    const done = this.#work.then(task);
+    const done = this.#work.then(() => this.#insist(task));
     this.#work = done.catch((error: unknown) => this.#events.onFatal(error as Error));
     return this.#work;
+  }
+
+  async #insist(task: () => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        await task();
+        if (this.#trouble !== "") this.#log.info(`the output of ${this.name} is written again`);
+        this.#trouble = "";
+        return;
+      } catch (error) {
+        if (!isDiskFull(error) || this.#isClosed) throw error;
+        if (this.#trouble === "")
+          this.#log.error(`the output of ${this.name} waits: ${error.message}`, { code: error.code });
+        this.#trouble = error.message;
+        await sleep(this.#world.clock, RETRY_MS);
+      }
+    }
   }
 
   prepare(checkpoint: number) {
@@ -108,17 +146,20 @@ export class FileSink implements Sink {
   }
 
   async #noteCommitted(position: number): Promise<void> {
-    this.#committedBytes = position;
+    if (position === this.#notedBytes) return;
     await writeFileAtomically(this.#world.disk, `${this.path}.committed`, `${position}\n`);
+    this.#notedBytes = position;
   }
 
   async rollBack(_checkpoint: number, position: unknown): Promise<void> {
     this.writer.clear();
     this.#prepared.clear();
+    this.#round += 1;
     // A worker that begins anew goes on behind what it committed in an earlier life.
-    const bytes = (position as number | undefined) ?? this.#committedBytes;
+    const bytes = (position as number | undefined) ?? this.#notedBytes ?? 0;
     await this.#do(async () => {
       const file = this.#file as DiskFile;
+      await this.#assertWhole(bytes);
       await file.truncate(bytes);
       await file.sync();
       await this.#noteCommitted(bytes);
@@ -126,16 +167,31 @@ export class FileSink implements Sink {
     this.#end = bytes;
   }
 
+  /** A file that lacks what is committed would get zeros in its place. */
+  async #assertWhole(committedBytes: number): Promise<void> {
+    const bytes = await (this.#file as DiskFile).size();
+    if (bytes >= committedBytes) return;
+    throw new NxError(
+      "NX_STREAM_REFUSED",
+      `${this.path}, the output of ${this.name}, has ${bytes} bytes, and ${committedBytes} are committed`,
+      {
+        hint: `bring it from where the worker was, with its .committed; or begin anew with --fresh, without either`,
+      },
+    );
+  }
+
   stats() {
     return {
       kind: "file",
       bytes: this.#end,
-      committedBytes: this.#committedBytes,
+      committedBytes: this.#notedBytes ?? 0,
       waitingBytes: this.#waitingBytes,
+      trouble: this.#trouble,
     };
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.flush();
     await this.#work;
     await this.#file?.close();

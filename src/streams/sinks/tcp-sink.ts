@@ -10,7 +10,9 @@
 import type { Log } from "../../core/logging/log.ts";
 import type { World } from "../../core/role.ts";
 import { Redial } from "../../core/sockets/redial.ts";
+import type { Framing } from "../api/contract.ts";
 import { RecordWriter } from "../runtime/record-writer.ts";
+import { recordStartOf } from "../runtime/splitter.ts";
 import { copyOf } from "../wire/bytes.ts";
 import type { Sink, SinkEvents } from "./sink.ts";
 
@@ -23,6 +25,7 @@ export interface TcpSinkOptions {
   host: string;
   port: number;
   isCommitted: boolean;
+  framing: Framing;
 }
 
 export class TcpSink implements Sink {
@@ -120,7 +123,7 @@ export class TcpSink implements Sink {
   #rewind(): void {
     const first = this.#queue[0];
     if (first === undefined || this.#sent === 0) return;
-    const start = lastRecordStart(first, this.#sent);
+    const start = recordStartOf(first, this.#sent, this.#options.framing);
     this.#queue[0] = first.subarray(start);
     this.#queuedBytes -= start;
     this.#sent = 0;
@@ -163,16 +166,4 @@ export class TcpSink implements Sink {
   async close(): Promise<void> {
     this.#redial.end();
   }
-}
-
-/** Where the record begins that byte `at` belongs to; `bytes` is a run of records with four bytes of length each. */
-function lastRecordStart(bytes: Uint8Array, at: number): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let start = 0;
-  while (start + 4 <= at) {
-    const end = start + 4 + view.getUint32(start);
-    if (end > at) break;
-    start = end;
-  }
-  return start;
 }

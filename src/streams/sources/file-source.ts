@@ -78,6 +78,8 @@ export class FileSource implements Source {
       // What was read while it rested is read again.
       if (this.#rests || round !== this.#round || this.#isClosed) continue;
       if (length === 0) {
+        await this.#assertWhole();
+        if (round !== this.#round) continue;
         this.#timer = this.#options.clock.after(FOLLOW_MS, () => {
           if (!this.#rests) this.go();
         });
@@ -85,6 +87,18 @@ export class FileSource implements Source {
       }
       this.#feed(this.#chunk.subarray(0, length));
     }
+  }
+
+  /** A file that was cut would never be read on, or in the middle of a record once it has grown again. */
+  async #assertWhole(): Promise<void> {
+    const { path } = this.#options;
+    const bytes = await (this.#file as DiskFile).size();
+    if (bytes >= this.#readBytes || this.#rests || this.#isClosed) return;
+    throw new NxError(
+      "NX_INPUT_INVALID",
+      `${path} has ${bytes} bytes, and ${this.name} had read ${this.#readBytes}: it was cut, or is another file`,
+      { hint: "a file that is followed only grows: bring it back, or begin anew with --fresh" },
+    );
   }
 
   #feed(chunk: Uint8Array): void {

@@ -7,7 +7,8 @@
  * before it are dropped from both. After a crash what the log has behind the checkpoint's position is fed first. Records
  * of the last moment, which were read and not yet written, are as lost as what was still in the socket. While the disk is
  * full records wait in memory and are written when it has room, all of them: the log counts them from its first one. When
- * many wait the log is congested, and sources rest.
+ * many wait the log is congested, and sources rest. A worker that came to another host without its log begins one there,
+ * whose first record has the number that the checkpoint waits for.
  */
 import { LogFile } from "../../core/append-log/log-file.ts";
 import type { Log } from "../../core/logging/log.ts";
@@ -43,7 +44,7 @@ export class InputLog {
   #isCongested = false;
   /** For those who wait for room on the disk. */
   #room: PromiseWithResolvers<void> | undefined;
-  #trimming = false;
+  #trimming: Promise<void> | undefined;
   readonly #events: InputLogEvents;
   readonly #trouble: () => string | undefined;
 
@@ -181,23 +182,33 @@ export class InputLog {
     if (count <= 0) return;
     this.#kept.splice(0, count);
     this.#first += count;
-    if (this.#trimming || !this.#file.isCompactionDue(TRIM_BYTES, 1)) return;
-    this.#trimming = true;
+    if (this.#trimming !== undefined || !this.#file.isCompactionDue(TRIM_BYTES, 1)) return;
+    this.#trim().catch(() => undefined);
+  }
+
+  /** Begins the log anew with what is kept. Rejects when the disk does not take it: the log stays as it was then. */
+  #trim(): Promise<void> {
     const [first, kept] = [this.#first, [...this.#kept]];
-    this.#file
+    this.#trimming = this.#file
       .compact(() => {
         const writer = new ByteWriter(1 << 16).u64(first);
         for (const record of kept) writer.bytes(record);
         return [writer.done()];
       })
-      .catch(() => undefined)
       .finally(() => {
-        this.#trimming = false;
+        this.#trimming = undefined;
       });
+    return this.#trimming;
   }
 
-  rollBack(position: number): void {
+  /** Goes back to a checkpoint's position; resolves when the log can keep what comes behind it. */
+  async rollBack(position: number): Promise<void> {
     this.#fed = Math.max(position, this.#first);
+    if (position <= this.#first + this.#kept.length) return;
+    // The checkpoint counts records that this log never had.
+    [this.#first, this.#kept, this.#unwritten, this.#unwrittenBytes] = [position, [], 0, 0];
+    await this.#trimming?.catch(() => undefined);
+    await this.#trim();
   }
 
   /** Resolves when everything appended so far is on disk. Waits while it is full. */

@@ -134,7 +134,7 @@ export class TcpSource implements Source {
   async rollBack(position: unknown): Promise<void> {
     const { inputLog, log } = this.#options;
     if (inputLog !== undefined) {
-      inputLog.rollBack((position as number | undefined) ?? 0);
+      await inputLog.rollBack((position as number | undefined) ?? 0);
       return;
     }
     // The position counts records of this life only: after a restart nobody knows how many were read and lost.

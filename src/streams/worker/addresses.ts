@@ -107,12 +107,20 @@ export function wordOf({ name, options }: Address, option: string): string | und
   );
 }
 
+function hostAndPort(text: string): { host: string; port: number } | undefined {
+  const match = /^(.+):(\d{1,5})$/.exec(text);
+  if (match === null || Number(match[2]) > 65_535) return undefined;
+  return { host: match[1] as string, port: Number(match[2]) };
+}
+
+export const isHostPort = (text: string): boolean => hostAndPort(text) !== undefined;
+
 /** `host:port`. Throws NX_CONFIG_INVALID. */
 export function hostPort(text: string): { host: string; port: number } {
-  const match = /^(.+):(\d{1,5})$/.exec(text);
-  if (match === null || Number(match[2]) > 65_535)
+  const found = hostAndPort(text);
+  if (found === undefined)
     throw new NxError("NX_CONFIG_INVALID", `${JSON.stringify(text)} is no address: wanted HOST:PORT`);
-  return { host: match[1] as string, port: Number(match[2]) };
+  return found;
 }
 
 const isNats = (line: string) => /^[^=]+=nats:/.test(line);

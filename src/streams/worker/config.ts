@@ -12,6 +12,7 @@ import {
 } from "../../core/config/schema.ts";
 import { reloadableKeys } from "../../core/config/keys.ts";
 import { placeChecks } from "./addresses.ts";
+import { WORKER_NAME } from "./messages.ts";
 import { workerFlags } from "./original-flags.ts";
 import { natsChecks, natsKeys } from "../../core/nats/keys.ts";
 import type { RoleAbout } from "../../core/role.ts";
@@ -36,10 +37,7 @@ const keys = roleSchema({
   ),
   appArguments: key(z.array(z.string()).default([]), "Words for the application, as `a.args`."),
   name: key(
-    z
-      .string()
-      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/)
-      .default("initializer"),
+    z.string().regex(WORKER_NAME).default("initializer"),
     "The worker's name in its cluster. The worker `initializer` leads: it begins checkpoints and takes others in.",
   ),
   size: key(

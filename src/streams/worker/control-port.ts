@@ -9,12 +9,13 @@ import type { World } from "../../core/role.ts";
 import type { Timer } from "../../core/seams/clock.ts";
 import type { Listener, Socket, TlsMaterial } from "../../core/seams/net.ts";
 import { Outbox } from "../../core/sockets/outbox.ts";
-import { jsonFrame, JsonFrameReader } from "../links/json-frames.ts";
+import { jsonFrame, JsonFrameReader, MESSAGE_BYTES_MAX } from "../links/json-frames.ts";
 import { isProof } from "../links/secret.ts";
 import type { Leader } from "./leader.ts";
 import type { Session } from "./leader-types.ts";
 import { PING_MS, SILENCE_MS } from "./member.ts";
-import type { Hello, ToLeader, ToMember } from "./messages.ts";
+import { readToLeader } from "./message-shapes.ts";
+import type { Hello, ToMember } from "./messages.ts";
 
 export interface ControlPortOptions {
   world: Pick<World, "clock" | "net">;
@@ -31,19 +32,16 @@ export interface ControlPortOptions {
   onLeaderMoved(address: string): void;
 }
 
-/** A leader that moved tells the members of its cluster, at their control ports. */
-export interface LeaderNews {
-  type: "leaderAt";
-  control: string;
-  proof: string;
-}
-
 const OUTBOX_BYTES_MAX = 64 << 20;
+/** Of somebody who may be anybody. */
+const HELLO_BYTES_MAX = 64 << 10;
 
 class Connection implements Session {
   readonly socket: Socket;
   readonly outbox: Outbox;
-  readonly reader = new JsonFrameReader();
+  readonly reader = new JsonFrameReader(() =>
+    this.name === undefined ? HELLO_BYTES_MAX : MESSAGE_BYTES_MAX,
+  );
   name: string | undefined;
   heardAtMs: number;
 
@@ -121,16 +119,15 @@ export class ControlPort {
   }
 
   #hear(connection: Connection, message: unknown): void {
-    const { secret, onLeaderMoved } = this.#options;
-    const { type } = message as { type?: unknown };
-    if (type === "leaderAt") {
-      const news = message as LeaderNews;
-      if (isProof(news.proof, secret, newsWords(news.control))) onLeaderMoved(news.control);
+    const { secret, leader, onLeaderMoved } = this.#options;
+    const said = readToLeader(message);
+    if (said.type === "leaderAt") {
+      // There is one leader: who has it hears of no other.
+      const isNews = leader() === undefined && isProof(said.proof, secret, newsWords(said.control));
+      if (isNews) onLeaderMoved(said.control);
       connection.close();
-    } else if (type === "hello") this.#greet(connection, message as Hello);
-    else if (connection.name !== undefined) {
-      this.#options.leader()?.hear(connection, connection.name, message as ToLeader);
-    }
+    } else if (said.type === "hello") this.#greet(connection, said);
+    else if (connection.name !== undefined) leader()?.hear(connection, connection.name, said);
   }
 
   #greet(connection: Connection, hello: Hello): void {

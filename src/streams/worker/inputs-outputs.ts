@@ -169,7 +169,7 @@ export function makeSinks(plan: Plan, lines: readonly string[], around: Surround
       });
     if (address.kind === "file") {
       const path = isAbsolute(address.path) ? address.path : join(directory, address.path);
-      return new FileSink(name, path, events, world);
+      return new FileSink(name, path, events, { world, log });
     }
     if (address.kind === "2pc") {
       const cookie = address.options.get("cookie") ?? "";
@@ -177,14 +177,15 @@ export function makeSinks(plan: Plan, lines: readonly string[], around: Surround
       const { host, port } = address;
       return new TwoPhaseSink(name, events, { world, log, host, port, cookie, app: plan.appName, instance });
     }
+    const { framing } = plan.sinkNodes.find((node) => node.name === name) as SinkNode;
     const target = targetOf(address, around, plan.appName);
     if (target !== undefined) {
-      const { framing } = plan.sinkNodes.find((node) => node.name === name) as SinkNode;
       const { kind } = address;
       return new DeliveringSink(name, events, { kind, clock: world.clock, log, framing, target });
     }
     const isCommitted = wordOf(address, "mode") === "committed";
-    return new TcpSink(name, events, { world, log, host: address.host, port: address.port, isCommitted });
+    const { host, port } = address;
+    return new TcpSink(name, events, { world, log, host, port, isCommitted, framing });
   });
 }
 

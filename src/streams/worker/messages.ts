@@ -6,6 +6,8 @@
 import type { Ring } from "../state/ring.ts";
 import type { StreamGrant, StreamPositions, StreamReport } from "./stream-registry.ts";
 
+export const WORKER_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
 /** A worker as others reach it. */
 export interface Place {
   name: string;
@@ -62,6 +64,13 @@ export type ToLeader =
   | { type: "shrink"; names: readonly string[] }
   /** `keys`: how many this worker has, by step. */
   | { type: "ping"; keys: KeyCounts };
+
+/** A leader that moved tells the members of its cluster, at their control ports. */
+export interface LeaderNews {
+  type: "leaderAt";
+  control: string;
+  proof: string;
+}
 
 export type ToMember =
   | { type: "refused"; reason: string; isFinal: boolean }

@@ -1,6 +1,8 @@
 /** A data directory is one worker's of one application: what is remembered in it, and what is refused. */
 import { NxError } from "../../core/errors.ts";
 import type { StateLog } from "../checkpoint/state-log.ts";
+import type { Plan } from "../plan/plan.ts";
+import type { StateStore } from "../state/store.ts";
 import type { Place } from "./messages.ts";
 
 /** What a worker remembers of its cluster between two lives. */
@@ -11,6 +13,22 @@ export interface Remembered {
   epoch: number;
   leader: string;
   places: Place[];
+  /** By step: how its states are laid out. */
+  shapes: Record<string, string>;
+}
+
+/** How the states of each step are laid out: what an application may not change under the same name. */
+export function shapesOf({ states }: Pick<Plan, "states">): Record<string, string> {
+  return Object.fromEntries(
+    states.map((node) => {
+      if (node.kind === "state") return [node.name, "a state"];
+      const { spec } = node;
+      if (spec.kind === "tumbling") return [node.name, `windows of ${spec.rangeMs} ms`];
+      if (spec.kind === "sliding")
+        return [node.name, `windows of ${spec.rangeMs} ms, each ${spec.slideMs} ms`];
+      return [node.name, `${spec.kind} windows`];
+    }),
+  );
 }
 
 /** Throws NX_STREAM_REFUSED when the directory is another worker's, or of another application. */
@@ -35,5 +53,21 @@ export function assertSteps({ unknownSteps }: Pick<StateLog, "unknownSteps">): v
     "NX_STREAM_REFUSED",
     `the state log has states of a step "${unknown}" that the application does not have`,
     { hint: "run the application that wrote it, or begin with another data directory" },
+  );
+}
+
+/** Throws NX_STREAM_REFUSED when states would be read as something else than what was written. */
+export function assertShapes(
+  before: Readonly<Record<string, string>>,
+  now: Readonly<Record<string, string>>,
+  stores: readonly Pick<StateStore, "name" | "size">[],
+): void {
+  const changed = stores.find(({ name, size }) => size > 0 && (before[name] ?? now[name]) !== now[name]);
+  if (changed === undefined) return;
+  const { name } = changed;
+  throw new NxError(
+    "NX_STREAM_REFUSED",
+    `the step "${name}" has ${now[name]}, and the state log has ${before[name]} of it`,
+    { hint: "run the application that wrote them, or begin anew with --fresh" },
   );
 }

@@ -24,7 +24,7 @@ import { handoverKey, type Source, type SourceHost } from "../sources/source.ts"
 import type { WorkerConfig } from "./config.ts";
 import { ControlPort, helloWords } from "./control-port.ts";
 import { DeadLetters } from "./dead-letters.ts";
-import { assertOwner, assertSteps, type Remembered } from "./own-directory.ts";
+import { assertOwner, assertShapes, assertSteps, type Remembered, shapesOf } from "./own-directory.ts";
 import { DEAD_LETTERS_FILE, STATE_DIRECTORY } from "./fresh-start.ts";
 import { makeSinks, makeSources } from "./inputs-outputs.ts";
 import type { Leader } from "./leader.ts";
@@ -79,7 +79,7 @@ export class Worker {
   #incoming!: IncomingLinks;
   #sources: Source[] = [];
   #sinks: Sink[] = [];
-  #known: Remembered = { app: "", name: "", incarnation: 0, epoch: 0, leader: "", places: [] };
+  #known: Remembered = { app: "", name: "", incarnation: 0, epoch: 0, leader: "", places: [], shapes: {} };
   readonly #life: number;
   #place: Place = { name: "", control: "", data: "" };
   readonly #streams: StreamClaims;
@@ -189,9 +189,11 @@ export class Worker {
       compaction: settings.compaction,
     });
     assertSteps(this.stateLog);
-    if (this.stateLog.cluster !== "") this.#known = JSON.parse(this.stateLog.cluster) as Remembered;
-    const own = { app: plan.appName, name: settings.name };
+    if (this.stateLog.cluster !== "")
+      this.#known = { ...this.#known, ...(JSON.parse(this.stateLog.cluster) as Remembered) };
+    const own = { app: plan.appName, name: settings.name, shapes: shapesOf(plan) };
     assertOwner(dataDir, this.#known, own);
+    assertShapes(this.#known.shapes, own.shapes, stores);
     Object.assign(this.#known, own);
     this.#known.incarnation += 1;
     if (this.stateLog.committed.id > 0) {
@@ -219,6 +221,7 @@ export class Worker {
         secret,
       },
       onMessage: (peer, message) => this.runtime.hear(peer, message),
+      onFatal,
       onBatchEnd: (startedMs) => {
         this.runtime.flush();
         this.engine.meters.endRun(startedMs);

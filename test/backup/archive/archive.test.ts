@@ -6,6 +6,7 @@ import { realWorld } from "../../../src/core/seams/world-real.ts";
 import { seededRandom } from "../../../src/core/seams/random.ts";
 import { temporaryDirectory } from "../../cli/helpers.ts";
 import { at, gidsOf, isState, settled } from "../group.ts";
+import { Repeater } from "../repeater.ts";
 import { startArchive, type Running, TestStorage, VOLUME } from "../servers.ts";
 import { imageHash } from "../hash.ts";
 
@@ -244,6 +245,39 @@ test("clear-vol removes images, diffs and metadata; init-vol begins anew", async
   expect(readdirSync(join(directory, "archive"))).toEqual([]);
   await archive.controller.command("init-vol", [VOLUME], "ok");
   expect(await archive.controller.get("state", VOLUME)).toBe("SyncReady");
+});
+
+test("what an interrupted clear-vol left is no part of the history that begins with the next copy", async () => {
+  {
+    await using archive = await start();
+    await prepared(archive, 4);
+  }
+  // The first step of clear-vol, and a crash.
+  rmSync(volumePath("state"));
+  await using archive = await start();
+  expect(await archive.controller.get("state", VOLUME)).toBe("Clear");
+  const { images } = await prepared(archive, 2);
+  expect(await gidsOf(archive)).toEqual(["1", "2"]);
+  for (const [gid, image] of images) expect((await restored(archive, gid)).equals(image)).toBe(true);
+});
+
+test("a forced stop ends a diff that is coming in, of which nothing is kept", async () => {
+  await using archive = await start();
+  const { storage } = await prepared(archive, 1);
+  storage.write(600);
+  using link = new Repeater(archive.port);
+  link.rate = 400_000;
+  const shipping = storage.shipAsProxy(at(link.port), storage.snapshot()).then(
+    () => "shipped",
+    () => "cut",
+  );
+  await isState(archive, "WdiffRecv");
+  await archive.controller.command("stop", [VOLUME, "force"], "accept");
+  await isState(archive, "Stopped");
+  link.cut();
+  expect(await shipping).toBe("cut");
+  const names = readdirSync(join(directory, "archive", VOLUME));
+  expect(names.filter((name) => /wdiff$|^tmp/.test(name))).toHaveLength(1);
 });
 
 test("virt-full-scan streams the image at a gid", async () => {

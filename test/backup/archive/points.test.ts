@@ -5,14 +5,30 @@ import { join } from "node:path";
 import { NbdClient } from "../../../src/backup/nbd/client.ts";
 import { NbdCommand } from "../../../src/native/nbd.ts";
 import { temporaryDirectory } from "../../cli/helpers.ts";
-import { Group, replicate, settled, until } from "../group.ts";
-import { VOLUME } from "../servers.ts";
+import { at, Group, replicate, settled, until } from "../group.ts";
+import { TestStorage, VOLUME } from "../servers.ts";
+
+const MIB = 1 << 20;
 
 let place: ReturnType<typeof temporaryDirectory>;
 beforeAll(() => {
   place = temporaryDirectory();
 });
 afterAll(() => place.remove());
+
+const connected = (group: Group, port: number, gid: bigint | number) =>
+  NbdClient.connect(group.world(), { host: "127.0.0.1", port, name: `${VOLUME}@${gid}` });
+
+/** The listing is renewed each second. */
+const isExported = (connect: () => Promise<NbdClient>) =>
+  until(async () => {
+    try {
+      await (await connect())[Symbol.asyncDispose]();
+      return true;
+    } catch {
+      return false;
+    }
+  }, "the points are exported");
 
 async function prepared(name: string, seed: number) {
   const group = new Group(join(place.path, name), seed);
@@ -24,17 +40,8 @@ async function prepared(name: string, seed: number) {
     images.set(await group.point(archive, storage), Buffer.from(storage.image));
   }
   const port = archive.portOf("nbdPort");
-  const connect = (gid: bigint | number) =>
-    NbdClient.connect(group.world(), { host: "127.0.0.1", port, name: `${VOLUME}@${gid}` });
-  // The listing is renewed each second.
-  await until(async () => {
-    try {
-      await (await connect(4))[Symbol.asyncDispose]();
-      return true;
-    } catch {
-      return false;
-    }
-  }, "the points are exported");
+  const connect = (gid: bigint | number) => connected(group, port, gid);
+  await isExported(() => connect(4));
   return { group, archive, storage, images, port, connect };
 }
 
@@ -88,24 +95,50 @@ test("a point of a history that is gone is read by nobody: neither by who has it
   expect(Buffer.from(got).equals(Buffer.from(other.image))).toBe(true);
 });
 
+const run = async (...words: string[]) => {
+  const child = Bun.spawn(words, { stdout: "pipe", stderr: "pipe" });
+  const [text, errors] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  expect({ code: await child.exited, errors }).toEqual({ code: 0, errors: "" });
+  return text;
+};
+
 const others = Bun.which("nbdinfo") !== null && Bun.which("nbdcopy") !== null;
 test.skipIf(!others)("other people's clients list the points and copy one", async () => {
   const { group, images, port } = await prepared("clients", 50);
   await using _group = group;
   const uri = `nbd://127.0.0.1:${port}`;
-  const run = async (...words: string[]) => {
-    const child = Bun.spawn(words, { stdout: "pipe", stderr: "pipe" });
-    const [text, errors] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-    ]);
-    expect({ code: await child.exited, errors }).toEqual({ code: 0, errors: "" });
-    return text;
-  };
   const listing = await run("nbdinfo", "--list", uri);
   for (const gid of images.keys()) expect(listing).toContain(`export="${VOLUME}@${gid}"`);
   expect(listing).toMatch(/description: vol1 at \d{4}-/);
   const copy = join(place.path, "copy.img");
   await run("nbdcopy", `${uri}/${VOLUME}@2`, copy);
   expect(Buffer.from(await Bun.file(copy).arrayBuffer()).equals(images.get(2n) as Buffer)).toBe(true);
+});
+
+test.skipIf(!others)("nobody has to read the holes of a point: a client is told of them", async () => {
+  const image = Buffer.alloc(64 * MIB);
+  image.fill(7, 8 * MIB, 9 * MIB);
+  await using group = new Group(join(place.path, "holes"), 90);
+  const archive = await group.archive("a0", { nbdPort: 0 });
+  const storage = new TestStorage(group.world(), image.byteLength / 512);
+  storage.image = image;
+  await archive.controller.command("init-vol", [VOLUME], "ok");
+  await storage.fullSync(at(archive.port));
+  storage.write(10);
+  await group.point(archive, storage);
+  const port = archive.portOf("nbdPort");
+  await isExported(() => connected(group, port, 1));
+  const map = await run("nbdinfo", "--map", "--json", `nbd://127.0.0.1:${port}/${VOLUME}@1`);
+  const extents = JSON.parse(map) as { offset: number; length: number; type: number }[];
+  let data = 0;
+  for (const { offset, length, type } of extents) {
+    if (type === 0) data += length;
+    else expect(image.subarray(offset, offset + length).every((byte) => byte === 0)).toBe(true);
+  }
+  expect(extents.reduce((sum, { length }) => sum + length, 0)).toBe(image.byteLength);
+  expect(data).toBeGreaterThan(MIB);
+  expect(data).toBeLessThan(8 * MIB);
 });

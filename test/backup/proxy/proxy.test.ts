@@ -48,6 +48,11 @@ async function prepared(archive: Running, proxy: Running, archivePort = archive.
   return storage;
 }
 
+const bound = ({ controller }: Running) => ({
+  command: controller.command.bind(controller),
+  changeForwarding: controller.changeForwarding.bind(controller),
+});
+
 const queueOf = (proxy: Running, name = "a0") =>
   proxy.controller.get("proxy-diff", VOLUME, name) as Promise<string[]>;
 
@@ -221,7 +226,7 @@ test("a proxy that is killed between receiving and sending sends after its resta
   await expectImage(again, 2n, storage.image);
 });
 
-test("a diff whose queue file is damaged is not sent", async () => {
+test("a diff whose queue file is damaged is not sent, and who asks is told why nothing is", async () => {
   const archive = await startA();
   await using proxy = await startP();
   const storage = await prepared(archive, proxy);
@@ -240,9 +245,77 @@ test("a diff whose queue file is damaged is not sent", async () => {
     config: { port: archive.port },
   });
   await proxy.controller.command("kick", [], "ok");
-  await Bun.sleep(200);
+  await until(async () => proxy.role.notReady?.().length === 1, "a reason");
+  expect(proxy.role.notReady?.()).toEqual([
+    expect.stringMatching(/^vol1 is not sent to a0 until it is kicked: .*damaged.*clear-vol.*hash-bkp/),
+  ]);
+  expect(await proxy.controller.get("is-wdiff-send-error", VOLUME, "a0")).toBe(1n);
   expect((await again.controller.get("meta-snap", VOLUME)) as string).toBe("|1|");
   expect(await queueOf(proxy)).toHaveLength(1);
+});
+
+test("a stop that waits for empty queues gives way to one that does not, and to the end of the process", async () => {
+  using link = new Repeater(1);
+  link.isCut = true;
+  const proxy = await startP();
+  const { command, changeForwarding } = bound(proxy);
+  await changeForwarding("add", VOLUME, "a0", forwardingTo(link.port));
+  await command("start", [VOLUME], "ok");
+  const storage = new TestStorage(world(), BLOCKS);
+  storage.write(5);
+  await storage.ship(at(proxy.port), storage.snapshot());
+  const isIn = (state: string) => async () => (await proxy.controller.get("state", VOLUME)) === state;
+  await command("stop", [VOLUME, "empty"], "accept");
+  await until(isIn("WaitForEmpty"), "it waits");
+  await expect(command("stop", [VOLUME, "empty"], "accept")).rejects.toThrow("stopping");
+  await command("stop", [VOLUME, "graceful"], "accept");
+  await until(isIn("Stopped"), "it has stopped");
+  await command("start", [VOLUME], "ok");
+  await command("stop", [VOLUME, "empty"], "accept");
+  await until(isIn("WaitForEmpty"), "it waits again");
+  await proxy[Symbol.asyncDispose]();
+});
+
+test("a forced stop cuts a log that is being received", async () => {
+  await using proxy = await startP();
+  const { command, changeForwarding } = bound(proxy);
+  await changeForwarding("add", VOLUME, "a0", forwardingTo(1));
+  await command("start", [VOLUME], "ok");
+  using link = new Repeater(proxy.port);
+  link.rate = 1000;
+  const storage = new TestStorage(world(), BLOCKS);
+  storage.write(50);
+  const shipping = storage.ship(at(link.port), storage.snapshot()).then(
+    () => "shipped",
+    () => "cut",
+  );
+  await until(async () => (await proxy.controller.get("state", VOLUME)) === "WlogRecv", "a log comes");
+  await command("stop", [VOLUME, "force"], "accept");
+  await until(async () => (await proxy.controller.get("state", VOLUME)) === "Stopped", "it has stopped");
+  expect(await shipping).toBe("cut");
+});
+
+test("a clock that is set by an hour gives no archive up", async () => {
+  await using archive = await startA();
+  const own = world();
+  let aheadMs = 0;
+  const clock = { ...own.clock, nowMs: () => own.clock.nowMs() + aheadMs };
+  await using proxy = await startProxy(
+    { ...own, clock },
+    { dataDir: join(directory, "p0"), config: { giveUpSeconds: 60 } },
+  );
+  using link = new Repeater(archive.port);
+  const storage = await prepared(archive, proxy, link.port);
+  await archive.controller.command("stop", [VOLUME], "accept");
+  await until(async () => (await archive.controller.get("state", VOLUME)) === "Stopped", "stopped");
+  storage.write(5);
+  await storage.ship(at(proxy.port), storage.snapshot());
+  aheadMs = 3_600_000;
+  const passed = link.passed;
+  await until(async () => link.passed > passed + 1000, "some refusals");
+  expect(await proxy.controller.get("is-wdiff-send-error", VOLUME, "a0")).toBe(0n);
+  await archive.controller.command("start", [VOLUME], "ok");
+  await hasPoint(archive, 2n);
 });
 
 test("a smaller base stops the sending until it is kicked", async () => {

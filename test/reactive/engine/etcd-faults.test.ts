@@ -103,7 +103,8 @@ test("a watch that ends goes on behind the last change: none is missed, none is 
     const told: number[] = [];
     const [engine] = rig.engines;
     const onChange = ({ timestamp }: ChangedKeys) => void told.push(timestamp);
-    const feed = engine.follow({ onChange, onCaughtUp: () => {}, onGap: () => told.push(Number.NaN) });
+    const onGap = () => told.push(Number.NaN);
+    const feed = engine.follow({ onChange, onCaughtUp: () => {}, onGap, isWanted: () => true });
     await feed.started({ keys: [], prefixes: [] });
     const reader = await watch(rig, 0, { keys: ["n"] });
     const written: number[] = [];

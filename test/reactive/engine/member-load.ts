@@ -45,6 +45,7 @@ export class MemberLoad {
         onChange: (change) => void told.push(change),
         onCaughtUp: () => {},
         onGap: () => void this.#gaps++,
+        isWanted: () => true,
       });
       await feed.started({ keys: [], prefixes: [] });
       this.#readers.push(await watch(this.#rig, index as 0 | 1, { keys: ["n"] }));

@@ -5,8 +5,13 @@ const tests = "test/reactive/frontend/watches.test.ts";
 const watches = "src/reactive/frontend/watches";
 const accessTests = "test/reactive/frontend/access.test.ts";
 const access = "src/reactive/frontend/access";
+const writers = "test/reactive/cluster/writers.test.ts";
+const turnTests = "test/reactive/frontend/turns.test.ts";
+const turns = "src/reactive/frontend/clients/turns.ts";
 
 const lives = "every run of 16 random lives";
+const follower = "src/reactive/engines/builtin/feed-follower.ts";
+const followerTests = "test/reactive/engine/feed-follower.test.ts";
 
 testMutants(
   [
@@ -152,6 +157,41 @@ testMutants(
       noticedBy: [tests, "not told of progress"],
     },
     {
+      breaks: "a feed that has begun before anybody is told so: what changes in between is missed",
+      file: follower,
+      from: "    this.begin();\n    return waiter.promise;",
+      to: "    this.begin();\n    return Promise.resolve();",
+      noticedBy: [tests, "a frontend where nobody watches"],
+    },
+    {
+      breaks: "a feed that asks nothing while nobody watches",
+      file: follower,
+      from: "        if (this.#mayRest) await this.#rest();\n",
+      to: "",
+      noticedBy: [tests, "a frontend where nobody watches"],
+    },
+    {
+      breaks: "how far a feed is, which is not known of one that rested meanwhile",
+      file: follower,
+      from: "return this.#position === END ? 0 : reply.floor;",
+      to: "return reply.floor;",
+      noticedBy: [followerTests, "how far a feed is"],
+    },
+    {
+      breaks: "a feed of all shards for who watches one",
+      file: "src/reactive/engines/builtin/shard-feeds.ts",
+      from: "    for (const follower of followers) follower.begin();\n",
+      to: "",
+      noticedBy: [followerTests, "a watch of one shard"],
+    },
+    {
+      breaks: "a range that counts as followed only when its shards are",
+      file: `${watches}/watcher.ts`,
+      from: "new Set(watch.isReady ? watch.prefixes : [])",
+      to: "new Set(watch.prefixes)",
+      noticedBy: [tests, "a range whose watch is replaced"],
+    },
+    {
       breaks: "watches that go along with those that are due",
       file: `${watches}/watcher.ts`,
       from: "return keys > TOGETHER_KEYS_MAX ? [] : others;",
@@ -185,6 +225,48 @@ testMutants(
       from: 'right === "read" ? table.readers : table.writers',
       to: "table.readers",
       noticedBy: [accessTests, "what a transaction reads"],
+    },
+    {
+      breaks: "that who came later comes later",
+      file: turns,
+      from: "line.members.splice(place < 0 ? line.members.length : place, 0, member);",
+      to: "line.members.unshift(member);",
+      noticedBy: [writers, "of one key, half of them far away"],
+    },
+    {
+      breaks: "that a commit which is not in line does not overtake those that are",
+      file: turns,
+      from: "if (member === undefined) await this.#beAsPoliteAsNeeded(accesses);",
+      to: "if (member === undefined) void accesses;",
+      noticedBy: [writers, "of one key, half of them far away"],
+    },
+    {
+      breaks: "a turn that ends when nobody uses it",
+      file: turns,
+      from: "      this.endAll(member.place);\n",
+      to: "",
+      noticedBy: [writers, "a client that is frozen"],
+    },
+    {
+      breaks: "the place of who was refused in its turn",
+      file: turns,
+      from: "if (isTriedAgain && !member.isOver)",
+      to: "if (isTriedAgain && member.isOver)",
+      noticedBy: [turnTests, "who is refused in its turn"],
+    },
+    {
+      breaks: "that a turn needs the right to write",
+      file: "src/reactive/frontend/clients/requests.ts",
+      from: "place !== undefined && store.tables.mayWrite(principal, keys)",
+      to: "place !== undefined",
+      noticedBy: [turnTests, "who may not write"],
+    },
+    {
+      breaks: "that a transaction leaves the line when its code gives up",
+      file: "src/reactive/client/transactions.ts",
+      from: "      turn.leave();\n",
+      to: "",
+      noticedBy: [writers, "who gives up in its turn"],
     },
     {
       breaks: "the longest prefix that counts",

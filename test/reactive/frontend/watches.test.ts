@@ -425,7 +425,7 @@ test("a shard that does not answer fails the watches of its keys, leaves nothing
 });
 
 test("progress reaches whoever misses nothing, and never passes what is still on its way to him", async () => {
-  for (let seed = 1; seed <= 12; seed++) {
+  for (let seed = 1; seed <= 40; seed++) {
     const store = reactiveCluster({ seed, frontends: 1 });
     const { mail } = store.cluster;
     const { watching, backend } = store.frontends[0] as (typeof store.frontends)[0];
@@ -451,6 +451,46 @@ test("progress reaches whoever misses nothing, and never passes what is still on
   }
 });
 
+test("a frontend where nobody watches asks the shards for no changes, tells that nothing is missed, and misses nothing of who comes back", async () => {
+  for (let seed = 1; seed <= 30; seed++) {
+    const store = reactiveCluster({ seed, shards: 2, frontends: 1 });
+    const { mail, groups } = store.cluster;
+    const { watching, backend } = store.frontends[0] as (typeof store.frontends)[0];
+    let questions = 0;
+    for (const group of groups) {
+      const { query } = group;
+      group.query = async (body) => {
+        if (body[0] !== 3) return query(body);
+        questions += 1;
+        // Slower than what he reads himself: what changes in between is the feed's to tell.
+        for (let turn = 0; turn < 8; turn++) await mail.turn();
+        return query(body);
+      };
+    }
+    const client = new ReactiveClient(store, ["x", "y"]);
+    const writer = async () => {
+      for (let turn = 0; turn < 4; turn++) await write(store, 0, pick(store.random, ["x", "y"], 0.6));
+    };
+    for (let visit = 0; visit < 4; visit++) {
+      // The feed takes leave with the answer to the question that is under way.
+      await mail.run(Promise.all([write(store, 0, ["x"]), write(store, 0, ["y"])]));
+      await mail.run(settled(store));
+      const before = questions;
+      await mail.run(writer());
+      await mail.run(backend.nextTimestamp().then((issued) => watching.poll(issued)));
+      expect([questions, watching.figures.progress]).toEqual([before, backend.known]);
+      // He comes back while something changes for the last time, and leaves again.
+      await mail.run(Promise.all([client.connect(0), write(store, 0, ["x"])]));
+      await mail.run(converged(store, client));
+      client.leave();
+    }
+    const checked = client.check();
+    await mail.run(checked);
+    expect(await checked).toEqual([]);
+    store.close();
+  }
+});
+
 test("a client that does not read is not told of progress either, and hears of it when it reads again", async () => {
   const store = reactiveCluster({ seed: 9, frontends: 1 });
   const { mail } = store.cluster;
@@ -471,6 +511,36 @@ test("a client that does not read is not told of progress either, and hears of i
   await mail.run(poll());
   expect(client.progress).toBeGreaterThan(before);
   store.close();
+});
+
+test("a range whose watch is replaced before its shards are followed is fetched again: nobody heard what changed until then", async () => {
+  const store = {
+    known: 10,
+    nextTimestamp: async () => store.known,
+    readNewest: async () => ({ timestamp: 0, versions: [], horizon: 0 }),
+  };
+  const { promise: followed, resolve: follow } = Promise.withResolvers<void>();
+  const shared: WatcherShared = {
+    ...{ store, index: new WatchIndex(), dirty: new Set(), messages: new RunMessages() },
+    started: () => followed,
+    clock: new SimClock(new Scheduler(1)),
+    reader: new SnapshotReader(async () => ({ timestamp: store.known, versions: [], horizon: 0 })),
+    figures: { runs: 0, rounds: 0, gathered: 0, failedReads: 0 },
+  };
+  const causes: string[] = [];
+  const send = (bytes: Uint8Array) => {
+    const message = decodeServerMessage(bytes.slice());
+    if (message.type === "runs") causes.push(...message.runs.map(({ cause }) => cause));
+  };
+  const watcher = new Watcher(shared, { isCongested: false, send }, 8);
+  const read = { keys: [], prefixes: [Buffer.from("list:")] };
+  const watched = [watcher.watch(1, read, 5, 0), watcher.watch(1, read, 5, 0)];
+  follow();
+  await Promise.all(watched);
+  watcher.pump();
+  await Bun.sleep(0);
+  expect(causes).toEqual(["refetch"]);
+  watcher.close();
 });
 
 test("a range that changed while its watch was replaced is told of, and a run that was on its way then is made up for", async () => {

@@ -6,6 +6,8 @@ import { encodeRequests } from "../../../src/reactive/replication/codec.ts";
 import { SessionTable, SESSIONS_MAX, WINDOW_MAX } from "../../../src/reactive/replication/sessions.ts";
 import type { Batch, Request, StateMachine } from "../../../src/reactive/replication/types.ts";
 import { ByteReader } from "../../../src/reactive/wire/bytes.ts";
+import { finish, type Steps } from "../../../src/reactive/replication/steps.ts";
+import { whole } from "../whole.ts";
 
 /** Counts how often each command was executed; its reply is the command itself. */
 class Counting implements StateMachine {
@@ -36,10 +38,8 @@ class Bench {
   #op = 0;
 
   apply(requests: Request[], timeMs = 0) {
-    return this.table.apply(
-      { op: ++this.#op, view: 0, timeMs, payload: encodeRequests(requests) },
-      this.machine,
-    );
+    const entry = { op: ++this.#op, view: 0, timeMs, payload: encodeRequests(requests) };
+    return whole(this.table.apply(entry, this.machine));
   }
 
   register(): number {
@@ -69,6 +69,24 @@ describe("a session", () => {
     expect(first.map(({ body }) => [...body])).toEqual([[1], [1]]);
     expect(bench.apply([request(session, 1)]).map(({ body }) => [...body])).toEqual([[1]]);
     expect(bench.machine.executed.get(`${session}.1`)).toBe(1);
+  });
+
+  test("says nothing of a request that is being applied, in steps", () => {
+    const bench = new Bench();
+    const session = bench.register();
+    const payload = encodeRequests([request(session, 1)]);
+    const machine = {
+      ...bench.machine,
+      *apply({ commands }: Batch): Steps<Uint8Array[]> {
+        yield;
+        return commands.map(({ body }) => body);
+      },
+    };
+    const steps = bench.table.apply({ op: 9, view: 0, timeMs: 0, payload }, machine as never);
+    if (Array.isArray(steps)) throw new Error("it was done at once");
+    expect(bench.table.lookUp(request(session, 1))).toBeUndefined();
+    expect(statuses(finish(steps))).toEqual([ResultStatus.ok]);
+    expect(bench.table.lookUp(request(session, 1))?.status).toBe(ResultStatus.ok);
   });
 
   test("takes requests in any order within its window", () => {

@@ -31,6 +31,7 @@ import { replicaDefaults } from "../../../src/reactive/replication/settings.ts";
 import type { Batch } from "../../../src/reactive/replication/types.ts";
 import { ByteReader, ByteWriter } from "../../../src/reactive/wire/bytes.ts";
 import { checkLists, type ListOperation } from "../checkers/append-lists.ts";
+import { unhurried } from "../unhurried.ts";
 import { decodeList, encodeCommand, ListMachine } from "./list-machine.ts";
 
 /** Kinds of faults that a set of simulations has to have met. */
@@ -133,7 +134,7 @@ class Node {
       warn: (text: string) => this.#simulation.onNote(this.name, text),
     };
     const opening = ReplicaDriver.open({
-      world: { clock: process.clock, random: scheduler.fork(), disk: process.disk },
+      world: { clock: unhurried(process.clock, random), random: scheduler.fork(), disk: process.disk },
       crc32c,
       log: log as never,
       directory: "/data/replica",
@@ -558,7 +559,10 @@ class Simulation {
     const statuses = this.#nodes.map(({ driver }) => driver?.status);
     const commits = new Set(statuses.map((status) => status?.commit));
     const isNormal = statuses.every((status) => status?.phase === "normal" && status.op === status.commit);
-    return isNormal && commits.size === 1 && this.#clients.every(({ waiting }) => waiting === 0);
+    const hasApplied = this.#nodes.every(({ driver }) => driver?.hasApplied);
+    return (
+      isNormal && commits.size === 1 && hasApplied && this.#clients.every(({ waiting }) => waiting === 0)
+    );
   }
 
   #describe(): string {

@@ -19,6 +19,9 @@ test("nothing of an epoch that is over is heard, nor anything of the next one be
       ...{ tls: undefined, self: "here", secret: "" },
       onMessage: (_peer, message) => void heard.push(message.type),
       onBatchEnd: () => {},
+      onFatal: (error) => {
+        throw error;
+      },
     });
     await incoming.listen();
     const { world: there } = cluster.host("10.0.0.2").start();

@@ -5,6 +5,7 @@ import type { SourceNode } from "../../../src/streams/plan/nodes.ts";
 import { planOf } from "../../../src/streams/plan/plan.ts";
 import { Engine } from "../../../src/streams/runtime/engine.ts";
 import { RecordWriter } from "../../../src/streams/runtime/record-writer.ts";
+import { ByteReader, ByteWriter } from "../../../src/streams/wire/bytes.ts";
 import { FrameReader } from "../../../src/streams/wire/frame.ts";
 
 /** Runs an application on one engine that goes on behind records that throw; returns what its sink has. */
@@ -69,4 +70,20 @@ test("a window whose output throws is gone with its name in the dead letters, an
   const bad: string[] = [];
   expect(outputOf(application, [1, 11, 12, 21, 100], bad)).toEqual(["0: 1", "20: 1"]);
   expect(bad).toEqual(["step window counts k"]);
+});
+
+test("keys that UTF-8 cannot tell apart are one key at once, and one that begins with a mark of order keeps it", () => {
+  const counted = app("keys", (a) =>
+    a
+      .source<string>("in", { framing: framed(), decode: () => undefined })
+      .keyBy((word) => word)
+      .state<{ count: number }, number>("counts", { init: () => ({ count: 0 }) }, (_word, state, out) => {
+        out.emit((state.count += 1));
+      })
+      .to(a.sink<number>("out", { framing: framed(), encode: (count, out) => out.utf8(String(count)) })),
+  );
+  // Texts that were cut in the middle of a character, as `slice` cuts them.
+  expect(outputOf(counted, ["a\ud83d", "a\ud83e", "a\ufffd"])).toEqual(["1", "2", "3"]);
+  const read = new ByteReader(new ByteWriter().text("\ufeffword").done());
+  expect(read.text()).toBe("\ufeffword");
 });

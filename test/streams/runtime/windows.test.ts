@@ -4,8 +4,13 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import {
-  app, counting, ephemeral, framed, session, sliding, testApp, tumbling, type Aggregate, type App, type LatePolicy, type WindowSpec,
+  app, counting, ephemeral, framed, json, session, sliding, testApp, tumbling, type Aggregate, type App, type LatePolicy, type WindowSpec,
 } from "node-x/stream"; // prettier-ignore
+import type { WindowNode } from "../../../src/streams/plan/nodes.ts";
+import { planOf } from "../../../src/streams/plan/plan.ts";
+import { FrameCursor } from "../../../src/streams/runtime/frame-cursor.ts";
+import { WindowStep } from "../../../src/streams/runtime/window-step.ts";
+import { StateStore } from "../../../src/streams/state/store.ts";
 import {
   addRecord,
   type AlignedSpec,
@@ -310,3 +315,63 @@ test("windows that no record could be in are refused", () => {
   ])
     expect(() => testApp(windowApp(spec))).toThrow('the window "w"');
 });
+
+test("negative times, parts of a millisecond and the ends of a Date's range have their windows, each record in all of its", () => {
+  const spec: AlignedSpec = { kind: "sliding", rangeMs: 100, slideMs: 30, delayMs: 0, late: "drop" };
+  fc.assert(
+    fc.property(fc.double({ min: -8.64e15, max: 8.64e15, noNaN: true }), (anyMs) => {
+      const timeMs = Math.round(anyMs * 8) / 8;
+      const starts = startsOf(spec, timeMs);
+      for (const start of starts) {
+        expect(start <= timeMs && timeMs < start + 100).toBe(true);
+        expect(Math.abs(start % 30)).toBe(0);
+      }
+      expect(starts).toEqual(starts.toSorted((one, other) => one - other));
+      expect(starts.length).toBeGreaterThanOrEqual(3);
+      expect((starts[0] as number) - 30 + 100).toBeLessThanOrEqual(timeMs);
+    }),
+  );
+  testApp(windowApp(tumbling(100)))
+    .feed("in", [item(-1, 1), item(-100, 2), item(-101, 3), item(0, 4), flush])
+    .expect("out", ["k@-100:1,2", "k@0:4"])
+    .expect("late", []);
+});
+
+test("sessions of very many keys, each with an end of its own, fire in their order and in time", () => {
+  const keys = 150_000;
+  const sum: Aggregate<Item, number, number> = {
+    initial: () => 0,
+    update: ({ value }, before) => before + value,
+    combine: (one, other) => one + other,
+    output: (_key, total) => total,
+  };
+  const node = planOf(
+    app("sessions", (a) =>
+      a
+        .source<Item>("in", { framing: framed(), decode: () => undefined })
+        .keyBy(({ key }) => key)
+        .window("w", session(1000), sum)
+        .to(a.sink<number>("out", { framing: framed(), encode: () => {} })),
+    ),
+  ).states[0] as WindowNode;
+  const fired: number[] = [];
+  const store = new StateStore("w", { init: noWindows, codec: json() }, new FrameCursor());
+  const step = new WindowStep(node, store, {
+    emit: (value) => void fired.push(value as number),
+    late: () => {},
+    onBadWindow: (_key, error) => {
+      throw error;
+    },
+  });
+  // A step that is coprime to their number: every one once, in no order.
+  for (let index = 0; index < keys; index++) {
+    const number = (index * 7919) % keys;
+    step.add({ key: "", timeMs: 0, value: number }, `user ${number}`, number);
+  }
+  const startedMs = performance.now();
+  step.advance(1e9);
+  expect(fired).toEqual(Array.from({ length: keys }, (_, number) => number));
+  expect(store.size).toBe(0);
+  // One look at all ends for each of them would be minutes.
+  expect(performance.now() - startedMs).toBeLessThan(30_000);
+}, 60_000);

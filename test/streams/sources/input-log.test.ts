@@ -33,7 +33,7 @@ function worldOf(on: Scheduler, disk: SimDisk): World {
 /** Numbers of the records behind `position` that a worker finds on such a disk. */
 async function found(on: Scheduler, disk: SimDisk, position: number): Promise<number[]> {
   const log = await InputLog.open(worldOf(on, disk), "/data/input-In", events);
-  log.rollBack(position);
+  await log.rollBack(position);
   const fed: number[] = [];
   log.replay((bytes) => void fed.push(numberOf(bytes)), Number.POSITIVE_INFINITY);
   return fed;
@@ -93,7 +93,7 @@ test("what was kept is fed again in pieces: a stop between two of them keeps the
     const world = worldOf(on, disk);
     const log = await InputLog.open(world, "/data/input-In", events);
     for (let number = 0; number < 100; number++) log.append(record(number), 0, 1000);
-    log.rollBack(0);
+    await log.rollBack(0);
     const fed: number[] = [];
     const pieces: number[] = [];
     let done = 0;
@@ -118,5 +118,27 @@ test("what was kept is fed again in pieces: a stop between two of them keeps the
     replay.start();
     expect(fed).toEqual(numbers(0, 101));
     await log.close();
+  });
+});
+
+test("a log whose worker came from elsewhere without it goes on at the checkpoint's number, also behind the next crash", () => {
+  const on = new Scheduler(1);
+  const disk = new SimDisk(on);
+  on.run(async () => {
+    await disk.makeDirectory("/data");
+    const log = await InputLog.open(worldOf(on, disk), "/data/input-In", events);
+    log.append(record(0), 0, RECORD_BYTES);
+    await log.flush();
+    // The checkpoint was restored from a replica: it counts records that this directory never had.
+    await log.rollBack(1000);
+    expect([log.position(), log.isBehind]).toEqual([1000, false]);
+    for (let number = 1000; number < 1005; number++) log.append(record(number), 0, RECORD_BYTES);
+    await log.flush();
+    log.committed(1002);
+    await log.rollBack(1002);
+    const fed: number[] = [];
+    log.replay((bytes) => void fed.push(numberOf(bytes)), Number.POSITIVE_INFINITY);
+    expect(fed).toEqual(numbers(1002, 1005));
+    expect(await found(on, disk, 1003)).toEqual(numbers(1003, 1005));
   });
 });

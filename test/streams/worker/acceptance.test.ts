@@ -365,7 +365,7 @@ describe("A23: any pipeline of steps with and without state, by key and without,
       case "keyed stateless":
         return stream
           .keyBy(({ key }) => key, json<Item>())
-          .state(`${name} pass`, { init: () => 0 }, (item, _state, out) => out.emit(mark(item)));
+          .state(`${name} pass`, { init: () => ({}) }, (item, _state, out) => out.emit(mark(item)));
       case "keyed state":
         return counted(stream.keyBy(({ key }) => key));
     }

@@ -98,6 +98,9 @@ test("a new cluster does not take a worker in whose directory is of an earlier o
     await cluster.startAll();
     const sender = cluster.send(KEYS, Number.POSITIVE_INFINITY);
     await cluster.until("some progress", () => sender.acked > 50);
+    // That a checkpoint is committed gets to its disk with the next one.
+    const committed = () => cluster.workers.get("worker2")?.worker?.stateLog.committed.id ?? 0;
+    await cluster.until("a second checkpoint", () => committed() > 1);
     for (const name of ["initializer", "worker2"]) cluster.kill(name);
     await cluster.start({ name: "initializer", host: "10.0.0.1" }, { dataDir: "/data/anew" });
     const old = await cluster.start(workerSpec(2));

@@ -27,6 +27,7 @@ export interface WorkerSpec {
 
 export interface OddWorker {
   app?: App;
+  args?: readonly string[];
   secret?: string;
   dataDir?: string;
   sinks?: string[];

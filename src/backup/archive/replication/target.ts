@@ -120,6 +120,7 @@ class Target {
     const { state, blocks, bulkBlocks, uuid } = request;
     const fromBlock = await this.#resumePoint(archiveUuid, state, blocks, bulkBlocks);
     const timestamp = volume.nowSeconds;
+    await volume.removePoints();
     if (fromBlock === 0) {
       await volume.setArchiveUuid(archiveUuid);
       await volume.setFullReplication({ state, progressBlocks: 0, timestamp });
@@ -188,7 +189,6 @@ class Target {
     );
     const sink: ByteSink = {
       append: async (pack) => {
-        volume.throwIfForced();
         const whole = Buffer.concat([writeWdiffHeader("sorted", new Uint8Array(16)), pack, endPack()]);
         for await (const runs of mergedRuns([await openDiff(memorySource("a pack", whole))]))
           await writeRuns(target, runs, "zero");
@@ -198,7 +198,7 @@ class Target {
     try {
       await forgetBaseSums(volume.world.disk, volume.directory);
       const sums = await volume.beginBaseChange(base);
-      await receivePacks(call.reader, blocks, sink);
+      await receivePacks(call.reader, blocks, volume.guarded(sink));
       await early.finish();
       await sums.finish(to);
     } finally {
@@ -254,7 +254,7 @@ class Target {
     await this.#answer(new Writer().text("ok"));
     await volume.diffs.add(diff, async (sink) => {
       await sink.append(writeWdiffHeader("sorted", uuid));
-      await receivePacks(reader, blocks, sink);
+      await receivePacks(reader, blocks, volume.guarded(sink));
       await sink.append(endPack());
     });
     await this.#adoptUuid(uuid, false);

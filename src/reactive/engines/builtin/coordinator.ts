@@ -55,15 +55,16 @@ export class Coordinator {
   }
 
   /** Resolves with what became of the transaction; asking again with the same id gives the same answer. */
-  async commit(whole: WholeTransaction): Promise<CommitResult> {
-    if (whole.accesses.length === 0) return { kind: "committed", timestamp: 0 };
+  commit(whole: WholeTransaction): Promise<CommitResult> {
+    if (whole.accesses.length === 0) return Promise.resolve({ kind: "committed", timestamp: 0 });
     if (isReadOnly(whole)) return this.#validate(whole);
     const split = this.#split(whole);
     // Read committed nothing is refused: what the home will say is known before it is asked.
-    if (split.parts.size === 1 || whole.level === Level.readCommitted) {
-      const result = await this.#commitAtOnce(whole, split);
-      if (result !== undefined) return result;
-    }
+    const mayBeAtOnce = split.parts.size === 1 || whole.level === Level.readCommitted;
+    return mayBeAtOnce ? this.#commitAtOnce(whole, split) : this.#commitByVotes(whole, split);
+  }
+
+  async #commitByVotes(whole: WholeTransaction, split: Split): Promise<CommitResult> {
     const { id } = whole;
     const { home, participants } = split;
     const { largest, result } = await this.#votes(id, split, participants);
@@ -75,11 +76,8 @@ export class Coordinator {
     return this.#spread(id, split, await deciding);
   }
 
-  /**
-   * Vote and decision of the home as one entry instead of two, behind the votes of all others; undefined: it has to vote like
-   * them.
-   */
-  async #commitAtOnce(whole: WholeTransaction, split: Split): Promise<CommitResult | undefined> {
+  /** Vote and decision of the home as one entry instead of two, behind the votes of all others; where it can, else it votes like them. */
+  async #commitAtOnce(whole: WholeTransaction, split: Split): Promise<CommitResult> {
     const { id } = whole;
     const { home, participants, parts } = split;
     const others = participants.filter((shard) => shard !== home);
@@ -88,7 +86,7 @@ export class Coordinator {
     if (result !== undefined) return result;
     // Known before the timestamp is asked for: at-once.ts says why.
     const { view } = this.#group(home);
-    if (view === undefined) return undefined;
+    if (view === undefined) return this.#commitByVotes(whole, split);
     const timestamp = await this.#options.nextTimestamp();
     assert(timestamp > largest, "a new timestamp is larger than all before");
     const transaction = parts.get(home) as Transaction;
@@ -98,7 +96,7 @@ export class Coordinator {
     this.#options.onOrdering?.(timestamp, whole.accesses);
     const vote = decodeVote(await answered);
     if (vote.kind === "no") return this.#refuse(id, others, vote);
-    return vote.kind === "decided" ? this.#spread(id, split, vote.outcome) : undefined;
+    return vote.kind === "decided" ? this.#spread(id, split, vote.outcome) : this.#commitByVotes(whole, split);
   }
 
   /** What these shards say. */

@@ -1,9 +1,11 @@
 /**
- * Follows what one shard changes: the one feed that all clients of a frontend share.
+ * Follows what one shard changes: the one feed that all clients of a frontend share. While nobody watches it asks nothing, which
+ * spares a shard and a frontend a question and an answer for each entry of the log.
  *
  * Invariant: every change behind the position where it began is handed over once, in the shard's order, or `onGap` says that some
- * are lost (the shard keeps only so many): then whoever watches reads again. Positions are those of the shard's log, so a new
- * primary goes on where the old one stopped. Keeps nothing that must survive.
+ * are lost (the shard keeps only so many): then whoever watches reads again. It begins, each time that somebody wants it, at a position
+ * that the shard answered after `started` was called, and `started` resolves behind that: who reads then sees what is at or below it.
+ * Positions are those of the shard's log, so a new primary goes on where the old one stopped. Keeps nothing that must survive.
  */
 import type { Clock } from "../../../core/seams/clock.ts";
 import { type ChangesReply, decodeChanges, encodeQuery } from "../../shard/query-messages.ts";
@@ -25,6 +27,8 @@ export class FeedFollower {
   #isStopped = false;
   /** Those who wait for it to begin. */
   #waiting: PromiseWithResolvers<void>[] = [];
+  /** Ends a rest. */
+  #wake: () => void = () => {};
 
   constructor(options: FeedFollowerOptions) {
     this.#options = options;
@@ -36,16 +40,24 @@ export class FeedFollower {
     if (this.#position !== END) return Promise.resolve();
     const waiter = Promise.withResolvers<void>();
     this.#waiting.push(waiter);
+    this.begin();
     return waiter.promise;
+  }
+
+  /** It is wanted: a rest is over. */
+  begin(): void {
+    this.#wake();
   }
 
   stop(): void {
     this.#isStopped = true;
+    this.#wake();
   }
 
   async #run(): Promise<void> {
     while (!this.#isStopped) {
       try {
+        if (this.#mayRest) await this.#rest();
         if (this.#position === END) {
           this.#position = (await this.#ask(false, 0)).position;
           for (const { resolve } of this.#waiting.splice(0)) resolve();
@@ -59,6 +71,16 @@ export class FeedFollower {
     }
   }
 
+  get #mayRest(): boolean {
+    return this.#waiting.length === 0 && !this.#options.isWanted();
+  }
+
+  /** Until somebody wants it. What happens meanwhile concerns nobody: where it was is forgotten. */
+  #rest(): Promise<void> {
+    this.#position = END;
+    return new Promise((resolve) => (this.#wake = resolve));
+  }
+
   /**
    * Takes all changes up to this moment. Resolves with a timestamp: every change that has it or a smaller one, of those
    * whose timestamp was issued before this call, was handed over. 0: not known.
@@ -67,7 +89,8 @@ export class FeedFollower {
     if (this.#position === END) return 0;
     const reply = await this.#ask(false, issued);
     this.#take(reply);
-    return reply.floor;
+    // Whoever rested meanwhile begins anew at a position that is not known yet, maybe before what this answer tells of.
+    return this.#position === END ? 0 : reply.floor;
   }
 
   async #ask(waits: boolean, upTo: number): Promise<ChangesReply> {

@@ -1,4 +1,9 @@
-/** The feeds of all shards as one. A transaction over two shards is told twice, once by each. */
+/**
+ * The feeds of all shards as one. A transaction over two shards is told twice, once by each.
+ *
+ * Invariant: who watches keys of one shard has all of them followed: how far watchers are is the least of all, and a shard that begins later
+ * may bring what is older.
+ */
 import type { Clock } from "../../../core/seams/clock.ts";
 import type { ChangeFeed, FeedListener } from "../engine.ts";
 import type { ShardGroup } from "./backend.ts";
@@ -14,6 +19,7 @@ export class ShardFeeds implements ChangeFeed {
 
   async started({ keys, prefixes }: Parameters<ChangeFeed["started"]>[0]): Promise<void> {
     const followers = this.#followers;
+    for (const follower of followers) follower.begin();
     const shards = new Set(
       prefixes.length > 0 ? followers.keys() : keys.map((key) => shardOf(key, followers.length)),
     );

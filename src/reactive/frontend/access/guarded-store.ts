@@ -59,7 +59,7 @@ export class GuardedStore {
     return this.#onceIssued(at, () => this.engine.scan(range, countMax, at));
   }
 
-  async commit(principal: string, offered: OfferedTransaction): Promise<CommitResult> {
+  commit(principal: string, offered: OfferedTransaction): Promise<CommitResult> {
     const level = this.#levelOf(principal, offered);
     const { snapshot } = offered;
     if (level === Level.snapshot && snapshot === 0) {
@@ -68,9 +68,12 @@ export class GuardedStore {
           "wrongLevel",
           "a transaction of level snapshot names the timestamp of its reads",
         );
-      return this.#commit({ ...offered, level, snapshot: await this.engine.nextTimestamp() });
+      return this.engine
+        .nextTimestamp()
+        .then((now) => this.#commit({ ...offered, level, snapshot: now }));
     }
-    const at = level === Level.snapshot ? snapshot : undefined;
+    // Nothing is newer than a version that is none: what was read under such a name would never count as changed.
+    const at = Math.max(level === Level.snapshot ? snapshot : 0, newestOf(offered));
     return this.#onceIssued(at, () => this.#commit({ ...offered, level }));
   }
 
@@ -112,6 +115,13 @@ export class GuardedStore {
     this.tables.checkKeys(principal, "write", keys);
     return this.engine.resolve(id, keys);
   }
+}
+
+/** The largest version that it names; 0: none. */
+function newestOf({ accesses }: OfferedTransaction): number {
+  let newest = 0;
+  for (const { reads } of accesses) for (const { version } of reads) if (version > newest) newest = version;
+  return newest;
 }
 
 /** The first key behind all that begin with the prefix; empty: there is none. */

@@ -17,6 +17,11 @@ export class WatchIndex {
     return this.#byKey.size;
   }
 
+  /** Whether a change could concern anybody. */
+  get isUsed(): boolean {
+    return this.#byKey.size > 0 || this.#byPrefix.size > 0;
+  }
+
   add(watch: Watch): void {
     for (const name of watch.names) put(this.#byKey, name, watch);
     for (const prefix of watch.prefixes) {
@@ -43,7 +48,7 @@ export class WatchIndex {
   }
 
   onChange(timestamp: number, keys: readonly Uint8Array[]): void {
-    if (this.#byKey.size === 0 && this.#byPrefix.size === 0) return;
+    if (!this.isUsed) return;
     for (const key of keys) {
       const name = nameOf(key);
       for (const watch of this.#byKey.get(name) ?? []) watch.onChange(timestamp);

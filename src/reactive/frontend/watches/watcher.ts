@@ -97,7 +97,8 @@ export class Watcher {
     const known = this.#watches.get(id);
     const watch = known ?? new Watch(id, { onDirty: (dirty) => this.#onDirty(dirty) });
     if (known !== undefined) index.remove(known);
-    const hadPrefixes = new Set(watch.prefixes);
+    // What was asked for and was not yet followed may have missed something.
+    const hadPrefixes = new Set(watch.isReady ? watch.prefixes : []);
     this.#dirty.delete(watch);
     watch.replace(read, at, delayMs);
     this.#watches.set(id, watch);

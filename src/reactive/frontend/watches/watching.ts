@@ -1,7 +1,7 @@
 /**
  * The reactive half of a frontend: follows every shard once, for all clients, and tells each what concerns it.
  *
- * How a change becomes a run: a shard's primary has applied a commit and answers this frontend's waiting question with the
+ * While nobody watches nothing is followed. How a change becomes a run: a shard's primary has applied a commit and answers this frontend's waiting question with the
  * changed keys; the index finds the watches; each client's watcher reads the read sets of its dirty watches at one timestamp, which
  * was issued no earlier than the change, over all shards; the values leave in one message. A shard that has not yet carried
  * the same transaction out holds the read up until it has, so nobody sees half of it.
@@ -43,6 +43,7 @@ export class Watching {
       onChange: (change) => this.#onChange(change),
       onCaughtUp: () => this.#pump(),
       onGap: () => void this.#onGap(),
+      isWanted: () => index.isUsed,
     });
     this.#shared = {
       store: engine,
@@ -116,7 +117,9 @@ export class Watching {
     if (this.#isPolling) return;
     this.#isPolling = true;
     try {
-      this.#tell(Math.min(issued, await this.#feed.poll(issued)));
+      // Who watches nothing misses nothing.
+      const { isUsed } = this.#shared.index;
+      this.#tell(isUsed ? Math.min(issued, await this.#feed.poll(issued)) : issued);
     } catch {
       // The store does not answer: there is no progress until it does.
     } finally {
