@@ -72,7 +72,7 @@ const clientVerb = defineVerb({
   name: "client",
   summary: "Register all users, begin the next epoch, let all look their friends up, and judge what they see",
   description:
-    "The file of servers is the seed's: regServer, lookupServers, privacyLevel, in JSON with comments. What it leaves out (protocol, " +
+    "The file of servers is JSON with comments: regServer, lookupServers, privacyLevel. What it leaves out (protocol, " +
     "combined …) the registration server tells. With the keys standard and combined it describes the two-database system: " +
     "fresh short-term keys through the standard service, statuses through the combined one.",
   args: clientArgs,
