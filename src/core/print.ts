@@ -6,10 +6,10 @@
  */
 import { createColors } from "picocolors";
 import { NxError, type ErrorCode } from "./errors.ts";
-import { alignColumns } from "./text-table.ts";
+import { alignColumns, fitColumns, wrap } from "./text-table.ts";
 import type { Output, Surroundings } from "./verb.ts";
 
-export { alignColumns };
+export { alignColumns, wrap };
 
 export type Colors = ReturnType<typeof createColors>;
 
@@ -35,13 +35,8 @@ export function printTable(
     for (const row of rows) output.write(`${row.map((cell) => cell.replace(/[\t\n]/g, " ")).join("\t")}\n`);
     return;
   }
-  const lines = alignColumns([header, ...rows]);
+  const lines = fitColumns(header, rows, output.columns ?? Number.POSITIVE_INFINITY);
   lines.forEach((line, index) => output.write(`${index === 0 ? colors.bold(line) : line}\n`));
-}
-
-/** Breaks text into lines of at most `columns` cells. */
-export function wrap(text: string, columns: number): string[] {
-  return Bun.wrapAnsi(text, columns, { hard: false, trim: true }).split("\n");
 }
 
 /** What an error says to people and programs. */

@@ -367,7 +367,7 @@ class Reading {
 
   #nothing(): NxError {
     const prefix = this.#prefix;
-    const cluster = /^(.+?)(?:\.[a-z]+)?\d*\.(?:json|config)$/.exec(prefix)?.[1];
+    const cluster = /^(.+?)(?:\.[a-z]+\d*\.(?:json|config)|\d*\.config)$/.exec(prefix)?.[1];
     return new NxError(
       "NX_CONFIG_UNREADABLE",
       `${join(this.#directory, prefix)}: no file matches ${prefix}.<role><n>.json, ${prefix}<n>.config, ${prefix}.tss.config or ${prefix}.frontend<n>.config`,
