@@ -110,6 +110,13 @@ export const storeMutants: readonly Mutant[] = [
     noticedBy: SIMULATION,
   },
   {
+    breaks: "keys that share a slot wait for each other",
+    file: `${SHARD}/at-once.ts`,
+    from: "places.filter((place) => compareBytes(place.key, key) === 0).map(",
+    to: "places.map(",
+    noticedBy: ["test/reactive/shard/at-once.test.ts", "keys that share a slot"],
+  },
+  {
     breaks: "S9: operations of one kind are in each other's way",
     file: `${SHARD}/docc.ts`,
     from: "  if (isCommutative(a) && a.kind === b.kind) return true;\n",
@@ -272,5 +279,19 @@ export const storeMutants: readonly Mutant[] = [
     from: "    log.warn(`${text}",
     to: "    log.info(`${text}",
     noticedBy: ["test/reactive/shard/retention.test.ts", "who has another file says so"],
+  },
+  {
+    breaks: "the newest version of a key is taken for the one above it",
+    file: "src/native/versions.ts",
+    from: "    return this.#block[Block.start] as number;",
+    to: "    return this.#block[Block.next] as number;",
+    noticedBy: ["test/reactive/shard/versions.test.ts", "does what its model does"],
+  },
+  {
+    breaks: "very many keys are one question",
+    file: "src/reactive/engines/builtin/backend.ts",
+    from: "if (keys.length <= KEYS_PER_QUESTION) return ask(keys);",
+    to: "if (keys.length >= 0 * KEYS_PER_QUESTION) return ask(keys);",
+    noticedBy: ["test/reactive/shard/long-transactions.test.ts", "in parts that a shard answers shortly"],
   },
 ];

@@ -40,16 +40,18 @@ export class ListMachine implements StateMachine {
   #isHalfway = false;
   /** Called for each batch before it is applied. */
   onApply: (batch: Batch) => void = () => {};
+  /** Called when another state takes the place of this one, which is in the midst of an entry. */
+  onReplaced: () => void = () => {};
 
   apply(batch: Batch): Uint8Array[] | Steps<Uint8Array[]> {
     assert(!this.#isHalfway, "one entry after the other");
     this.onApply(batch);
-    if (batch.op % IN_STEPS === 0) return this.#applyInSteps(batch);
+    this.#isHalfway = batch.op % IN_STEPS === 0;
+    if (this.#isHalfway) return this.#applyInSteps(batch);
     return batch.commands.map(({ body }) => this.#run(body));
   }
 
   *#applyInSteps({ commands }: Batch): Steps<Uint8Array[]> {
-    this.#isHalfway = true;
     const replies: Uint8Array[] = [];
     for (const { body } of commands) {
       yield;
@@ -95,6 +97,7 @@ export class ListMachine implements StateMachine {
         reader.end();
       },
       finish: () => {
+        if (this.#isHalfway) this.onReplaced();
         this.lists = lists;
         this.#isHalfway = false;
       },

@@ -238,8 +238,8 @@ export const replicationMutants: readonly Mutant[] = [
   {
     breaks: "reads do not wait for an entry that is half applied",
     file: `${FOLDER}/driver.ts`,
-    from: "return this.#unapplied.behind(() => this.#settleRead(action.id, true));",
-    to: "return this.#settleRead(action.id, true);",
+    from: "return this.#unapplied.behind(() => this.#settleReads(action.id, true));",
+    to: "return this.#settleReads(action.id, true);",
     noticedBy: SIMULATION,
   },
   {
@@ -248,6 +248,13 @@ export const replicationMutants: readonly Mutant[] = [
     from: "return !this.#isBeingRead && !this.#isApplying;",
     to: "return !this.#isBeingRead;",
     noticedBy: SIMULATION,
+  },
+  {
+    breaks: "replies that a client gave up are kept for ever",
+    file: `${FOLDER}/sessions.ts`,
+    from: "for (let number = session.floor; number < floor; number++) replies.delete(number);",
+    to: "return void (session.floor = floor);",
+    noticedBy: ["test/reactive/replication/sessions.test.ts", "lets go of the replies below its floor"],
   },
   {
     breaks: "a request that is being applied is answered from its place in the table",
@@ -262,5 +269,12 @@ export const replicationMutants: readonly Mutant[] = [
     from: "calls === this.#queries ? this.#nextQuery++ : this.#nextNumber++;",
     to: "calls === this.#queries ? this.#nextNumber++ : this.#nextNumber++;",
     noticedBy: ["test/reactive/replication/group-client.test.ts", "use up nothing of the window"],
+  },
+  {
+    breaks: "a half applied entry goes on in the state of another replica",
+    file: `${FOLDER}/driver.ts`,
+    from: "    this.#unapplied.clear();\n    this.#receiver.take();",
+    to: "    this.#receiver.take();",
+    noticedBy: [SIMULATION[0], "in the midst of an entry"],
   },
 ];

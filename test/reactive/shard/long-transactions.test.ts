@@ -3,13 +3,15 @@
  * primary's heartbeats are 50 ms apart, and another one is asked for after 300 ms.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { realClock } from "../../../src/core/seams/clock.ts";
 import { threadCpuMs } from "../../../src/native/system.ts";
+import { Backend } from "../../../src/reactive/engines/builtin/backend.ts";
 import { finish, type Steps } from "../../../src/reactive/replication/steps.ts";
 import type { Command } from "../../../src/reactive/replication/types.ts";
 import { decodeOutcome, decodeVote, encodeCommand, type ShardCommand } from "../../../src/reactive/shard/commands.ts"; // prettier-ignore
 import { isLongerThan, readPrepareInSteps } from "../../../src/reactive/shard/long-transactions.ts";
-import { encodeOperations } from "../../../src/reactive/shard/operations.ts";
-import { decodeReadReply, encodeQuery } from "../../../src/reactive/shard/query-messages.ts";
+import { encodeOperations, wholePart } from "../../../src/reactive/shard/operations.ts";
+import { decodeQuery, decodeReadReply, encodeQuery } from "../../../src/reactive/shard/query-messages.ts";
 import { ShardService, shardDefaults } from "../../../src/reactive/shard/service.ts";
 import { type Access, Level, type Transaction } from "../../../src/reactive/shard/transaction.ts";
 import { WireError } from "../../../src/reactive/wire/bytes.ts";
@@ -204,4 +206,46 @@ test("a snapshot of 300,000 clients is begun and read in short steps, while they
     expect(copy.state.outcomes.get({ client, number: 1 })).toMatchObject({ timestamp: 5 });
   service.close();
   copy.close();
+});
+
+test("very many keys are read and validated in parts that a shard answers shortly, all of one timestamp", async () => {
+  const COUNT = 2500;
+  const shard = new Shard();
+  shard.run({ kind: "prepare", transaction: transactionOf(1, accessesOf(COUNT)) });
+  shard.run({ kind: "decide", id: { client: 1, number: 1 }, timestamp: 1 });
+  let issued = 1;
+  const asked: number[] = [];
+  const group = {
+    view: VIEW,
+    command: async (body: Uint8Array) =>
+      shard.service.admit({ session: 1, number: 1, body }, VIEW) as Uint8Array,
+    async query(body: Uint8Array) {
+      const query = decodeQuery(body);
+      if (query.kind === "read") asked.push(query.keys.length);
+      else if (query.kind === "validate") asked.push(query.transaction.accesses.length);
+      return (await shard.service.query(body, VIEW)) as Uint8Array;
+    },
+  };
+  const backend = new Backend([group], { next: async () => ++issued }, realClock);
+  const keys = accessesOf(COUNT).map(({ key }) => key);
+  const whole = await backend.read(keys, undefined);
+  expect([asked, whole.versions.length]).toEqual([[1000, 1000, 500], COUNT]);
+  expect(whole.versions.every(({ start }) => start === 1)).toBe(true);
+  const reads = [{ part: wholePart, version: 1, wasPresent: true }];
+  const accesses = keys.map((key) => ({ key, reads, operations: new Uint8Array(0) }));
+  const rest = { id: { client: 1, number: 2 }, floor: 0, level: Level.strict, snapshot: 0 };
+  asked.length = 0;
+  expect(await backend.commit({ ...rest, accesses })).toMatchObject({ kind: "committed" });
+  expect(asked).toEqual([1000, 1000, 500]);
+  asked.length = 0;
+  // One of the last part has changed.
+  const last = accesses.map((access, place) =>
+    place < 2400 ? access : { ...access, reads: [{ part: wholePart, version: 0, wasPresent: false }] },
+  );
+  expect(await backend.commit({ ...rest, accesses: last })).toMatchObject({
+    kind: "refused",
+    reason: "stale",
+  });
+  expect(asked).toEqual([1000, 1000, 500]);
+  shard.service.close();
 });
