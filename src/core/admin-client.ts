@@ -87,12 +87,12 @@ async function boundedText(response: Response, lengthMax: number): Promise<strin
   return text + decoder.decode();
 }
 
+/** Somebody has the socket open and says nothing. */
+const isSilent = (error: unknown) => (error as { name?: string }).name === "TimeoutError";
+
 function reasonOf(error: unknown, timeoutMs: number): string {
-  const { name, code, message } = error as { name?: string; code?: string; message?: string };
-  if (name === "TimeoutError") return `no answer within ${timeoutMs} ms`;
+  const { code, message } = error as { code?: string; message?: string };
+  if (isSilent(error)) return `no answer within ${timeoutMs} ms`;
   if (errnoOf(error) === "ENOENT" || code === "FailedToOpenSocket") return "nobody listens on this socket";
   return connectReason(error) ?? message ?? String(error);
 }
-
-/** Somebody has the socket open and says nothing. */
-const isSilent = (error: unknown) => (error as { name?: string }).name === "TimeoutError";

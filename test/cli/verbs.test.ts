@@ -332,7 +332,7 @@ test("roles lists every role with ports and promise", async () => {
   expect(listed.map(({ name }) => name)).toEqual([...roleNames]);
   expect(listed.find(({ name }) => name === "dht")).toMatchObject({ ports: { respPort: 10200 } });
   const onTerminal = await cli(["roles"], { isTty: true, environment: { NO_COLOR: "1" } });
-  expect(onTerminal.stdout.split("\n")[0]).toMatch(/^ROLE\s+WHAT IT IS\s+DEFAULT PORTS/);
+  expect(onTerminal.stdout.split("\n")[0]).toMatch(/^ROLE,?\s+WHAT IT IS,?\s+DEFAULT PORTS/);
 });
 
 test("version names commit, formats, protocols and the native ABI", async () => {
@@ -438,4 +438,17 @@ describe("tls", () => {
     });
     expect(existsSync(at("tls/other.crt"))).toBe(false);
   });
+});
+
+test("at a terminal no line of a table is wider than it: the last column is broken, or each row is a paragraph", async () => {
+  const widest = async (words: string[]) => {
+    const { stdout } = await cli(words, { isTty: true, environment: { NO_COLOR: "1" } });
+    return { stdout, columns: Math.max(...stdout.split("\n").map((line) => Bun.stringWidth(line))) };
+  };
+  const roles = await widest(["roles"]);
+  expect(roles.columns).toBeLessThanOrEqual(100);
+  expect(roles.stdout).toContain("dht\n    Key/value store for swarm and Redis clients\n    port 10000, respPort 10200\n");
+  const keys = await widest(["config", "explain", "dht"]);
+  expect(keys.columns).toBeLessThanOrEqual(100);
+  expect(keys.stdout).toMatch(/^KEY +DEFAULT +MEANING$/m);
 });

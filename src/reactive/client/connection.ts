@@ -6,6 +6,7 @@
  * then became of it is for whoever asked to find out.
  */
 import { decodeServerMessage, encodeClientMessage } from "../client-wire/codec.ts";
+import { excessOf } from "../client-wire/excess.ts";
 import {
   type ClientMessage,
   clientProtocols,
@@ -95,6 +96,8 @@ export class Connection {
     if (!this.isUsable) return Promise.reject(new LostError("there is no connection"));
     const isPlain = asked.type === "readInTurn" && !this.hasTurns;
     const request: Request = isPlain ? { type: "read", at: NOW, keys: asked.keys } : asked;
+    const excess = excessOf(request);
+    if (excess !== undefined) return Promise.reject(new RequestError(excess.code, excess.text));
     this.#lastRequest += 1;
     const number = this.#lastRequest;
     const bytes = encodeClientMessage({ ...request, request: number } as ClientMessage);

@@ -31,6 +31,8 @@ export type FrontendConfig = z.output<z.ZodObject<typeof clientKeys>> & {
 const STOP_MS = 2000;
 /** How often it asks for a timestamp, to know whether the store answers and to tell clients that they miss nothing. */
 const PROBE_MS = 1000;
+/** A store that answers no probe for so long is not ready: longer than it takes to have another primary. */
+const SILENT_MS = 5000;
 const noFailures = () => ({ welcomed: 0, denied: 0, revoked: 0, garbled: 0, failures: {} });
 
 /** Serves clients of an engine, which ends with it. */
@@ -51,6 +53,8 @@ export class Frontend implements RunningRole<FrontendConfig> {
   #trouble: string | undefined = "the store has not answered yet";
   /** Watchers miss nothing that was committed before this moment. */
   #toldUpToMs: number;
+  /** When the store last answered a probe. */
+  #answeredAtMs: number;
   readonly #probe;
 
   /** Throws NX_SECRET_UNUSABLE, NX_LISTEN_IN_USE, NX_LISTEN_DENIED. */
@@ -72,6 +76,7 @@ export class Frontend implements RunningRole<FrontendConfig> {
     this.#principals = readPrincipals(config);
     this.#context = context;
     this.#toldUpToMs = clock.monotonicMs();
+    this.#answeredAtMs = this.#toldUpToMs;
     this.#limits = config.limits;
     this.#running = running;
     const { engine } = running;
@@ -143,6 +148,7 @@ export class Frontend implements RunningRole<FrontendConfig> {
       const issued = await this.#running.engine.nextTimestamp();
       this.#trouble = undefined;
       await this.#watching.poll(issued);
+      this.#answeredAtMs = this.#context.clock.monotonicMs();
       if (this.#watching.figures.progress >= issued) this.#toldUpToMs = askedAtMs;
     } catch (error) {
       this.#trouble = `the store does not answer: ${(error as Error).message}`;
@@ -167,7 +173,10 @@ export class Frontend implements RunningRole<FrontendConfig> {
   notReady = () => {
     const { trouble } = this.#running;
     if (trouble !== undefined) return [`the store does not answer: ${trouble}`];
-    return this.#trouble === undefined ? [] : [this.#trouble];
+    if (this.#trouble !== undefined) return [this.#trouble];
+    // What was asked is only given up after `requestTimeoutMs`.
+    const silentMs = this.#context.clock.monotonicMs() - this.#answeredAtMs;
+    return silentMs > SILENT_MS ? [`the store has not answered for ${Math.round(silentMs / 1000)} s`] : [];
   };
   stats = () => ({
     frontend: {

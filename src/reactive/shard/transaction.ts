@@ -64,7 +64,8 @@ export interface Transaction {
 /** Of every key, in bytes. */
 export const KEY_BYTES_MAX = 65_535;
 const PARTICIPANTS_MAX = 4096;
-const ACCESSES_MAX = 100_000;
+/** Keys of one transaction, and reads of one key. */
+export const ACCESSES_MAX = 100_000;
 /** What an access takes at least. */
 const ACCESS_BYTES_MIN = 12;
 

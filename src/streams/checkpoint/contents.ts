@@ -113,9 +113,9 @@ export class Contents {
     if (this.prepared !== undefined) this.#commit(this.committed.layout);
     const outputs = new Map<number, Uint8Array[]>();
     for (const change of this.#staged) {
-      if (change.type === "output")
-        outputs.set(change.sink, [...(outputs.get(change.sink) ?? []), change.bytes]);
-      else this.#load(change);
+      if (change.type !== "output") this.#load(change);
+      else if (outputs.get(change.sink)?.push(change.bytes) === undefined)
+        outputs.set(change.sink, [change.bytes]);
     }
     this.#staged = [];
     this.prepared = { id, meta, layout: this.committed.layout, outputs };

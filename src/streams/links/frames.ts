@@ -28,6 +28,17 @@ export const LinkType = {
   keyEnd: 8,
 } as const;
 
+/** Of a message that a worker takes from another one that has proven itself. */
+export const LINK_BODY_BYTES_MAX = 64 << 20;
+/** Of a record or a state with its key: what stands before it in its message fits too. */
+const ITEM_BYTES_MAX = LINK_BODY_BYTES_MAX - (128 << 10);
+
+/** Throws WireError: a message that the other side never takes would be sent again for ever. */
+export function assertItemFits(what: string, bytes: number): void {
+  if (bytes > ITEM_BYTES_MAX)
+    throw new WireError(`${what} has ${bytes} bytes, and ${ITEM_BYTES_MAX} can go to another worker`);
+}
+
 export interface LinkHello {
   from: string;
   to: string;

@@ -10,7 +10,13 @@ import type { Net, Listener, Socket, TlsMaterial } from "../../core/seams/net.ts
 import { Outbox } from "../../core/sockets/outbox.ts";
 import { ByteWriter } from "../wire/bytes.ts";
 import { FrameReader } from "../wire/frame.ts";
-import { type LinkHello, LinkType, type NumberedMessage, readLinkMessage } from "./frames.ts";
+import {
+  LINK_BODY_BYTES_MAX,
+  type LinkHello,
+  LinkType,
+  type NumberedMessage,
+  readLinkMessage,
+} from "./frames.ts";
 import { isProof } from "./secret.ts";
 
 export interface IncomingOptions {
@@ -29,7 +35,6 @@ export interface IncomingOptions {
   onBatchEnd(startedMs: number): void;
 }
 
-const BODY_BYTES_MAX = 64 << 20;
 /** Of somebody who may be anybody. */
 const HELLO_BYTES_MAX = 64 << 10;
 const OUTBOX_BYTES_MAX = 1 << 20;
@@ -71,7 +76,9 @@ export class IncomingLinks {
           const connection: Connection = {
             socket,
             outbox: new Outbox(socket, { bytesMax: OUTBOX_BYTES_MAX }),
-            reader: new FrameReader(() => (connection.peer === undefined ? HELLO_BYTES_MAX : BODY_BYTES_MAX)),
+            reader: new FrameReader(() =>
+              connection.peer === undefined ? HELLO_BYTES_MAX : LINK_BODY_BYTES_MAX,
+            ),
             peer: undefined,
             epoch: 0,
           };

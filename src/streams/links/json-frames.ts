@@ -2,7 +2,8 @@
 import { textOf, WireError } from "../wire/bytes.ts";
 import { frameOf, FrameReader } from "../wire/frame.ts";
 
-export const MESSAGE_BYTES_MAX = 8 << 20;
+/** The longest one lists streams of acknowledged senders, at some hundred bytes each. */
+export const MESSAGE_BYTES_MAX = 32 << 20;
 const encoder = new TextEncoder();
 
 export function jsonFrame(message: unknown): Uint8Array {

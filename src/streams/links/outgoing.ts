@@ -11,7 +11,7 @@ import { Redial } from "../../core/sockets/redial.ts";
 import { RecordWriter } from "../runtime/record-writer.ts";
 import { ByteWriter, copyOf } from "../wire/bytes.ts";
 import { FrameReader } from "../wire/frame.ts";
-import { LinkType, readLinkMessage, writeItem } from "./frames.ts";
+import { assertItemFits, LinkType, readLinkMessage, writeItem } from "./frames.ts";
 import { proofOf } from "./secret.ts";
 
 export interface OutgoingOptions {
@@ -94,8 +94,9 @@ export class OutgoingLink {
     const start = this.#batch.length;
     try {
       writeItem(this.#batch, { exchange, timeMs, key }, () => write(this.#batch));
+      assertItemFits("a record", this.#batch.length - start);
     } catch (error) {
-      // Half a record must not stand in front of the next one.
+      // Half a record, or one too large, must not stand in front of the next one.
       this.#batch.cutTo(start);
       throw error;
     }
@@ -125,6 +126,7 @@ export class OutgoingLink {
 
   /** Leaves with the next message of another kind, or when enough are gathered. */
   keyState(step: number, key: string, image: Uint8Array): void {
+    assertItemFits("the state of a key", key.length + image.byteLength);
     this.#message(LinkType.keyState, (writer) => void writer.u16(step).text(key).bytes(image), true);
   }
 

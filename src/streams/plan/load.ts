@@ -9,6 +9,7 @@ import { importedFile, importsOf, isPath } from "../../core/config/imports.ts";
 import type { App } from "../api/contract.ts";
 import * as streamModule from "../api/index.ts";
 import { invalid } from "../api/streams.ts";
+import { messageOf, thrownAt } from "../thrown.ts";
 import { builtInApps } from "../apps/index.ts";
 
 export interface LoadedApp {
@@ -46,7 +47,7 @@ export async function loadApp(name: string, directory: string, readText: ReadTex
   } catch (error) {
     const names = Object.keys(builtInApps).join(", ");
     throw invalid(
-      `the application ${path} cannot be loaded: ${(error as Error).message}`,
+      `the application ${path} cannot be loaded: ${messageOf(error)}${thrownAt(error)}`,
       `name a TypeScript file, or one of those that come along: ${names}`,
     );
   }

@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import type { App, Builder } from "../api/contract.ts";
 import { builderOf, Graph, invalid } from "../api/streams.ts";
 import { NxError } from "../../core/errors.ts";
+import { messageOf, thrownAt } from "../thrown.ts";
 import type {
   ExchangeNode,
   GeneratorNode,
@@ -72,7 +73,7 @@ function build(app: App, builder: Builder): void {
   } catch (error) {
     if (error instanceof NxError) throw error;
     throw invalid(
-      `the application "${app.name}" threw while it made its pipeline: ${(error as Error).message}`,
+      `the application "${app.name}" threw while it made its pipeline: ${messageOf(error)}${thrownAt(error)}`,
     );
   }
   throw invalid(

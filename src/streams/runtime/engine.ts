@@ -24,6 +24,7 @@ import { StateStore } from "../state/store.ts";
 import { type Meter, Meters } from "./meters.ts";
 import { FrameCursor } from "./frame-cursor.ts";
 import { RecordWriter } from "./record-writer.ts";
+import { messageOf } from "../thrown.ts";
 import { copyOf } from "../wire/bytes.ts";
 import { writeRecord } from "./splitter.ts";
 import { Watermarks } from "./watermarks.ts";
@@ -126,7 +127,7 @@ export class Engine {
     try {
       (this.#push[source.id] as Push)(value, "");
     } catch (error) {
-      this.host.onBadRecord("step", source.name, encoder.encode(JSON.stringify(value) ?? ""), error);
+      this.host.onBadRecord("step", source.name, encoder.encode(shown(value)), error);
     }
   }
 
@@ -362,6 +363,15 @@ function thereAndBack(codec: Codec<unknown>): (value: unknown) => unknown {
     const bytes = copyOf(writer.done());
     return codec.decode(frame.set(bytes, 0, bytes.byteLength));
   };
+}
+
+/** A value that was never bytes, for people. */
+function shown(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? "";
+  } catch {
+    return messageOf(value);
+  }
 }
 
 function outOf(next: Push): Out<unknown> {

@@ -7,6 +7,7 @@ import type { Clock, Timer } from "../../core/seams/clock.ts";
 import { NxError } from "../../core/errors.ts";
 import { isJson } from "../api/codecs.ts";
 import type { GeneratorNode } from "../plan/nodes.ts";
+import { messageOf } from "../thrown.ts";
 import type { Source, SourceHost } from "./source.ts";
 
 /** Values between two turns of the event loop. */
@@ -92,7 +93,7 @@ export class GeneratorSource implements Source {
       this.#options.onFatal(
         new NxError(
           "NX_STREAM_APP_FAILED",
-          `the generator "${this.name}" threw behind its value number ${count}: ${(error as Error).message}`,
+          `the generator "${this.name}" threw behind its value number ${count}: ${messageOf(error)}`,
           { hint: "correct the application; it goes on from the last checkpoint", cause: error },
         ),
       );

@@ -12,6 +12,7 @@ import { NxError } from "../../core/errors.ts";
 import type { Codec } from "../api/contract.ts";
 import type { FrameCursor } from "../runtime/frame-cursor.ts";
 import { RecordWriter } from "../runtime/record-writer.ts";
+import { messageOf } from "../thrown.ts";
 import { copyOf } from "../wire/bytes.ts";
 
 export type Image = Uint8Array;
@@ -147,10 +148,9 @@ export class StateStore {
     try {
       this.#options.codec.encode(value, this.#writer);
     } catch (error) {
-      const { message } = error as Error;
       throw new NxError(
         "NX_STREAM_APP_FAILED",
-        `the state "${this.name}" of the key ${JSON.stringify(key.slice(0, KEY_LENGTH_SHOWN))} cannot be encoded: ${message}`,
+        `the state "${this.name}" of the key ${JSON.stringify(key.slice(0, KEY_LENGTH_SHOWN))} cannot be encoded: ${messageOf(error)}`,
         { hint: "give the state a codec that can hold it", cause: error },
       );
     }

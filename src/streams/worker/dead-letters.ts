@@ -3,14 +3,18 @@
  *
  *   {"time":"…","source":"Orders","reason":"decode","error":"…","bytes":"<base64>"}
  *
- * Invariant: the file never grows beyond its limit; what comes after is counted only. A line is written behind the record
+ * Invariant: the file never grows beyond its limit, nor what waits for the disk beyond a few megabytes; what comes after is
+ * counted only. A line is written behind the record
  * it speaks of, not with a checkpoint: after a crash the last lines may be there twice, or missing.
  */
 import { dirname } from "node:path";
 import type { World } from "../../core/role.ts";
 import type { DiskFile } from "../../core/seams/disk.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
+import { messageOf } from "../thrown.ts";
 import type { BadRecord } from "../runtime/engine.ts";
+
+const WAITING_BYTES_MAX = 4 << 20;
 
 export class DeadLetters {
   readonly #world: Pick<World, "clock" | "disk">;
@@ -18,6 +22,8 @@ export class DeadLetters {
   readonly #bytesMax: number;
   #file: Promise<DiskFile> | undefined;
   #end = 0;
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
   #work: Promise<void> = Promise.resolve();
   counts: Record<BadRecord, number> = { decode: 0, step: 0 };
 
@@ -29,16 +35,19 @@ export class DeadLetters {
 
   add(reason: BadRecord, source: string, bytes: Uint8Array, error: unknown): void {
     this.counts[reason] += 1;
+    if (this.#waitingBytes > WAITING_BYTES_MAX) return;
     const letter = {
       time: new Date(this.#world.clock.nowMs()).toISOString(),
       source,
       reason,
-      error: error instanceof Error ? error.message : String(error),
+      error: messageOf(error),
       bytes: Buffer.from(bytes).toString("base64"),
     };
     const line = Buffer.from(`${JSON.stringify(letter)}\n`);
+    this.#waitingBytes += line.byteLength;
+    if (this.#waiting.push(line) > 1) return;
     // A file that cannot be written must not stop the stream: the counts still tell.
-    this.#work = this.#work.then(() => this.#write(line)).catch(() => undefined);
+    this.#work = this.#work.then(() => this.#write()).catch(() => undefined);
   }
 
   /** Resolves when every letter so far is in the file, as far as it can be written. */
@@ -46,12 +55,29 @@ export class DeadLetters {
     return this.#work;
   }
 
-  async #write(line: Uint8Array): Promise<void> {
+  async #write(): Promise<void> {
     this.#file ??= this.#open();
-    const file = await this.#file;
-    if (this.#end + line.byteLength > this.#bytesMax) return;
-    await file.write(line, this.#end);
-    this.#end += line.byteLength;
+    const file = await this.#file.catch((error: unknown) => {
+      this.#file = undefined;
+      this.#take();
+      throw error;
+    });
+    const lines = this.#take();
+    let bytes = 0;
+    const fits = lines.filter(({ byteLength }) => {
+      const isRoom = this.#end + bytes + byteLength <= this.#bytesMax;
+      if (isRoom) bytes += byteLength;
+      return isRoom;
+    });
+    await file.write(Buffer.concat(fits), this.#end);
+    this.#end += bytes;
+  }
+
+  #take(): Uint8Array[] {
+    const lines = this.#waiting;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    return lines;
   }
 
   async #open(): Promise<DiskFile> {

@@ -20,6 +20,7 @@ import { Engine } from "../runtime/engine.ts";
 import { LatencyHistogram } from "../runtime/latency.ts";
 import type { StateStore } from "../state/store.ts";
 import type { Sink } from "../sinks/sink.ts";
+import { messageOf, thrownAt } from "../thrown.ts";
 import { handoverKey, type Source, type SourceHost } from "../sources/source.ts";
 import type { WorkerConfig } from "./config.ts";
 import { ControlPort, helloWords } from "./control-port.ts";
@@ -33,7 +34,6 @@ import { Member } from "./member.ts";
 import type { Hello, Place } from "./messages.ts";
 import { WorkerRuntime } from "./runtime.ts";
 import { StreamClaims } from "./stream-claims.ts";
-import { thrownAt } from "./thrown-at.ts";
 
 export type WorkerSettings = Pick<
   WorkerConfig,
@@ -172,8 +172,8 @@ export class Worker {
     if (this.#isFailed) return;
     this.#isFailed = true;
     this.runtime.close();
-    const message = error instanceof Error ? `${error.message}${thrownAt(error)}` : String(error);
-    const fatal = new NxError("NX_STREAM_APP_FAILED", `a step threw for a record of ${source}: ${message}`, {
+    const why = `${messageOf(error)}${thrownAt(error)}`;
+    const fatal = new NxError("NX_STREAM_APP_FAILED", `a step threw for a record of ${source}: ${why}`, {
       hint: "the record is in dead-letters.jsonl; correct the application, or set onStepError to skip",
       cause: error,
     });

@@ -110,6 +110,13 @@ export const storeMutants: readonly Mutant[] = [
     noticedBy: SIMULATION,
   },
   {
+    breaks: "keys that share a slot wait for each other",
+    file: `${SHARD}/at-once.ts`,
+    from: "places.filter((place) => compareBytes(place.key, key) === 0).map(",
+    to: "places.map(",
+    noticedBy: ["test/reactive/shard/at-once.test.ts", "keys that share a slot"],
+  },
+  {
     breaks: "S9: operations of one kind are in each other's way",
     file: `${SHARD}/docc.ts`,
     from: "  if (isCommutative(a) && a.kind === b.kind) return true;\n",

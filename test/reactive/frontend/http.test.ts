@@ -89,6 +89,33 @@ test.each([
   expect(((await response.json()) as { error: string }).error).toContain(allowed);
 });
 
+test.each([
+  [
+    "keys",
+    { operations: Array.from({ length: 100_001 }, (_, index) => ({ op: "delete", key: `k${index}` })) },
+  ],
+  [
+    "reads of one key",
+    {
+      reads: Array.from({ length: 100_001 }, (_, index) => ({
+        key: "k",
+        version: 0,
+        isPresent: false,
+        index,
+      })),
+      operations: [{ op: "delete", key: "k" }],
+    },
+  ],
+])("more %s than a shard takes are refused, not tried", async (what, transaction) => {
+  const { app, logged } = failingApp(new Error("nobody gets this far"));
+  const response = await app.request("/v1/transactions", {
+    method: "POST",
+    body: JSON.stringify(transaction),
+  });
+  expect([response.status, logged]).toEqual([413, []]);
+  expect(await response.json()).toMatchObject({ code: "tooMany", error: expect.stringContaining(what) });
+});
+
 test("a token that is not known is not called missing", async () => {
   const { app } = failingApp(
     new Error("nobody gets this far"),

@@ -250,6 +250,13 @@ export const replicationMutants: readonly Mutant[] = [
     noticedBy: SIMULATION,
   },
   {
+    breaks: "replies that a client gave up are kept for ever",
+    file: `${FOLDER}/sessions.ts`,
+    from: "for (let number = session.floor; number < floor; number++) replies.delete(number);",
+    to: "return void (session.floor = floor);",
+    noticedBy: ["test/reactive/replication/sessions.test.ts", "lets go of the replies below its floor"],
+  },
+  {
     breaks: "a request that is being applied is answered from its place in the table",
     file: `${FOLDER}/sessions.ts`,
     from: "if (body === undefined || body === NO_REPLY_YET) return undefined;",

@@ -89,6 +89,21 @@ describe("a session", () => {
     expect(bench.table.lookUp(request(session, 1))?.status).toBe(ResultStatus.ok);
   });
 
+  test.each([
+    ["one more", 1, 2],
+    ["a few more", 1, 8],
+    ["very many more", 1, 2 ** 40],
+    ["none more", 3, 3],
+  ])("lets go of the replies below its floor, when that is %s than before", (_how, first, floor) => {
+    const bench = new Bench();
+    const session = bench.register();
+    const numbers = [7, 3, 1, 4, 2, 9, 5].filter((number) => number >= first);
+    bench.apply(numbers.map((number) => request(session, number, first)));
+    bench.apply([request(session, floor + 20, floor)]);
+    const kept = numbers.filter((number) => bench.table.lookUp(request(session, number)) !== undefined);
+    expect(kept).toEqual(numbers.filter((number) => number >= floor));
+  });
+
   test("takes requests in any order within its window", () => {
     const bench = new Bench();
     const session = bench.register();

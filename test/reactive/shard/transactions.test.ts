@@ -11,7 +11,8 @@ import {
   type Value,
   wholePart,
 } from "../../../src/reactive/shard/operations.ts";
-import { type Access, Level } from "../../../src/reactive/shard/transaction.ts";
+import { type Access, Level, transactionBytes, writeTransaction } from "../../../src/reactive/shard/transaction.ts";
+import { ByteWriter } from "../../../src/reactive/wire/bytes.ts";
 import { applyOperation } from "../../../src/reactive/shard/apply.ts";
 import type { Batch } from "../../../src/reactive/replication/types.ts";
 import {
@@ -438,6 +439,24 @@ test("a copy that is prepared when its commit was carried out and forgotten chan
   expect([shard.state.prepared.size, shard.versions.read(Buffer.from("b"), 30)?.start]).toEqual([0, 0]);
   expect(decodeVote(run({ kind: "prepare", transaction: copy }))).toEqual({ kind: "decided", outcome });
   shard.close();
+});
+
+test("room is made for a transaction as it is, whatever it reads and touches", () => {
+  const id = { client: 2 ** 52, number: 1 };
+  const part = { kind: 2 as const, data: Buffer.from("element") };
+  const read = { part, version: 7, wasPresent: true };
+  const accesses = [
+    { key: Buffer.from("a"), reads: [], operations: encodeOperations([{ kind: "add", amount: 1n }]) },
+    { key: Buffer.from("longer"), reads: [read, { ...read, part: wholePart }], operations: new Uint8Array(0) },
+  ];
+  for (const participants of [[0], [0, 3, 4]])
+    for (const some of [[], accesses.slice(1), accesses]) {
+      const common = { id, floor: 1, level: Level.strict, snapshot: 0, home: 0, participants };
+      const transaction = { ...common, accesses: some };
+      const writer = new ByteWriter(1);
+      writeTransaction(writer, transaction);
+      expect(transactionBytes(transaction)).toBe(writer.length);
+    }
 });
 
 test("a transaction that names a key twice is refused as unreadable, and its shard goes on", () => {

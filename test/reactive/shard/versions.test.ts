@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { type Part, ValueType } from "../../../src/native/version-values.ts";
 import { Versions, type VersionView } from "../../../src/native/versions.ts";
 import {
+  checkOperations,
   decodeOperations,
   decodeValue,
   elementPart,
@@ -15,7 +16,7 @@ import {
   wholePart,
 } from "../../../src/reactive/shard/operations.ts";
 import { VersionsModel } from "../../../src/reactive/shard/versions-model.ts";
-import { ByteReader, compareBytes } from "../../../src/reactive/wire/bytes.ts";
+import { ByteReader, compareBytes, WireError } from "../../../src/reactive/wire/bytes.ts";
 
 const bytes = (text: string) => new Uint8Array(Buffer.from(text));
 const word = fc.constantFrom("", "a", "ab", "b", "é", "long".repeat(30)).map(bytes);
@@ -360,6 +361,28 @@ test("gives the same value whatever order the versions arrive in", () => {
         shuffled.close();
       },
     ),
+  );
+});
+
+test("operations can be read where all of them are, whatever is done to their bytes", () => {
+  const isRead = (read: (bytes: Uint8Array) => unknown, encoded: Uint8Array) => {
+    try {
+      read(encoded);
+      return true;
+    } catch (error) {
+      if (error instanceof WireError) return false;
+      throw error;
+    }
+  };
+  const changes = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 3 });
+  fc.assert(
+    fc.property(fc.array(operation, { maxLength: 3 }), changes, fc.nat(8), (operations, changed, cut) => {
+      const whole = encodeOperations(operations);
+      for (const [place, byte] of changed) if (whole.byteLength > 0) whole[place % whole.byteLength] = byte;
+      const encoded = whole.slice(0, Math.max(0, whole.byteLength - Math.max(0, cut - 4)));
+      expect(isRead(checkOperations, encoded)).toBe(isRead(decodeOperations, encoded));
+    }),
+    { numRuns: 2000 },
   );
 });
 

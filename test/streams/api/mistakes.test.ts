@@ -61,6 +61,7 @@ describe("refused at the record that shows it", () => {
     ["a time in nanoseconds", time(1.8e18), "eventTime gave 1800000000000000000, not milliseconds since 1970"],
     ["a state that is a number", keyed((stream) => stream.state("s", { init: wrong(() => 0) }, () => {})), 'the state "s" begins as 0: it is an object'],
     ["a state that becomes what JSON changes", keyed((stream) => stream.state("s", { init: () => ({ at: 0 as unknown }) }, (_word, state) => { state.at = new Date(0); })), 'the state "s" of the key "word" cannot be encoded: JSON would change it'],
+    ["a state with a gap in a list", keyed((stream) => stream.state("s", { init: () => ({ list: [] as number[] }) }, (_word, state) => { state.list[1] = 1; })), "JSON would change it"],
     ["a state that waits behind a plain function", keyed((stream) => stream.state("s", { init: () => ({}) }, () => Promise.resolve())), 'the state "s" returned a promise'],
     ["a filter that waits behind a plain function", withStep((stream) => stream.filter(wrong(() => Promise.resolve(false)))), "filter returned a promise"],
     ["a map that waits behind a plain function", withStep((stream) => stream.map(() => Promise.reject(new Error("unheard")))), "map returned a promise"],
@@ -109,4 +110,15 @@ test("a test sees what a crash would: of a state only what its codec keeps, of a
   testApp(application)
     .feed("In", ["a", "a", "b", "a"])
     .expect("Out", ["a 1 1 false", "a 2 1 false", "b 1 1 false", "a 3 1 false"]);
+});
+
+test("what a step throws for a value that JSON cannot show is what the test hears", () => {
+  const run = testApp(
+    withStep((stream) =>
+      stream.map(() => {
+        throw new Error("my own");
+      }),
+    ),
+  );
+  expect(() => run.feed("In", [5n])).toThrow("my own");
 });

@@ -35,3 +35,25 @@ test("an application is another one when a file differs that it imports, directl
   expect(await hashOf("same", { ...files, "lib/unused.ts": "export {};\n" })).toBe(hash);
   expect(await hashOf("other", { ...files, "lib/mark.ts": "export const mark = '?';\n" })).not.toBe(hash);
 });
+
+test.each([
+  ["text.ts", "export default {\n  app: ,\n};\n", "cannot be loaded: Unexpected , (FILE:2:8)"],
+  ["throws.ts", "\nthrow new Error('too early');\n", "cannot be loaded: too early (FILE:2:"],
+  [
+    "typo.ts",
+    main.replace("a.source", "a.sorce").replace(/import .*shout.*\n/, ""),
+    "a.sorce is not a function",
+  ],
+])("what is wrong with the file %s is said with the place in it", async (name, text, wanted) => {
+  const file = join(root, name);
+  writeFileSync(file, text);
+  const loading = loadApp(file, root, async (path) => readFileSync(path, "utf8")).then(({ app }) =>
+    planOf(app),
+  );
+  const { message } = await loading.then(
+    () => new Error("it was loaded"),
+    (error: Error) => error,
+  );
+  expect(message).toContain(wanted.replace("FILE", file));
+  expect(message).toContain(`(${file}:`);
+});

@@ -97,6 +97,21 @@ test("a generator that throws stops the worker", () => {
   );
 });
 
+test("what a step throws may be anything", () => {
+  for (const thrown of [null, undefined, Object.create(null)]) {
+    const application = app("odd", (a) =>
+      input(a)
+        .map(() => {
+          throw thrown;
+        })
+        .to(output(a)),
+    );
+    expect(fatalOf(application)).toMatch(
+      /^a step threw for a record of in: (null|undefined|an object that is)/,
+    );
+  }
+});
+
 test("a state that cannot be encoded is named with its key", () => {
   const application = app("big", (a) =>
     input(a)

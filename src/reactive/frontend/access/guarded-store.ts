@@ -4,10 +4,10 @@
  * Invariant: nothing is read, watched or committed before the rights, levels and types of its tables were checked.
  */
 import { compareBytes, WireError } from "../../wire/bytes.ts";
-import { type Transaction, type TransactionId, Level } from "../../shard/transaction.ts";
+import { ACCESSES_MAX, type Transaction, type TransactionId, Level } from "../../shard/transaction.ts";
 import type { FinalOutcome } from "../../shard/commands.ts";
 import type { CommitResult, Engine, Scanned, Snapshot } from "../../engines/engine.ts";
-import { FutureError } from "../../failures.ts";
+import { FutureError, LimitError } from "../../failures.ts";
 import { AccessError, type Tables } from "./tables.ts";
 
 /** A transaction as a client hands it in; without a level it runs at that of its tables. */
@@ -60,6 +60,7 @@ export class GuardedStore {
   }
 
   commit(principal: string, offered: OfferedTransaction): Promise<CommitResult> {
+    assertNotTooMany(offered);
     const level = this.#levelOf(principal, offered);
     const { snapshot } = offered;
     if (level === Level.snapshot && snapshot === 0) {
@@ -115,6 +116,18 @@ export class GuardedStore {
     this.tables.checkKeys(principal, "write", keys);
     return this.engine.resolve(id, keys);
   }
+}
+
+/** More than a shard takes. */
+function assertNotTooMany({ accesses }: OfferedTransaction): void {
+  if (accesses.length > ACCESSES_MAX)
+    throw new LimitError(
+      "tooMany",
+      `${accesses.length} keys in one transaction; ${ACCESSES_MAX} are allowed`,
+    );
+  for (const { reads } of accesses)
+    if (reads.length > ACCESSES_MAX)
+      throw new LimitError("tooMany", `${reads.length} reads of one key; ${ACCESSES_MAX} are allowed`);
 }
 
 /** The largest version that it names; 0: none. */
