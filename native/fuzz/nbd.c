@@ -26,7 +26,7 @@ static void compare(nx_buffer *one, nx_buffer *other) {
 static void feed_volume(const uint8_t *bytes, uint64_t length) {
   nx_volume *volume = nx_volume_new(512, 1, RING, 4096, 0);
   nx_volume_state *state = nx_volume_state_of(volume);
-  nx_nbd *nbd = nx_nbd_new(1, EXPORT_BYTES, 65536, 512, false, false);
+  nx_nbd *nbd = nx_nbd_new(1, EXPORT_BYTES, 65536, 512, false, false, false);
   nx_log_reader *reader = nx_log_reader_new(NX_CODEC_SNAPPY, 0, 32);
   nx_log_reader_begin_packs(reader, 1, 512);
   nx_volume_set_limit(volume, RING);
@@ -55,8 +55,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   bool is_structured = (data[0] & 1) != 0, is_read_only = (data[0] & 2) != 0;
   uint64_t piece = 1 + data[1], length = size - 2;
   const uint8_t *rest = data + 2;
-  nx_nbd *whole = nx_nbd_new(1, EXPORT_BYTES, 65536, 512, is_structured, is_read_only);
-  nx_nbd *parts = nx_nbd_new(2, EXPORT_BYTES, 65536, 512, is_structured, is_read_only);
+  nx_nbd *whole = nx_nbd_new(1, EXPORT_BYTES, 65536, 512, is_structured, is_structured, is_read_only);
+  nx_nbd *parts = nx_nbd_new(2, EXPORT_BYTES, 65536, 512, is_structured, is_structured, is_read_only);
   uint32_t ended = nx_nbd_feed(whole, rest, length), parts_ended = NX_NBD_GOOD;
   for (uint64_t at = 0; at < length && parts_ended == NX_NBD_GOOD; at += piece) {
     uint64_t count = length - at < piece ? length - at : piece;

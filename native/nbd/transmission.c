@@ -17,7 +17,7 @@ enum { CHUNK_NONE = 0, CHUNK_OFFSET_DATA = 1, CHUNK_BLOCK_STATUS = 5, CHUNK_ERRO
 struct nx_nbd {
   uint64_t export_bytes;
   uint32_t id, data_max, write_unit, held;
-  bool is_structured, is_read_only, is_closed;
+  bool is_structured, has_status, is_read_only, is_closed;
   /* The request whose bytes are arriving. */
   uint8_t head[REQUEST_BYTES];
   uint32_t head_length;
@@ -59,7 +59,7 @@ static void put64(uint8_t *to, uint64_t value) {
 }
 
 nx_nbd *nx_nbd_new(uint32_t id, uint64_t export_bytes, uint32_t data_max, uint32_t write_unit, bool is_structured,
-                   bool is_read_only) {
+                   bool has_status, bool is_read_only) {
   NX_ASSERT(write_unit != 0 && (write_unit & (write_unit - 1)) == 0);
   nx_nbd *nbd = calloc(1, sizeof *nbd);
   NX_ASSERT(nbd != NULL);
@@ -68,6 +68,7 @@ nx_nbd *nx_nbd_new(uint32_t id, uint64_t export_bytes, uint32_t data_max, uint32
   nbd->data_max = data_max;
   nbd->write_unit = write_unit;
   nbd->is_structured = is_structured;
+  nbd->has_status = has_status;
   nbd->is_read_only = is_read_only;
   return nbd;
 }
@@ -116,13 +117,24 @@ void nx_nbd_release(nx_nbd *nbd) {
   free_if_done(nbd);
 }
 
+/* The command flags that a request may have. FUA means something wherever data changes, and is harmless elsewhere. */
+static uint16_t flags_of(const nx_nbd *nbd, uint16_t type) {
+  switch (type) {
+    case NX_NBD_READ: return NX_NBD_FLAG_FUA | (nbd->is_structured ? NX_NBD_FLAG_DF : 0);
+    case NX_NBD_WRITE_ZEROES: return NX_NBD_FLAG_FUA | NX_NBD_FLAG_NO_HOLE | NX_NBD_FLAG_FAST_ZERO;
+    case NX_NBD_BLOCK_STATUS: return NX_NBD_FLAG_FUA | NX_NBD_FLAG_REQ_ONE;
+    default: return NX_NBD_FLAG_FUA;
+  }
+}
+
 /* The error that a request deserves, or 0. */
 static uint32_t check(const nx_nbd *nbd, const nx_nbd_request *request) {
   bool changes = request->type == NX_NBD_WRITE || request->type == NX_NBD_TRIM || request->type == NX_NBD_WRITE_ZEROES;
+  if ((request->flags & ~flags_of(nbd, request->type)) != 0) return NX_NBD_EINVAL;
   if (request->type == NX_NBD_FLUSH) return 0;
   if (!changes && request->type != NX_NBD_READ && request->type != NX_NBD_BLOCK_STATUS) return NX_NBD_EINVAL;
   if (changes && nbd->is_read_only) return NX_NBD_EPERM;
-  if (request->type == NX_NBD_BLOCK_STATUS && !nbd->is_structured) return NX_NBD_EINVAL;
+  if (request->type == NX_NBD_BLOCK_STATUS && !nbd->has_status) return NX_NBD_EINVAL;
   if (request->length == 0) return NX_NBD_EINVAL;
   if (request->type == NX_NBD_READ && request->length > nbd->data_max)
     return nbd->is_structured ? NX_NBD_EOVERFLOW : NX_NBD_EINVAL;

@@ -29,7 +29,9 @@ enum {
   NX_NBD_READ = 0, NX_NBD_WRITE = 1, NX_NBD_DISCONNECT = 2, NX_NBD_FLUSH = 3, NX_NBD_TRIM = 4,
   NX_NBD_WRITE_ZEROES = 6, NX_NBD_BLOCK_STATUS = 7,
 };
-enum { NX_NBD_FLAG_FUA = 1, NX_NBD_FLAG_NO_HOLE = 2, NX_NBD_FLAG_REQ_ONE = 8, NX_NBD_FLAG_FAST_ZERO = 16 };
+enum {
+  NX_NBD_FLAG_FUA = 1, NX_NBD_FLAG_NO_HOLE = 2, NX_NBD_FLAG_DF = 4, NX_NBD_FLAG_REQ_ONE = 8, NX_NBD_FLAG_FAST_ZERO = 16,
+};
 enum { NX_NBD_EPERM = 1, NX_NBD_EIO = 5, NX_NBD_EINVAL = 22, NX_NBD_ENOSPC = 28, NX_NBD_EOVERFLOW = 75,
        NX_NBD_ENOTSUP = 95, NX_NBD_ESHUTDOWN = 108 };
 
@@ -56,8 +58,9 @@ typedef struct {
   void (*give_back)(void *context, nx_nbd *nbd);
 } nx_nbd_lender;
 
+/* `has_status`: the client has chosen a context, and may ask for block status. */
 NX_API nx_nbd *nx_nbd_new(uint32_t id, uint64_t export_bytes, uint32_t data_max, uint32_t write_unit,
-                          bool is_structured, bool is_read_only);
+                          bool is_structured, bool has_status, bool is_read_only);
 /* It goes when the last request that `nx_nbd_hold` counted has been answered. */
 NX_API void nx_nbd_close(nx_nbd *nbd);
 NX_API void nx_nbd_resize(nx_nbd *nbd, uint64_t export_bytes);

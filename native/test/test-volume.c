@@ -54,7 +54,7 @@ static world new_world_of(uint32_t physical, uint64_t bytes, uint64_t ring) {
   world w = {.physical = physical, .bytes = bytes, .ring = ring, .random = physical};
   w.volume = nx_volume_new(physical, SALT, ring, 4096, 0);
   w.state = nx_volume_state_of(w.volume);
-  w.nbd = nx_nbd_new(1, bytes, 1 << 20, 512, false, false);
+  w.nbd = nx_nbd_new(1, bytes, 1 << 20, 512, false, false, false);
   w.reader = nx_log_reader_new(NX_CODEC_SNAPPY, 0, 32);
   nx_log_reader_begin_packs(w.reader, SALT, physical);
   nx_volume_set_limit(w.volume, ring);
@@ -206,7 +206,7 @@ static void writes_in_pieces_are_whole(void) {
   enum { CLIENTS = 6 };
   world w = new_world_of(4096, BYTES_MAX, RING_MAX);
   static client clients[CLIENTS];
-  for (uint32_t i = 0; i < CLIENTS; i++) clients[i] = (client){.nbd = nx_nbd_new(i + 2, w.bytes, 1 << 20, 512, false, false)};
+  for (uint32_t i = 0; i < CLIENTS; i++) clients[i] = (client){.nbd = nx_nbd_new(i + 2, w.bytes, 1 << 20, 512, false, false, false)};
   for (uint32_t step = 0; step < 3000; step++) {
     client *c = &clients[test_random(&w.random) % CLIENTS];
     feed_piece(&w, c);
@@ -221,7 +221,7 @@ static void writes_in_pieces_are_whole(void) {
     }
     if (test_random(&w.random) % 64 == 0) {
       nx_nbd_close(c->nbd);
-      *c = (client){.nbd = nx_nbd_new(step + 100, w.bytes, 1 << 20, 512, false, false)};
+      *c = (client){.nbd = nx_nbd_new(step + 100, w.bytes, 1 << 20, 512, false, false, false)};
     }
   }
   write_log(&w);
@@ -264,7 +264,7 @@ static uint32_t error_of(nx_nbd *nbd) {
 
 static void a_request_that_cannot_be_gets_an_error(void) {
   static uint8_t wire[28 + 2 * BLOCK], data[2 * BLOCK];
-  nx_nbd *nbd = nx_nbd_new(1, 8 * BLOCK, 4 * BLOCK, BLOCK, false, false);
+  nx_nbd *nbd = nx_nbd_new(1, 8 * BLOCK, 4 * BLOCK, BLOCK, false, false, false);
   static const struct { uint32_t type; uint64_t offset; uint32_t length, error; } cases[] = {
       {NX_NBD_READ, 7 * BLOCK, 2 * BLOCK, NX_NBD_EINVAL},  {NX_NBD_READ, 0, 0, NX_NBD_EINVAL},
       {NX_NBD_READ, 0, 5 * BLOCK, NX_NBD_EINVAL},          {NX_NBD_TRIM, 1, BLOCK, NX_NBD_EINVAL},

@@ -3,7 +3,7 @@
  * them.
  */
 import { NxError } from "../core/errors.ts";
-import { roleEntry } from "../roles.ts";
+import { roleEntry, roleNames } from "../roles.ts";
 import { defineVerb } from "./verb.ts";
 
 export const benchVerb = defineVerb({
@@ -26,8 +26,10 @@ export const benchVerb = defineVerb({
   async run({ args, rest, stdout, stderr }) {
     const role = await roleEntry(args.role).load();
     if (role.bench === undefined) {
+      const loaded = await Promise.all(roleNames.map((name) => roleEntry(name).load()));
+      const able = loaded.filter(({ bench }) => bench !== undefined).map(({ name }) => name);
       throw new NxError("NX_USAGE", `role ${role.name} has no load generator`, {
-        hint: "`node-x roles` lists the roles",
+        hint: `these have one: ${able.join(", ")}`,
       });
     }
     const { default: bench } = await role.bench();

@@ -1,5 +1,6 @@
 /** `node-x config`: what a configuration comes to, what a key means, the schema for editors. */
-import { roleEntry } from "../roles.ts";
+import { NxError } from "../core/errors.ts";
+import { roleEntry, roleNames } from "../roles.ts";
 import { alignColumns, colorsFor, printJson, printTable, wrap } from "./print.ts";
 import { usageError } from "./strict.ts";
 import { defineVerb } from "./verb.ts";
@@ -91,6 +92,7 @@ const explainVerb = defineVerb({
     const { configKeys } = await import("../core/config/keys.ts");
     const { environmentName, nearestKey } = await import("../core/config/overrides.ts");
     const [role = "", ...rest] = args.key.split(".");
+    await refuseKeyAlone(role, args.key);
     const { config } = await roleEntry(role).about();
     const keys = configKeys(config);
     const colors = colorsFor(stdout, environment);
@@ -144,6 +146,23 @@ const explainVerb = defineVerb({
     return 0;
   },
 });
+
+/** Somebody who gives a key without its role is told which roles have it. */
+async function refuseKeyAlone(role: string, key: string): Promise<void> {
+  if (roleNames.includes(role)) return;
+  const { configKeys } = await import("../core/config/keys.ts");
+  const full: string[] = [];
+  for (const name of roleNames) {
+    const { config } = await roleEntry(name).about();
+    if (configKeys(config).some((known) => known.name === key)) full.push(`${name}.${key}`);
+  }
+  if (full.length === 0) return;
+  throw new NxError("NX_USAGE", `"${key}" is a key: say of which role`, {
+    hint: `node-x config explain ${full.slice(0, KEYS_SHOWN).join(" | ")}${full.length > KEYS_SHOWN ? " | …" : ""}`,
+  });
+}
+
+const KEYS_SHOWN = 4;
 
 const detailLabels: Record<string, string> = {
   wanted: "accepts",

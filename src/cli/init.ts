@@ -1,7 +1,8 @@
 /** `node-x init`: writes commented sample configurations; never overwrites a file that differs. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { errnoOf, NxError } from "../core/errors.ts";
+import { NxError } from "../core/errors.ts";
+import { outputFailed } from "../core/output-failed.ts";
 import { roleNames } from "../roles.ts";
 import { colorsFor, printJson } from "./print.ts";
 import type { Files } from "./samples.ts";
@@ -31,7 +32,7 @@ export const initVerb = defineVerb({
       shows: "Write configs/demo.dht0.json and its companions",
     },
   ],
-  async run({ args, stdout, environment, workingDirectory }) {
+  async run({ args, stdout, stderr, environment, workingDirectory }) {
     const { roleSample, clusterSample } = await import("./samples.ts");
     const known = [...roleNames, "cluster"];
     if (!known.includes(args.what)) {
@@ -55,6 +56,7 @@ export const initVerb = defineVerb({
       return 0;
     }
     for (const path of written) stdout.write(`${path}\n`);
+    if (written.length === 0) stderr.write("nothing to write: all of it is there already\n");
     const target = join(directory, args.what === "cluster" ? args.prefix : `${args.what}.json`);
     const next =
       args.what === "cluster" ? `node-x check ${target}` : `node-x run ${args.what} --config ${target}`;
@@ -79,14 +81,7 @@ function writeNew(files: Files, directory: string): string[] {
       mkdirSync(dirname(target), { recursive: true });
       writeFileSync(target, text, { flag: "wx" });
     } catch (error) {
-      throw new NxError(
-        "NX_OUTPUT_FAILED",
-        `${target} cannot be written (${errnoOf(error) ?? (error as Error).message})`,
-        {
-          hint: "give a directory that this user can write to",
-          cause: error,
-        },
-      );
+      throw outputFailed(target, error);
     }
   }
   return fresh.map(([path]) => path);

@@ -2,15 +2,15 @@
  * One call of the command line, without a process around it: words in, output written, exit code out.
  */
 import { buildInfo } from "../core/build-info.ts";
-import { Exit } from "../core/errors.ts";
+import { Exit, NxError } from "../core/errors.ts";
 import { asNxError, colorsFor, printError } from "./print.ts";
-import { resolveVerb, runVerb } from "./strict.ts";
+import { resolveVerb, runVerb, usageError } from "./strict.ts";
 import { defineVerb, type Surroundings } from "./verb.ts";
 import { verbs } from "./verbs.ts";
 
 export const rootVerb = defineVerb({
   name: "node-x",
-  summary: "One executable that runs every server role of five systems and deploys itself",
+  summary: "One executable that runs your servers, and deploys itself",
   examples: [
     { command: "node-x init dht", shows: "Write dht.json, every key commented" },
     { command: "node-x run dht --config dht.json", shows: "Start a key/value node in the foreground" },
@@ -30,7 +30,10 @@ export async function runCommandLine(words: readonly string[], surroundings: Sur
     }
     const asked = words[0] === "help" ? [...words.slice(1), "--help"] : words;
     const resolved = await resolveVerb(rootVerb, asked);
-    if (!resolved.wantsHelp) return await runVerb(resolved, surroundings);
+    if (!resolved.wantsHelp)
+      return await runVerb(resolved, surroundings).catch((error: unknown) => {
+        throw withHelpAsHint(error, resolved.path);
+      });
     // Without any word the help is an answer to a mistake, not to a question.
     const isQuestion = asked.length > resolved.path.length;
     const output = isQuestion ? surroundings.stdout : surroundings.stderr;
@@ -49,4 +52,12 @@ export async function runCommandLine(words: readonly string[], surroundings: Sur
     printError(surroundings, error, isJson);
     return error.exit;
   }
+}
+
+/** A word that a verb does not take is told with where to read what it takes, unless the verb knew better. */
+function withHelpAsHint(error: unknown, path: readonly string[]): unknown {
+  if (!(error instanceof NxError) || error.code !== "NX_USAGE" || error.hint !== undefined) return error;
+  const { message, cause } = error;
+  const { hint } = usageError(message, path);
+  return new NxError(error.code, message, { hint, cause });
 }

@@ -79,7 +79,7 @@ export async function manPage(root: Verb): Promise<string> {
     ".Os",
     ".Sh NAME",
     ".Nm node-x",
-    ".Nd one executable for every server role of five systems",
+    ".Nd one executable that runs your servers, and deploys itself",
     ".Sh SYNOPSIS",
     ".Nm",
     ".Ar verb",

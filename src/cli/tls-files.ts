@@ -22,6 +22,7 @@ import { join } from "node:path";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readPrivateFile } from "../core/secret-file.ts";
 import { errnoOf, NxError } from "../core/errors.ts";
+import { outputFailed } from "../core/output-failed.ts";
 import type { CertificatePair } from "../core/certificates.ts";
 
 const AUTHORITY = "ca";
@@ -99,14 +100,7 @@ export class TlsDirectory {
       renameSync(`${this.certificatePath(name)}.next`, this.certificatePath(name));
       syncDirectory(this.path);
     } catch (error) {
-      throw new NxError(
-        "NX_OUTPUT_FAILED",
-        `${this.path} cannot be written (${errnoOf(error) ?? (error as Error).message})`,
-        {
-          hint: "give a directory that this user can write to",
-          cause: error,
-        },
-      );
+      throw outputFailed(this.path, error);
     }
   }
 

@@ -63,7 +63,7 @@ export const upVerb = defineVerb({
         const seconds = ((realClock.monotonicMs() - startedAtMs) / 1000).toFixed(1);
         const reach = await Promise.all(
           members.map(
-            async (member) => [member, await waysTo(member, await cluster.portsOf(member))] as const,
+            async (member) => ({ member, ...(await waysTo(member, await cluster.portsOf(member))) }),
           ),
         );
         stdout.write(whereToLook(reach, seconds, call));
@@ -129,33 +129,45 @@ function painter(members: readonly LoadedConfig[], colors: Colors): (name: strin
     (palette[(index.get(name) ?? 0) % palette.length] as Colors["cyan"])(`${name.padEnd(width)} |`);
 }
 
-/** How a person reaches each port, in the words of the role. */
-async function waysTo(member: LoadedConfig, ports: Record<string, number>): Promise<string[]> {
+interface Ways {
+  /** How a person reaches each port, in the words of the role. */
+  ways: string[];
+  /** The one of them that shows the whole cluster. */
+  overview: string | undefined;
+}
+
+async function waysTo(member: LoadedConfig, ports: Record<string, number>): Promise<Ways> {
   const { roleEntry } = await import("../roles.ts");
-  const { reach = {} } = await roleEntry(member.role).about();
+  const { reach = {}, overviewPort } = await roleEntry(member.role).about();
   const host = String(member.config.host);
   const shown = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
-  return Object.entries(ports).map(
-    ([key, port]) => reach[key]?.replace("{host}", shown).replace("{port}", String(port)) ?? `${key} ${port}`,
-  );
+  const way = (key: string) =>
+    reach[key]?.replace("{host}", shown).replace("{port}", String(ports[key])) ?? `${key} ${ports[key]}`;
+  return {
+    ways: Object.keys(ports).map(way),
+    overview: overviewPort !== undefined && overviewPort in ports ? way(overviewPort) : undefined,
+  };
 }
 
 function whereToLook(
-  reach: readonly (readonly [LoadedConfig, string[]])[],
+  reach: readonly ({ member: LoadedConfig } & Ways)[],
   seconds: string,
   call: Surroundings,
 ): string {
   const colors = colorsFor(call.stdout, call.environment);
   const shownPath = (path: string) =>
     path.startsWith(`${call.workingDirectory}/`) ? relative(call.workingDirectory, path) : path;
-  const rows = reach.map(([{ instance, dataDir }, ways]) => [
+  const rows = reach.map(({ member: { instance, dataDir }, ways }) => [
     `  ${instance}`,
     colors.bold(ways.join(", ")),
     colors.dim(`logs in ${shownPath(join(dataDir, "log"))}`),
   ]);
   const [count, them] =
     reach.length === 1 ? ["1 instance is", "it"] : [`${reach.length} instances are`, "them"];
-  return `\n${colors.green(`${count} ready`)} after ${seconds} s:\n\n${alignColumns(rows, "   ").join("\n")}\n\nCtrl-C stops ${them}.\n\n`;
+  const page = reach.find(({ overview }) => overview !== undefined)?.overview;
+  const look = page === undefined ? "" : `All of it on one page: ${colors.bold(page)}\n`;
+  const table = alignColumns(rows, "   ").join("\n");
+  return `\n${colors.green(`${count} ready`)} after ${seconds} s:\n\n${table}\n\n${look}Ctrl-C stops ${them}.\n\n`;
 }
 
 interface Stoppable {

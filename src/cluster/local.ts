@@ -83,7 +83,7 @@ export class LocalCluster {
       const running = await adminGet(socket, "/livez", REQUEST_MS).catch(() => undefined);
       if (running !== undefined) {
         throw new NxError("NX_DATA_DIR_LOCKED", `${instance} is already running (it answers on ${socket})`, {
-          hint: "stop it first: it may belong to another `node-x up`",
+          hint: "stop it first: Ctrl-C where another `node-x up` runs, or `node-x stop PREFIX` if it was deployed",
         });
       }
       for (const use of portsOf(member)) {

@@ -5,6 +5,7 @@
  * Invariant: an answer comes within the timeout or NX_NOT_RUNNING says why there is none; the caller never hangs on an
  * instance that accepted the connection and went silent, and never keeps an answer of unbounded length.
  */
+import { connectReason } from "./connect-reason.ts";
 import { errnoOf, NxError } from "./errors.ts";
 
 const BODY_LENGTH_MAX = 64 * 1024 * 1024;
@@ -68,8 +69,8 @@ async function adminRequest(
     return { status: response.status, body: await boundedText(response, lengthMax) };
   } catch (error) {
     throw new NxError("NX_NOT_RUNNING", `${where}: ${reasonOf(error, timeoutMs)}`, {
-      hint: isTimeout(error)
-        ? "something keeps it busy: its log may say what; a process that stays so has to be killed"
+      hint: isSilent(error)
+        ? "its process is there, but stuck, stopped or very busy: look at its log, and restart it if it stays so"
         : "start the instance, or check its data directory with `node-x config show`",
       cause: error,
     });
@@ -86,11 +87,12 @@ async function boundedText(response: Response, lengthMax: number): Promise<strin
   return text + decoder.decode();
 }
 
-const isTimeout = (error: unknown) => (error as Error).name === "TimeoutError";
+/** Somebody has the socket open and says nothing. */
+const isSilent = (error: unknown) => (error as { name?: string }).name === "TimeoutError";
 
 function reasonOf(error: unknown, timeoutMs: number): string {
   const { code, message } = error as { code?: string; message?: string };
-  if (isTimeout(error)) return `no answer within ${timeoutMs} ms`;
+  if (isSilent(error)) return `no answer within ${timeoutMs} ms`;
   if (errnoOf(error) === "ENOENT" || code === "FailedToOpenSocket") return "nobody listens on this socket";
-  return message ?? String(error);
+  return connectReason(error) ?? message ?? String(error);
 }

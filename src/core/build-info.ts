@@ -34,7 +34,7 @@ export const protocols = {
   swarm: "20110401",
   neo: 1,
   replication: 1,
-  frontendClient: 1,
+  frontendClient: 2,
   admin: 1,
   agent: 2,
 } as const;

@@ -6,10 +6,10 @@
  */
 import { createColors } from "picocolors";
 import { NxError, type ErrorCode } from "./errors.ts";
-import { alignColumns } from "./text-table.ts";
+import { alignColumns, fitColumns, wrap } from "./text-table.ts";
 import type { Output, Surroundings } from "./verb.ts";
 
-export { alignColumns };
+export { alignColumns, wrap };
 
 export type Colors = ReturnType<typeof createColors>;
 
@@ -35,13 +35,8 @@ export function printTable(
     for (const row of rows) output.write(`${row.map((cell) => cell.replace(/[\t\n]/g, " ")).join("\t")}\n`);
     return;
   }
-  const lines = alignColumns([header, ...rows]);
+  const lines = fitColumns(header, rows, output.columns ?? Number.POSITIVE_INFINITY);
   lines.forEach((line, index) => output.write(`${index === 0 ? colors.bold(line) : line}\n`));
-}
-
-/** Breaks text into lines of at most `columns` cells. */
-export function wrap(text: string, columns: number): string[] {
-  return Bun.wrapAnsi(text, columns, { hard: false, trim: true }).split("\n");
 }
 
 /** What an error says to people and programs. */
@@ -74,12 +69,11 @@ export function printError(surroundings: Surroundings, error: NxError, isJson: b
     return;
   }
   const colors = colorsFor(stderr, environment);
-  const [first = "", ...more] = error.message.split("\n");
-  const lines =
-    more.length === 0
-      ? [first]
-      : ["", first, ...more].map((line) => (line === "" ? `${more.length + 1} mistakes` : `  ${line}`));
-  stderr.write(`${colors.red("error:")} ${lines.join("\n")}\n`);
+  const lines = error.message.split("\n");
+  // Of a configuration each line is a mistake; elsewhere what follows the first one explains it.
+  const isList = error.code === "NX_CONFIG_INVALID" && lines.length > 1;
+  const text = (isList ? [`${lines.length} mistakes`, ...lines] : lines).join("\n  ");
+  stderr.write(`${colors.red("error:")} ${text}\n`);
   if (error.hint !== undefined) stderr.write(`${colors.cyan("hint:")} ${error.hint}\n`);
   stderr.write(colors.dim(`code: ${error.code}\n`));
   if (environment.NODE_X_TRACE === "1" && error.stack !== undefined) stderr.write(`${error.stack}\n`);

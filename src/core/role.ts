@@ -142,6 +142,8 @@ export interface RoleDefinition<Schema extends z.ZodObject> {
   reloadable: string[];
   /** How people reach it, by port key: `{ respPort: "redis-cli -h {host} -p {port}" }`. `node-x up` prints it. */
   reach?: Record<string, string>;
+  /** The key of a port whose page shows the whole cluster: `node-x up` names it last. */
+  overviewPort?: string;
   /** How it reads the INI files of the original program that it replaces. */
   ini?: IniDialect;
   /** How it reads the JSON files of such a program. */
@@ -168,6 +170,7 @@ export type RoleAbout<Schema extends z.ZodObject = z.ZodObject> = Pick<
   | "config"
   | "reloadable"
   | "reach"
+  | "overviewPort"
   | "ini"
   | "json"
   | "originalFlags"

@@ -46,7 +46,10 @@ export function readNamed(option: string, path: string, bytesMax: number): strin
     return readBounded(path, bytesMax);
   } catch (error) {
     if (!(error instanceof NxError)) throw error;
-    throw new NxError("NX_USAGE", `${option}: ${error.message}`, { cause: error });
+    throw new NxError("NX_USAGE", `${option}: ${error.message}`, {
+      hint: "give the path of a file that this user can read",
+      cause: error,
+    });
   }
 }
 

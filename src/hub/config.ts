@@ -101,4 +101,5 @@ export const hubAbout: RoleAbout<typeof hubConfig> = {
   config: hubConfig,
   reloadable: reloadableKeys(hubConfig),
   reach: { port: "http://{host}:{port}/" },
+  overviewPort: "port",
 };

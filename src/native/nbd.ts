@@ -10,7 +10,7 @@ import { NativeBuffer } from "./buffer.ts";
 import { linked } from "./library.ts";
 
 const symbols = {
-  nx_nbd_new: { args: ["u32", "u64", "u32", "u32", "bool", "bool"], returns: "ptr" },
+  nx_nbd_new: { args: ["u32", "u64", "u32", "u32", "bool", "bool", "bool"], returns: "ptr" },
   nx_nbd_close: { args: ["ptr"], returns: "void" },
   nx_nbd_resize: { args: ["ptr", "u64"], returns: "void" },
   nx_nbd_out: { args: ["ptr"], returns: "ptr" },
@@ -70,6 +70,8 @@ export interface NbdTransmissionOptions {
   /** Writes begin and end at multiples of this. */
   writeUnit: number;
   isStructured: boolean;
+  /** A context was chosen: block status may be asked for. */
+  hasStatus: boolean;
   isReadOnly: boolean;
 }
 
@@ -85,9 +87,12 @@ export class NbdTransmission {
   readonly #payload: NativeBuffer;
   #isClosed = false;
 
-  constructor({ id, bytes, dataMax, writeUnit, isStructured, isReadOnly }: NbdTransmissionOptions) {
+  constructor(options: NbdTransmissionOptions) {
+    const { id, bytes, dataMax, writeUnit, isStructured, hasStatus, isReadOnly } = options;
     this.id = id;
-    this.pointer = native().nx_nbd_new(id, bytes, dataMax, writeUnit, isStructured, isReadOnly) as Pointer;
+    this.pointer = native().nx_nbd_new(
+      ...([id, bytes, dataMax, writeUnit, isStructured, hasStatus, isReadOnly] as const),
+    ) as Pointer;
     this.out = new NativeBuffer(native().nx_nbd_out(this.pointer) as Pointer);
     this.#backlog = new NativeBuffer(native().nx_nbd_backlog(this.pointer) as Pointer);
     this.#queue = new NativeBuffer(native().nx_nbd_queue(this.pointer) as Pointer);

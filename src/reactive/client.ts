@@ -116,6 +116,8 @@ export class Client {
       new Transactions({
         ...{ view, clock, random, uniqueName, timeoutMs: this.#timeoutMs },
         request: (request, deadlineMs, onSend) => this.#session.request(request, deadlineMs, onSend),
+        hasTurns: () => this.#session.hasTurns,
+        leave: (line) => this.#session.tell({ type: "leave", line }),
         names: transactionNames(
           named.client,
           () => named.nextNumber(),

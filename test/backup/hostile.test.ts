@@ -100,3 +100,19 @@ test("whatever peers send, an archive and a proxy go on, and what they had is wh
   const gid = await group.point(a0, storage);
   await group.expectImage(a0, gid, storage.image);
 });
+
+test("a peer that opens a conversation byte by byte does not keep a place for itself", async () => {
+  await using group = new Group(join(place.path, "slow"), 2);
+  const a0 = await group.archive("a0", { connectionsMax: 1, socketTimeoutMs: 500 });
+  const { net, clock } = group.world();
+  const slow = await Conversation.connect(net, "127.0.0.1", a0.port, { clock, timeoutMs: 10_000 });
+  const word = Buffer.concat([Buffer.from([127]), Buffer.alloc(127, "x")]);
+  let sent = 0;
+  const drip = clock.every(50, () => {
+    if (sent < word.byteLength) void slow.send(word.subarray(sent, ++sent)).catch(() => undefined);
+  });
+  await slow.closed();
+  drip.cancel();
+  expect(sent).toBeLessThan(word.byteLength);
+  expect(await a0.controller.get("host-type")).toBe("archive");
+});

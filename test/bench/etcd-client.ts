@@ -1,5 +1,5 @@
 /**
- * A client of etcd over gRPC, as small as a load generator needs it: Put, Range and Watch, many at once on a few connections.
+ * A client of etcd over gRPC, as small as a load generator needs it: Put, Range, Txn and Watch, many at once on a few connections.
  * etcd's JSON gateway would translate each request inside the server, which is no fair load.
  */
 import { connect, type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
@@ -28,8 +28,24 @@ function framed(message: Uint8Array): Buffer {
   return frame;
 }
 
-/** The contents of all fields of bytes with this number; other fields are skipped. */
-function fieldsOf(message: Buffer, wanted: number): Buffer[] {
+/** A protobuf field of a number. */
+function number(field: number, value: number): Buffer {
+  const bytes: number[] = [field << 3];
+  for (let rest = value; ; rest = Math.floor(rest / 128)) {
+    if (rest < 128) {
+      bytes.push(rest);
+      return Buffer.from(bytes);
+    }
+    bytes.push((rest % 128) + 128);
+  }
+}
+
+/** The contents of all fields of bytes with this number; those that are numbers go to `onNumber`, others are skipped. */
+function fieldsOf(
+  message: Buffer,
+  wanted: number,
+  onNumber?: (field: number, value: number) => void,
+): Buffer[] {
   const found: Buffer[] = [];
   let at = 0;
   const varint = () => {
@@ -43,8 +59,10 @@ function fieldsOf(message: Buffer, wanted: number): Buffer[] {
   while (at < message.byteLength) {
     const tag = varint();
     const kind = tag & 7;
-    if (kind === 0) varint();
-    else if (kind === 1) at += 8;
+    if (kind === 0) {
+      const value = varint();
+      onNumber?.(tag >>> 3, value);
+    } else if (kind === 1) at += 8;
     else if (kind === 5) at += 4;
     else {
       const length = varint();
@@ -73,7 +91,35 @@ export class EtcdClient {
 
   /** A linearizable read; returns the length of the answer. */
   async get(key: string): Promise<number> {
-    return this.#call("Range", field(1, Buffer.from(key)));
+    return (await this.#call("Range", field(1, Buffer.from(key)))).byteLength;
+  }
+
+  /** A linearizable read. `revision`: of the last change, 0: there is none. */
+  async read(key: string): Promise<{ value: string; revision: number }> {
+    const [found] = fieldsOf(await this.#call("Range", field(1, Buffer.from(key))), 2);
+    if (found === undefined) return { value: "", revision: 0 };
+    let revision = 0;
+    const [value] = fieldsOf(found, 5, (name, content) => {
+      if (name === 3) revision = content;
+    });
+    return { value: String(value ?? ""), revision };
+  }
+
+  /** Resolves with whether it was put. */
+  async putIfUnchanged(key: string, value: Uint8Array, revision: number): Promise<boolean> {
+    const name = field(1, Buffer.from(key));
+    // Compare { target MOD, key, mod_revision }, and a PutRequest in a RequestOp.
+    const compare = Buffer.concat([number(2, 2), field(3, Buffer.from(key)), number(6, revision)]);
+    const put = field(2, Buffer.concat([name, field(2, value)]));
+    let isPut = false;
+    fieldsOf(
+      await this.#call("Txn", Buffer.concat([field(1, compare), field(2, put)])),
+      0,
+      (name, content) => {
+        if (name === 2) isPut = content === 1;
+      },
+    );
+    return isPut;
   }
 
   /** Calls `onValue` with the value of each later put of a key. Resolves when the watch is made. */
@@ -106,7 +152,8 @@ export class EtcdClient {
     return promise;
   }
 
-  #call(method: string, message: Uint8Array): Promise<number> {
+  /** Resolves with the answer's message. */
+  #call(method: string, message: Uint8Array): Promise<Buffer> {
     const session = this.#sessions[this.#turn++ % CONNECTIONS] as ClientHttp2Session;
     const frame = framed(message);
     return new Promise((resolve, reject) => {
@@ -116,14 +163,15 @@ export class EtcdClient {
         "content-type": "application/grpc",
         te: "trailers",
       });
-      let bytes = 0;
+      const chunks: Buffer[] = [];
       let status: unknown;
       stream.on("response", (headers) => (status = headers["grpc-status"] ?? status));
       stream.on("trailers", (headers) => (status = headers["grpc-status"] ?? status));
-      stream.on("data", (chunk: Buffer) => (bytes += chunk.byteLength));
+      stream.on("data", (chunk: Buffer) => chunks.push(chunk));
       stream.on("error", reject);
       stream.on("end", () => {
-        if (status === undefined || Number(status) === 0) resolve(bytes);
+        if (status === undefined || Number(status) === 0)
+          resolve(Buffer.concat(chunks).subarray(FRAME_HEADER_BYTES));
         else reject(new Error(`etcd answers with gRPC status ${String(status)}`));
       });
       stream.end(frame);

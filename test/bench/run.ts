@@ -12,6 +12,7 @@ import { benchStatus } from "./status.ts";
 import { benchReactive } from "./reactive.ts";
 import { benchReactiveFigures } from "./reactive-figures.ts";
 import { benchReactivePush } from "./reactive-push.ts";
+import { benchReactiveWriters } from "./reactive-writers.ts";
 import { benchQueue } from "./queue.ts";
 import { benchNeo } from "./neo.ts";
 import { benchPresence } from "./presence.ts";
@@ -34,6 +35,7 @@ const families: Record<string, (argv: string[]) => Promise<number>> = {
   reactive: benchReactive,
   "reactive-push": benchReactivePush,
   "reactive-figures": benchReactiveFigures,
+  "reactive-writers": benchReactiveWriters,
   queue: benchQueue,
   neo: benchNeo,
   s3: benchS3,

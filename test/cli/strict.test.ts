@@ -70,6 +70,18 @@ const refused: [claim: string, words: string[], error: string][] = [
     ["init", "clster"],
     `nothing is called "clster" (did you mean "cluster"?); wanted one of ${roleNames.join(", ")}, cluster`,
   ],
+  [
+    "a word that a verb judges by itself",
+    ["presence", "users", "x", "y"],
+    'COUNT: wanted a whole number from 1 to 1000000, got "x"',
+  ],
+  [
+    "a file that is not there",
+    ["presence", "client", "/nowhere/servers.cfg", "users"],
+    "CONFIG: /nowhere/servers.cfg, which does not exist",
+  ],
+  ["a size of nothing", ["scale", "--hosts", "0"], '--hosts: wanted a number from 1 to 10000, got "0"'],
+  ["a load generator that is not there", ["bench", "hub"], "role hub has no load generator"],
   ["health of nothing", ["health"], "give either --config or --socket"],
   ["health of two things", ["health", "--socket", "a", "-c", "b"], "give either --config or --socket"],
   [

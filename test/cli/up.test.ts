@@ -95,7 +95,7 @@ test("starts all, says where to look, and stops in reverse order", async () => {
   const banner = await cluster.ready();
   expect(banner).toContain("3 instances are ready");
   expect(banner).toContain(`redis-cli -h 127.0.0.1 -p ${cluster.port("dht1", "respPort")}`);
-  expect(banner).toContain(`http://127.0.0.1:${cluster.port("hub0", "port")}/`);
+  expect(banner).toContain(`All of it on one page: http://127.0.0.1:${cluster.port("hub0", "port")}/\n`);
   const client = new RedisClient(`redis://127.0.0.1:${cluster.port("dht0", "respPort")}`);
   await client.set("greeting", "hello");
   client.close();
@@ -165,6 +165,26 @@ test("a second `up` of the same cluster says that it runs already", async () => 
   expect(second.exitCode).toBe(75);
   expect(second.stderr.toString()).toContain("local.dht0 is already running");
 });
+
+test("`status` shows what `up` runs, and that it was not deployed", async () => {
+  const cluster = up().cluster().start();
+  await cluster.ready();
+  const words = [process.execPath, mainFile, "status", "configs/local", "--json"];
+  const status = () => Bun.spawnSync(words, { cwd: cluster.cwd });
+  const { exitCode, stdout } = status();
+  const [row] = JSON.parse(stdout.toString());
+  expect([exitCode, row.state, row.isReady, row.pid]).toEqual([
+    0,
+    "running",
+    true,
+    cluster.pid(row.instance.slice("local.".length)),
+  ]);
+  expect(row.reasons).toEqual(["not deployed: run by `node-x up` or by hand"]);
+  cluster.kill("SIGINT");
+  await cluster.ended();
+  const after = status();
+  expect([after.exitCode, JSON.parse(after.stdout.toString())[0].state]).toEqual([1, "absent"]);
+}, 60_000);
 
 test("when one instance cannot start, the others are stopped and its lines say why", async () => {
   const cluster = up().cluster();

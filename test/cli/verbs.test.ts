@@ -111,7 +111,11 @@ describe("init", () => {
 
   test("is content with identical files and refuses different ones, writing nothing", async () => {
     await cli(["init", "dht", "twice"], { cwd });
-    expect((await cli(["init", "dht", "twice"], { cwd })).code).toBe(0);
+    expect(await cli(["init", "dht", "twice"], { cwd })).toEqual({
+      code: 0,
+      stdout: "",
+      stderr: "nothing to write: all of it is there already\n",
+    });
     await cli(["init", "cluster", "half"], { cwd });
     writeFileSync(at("half/local.dht1.json"), "{}");
     writeFileSync(at("half/local.hub0.json"), readFileSync(at("half/local.hub0.json"), "utf8"));
@@ -146,6 +150,14 @@ describe("config", () => {
     expect(lines).toContain("limits.connections\t9\t--set limits.connections=9");
     expect(lines).toContain('durability\t"log"\tdefault');
     expect(lines).toContain(`dataDir\t"${at("o.dht0")}"\tdefault`);
+  });
+
+  test("explain of a key without its role tells which roles have it", async () => {
+    const { code, stderr } = await cli(["config", "explain", "respPort"]);
+    expect(code).toBe(64);
+    expect(stderr).toContain('"respPort" is a key: say of which role');
+    expect(stderr).toContain("node-x config explain dht.respPort | queue.respPort");
+    expect((await cli(["config", "explain", "nothing"])).stderr).toContain("NX_ROLE_UNKNOWN");
   });
 
   test("explain shows everything about a key, and a whole group", async () => {
@@ -320,7 +332,7 @@ test("roles lists every role with ports and promise", async () => {
   expect(listed.map(({ name }) => name)).toEqual([...roleNames]);
   expect(listed.find(({ name }) => name === "dht")).toMatchObject({ ports: { respPort: 10200 } });
   const onTerminal = await cli(["roles"], { isTty: true, environment: { NO_COLOR: "1" } });
-  expect(onTerminal.stdout.split("\n")[0]).toMatch(/^ROLE\s+WHAT IT IS\s+DEFAULT PORTS/);
+  expect(onTerminal.stdout.split("\n")[0]).toMatch(/^ROLE,?\s+WHAT IT IS,?\s+DEFAULT PORTS/);
 });
 
 test("version names commit, formats, protocols and the native ABI", async () => {
@@ -426,4 +438,17 @@ describe("tls", () => {
     });
     expect(existsSync(at("tls/other.crt"))).toBe(false);
   });
+});
+
+test("at a terminal no line of a table is wider than it: the last column is broken, or each row is a paragraph", async () => {
+  const widest = async (words: string[]) => {
+    const { stdout } = await cli(words, { isTty: true, environment: { NO_COLOR: "1" } });
+    return { stdout, columns: Math.max(...stdout.split("\n").map((line) => Bun.stringWidth(line))) };
+  };
+  const roles = await widest(["roles"]);
+  expect(roles.columns).toBeLessThanOrEqual(100);
+  expect(roles.stdout).toContain("dht\n    Key/value store for swarm and Redis clients\n    port 10000, respPort 10200\n");
+  const keys = await widest(["config", "explain", "dht"]);
+  expect(keys.columns).toBeLessThanOrEqual(100);
+  expect(keys.stdout).toMatch(/^KEY +DEFAULT +MEANING$/m);
 });

@@ -91,14 +91,26 @@ async function proxyWith(nth: number): Promise<{ hasFailed: boolean; queue: stri
         return metaDiff(gid, false);
       });
     };
-    const steps: Step[] = [() => volume.setArchive("a0", forwarding), store(1), store(2), () => volume.setBlocks(24)];
+    const steps: Step[] = [
+      () => volume.setArchive("a0", forwarding),
+      store(1),
+      store(2),
+      () => volume.setBlocks(24),
+    ];
     const hasFailed = await takeSteps(world, steps, nth);
     const left = await leftOver(world, `${DIRECTORY}/${VOLUME}/received`);
     const queue = volume.queue("a0").diffs.all.map(({ to }) => to.begin);
     expect(queue).toEqual([1n, 2n]);
     const restarted = world.proxyVolume();
     await restarted.load();
-    return { hasFailed, queue: restarted.queue("a0").diffs.all.map(({ to }) => to.begin).join(), left };
+    return {
+      hasFailed,
+      queue: restarted
+        .queue("a0")
+        .diffs.all.map(({ to }) => to.begin)
+        .join(),
+      left,
+    };
   });
 }
 

@@ -167,6 +167,10 @@ describe("a change of one file", () => {
       expect(code, stderr).toBe(75);
       expect(stderr).toContain("NX_LISTEN_IN_USE");
       expect(stderr).toContain("p.dht1: is back");
+      // Once, in the error at the end.
+      expect(stderr).toContain("error: gate of p.dht1: p.dht1 on localhost: ");
+      const reasons = stderr.split("\n").filter((line) => line.includes("start failed"));
+      expect(new Set(reasons).size).toBe(reasons.length);
       const after = await rows();
       expect([after.get("p.dht1")?.isReady, after.get("p.dht1")?.release]).toEqual([
         true,

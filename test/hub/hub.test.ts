@@ -37,14 +37,14 @@ const hostile = Bun.serve({
     }),
 });
 
-async function startHub(targets: string[]): Promise<Instance> {
-  const file = join(directory, "local.hub0.json");
+async function startHub(targets: string[], name = "hub"): Promise<Instance> {
+  const file = join(directory, `${name}.hub0.json`);
   await Bun.write(
     file,
     JSON.stringify({
       port: 0,
       metricsPort: null,
-      dataDir: join(directory, "hub"),
+      dataDir: join(directory, name),
       instances: targets,
       scrapePeriodMs: 100,
     }),
@@ -224,6 +224,24 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
     expect((await rowTexts())[1]).not.toContain("13 is not a good number");
   });
 
+  test("with the keyboard: first a way past the list of pages, and on a new page one goes on in it", async () => {
+    const other = await browser.newPage();
+    const focused = () =>
+      other.evaluate("document.activeElement.id || document.activeElement.textContent.trim()");
+    await other.goto(`${base}#/channels`);
+    await other.waitForSelector("main h1");
+    await other.keyboard.press("Tab");
+    expect(await focused()).toBe("To the figures");
+    await other.keyboard.press("Enter");
+    expect(await focused()).toBe("main");
+    expect(new URL(other.url()).hash).toBe("#/channels");
+    await other.goto(`${base}#/`);
+    await other.locator("tbody a").first().focus();
+    await other.keyboard.press("Enter");
+    await until("the focus in the new page", async () => ((await focused()) === "main" ? true : undefined));
+    await other.close();
+  });
+
   test("on a phone nothing is wider than the screen, in light and dark", async () => {
     await page.setViewportSize({ width: 360, height: 740 });
     for (const colorScheme of ["light", "dark"] as const) {
@@ -236,6 +254,20 @@ describe.skipIf(Bun.which("chromium") === null)("in a browser", () => {
 
   test("the browser has nothing to complain about", () => {
     expect(complaints).toEqual([]);
+  });
+
+  test("of many instances a graph has the first ones, and says of how many more it has none", async () => {
+    const many = await startHub(
+      Array.from({ length: 30 }, (_, index) => `/nonexistent/node${index}`),
+      "many",
+    );
+    const other = await browser.newPage();
+    await other.goto(`http://127.0.0.1:${many.ports.port}/`);
+    const legend = other.locator(".card", { hasText: "Memory" }).locator(".legend");
+    await legend.getByText("6 more, on their own pages").waitFor();
+    expect(await legend.innerText()).toContain("and 16 smaller");
+    await other.close();
+    await many.stop();
   });
 
   test("it says so when the hub goes away", async () => {

@@ -3,7 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { counter, text } from "../../src/reactive/client.ts";
 import { wordsOf } from "../../src/reactive/shell/commands.ts";
 import { Shell, type ShellOutput } from "../../src/reactive/shell/shell.ts";
-import { textOf } from "../../src/reactive/shell/text.ts";
+import { textOf, visible } from "../../src/reactive/shell/text.ts";
 import { cli } from "../cli/helpers.ts";
 import { until } from "../core/kernel/harness.ts";
 import { ModelCluster } from "./client/model-frontend.ts";
@@ -191,3 +191,16 @@ describe("the command line", () => {
     expect(stdout).toContain("begin");
   });
 });
+
+test("what a terminal would obey is shown instead", () => {
+  expect(visible("a\tb\nc\u001b[2J\u0000\u009b1mü")).toBe("a\tb\nc\\x1b[2J\\x00\\x9b1mü");
+});
+
+test.each(["nonsense:x", "ftp://127.0.0.1:12355", "http://"])(
+  "%s is no address of a frontend",
+  async (address) => {
+    const { code, stderr } = await cli(["reactive", "shell", `--frontend=${address}`, "get", "k"]);
+    expect(code).toBe(64);
+    expect(stderr).toContain(`"${address}" is no address of a frontend`);
+  },
+);

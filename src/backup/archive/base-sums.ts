@@ -14,8 +14,8 @@ import type { Disk } from "../../core/seams/disk.ts";
 import { writeFileAtomically } from "../../core/seams/durable-files.ts";
 import type { MetaState, Snapshot } from "../algebra/snapshot.ts";
 import { type ByteSource } from "../formats/bytes.ts";
-import { compareWithSide, type SideFinding, SideSums } from "../formats/side-file.ts";
-import { CHUNK_BYTES, ImageSums, type KnownSums, readSide, sumsOf, unknownSums } from "./image-sums.ts";
+import { compareWithSide, readSide, type SideFinding, SideSums } from "../formats/side-file.ts";
+import { CHUNK_BYTES, ImageSums, type KnownSums, sumsOf, unknownSums } from "./image-sums.ts";
 import type { OpenImage } from "./images/back-end.ts";
 
 const CHANGING = "base-changing.crc32c";
@@ -39,8 +39,8 @@ export async function compareBase(
 ): Promise<{ path: string; found: SideFinding } | undefined> {
   for (const name of baseSideNames(state)) {
     const path = join(directory, name);
-    if (!(await disk.exists(path))) continue;
-    return { path, found: await compareWithSide(image, await readSide(disk, path), { mayBeLonger: true }) };
+    const side = await readSide(disk, path);
+    if (side !== undefined) return { path, found: await compareWithSide(image, side, { mayBeLonger: true }) };
   }
   return undefined;
 }

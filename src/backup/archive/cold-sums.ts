@@ -14,9 +14,9 @@ import type { MetaState } from "../algebra/snapshot.ts";
 import { type ByteSource } from "../formats/bytes.ts";
 import type { Runs } from "../formats/diff-merge.ts";
 import type { DiscardRule } from "../formats/image.ts";
-import { compareWithSide, type SideFinding } from "../formats/side-file.ts";
+import { compareWithSide, readSide, type SideFinding } from "../formats/side-file.ts";
 import { baseSumsPath } from "./base-sums.ts";
-import { ImageSums, readSide, sumsOf } from "./image-sums.ts";
+import { ImageSums, sumsOf } from "./image-sums.ts";
 import type { OpenImage } from "./images/back-end.ts";
 
 export const coldSumsName = (gid: bigint) => `cold-${gid}.crc32c`;
@@ -34,9 +34,8 @@ export async function compareCold(
   gid: bigint,
   image: ByteSource,
 ): Promise<SideFinding | "none"> {
-  const path = join(directory, coldSumsName(gid));
-  if (!(await disk.exists(path))) return "none";
-  return await compareWithSide(image, await readSide(disk, path), { mayBeLonger: true });
+  const side = await readSide(disk, join(directory, coldSumsName(gid)));
+  return side === undefined ? "none" : await compareWithSide(image, side, { mayBeLonger: true });
 }
 
 /** What a restore that leaves a cold snapshot makes of the checksums that it begins with. */

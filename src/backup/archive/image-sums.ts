@@ -9,21 +9,11 @@ import type { Disk } from "../../core/seams/disk.ts";
 import { crc32c } from "../../native/crc32c.ts";
 import type { Runs } from "../formats/diff-merge.ts";
 import type { DiscardRule } from "../formats/image.ts";
-import { decodeSide, encodeSide } from "../formats/side-file.ts";
+import { decodeSide, encodeSide, readSide } from "../formats/side-file.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 import type { OpenImage } from "./images/back-end.ts";
 
 export const CHUNK_BYTES = 256 << 10;
-
-export async function readSide(disk: Disk, path: string): Promise<Uint8Array> {
-  const file = await disk.open(path, "read");
-  try {
-    const bytes = new Uint8Array(await file.size());
-    return bytes.subarray(0, await file.read(bytes, 0));
-  } finally {
-    await file.close();
-  }
-}
 
 /** One for each chunk of an image; of those that are not known, `known` is 0. */
 export interface KnownSums {
@@ -38,7 +28,8 @@ export function unknownSums({ bytes }: OpenImage): KnownSums {
 
 /** Of an image that may have grown: the chunk in which it ended, and those behind it, are not known. */
 export async function sumsOf(disk: Disk, path: string, image: OpenImage): Promise<KnownSums> {
-  const side = decodeSide(await readSide(disk, path));
+  const bytes = await readSide(disk, path);
+  const side = bytes && decodeSide(bytes);
   if (side === undefined || side.chunkBytes !== CHUNK_BYTES)
     throw new NxError("NX_DATA_CORRUPT", `${path} is damaged: it is not what was written`, {
       hint: "`node-x walb verify` tells whether anything else is; removed, it is made anew with the next apply",

@@ -199,7 +199,11 @@ export async function merge(volume: ArchiveVolume, diffs: readonly MetaDiff[]): 
   await volume.diffs.withOpen(diffs, async (open) => {
     const { uuid } = open.at(-1) as (typeof open)[number];
     await volume.diffs.add(whole, async (sink) => {
-      await writeMerged(open, uuid, volume.guarded(sink), { compression: snappy, blocksMax: 0, readyBytes: READY_BYTES });
+      await writeMerged(open, uuid, volume.guarded(sink), {
+        compression: snappy,
+        blocksMax: 0,
+        readyBytes: READY_BYTES,
+      });
     });
   });
   await volume.diffs.remove(diffs);

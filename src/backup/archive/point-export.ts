@@ -299,11 +299,9 @@ export class PointExports {
         const name = `${volume.name}@${gid}`;
         const known = this.#known.get(name);
         const isCurrent = known?.isCurrent(volume, bytes) === true;
-        const onFailure = ({ message }: Error) => this.#log.warn(`an NBD client cannot read ${name}: ${message}`);
-        present.set(
-          name,
-          isCurrent ? known : new PointExport(volume, { gid, bytes, timestamp }, onFailure),
-        );
+        const onFailure = ({ message }: Error) =>
+          this.#log.warn(`an NBD client cannot read ${name}: ${message}`);
+        present.set(name, isCurrent ? known : new PointExport(volume, { gid, bytes, timestamp }, onFailure));
       }
     }
     this.#known.clear();

@@ -183,7 +183,9 @@ class Archive implements RunningRole<Config> {
   }
 
   notReady(): string[] {
-    return [];
+    return [...this.#volumes.values()].flatMap(({ name, trouble }) =>
+      trouble === undefined ? [] : [`nothing can be stored of ${name}: ${trouble}`],
+    );
   }
 
   throughput() {
@@ -260,6 +262,7 @@ function volumeFigures(volume: ArchiveVolume) {
   return {
     name: volume.name,
     state: volume.state,
+    trouble: volume.trouble,
     diffs: volume.diffs.all.length,
     diffBytes: volume.diffs.all.reduce((sum, { dataBytes }) => sum + dataBytes, 0),
     newestGid: String(volume.newest.to.begin),

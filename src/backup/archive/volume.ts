@@ -71,6 +71,8 @@ export class ArchiveVolume {
   #state: SteadyState = "Clear";
   #temporary: string | undefined;
   stopState: StopState = "NotStopping";
+  /** Why what came last could not be stored: the disk was full. */
+  trouble: string | undefined;
   base: MetaState = steady({ begin: NO_LSID, end: NO_LSID }, 0);
   uuid: Uint8Array = new Uint8Array(16);
   archiveUuid: Uint8Array = new Uint8Array(16);
@@ -172,7 +174,12 @@ export class ArchiveVolume {
     if (this.#temporary !== undefined) throw new Refusal(`bad state:${this.state}`);
     this.#temporary = temporary;
     try {
-      return await work();
+      const result = await work();
+      this.trouble = undefined;
+      return result;
+    } catch (error) {
+      if ((error as NxError).code === "NX_DISK_FULL") this.trouble = (error as Error).message;
+      throw error;
     } finally {
       this.#temporary = undefined;
     }

@@ -2,14 +2,13 @@
  * The controller's subcommands: `node-x walb <subcommand> -a HOST -p PORT …`, and the same under the name `walbc`.
  *
  * Output is the original's: a number, a text or lines on standard output, nothing for a command that did what it should.
- * Its JSON form is the same value.
+ * Its JSON form is the same value; of lines that are records, objects.
  */
 import { hostname } from "node:os";
 import { NxError } from "../../core/errors.ts";
 import { printJson } from "../../core/print.ts";
 import { defineVerb, type Surroundings, type Verb, type VerbTable } from "../../core/verb.ts";
-import { type Clock, realClock } from "../../core/seams/clock.ts";
-import type { Net } from "../../core/seams/net.ts";
+import { realClock } from "../../core/seams/clock.ts";
 import { Controller } from "../client/controller.ts";
 import { controllerNet } from "../client/controller-net.ts";
 import { pointAt } from "../client/points.ts";
@@ -37,8 +36,25 @@ const words = (
   answer: "ok" | "accept",
 ): [string, Subcommand] => [
   name,
-  { usage, summary, run: async (controller, given) => void (await controller.command(name, given, answer)) },
+  { usage, summary, run: (controller, given) => commanded(controller, name, given, answer, usage) },
 ];
+
+/** A server that misses words says only which ones by their numbers. */
+async function commanded(
+  controller: Controller,
+  name: string,
+  given: readonly string[],
+  answer: "ok" | "accept",
+  usage: string,
+): Promise<undefined> {
+  try {
+    await controller.command(name, given, answer);
+  } catch (error) {
+    if (!(error as Error).message.startsWith("missing required params")) throw error;
+    throw new NxError("NX_USAGE", `too few words: wanted ${usage}`);
+  }
+  return undefined;
+}
 
 function needs(given: readonly string[], count: number, usage: string): void {
   if (given.length < count) throw new NxError("NX_USAGE", `too few words: wanted ${usage}`);
@@ -73,7 +89,7 @@ async function archiveInfo(controller: Controller, given: string[]): Promise<Val
 /** `VOL at TIME` takes the newest point that is not later and prints its gid. */
 async function restore(controller: Controller, given: string[]): Promise<Value> {
   const [volume = "", word = "", moment = ""] = given;
-  if (word !== "at") return void (await controller.command("restore", given, "accept"));
+  if (word !== "at") return await commanded(controller, "restore", given, "accept", "VOL GID | VOL at TIME");
   needs(given, 3, "VOL at TIME");
   const { gid } = await pointAt(controller, volume, moment, Math.floor(realClock.nowMs() / 1000));
   await controller.command("restore", [volume, String(gid)], "accept");
@@ -141,32 +157,43 @@ export const globalOptions = {
   allow: "flag",
 } as const;
 
-function controllerOf(options: Options, net: Net, clock: Clock): Controller {
-  const [host, port] = [options.text("a"), options.number("p", 0)];
-  if (host === undefined || port < 1 || port > 65535)
-    throw new NxError("NX_USAGE", "-a HOST and -p PORT are needed: which server?");
-  const clientId = options.text("id", hostname());
-  const timeoutMs = options.number("to", 10) * 1000;
-  return new Controller({ net, clock, host, port, clientId, timeoutMs });
+/** Which server is asked, and how long it may be silent, where no option says it. */
+interface Defaults {
+  host?: string;
+  port?: number;
+  silenceSeconds?: number;
 }
 
-/** A controller of what `-a` and `-p` name, or of `at`. */
+/** A controller of what `-a` and `-p` name. */
 export async function connectController(
   options: Options,
   environment: Surroundings["environment"],
-  at?: { host: string; port: number },
+  { host: usualHost, port: usualPort = 0, silenceSeconds = 10 }: Defaults = {},
 ): Promise<Controller> {
+  const [host, port] = [options.text("a") ?? usualHost, options.number("p", usualPort)];
+  if (host === undefined || port < 1 || port > 65535)
+    throw new NxError("NX_USAGE", "-a HOST and -p PORT are needed: which server?");
   const { realWorld } = await import("../../core/seams/world-real.ts");
   const { net: plain, clock } = realWorld();
   const net = controllerNet(plain, clock, environment);
-  if (at === undefined || options.has("a") || options.has("p")) return controllerOf(options, net, clock);
-  return new Controller({ net, clock, ...at, clientId: hostname(), timeoutMs: 10_000 });
+  const clientId = options.text("id", hostname());
+  const timeoutMs = options.number("to", silenceSeconds) * 1000;
+  return new Controller({ net, clock, host, port, clientId, timeoutMs });
 }
 
-function print(value: Value, call: Surroundings, isJson: boolean): void {
-  const { stdout } = call;
+/** Lines of `name:value` with tabs between them, which the original has for programs, as objects. */
+export function recordsOf(lines: readonly string[]): Record<string, string>[] | undefined {
+  const isRecord = (line: string) => line.split("\t").every((field) => /^\w+:/.test(field));
+  return lines.every(isRecord)
+    ? lines.map((line) => Object.fromEntries(line.split("\t").map((field) => field.split(/:(.*)/s))))
+    : undefined;
+}
+
+function print(name: string, value: Value, { stdout }: Surroundings, isJson: boolean): void {
   if (isJson) {
-    if (value !== undefined) printJson(stdout, typeof value === "bigint" ? Number(value) : value);
+    if (typeof value === "bigint") printJson(stdout, Number(value));
+    else if (name === "get" && Array.isArray(value)) printJson(stdout, recordsOf(value) ?? value);
+    else if (value !== undefined) printJson(stdout, value);
     return;
   }
   if (Array.isArray(value)) stdout.write(value.map((line) => `${line}\n`).join(""));
@@ -185,7 +212,7 @@ export async function runSubcommand(
   const tries = name === "get" || name === "status" ? 1 + options.number("retry", 2) : 1;
   for (let left = tries; ; left--) {
     try {
-      print(await subcommand.run(controller, options.words, call), call, options.has("json"));
+      print(name, await subcommand.run(controller, options.words, call), call, options.has("json"));
       return 0;
     } catch (error) {
       const isTransient = error instanceof NxError && error.code === "NX_CONNECT_FAILED";

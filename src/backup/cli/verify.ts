@@ -7,12 +7,12 @@ import { Exit, NxError } from "../../core/errors.ts";
 import { printJson } from "../../core/print.ts";
 import type { Disk } from "../../core/seams/disk.ts";
 import { PARTS_SUFFIX, readPartTable } from "../files/distant-diffs.ts";
-import { readSmallFile, VolumeFiles } from "../files/volume-files.ts";
+import { VolumeFiles } from "../files/volume-files.ts";
 import { chainFrom } from "../algebra/snapshot.ts";
 import { parseDiffName, sideName } from "../algebra/diff-name.ts";
 import { fileSource } from "../formats/bytes.ts";
 import { mergedRuns, openDiff } from "../formats/diff-merge.ts";
-import { compareWithSide } from "../formats/side-file.ts";
+import { compareWithSide, readSide } from "../formats/side-file.ts";
 import { decodeFile, readState } from "../wire/values.ts";
 import { bucketOptions, verifyBucketAt } from "./bucket.ts";
 import type { Options } from "./options.ts";
@@ -30,7 +30,7 @@ async function verifyDiff(disk: Disk, directory: string, name: string): Promise<
   const file = await disk.open(path, "read");
   try {
     const source = fileSource(path, file, await file.size());
-    const side = meta === undefined ? undefined : await readSmallFile(disk, join(directory, sideName(meta)));
+    const side = meta === undefined ? undefined : await readSide(disk, join(directory, sideName(meta)));
     const found = side === undefined ? undefined : await compareWithSide(source, side);
     if (found?.at === "side")
       return {

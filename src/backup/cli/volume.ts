@@ -3,10 +3,11 @@ import { NxError } from "../../core/errors.ts";
 import { alignColumns, printJson } from "../../core/print.ts";
 import { type Call, defineVerb, type Verb } from "../../core/verb.ts";
 import { sizeText } from "../formats/units.ts";
-import { connectController, globalOptions } from "./controller.ts";
+import { connectController, globalOptions, recordsOf } from "./controller.ts";
 import { parseOptions } from "./options.ts";
 
-const STORAGE = { host: "127.0.0.1", port: 13000 };
+/** A log is written once from end to end when it is made, for which a slow disk takes its time. */
+const STORAGE = { host: "127.0.0.1", port: 13000, silenceSeconds: 3600 };
 const LOG_SIZE = "1G";
 const where = "-a HOST -p PORT of the storage (127.0.0.1 13000)";
 
@@ -55,19 +56,14 @@ const list = defineVerb({
   examples: [{ command: "node-x walb volume list", shows: "List the volumes" }],
   async run(call) {
     const { lines, isJson } = await ask(call, "list", 0, "");
-    const rows = lines.map(
-      (line) => new Map(line.split("\t").map((field) => field.split(/:(.*)/s) as [string, string])),
-    );
+    const rows = recordsOf(lines) ?? [];
     if (isJson) {
-      printJson(
-        call.stdout,
-        rows.map((row) => Object.fromEntries(row)),
-      );
+      printJson(call.stdout, rows);
       return 0;
     }
     const cells = rows.map((row) =>
       columns.map((column) => {
-        const value = row.get(column) ?? "";
+        const value = row[column] ?? "";
         return column.startsWith("log_") ? sizeText(Number(value)) : value;
       }),
     );

@@ -10,11 +10,12 @@ export function parseMoment(text: string, now: number): number | undefined {
     const period = parsePeriod(text.slice(1));
     return period === undefined ? undefined : now - period;
   }
-  const utc = parseTime(text.replace(/Z$/, ""));
-  if (utc !== undefined) return utc;
-  const isWithOffset = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d$/.test(text);
-  const ms = isWithOffset ? Date.parse(text) : Number.NaN;
-  return Number.isNaN(ms) ? undefined : Math.floor(ms / 1000);
+  const [, local = "", sign, hours = "0", minutes = "0"] =
+    /^(.*?)(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))?$/.exec(text) ?? [];
+  // A day that the calendar does not have is a slip, not the next month.
+  const seconds = parseTime(local);
+  const offset = (Number(hours) * 60 + Number(minutes)) * 60;
+  return seconds === undefined ? undefined : seconds + (sign === "-" ? offset : -offset);
 }
 
 /** Throws NX_USAGE for what is no moment, NX_NOT_READY when every point is later. */

@@ -12,10 +12,9 @@ import { isSameDiff, type MetaDiff } from "../algebra/snapshot.ts";
 import { type ByteSink, type ByteSource, fileSource } from "../formats/bytes.ts";
 import { type Diff, openDiff } from "../formats/diff-merge.ts";
 import { EarlySync } from "../formats/early-sync.ts";
-import { compareWithSide, type SideFinding, SideSums } from "../formats/side-file.ts";
+import { compareWithSide, readSide, type SideFinding, SideSums } from "../formats/side-file.ts";
 import type { PartTable } from "../bucket/part-table.ts";
 import { DistantDiffs, type OpenParts } from "./distant-diffs.ts";
-import { readSmallFile } from "./volume-files.ts";
 
 export class DiffFiles {
   readonly directory: string;
@@ -267,7 +266,7 @@ export class DiffFiles {
   /** Compares a diff with its side file; "none" when it has none, or is not here. */
   async verify(diff: MetaDiff): Promise<SideFinding | "none"> {
     if (this.isDistant(diff)) return "none";
-    const side = await readSmallFile(this.#disk, join(this.directory, sideName(diff)));
+    const side = await readSide(this.#disk, join(this.directory, sideName(diff)));
     if (side === undefined) return "none";
     const path = this.pathOf(diff);
     const file = await this.#disk.open(path, "read");

@@ -24,7 +24,13 @@ export async function readSmallFile(disk: Disk, path: string): Promise<Uint8Arra
   if (!(await disk.exists(path))) return undefined;
   const file = await disk.open(path, "read");
   try {
-    const bytes = new Uint8Array(Math.min(await file.size(), FILE_BYTES_MAX));
+    const size = await file.size();
+    if (size > FILE_BYTES_MAX)
+      throw new NxError(
+        "NX_DATA_CORRUPT",
+        `${path} has ${size} bytes, a file of its kind at most ${FILE_BYTES_MAX}`,
+      );
+    const bytes = new Uint8Array(size);
     return bytes.subarray(0, await file.read(bytes, 0));
   } finally {
     await file.close();

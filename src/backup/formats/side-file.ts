@@ -14,6 +14,7 @@
  * from elsewhere. It tells where damage is, to the chunk.
  */
 import { crc32c } from "../../native/crc32c.ts";
+import type { Disk } from "../../core/seams/disk.ts";
 import type { ByteSource } from "./bytes.ts";
 
 const MAGIC = "NXCRC32C";
@@ -21,6 +22,18 @@ const HEADER_BYTES = 24;
 /** Of diffs. */
 export const SIDE_CHUNK_BYTES = 1 << 20;
 const CHUNK_BYTES_MAX = 16 << 20;
+
+/** What a side file holds, four bytes for each chunk; undefined: there is none. */
+export async function readSide(disk: Disk, path: string): Promise<Uint8Array | undefined> {
+  if (!(await disk.exists(path))) return undefined;
+  const file = await disk.open(path, "read");
+  try {
+    const bytes = new Uint8Array(await file.size());
+    return bytes.subarray(0, await file.read(bytes, 0));
+  } finally {
+    await file.close();
+  }
+}
 
 /** The side file of a file with these checksums. */
 export function encodeSide(fileBytes: number, chunkBytes: number, sums: ArrayLike<number>): Uint8Array {

@@ -329,13 +329,17 @@ function readContexts(data: Uint8Array): { name: string; queries: string[] } | u
 }
 
 /** The transmission phase that follows a choice. */
-export function transmissionOf(id: number, { export: target, isStructured }: Chosen): NbdTransmission {
+export function transmissionOf(
+  id: number,
+  { export: target, isStructured, hasAllocationContext }: Chosen,
+): NbdTransmission {
   return new NbdTransmission({
     id,
     bytes: target.bytes,
     dataMax: DATA_BYTES_MAX,
     writeUnit: target.writeUnit,
     isStructured,
+    hasStatus: hasAllocationContext,
     isReadOnly: target.isReadOnly,
   });
 }

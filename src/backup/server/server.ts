@@ -4,7 +4,7 @@
  *   client: text clientId, text protocol, u32 version = 1      server: text serverId, text "ok" or an error, then closes
  *
  * Invariant: a protocol that fails tells the client why, while it can still be told; the connection ends after every
- * protocol; at most `foregroundMax` long jobs run at once.
+ * protocol; at most `foregroundMax` long jobs run at once. Who does not say in time what is wanted is closed.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { NxError } from "../../core/errors.ts";
@@ -200,12 +200,15 @@ export class WalbServer {
   }
 
   async #serve(conversation: Conversation, isSecure: boolean): Promise<void> {
-    const { clock, log } = this.#options;
+    const { clock, log, timeoutMs } = this.#options;
     const startedMs = clock.monotonicMs();
     let call: ServerCall | undefined;
+    // Byte by byte it could last for hours, and take one of the few places.
+    const deadline = clock.after(timeoutMs, () => conversation.terminate("the opening took too long"));
     try {
       if (isSecure && !(await this.#hasToken(conversation))) return;
       call = await this.#opening(conversation, isSecure);
+      deadline.cancel();
       if (call === undefined) return;
       await (this.#options.protocols[call.protocol] as Protocol)(call);
       this.#served += 1;
@@ -218,6 +221,7 @@ export class WalbServer {
       if (call?.isAnswered === false && !conversation.isClosed)
         await conversation.send(new Writer().text(text)).catch(() => undefined);
     } finally {
+      deadline.cancel();
       conversation.end();
     }
   }

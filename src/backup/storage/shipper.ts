@@ -141,7 +141,7 @@ export class Shipper {
         return await this.#to(peer, shipment);
       } catch (error) {
         failures.push(`${peer.address.host}:${peer.address.port}: ${(error as Error).message}`);
-        if (this.isStopped || (error as NxError).code !== "NX_CONNECT_FAILED") break;
+        if (this.isStopped) break;
       }
     }
     throw new NxError("NX_CONNECT_FAILED", `no proxy takes the log: ${failures.join("; ")}`);

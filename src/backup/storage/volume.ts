@@ -38,6 +38,9 @@ export interface StorageWorld {
 const isSteady = (text: string): text is SteadyState =>
   ["SyncReady", "Stopped", "Target", "Standby"].includes(text);
 
+/** Marks that wait to be shipped: with more their file would be too long. */
+export const MARKS_MAX = 10_000;
+
 const NOTHING_DONE = (timestamp: number): Mark => ({
   isMergeable: false,
   timestamp,
@@ -195,16 +198,21 @@ export class StorageVolume {
     this.engine = undefined;
   }
 
-  /** A new history of the log: its uuid, and `gid` as the point from which diffs lead. */
+  /**
+   * A new history of the log: its uuid, and `gid` as the point from which diffs lead. Where this fails behind the first step,
+   * the log is of another history than ours: it counts as overflowed until this is repeated.
+   */
   async resetLog(gid: bigint): Promise<void> {
-    await this.attached.reset();
-    this.uuid = this.attached.uuid.slice();
-    this.done = { isMergeable: false, timestamp: this.nowSeconds, lsid: 0n, gid };
-    this.queue = [];
-    await this.#files.write("queue", encodeQueue([], this.#world.random.integer(2 ** 32)));
-    await this.#files.write("done", encodeMark(this.done));
-    await this.#files.write("uuid", this.uuid);
-    this.attached.keepLogFrom(0n);
+    const engine = this.attached;
+    await engine.reset();
+    const done: Mark = { isMergeable: false, timestamp: this.nowSeconds, lsid: 0n, gid };
+    const uuid = engine.uuid.slice();
+    await this.#setQueue([]);
+    await this.#files.write("done", encodeMark(done));
+    this.done = done;
+    await this.#files.write("uuid", uuid);
+    this.uuid = uuid;
+    engine.keepLogFrom(0n);
   }
 
   // --- marks -----------------------------------------------------------------------------------------------------
@@ -219,6 +227,8 @@ export class StorageVolume {
   /** Cuts the log where it is now: everything acknowledged so far is in the snapshot. Returns its gid. */
   snapshot(isMergeable: boolean): Promise<bigint> {
     return this.#inTurn(async () => {
+      if (this.queue.length >= MARKS_MAX)
+        throw new Refusal(`${this.name}: ${MARKS_MAX} snapshots wait to be shipped; is a proxy reachable?`);
       const lsid = this.attached.log.written;
       await this.attached.flush();
       const options = { physicalMax: this.physicalMax, isMergeable, timestamp: this.nowSeconds };
@@ -240,7 +250,8 @@ export class StorageVolume {
       timestamp: this.nowSeconds,
       intervalSeconds: intervalMs / 1000,
     };
-    if (isCutDue(this.done, this.queue, now)) await this.snapshot(true);
+    const isDue = this.queue.length < MARKS_MAX && isCutDue(this.done, this.queue, now);
+    if (isDue) await this.snapshot(true);
   }
 
   nextTransfer(): Transfer | undefined {

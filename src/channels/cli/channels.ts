@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { Exit, NxError } from "../../core/errors.ts";
 import { colorsFor, printJson, printTable } from "../../core/print.ts";
 import { defineVerb } from "../../core/verb.ts";
+import type { Phase } from "../redistribute/run.ts";
 
 const json = { type: "boolean", description: "Print JSON" } as const;
 const digits = (value: bigint) => value.toString(16).padStart(16, "0");
@@ -114,7 +115,7 @@ const redistributeVerb = defineVerb({
       net,
       clock,
       nodes,
-      onPhase: (phase) => stderr.write(`${phase}\n`),
+      onPhase: (phase) => stderr.write(`${phaseTexts[phase]}\n`),
       onProgress: (records) =>
         stderr.write(`  ${records.map((each) => `${each.node}: ${each.records}`).join("  ")}\n`),
     });
@@ -123,6 +124,13 @@ const redistributeVerb = defineVerb({
     return Exit.ok;
   },
 });
+
+const phaseTexts: Record<Phase, string> = {
+  shrink: "1 of 4: every node gives up what it shall not own",
+  grow: "2 of 4: every node takes what it shall own",
+  move: "3 of 4: records move",
+  settle: "4 of 4: nodes hear that all have arrived",
+};
 
 const promoteVerb = defineVerb({
   name: "promote",

@@ -115,6 +115,7 @@ const convertVerb = defineVerb({
       else
         for (const { name, records, valueBytes } of converted.channels)
           call.stdout.write(`${name}\trecords=${records} size=${valueBytes}\n`);
+      if (converted.channels.length === 0) call.stderr.write(`${dir} holds no records, and so does ${to}\n`);
       return Exit.ok;
     });
   },

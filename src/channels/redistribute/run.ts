@@ -20,11 +20,14 @@ import { LegacyNode, type RangedNode, StatusError } from "../wire/legacy/client.
 import { PROTOCOL_VERSION, type Range, Status } from "../wire/legacy/protocol.ts";
 import { isEmpty, isSameRange, overlapOf, type PlannedNode } from "./plan.ts";
 
+/** The steps above. */
+export type Phase = "shrink" | "grow" | "move" | "settle";
+
 export interface RedistributeOptions {
   net: Net;
   clock: Clock;
   nodes: readonly PlannedNode[];
-  onPhase(phase: string): void;
+  onPhase(phase: Phase): void;
   /** Records of each node, now and then while they move. */
   onProgress?(records: { node: string; records: number }[]): void;
 }

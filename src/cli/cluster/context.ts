@@ -178,7 +178,7 @@ export async function connectTo(
   surroundings: Surroundings,
   withoutAgent: WithoutAgent,
 ) {
-  const [{ connectAgent }, { connectAll }, { realRandom }, { sshSettings, stateDirectory }] =
+  const [{ connectAgent }, { connectAll }, { realRandom }, { makeStateDirectory, sshSettings, stateDirectory }] =
     await Promise.all([
       import("../../cluster/ssh/connect.ts"),
       import("../../cluster/rollout/session.ts"),
@@ -188,8 +188,8 @@ export async function connectTo(
   const { stderr } = surroundings;
   const arrivals = new LiveLines(stderr, place.clock);
   const needsSsh = hosts.some(({ access }) => access.kind === "ssh");
-  const { makeDurableDirectory } = await import("../../core/seams/durable-files.ts");
-  await makeDurableDirectory(place.disk, stateDirectory(place));
+  // Before anything changes. Who looks or kills is not kept from it by a home where nothing can be written.
+  if (typeof withoutAgent !== "string") await makeStateDirectory(place);
   const options = {
     disk: place.disk,
     random: realRandom,

@@ -40,7 +40,7 @@ export const lockVerb = defineVerb({
       const untilMs = context.place.clock.nowMs() + ttlMs;
       if (args.json === true)
         printJson(stdout, { hosts: [...agents.keys()], owner: operator.name, why: args.why, untilMs });
-      else stdout.write(`${cluster.prefix} is locked for ${args.for} on ${agents.size} hosts\n`);
+      else stdout.write(`${cluster.prefix} is locked for ${args.for} on ${[...agents.keys()].join(", ")}\n`);
       return Exit.ok;
     });
   },

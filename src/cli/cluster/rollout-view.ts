@@ -46,7 +46,8 @@ export class RolloutView {
         return;
       case "failed":
         return this.#lines.say(
-          red(`${whereOf(event.step)}: ${event.step.kind} failed: ${event.error.message}`),
+          // The rest of it, an instance's last lines, stands at the end of everything, in the error.
+          red(`${whereOf(event.step)}: ${event.step.kind} failed: ${event.error.message.split("\n")[0]}`),
         );
       case "undoing":
         return this.#lines.say(`${nameOf(event.lane)}: going back to what it had`);

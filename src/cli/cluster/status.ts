@@ -2,8 +2,9 @@
 import { durationText } from "../../core/duration-text.ts";
 import { Exit } from "../../core/errors.ts";
 import { sleep } from "../../core/seams/clock.ts";
+import type { InstanceHealth } from "../../cluster/agent/health.ts";
 import type { InstanceState } from "../../cluster/agent/messages.ts";
-import type { Instance } from "../../cluster/topology/types.ts";
+import type { Cluster, Instance } from "../../cluster/topology/types.ts";
 import { colorsFor, printJson, printTable, type Colors } from "../print.ts";
 import { defineVerb, type Call } from "../verb.ts";
 import {
@@ -47,7 +48,7 @@ export const statusVerb = defineVerb({
   summary: "Show how every instance of a cluster is",
   description:
     "Asks all hosts at the same time, and there every instance over its admin socket. Exit code 0 when all are ready, 1 when not. A release or version that differs from " +
-    "the others' is red.",
+    "the others' is red. On this machine it also shows instances that were not deployed, those of `node-x up`.",
   args,
   repeatable: ["only"],
   examples: [
@@ -63,7 +64,7 @@ export const statusVerb = defineVerb({
     const interrupt = onInterrupt(() => undefined);
     try {
       for (;;) {
-        const rows = await rowsOf(selected, agents, failures);
+        const rows = await rowsOf(cluster, selected, agents, failures);
         if (call.args.watch === true && call.stdout.isTty && call.args.json !== true)
           call.stdout.write("\u001b[H\u001b[J");
         show(rows, call);
@@ -79,6 +80,7 @@ export const statusVerb = defineVerb({
 });
 
 async function rowsOf(
+  cluster: Cluster,
   selected: readonly Instance[],
   agents: Agents,
   failures: ReadonlyMap<string, string>,
@@ -96,27 +98,50 @@ async function rowsOf(
     }),
   );
   const states = new Map(answers.flat().map((state) => [state.service.instance, state]));
-  return selected.map((instance) => rowOf(instance, states.get(instance.name), lost.get(instance.host)));
+  return Promise.all(
+    selected.map(async (instance) => {
+      const state = states.get(instance.name);
+      const unreachable = lost.get(instance.host);
+      if (state !== undefined || unreachable !== undefined) return rowOf(instance, state, unreachable);
+      return rowOf(instance, undefined, undefined, await undeployedHealth(cluster, instance));
+    }),
+  );
+}
+
+/** Of one that runs on this machine without having been deployed; `node-x up` does that. */
+async function undeployedHealth(
+  { hosts }: Cluster,
+  { host, dataDir }: Instance,
+): Promise<InstanceHealth | undefined> {
+  if (hosts.find(({ name }) => name === host)?.access.kind !== "local") return undefined;
+  const { askAdmin, healthOf } = await import("../../cluster/agent/health.ts");
+  const health = await healthOf(dataDir, askAdmin);
+  if (!health.isAlive) return undefined;
+  return { ...health, reasons: [...health.reasons, "not deployed: run by `node-x up` or by hand"] };
 }
 
 function rowOf(
   { name, role, host }: Instance,
   state: InstanceState | undefined,
   unreachable: string | undefined,
+  health = state?.health,
 ): StatusRow {
-  const stats = state?.health.stats ?? {};
+  const stats = health?.stats ?? {};
   const own = (stats[role] ?? {}) as { isPrimary?: unknown };
   const reasons =
-    unreachable === undefined ? (state?.health.reasons ?? ["not deployed on this host"]) : [unreachable];
+    unreachable === undefined ? (health?.reasons ?? ["not deployed on this host"]) : [unreachable];
   const isDown = state?.service.state === "stopped";
   return {
     instance: name,
     role,
     host,
-    state: unreachable !== undefined ? "unreachable" : (state?.service.state ?? "absent"),
-    isReady: state?.health.isReady ?? false,
+    state:
+      unreachable !== undefined
+        ? "unreachable"
+        : (state?.service.state ?? (health === undefined ? "absent" : "running")),
+    isReady: health?.isReady ?? false,
     reasons: isDown ? [] : reasons,
-    pid: state?.service.pid ?? null,
+    pid: state?.service.pid ?? (typeof stats.pid === "number" ? stats.pid : null),
     uptimeSeconds: typeof stats.uptimeSeconds === "number" ? stats.uptimeSeconds : null,
     restarts: state?.service.restarts ?? 0,
     residentBytes: state?.residentBytes ?? null,

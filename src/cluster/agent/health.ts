@@ -101,6 +101,6 @@ export async function gate(options: GateOptions): Promise<{ isHealthy: boolean; 
 function waitingWords(service: ServiceStatus, health: InstanceHealth): string {
   const ended = service.lastEnd === undefined ? "" : `, it ended with ${service.lastEnd}`;
   if (service.state !== "running") return `${service.state}${ended}`;
-  if (service.restarts > 0) return `restarted ${service.restarts} times${ended}`;
+  if (service.restarts > 0) return `restarted ${service.restarts === 1 ? "once" : `${service.restarts} times`}${ended}`;
   return health.reasons.join("; ") || "not ready";
 }

@@ -9,6 +9,7 @@ import { lockFile } from "../../native/system.ts";
 import { readStart } from "../release/files.ts";
 import type { RunProgram } from "../release/incoming.ts";
 import type { HostServices } from "../services/services.ts";
+import { userName } from "../user-name.ts";
 import type { HostWorld } from "./deployment.ts";
 import type { ExecProgram } from "./handlers.ts";
 import { askAdmin } from "./health.ts";
@@ -42,7 +43,6 @@ export const execProgram: ExecProgram = async (words, { workingDirectory, timeou
 };
 
 async function hostFacts(disk: LinkingDisk, workingDirectory: string): Promise<HostFacts> {
-  const user = userInfo();
   return {
     hostname: hostname(),
     machine: machine() || arch(),
@@ -52,9 +52,8 @@ async function hostFacts(disk: LinkingDisk, workingDirectory: string): Promise<H
     cpuCount: cpus().length,
     memoryBytes: totalmem(),
     freeBytes: await freeBytes(disk, workingDirectory),
-    // Without USER in the environment Bun says "unknown".
-    user: user.uid === 0 ? "root" : user.username,
-    isRoot: user.uid === 0,
+    user: userName(),
+    isRoot: userInfo().uid === 0,
     nowMs: realClock.nowMs(),
   };
 }

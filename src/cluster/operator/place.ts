@@ -8,7 +8,7 @@
  * None of it is needed to go on from another machine: what is true is what the hosts say.
  */
 import { createHash } from "node:crypto";
-import { hostname, userInfo } from "node:os";
+import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { buildInfo } from "../../core/build-info.ts";
 import { NxError } from "../../core/errors.ts";
@@ -17,6 +17,7 @@ import type { LinkingDisk } from "../../core/seams/disk.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import { AuditLog } from "../audit/chain.ts";
 import { defaultSshSettings, type SshSettings } from "../ssh/command.ts";
+import { userName } from "../user-name.ts";
 
 export interface OperatorPlace {
   disk: LinkingDisk;
@@ -28,12 +29,25 @@ export interface OperatorPlace {
 
 /** `user@machine`. */
 export function operatorName(): string {
-  return `${userInfo().username}@${hostname()}`;
+  return `${userName()}@${hostname()}`;
 }
 
 export function stateDirectory({ environment }: Pick<OperatorPlace, "environment">): string {
   const state = environment.XDG_STATE_HOME ?? join(environment.HOME ?? "/", ".local/state");
   return join(state, "node-x");
+}
+
+/** Throws NX_OUTPUT_FAILED where this user can keep nothing. */
+export async function makeStateDirectory(place: OperatorPlace): Promise<void> {
+  const path = stateDirectory(place);
+  try {
+    await makeDurableDirectory(place.disk, path);
+  } catch (error) {
+    throw new NxError("NX_OUTPUT_FAILED", (error as Error).message, {
+      hint: "your side of a cluster's audit log is kept there: set XDG_STATE_HOME to a directory that this user can write to",
+      cause: error,
+    });
+  }
 }
 
 export function clusterDirectory(
@@ -63,12 +77,18 @@ export async function sshSettings(place: OperatorPlace): Promise<SshSettings> {
   const { environment, disk } = place;
   const controlDirectory = join(stateDirectory(place), "s");
   const isShort = Buffer.byteLength(controlDirectory) <= CONTROL_DIRECTORY_LENGTH_MAX;
-  if (isShort) await makeDurableDirectory(disk, controlDirectory);
+  // Without it each command has a connection of its own, which is slower and no more.
+  const isShared =
+    isShort &&
+    (await makeDurableDirectory(disk, controlDirectory).then(
+      () => true,
+      () => false,
+    ));
   return {
     connectTimeoutSeconds: connectTimeout(environment.NODE_X_SSH_CONNECT_TIMEOUT),
     program: environment.NODE_X_SSH ?? environment.DIAMOND_SSH ?? defaultSshSettings.program,
     ...(environment.NODE_X_SSH_CONFIG !== undefined && { configFile: environment.NODE_X_SSH_CONFIG }),
-    ...(isShort && { controlDirectory }),
+    ...(isShared && { controlDirectory }),
   };
 }
 

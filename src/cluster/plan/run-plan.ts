@@ -71,7 +71,7 @@ export function rollbackTarget(
       : everywhere.find(({ release }) => release === asked);
   if (found !== undefined) return found;
   const names = candidates.map(
-    ({ release, hosts, isBad }) => `${release} (${hosts.length} hosts${isBad ? ", bad" : ""})`,
+    ({ release, hosts, isBad }) => `${release} (on ${hosts.length} of ${inventories.size}${isBad ? ", bad" : ""})`,
   );
   throw new NxError(
     "NX_RELEASE_UNKNOWN",

@@ -32,7 +32,10 @@ export function moveFiles(
   const target = Object.hasOwn(hosts, to) ? hosts[to] : undefined;
   if (target === undefined)
     throw new NxError("NX_USAGE", `--to ${to}: ${clusterName} has no such host`, {
-      hint: `its hosts are ${Object.keys(hosts).join(", ") || "none: add it first"}`,
+      hint:
+        Object.keys(hosts).length === 0
+          ? `name the host in "hosts" of ${clusterName} first`
+          : `its hosts are ${Object.keys(hosts).join(", ")}`,
     });
   const shortName = instance.name.slice(prefix.length + 1);
   const edits = [{ name: clusterName, text: set(clusterText, ["placement", shortName], to) }];

@@ -367,10 +367,16 @@ class Reading {
 
   #nothing(): NxError {
     const prefix = this.#prefix;
+    const cluster = /^(.+?)(?:\.[a-z]+\d*\.(?:json|config)|\d*\.config)$/.exec(prefix)?.[1];
     return new NxError(
       "NX_CONFIG_UNREADABLE",
       `${join(this.#directory, prefix)}: no file matches ${prefix}.<role><n>.json, ${prefix}<n>.config, ${prefix}.tss.config or ${prefix}.frontend<n>.config`,
-      { hint: "give a cluster's prefix such as configs/local; `node-x init ROLE` writes a commented sample" },
+      {
+        hint:
+          cluster === undefined
+            ? "give a cluster's prefix such as configs/local; `node-x init ROLE` writes a commented sample"
+            : `that is one of its files: give the cluster's prefix, ${this.#shown(cluster)}`,
+      },
     );
   }
 }

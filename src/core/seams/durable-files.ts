@@ -27,15 +27,24 @@ export async function makeDurableDirectory(disk: Disk, path: string): Promise<vo
 
 /**
  * Removes a directory with everything below it, if it is there; symbolic links are removed, not followed. A crash leaves part
- * of it, and power loss may bring all of it back until the directory that it was in is synced.
+ * of it, and power loss may bring all of it back until the directory that it was in is synced. What somebody else removes meanwhile
+ * is as good as removed here.
  */
 export async function removeTree(disk: Disk, path: string): Promise<void> {
   if (!(await disk.exists(path))) return;
-  for (const { name, kind } of await disk.list(path)) {
-    if (kind === "directory") await removeTree(disk, join(path, name));
-    else await disk.remove(join(path, name));
+  try {
+    for (const { name, kind } of await disk.list(path)) {
+      if (kind === "directory") await removeTree(disk, join(path, name));
+      else await disk.remove(join(path, name)).catch(unlessGone);
+    }
+    await disk.removeDirectory(path);
+  } catch (error) {
+    unlessGone(error);
   }
-  await disk.removeDirectory(path);
+}
+
+function unlessGone(error: unknown): void {
+  if (errnoOf(error) !== "ENOENT") throw error;
 }
 
 /** Replaces (or creates) `path`. Resolves when the new content would survive power loss. */

@@ -7,6 +7,7 @@
  * certificate authorities only from NODE_EXTRA_CA_CERTS, which Bun reads when the process starts.
  */
 import { S3Client } from "bun";
+import { connectReason } from "../connect-reason.ts";
 import { NxError } from "../errors.ts";
 import { type Clock, sleep } from "./clock.ts";
 import type { BucketPlace, ObjectEntry, ObjectStore, ObjectTag } from "./object-store.ts";
@@ -81,8 +82,10 @@ class S3Store implements ObjectStore {
 
   #failure(what: string, key: string, error: unknown): NxError {
     const code = codeOf(error);
-    const reason = [code, (error as Error).message].filter((each) => each !== "").join(": ");
-    return new NxError("NX_CONNECT_FAILED", `${this.name}: ${what} ${key}: ${reason}`, {
+    const reason =
+      connectReason(error) ?? [code, (error as Error).message].filter((each) => each !== "").join(": ");
+    const call = [what, key].filter((each) => each !== "").join(" ");
+    return new NxError("NX_CONNECT_FAILED", `${this.name}: ${call}: ${reason}`, {
       hint: hints[code] ?? "is the store up, and are endpoint, region and credentials right?",
       cause: error,
     });

@@ -4,6 +4,7 @@
  * Built on fetch, so it runs in Bun, Node and browsers; `tls` has an effect in Bun only. Invariant: the promise settles
  * within the deadline, and never more than `answerBytesMax` is kept of what a peer sends.
  */
+import { connectReason } from "../connect-reason.ts";
 import { NxError } from "../errors.ts";
 import { readStream } from "./request-body.ts";
 
@@ -124,7 +125,10 @@ export async function httpFollow(
 function exchangeError({ url, deadlineMs }: HttpExchange, error: unknown): Error {
   if (error instanceof NxError) return error;
   const { name, message } = error as Error;
-  const reason = name === "TimeoutError" ? `no complete answer within ${deadlineMs} ms` : message;
+  const reason =
+    name === "TimeoutError"
+      ? `no complete answer within ${deadlineMs} ms`
+      : (connectReason(error) ?? message);
   return new NxError("NX_CONNECT_FAILED", `${url}: ${reason}`, {
     hint: "is it running, and does it listen on this address?",
     cause: error,

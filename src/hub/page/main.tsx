@@ -1,7 +1,7 @@
 /** @jsxImportSource preact */
 /** The page: who the reader is, then the page that the address names. */
 import { render, type ComponentChildren, type FunctionComponent } from "preact";
-import { useEffect, useErrorBoundary } from "preact/hooks";
+import { useEffect, useErrorBoundary, useRef } from "preact/hooks";
 import type { Family } from "../messages.ts";
 import { hub, isConnected, listen, rows } from "./live.ts";
 import { BackupPage } from "./pages/backup.tsx";
@@ -15,7 +15,7 @@ import { StorePage } from "./pages/store.tsx";
 import { StreamPage } from "./pages/stream.tsx";
 import { item, page } from "./route.ts";
 import { loadSession, session } from "./server.ts";
-import { Shell, titleOf } from "./shell.tsx";
+import { focusMain, Shell, titleOf } from "./shell.tsx";
 import { applyTheme, theme } from "./theme.ts";
 
 const pages: Record<Family | "happenings" | "instance", FunctionComponent> = {
@@ -44,8 +44,14 @@ function Guarded({ children }: { children: ComponentChildren }) {
 
 function App() {
   const name = page.value;
+  const isLater = useRef(false);
   useEffect(() => listen(name), [name]);
-  useEffect(() => scrollTo(0, 0), [name, item.value]);
+  useEffect(() => {
+    scrollTo(0, 0);
+    // The link that led here is gone with its page: whoever uses the keyboard goes on in the new one.
+    if (isLater.current && document.activeElement === document.body) focusMain();
+    isLater.current = true;
+  }, [name, item.value]);
   const about = hub.value;
   if (about === undefined)
     return (

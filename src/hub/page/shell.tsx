@@ -80,14 +80,27 @@ function familyLink(family: Family) {
   );
 }
 
+/**
+ * On a narrow screen the links are a strip that scrolls. Not by scrollIntoView: the tab key would begin at what that shows, and never
+ * come to what stands before it.
+ */
+function showInStrip(strip: HTMLElement | null): void {
+  const here = strip?.querySelector("[aria-current]")?.getBoundingClientRect();
+  if (strip === null || here === undefined) return;
+  const { left, width } = strip.getBoundingClientRect();
+  strip.scrollLeft += here.left + here.width / 2 - (left + width / 2);
+}
+
+/** To the page's own content. Not by its address: that names the page, and `#main` would be another one. */
+export function focusMain(): void {
+  document.getElementById("main")?.focus({ preventScroll: true });
+}
+
 function Side() {
   const about = hub.value;
   const pages = useRef<HTMLElement>(null);
   const shown = page.value;
-  // On a narrow screen the links are a strip that scrolls.
-  useEffect(() => {
-    pages.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
-  }, [shown]);
+  useEffect(() => showInStrip(pages.current), [shown]);
   return (
     <header class="side">
       <a class="brand" href="#/">
@@ -154,7 +167,14 @@ export function Shell({
 }) {
   return (
     <div class="shell">
-      <a class="skip" href="#main">
+      <a
+        class="skip"
+        href="#main"
+        onClick={(event) => {
+          event.preventDefault();
+          focusMain();
+        }}
+      >
         To the figures
       </a>
       <Side />

@@ -9,7 +9,7 @@ import { wholeOption as whole } from "../../core/option-values.ts";
 import { colorsFor, printJson, printTable } from "../../core/print.ts";
 import { progressLine } from "../../core/progress-line.ts";
 import { realClock } from "../../core/seams/clock.ts";
-import { readBounded } from "../../core/secret-file.ts";
+import { readNamed } from "../../core/secret-file.ts";
 import { defineVerb, type Call, type Surroundings } from "../../core/verb.ts";
 import type { HarnessReport, PhaseReport } from "../harness.ts";
 
@@ -72,7 +72,7 @@ const clientVerb = defineVerb({
   name: "client",
   summary: "Register all users, begin the next epoch, let all look their friends up, and judge what they see",
   description:
-    "The file of servers is the seed's: regServer, lookupServers, privacyLevel, in JSON with comments. What it leaves out (protocol, " +
+    "The file of servers is JSON with comments: regServer, lookupServers, privacyLevel. What it leaves out (protocol, " +
     "combined …) the registration server tells. With the keys standard and combined it describes the two-database system: " +
     "fresh short-term keys through the standard service, statuses through the combined one.",
   args: clientArgs,
@@ -98,17 +98,18 @@ async function runClient(call: Call<typeof clientArgs>): Promise<number> {
     import("../protocol/primitives-node.ts"),
     import("../pir/native-engine.ts"),
   ]);
-  const read = (file: string, bytesMax: number) => readBounded(resolve(workingDirectory, file), bytesMax);
+  const read = (word: string, file: string, bytesMax: number) =>
+    readNamed(word, resolve(workingDirectory, file), bytesMax);
   const services = config.parseClientConfig(
     args.config,
-    new TextEncoder().encode(read(args.config, CONFIG_BYTES_MAX)),
+    new TextEncoder().encode(read("CONFIG", args.config, CONFIG_BYTES_MAX)),
   );
   const epochs = whole("--epochs", args.epochs, 1, 1_000_000_000);
   const concurrency = whole("--concurrency", args.concurrency, 1, 10_000);
   const lookups = args.lookups === undefined ? undefined : whole("LOOKUPS", args.lookups, 0, 1_000_000);
   const base = { primitives: nodePrimitives, engine: nativeEngine() };
   const warn = (text: string) => void stderr.write(`warning: ${text}\n`);
-  const people = users.parseUsers(nodePrimitives, args.users, read(args.users, USERS_BYTES_MAX));
+  const people = users.parseUsers(nodePrimitives, args.users, read("USERS", args.users, USERS_BYTES_MAX));
   const line = progressLine(stderr, realClock);
   const shared = {
     users: people,

@@ -40,7 +40,7 @@ function presenceKeys(defaults: RoleDefaults) {
     ),
     protocol: key(
       z.union([z.literal(1), z.literal(2), z.literal(3)]).default(3),
-      "Version of the protocol. 1 is the seed's, 2 the later prototype's; only 3 authenticates what servers say.",
+      "Version of the protocol. 1 is the first prototype's, 2 the later one's; only 3 authenticates what servers say.",
     ),
     combined: key(
       z.boolean().default(false),

@@ -61,7 +61,11 @@ const shellVerb = defineVerb({
   async run(call) {
     const [{ connect }, { Shell }] = await Promise.all([import("../client.ts"), import("../shell/shell.ts")]);
     const token = call.args["token-file"];
-    await using client = await connect({
+    const connected = (options: Parameters<typeof connect>[0]) =>
+      connect(options).catch((error: unknown) => {
+        throw error instanceof TypeError ? new NxError("NX_USAGE", error.message) : error;
+      });
+    await using client = await connected({
       frontends: await frontendsOf(call),
       timeoutMs: CONNECT_MS,
       ...(call.args.ca !== undefined && {
@@ -76,7 +80,9 @@ const shellVerb = defineVerb({
     try {
       await client.connected();
     } catch (error) {
-      throw new NxError("NX_CONNECT_FAILED", `no frontend can be reached: ${(error as Error).message}`);
+      throw new NxError("NX_CONNECT_FAILED", `no frontend can be reached: ${(error as Error).message}`, {
+        hint: "is one running there, with http or https as it is written, and its authority known here (--ca)?",
+      });
     }
     if (call.rest.length > 0) {
       const [name = "", ...words] = call.rest;
@@ -178,16 +184,18 @@ async function jsonOutput({ stdout, stderr }: Surroundings): Promise<ShellOutput
 }
 
 async function textOutput({ stdout, stderr }: Surroundings): Promise<ShellOutput> {
-  const { textOf } = await import("../shell/text.ts");
+  const { textOf: plain, visible } = await import("../shell/text.ts");
+  const safe = (text: string) => (stdout.isTty ? visible(text) : text);
+  const textOf = (value: Parameters<typeof plain>[0]) => safe(plain(value));
   return {
     results(results) {
       for (const result of results) {
         const shown = "value" in result ? textOf(result.value) : "ok";
-        stdout.write(results.length > 1 ? `${result.key}\t${shown}\n` : `${shown}\n`);
+        stdout.write(results.length > 1 ? `${safe(result.key)}\t${shown}\n` : `${shown}\n`);
       }
     },
     listed(entries, isMore) {
-      for (const { key, value } of entries) stdout.write(`${key}\t${textOf(value)}\n`);
+      for (const { key, value } of entries) stdout.write(`${safe(key)}\t${textOf(value)}\n`);
       if (isMore) stderr.write("there are more\n");
     },
     said: (text) => void stdout.write(`${text}\n`),

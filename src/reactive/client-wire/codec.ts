@@ -21,7 +21,7 @@
  */
 import { ByteReader, ByteWriter } from "../wire/bytes.ts";
 import { readClientMessage, writeClientMessage } from "./from-client.ts";
-import { readServerMessage, writeServerMessage } from "./from-frontend.ts";
+import { readServerMessage, serverMessageBytes, writeServerMessage } from "./from-frontend.ts";
 import type { ClientMessage, ServerMessage } from "./messages.ts";
 
 /** Throws WireError; `bytes` may be any view, also one that is reused afterwards. */
@@ -47,7 +47,7 @@ export function encodeClientMessage(message: ClientMessage): Uint8Array<ArrayBuf
 }
 
 export function encodeServerMessage(message: ServerMessage): Uint8Array<ArrayBuffer> {
-  const writer = new ByteWriter();
+  const writer = new ByteWriter(serverMessageBytes(message));
   writeServerMessage(writer, message);
   return writer.done();
 }

@@ -13,6 +13,8 @@
  *    8 unwatch   request u32; watch u32
  *    9 ack       at u64
  *   10 ping
+ *   11 readInTurn  request u32; line u64; id; keys     (version 2)
+ *   12 leave     line u64                               (version 2)
  */
 import { readAccesses, readId, writeAccesses, writeId } from "../shard/transaction.ts";
 import { type ByteReader, type ByteWriter, getU32, WireError } from "../wire/bytes.ts";
@@ -38,6 +40,8 @@ export const clientCodes = {
   unwatch: 8,
   ack: 9,
   ping: 10,
+  readInTurn: 11,
+  leave: 12,
 } as const;
 
 export function writeClientMessage(writer: ByteWriter, message: ClientMessage): void {
@@ -76,6 +80,14 @@ export function writeClientMessage(writer: ByteWriter, message: ClientMessage): 
       return;
     case "ack":
       writer.u64(message.at);
+      return;
+    case "readInTurn":
+      writer.u32(message.request).u64(message.line);
+      writeId(writer, message.id);
+      writeKeys(writer, message.keys);
+      return;
+    case "leave":
+      writer.u64(message.line);
       return;
     case "ping":
   }
@@ -123,6 +135,16 @@ export function readClientMessage(reader: ByteReader, code: number): ClientMessa
       return { type: "unwatch", request: readRequest(reader), watch: reader.u32() };
     case clientCodes.ack:
       return { type: "ack", at: reader.u64() };
+    case clientCodes.readInTurn:
+      return {
+        type: "readInTurn",
+        request: readRequest(reader),
+        line: reader.u64(),
+        id: readId(reader),
+        keys: readKeys(reader, limits.turnKeysMax),
+      };
+    case clientCodes.leave:
+      return { type: "leave", line: reader.u64() };
     case clientCodes.ping:
       return { type: "ping" };
     default:

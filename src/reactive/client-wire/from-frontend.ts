@@ -56,6 +56,18 @@ export const serverCodes = {
 const REFUSED = 3;
 const outcomeKinds = ["aborted", "committed", "forgotten"] as const;
 
+const SETTLED_BYTES = 14;
+const VALUES_BYTES_MIN = 17;
+/** Without its value. */
+const VERSION_BYTES_MIN = 21;
+
+/** What a message takes, of those that are sent by far the most; undefined: it is found out. */
+export function serverMessageBytes(message: ServerMessage): number | undefined {
+  if (message.type === "settled") return SETTLED_BYTES;
+  if (message.type !== "values") return undefined;
+  return message.versions.reduce((sum, { value }) => sum + VERSION_BYTES_MIN + value.byteLength, VALUES_BYTES_MIN);
+}
+
 export function writeServerMessage(writer: ByteWriter, message: ServerMessage): void {
   writer.u8(serverCodes[message.type]);
   switch (message.type) {

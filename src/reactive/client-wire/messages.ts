@@ -27,7 +27,11 @@ import type { FinalOutcome, Refusal } from "../shard/commands.ts";
 import type { ReadVersion } from "../shard/query-messages.ts";
 import type { Access, Level, TransactionId } from "../shard/transaction.ts";
 
-export const CLIENT_PROTOCOL_VERSION = 1;
+/** The newest version. */
+export const CLIENT_PROTOCOL_VERSION = 2;
+/** All that are spoken, best first. Since version 2 a transaction that was refused can stand in line: `readInTurn`, `leave`. */
+export const clientProtocols: readonly number[] = [CLIENT_PROTOCOL_VERSION, 1];
+export const hasTurns = (protocol: number) => protocol >= 2;
 /** Where the WebSocket is, on the frontend's HTTP port. */
 export const CONNECT_PATH = "/v1/connect";
 
@@ -47,6 +51,8 @@ export const limits = {
   /** Of one read, watch or transaction. */
   keysMax: 100_000,
   prefixesMax: 1000,
+  /** For which one transaction stands in line. */
+  turnKeysMax: 100,
   scanCountMax: 10_000,
   delayMsMax: 60_000,
   /** `runs` messages without an acknowledgement. */
@@ -68,6 +74,14 @@ export type ClientMessage =
   /** A timestamp that is larger than all that were acknowledged: a snapshot for reads and for snapshot isolation. */
   | { type: "begin"; request: number }
   | { type: "read"; request: number; at: number; keys: Uint8Array[] }
+  /**
+   * A read of now, answered when it is the turn of a transaction on all of these keys: no other one that stands in line is tried before it.
+   * It commits as `id` then, or leaves; refused once more it may ask again, for more keys too, and comes before all that came later. A turn that
+   * is not used for two seconds is over. `line`: a number of the client's, the same for all attempts of the transaction.
+   */
+  | { type: "readInTurn"; request: number; line: number; id: TransactionId; keys: Uint8Array[] }
+  /** It does not try again. */
+  | { type: "leave"; line: number }
   | {
       type: "scan";
       request: number;

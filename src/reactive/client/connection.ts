@@ -6,10 +6,13 @@
  * then became of it is for whoever asked to find out.
  */
 import { decodeServerMessage, encodeClientMessage } from "../client-wire/codec.ts";
+import { excessOf } from "../client-wire/excess.ts";
 import {
-  CLIENT_PROTOCOL_VERSION,
   type ClientMessage,
+  clientProtocols,
   CONNECT_PATH,
+  hasTurns,
+  NOW,
   type ServerMessage,
 } from "../client-wire/messages.ts";
 import type { Clock, Timer } from "../../core/seams/clock.ts";
@@ -63,14 +66,16 @@ export class Connection {
   #unsentBytes = 0;
   /** The longest message that the frontend takes: a longer one would end the connection. */
   #messageBytesMax = 0;
+  #protocol = 0;
   #isWelcome = false;
   #isOver = false;
   #failure: RequestError | undefined;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
+    const url = socketUrl(options.url);
     this.#timer = options.clock.every(TICK_MS, () => this.#tick());
-    this.#socket = options.open(socketUrl(options.url), {
+    this.#socket = options.open(url, {
       onOpen: () => this.#hello(),
       onMessage: (message) => this.#receive(message),
       onClose: (reason) => this.#end(reason),
@@ -81,9 +86,18 @@ export class Connection {
     return this.#isWelcome && !this.#isOver;
   }
 
+  /** A transaction can stand in line at this frontend. */
+  get hasTurns(): boolean {
+    return hasTurns(this.#protocol);
+  }
+
   /** Rejects with LostError or RequestError. */
-  request(request: Request): Promise<Answer> {
+  request(asked: Request): Promise<Answer> {
     if (!this.isUsable) return Promise.reject(new LostError("there is no connection"));
+    const isPlain = asked.type === "readInTurn" && !this.hasTurns;
+    const request: Request = isPlain ? { type: "read", at: NOW, keys: asked.keys } : asked;
+    const excess = excessOf(request);
+    if (excess !== undefined) return Promise.reject(new RequestError(excess.code, excess.text));
     this.#lastRequest += 1;
     const number = this.#lastRequest;
     const bytes = encodeClientMessage({ ...request, request: number } as ClientMessage);
@@ -107,7 +121,7 @@ export class Connection {
 
   #hello(): void {
     const { client, token } = this.#options;
-    const protocols = [CLIENT_PROTOCOL_VERSION];
+    const protocols = [...clientProtocols];
     this.send({ type: "hello", protocols, client, token, unackedMax: UNACKED_MAX });
   }
 
@@ -131,6 +145,7 @@ export class Connection {
     switch (message.type) {
       case "welcome":
         this.#isWelcome = true;
+        this.#protocol = message.protocol;
         this.#messageBytesMax = message.messageBytesMax;
         return this.#options.onWelcome(message);
       case "runs":
@@ -178,7 +193,10 @@ export class Connection {
 
 /** `http://host:port` and `host:port` are what people write. */
 export function socketUrl(frontend: string): string {
-  const url = new URL(/^[a-z]+:\/\//i.test(frontend) ? frontend : `ws://${frontend}`);
+  const whole = /^[a-z]+:\/\//i.test(frontend) ? frontend : `ws://${frontend}`;
+  if (!URL.canParse(whole) || !/^(http|ws)s?:/i.test(whole))
+    throw new TypeError(`"${frontend}" is no address of a frontend: write http://host:12355`);
+  const url = new URL(whole);
   url.protocol = url.protocol === "https:" || url.protocol === "wss:" ? "wss:" : "ws:";
   if (url.pathname === "/") url.pathname = CONNECT_PATH;
   return url.href;

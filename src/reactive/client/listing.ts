@@ -1,5 +1,5 @@
 /** Keys by their prefix. */
-import { NOW } from "../client-wire/messages.ts";
+import { limits, NOW } from "../client-wire/messages.ts";
 import { decodeValue } from "../shard/operations.ts";
 import type { Ask } from "./store-view.ts";
 import type { Entry } from "./transaction-handle.ts";
@@ -28,6 +28,9 @@ export async function listKeys(
   prefix: string,
   { after = "", limit = LIMIT_DEFAULT, at = NOW }: ListOptions,
 ): Promise<Listed> {
+  if (!Number.isSafeInteger(limit) || limit < 1 || limit > limits.scanCountMax)
+    throw new RangeError(`limit: 1 to ${limits.scanCountMax}, not ${limit}`);
+  if (!Number.isSafeInteger(at) || at < 0) throw new RangeError(`at: a timestamp, not ${at}`);
   const answer = await ask({
     ...{ type: "scan", at, prefix: toUtf8(prefix), after: toUtf8(after), countMax: limit },
   });

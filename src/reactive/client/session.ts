@@ -96,9 +96,14 @@ export class Session {
     return this.#connection?.request(request) ?? Promise.reject(new LostError(this.#lastTrouble));
   }
 
-  /** Asks for nothing back, and is lost where there is no connection. */
-  tell(message: { type: "ack"; at: number }): void {
-    this.#connection?.send(message);
+  /** Asks for nothing back, and is lost where there is no connection, or one that does not understand it. */
+  tell(message: { type: "ack"; at: number } | { type: "leave"; line: number }): void {
+    if (message.type === "ack" || this.hasTurns) this.#connection?.send(message);
+  }
+
+  /** A transaction that was refused can stand in line. */
+  get hasTurns(): boolean {
+    return this.#connection?.hasTurns === true;
   }
 
   /** Resolves when a connection can be used. */

@@ -14,11 +14,12 @@ import { canonicalValue } from "../shard/operations.ts";
 import { Level, type TransactionId } from "../shard/transaction.ts";
 import { type Backoff, backoffMs } from "./backoff.ts";
 import type { Answer, Request } from "./connection.ts";
-import { AbortedError, OutcomeUnknownError, RequestError } from "./errors.ts";
+import { AbortedError, OutcomeUnknownError, RequestError, UnavailableError } from "./errors.ts";
 import { type Execution, startExecution } from "./execution.ts";
 import { type Moment, Snapshot } from "./snapshot.ts";
 import type { Ask, StoreView } from "./store-view.ts";
 import type { SnapshotReader, Writer } from "./transaction-handle.ts";
+import { Turn } from "./turn.ts";
 import { toUtf8 } from "./types/encodings.ts";
 
 export type Isolation = "strict" | "snapshot" | "readCommitted";
@@ -62,6 +63,9 @@ export interface TransactionsOptions {
   /** `onSend`: it may arrive from here on. */
   request(request: Request, deadlineMs: number, onSend?: () => void): Promise<Answer>;
   names: TransactionNames;
+  /** The frontend tells transactions when it is their turn. */
+  hasTurns(): boolean;
+  leave(line: number): void;
   clock: Clock;
   random: Random;
   uniqueName(): string;
@@ -73,6 +77,8 @@ export type BeforeCommit = (id: TransactionId, keys: string[]) => Promise<void>;
 
 const RETRIES_DEFAULT = 100;
 const retrying: Backoff = { firstMs: 2, maxMs: 500 };
+/** Behind a turn: whoever was faster is at another frontend, where it is the turn of one, too. */
+const retryingInTurn: Backoff = { firstMs: 1, maxMs: 16 };
 
 const levels = {
   strict: Level.strict,
@@ -96,14 +102,38 @@ export class Transactions {
     const deadlineMs = clock.monotonicMs() + (timeoutMs ?? this.#options.timeoutMs);
     if (isolation !== undefined && !Object.hasOwn(levels, isolation))
       throw new TypeError(`isolation: one of ${Object.keys(levels).join(", ")}, not ${String(isolation)}`);
-    for (let attempt = 0; ; attempt++) {
-      signal?.throwIfAborted();
-      // What is in the cache will do at first, because the commit checks it.
-      const run = new Run(this.#options, deadlineMs, attempt === 0 ? "seen" : "fresh", isolation);
-      const { result, outcome } = await run.commit(code, beforeCommit);
-      if (outcome.kind === "committed") return { result: result as T, timestamp: outcome.timestamp };
-      if (attempt >= retries || clock.monotonicMs() >= deadlineMs) throw refusedForGood(outcome, attempt + 1);
-      await sleep(clock, backoffMs(attempt + 1, retrying, random.float()));
+    const turn = new Turn(this.#options);
+    // What is in the cache will do at first, because the commit checks it.
+    let moment: Moment = "seen";
+    try {
+      for (let attempt = 0; ; attempt++) {
+        signal?.throwIfAborted();
+        const run = new Run(this.#options, deadlineMs, moment, isolation, turn);
+        const { result, outcome } = await run.commit(code, beforeCommit);
+        if (outcome.kind === "committed") return { result: result as T, timestamp: outcome.timestamp };
+        if (attempt >= retries || clock.monotonicMs() >= deadlineMs)
+          throw refusedForGood(outcome, attempt + 1);
+        if (turn.taken > 0) await sleep(clock, backoffMs(turn.taken, retryingInTurn, random.float()));
+        const readAt = await this.#inTurn(turn, outcome, deadlineMs, attempt + 1);
+        moment = readAt ?? "fresh";
+        if (readAt === undefined) await sleep(clock, backoffMs(attempt + 1, retrying, random.float()));
+      }
+    } finally {
+      turn.leave();
+    }
+  }
+
+  async #inTurn(
+    turn: Turn,
+    outcome: Exclude<Settlement, { kind: "committed" }>,
+    deadlineMs: number,
+    runs: number,
+  ): Promise<number | undefined> {
+    try {
+      return await turn.take(outcome, (request) => this.#options.request(request, deadlineMs));
+    } catch (error) {
+      if (error instanceof UnavailableError) throw refusedForGood(outcome, runs);
+      throw error;
     }
   }
 
@@ -143,9 +173,17 @@ class Run {
   readonly #snapshot: Snapshot;
   readonly #deadlineMs: number;
   readonly #isolation: Isolation | undefined;
+  readonly #turn: Turn | undefined;
 
-  constructor(options: TransactionsOptions, deadlineMs: number, moment: Moment, isolation?: Isolation) {
+  constructor(
+    options: TransactionsOptions,
+    deadlineMs: number,
+    moment: Moment,
+    isolation?: Isolation,
+    turn?: Turn,
+  ) {
     this.#options = options;
+    this.#turn = turn;
     this.#deadlineMs = deadlineMs;
     this.#isolation = isolation;
     this.#snapshot = new Snapshot(options.view, this.#ask, moment);
@@ -198,7 +236,7 @@ class Run {
     if (accesses.length === 0) return { kind: "committed", timestamp: readsAt };
     const mayBeSnapshot = level === undefined || level === Level.snapshot;
     if (mayBeSnapshot && readsAt === 0) await this.#snapshot.begin();
-    const id = names.open();
+    const id = this.#turn?.use() ?? names.open();
     const keys = [...execution.operations.keys()];
     const snapshot = mayBeSnapshot ? this.#snapshot.timestamp : 0;
     let isSent = false;

@@ -5,7 +5,7 @@
  * the run read, so nothing that is committed behind the run's timestamp can be missed. Of several changes during a run
  * only the latest state is run. What the code throws is reported and changes nothing of this.
  */
-import type { Cause, Run as PushedRun } from "../client-wire/messages.ts";
+import { type Cause, limits, type Run as PushedRun } from "../client-wire/messages.ts";
 import type { Operation } from "../shard/operations.ts";
 import { RequestError } from "./errors.ts";
 import { type Execution, startExecution, type Version } from "./execution.ts";
@@ -97,7 +97,10 @@ export class Watch {
 
   constructor(id: number, code: ReactiveCode, options: ReactiveOptions, host: WatchHost) {
     this.id = id;
-    this.delayMs = options.delayMs ?? 0;
+    const { delayMs = 0 } = options;
+    if (!(delayMs >= 0 && delayMs <= limits.delayMsMax))
+      throw new RangeError(`delayMs: 0 to ${limits.delayMsMax}, not ${delayMs}`);
+    this.delayMs = delayMs;
     this.#code = code;
     this.#options = options;
     this.#host = host;

@@ -22,6 +22,9 @@ const table = z.strictObject({
   write: z.array(z.string().min(1)).default(["*"]),
 });
 
+const haveOwnPrefixes = (tables: readonly { prefix: string }[]) =>
+  new Set(tables.map(({ prefix }) => prefix)).size === tables.length;
+
 export const clientKeys = {
   httpPort: port(12355, "Port for clients: HTTP and JSON, and the client protocol over WebSockets."),
   clientTokenFile: key(
@@ -43,11 +46,11 @@ export const clientKeys = {
     },
   ),
   tables: key(
-    z.array(table).max(4096).default([]),
+    z.array(table).max(4096).refine(haveOwnPrefixes, "tables whose prefixes differ").default([]),
     "Tables: keys that begin with `prefix` (of several the longest counts), the isolation level of transactions that touch them, the type of their values, and which principals may read and write them (`*`: everybody who may connect; `client`: who shows the token of clientTokenFile). With a table configured, keys of no table are refused. The same at all frontends.",
     {
       wanted:
-        "a list, each { prefix, level?: strict | snapshot | readCommitted, type?: bytes | counter | list | set | map, read: [names], write: [names] }",
+        "a list, each with another prefix, { prefix, level?: strict | snapshot | readCommitted, type?: bytes | counter | list | set | map, read: [names], write: [names] }",
       absent: "all keys are everybody's who may connect",
       example: [{ prefix: "game:", level: "strict", read: ["*"], write: ["alice", "bob"] }],
     },

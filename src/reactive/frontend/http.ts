@@ -36,6 +36,14 @@ import {
   versionJson,
 } from "./json.ts";
 
+const methods = [
+  ["/v1/keys/*", "GET, PUT, DELETE"],
+  ["/v1/read", "POST"],
+  ["/v1/scan", "GET"],
+  ["/v1/watch", "GET"],
+  ["/v1/transactions", "POST"],
+] as const;
+
 const SCAN_COUNT_MAX = 1000;
 const KEYS_MAX = 10_000;
 
@@ -119,10 +127,12 @@ export function frontendApp(
   const names = new Names(random);
   app.use("/v1/*", async (context, next) => {
     figures.requests += 1;
-    const principal = principals.of(tokenOf(context.req.header("authorization")));
+    const token = tokenOf(context.req.header("authorization"));
+    const principal = principals.of(token);
     if (principal === undefined) {
       const headers = { "www-authenticate": "Bearer" };
-      return context.json({ error: "a token is wanted: Authorization: Bearer …" }, 401, headers);
+      const error = token === "" ? "a token is wanted: Authorization: Bearer …" : "the token is not known";
+      return context.json({ error }, 401, headers);
     }
     context.set("principal", principal);
     await next();
@@ -166,7 +176,9 @@ export function frontendApp(
   app.delete("/v1/keys/*", (context) => write(context, { op: "delete", key: keyOf(context) }));
   app.post("/v1/read", async (context) => {
     const body = (await jsonBody(context)) as { keys?: unknown; at?: unknown; level?: unknown } | null;
-    const { keys, at, level } = body ?? {};
+    const { keys, at, level, ...others } = body ?? {};
+    const [other] = Object.keys(others);
+    if (other !== undefined) throw new HTTPException(400, { message: `Unrecognized key: "${other}"` });
     if (
       !Array.isArray(keys) ||
       keys.length > KEYS_MAX ||
@@ -216,6 +228,10 @@ export function frontendApp(
     const place = issue?.path.join(".") ?? "";
     throw new HTTPException(400, { message: `${place}${place === "" ? "" : ": "}${issue?.message ?? ""}` });
   });
+  for (const [path, allow] of methods)
+    app.all(path, (context) =>
+      context.json({ error: `${context.req.method} is not for ${path}, ${allow} is` }, 405, { allow }),
+    );
   return new Hono().route("/", app);
 }
 

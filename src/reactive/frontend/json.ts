@@ -34,10 +34,11 @@ const text = z
   .string()
   .refine((each) => each.isWellFormed(), "half of a surrogate pair: UTF-8 cannot keep it");
 const jsonBytes = z.union([text, z.strictObject({ base64: z.base64() })]);
+const INT64 = "wanted an integer of 64 bits, as a number or, beyond 2^53, as a text";
 const int64 = z
-  .union([z.int(), z.string().regex(/^-?\d{1,19}$/)])
+  .union([z.int(INT64), z.string().regex(/^-?\d{1,19}$/, INT64)], INT64)
   .transform((value) => BigInt(value))
-  .refine((value) => value === BigInt.asIntN(64, value), "wanted an integer of 64 bits");
+  .refine((value) => value === BigInt.asIntN(64, value), INT64);
 const safe = z.int().min(0);
 
 const value = z.discriminatedUnion("type", [

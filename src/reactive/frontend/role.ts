@@ -14,6 +14,7 @@ import { GuardedStore } from "./access/guarded-store.ts";
 import { readPrincipals } from "./access/principals.ts";
 import { Tables } from "./access/tables.ts";
 import { ClientPorts } from "./clients/client-ports.ts";
+import { Turns } from "./clients/turns.ts";
 import { type clientKeys } from "./client-keys.ts";
 import { frontendAbout } from "./config.ts";
 import { failureAnswer, frontendApp, type HttpFigures } from "./http.ts";
@@ -30,6 +31,8 @@ export type FrontendConfig = z.output<z.ZodObject<typeof clientKeys>> & {
 const STOP_MS = 2000;
 /** How often it asks for a timestamp, to know whether the store answers and to tell clients that they miss nothing. */
 const PROBE_MS = 1000;
+/** A store that answers no probe for so long is not ready: longer than it takes to have another primary. */
+const SILENT_MS = 5000;
 const noFailures = () => ({ welcomed: 0, denied: 0, revoked: 0, garbled: 0, failures: {} });
 
 /** Serves clients of an engine, which ends with it. */
@@ -39,6 +42,7 @@ export class Frontend implements RunningRole<FrontendConfig> {
   readonly #store: GuardedStore;
   readonly #watching: Watching;
   readonly #principals;
+  readonly #turns: Turns;
   readonly #ports: ClientPorts;
   readonly #streams: WatchStreams;
   readonly #http: HttpFigures = { requests: 0 };
@@ -49,6 +53,8 @@ export class Frontend implements RunningRole<FrontendConfig> {
   #trouble: string | undefined = "the store has not answered yet";
   /** Watchers miss nothing that was committed before this moment. */
   #toldUpToMs: number;
+  /** When the store last answered a probe. */
+  #answeredAtMs: number;
   readonly #probe;
 
   /** Throws NX_SECRET_UNUSABLE, NX_LISTEN_IN_USE, NX_LISTEN_DENIED. */
@@ -70,11 +76,13 @@ export class Frontend implements RunningRole<FrontendConfig> {
     this.#principals = readPrincipals(config);
     this.#context = context;
     this.#toldUpToMs = clock.monotonicMs();
+    this.#answeredAtMs = this.#toldUpToMs;
     this.#limits = config.limits;
     this.#running = running;
     const { engine } = running;
     this.#store = new GuardedStore(engine, new Tables(config.tables));
     this.#watching = new Watching(engine, clock);
+    this.#turns = new Turns(clock);
     this.#ports = this.#openPorts();
     this.#streams = new WatchStreams(this.#store, this.#watching, () => this.#limits.connections);
     this.#probe = clock.every(PROBE_MS, () => void this.#ask());
@@ -101,6 +109,12 @@ export class Frontend implements RunningRole<FrontendConfig> {
       () => (this.#context.clock.monotonicMs() - this.#toldUpToMs) / 1000,
     );
     counter("feed_gaps", "Times that a shard no longer had what was asked for.", () => watches().gaps);
+    gauge(
+      "in_line",
+      "Transactions that wait for their turn on keys that others change too.",
+      () => this.#turns.figures.members,
+    );
+    counter("turns_lapsed", "Turns that their client did not use.", () => this.#turns.figures.lapsed);
     counter("requests", "Requests over HTTP.", () => this.#http.requests);
     counter("settled", "Transactions settled for frontends that died.", () => this.#running.settled);
     counter("commits", "Transactions that were committed.", () => this.#store.figures.committed);
@@ -118,6 +132,7 @@ export class Frontend implements RunningRole<FrontendConfig> {
       shared: {
         store: this.#store,
         watching: this.#watching,
+        turns: this.#turns,
         principals: this.#principals,
         clock,
         log: log.child("clients"),
@@ -133,6 +148,7 @@ export class Frontend implements RunningRole<FrontendConfig> {
       const issued = await this.#running.engine.nextTimestamp();
       this.#trouble = undefined;
       await this.#watching.poll(issued);
+      this.#answeredAtMs = this.#context.clock.monotonicMs();
       if (this.#watching.figures.progress >= issued) this.#toldUpToMs = askedAtMs;
     } catch (error) {
       this.#trouble = `the store does not answer: ${(error as Error).message}`;
@@ -157,7 +173,10 @@ export class Frontend implements RunningRole<FrontendConfig> {
   notReady = () => {
     const { trouble } = this.#running;
     if (trouble !== undefined) return [`the store does not answer: ${trouble}`];
-    return this.#trouble === undefined ? [] : [this.#trouble];
+    if (this.#trouble !== undefined) return [this.#trouble];
+    // What was asked is only given up after `requestTimeoutMs`.
+    const silentMs = this.#context.clock.monotonicMs() - this.#answeredAtMs;
+    return silentMs > SILENT_MS ? [`the store has not answered for ${Math.round(silentMs / 1000)} s`] : [];
   };
   stats = () => ({
     frontend: {
@@ -169,6 +188,7 @@ export class Frontend implements RunningRole<FrontendConfig> {
     store: { engine: this.#running.name, ...this.#running.engine.capabilities, ...this.#running.stats() },
     clients: { ...this.#ports.figures, streams: this.#streams.size, ...this.#clients },
     watches: this.#watching.figures,
+    turns: { ...this.#turns.figures },
   });
   keyFigure = () =>
     `${this.#store.figures.committed.toLocaleString("en")} commits, ${this.#ports.size.toLocaleString("en")} clients`;

@@ -2,7 +2,7 @@
  * Carries out what the pure state machine decides: messages, disk writes, timers, the service and its clients.
  *
  * Invariant: actions are carried out in order, before the next event is looked at, so the service is always at the op
- * that the replica calls committed. A client hears of a request only when the group has committed it. A crash takes
+ * that the replica calls committed, or on its way there (apply-queue.ts), and nobody reads it on the way. A client hears of a request only when the group has committed it. A crash takes
  * everything but superblocks and journal, and these hold all that was ever spoken of.
  */
 import type { Crc32c } from "../../core/crc32c.ts";
@@ -12,6 +12,7 @@ import type { World } from "../../core/role.ts";
 import { oncePerTurn, type Timer } from "../../core/seams/clock.ts";
 import { makeDurableDirectory } from "../../core/seams/durable-files.ts";
 import { ByteWriter, WireError } from "../wire/bytes.ts";
+import { ApplyQueue } from "./apply-queue.ts";
 import { readEnvelope, writeEnvelope } from "./codec.ts";
 import { GroupClock } from "./group-clock.ts";
 import { eraseJournal, Journal, type JournalOptions } from "./journal.ts";
@@ -47,7 +48,8 @@ export interface DriverOptions {
 export type OnOutcome = (outcome: Outcome | undefined) => void;
 
 interface Read {
-  resolve(isReady: boolean): void;
+  body: Uint8Array;
+  answer: PromiseWithResolvers<Uint8Array | undefined>;
 }
 
 const COMPACTION_CHECK_MS = 1000;
@@ -59,11 +61,14 @@ export class ReplicaDriver {
   readonly #journal: Journal;
   readonly #replica: Replica;
   readonly #groupClock: GroupClock;
+  readonly #unapplied: ApplyQueue;
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
   /** Requests of clients of this replica, by session and number. */
   readonly #pending = new Map<number, Map<number, OnOutcome>>();
-  readonly #reads = new Map<number, Read>();
+  /** Reads that came in one turn of the event loop have one question to the replica, at its end. */
+  readonly #reads = new Map<number, Read[]>();
+  #readsOfTurn: Read[] = [];
   #lastRead = 0;
   #events: ReplicaEvent[] = [];
   #isStepping = false;
@@ -130,7 +135,14 @@ export class ReplicaDriver {
     this.#journal = journal;
     this.#replica = replica;
     this.service = service;
-    this.#endTurnLater = oncePerTurn(clock, () => this.#step({ kind: "turnEnd" }));
+    this.#endTurnLater = oncePerTurn(clock, () => this.#endTurn());
+    this.#unapplied = new ApplyQueue({
+      service,
+      clock,
+      onApplied: (outcomes, isPrimary) => this.#onApplied(outcomes, isPrimary),
+      onIdle: () => this.#compactIfDue(),
+      onFailed: (error) => this.#fail(error),
+    });
     const send = (to: number, message: PeerMessage) => this.#send(to, message);
     this.#sender = new SnapshotSender(service, clock, send, (op) => replica.hold(op));
     this.#receiver = new SnapshotReceiver({
@@ -166,6 +178,11 @@ export class ReplicaDriver {
 
   get hasLease(): boolean {
     return this.#replica.hasLease;
+  }
+
+  /** Nothing is committed that the service does not have. */
+  get hasApplied(): boolean {
+    return this.#unapplied.isIdle;
   }
 
   /** Requests committed and answered here as primary, for figures. */
@@ -214,7 +231,7 @@ export class ReplicaDriver {
       return true;
     }
     this.#pending.set(session, ofSession.set(number, onOutcome));
-    this.#step({ kind: "request", request });
+    this.#replica.take(request);
     this.#endTurnLater();
     return true;
   }
@@ -222,20 +239,38 @@ export class ReplicaDriver {
   /**
    * A linearizable read. Resolves with the service's answer, or undefined when this replica is not the primary (any more).
    */
-  async query(body: Uint8Array): Promise<Uint8Array | undefined> {
-    const id = ++this.#lastRead;
-    const isReady = await new Promise<boolean>((resolve) => {
-      this.#reads.set(id, { resolve });
+  query(body: Uint8Array): Promise<Uint8Array | undefined> {
+    if (this.#isStopped) return Promise.resolve(undefined);
+    const answer = Promise.withResolvers<Uint8Array | undefined>();
+    this.#readsOfTurn.push({ body, answer });
+    this.#endTurnLater();
+    return answer.promise;
+  }
+
+  #endTurn(): void {
+    if (this.#readsOfTurn.length > 0) {
+      const id = ++this.#lastRead;
+      this.#reads.set(id, this.#readsOfTurn);
+      this.#readsOfTurn = [];
       this.#step({ kind: "read", id });
-      this.#endTurnLater();
-    });
+    }
+    this.#step({ kind: "turnEnd" });
+  }
+
+  /** To be called when no entry is half applied. Mostly the machine knows at once, and nothing is waited for. */
+  #answerRead({ body, answer }: Read): void {
     const { machine } = this.service;
-    if (!isReady || machine.query === undefined) return undefined;
-    if (!this.#replica.isPrimary) return undefined;
     const { view } = this;
-    const answer = await machine.query(body, view);
-    // An answer says of this view that it has begun: only its primary may say so.
-    return this.#replica.isPrimary && this.view === view ? answer : undefined;
+    if (machine.query === undefined || !this.#replica.isPrimary) return answer.resolve(undefined);
+    try {
+      const found = machine.query(body, view);
+      // An answer says of this view that it has begun: only its primary may say so.
+      const isStill = () => this.#replica.isPrimary && this.view === view;
+      if (!(found instanceof Promise)) answer.resolve(found);
+      else answer.resolve(found.then((bytes) => (isStill() ? bytes : undefined)));
+    } catch (error) {
+      answer.reject(error);
+    }
   }
 
   // --- for the other replicas ------------------------------------------------------------------------------------
@@ -307,9 +342,9 @@ export class ReplicaDriver {
       case "apply":
         return this.#apply(action);
       case "readReady":
-        return this.#settleRead(action.id, true);
+        return this.#unapplied.behind(() => this.#settleReads(action.id, true));
       case "readRefused":
-        return this.#settleRead(action.id, false);
+        return this.#settleReads(action.id, false);
       case "dropRequests":
         return this.#dropRequests();
       case "fetchSnapshot":
@@ -322,13 +357,14 @@ export class ReplicaDriver {
   }
 
   #apply({ entries, isPrimary }: Extract<ReplicaAction, { kind: "apply" }>): void {
-    for (const entry of entries) {
-      const outcomes = this.service.apply(entry);
-      this.#groupClock.follow(this.service.sessions.timeMs, isPrimary);
-      if (!isPrimary) continue;
-      this.#committed += outcomes.length;
-      for (const outcome of outcomes) this.#answer(outcome);
-    }
+    for (const entry of entries) this.#unapplied.add(entry, isPrimary);
+  }
+
+  #onApplied(outcomes: Outcome[], isPrimary: boolean): void {
+    this.#groupClock.follow(this.service.sessions.timeMs, isPrimary);
+    if (!isPrimary) return;
+    this.#committed += outcomes.length;
+    for (const outcome of outcomes) this.#answer(outcome);
   }
 
   #answer(outcome: Outcome): void {
@@ -347,9 +383,12 @@ export class ReplicaDriver {
     for (const onOutcome of pending) onOutcome(undefined);
   }
 
-  #settleRead(id: number, isReady: boolean): void {
-    this.#reads.get(id)?.resolve(isReady);
+  #settleReads(id: number, isReady: boolean): void {
+    const reads = this.#reads.get(id) ?? [];
     this.#reads.delete(id);
+    for (const read of reads)
+      if (isReady) this.#answerRead(read);
+      else read.answer.resolve(undefined);
   }
 
   /** The state of another replica becomes this one's: first in memory, then, in one step, on the disk. */
@@ -361,6 +400,7 @@ export class ReplicaDriver {
   }: Extract<ReplicaAction, { kind: "adopt" }>): Promise<void> {
     // Who reads the state that goes has to begin again.
     this.#sender.close();
+    this.#unapplied.clear();
     this.#receiver.take();
     this.#groupClock.follow(this.service.sessions.timeMs, false);
     await this.#journal.settled();
@@ -389,7 +429,7 @@ export class ReplicaDriver {
 
   #compactIfDue(): void {
     const isDue = this.#journal.isCompactionDue(this.#options.journalBytesMin);
-    if (!isDue || this.service.isBeingRead || this.#isStopped) return;
+    if (!isDue || !this.service.canBeRead || this.#isStopped) return;
     this.#journal.compact(this.#replica.durableLog, this.service).then(
       () => void this.#figures.compactions++,
       (error: NxError) => {
@@ -419,7 +459,9 @@ export class ReplicaDriver {
     this.#sender.close();
     this.#receiver.abandon();
     this.#dropRequests();
-    for (const id of [...this.#reads.keys()]) this.#settleRead(id, false);
+    for (const id of [...this.#reads.keys()]) this.#settleReads(id, false);
+    for (const { answer } of this.#readsOfTurn.splice(0)) answer.resolve(undefined);
+    this.#unapplied.clear();
   }
 
   /** Makes room for another primary, before a planned stop. */

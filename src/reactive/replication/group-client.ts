@@ -65,8 +65,11 @@ export class GroupClient {
   #target = 0;
   #session = 0;
   #registration = 0;
+  /** Of commands: the group keeps their replies by it, in a window. */
   #nextNumber = 1;
-  /** Commands that have a number, and queries. */
+  /** Queries have numbers of their own: nothing of them is kept, so they use up nothing of the window. */
+  #nextQuery = 1;
+  /** Commands that have a number, and queries, by the numbers of each. */
   readonly #commands = new Map<number, Call>();
   readonly #queries = new Map<number, Call>();
   #commandBytes = 0;
@@ -139,7 +142,7 @@ export class GroupClient {
   }
 
   #begin(calls: Map<number, Call>, call: Call): void {
-    const number = this.#nextNumber++;
+    const number = calls === this.#queries ? this.#nextQuery++ : this.#nextNumber++;
     calls.set(number, call);
     if (call.deadlineMs === Number.POSITIVE_INFINITY) this.#patient++;
     if (calls === this.#commands) this.#commandBytes += call.body.byteLength;

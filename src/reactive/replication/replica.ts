@@ -29,6 +29,7 @@ import type {
   ReplicaEvent,
   ReplicaSettings,
   ReplicaStatus,
+  Request,
   Restored,
 } from "./types.ts";
 import { ViewChange } from "./view-change.ts";
@@ -71,6 +72,14 @@ export class Replica {
         this.#viewChange.propose(state.view + 1);
       } else this.#viewChange.sendLog();
     });
+  }
+
+  /**
+   * Takes a client's request, if it is a primary (`takesRequests`). Nothing follows from it before the next `turnEnd`, so it is no step: there is
+   * one for each command.
+   */
+  take(request: Request): void {
+    this.#normal.request(request);
   }
 
   step(moment: Moment, event: ReplicaEvent): ReplicaAction[] {
@@ -162,8 +171,6 @@ export class Replica {
     switch (event.kind) {
       case "message":
         return this.#receive(event.envelope);
-      case "request":
-        return this.#normal.request(event.request);
       case "turnEnd":
         this.#normal.flush();
         return this.#normal.lease.serve();

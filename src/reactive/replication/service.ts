@@ -9,6 +9,7 @@
 import { assert } from "../../core/errors.ts";
 import { WireError } from "../wire/bytes.ts";
 import { SessionTable, type Outcome } from "./sessions.ts";
+import type { Steps } from "./steps.ts";
 import type { Entry, StateMachine, StateRestorer, StateStream } from "./types.ts";
 
 const Part = { sessionsHead: 1, sessions: 2, service: 3, piece: 4 } as const;
@@ -25,6 +26,7 @@ export class Service {
   /** The last entry that was applied. */
   #op = 0;
   #isBeingRead = false;
+  #isApplying = false;
 
   constructor(machine: StateMachine) {
     this.machine = machine;
@@ -38,20 +40,34 @@ export class Service {
     return this.#sessions;
   }
 
-  apply(entry: Entry): Outcome[] {
+  /** As steps where it takes long: until the last of them the state belongs to no op. */
+  apply(entry: Entry): Outcome[] | Steps<Outcome[]> {
+    assert(entry.op === this.#op + 1 && !this.#isApplying, `entry ${entry.op} follows ${this.#op}`);
     const outcomes = this.#sessions.apply(entry, this.machine);
+    if (!Array.isArray(outcomes)) {
+      // From here on: the sessions know already what it brings.
+      this.#isApplying = true;
+      return this.#applyInSteps(entry, outcomes);
+    }
     this.#op = entry.op;
     return outcomes;
   }
 
-  /** Whether a snapshot is being read: another one has to wait. */
-  get isBeingRead(): boolean {
-    return this.#isBeingRead;
+  *#applyInSteps({ op }: Entry, steps: Steps<Outcome[]>): Steps<Outcome[]> {
+    const outcomes = yield* steps;
+    this.#isApplying = false;
+    this.#op = op;
+    return outcomes;
+  }
+
+  /** Not while another snapshot is being read, and not in the midst of an entry. */
+  get canBeRead(): boolean {
+    return !this.#isBeingRead && !this.#isApplying;
   }
 
   /** The state as of now, to be closed in any case. */
   snapshot(): StateStream & { op: number } {
-    assert(!this.#isBeingRead, "one snapshot at a time");
+    assert(this.canBeRead, "one snapshot at a time, and of a whole state");
     this.#isBeingRead = true;
     let isOpen = true;
     const sessions = this.#sessions.encode();
@@ -97,6 +113,7 @@ export class Service {
         machine.finish();
         this.#sessions = sessions;
         this.#op = op;
+        this.#isApplying = false;
       },
       abandon: () => machine.abandon(),
     };

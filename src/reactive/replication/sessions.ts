@@ -13,6 +13,7 @@ import { assert } from "../../core/errors.ts";
 import { ByteReader, ByteWriter, copyOf } from "../wire/bytes.ts";
 import { ResultStatus } from "./client-codec.ts";
 import { decodeRequests } from "./codec.ts";
+import type { Steps } from "./steps.ts";
 import type { Command, Entry, Request, StateMachine } from "./types.ts";
 
 /** Alike on all replicas and in all versions: the limits decide what is executed. */
@@ -34,7 +35,8 @@ interface Session {
   replies: Map<number, Uint8Array>;
 }
 
-const NOTHING = new Uint8Array(0);
+/** In the place of the reply of what is being applied. */
+const NO_REPLY_YET = new Uint8Array(0);
 const encoder = new TextEncoder();
 
 export class SessionTable {
@@ -57,11 +59,12 @@ export class SessionTable {
   /** What is known of a request before it is ordered: undefined when it has to be executed, or to be found out. */
   lookUp({ session, number }: Request): Outcome | undefined {
     const body = this.#sessions.get(session)?.replies.get(number);
-    return body === undefined ? undefined : { session, number, status: ResultStatus.ok, body };
+    if (body === undefined || body === NO_REPLY_YET) return undefined;
+    return { session, number, status: ResultStatus.ok, body };
   }
 
   /** Applies one entry: hands to `service` what is new and returns an outcome for each request, in order. */
-  apply(entry: Entry, service: StateMachine): Outcome[] {
+  apply(entry: Entry, service: StateMachine): Outcome[] | Steps<Outcome[]> {
     const requests = entry.requests ?? decodeRequests(entry.payload);
     entry.requests = undefined;
     const commands: Command[] = [];
@@ -75,11 +78,14 @@ export class SessionTable {
     // A new primary may be some milliseconds behind.
     this.#timeMs = Math.max(this.#timeMs, entry.timeMs);
     const replies = service.apply({ op: entry.op, timeMs: this.#timeMs, commands, skipped });
-    assert(replies.length === commands.length, "the service answers every command");
-    for (const [index, { session, number }] of commands.entries()) {
-      this.#sessions.get(session)?.replies.set(number, copyOf(replies[index] as Uint8Array));
-    }
-    return requests.map((request, index) => refusals[index] ?? this.#answer(request));
+    const answer = (bodies: Uint8Array[]) => {
+      assert(bodies.length === commands.length, "the service answers every command");
+      for (const [index, { session, number }] of commands.entries()) {
+        this.#sessions.get(session)?.replies.set(number, copyOf(bodies[index] as Uint8Array));
+      }
+      return requests.map((request, index) => refusals[index] ?? this.#answer(request));
+    };
+    return Array.isArray(replies) ? answer(replies) : inSteps(replies, answer);
   }
 
   /** `new`: to be executed. `known`: the reply is in the table, or will be when this entry was applied. */
@@ -96,8 +102,7 @@ export class SessionTable {
       this.#newest = id;
     }
     if (floor > session.floor) {
-      session.floor = floor;
-      for (const known of session.replies.keys()) if (known < floor) session.replies.delete(known);
+      forgetBelow(session, floor);
     }
     if (session.replies.has(number)) return "known";
     if (number < session.floor) return refusal(request, ResultStatus.forgotten, "its reply was given up");
@@ -105,7 +110,7 @@ export class SessionTable {
       return refusal(request, ResultStatus.refused, `more than ${WINDOW_MAX} requests are under way`);
     }
     // Holds the place, so that a second copy in the same entry is not executed.
-    session.replies.set(number, NOTHING);
+    session.replies.set(number, NO_REPLY_YET);
     return "new";
   }
 
@@ -160,6 +165,19 @@ export class SessionTable {
     }
     reader.end();
   }
+}
+
+function* inSteps(steps: Steps<Uint8Array[]>, answer: (bodies: Uint8Array[]) => Outcome[]): Steps<Outcome[]> {
+  return answer(yield* steps);
+}
+
+/** Its client has all replies below `floor`. Mostly that is one more than before, and hundreds are kept: they are not looked through. */
+function forgetBelow(session: Session, floor: number): void {
+  const { replies } = session;
+  if (floor - session.floor <= replies.size)
+    for (let number = session.floor; number < floor; number++) replies.delete(number);
+  else for (const number of replies.keys()) if (number < floor) replies.delete(number);
+  session.floor = floor;
 }
 
 function refusal({ session, number }: Request, status: ResultStatus, text: string): Outcome {

@@ -76,7 +76,7 @@ export class SnapshotSender {
 
   #begin(to: number, transfer: number): Sending | undefined {
     this.#end(to);
-    if (this.#service.isBeingRead) return undefined;
+    if (!this.#service.canBeRead) return undefined;
     const { op, chunks, close } = this.#service.snapshot();
     const isAsync = Symbol.asyncIterator in chunks;
     const sending: Sending = {

@@ -8,6 +8,8 @@
  * Numbers are safe integers. Replicas are named by their index, 0 to n-1, the order of the group's configuration.
  */
 
+import type { Steps } from "./steps.ts";
+
 // --- the replicated service ------------------------------------------------------------------------------------
 
 /** One command of a client, at its place in the order that the whole group agrees on. */
@@ -45,8 +47,12 @@ export interface StateMachine {
   /**
    * Applies the commands in order and returns one reply for each. Called once for each entry that the group has
    * committed, in the order of `op`. Throws only for a defect of its own: the replica then stops.
+   *
+   * What takes longer than some milliseconds comes as steps instead: nothing else of the machine is called before the last of them
+   * but `admit` and `dropped`, or `finish` of a `StateRestorer`, whose state then takes the place of a half applied one. Whoever
+   * it makes wait must not be let go before the last step.
    */
-  apply(batch: Batch): Uint8Array[];
+  apply(batch: Batch): Uint8Array[] | Steps<Uint8Array[]>;
   /**
    * The state as it is at this call, in chunks (a megabyte or less each), read piece by piece while `apply` goes on: what
    * is streamed must not move. `close` is called when it was read or is no longer wanted.
@@ -62,7 +68,7 @@ export interface StateMachine {
   query?(body: Uint8Array, view: number): Uint8Array | undefined | Promise<Uint8Array | undefined>;
   /**
    * A command came to the primary of `view` and is about to be ordered. What is returned is its answer instead: it is not ordered,
-   * and no replica hears of it. What was read of the body may be left in `decoded`, where `apply` finds it.
+   * and no replica hears of it. What was read of the body may be left in `decoded`, where `apply` of the same entry finds it, the same object.
    */
   admit?(command: Command, view: number): Uint8Array | undefined;
   /** As primary it gave up all commands that are not applied; the log up to `op` may hold some of them all the same. */
@@ -219,8 +225,6 @@ export interface Moment {
 
 export type ReplicaEvent =
   | { kind: "message"; envelope: Envelope }
-  /** A client's request; only a primary takes it (`takesRequests`). */
-  | { kind: "request"; request: Request }
   /** Everything that was readable in this turn of the event loop has been handed in: batches close. */
   | { kind: "turnEnd" }
   /** A read wants to know whether this replica is the primary and has applied enough. */

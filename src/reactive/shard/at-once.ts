@@ -9,23 +9,25 @@
  * timestamp, and only those of the present view are taken. (What transactions read that committed is marked in the replicated
  * state, and checked when the entry is applied: service.ts.)
  *
- * Each attempt has a name of its own: a transaction that was sent twice is under way twice, at two timestamps.
+ * Each attempt is told apart by the command that was decoded for it, which stays with its entry until that is applied: a transaction
+ * that was sent twice is under way twice, at two timestamps. Its name is made when somebody waits for it, which is seldom.
  *
  * Invariant: `admit` is asked before an entry is made, `mark` before a read is answered; and whatever was admitted is said to be
  * over, executed or not (`applied`, `dropped`): reads wait for it. Not part of the replicated state: a transaction that is refused
  * here ("late") was not ordered, and is prepared in the ordinary way instead.
  */
-import { nameOf } from "../wire/key-name.ts";
+import { compareBytes } from "../wire/bytes.ts";
 import type { AtOnceCommand } from "./commands.ts";
-import { ReadMarks } from "./read-marks.ts";
-import { type Access, idText } from "./transaction.ts";
+import { ReadMarks, slotOf } from "./read-marks.ts";
+import { idText } from "./transaction.ts";
 
 /** A transaction that is sent again comes with another timestamp, and may meet its earlier copy: either may be the one that counts. */
 export const attemptOf = ({ transaction: { id }, timestamp }: AtOnceCommand) => `${idText(id)}@${timestamp}`;
 
-interface UnderWay {
-  timestamp: number;
-  keys: string[];
+/** A key of an attempt. */
+interface Place {
+  key: Uint8Array;
+  command: AtOnceCommand;
 }
 
 export class AtOnce {
@@ -33,11 +35,11 @@ export class AtOnce {
   readonly #marks = new ReadMarks();
   /** Of reads of ranges, and of followers that were told how far they are. */
   #markOfAll = 0;
-  readonly #underWay = new Map<string, UnderWay>();
-  /** Mostly one each: an array is cheaper than a set. */
-  readonly #byKey = new Map<string, string[]>();
+  readonly #underWay = new Set<AtOnceCommand>();
+  /** Keys of what is under way, by their slots: a key need not be made a text. Mostly one each. */
+  readonly #bySlot = new Map<number, Place[]>();
   /** Given up by the primary, though entries up to this one may hold them. */
-  readonly #givenUp = new Map<string, number>();
+  readonly #givenUp = new Map<AtOnceCommand, number>();
 
   /**
    * To be called before anything else of a view. What an earlier view left is either applied by now, or never will be; what it answered for is below this
@@ -50,23 +52,21 @@ export class AtOnce {
     this.#markOfAll = 0;
     this.#underWay.clear();
     this.#givenUp.clear();
-    this.#byKey.clear();
+    this.#bySlot.clear();
   }
 
-  /**
-   * Whether a transaction may be ordered at this timestamp; if so it is under way. `seenView`: what its frontend knew before it asked
-   * for the timestamp.
-   */
-  admit(attempt: string, accesses: readonly Access[], timestamp: number, seenView: number): boolean {
-    if (seenView !== this.#view || timestamp <= this.#markOfAll) return false;
+  /** Whether a transaction may be ordered; if so it is under way. Its `view`: what its frontend knew before it asked for the timestamp. */
+  admit(command: AtOnceCommand): boolean {
+    const { view, timestamp, transaction } = command;
+    const { accesses } = transaction;
+    if (view !== this.#view || timestamp <= this.#markOfAll) return false;
     if (accesses.some(({ key }) => timestamp <= this.#marks.of(key))) return false;
-    const keys = accesses.map(({ key }) => nameOf(key));
-    this.#underWay.set(attempt, { timestamp, keys });
-    this.#givenUp.delete(attempt);
-    for (const key of keys) {
-      const attempts = this.#byKey.get(key);
-      if (attempts === undefined) this.#byKey.set(key, [attempt]);
-      else if (!attempts.includes(attempt)) attempts.push(attempt);
+    this.#underWay.add(command);
+    for (const { key } of accesses) {
+      const slot = slotOf(key);
+      const places = this.#bySlot.get(slot);
+      if (places === undefined) this.#bySlot.set(slot, [{ key, command }]);
+      else places.push({ key, command });
     }
     return true;
   }
@@ -80,48 +80,51 @@ export class AtOnce {
     this.#markOfAll = Math.max(this.#markOfAll, timestamp);
   }
 
-  /** Those that may still change a key. */
+  /** Names of those that may still change a key. */
   on(key: Uint8Array): string[] {
-    if (this.#byKey.size === 0) return [];
-    return [...(this.#byKey.get(nameOf(key)) ?? [])];
+    return this.#commandsOn(key).map(attemptOf);
+  }
+
+  #commandsOn(key: Uint8Array): AtOnceCommand[] {
+    if (this.#bySlot.size === 0) return [];
+    const places = this.#bySlot.get(slotOf(key)) ?? [];
+    return places.filter((place) => compareBytes(place.key, key) === 0).map(({ command }) => command);
   }
 
   all(): string[] {
-    return [...this.#underWay.keys()];
+    return Array.from(this.#underWay, attemptOf);
   }
 
   /** Timestamps at or below which none of them is committed, of those on this key or of all. */
   floors(key?: Uint8Array): number[] {
-    const attempts = key === undefined ? this.#underWay.keys() : (this.#byKey.get(nameOf(key)) ?? []);
-    return [...attempts].map((attempt) => (this.#underWay.get(attempt)?.timestamp ?? 1) - 1);
+    const commands = key === undefined ? [...this.#underWay] : this.#commandsOn(key);
+    return commands.map(({ timestamp }) => timestamp - 1);
   }
 
   /** An entry held it. */
-  applied(attempt: string): void {
-    const found = this.#underWay.get(attempt);
-    if (found === undefined) return;
-    this.#underWay.delete(attempt);
-    this.#givenUp.delete(attempt);
-    for (const key of found.keys) {
-      const attempts = this.#byKey.get(key) ?? [];
-      const place = attempts.indexOf(attempt);
-      if (place < 0) continue;
-      if (attempts.length === 1) this.#byKey.delete(key);
-      else attempts.splice(place, 1);
+  applied(command: AtOnceCommand): void {
+    if (!this.#underWay.delete(command)) return;
+    if (this.#givenUp.size > 0) this.#givenUp.delete(command);
+    for (const { key } of command.transaction.accesses) {
+      const slot = slotOf(key);
+      const places = this.#bySlot.get(slot) ?? [];
+      const place = places.findIndex((each) => each.command === command);
+      if (places.length === 1 && place === 0) this.#bySlot.delete(slot);
+      else if (place >= 0) places.splice(place, 1);
     }
   }
 
-  /** The primary gives up what no entry up to `op` holds. Returns all that nobody can be told about. */
+  /** The primary gives up what no entry up to `op` holds. Returns the names of all that nobody can be told about. */
   dropped(op: number): string[] {
-    for (const attempt of this.#underWay.keys()) this.#givenUp.set(attempt, op);
-    return [...this.#underWay.keys()];
+    for (const command of this.#underWay) this.#givenUp.set(command, op);
+    return this.all();
   }
 
-  /** Everything up to `op` was applied. Returns those that were given up and do not come any more. */
+  /** Everything up to `op` was applied. Returns the names of those that were given up and do not come any more. */
   reached(op: number): string[] {
     if (this.#givenUp.size === 0) return [];
-    const gone = [...this.#givenUp].filter(([, last]) => last <= op).map(([attempt]) => attempt);
-    for (const attempt of gone) this.applied(attempt);
-    return gone;
+    const gone = [...this.#givenUp].filter(([, last]) => last <= op).map(([command]) => command);
+    for (const command of gone) this.applied(command);
+    return gone.map(attemptOf);
   }
 }

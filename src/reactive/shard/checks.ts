@@ -7,7 +7,7 @@
 import type { Versions } from "../../native/versions.ts";
 import { WireError } from "../wire/bytes.ts";
 import type { Refusal } from "./commands.ts";
-import { decodeOperations, isCommutative, partOf } from "./operations.ts";
+import { checkOperations, isCommutative, partOf } from "./operations.ts";
 import { footprintOf } from "./prepared.ts";
 import type { ShardState } from "./state.ts";
 import { type Access, Level, type Transaction } from "./transaction.ts";
@@ -54,7 +54,7 @@ export function isLate({ state, versions }: Shard, access: Access, timestamp: nu
 
 function isReadable({ operations }: Access): boolean {
   try {
-    if (operations.byteLength > 0) decodeOperations(operations);
+    if (operations.byteLength > 0) checkOperations(operations);
     return true;
   } catch (error) {
     if (error instanceof WireError) return false;

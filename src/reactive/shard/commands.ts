@@ -17,6 +17,7 @@
  *   preload          8    keys                            empty; an empty shard gets these keys (preload.ts)
  *   several          9    commands u32 count, each u32    outcomes, one behind the other; of kinds 2 to 6
  *                         length and bytes
+ *   retain          10    retention                       empty; from here on (retention.ts)
  *
  *   A shard answers a command that it cannot read with one byte, 255, and does nothing.
  *
@@ -28,11 +29,13 @@
  */
 import { ByteReader, ByteWriter, WireError } from "../wire/bytes.ts";
 import { readKeys, writeKeys } from "./key-list.ts";
+import { readRetention, type Retention, writeRetention } from "./retention.ts";
 import {
   KEY_BYTES_MAX,
   readId,
   readTransaction,
   type Transaction,
+  transactionBytes,
   type TransactionId,
   writeId,
   writeTransaction,
@@ -55,7 +58,8 @@ export type ShardCommand =
   | AtOnceCommand
   | { kind: "prepare"; transaction: Transaction }
   | { kind: "several"; commands: OutcomeCommand[] }
-  | { kind: "preload"; keys: Uint8Array[] };
+  | { kind: "preload"; keys: Uint8Array[] }
+  | { kind: "retain"; retention: Retention };
 
 export type FinalOutcome =
   | { kind: "committed"; timestamp: number }
@@ -89,6 +93,7 @@ const commandKinds = [
   "atOnce",
   "preload",
   "several",
+  "retain",
 ] as const;
 
 /** What a command is answered that the shard cannot read, whatever it was to be answered; nothing was done. */
@@ -103,8 +108,10 @@ function readerOf(reply: Uint8Array): ByteReader {
   return new ByteReader(reply);
 }
 
-/** Most are not longer. */
-const COMMAND_BYTES = 256;
+/** Of an "at once", in front of its transaction. */
+const AT_ONCE_HEAD_BYTES = 17;
+/** With an id and a timestamp. */
+const OUTCOME_COMMAND_BYTES = 25;
 const OUTCOME_BYTES = 9;
 /** Of what is not a refusal. */
 const VOTE_BYTES = 1 + OUTCOME_BYTES;
@@ -112,14 +119,26 @@ const VOTE_BYTES = 1 + OUTCOME_BYTES;
 /** Whether a command is one of these, without reading all of it. */
 export const isAtOnce = (bytes: Uint8Array) => bytes[0] === 1 + commandKinds.indexOf("atOnce");
 
+export const isPrepare = (bytes: Uint8Array) => bytes[0] === 1 + commandKinds.indexOf("prepare");
+
+/** Of an "at once", what stands between its kind and its transaction. Throws WireError. */
+export const passAtOnceHead = (reader: ByteReader): void => void reader.raw(16);
+
+/** What a command takes, where that is known beforehand. */
+function commandBytes(command: ShardCommand): number {
+  if (command.kind === "atOnce") return AT_ONCE_HEAD_BYTES + transactionBytes(command.transaction);
+  return command.kind === "prepare" ? 1 + transactionBytes(command.transaction) : OUTCOME_COMMAND_BYTES;
+}
+
 export function encodeCommand(command: ShardCommand): Uint8Array {
-  const writer = new ByteWriter(COMMAND_BYTES);
+  const writer = new ByteWriter(commandBytes(command));
   writer.u8(1 + commandKinds.indexOf(command.kind));
   if (command.kind === "prepare") writeTransaction(writer, command.transaction);
   else if (command.kind === "atOnce") {
     writer.u64(command.timestamp).u64(command.view);
     writeTransaction(writer, command.transaction);
   } else if (command.kind === "preload") writeKeys(writer, command.keys);
+  else if (command.kind === "retain") writeRetention(writer, command.retention);
   else if (command.kind === "several") {
     writer.u32(command.commands.length);
     for (const each of command.commands) writer.bytes(encodeCommand(each));
@@ -160,6 +179,8 @@ function readCommand(reader: ByteReader, kind: ShardCommand["kind"] | undefined,
       };
     case "preload":
       return { kind, keys: readPreloaded(reader) };
+    case "retain":
+      return { kind, retention: readRetention(reader) };
     default:
       throw new WireError(`${code} is no command of a shard`);
   }
@@ -177,6 +198,14 @@ function readPreloaded(reader: ByteReader): Uint8Array[] {
   return keys;
 }
 
+/** What is asked of transactions that were brought before. */
+export function outcomesIn(command: ShardCommand): readonly OutcomeCommand[] {
+  if (command.kind === "several") return command.commands;
+  return isOutcome(command) ? [command] : [];
+}
+
+const isOutcome = (command: ShardCommand): command is OutcomeCommand => isOutcomeKind(command.kind);
+
 /** None of them is of several, or brings a transaction. */
 function readSeveral(reader: ByteReader): OutcomeCommand[] {
   const commands: OutcomeCommand[] = [];
@@ -192,7 +221,7 @@ function readSeveral(reader: ByteReader): OutcomeCommand[] {
 }
 
 const isOutcomeKind = (kind: ShardCommand["kind"] | undefined): kind is OutcomeCommand["kind"] =>
-  kind !== undefined && kind !== "prepare" && kind !== "atOnce" && kind !== "preload" && kind !== "several";
+  kind === "decide" || kind === "commit" || kind === "abort" || kind === "resolve" || kind === "finish";
 
 const outcomeKinds = ["aborted", "committed", "forgotten"] as const;
 

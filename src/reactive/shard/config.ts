@@ -12,15 +12,15 @@ const MEBIBYTE = 1024 * 1024;
 export const versionKeys = {
   retentionMs: key(
     integer(30_000, { min: 1000, max: 86_400_000 }),
-    "Old versions are kept this long for readers at earlier timestamps. The same at all replicas.",
+    "Old versions are kept this long for readers at earlier timestamps. What the primary's file says counts for all replicas.",
   ),
   outcomeRetentionMs: key(
     integer(600_000, { min: 60_000, max: 86_400_000 }),
-    "What became of a transaction is remembered this long for a client that is silent. The same at all replicas.",
+    "What became of a transaction is remembered this long for a client that is silent. The primary's file counts.",
   ),
   keptOutcomeRetentionMs: key(
     integer(30 * 86_400_000, { min: 60_000, max: 366 * 86_400_000 }),
-    "The same for a client that keeps a log of its own (`storage` of the client library): it may have been away for days when it asks what became of the last transaction that it sent. The same at all replicas.",
+    "The same for a client that keeps a log of its own (`storage` of the client library): it may have been away for days when it asks what became of the last transaction that it sent. The primary's file counts.",
   ),
   batch: key(
     integer(4096, { min: 1, max: 65_536 }),

@@ -216,9 +216,27 @@ function writeOperation(writer: ByteWriter, operation: Operation): void {
   }
 }
 
+const NOTHING = new Uint8Array(0);
+
+/** Passes over what operations hold: for who wants to know only whether they can be read. */
+class Passing extends ByteReader {
+  override ownBytes(): Uint8Array<ArrayBuffer> {
+    this.take(this.u32());
+    return NOTHING;
+  }
+}
+
+/** Throws WireError where `decodeOperations` does. */
+export function checkOperations(bytes: Uint8Array): void {
+  readOperations(new Passing(bytes));
+}
+
 /** Throws WireError for bytes that are not operations, and for values that are not in their one encoding. */
 export function decodeOperations(bytes: Uint8Array): Operation[] {
-  const reader = new ByteReader(bytes);
+  return readOperations(new ByteReader(bytes));
+}
+
+function readOperations(reader: ByteReader): Operation[] {
   const operations: Operation[] = [];
   while (reader.remaining > 0) operations.push(readOperation(reader));
   if (operations.length === 0) throw new WireError("there is no operation");

@@ -4,9 +4,11 @@
  * Invariant: the first outcome of a transaction is its only one. An outcome is forgotten when its client will not ask again
  * (its floor has passed it, or it was silent for too long, which is longer for one that keeps a log) and, at the home of a decision,
  * when every participant has carried it out (`isFinished`). Of a client that never says what it has settled the last `OUTCOMES_MAX` at least
- * are kept: its floor is moved past the others, which are not executed again either. Part of the replicated state.
+ * are kept: its floor is moved past the others, which are not executed again either. Part of the replicated state; there may be
+ * hundreds of thousands of clients, so a snapshot of them is read in chunks, while they go on (`dump`).
  */
-import type { ByteReader, ByteWriter } from "../wire/bytes.ts";
+import { assert } from "../../core/errors.ts";
+import { type ByteReader, ByteWriter, putU32 } from "../wire/bytes.ts";
 import { KEPT_CLIENT_MIN, readId, type TransactionId, writeId } from "./transaction.ts";
 
 export interface Outcome {
@@ -24,10 +26,28 @@ export const OUTCOMES_MAX = 10_000;
 /** So many more before the oldest go, all at once. */
 const OUTCOMES_SLACK = 1000;
 
+/** Clients in one chunk of a snapshot, and outcomes: what is written without a pause. */
+const CHUNK_CLIENTS = 1000;
+const CHUNK_OUTCOMES = 12_000;
+
 interface Client {
+  name: number;
   floor: number;
   atMs: number;
   outcomes: Map<number, Outcome>;
+  /** The snapshot that has it already, or a copy of how it was. */
+  dump: number;
+}
+
+/** Of a client: name u64, floor u64, at u64, outcomes u32 count; of each outcome: id, timestamp u64, finished u8, participants. */
+const CLIENT_BYTES_MIN = 28;
+const OUTCOME_BYTES_MIN = 29;
+
+/** A snapshot that is being read. */
+interface Dump {
+  number: number;
+  /** Bytes of clients that have changed since it began, and were not read before. */
+  copies: Map<Client, Uint8Array>;
 }
 
 /** By name, in the order in which they were last heard. */
@@ -41,6 +61,8 @@ export class Outcomes {
   readonly #unfinished = new Set<Outcome>();
   /** The client that was heard last, as far as known. */
   #newest: number | undefined;
+  #dump: Dump | undefined;
+  #dumps = 0;
 
   /** "forgotten": the client said itself that it is settled. */
   get({ client, number }: TransactionId): Outcome | "forgotten" | undefined {
@@ -65,6 +87,7 @@ export class Outcomes {
     const known = this.#of(client).get(client);
     const outcome = known?.outcomes.get(number);
     if (known === undefined || outcome === undefined) return;
+    this.#beforeChange(known);
     outcome.isFinished = true;
     this.#unfinished.delete(outcome);
     if (number < known.floor) known.outcomes.delete(number);
@@ -98,7 +121,8 @@ export class Outcomes {
 
   #client(name: number, atMs: number): Client {
     const clients = this.#of(name);
-    const client = clients.get(name) ?? { floor: 0, atMs, outcomes: new Map() };
+    const client = clients.get(name) ?? { name, floor: 0, atMs, outcomes: new Map(), dump: this.#dumps };
+    this.#beforeChange(client);
     client.atMs = atMs;
     if (name === this.#newest && clients.has(name)) return client;
     this.#newest = name;
@@ -108,36 +132,80 @@ export class Outcomes {
     return client;
   }
 
-  write(writer: ByteWriter): void {
-    writer.u32(this.#passing.size + this.#kept.size);
-    for (const [name, { floor, atMs, outcomes }] of [...this.#passing, ...this.#kept]) {
-      writer.u64(name).u64(floor).u64(atMs).u32(outcomes.size);
-      for (const { id, timestamp, isFinished, participants } of outcomes.values()) {
-        writeId(writer, id);
-        writer
-          .u64(timestamp)
-          .u8(isFinished ? 1 : 0)
-          .numbers(participants);
-      }
-    }
+  /** A client is about to change: what is being read shows it as it was. */
+  #beforeChange(client: Client): void {
+    const dump = this.#dump;
+    if (dump === undefined || client.dump === dump.number) return;
+    const writer = new ByteWriter(CLIENT_BYTES_MIN);
+    writeClient(writer, client);
+    dump.copies.set(client, writer.done());
+    client.dump = dump.number;
   }
 
-  static read(reader: ByteReader): Outcomes {
-    const read = new Outcomes();
-    for (let clients = reader.count(28); clients > 0; clients--) {
+  /**
+   * All clients as they are at this call, in chunks of u32 count and clients, read one by one while outcomes come and go. One at a
+   * time, until `close`.
+   */
+  dump(): { chunks: Iterable<Uint8Array>; close(): void } {
+    assert(this.#dump === undefined, "one snapshot at a time");
+    const dump: Dump = { number: ++this.#dumps, copies: new Map() };
+    this.#dump = dump;
+    const clients = [...this.#passing.values(), ...this.#kept.values()];
+    return { chunks: chunksOf(clients, dump), close: () => void (this.#dump = undefined) };
+  }
+
+  /** To be called with the chunks of a dump, in order, on what is empty at first. Throws WireError. */
+  load(reader: ByteReader): void {
+    for (let clients = reader.count(CLIENT_BYTES_MIN); clients > 0; clients--) {
       const name = reader.u64();
-      const client: Client = { floor: reader.u64(), atMs: reader.u64(), outcomes: new Map() };
-      for (let left = reader.count(29); left > 0; left--) {
+      const client: Client = {
+        name,
+        floor: reader.u64(),
+        atMs: reader.u64(),
+        outcomes: new Map(),
+        dump: 0,
+      };
+      for (let left = reader.count(OUTCOME_BYTES_MIN); left > 0; left--) {
         const id = readId(reader);
         const timestamp = reader.u64();
         const isFinished = reader.u8() !== 0;
         const outcome = { id, timestamp, isFinished, participants: reader.numbers(4096) };
         client.outcomes.set(id.number, outcome);
-        if (!isFinished) read.#unfinished.add(outcome);
+        if (!isFinished) this.#unfinished.add(outcome);
       }
-      read.#of(name).set(name, client);
+      this.#of(name).set(name, client);
     }
-    return read;
+  }
+}
+
+function* chunksOf(clients: readonly Client[], dump: Dump): Generator<Uint8Array, void> {
+  for (let place = 0; place < clients.length;) {
+    const writer = new ByteWriter(CHUNK_CLIENTS * CLIENT_BYTES_MIN).u32(0);
+    let outcomes = 0;
+    const first = place;
+    while (place < clients.length && place - first < CHUNK_CLIENTS && outcomes < CHUNK_OUTCOMES) {
+      const client = clients[place++] as Client;
+      const copy = dump.copies.get(client);
+      dump.copies.delete(client);
+      if (copy !== undefined) writer.raw(copy);
+      else writeClient(writer, client);
+      client.dump = dump.number;
+      outcomes += client.outcomes.size;
+    }
+    const chunk = writer.done();
+    putU32(chunk, 0, place - first);
+    yield chunk;
+  }
+}
+
+function writeClient(writer: ByteWriter, { name, floor, atMs, outcomes }: Client): void {
+  writer.u64(name).u64(floor).u64(atMs).u32(outcomes.size);
+  for (const { id, timestamp, isFinished, participants } of outcomes.values()) {
+    writeId(writer, id);
+    writer
+      .u64(timestamp)
+      .u8(isFinished ? 1 : 0)
+      .numbers(participants);
   }
 }
 

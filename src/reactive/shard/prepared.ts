@@ -5,6 +5,7 @@
  * nothing that conflicts with it is voted for, and no read at a timestamp is answered that it could still change.
  */
 import { assert } from "../../core/errors.ts";
+import type { Steps } from "../replication/steps.ts";
 import { nameOf } from "../wire/key-name.ts";
 import { conflict, type Footprint } from "./docc.ts";
 import { decodeOperations } from "./operations.ts";
@@ -20,8 +21,15 @@ export interface Prepared {
 
 interface Mark {
   prepared: Prepared;
-  footprint: Footprint;
+  access: Access;
+  /** Made when somebody wants to know whether it conflicts: mostly nobody does. */
+  footprint?: Footprint;
 }
+
+const isWriter = ({ access }: Mark) => access.operations.byteLength > 0;
+
+const footprintAt = (mark: Mark): Footprint =>
+  (mark.footprint ??= footprintOf(mark.prepared.transaction.level, mark.access));
 
 export function footprintOf(level: Level, { reads, operations }: Access): Footprint {
   return {
@@ -44,26 +52,32 @@ export class PreparedList {
     return this.#byId.size === 0 ? undefined : this.#byId.get(idText(id));
   }
 
-  add(prepared: Prepared): void {
-    const { id, level, accesses } = prepared.transaction;
+  /** In steps of so many accesses: nobody may look in between. */
+  *add(prepared: Prepared, stepAccesses = Number.POSITIVE_INFINITY): Steps<void> {
+    const { id, accesses } = prepared.transaction;
     assert(!this.#byId.has(idText(id)), "a transaction is prepared once");
     this.#byId.set(idText(id), prepared);
-    for (const access of accesses) {
-      const marks = this.#marks.get(nameOf(access.key));
-      const mark = { prepared, footprint: footprintOf(level, access) };
-      if (marks === undefined) this.#marks.set(nameOf(access.key), [mark]);
+    for (const [place, access] of accesses.entries()) {
+      const name = nameOf(access.key);
+      const marks = this.#marks.get(name);
+      const mark = { prepared, access };
+      if (marks === undefined) this.#marks.set(name, [mark]);
       else marks.push(mark);
+      if ((place + 1) % stepAccesses === 0) yield;
     }
   }
 
-  remove(id: TransactionId): void {
+  /** In steps of so many accesses: nobody may look in between. */
+  *remove(id: TransactionId, stepAccesses = Number.POSITIVE_INFINITY): Steps<void> {
     const prepared = this.#byId.get(idText(id));
     if (prepared === undefined) return;
     this.#byId.delete(idText(id));
-    for (const { key } of prepared.transaction.accesses) {
-      const left = (this.#marks.get(nameOf(key)) ?? []).filter((mark) => mark.prepared !== prepared);
-      if (left.length === 0) this.#marks.delete(nameOf(key));
-      else this.#marks.set(nameOf(key), left);
+    for (const [place, { key }] of prepared.transaction.accesses.entries()) {
+      const name = nameOf(key);
+      const left = (this.#marks.get(name) ?? []).filter((mark) => mark.prepared !== prepared);
+      if (left.length === 0) this.#marks.delete(name);
+      else this.#marks.set(name, left);
+      if ((place + 1) % stepAccesses === 0) yield;
     }
   }
 
@@ -72,13 +86,13 @@ export class PreparedList {
     const marks = this.#marksOf(access.key);
     if (marks.length === 0) return undefined;
     const own = footprintOf(level, access);
-    return marks.find(({ footprint }) => conflict(own, footprint))?.prepared;
+    return marks.find((mark) => conflict(own, footprintAt(mark)))?.prepared;
   }
 
   /** Transactions that may still change the value of a key. */
   writersOf(key: Uint8Array): Prepared[] {
     return this.#marksOf(key)
-      .filter(({ footprint }) => footprint.operations.length > 0)
+      .filter(isWriter)
       .map(({ prepared }) => prepared);
   }
 
@@ -93,7 +107,7 @@ export class PreparedList {
     const found: Prepared[] = [];
     for (const [name, marks] of this.#marks) {
       if (name < first || (end !== "" && name >= end)) continue;
-      for (const { footprint, prepared } of marks) if (footprint.operations.length > 0) found.push(prepared);
+      for (const mark of marks) if (isWriter(mark)) found.push(mark.prepared);
     }
     return found;
   }

@@ -18,7 +18,7 @@
  */
 import { ByteReader, ByteWriter, WireError } from "../wire/bytes.ts";
 import type { Change } from "./feed.ts";
-import { KEYS_MAX, readKeys, writeKeys } from "./key-list.ts";
+import { KEYS_MAX, keysBytes, readKeys, writeKeys } from "./key-list.ts";
 import {
   readId,
   readTransaction,
@@ -66,8 +66,11 @@ export interface Unsettled {
 }
 
 const queryKinds = ["read", "scan", "changes", "unsettled", "validate", "committed"] as const;
+/** Before its keys. */
+const READ_HEAD_BYTES = 17;
+
 export function encodeQuery(query: ShardQuery): Uint8Array {
-  const writer = new ByteWriter();
+  const writer = new ByteWriter(query.kind === "read" ? READ_HEAD_BYTES + keysBytes(query.keys) : undefined);
   writer.u8(1 + queryKinds.indexOf(query.kind));
   if (query.kind === "read") {
     writer.u64(query.timestamp).u64(query.known);
@@ -123,8 +126,13 @@ function readQuery(reader: ByteReader, kind: ShardQuery["kind"] | undefined, cod
   }
 }
 
+const READ_REPLY_BYTES_MIN = 20;
+/** Without its value. */
+const VERSION_BYTES_MIN = 21;
+
 export function encodeReadReply({ horizon, position, versions }: ReadReply): Uint8Array {
-  const writer = new ByteWriter();
+  const bytes = versions.reduce((sum, { value }) => sum + VERSION_BYTES_MIN + value.byteLength, READ_REPLY_BYTES_MIN);
+  const writer = new ByteWriter(bytes);
   writer.u64(horizon).u64(position).u32(versions.length);
   for (const { start, end, type, value } of versions) writer.u64(start).u64(end).u8(type).bytes(value);
   return writer.done();
@@ -135,7 +143,7 @@ export function decodeReadReply(bytes: Uint8Array): ReadReply {
   const horizon = reader.u64();
   const position = reader.u64();
   const versions: ReadVersion[] = [];
-  for (let left = reader.count(21, KEYS_MAX); left > 0; left--)
+  for (let left = reader.count(VERSION_BYTES_MIN, KEYS_MAX); left > 0; left--)
     versions.push({
       start: reader.u64(),
       end: reader.u64(),

@@ -38,7 +38,7 @@ export class ReadMarks {
 }
 
 /** FNV-1a, folded. */
-function slotOf(key: Uint8Array): number {
+export function slotOf(key: Uint8Array): number {
   let hash = 0x811c9dc5;
   for (let index = 0; index < key.byteLength; index++)
     hash = Math.imul(hash ^ (key[index] as number), 0x01000193);

@@ -12,6 +12,8 @@ import type { GroupNode } from "../replication/group-node.ts";
 import type { GroupPort } from "../replication/group-port.ts";
 import { shardAbout, type shardConfig, type versionKeys } from "./config.ts";
 import { keysOf, preload } from "./preload.ts";
+import { FORGET_NOTHING } from "./retention.ts";
+import { RetentionKeeper } from "./retention-keeper.ts";
 import { ShardService, shardDefaults } from "./service.ts";
 
 type ShardConfig = z.output<typeof shardConfig>;
@@ -28,11 +30,13 @@ export class ShardServer implements RunningRole<GroupConfig> {
   readonly node: GroupNode;
   readonly #service: ShardService;
   readonly #port: GroupPort;
+  readonly #keeper: RetentionKeeper;
 
-  private constructor(service: ShardService, node: GroupNode, port: GroupPort) {
+  private constructor(service: ShardService, node: GroupNode, port: GroupPort, keeper: RetentionKeeper) {
     this.#service = service;
     this.node = node;
     this.#port = port;
+    this.#keeper = keeper;
   }
 
   static async start(
@@ -41,13 +45,22 @@ export class ShardServer implements RunningRole<GroupConfig> {
     port: GroupPort = openGroupPort(context),
   ): Promise<ShardServer> {
     const { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs, batch } = context.config;
-    const retention = { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs };
-    const service = new ShardService({ ...shardDefaults, ...retention });
+    // What this file says counts when the group was told so (retention-keeper.ts).
+    const service = new ShardService({ ...shardDefaults, ...FORGET_NOTHING });
     const group = shardGroup(shard);
     const node = await openGroupNode(context, "shard", { machine: service, group, port, batch });
     addGroupMetrics(context.metrics, "shard", node);
-    addShardMetrics(context.metrics, service);
-    return new ShardServer(service, node, port);
+    const keeper = new RetentionKeeper({
+      world: context,
+      log: context.log.child("retention"),
+      group,
+      replica: node,
+      isPrimary: () => node.driver.status.isPrimary,
+      current: () => service.state.retention,
+      own: { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs },
+    });
+    addShardMetrics(context.metrics, service, keeper);
+    return new ShardServer(service, node, port, keeper);
   }
 
   /** Ready when these are done. */
@@ -91,12 +104,13 @@ export class ShardServer implements RunningRole<GroupConfig> {
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#loading?.close();
+    this.#keeper.stop();
     await this.node.stop();
     this.#service.close();
   }
 }
 
-function addShardMetrics(metrics: Metrics, service: ShardService): void {
+function addShardMetrics(metrics: Metrics, service: ShardService, keeper: RetentionKeeper): void {
   const gauge = (name: string, help: string, read: () => number) =>
     metrics.gauge(`node_x_shard_${name}`, help, read);
   gauge("keys", "Keys with a version.", () => service.versions.stats().keys);
@@ -111,6 +125,9 @@ function addShardMetrics(metrics: Metrics, service: ShardService): void {
       { reason },
     );
   gauge("prepared", "Transactions that are voted for and not decided.", () => service.state.prepared.size);
+  gauge("retention_differs", "1 where this replica's file says another retention than the primary's.", () =>
+    keeper.differs ? 1 : 0,
+  );
 }
 
 export const shard = defineRole({

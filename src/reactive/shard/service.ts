@@ -13,6 +13,7 @@
 import { assert } from "../../core/errors.ts";
 import { Versions } from "../../native/versions.ts";
 import type { Batch, Command, StateMachine, StateRestorer, StateStream } from "../replication/types.ts";
+import { finish, type Steps } from "../replication/steps.ts";
 import { WireError } from "../wire/bytes.ts";
 import {
   type AtOnceCommand,
@@ -22,6 +23,8 @@ import {
   encodeVote,
   type FinalOutcome,
   isAtOnce,
+  isPrepare,
+  outcomesIn,
   type OutcomeCommand,
   type Refusal,
   type ShardCommand,
@@ -32,21 +35,20 @@ import { Feed } from "./feed.ts";
 import type { Outcome } from "./outcomes.ts";
 import { AtOnce, attemptOf } from "./at-once.ts";
 import { isLate, refusalOf } from "./checks.ts";
+import { inParts, isLongerThan, outcomesOf, readPrepareInSteps, STEP_ACCESSES } from "./long-transactions.ts"; // prettier-ignore
 import { PRELOAD_TIMESTAMP, PRELOADED } from "./preload.ts";
+import type { Retention } from "./retention.ts";
 import { answerQuery } from "./queries.ts";
 import { idText, Level, type Transaction, type TransactionId } from "./transaction.ts";
-import { decodeState, emptyState, encodeState, type ShardState } from "./state.ts";
+import { decodeState, emptyState, encodeState, isOutcomesChunk, loadOutcomes, outcomesChunk, type ShardState } from "./state.ts"; // prettier-ignore
 import { Waiting } from "./waiting.ts";
 
-export interface ShardSettings {
-  /** Versions are kept for readers at timestamps that were issued this long ago. */
-  retentionMs: number;
-  /** A client that was silent this long will not ask for its outcomes again. */
-  outcomeRetentionMs: number;
-  /** The same for one that keeps a log. */
-  keptOutcomeRetentionMs: number;
+/** Its retention holds until the group is told another one, or begins from a snapshot. */
+export interface ShardSettings extends Retention {
   /** Changed keys kept for followers. */
   feedKeysMax: number;
+  /** What has more keys is done step by step, so many at a time. */
+  stepAccesses: number;
 }
 
 export const shardDefaults: ShardSettings = {
@@ -54,12 +56,15 @@ export const shardDefaults: ShardSettings = {
   outcomeRetentionMs: 10 * 60_000,
   keptOutcomeRetentionMs: 30 * 86_400_000,
   feedKeysMax: 50_000,
+  stepAccesses: STEP_ACCESSES,
 };
 
 /** Keys that are looked at for old versions with each entry. */
 const COLLECT_KEYS = 64;
 const SNAPSHOT_CHUNK_BYTES = 256 * 1024;
 const NOTHING = new Uint8Array(0);
+/** A count of none. */
+const NO_OUTCOMES = new Uint8Array(4);
 /** How close the samples are that tell which timestamp was current when. */
 const SAMPLE_MS = 1000;
 
@@ -83,12 +88,15 @@ export class ShardService implements StateMachine {
     late: 0,
     aborts: { prepared: 0, stale: 0, overwritten: 0, tooOld: 0, invalid: 0, decided: 0 },
   };
-  #state = emptyState();
+  #state: ShardState;
   #versions = new Versions();
   #feed: Feed;
+  /** Of what is prepared, with so many keys that it is committed and aborted in steps. */
+  #longPrepared = 0;
 
   constructor(settings: ShardSettings = shardDefaults) {
     this.settings = settings;
+    this.#state = emptyState(settings);
     this.#feed = new Feed(0, settings.feedKeysMax);
   }
 
@@ -109,16 +117,37 @@ export class ShardService implements StateMachine {
     this.#versions.close();
   }
 
-  apply(batch: Batch): Uint8Array[] {
-    const state = this.#state;
-    state.position = batch.op;
-    state.timeMs = batch.timeMs;
+  apply(batch: Batch): Uint8Array[] | Steps<Uint8Array[]> {
+    if (batch.commands.some((command) => this.#isLong(command))) return this.#applyInSteps(batch);
+    this.#begin(batch);
     const replies = batch.commands.map((command) => this.#applyOne(command));
-    for (const command of batch.skipped ?? []) this.#skip(command);
-    this.#age();
-    for (const attempt of this.atOnce.reached(batch.op)) this.waiting.settled(attempt);
-    this.waiting.applied();
+    this.#end(batch);
     return replies;
+  }
+
+  /** Reads come behind the last step, those that wait here already too. */
+  *#applyInSteps(batch: Batch): Steps<Uint8Array[]> {
+    this.waiting.hold();
+    this.#begin(batch);
+    const replies: Uint8Array[] = [];
+    for (const command of batch.commands) {
+      replies.push(this.#isLong(command) ? yield* this.#applyLong(command) : this.#applyOne(command));
+    }
+    this.waiting.release();
+    this.#end(batch);
+    return replies;
+  }
+
+  #begin({ op, timeMs }: Batch): void {
+    this.#state.position = op;
+    this.#state.timeMs = timeMs;
+  }
+
+  #end({ op, skipped = [] }: Batch): void {
+    for (const command of skipped) this.#skip(command);
+    this.#age();
+    for (const attempt of this.atOnce.reached(op)) this.waiting.settled(attempt);
+    this.waiting.applied();
   }
 
   query(body: Uint8Array, view: number): Uint8Array | undefined | Promise<Uint8Array | undefined> {
@@ -127,15 +156,14 @@ export class ShardService implements StateMachine {
 
   admit(ordered: Command, view: number): Uint8Array | undefined {
     if (!isAtOnce(ordered.body)) return undefined;
+    // In one entry it would have to be checked and written without a pause: it votes first.
+    if (isLongerThan(this.settings.stepAccesses, ordered.body)) return this.#late();
     try {
       const command = decodeCommand(ordered.body);
       ordered.decoded = command;
       if (command.kind !== "atOnce") return undefined;
-      const { timestamp, transaction } = command;
       this.atOnce.enter(view);
-      const { accesses } = transaction;
-      const isAdmitted = this.atOnce.admit(attemptOf(command), accesses, timestamp, command.view);
-      return isAdmitted ? undefined : this.#late();
+      return this.atOnce.admit(command) ? undefined : this.#late();
     } catch (error) {
       if (error instanceof WireError) return UNREADABLE;
       throw error;
@@ -160,26 +188,57 @@ export class ShardService implements StateMachine {
   #run(command: ShardCommand): Uint8Array {
     switch (command.kind) {
       case "prepare":
-        return encodeVote(this.#prepare(command.transaction));
+        return encodeVote(finish(this.#prepare(command.transaction)));
       case "atOnce":
         return this.#runAtOnce(command);
       case "preload":
         return this.#preload(command.keys);
+      case "retain":
+        this.#state.retention = command.retention;
+        return NOTHING;
       case "several":
-        return encodeOutcomes(command.commands.map((each) => this.#settle(each)));
+        return encodeOutcomes(command.commands.map((each) => finish(this.#settle(each))));
       default:
-        return encodeOutcome(this.#settle(command));
+        return encodeOutcome(finish(this.#settle(command)));
     }
   }
 
-  #settle(command: OutcomeCommand): FinalOutcome {
+  /** Whether a command is about a transaction with so many keys that it is done in steps. */
+  #isLong({ body, decoded }: Command): boolean {
+    if (isPrepare(body)) return isLongerThan(this.settings.stepAccesses, body);
+    if (this.#longPrepared === 0 || isAtOnce(body)) return false;
+    const outcomes = decoded === undefined ? outcomesOf(body) : outcomesIn(decoded as ShardCommand);
+    return outcomes.some(({ id }) => this.#isLongTransaction(this.#state.prepared.get(id)?.transaction));
+  }
+
+  #isLongTransaction(transaction: Transaction | undefined): boolean {
+    return transaction !== undefined && transaction.accesses.length > this.settings.stepAccesses;
+  }
+
+  *#applyLong({ body }: Command): Steps<Uint8Array> {
+    try {
+      if (isPrepare(body))
+        return encodeVote(yield* this.#prepare(yield* readPrepareInSteps(body, this.settings.stepAccesses)));
+      const command = decodeCommand(body);
+      const outcomes: FinalOutcome[] = [];
+      for (const each of outcomesIn(command)) outcomes.push(yield* this.#settle(each));
+      return command.kind === "several"
+        ? encodeOutcomes(outcomes)
+        : encodeOutcome(outcomes[0] as FinalOutcome);
+    } catch (error) {
+      if (error instanceof WireError) return UNREADABLE;
+      throw error;
+    }
+  }
+
+  *#settle(command: OutcomeCommand): Steps<FinalOutcome> {
     switch (command.kind) {
       case "decide":
       case "commit":
-        return this.#commit(command.id, command.timestamp, command.kind === "decide");
+        return yield* this.#commit(command.id, command.timestamp, command.kind === "decide");
       case "abort":
       case "resolve":
-        return this.#abort(command.id);
+        return yield* this.#abort(command.id);
       case "finish":
         this.#state.outcomes.finish(command.id);
         return this.#known(command.id) ?? { kind: "forgotten" };
@@ -206,16 +265,25 @@ export class ShardService implements StateMachine {
     return NOTHING;
   }
 
-  #prepare(transaction: Transaction): Vote {
+  *#prepare(transaction: Transaction): Steps<Vote> {
+    const { stepAccesses } = this.settings;
     const { prepared, largest, timeMs } = this.#state;
-    const { id } = transaction;
     const known = this.#meet(transaction);
     if (known !== undefined) return known;
-    if (prepared.get(id) !== undefined) return { kind: "yes", largest };
-    const no = this.#refuse(transaction);
-    if (no !== undefined) return no;
-    prepared.add({ transaction, atMs: timeMs, above: largest });
+    if (prepared.get(transaction.id) !== undefined) return { kind: "yes", largest };
+    for (const part of inParts(transaction, stepAccesses)) {
+      const no = this.#refuse(part);
+      if (no !== undefined) return no;
+      yield;
+    }
+    if (this.#isLongTransaction(transaction)) this.#longPrepared += 1;
+    yield* prepared.add({ transaction, atMs: timeMs, above: largest }, stepAccesses);
     return { kind: "yes", largest };
+  }
+
+  *#unprepare(transaction: Transaction): Steps<void> {
+    if (this.#isLongTransaction(transaction)) this.#longPrepared -= 1;
+    yield* this.#state.prepared.remove(transaction.id, this.settings.stepAccesses);
   }
 
   /** What was answered before, to the same transaction. */
@@ -254,9 +322,8 @@ export class ShardService implements StateMachine {
   }
 
   #settled(command: AtOnceCommand): void {
-    const attempt = attemptOf(command);
-    this.atOnce.applied(attempt);
-    this.waiting.settled(attempt);
+    this.atOnce.applied(command);
+    if (this.waiting.isWanted) this.waiting.settled(attemptOf(command));
   }
 
   /**
@@ -270,7 +337,7 @@ export class ShardService implements StateMachine {
     if (isTooLate || this.#state.prepared.get(id) !== undefined) return { kind: "late" };
     const no = this.#refuse(transaction);
     if (no !== undefined) return no;
-    this.#write(transaction, timestamp);
+    this.#publish(this.#write(transaction, timestamp), timestamp);
     this.figures.commits += 1;
     this.figures.atOnce += 1;
     this.#record({ id, timestamp, isFinished: participants.length <= 1, participants });
@@ -282,29 +349,36 @@ export class ShardService implements StateMachine {
     return encodeVote({ kind: "late" });
   }
 
-  #commit(id: TransactionId, timestamp: number, isHome: boolean): FinalOutcome {
+  *#commit(id: TransactionId, timestamp: number, isHome: boolean): Steps<FinalOutcome> {
     const { prepared } = this.#state;
     const outcome = this.#known(id);
     if (outcome !== undefined) return outcome;
     const found = prepared.get(id);
     // Neither prepared nor decided: at the home it is aborted now; elsewhere it was carried out and forgotten.
-    if (found === undefined) return isHome ? this.#abort(id) : { kind: "forgotten" };
-    if (timestamp <= found.above && isHome) return this.#abort(id);
-    prepared.remove(id);
-    const { participants } = found.transaction;
+    if (found === undefined) return isHome ? yield* this.#abort(id) : { kind: "forgotten" };
+    if (timestamp <= found.above && isHome) return yield* this.#abort(id);
+    const { transaction } = found;
+    yield* this.#unprepare(transaction);
+    const { participants } = transaction;
     if (timestamp <= found.above) {
       // Decided before this vote, and carried out: a copy that came when that was forgotten here.
       this.#record({ id, timestamp, isFinished: true, participants });
       return { kind: "committed", timestamp };
     }
-    this.#write(found.transaction, timestamp);
+    const keys: Uint8Array[] = [];
+    for (const part of inParts(transaction, this.settings.stepAccesses)) {
+      for (const key of this.#write(part, timestamp)) keys.push(key);
+      yield;
+    }
+    this.#publish(keys, timestamp);
     this.figures.commits += 1;
     this.#record({ id, timestamp, isFinished: !isHome || participants.length <= 1, participants });
     return { kind: "committed", timestamp };
   }
 
-  #write({ level, accesses }: Transaction, timestamp: number): void {
-    const { position, readMarks } = this.#state;
+  /** Returns the keys that have a new version. */
+  #write({ level, accesses }: Transaction, timestamp: number): Uint8Array[] {
+    const { readMarks } = this.#state;
     const keys: Uint8Array[] = [];
     for (const { key, reads, operations } of accesses) {
       // Reads of other levels are not of the moment of their commit.
@@ -313,6 +387,11 @@ export class ShardService implements StateMachine {
       this.#put(key, timestamp, operations);
       keys.push(key);
     }
+    return keys;
+  }
+
+  #publish(keys: Uint8Array[], timestamp: number): void {
+    const { position } = this.#state;
     this.#state.largest = Math.max(this.#state.largest, timestamp);
     if (keys.length > 0) this.#feed.add({ position, timestamp, keys });
   }
@@ -322,11 +401,12 @@ export class ShardService implements StateMachine {
     assert(result === "written", `a version of timestamp ${timestamp} is ${result}`);
   }
 
-  #abort(id: TransactionId): FinalOutcome {
+  *#abort(id: TransactionId): Steps<FinalOutcome> {
     const outcome = this.#known(id);
     if (outcome !== undefined) return outcome;
-    const participants = this.#state.prepared.get(id)?.transaction.participants ?? [];
-    this.#state.prepared.remove(id);
+    const transaction = this.#state.prepared.get(id)?.transaction;
+    const participants = transaction?.participants ?? [];
+    if (transaction !== undefined) yield* this.#unprepare(transaction);
     // Nobody needs to carry an abort out: a participant that asks later and finds nothing is told the same.
     this.#record({ id, timestamp: 0, isFinished: true, participants });
     return { kind: "aborted" };
@@ -340,7 +420,7 @@ export class ShardService implements StateMachine {
   /** Moves the horizon, forgets silent clients, collects some old versions. */
   #age(): void {
     const state = this.#state;
-    const { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs } = this.settings;
+    const { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs } = state.retention;
     const last = state.samples.at(-1);
     if (last === undefined || state.timeMs - last.timeMs >= SAMPLE_MS)
       state.samples.push({ timeMs: state.timeMs, largest: state.largest });
@@ -359,13 +439,21 @@ export class ShardService implements StateMachine {
   // --- snapshots -------------------------------------------------------------------------------------------------
 
   snapshot(): StateStream {
-    const head = encodeState(this.#state);
-    const dump = this.#versions.dump(this.#state.position, SNAPSHOT_CHUNK_BYTES);
+    const outcomes = this.#state.outcomes.dump();
+    const outcomeChunks = outcomes.chunks[Symbol.iterator]();
+    const head = encodeState(this.#state, outcomeChunks.next().value ?? NO_OUTCOMES);
+    const versions = this.#versions.dump(this.#state.position, SNAPSHOT_CHUNK_BYTES);
     const chunks = function* () {
       yield head;
-      yield* dump.chunks;
+      for (let next = outcomeChunks.next(); next.done !== true; next = outcomeChunks.next())
+        yield outcomesChunk(next.value);
+      yield* versions.chunks;
     };
-    return { chunks: chunks(), close: () => dump.close() };
+    const close = () => {
+      outcomes.close();
+      versions.close();
+    };
+    return { chunks: chunks(), close };
   }
 
   restore(): StateRestorer {
@@ -374,6 +462,7 @@ export class ShardService implements StateMachine {
     return {
       add: (chunk) => {
         if (state === undefined) state = decodeState(chunk);
+        else if (isOutcomesChunk(chunk)) loadOutcomes(state, chunk);
         else if (!versions.load(chunk)) throw new WireError("a snapshot's versions cannot be read");
       },
       finish: () => {
@@ -382,6 +471,9 @@ export class ShardService implements StateMachine {
         this.#versions.close();
         this.#versions = versions;
         this.#state = state;
+        this.#longPrepared = [...state.prepared].filter(({ transaction }) =>
+          this.#isLongTransaction(transaction),
+        ).length;
         this.#feed = new Feed(state.position, this.settings.feedKeysMax);
         // Whoever waits here asks the primary, which this replica is not.
         this.waiting.loseAll();
@@ -392,8 +484,9 @@ export class ShardService implements StateMachine {
 
   /** For `/stats`. */
   get stats() {
-    const { position, largest, horizon, prepared } = this.#state;
+    const { position, largest, horizon, prepared, retention } = this.#state;
     return {
+      ...retention,
       position,
       largest,
       horizon,

@@ -3,10 +3,12 @@
  *
  * Invariant: what is decoded is what was encoded; all else is a `WireError`.
  */
-import { ByteReader, ByteWriter } from "../wire/bytes.ts";
+import { finish } from "../replication/steps.ts";
+import { ByteReader, ByteWriter, getU32 } from "../wire/bytes.ts";
 import { Outcomes } from "./outcomes.ts";
 import { PreparedList } from "./prepared.ts";
 import { ReadMarks } from "./read-marks.ts";
+import { FORGET_NOTHING, readRetention, type Retention, retentionOf, writeRetention } from "./retention.ts";
 import { readTransaction, writeTransaction } from "./transaction.ts";
 
 /** Everything but the versions and the feed: the first chunk of a snapshot. */
@@ -25,9 +27,10 @@ export interface ShardState {
   outcomes: Outcomes;
   /** Commit timestamps of what read a key: nothing is committed below them any more. */
   readMarks: ReadMarks;
+  retention: Retention;
 }
 
-export const emptyState = (): ShardState => ({
+export const emptyState = (retention: Retention): ShardState => ({
   position: 0,
   timeMs: 0,
   largest: 0,
@@ -36,16 +39,20 @@ export const emptyState = (): ShardState => ({
   prepared: new PreparedList(),
   outcomes: new Outcomes(),
   readMarks: new ReadMarks(),
+  retention: retentionOf(retention),
 });
 
 /**
  *   position u64, time u64, largest u64, horizon u64,
  *   samples   u32 count, then time u64 and largest u64 each
  *   prepared  u32 count, then at u64, above u64, transaction each
- *   outcomes  (outcomes.ts)
+ *   outcomes  the first chunk of them (outcomes.ts)
  *   marks     (read-marks.ts)
+ *   retention (retention.ts); absent in what was written before it was part of the state
+ *
+ * `outcomes`: that chunk. What follows it stands in chunks of its own (`outcomesChunk`), because it may be long.
  */
-export function encodeState(state: ShardState): Uint8Array {
+export function encodeState(state: ShardState, outcomes: Uint8Array): Uint8Array {
   const writer = new ByteWriter(4096);
   writer.u64(state.position).u64(state.timeMs).u64(state.largest).u64(state.horizon);
   writer.u32(state.samples.length);
@@ -55,14 +62,15 @@ export function encodeState(state: ShardState): Uint8Array {
     writer.u64(atMs).u64(above);
     writeTransaction(writer, transaction);
   }
-  state.outcomes.write(writer);
+  writer.raw(outcomes);
   state.readMarks.write(writer, state.horizon);
+  writeRetention(writer, state.retention);
   return writer.done();
 }
 
 export function decodeState(bytes: Uint8Array): ShardState {
   const reader = new ByteReader(bytes);
-  const state = emptyState();
+  const state = emptyState(FORGET_NOTHING);
   state.position = reader.u64();
   state.timeMs = reader.u64();
   state.largest = reader.u64();
@@ -72,10 +80,29 @@ export function decodeState(bytes: Uint8Array): ShardState {
   for (let left = reader.count(16); left > 0; left--) {
     const atMs = reader.u64();
     const above = reader.u64();
-    state.prepared.add({ transaction: readTransaction(reader), atMs, above });
+    finish(state.prepared.add({ transaction: readTransaction(reader), atMs, above }));
   }
-  state.outcomes = Outcomes.read(reader);
+  state.outcomes.load(reader);
   state.readMarks = ReadMarks.read(reader);
+  if (reader.remaining > 0) state.retention = readRetention(reader);
   reader.end();
   return state;
+}
+
+/** No chunk of versions begins like this: a key has at most 65535 bytes. */
+const OUTCOMES_MARK = 0xffff_ffff;
+
+/** A chunk of outcomes behind the first, as a chunk of a snapshot. */
+export function outcomesChunk(outcomes: Uint8Array): Uint8Array {
+  return new ByteWriter(4 + outcomes.byteLength).u32(OUTCOMES_MARK).raw(outcomes).done();
+}
+
+export const isOutcomesChunk = (chunk: Uint8Array) =>
+  chunk.byteLength >= 4 && getU32(chunk, 0) === OUTCOMES_MARK;
+
+/** Throws WireError. */
+export function loadOutcomes(state: ShardState, chunk: Uint8Array): void {
+  const reader = new ByteReader(chunk, 4);
+  state.outcomes.load(reader);
+  reader.end();
 }

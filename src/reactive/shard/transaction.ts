@@ -64,7 +64,10 @@ export interface Transaction {
 /** Of every key, in bytes. */
 export const KEY_BYTES_MAX = 65_535;
 const PARTICIPANTS_MAX = 4096;
-const ACCESSES_MAX = 100_000;
+/** Keys of one transaction, and reads of one key. */
+export const ACCESSES_MAX = 100_000;
+/** What an access takes at least. */
+const ACCESS_BYTES_MIN = 12;
 
 export const idText = ({ client, number }: TransactionId) => `${client}:${number}`;
 
@@ -83,6 +86,19 @@ export function writeTransaction(writer: ByteWriter, transaction: Transaction): 
   writeAccesses(writer, accesses);
 }
 
+const HEAD_BYTES = 45;
+const READ_BYTES_MIN = 14;
+
+/** What `writeTransaction` takes: who makes room for it first has nothing to copy afterwards. */
+export function transactionBytes({ participants, accesses }: Transaction): number {
+  let bytes = HEAD_BYTES + 8 * participants.length;
+  for (const { key, reads, operations } of accesses) {
+    bytes += ACCESS_BYTES_MIN + key.byteLength + operations.byteLength;
+    for (const { part } of reads) bytes += READ_BYTES_MIN + part.data.byteLength;
+  }
+  return bytes;
+}
+
 export function writeAccesses(writer: ByteWriter, accesses: readonly Access[]): void {
   writer.u32(accesses.length);
   for (const { key, reads, operations } of accesses) {
@@ -99,13 +115,18 @@ export function writeAccesses(writer: ByteWriter, accesses: readonly Access[]): 
 
 /** Throws WireError. Nothing in the result shares memory with what is read from. */
 export function readTransaction(reader: ByteReader): Transaction {
+  return { ...readHead(reader), accesses: readAccesses(reader) };
+}
+
+/** Throws WireError. What stands before the accesses. */
+export function readHead(reader: ByteReader): Omit<Transaction, "accesses"> {
   const id = readId(reader);
   const floor = reader.u64();
   const level = readLevel(reader);
   const snapshot = reader.u64();
   const home = reader.u32();
   const participants = reader.numbers(PARTICIPANTS_MAX);
-  return { id, floor, level, snapshot, home, participants, accesses: readAccesses(reader) };
+  return { id, floor, level, snapshot, home, participants };
 }
 
 function readLevel(reader: ByteReader): Level {
@@ -121,12 +142,16 @@ export function levelOf(level: number): Level {
 /** Throws WireError. Nothing in the result shares memory with what is read from. */
 export function readAccesses(reader: ByteReader): Access[] {
   const accesses: Access[] = [];
-  for (let left = reader.count(12, ACCESSES_MAX); left > 0; left--) accesses.push(readAccess(reader));
-  // A transaction leaves one version of a key.
-  if (accesses.length > 1 && haveTwins(accesses.map(({ key }) => key)))
-    throw new WireError("a transaction names a key twice");
+  for (let left = readAccessCount(reader); left > 0; left--) accesses.push(readAccess(reader));
+  if (accesses.length > 1 && haveTwins(accesses.map(({ key }) => key))) throw namesTwice();
   return accesses;
 }
+
+/** Throws WireError. */
+export const readAccessCount = (reader: ByteReader) => reader.count(ACCESS_BYTES_MIN, ACCESSES_MAX);
+
+/** A transaction leaves one version of a key. */
+export const namesTwice = () => new WireError("a transaction names a key twice");
 
 /** Clients in browsers read this too, so keys are not named by a Buffer (wire/key-name.ts). */
 function haveTwins(keys: Uint8Array[]): boolean {
@@ -134,11 +159,12 @@ function haveTwins(keys: Uint8Array[]): boolean {
   return sorted.some((key, index) => index > 0 && compareBytes(sorted[index - 1] as Uint8Array, key) === 0);
 }
 
-function readAccess(reader: ByteReader): Access {
+/** Throws WireError. */
+export function readAccess(reader: ByteReader): Access {
   const key = reader.ownBytes();
   if (key.byteLength > KEY_BYTES_MAX) throw new WireError(`a key has more than ${KEY_BYTES_MAX} bytes`);
   const reads: Read[] = [];
-  for (let left = reader.count(14, ACCESSES_MAX); left > 0; left--) reads.push(readRead(reader));
+  for (let left = reader.count(READ_BYTES_MIN, ACCESSES_MAX); left > 0; left--) reads.push(readRead(reader));
   return { key, reads, operations: reader.ownBytes() };
 }
 

@@ -66,6 +66,21 @@ export class VersionsModel {
     return base === undefined ? wasPresent : base.timestamp > since;
   }
 
+  /** Commit timestamp of the newest version of which there is a trace. */
+  newest(key: Uint8Array): number {
+    return this.read(key, Number.MAX_SAFE_INTEGER)?.start ?? 0;
+  }
+
+  /** All that were ever written. */
+  names(): Uint8Array[] {
+    return [...this.#chains.keys()].map((name) => Buffer.from(name, "latin1"));
+  }
+
+  /** Keys of which somebody may still see something. */
+  traced(): number {
+    return this.names().filter((key) => this.newest(key) > 0).length;
+  }
+
   /** Keys that have a value at the timestamp, ascending. */
   keys(timestamp: number): Uint8Array[] {
     return [...this.#chains.keys()]
@@ -74,14 +89,20 @@ export class VersionsModel {
       .sort(compareBytes);
   }
 
-  /** Versions that somebody may still see: of those at or below the horizon one of a key. */
-  visible(): number {
-    return [...this.#chains.values()].reduce((sum, chain) => {
+  /**
+   * How many versions are left when all is collected: of those at or below the horizon one of a key. A tombstone there is gone with its
+   * key, but stays (`most`) below what was written before it was collected.
+   */
+  left(): { least: number; most: number } {
+    let [least, most] = [0, 0];
+    for (const chain of this.#chains.values()) {
       const later = chain.filter(({ timestamp }) => timestamp > this.#horizon).length;
       const settled = chain.slice(0, chain.length - later);
-      const isKept = later > 0 ? settled.length > 0 : this.#trace(settled) !== undefined;
-      return sum + later + Number(isKept);
-    }, 0);
+      const isTraced = this.#trace(settled) !== undefined;
+      least += later + Number(isTraced);
+      most += later + Number(later > 0 ? settled.length > 0 : isTraced);
+    }
+    return { least, most };
   }
 
   #chain(key: Uint8Array): ModelVersion[] {

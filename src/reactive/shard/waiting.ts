@@ -11,6 +11,8 @@ interface Waiter {
 export class Waiting {
   readonly #byTransaction = new Map<string, Waiter[]>();
   #followers: Waiter[] = [];
+  /** What was settled since `hold`. */
+  #held: string[] | undefined;
 
   /** Resolves with true when all of these transactions (`idText`) are committed or aborted; with false when nobody will know. */
   forSettled(ids: readonly string[]): Promise<boolean> {
@@ -23,6 +25,17 @@ export class Waiting {
       else waiters.push(waiter);
     }
     return promise;
+  }
+
+  /** Nobody is let go before `release`. */
+  hold(): void {
+    this.#held = [];
+  }
+
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const id of held) this.settled(id);
   }
 
   /** Whether anybody waits for a transaction. */
@@ -38,6 +51,10 @@ export class Waiting {
   }
 
   settled(id: string): void {
+    if (this.#held !== undefined) {
+      this.#held.push(id);
+      return;
+    }
     const waiters = this.#byTransaction.get(id);
     if (waiters === undefined) return;
     this.#byTransaction.delete(id);
@@ -62,6 +79,7 @@ export class Waiting {
 
   /** Nothing is known here any more. */
   loseAll(): void {
+    this.#held = undefined;
     for (const name of [...this.#byTransaction.keys()]) this.lost(name);
     this.applied();
   }

@@ -11,6 +11,14 @@ function shown(bytes: Uint8Array): string {
   }
 }
 
+/** For a terminal, which would obey what a value tells it: control characters but tab and newline as `\\x1b`. */
+export function visible(text: string): string {
+  return text.replace(
+    /[\x00-\x08\x0b-\x1f\x7f-\x9f]/g,
+    (each) => `\\x${each.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+}
+
 /** One line for each, unless a text itself has several. */
 export function textOf(value: Value): string {
   switch (value.type) {

@@ -100,8 +100,9 @@ export class ByteReader extends FieldReader {
 
   /** `countMax` bounds what is allocated. */
   numbers(countMax: number): number[] {
-    const count = this.count(8, countMax);
-    return Array.from({ length: count }, () => this.u64());
+    const values: number[] = [];
+    for (let left = this.count(8, countMax); left > 0; left--) values.push(this.u64());
+    return values;
   }
 
   #view(length: number): DataView {

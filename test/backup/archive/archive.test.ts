@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { NxError } from "../../../src/core/errors.ts";
 import { realWorld } from "../../../src/core/seams/world-real.ts";
 import { seededRandom } from "../../../src/core/seams/random.ts";
 import { temporaryDirectory } from "../../cli/helpers.ts";
@@ -259,6 +260,30 @@ test("what an interrupted clear-vol left is no part of the history that begins w
   const { images } = await prepared(archive, 2);
   expect(await gidsOf(archive)).toEqual(["1", "2"]);
   for (const [gid, image] of images) expect((await restored(archive, gid)).equals(image)).toBe(true);
+});
+
+test("an archive whose disk is full is not ready, says why, and goes on when there is space", async () => {
+  const own = world();
+  const { open } = own.disk;
+  let isFull = false;
+  own.disk.open = async (path, mode) => {
+    if (isFull && mode === "exclusive") throw new NxError("NX_DISK_FULL", `no space for ${path}`);
+    return await open.call(own.disk, path, mode);
+  };
+  await using archive = await startArchive(own, { dataDir: directory });
+  const { storage, ship } = await prepared(archive, 1);
+  expect(archive.role.notReady?.()).toEqual([]);
+  isFull = true;
+  storage.write(5);
+  const shipment = storage.snapshot();
+  await expect(storage.shipAsProxy(address(archive), shipment)).rejects.toThrow();
+  expect(archive.role.notReady?.()).toEqual([
+    expect.stringMatching(/^nothing can be stored of vol1: no space for .*tmp/),
+  ]);
+  isFull = false;
+  expect(await storage.shipAsProxy(address(archive), shipment)).toBe("accept");
+  expect(archive.role.notReady?.()).toEqual([]);
+  expect(await ship()).toBe(3n);
 });
 
 test("a forced stop ends a diff that is coming in, of which nothing is kept", async () => {

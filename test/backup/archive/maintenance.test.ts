@@ -93,6 +93,20 @@ describe("which diffs are merged", () => {
     expect(ends(sight("v", { replicas }))).toEqual([1, 2, 3]);
   });
 
+  test("never across a point that the rule keeps, though nobody asked for it by name", () => {
+    // One point each hour; a newest one each two hours is kept.
+    const hours = sight("v", {
+      diffs: [1, 2, 3, 4, 5, 6].map((to) =>
+        diff(to - 1, to, { timestamp: MONDAY + Math.floor(to / 2) * HOUR }),
+      ),
+    });
+    expect(bestMerge(hours, merge)?.map(({ to }) => Number(to.begin))).toEqual([1, 2, 3, 4, 5]);
+    expect(bestMerge(hours, merge, { hourly: 24 })?.map(({ to }) => Number(to.begin))).toEqual([2, 3]);
+    expect(bestMerge(hours, merge, { hourly: 1 })?.map(({ to }) => Number(to.begin))).toEqual([
+      1, 2, 3, 4, 5,
+    ]);
+  });
+
   test("never across a point that somebody keeps or a comparison; the smallest ones first", () => {
     const kept = [
       diff(0, 1),
@@ -114,7 +128,7 @@ describe("which task comes next", () => {
   const now = MONDAY + 100 * DAY;
   const replicas = [{ name: "a1", intervalSeconds: HOUR, disabledVolumes: ["off"] }];
   const rules: MaintenanceRules = {
-    apply: { olderThanSeconds: now - MONDAY - 2 * HOUR, intervalSeconds: DAY },
+    apply: { olderThanSeconds: HOUR, intervalSeconds: DAY },
     merge,
     replicas,
   };
@@ -144,6 +158,21 @@ describe("which task comes next", () => {
     expect(next(waiting)).toBe("replicate b");
     expect(next([sight("a", { ...applied, replicas: done(now - 10) })])).toBe("merge a");
     expect(next([sight("a", { ...applied, lastMerge: now - 10, replicas: done(now - 10) })])).toBeUndefined();
+  });
+
+  test("a clock that is wrong for a while neither ends a history nor stops the maintenance", () => {
+    const apply = { olderThanSeconds: 3 * HOUR, intervalSeconds: DAY };
+    // Years ahead: what is old is so by the newest point, too.
+    expect(nextTask([sight("a")], { apply, replicas: [] }, now + 20 * 365 * DAY)).toEqual({
+      ...{ kind: "apply", volume: "a", gid: 2n },
+    });
+    // Years behind: by the clock.
+    expect(nextTask([sight("a")], { apply, replicas: [] }, MONDAY - DAY)).toBeUndefined();
+    // What was done while it was ahead is due all the same.
+    const ahead = now + 365 * DAY;
+    const before = sight("a", { lastApply: ahead, lastMerge: ahead });
+    expect(nextTask([before], { apply, replicas: [] }, now)?.kind).toBe("apply");
+    expect(nextTask([before], { merge, replicas: [] }, now)?.kind).toBe("merge");
   });
 
   test("without a rule nothing is done", () => {

@@ -114,6 +114,28 @@ test("mistakes and servers that are not there are told", async () => {
   expect((await cli(["walb", "get", "-a", "127.0.0.1", "-p", "1", "-retry", "0", "pid"])).code).toBe(69);
 });
 
+test("words that are missing are named, and lines that are records are objects in JSON", async () => {
+  expect(await walb(archive, "restore", VOLUME)).toMatchObject({
+    code: 64,
+    stderr: expect.stringContaining("too few words: wanted VOL GID | VOL at TIME"),
+  });
+  expect((await walb(archive, "merge", VOLUME)).stderr).toContain("wanted VOL GIDB gid GIDE|size MB");
+  const json = async (...words: string[]) =>
+    JSON.parse((await walb(archive, "get", ...words, "-json")).stdout) as unknown;
+  expect(await json("latest-snap", VOLUME)).toMatchObject([{ name: VOLUME, kind: "archive", gid: "3" }]);
+  expect(await json("restored", VOLUME)).toEqual(["2"]);
+  expect(await json("cold", VOLUME)).toEqual([]);
+});
+
+test("-p and -to are heard by the commands for volumes, which have a host of their own", async () => {
+  const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
+  expect(await cli(["walb", "volume", "list", "-p", String(silent.port), "-to", "1"])).toMatchObject({
+    code: 69,
+    stderr: expect.stringContaining("said nothing for 1 s"),
+  });
+  silent.stop(true);
+});
+
 test("the smaller questions, and commands that repair", async () => {
   expect(await walb(archive, "get", "vol")).toMatchObject({ code: 0, stdout: `${VOLUME}\n` });
   for (const target of ["volume-group", "thinpool"])

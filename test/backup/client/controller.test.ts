@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseMoment } from "../../../src/backup/client/points.ts";
 import { cli, temporaryDirectory } from "../../cli/helpers.ts";
 import { Group, isState } from "../group.ts";
 import { VOLUME } from "../servers.ts";
@@ -77,6 +78,25 @@ test("a restore by the clock takes the newest point that is not later", async ()
   expect(early.stderr).toContain("no point at or before 2026-11-22T07:59:59");
   expect(early.stderr).toContain("its first one is of 2026-11-22T08:00:00");
   expect((await walb(VOLUME, "at", "yesterday")).code).toBe(64);
+});
+
+test("moments are those of the calendar, with an offset, or so long ago", () => {
+  const seconds = (text: string) => Date.parse(text) / 1000;
+  for (const [text, moment] of [
+    ["2026-11-22T08:22:06", seconds("2026-11-22T08:22:06Z")],
+    ["2026-11-22T08:22:06Z", seconds("2026-11-22T08:22:06Z")],
+    ["2026-11-22T08:22:06+05:30", seconds("2026-11-22T02:52:06Z")],
+    ["2026-11-22T22:22:06-08:00", seconds("2026-11-23T06:22:06Z")],
+    ["2028-02-29T00:00:00+01:00", seconds("2028-02-28T23:00:00Z")],
+    ["-90m", 1_000_000 - 5400],
+    ["2026-02-30T00:00:00+01:00", undefined],
+    ["2026-02-30T00:00:00", undefined],
+    ["2026-11-22T08:22:06+24:00", undefined],
+    ["2026-11-22T24:00:00Z", undefined],
+    ["2026-11-22", undefined],
+    ["-", undefined],
+  ] as const)
+    expect([text, parseMoment(text, 1_000_000)]).toEqual([text, moment]);
 });
 
 test("forwarding of only some proxies is told; copying it brings the others into line", async () => {

@@ -5,6 +5,7 @@ import { type NbdExport, readerExport } from "../../../src/backup/nbd/device.ts"
 import { Negotiation } from "../../../src/backup/nbd/negotiation.ts";
 import { NbdClient } from "../../../src/backup/nbd/client.ts";
 import { seededRandom } from "../../../src/core/seams/random.ts";
+import { NbdTransmission } from "../../../src/native/nbd.ts";
 import { Served } from "./volumes.ts";
 
 setDefaultTimeout(60_000);
@@ -177,6 +178,45 @@ describe("the handshake", () => {
 });
 
 describe("requests", () => {
+  test("with flags that nobody knows, or that were not agreed on, and questions about no context are refused", () => {
+    const [fua, noHole, dontFragment, one, fastZero, unknown] = [1, 2, 4, 8, 16, 32];
+    const [read, write, flush, zeroes, status] = [0, 1, 3, 6, 7];
+    const errorOf = (type: number, flags: number, isStructured: boolean, hasStatus: boolean) => {
+      const options = { id: 1, bytes: MIB, dataMax: MIB, writeUnit: 512, isReadOnly: false };
+      const transmission = new NbdTransmission({ ...options, isStructured, hasStatus });
+      const head = request(type, 0, type === flush ? 0 : 512);
+      head.writeUInt16BE(flags, 4);
+      transmission.feed(Buffer.concat([head, Buffer.alloc(type === write ? 512 : 0)]));
+      // The second is taken all the same: its head is where it should be.
+      transmission.feed(request(flush, 0, 0, 2));
+      const taken = transmission.takeRequests();
+      expect(taken.at(-1)?.type).toBe(flush);
+      const out = Buffer.from(transmission.out.view());
+      transmission.close();
+      if (out.byteLength === 0) return taken.length === 2 ? 0 : -1;
+      return out.readUInt32BE(isStructured ? 20 : 4);
+    };
+    const EINVAL = 22;
+    for (const [type, flags, wanted] of [
+      [read, fua, 0],
+      [read, dontFragment, 0],
+      [read, one, EINVAL],
+      [write, fua, 0],
+      [write, noHole, EINVAL],
+      [flush, fua, 0],
+      [flush, unknown, EINVAL],
+      [zeroes, fua | noHole, 0],
+      [zeroes, fastZero, 95],
+      [status, one, 0],
+      [status, dontFragment, EINVAL],
+      [read, unknown, EINVAL],
+    ] as [number, number, number][])
+      expect([type, flags, errorOf(type, flags, true, true)]).toEqual([type, flags, wanted]);
+    expect(errorOf(status as number, 0, true, false)).toBe(EINVAL);
+    expect(errorOf(status as number, 0, true, true)).toBe(0);
+    expect(errorOf(read as number, dontFragment as number, false, false)).toBe(EINVAL);
+  });
+
   test("that are none end the connection, and only that one", async () => {
     await using served = await Served.start();
     await using other = await NbdClient.connect(served.world, {

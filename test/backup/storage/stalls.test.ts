@@ -6,6 +6,7 @@ import { Controller } from "../../../src/backup/client/controller.ts";
 import { realClock } from "../../../src/core/seams/clock.ts";
 import type { Net } from "../../../src/core/seams/net.ts";
 import { realWorld } from "../../../src/core/seams/world-real.ts";
+import { Writer as WireWriter } from "../../../src/backup/wire/serial.ts";
 import { Repeater } from "../repeater.ts";
 import { VOLUME } from "../servers.ts";
 import { Group, until, Writer } from "./cluster.ts";
@@ -79,6 +80,29 @@ test("a host that is gone, which refuses no connection and takes none, holds nob
   const at = { host: "127.0.0.1", port: gone, clientId: "ctl", timeoutMs: 50 };
   const asked = new Controller({ net: group.world.net, clock, ...at }).get("pid");
   await expect(asked).rejects.toThrow(`127.0.0.1:${gone} did not answer for 0.05 s`);
+});
+
+test("a proxy that answers nonsense is passed over", async () => {
+  const nonsense = new WireWriter().text("p0").text("ok").text("accept").u32(5).bytes;
+  let asked = 0;
+  const mad = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      open: (socket) => {
+        asked += 1;
+        socket.write(nonsense);
+      },
+      data: () => undefined,
+    },
+  });
+  const proxyPorts = (group: Group) => [mad.port, group.proxy.port];
+  await using group = await Group.start({ proxyPorts, storageConfig: { heartbeatMs: 3_600_000 } });
+  await group.initStorage();
+  await group.backup("full-bkp");
+  await group.compareSnapshot();
+  expect(asked).toBeGreaterThan(0);
+  mad.stop(true);
 });
 
 test("a volume that is not there any more is named by who should back it up", async () => {

@@ -1,6 +1,7 @@
 /** A prefix is a cluster: its files as one value, or every mistake in them before any host is touched. */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { NxError } from "../../../src/core/errors.ts";
 import { clusterOf, inDirectory, problemsOf, type Files } from "./directory.ts";
 
 /** The example of Diamond's own documentation: two shards of three, a timestamp group, two frontends. */
@@ -241,4 +242,15 @@ describe("a file belongs to one prefix", () => {
       "no file matches p.<role><n>.json, p<n>.config, p.tss.config or p.frontend<n>.config",
     );
   });
+
+  test.each(["q.dht0.json", "q.tss.config", "q0.config", "q.cluster.json"])(
+    "%s in the place of a prefix: the hint is the prefix",
+    async (name) => {
+      const error: unknown = await inDirectory({ [name]: {} }, (directory) => directory.problems(name)).catch(
+        (thrown: unknown) => thrown,
+      );
+      expect(error).toBeInstanceOf(NxError);
+      expect((error as NxError).hint).toMatch(/that is one of its files: give the cluster's prefix, (.*\/)?q$/);
+    },
+  );
 });

@@ -69,6 +69,8 @@ const clientMessages: ClientMessage[] = [
   },
   { type: "unwatch", request: 8, watch: 1 },
   { type: "ack", at: 12 },
+  { type: "readInTurn", request: 9, line: 13, id, keys: [bytes("k"), bytes("l")] },
+  { type: "leave", line: 13 },
   { type: "ping" },
 ];
 

@@ -220,6 +220,41 @@ describe("transactions", () => {
     expect(cluster.received.filter(({ type }) => type === "commit")).toHaveLength(1);
   });
 
+  test("what is over a limit of the protocol is refused at once, and the connection goes on", async () => {
+    const cluster = new ModelCluster();
+    const client = await clientOf(cluster);
+    await client.connected();
+    const many = Array.from({ length: 100_001 }, (_, index) => counter(`n${index}`));
+    const attempts: [object, () => Promise<unknown>][] = [
+      [
+        { code: "tooMany" },
+        () => client.readOnly((reader) => Promise.all(many.map((each) => each.value(reader)))),
+      ],
+      [{ code: "tooMany" }, () => client.execute((writer) => many.forEach((each) => each.increment(writer)))],
+      [{ code: "tooLarge" }, () => client.list("k".repeat(65_536))],
+      [{ code: "tooLarge" }, () => client.list("k", { after: "k".repeat(65_536) })],
+      [{ name: "RangeError" }, () => client.list("k", { limit: 10_001 })],
+      [{ name: "RangeError" }, () => client.list("k", { limit: -1 })],
+      [{ name: "RangeError" }, () => client.list("k", { at: -1 })],
+    ];
+    for (const [wanted, attempt] of attempts)
+      expect(await attempt().catch((reason: unknown) => reason)).toMatchObject(wanted);
+    for (const delayMs of [-1, 60_001, Number.NaN])
+      expect(() => client.executeReactive(() => undefined, { delayMs })).toThrow("delayMs: 0 to 60000");
+    const prefixes = Array.from({ length: 1001 }, (_, index) => `p${index}`);
+    const told = Promise.withResolvers<unknown>();
+    const handle = client.executeReactive(
+      async (reader) => {
+        for (const prefix of prefixes) await reader.list(prefix);
+      },
+      { onError: told.resolve },
+    );
+    expect(await told.promise).toMatchObject({ code: "tooMany" });
+    await handle.stop();
+    await client.execute((transaction) => score.increment(transaction));
+    expect(cluster.urls).toHaveLength(1);
+  });
+
   test("read committed, what is read is asked for at once, never cached and not checked", async () => {
     const cluster = new ModelCluster();
     const [one, other] = [await clientOf(cluster), await clientOf(cluster)];

@@ -70,8 +70,8 @@ export const storeMutants: readonly Mutant[] = [
   {
     breaks: "the second record wins: an orphan is aborted after its commit",
     file: `${SHARD}/service.ts`,
-    from: "  #abort(id: TransactionId): FinalOutcome {\n    const outcome = this.#known(id);\n    if (outcome !== undefined) return outcome;\n",
-    to: "  #abort(id: TransactionId): FinalOutcome {\n",
+    from: "  *#abort(id: TransactionId): Steps<FinalOutcome> {\n    const outcome = this.#known(id);\n    if (outcome !== undefined) return outcome;\n",
+    to: "  *#abort(id: TransactionId): Steps<FinalOutcome> {\n",
     noticedBy: ["test/reactive/shard/transactions.test.ts", "the first record of a decision is its only one"],
   },
   {
@@ -105,9 +105,16 @@ export const storeMutants: readonly Mutant[] = [
   {
     breaks: "reads do not wait for what is ordered and not applied",
     file: `${SHARD}/at-once.ts`,
-    from: "return [...(this.#byKey.get(nameOf(key)) ?? [])];",
+    from: "return this.#commandsOn(key).map(attemptOf);",
     to: "return [];",
     noticedBy: SIMULATION,
+  },
+  {
+    breaks: "keys that share a slot wait for each other",
+    file: `${SHARD}/at-once.ts`,
+    from: "places.filter((place) => compareBytes(place.key, key) === 0).map(",
+    to: "places.map(",
+    noticedBy: ["test/reactive/shard/at-once.test.ts", "keys that share a slot"],
   },
   {
     breaks: "S9: operations of one kind are in each other's way",
@@ -133,7 +140,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     breaks: "a timestamp of an earlier view is good enough",
     file: `${SHARD}/at-once.ts`,
-    from: "if (seenView !== this.#view || ",
+    from: "if (view !== this.#view || ",
     to: "if (",
     noticedBy: ["test/reactive/shard/at-once.test.ts", "a timestamp that was asked for before this view"],
   },
@@ -147,7 +154,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     breaks: "a copy that is not executed is waited for, for ever",
     file: `${SHARD}/service.ts`,
-    from: "    for (const command of batch.skipped ?? []) this.#skip(command);\n",
+    from: "    for (const command of skipped) this.#skip(command);\n",
     to: "",
     noticedBy: ["test/reactive/shard/at-once-copies.test.ts", "nobody waits for it"],
   },
@@ -175,15 +182,15 @@ export const storeMutants: readonly Mutant[] = [
   {
     breaks: "two attempts of a transaction are one",
     file: `${SHARD}/at-once.ts`,
-    from: "=> `${idText(id)}@${timestamp}`;",
-    to: "=> (timestamp > 0 ? idText(id) : idText(id));",
+    from: "if (!this.#underWay.delete(command)) return;",
+    to: "if (!this.#underWay.delete(command)) return; for (const each of [...this.#underWay]) if (idText(each.transaction.id) === idText(command.transaction.id)) this.applied(each);",
     noticedBy: ["test/reactive/shard/at-once-copies.test.ts", "the second is waited for"],
   },
   {
     breaks: "a transaction that names a key twice stops its shard for good",
     file: `${SHARD}/transaction.ts`,
-    from: "  if (accesses.length > 1 && haveTwins(accesses.map(({ key }) => key)))\n",
-    to: "  if (accesses.length < 0)\n",
+    from: "  if (accesses.length > 1 && haveTwins(accesses.map(({ key }) => key))) throw namesTwice();\n",
+    to: "",
     noticedBy: ["test/reactive/shard/transactions.test.ts", "names a key twice"],
   },
   {
@@ -230,5 +237,61 @@ export const storeMutants: readonly Mutant[] = [
     from: "    this.#resendTimer?.cancel();\n    this.#resendAll();\n  }\n\n  #onResult",
     to: "    this.#resendTimer?.cancel();\n  }\n\n  #onResult",
     noticedBy: ["test/reactive/cluster/rolling.test.ts", "S25: processes are (told to stop|killed), one"],
+  },
+  {
+    breaks: "a transaction of very many keys is checked and written without a pause",
+    file: `${SHARD}/long-transactions.ts`,
+    from: "if (accesses.length <= stepAccesses) {",
+    to: "if (accesses.length >= 0 * stepAccesses) {",
+    noticedBy: ["test/reactive/shard/long-transactions.test.ts", "in short steps"],
+  },
+  {
+    breaks: "one of very many keys is taken in one entry",
+    file: `${SHARD}/service.ts`,
+    from: "    if (isLongerThan(this.settings.stepAccesses, ordered.body)) return this.#late();\n",
+    to: "",
+    noticedBy: ["test/reactive/shard/long-transactions.test.ts", "is not taken in one entry"],
+  },
+  {
+    breaks: "readers are let go in the midst of an entry",
+    file: `${SHARD}/service.ts`,
+    from: "    this.waiting.hold();\n",
+    to: "",
+    noticedBy: ["test/reactive/shard/long-transactions.test.ts", "not in the midst of it"],
+  },
+  {
+    breaks: "a snapshot shows outcomes as they are when it is read",
+    file: `${SHARD}/outcomes.ts`,
+    from: "    this.#beforeChange(client);\n",
+    to: "",
+    noticedBy: ["test/reactive/shard/outcomes.test.ts", "as they were when it began"],
+  },
+  {
+    breaks: "a replica forgets by its own file",
+    file: `${SHARD}/service.ts`,
+    from: "const { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs } = state.retention;",
+    to: "const { retentionMs, outcomeRetentionMs, keptOutcomeRetentionMs } = this.settings;",
+    noticedBy: ["test/reactive/shard/retention.test.ts", "what the log says counts"],
+  },
+  {
+    breaks: "nobody says that its file does not count",
+    file: `${SHARD}/retention-keeper.ts`,
+    from: "    log.warn(`${text}",
+    to: "    log.info(`${text}",
+    noticedBy: ["test/reactive/shard/retention.test.ts", "who has another file says so"],
+  },
+  {
+    breaks: "the newest version of a key is taken for the one above it",
+    file: "src/native/versions.ts",
+    from: "    return this.#block[Block.start] as number;",
+    to: "    return this.#block[Block.next] as number;",
+    noticedBy: ["test/reactive/shard/versions.test.ts", "does what its model does"],
+  },
+  {
+    breaks: "very many keys are one question",
+    file: "src/reactive/engines/builtin/backend.ts",
+    from: "if (keys.length <= KEYS_PER_QUESTION) return ask(keys);",
+    to: "if (keys.length >= 0 * KEYS_PER_QUESTION) return ask(keys);",
+    noticedBy: ["test/reactive/shard/long-transactions.test.ts", "in parts that a shard answers shortly"],
   },
 ];

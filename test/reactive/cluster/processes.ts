@@ -21,6 +21,7 @@ import type { GroupNode } from "../../../src/reactive/replication/group-node.ts"
 import type { StateMachine } from "../../../src/reactive/replication/types.ts";
 import { shardConfig } from "../../../src/reactive/shard/config.ts";
 import { TimestampClient } from "../../../src/reactive/tss/client.ts";
+import { unhurried } from "../unhurried.ts";
 
 const PORT = 12345;
 /** 2026-01-01T00:00:00Z */
@@ -77,6 +78,7 @@ export class Replica<Machine extends StateMachine> {
     });
     const context: RoleContext<GroupConfig> = {
       ...process.world,
+      clock: unhurried(process.world.clock, this.#group.random),
       instance: this.name,
       // Below what operators may say, so that short lives meet snapshots.
       config: { ...config, journalBytesMin: JOURNAL_BYTES_MIN },
@@ -184,7 +186,8 @@ export class Group<Machine extends StateMachine> {
     const commits = new Set(statuses.map((status) => status?.commit));
     return (
       commits.size === 1 &&
-      statuses.every((status) => status?.phase === "normal" && status.op === status.commit)
+      statuses.every((status) => status?.phase === "normal" && status.op === status.commit) &&
+      this.replicas.every(({ node }) => node?.driver.hasApplied)
     );
   }
 

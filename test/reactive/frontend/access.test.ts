@@ -1,7 +1,16 @@
 /** Principals and tables: who is who, and what each may do to which key. */
 import { expect, test } from "bun:test";
-import { type Identity, parseTokens, Principals } from "../../../src/reactive/frontend/access/principals.ts";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  type Identity,
+  parseTokens,
+  Principals,
+  readPrincipals,
+} from "../../../src/reactive/frontend/access/principals.ts";
 import { AccessError, type TableConfig, Tables } from "../../../src/reactive/frontend/access/tables.ts";
+import { frontendConfig } from "../../../src/reactive/frontend/config.ts";
 import { encodeOperations, type Operation, wholePart } from "../../../src/reactive/shard/operations.ts";
 import { type Access, Level } from "../../../src/reactive/shard/transaction.ts";
 
@@ -43,6 +52,7 @@ test.each([
   [`alice ${ALICE} more`, 1],
   [`# one\nal/ice ${ALICE}`, 2],
   [`alice ${ALICE}\nalice ${BOB}`, 2],
+  [`alice ${ALICE}\nbob ${ALICE}`, 2],
 ])("a file of tokens with a mistake is refused with its line: %p", (text, line) => {
   expect(() => parseTokens(text, "tokens")).toThrow(new RegExp(`^tokens:${line}: `));
   try {
@@ -50,6 +60,40 @@ test.each([
   } catch (error) {
     expect((error as Error).message).not.toContain(ALICE);
   }
+});
+
+test("the one token of all is as long as others, and nobody else's", () => {
+  const directory = mkdtempSync(join(tmpdir(), "node-x-tokens-"));
+  const fileOf = (name: string, text: string) => {
+    const path = join(directory, name);
+    writeFileSync(path, text, { mode: 0o600 });
+    return path;
+  };
+  try {
+    const clientTokenFile = fileOf("token", `${ALICE}\n`);
+    expect(readPrincipals({ clientTokenFile }).of(ALICE)?.name).toBe("client");
+    expect(() => readPrincipals({ clientTokenFile: fileOf("short", "fifteen-letters\n") })).toThrow(
+      "shorter than 16",
+    );
+    for (const line of [`client ${BOB}`, `alice ${ALICE}`]) {
+      const clientTokensFile = fileOf("tokens", `${line}\n`);
+      expect(() => readPrincipals({ clientTokenFile, clientTokensFile })).toThrow("those of clientTokenFile");
+    }
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test("of tables with the same prefix one would count: they are refused", () => {
+  const problemsOf = (...prefixes: string[]) =>
+    frontendConfig
+      .safeParse({
+        ...{ role: "frontend", instance: "f0", dataDir: "/nowhere" },
+        tables: prefixes.map((prefix) => ({ prefix })),
+      })
+      .error?.issues.map(({ message }) => message);
+  expect(problemsOf("a", "b", "")).toBeUndefined();
+  expect(problemsOf("a", "b", "a")).toEqual(["tables whose prefixes differ"]);
 });
 
 const everybody = { read: ["*"], write: ["*"] };

@@ -14,6 +14,7 @@ import { Principals } from "../../../src/reactive/frontend/access/principals.ts"
 import { Tables } from "../../../src/reactive/frontend/access/tables.ts";
 import { Backend } from "../../../src/reactive/engines/builtin/backend.ts";
 import { Conversation } from "../../../src/reactive/frontend/clients/conversation.ts";
+import { Turns } from "../../../src/reactive/frontend/clients/turns.ts";
 import { Watching } from "../../../src/reactive/frontend/watches/watching.ts";
 import { OutcomeUnknownError, RefusedError, TooOldError } from "../../../src/reactive/failures.ts";
 
@@ -45,7 +46,7 @@ function conversation({ error, requestsMax = 10 }: { error?: Error; requestsMax?
   const client = new Conversation(
     {
       store: new GuardedStore(backend, new Tables([])),
-      ...{ watching, principals },
+      ...{ watching, principals, turns: new Turns(clock) },
       ...{ clock, log },
       limits: () => ({
         ...{ requestBytesMax: 1e6, outboxBytesMax: 1e6, requestsMax },
@@ -82,6 +83,15 @@ test("a client says hello first, once, with a token that is known and a version 
     ["protocol"],
   ]);
   expect(twice?.said[0]).toMatchObject({ type: "welcome", principal: "alice", protocol: 1 });
+});
+
+test("of the versions of the protocol that a client speaks, the newest that is spoken here is taken", () => {
+  const spoken = [[1], [2, 1], [1, 2, 9]].map((protocols) => {
+    const each = conversation();
+    each.say({ ...hello, protocols });
+    return each.said[0];
+  });
+  expect(spoken).toMatchObject([{ protocol: 1 }, { protocol: 2 }, { protocol: 2 }]);
 });
 
 test("a client that says nothing is closed after a while, one that was welcomed is not", () => {

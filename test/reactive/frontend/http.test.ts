@@ -13,7 +13,7 @@ import { Watching } from "../../../src/reactive/frontend/watches/watching.ts";
 import { OutcomeUnknownError, RefusedError, TooOldError } from "../../../src/reactive/failures.ts";
 
 /** A frontend whose shard answers with this error. */
-function failingApp(error: Error) {
+function failingApp(error: Error, tokens?: ReadonlyMap<string, string>) {
   const fail = () => Promise.reject(error);
   // Nothing is watched here: no time passes.
   const still = { monotonicMs: () => 0, after: () => ({ cancel: () => {} }) } as unknown as Clock;
@@ -22,7 +22,7 @@ function failingApp(error: Error) {
   const log = { error: (text: string) => void logged.push(text) } as unknown as Log;
   const store = new GuardedStore(backend, new Tables([]));
   const streams = new WatchStreams(store, new Watching(backend, still), () => 1);
-  const app = frontendApp(store, seededRandom(1), new Principals(undefined), { requests: 0 }, streams);
+  const app = frontendApp(store, seededRandom(1), new Principals(tokens), { requests: 0 }, streams);
   app.onError((thrown, context) => failureAnswer(thrown, context, log));
   return { app, logged };
 }
@@ -52,6 +52,7 @@ test.each<[string, string, RequestInit, string]>([
   ["a key that is too long", `/v1/keys/${"k".repeat(65_536)}`, {}, "65535 bytes"],
   ["a timestamp of the future", "/v1/keys/k?at=99", {}, "never issued"],
   ["a range of the future", "/v1/scan?at=99", {}, "never issued"],
+  ["a field of a read that there is not", "/v1/read", { method: "POST", body: '{ "keys": ["k"], "att": 1 }' }, "att"],
   ...[{ level: "strict" }, { level: "readCommitted", at: 1 }].map((more): [string, string, RequestInit, string] => [
     `a read with ${JSON.stringify(more)}`, "/v1/read", { method: "POST", body: JSON.stringify({ keys: ["k"], ...more }) }, "readCommitted",
   ]),
@@ -64,6 +65,10 @@ test.each<[string, string, RequestInit, string]>([
       ["half of a surrogate pair as a key", { operations: [{ op: "delete", key: "\ud800" }] }, "surrogate"],
       ["half of a surrogate pair as a text", { operations: [{ op: "append", key: "k", element: "\udc00" }] }, "surrogate"],
       ["a field that there is not", { operation: [] }, "Unrecognized key"],
+      ["a version that was never issued", { reads: [{ key: "k", version: 99, isPresent: true }], operations: [{ op: "delete", key: "k" }] }, "never issued"],
+      ["half a thing", { operations: [{ op: "add", key: "n", amount: 1.5 }] }, "64 bits"],
+      ["no amount", { operations: [{ op: "add", key: "n" }] }, "64 bits"],
+      ["a number that JSON cannot keep", { operations: [{ op: "add", key: "n", amount: 2 ** 63 }] }, "as a text"],
     ] as const
   ).map(([what, body, answer]): [string, string, RequestInit, string] => [what, "/v1/transactions", { method: "POST", body: JSON.stringify(body) }, answer]),
 ])("%s is the client's mistake, and named", async (_what, path, init, wanted) => {
@@ -72,6 +77,60 @@ test.each<[string, string, RequestInit, string]>([
   expect([response.status, logged]).toEqual([400, []]);
   expect(((await response.json()) as { error: string }).error).toContain(wanted);
 }); // prettier-ignore
+
+test.each([
+  ["POST", "/v1/keys/k", "GET, PUT, DELETE"],
+  ["GET", "/v1/transactions", "POST"],
+  ["PUT", "/v1/read", "POST"],
+])("%s is not for %s, and what is", async (method, path, allowed) => {
+  const { app } = failingApp(new Error("nobody gets this far"));
+  const response = await app.request(path, { method });
+  expect([response.status, response.headers.get("allow")]).toEqual([405, allowed]);
+  expect(((await response.json()) as { error: string }).error).toContain(allowed);
+});
+
+test.each([
+  [
+    "keys",
+    { operations: Array.from({ length: 100_001 }, (_, index) => ({ op: "delete", key: `k${index}` })) },
+  ],
+  [
+    "reads of one key",
+    {
+      reads: Array.from({ length: 100_001 }, (_, index) => ({
+        key: "k",
+        version: 0,
+        isPresent: false,
+        index,
+      })),
+      operations: [{ op: "delete", key: "k" }],
+    },
+  ],
+])("more %s than a shard takes are refused, not tried", async (what, transaction) => {
+  const { app, logged } = failingApp(new Error("nobody gets this far"));
+  const response = await app.request("/v1/transactions", {
+    method: "POST",
+    body: JSON.stringify(transaction),
+  });
+  expect([response.status, logged]).toEqual([413, []]);
+  expect(await response.json()).toMatchObject({ code: "tooMany", error: expect.stringContaining(what) });
+});
+
+test("a token that is not known is not called missing", async () => {
+  const { app } = failingApp(
+    new Error("nobody gets this far"),
+    new Map([["alice", "alice-0123456789abcdef"]]),
+  );
+  const said = async (headers: Record<string, string>) => {
+    const response = await app.request("/v1/keys/k", { headers });
+    return [response.status, ((await response.json()) as { error: string }).error];
+  };
+  expect(await said({})).toEqual([401, "a token is wanted: Authorization: Bearer …"]);
+  expect(await said({ authorization: "Bearer bob-0123456789abcdef" })).toEqual([
+    401,
+    "the token is not known",
+  ]);
+});
 
 test("a defect is a 500 that tells nothing, and a line in the log", async () => {
   const { app, logged } = failingApp(new Error("secret detail"));

@@ -5,6 +5,9 @@ const tests = "test/reactive/frontend/watches.test.ts";
 const watches = "src/reactive/frontend/watches";
 const accessTests = "test/reactive/frontend/access.test.ts";
 const access = "src/reactive/frontend/access";
+const writers = "test/reactive/cluster/writers.test.ts";
+const turnTests = "test/reactive/frontend/turns.test.ts";
+const turns = "src/reactive/frontend/clients/turns.ts";
 
 const lives = "every run of 16 random lives";
 const follower = "src/reactive/engines/builtin/feed-follower.ts";
@@ -222,6 +225,48 @@ testMutants(
       from: 'right === "read" ? table.readers : table.writers',
       to: "table.readers",
       noticedBy: [accessTests, "what a transaction reads"],
+    },
+    {
+      breaks: "that who came later comes later",
+      file: turns,
+      from: "line.members.splice(place < 0 ? line.members.length : place, 0, member);",
+      to: "line.members.unshift(member);",
+      noticedBy: [writers, "of one key, half of them far away"],
+    },
+    {
+      breaks: "that a commit which is not in line does not overtake those that are",
+      file: turns,
+      from: "if (member === undefined) await this.#beAsPoliteAsNeeded(accesses);",
+      to: "if (member === undefined) void accesses;",
+      noticedBy: [writers, "of one key, half of them far away"],
+    },
+    {
+      breaks: "a turn that ends when nobody uses it",
+      file: turns,
+      from: "      this.endAll(member.place);\n",
+      to: "",
+      noticedBy: [writers, "a client that is frozen"],
+    },
+    {
+      breaks: "the place of who was refused in its turn",
+      file: turns,
+      from: "if (isTriedAgain && !member.isOver)",
+      to: "if (isTriedAgain && member.isOver)",
+      noticedBy: [turnTests, "who is refused in its turn"],
+    },
+    {
+      breaks: "that a turn needs the right to write",
+      file: "src/reactive/frontend/clients/requests.ts",
+      from: "place !== undefined && store.tables.mayWrite(principal, keys)",
+      to: "place !== undefined",
+      noticedBy: [turnTests, "who may not write"],
+    },
+    {
+      breaks: "that a transaction leaves the line when its code gives up",
+      file: "src/reactive/client/transactions.ts",
+      from: "      turn.leave();\n",
+      to: "",
+      noticedBy: [writers, "who gives up in its turn"],
     },
     {
       breaks: "the longest prefix that counts",

@@ -41,7 +41,7 @@ test("a receiver that has everything has time to write it down before entries be
         () => {},
         (op) => void held.push(op),
       );
-      for (let index = 0; index === 0 || service.isBeingRead; index++)
+      for (let index = 0; index === 0 || !service.canBeRead; index++)
         await sender.onRequest(1, { type: "getSnapshot", transfer: 7, index });
       const pause = (ms: number) => new Promise<void>((resolve) => void scheduler.after(ms, resolve));
       await pause(50_000);

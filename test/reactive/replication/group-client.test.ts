@@ -7,6 +7,7 @@ import { OutcomeUnknownError, RefusedError } from "../../../src/reactive/failure
 import { ResultStatus } from "../../../src/reactive/replication/client-codec.ts";
 import { GroupClient } from "../../../src/reactive/replication/group-client.ts";
 import type { LocalReplica } from "../../../src/reactive/replication/replica-line.ts";
+import { WINDOW_MAX } from "../../../src/reactive/replication/sessions.ts";
 import { ByteWriter } from "../../../src/reactive/wire/bytes.ts";
 
 test.each([
@@ -34,5 +35,32 @@ test.each([
     const error = await client.command(Buffer.from("x")).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(wanted);
     client.close();
+  });
+});
+
+test("queries use up nothing of the window of commands: a slow command holds up no others", () => {
+  const scheduler = new Scheduler(1);
+  scheduler.run(async () => {
+    const world = { clock: new SimClock(scheduler), random: seededRandom(1), net: undefined as never };
+    const commands: number[] = [];
+    const ok = { status: ResultStatus.ok, view: 0 };
+    const replica: LocalReplica = {
+      requestBytesMax: 1 << 20,
+      command: ({ session, number }, reply) => {
+        if (session === 0) return reply({ session, number, ...ok, body: new ByteWriter(8).u64(7).done() });
+        commands.push(number);
+        if (number > 1) reply({ session, number, ...ok, body: new Uint8Array(0) });
+      },
+      query: ({ number, body }, reply) => reply({ session: 0, number, ...ok, body }),
+    };
+    const replicas = [{ host: "127.0.0.1", port: 1 }];
+    const client = new GroupClient({ world, replicas, group: "", here: { index: 0, replica } });
+    const slow = client.command(Buffer.from("slow")).catch((error: Error) => error);
+    for (let count = 0; count < 2 * WINDOW_MAX; count++)
+      expect(await client.query(Uint8Array.of(count))).toEqual(Uint8Array.of(count));
+    await client.command(Buffer.from("quick"));
+    expect(commands.slice(-1)).toEqual([2]);
+    client.close();
+    expect(await slow).toBeInstanceOf(OutcomeUnknownError);
   });
 });

@@ -55,7 +55,7 @@ test("long entries travel one by one, so that each message finds room, and none 
   const texts = [1, 2, 3].map((each) => `${each}`.repeat(700_000));
   for (const text of texts) {
     const body = new TextEncoder().encode(text);
-    seat.step({ kind: "request", request: { session: 1, number: 1, floor: 1, body } });
+    seat.replica.take({ session: 1, number: 1, floor: 1, body });
   }
   seat.step({ kind: "turnEnd" });
   const toOne = seat.sent.filter(({ to }) => to === 1).map(({ envelope }) => envelope.message);

@@ -6,6 +6,8 @@ import { encodeRequests } from "../../../src/reactive/replication/codec.ts";
 import { SessionTable, SESSIONS_MAX, WINDOW_MAX } from "../../../src/reactive/replication/sessions.ts";
 import type { Batch, Request, StateMachine } from "../../../src/reactive/replication/types.ts";
 import { ByteReader } from "../../../src/reactive/wire/bytes.ts";
+import { finish, type Steps } from "../../../src/reactive/replication/steps.ts";
+import { whole } from "../whole.ts";
 
 /** Counts how often each command was executed; its reply is the command itself. */
 class Counting implements StateMachine {
@@ -36,10 +38,8 @@ class Bench {
   #op = 0;
 
   apply(requests: Request[], timeMs = 0) {
-    return this.table.apply(
-      { op: ++this.#op, view: 0, timeMs, payload: encodeRequests(requests) },
-      this.machine,
-    );
+    const entry = { op: ++this.#op, view: 0, timeMs, payload: encodeRequests(requests) };
+    return whole(this.table.apply(entry, this.machine));
   }
 
   register(): number {
@@ -69,6 +69,39 @@ describe("a session", () => {
     expect(first.map(({ body }) => [...body])).toEqual([[1], [1]]);
     expect(bench.apply([request(session, 1)]).map(({ body }) => [...body])).toEqual([[1]]);
     expect(bench.machine.executed.get(`${session}.1`)).toBe(1);
+  });
+
+  test("says nothing of a request that is being applied, in steps", () => {
+    const bench = new Bench();
+    const session = bench.register();
+    const payload = encodeRequests([request(session, 1)]);
+    const machine = {
+      ...bench.machine,
+      *apply({ commands }: Batch): Steps<Uint8Array[]> {
+        yield;
+        return commands.map(({ body }) => body);
+      },
+    };
+    const steps = bench.table.apply({ op: 9, view: 0, timeMs: 0, payload }, machine as never);
+    if (Array.isArray(steps)) throw new Error("it was done at once");
+    expect(bench.table.lookUp(request(session, 1))).toBeUndefined();
+    expect(statuses(finish(steps))).toEqual([ResultStatus.ok]);
+    expect(bench.table.lookUp(request(session, 1))?.status).toBe(ResultStatus.ok);
+  });
+
+  test.each([
+    ["one more", 1, 2],
+    ["a few more", 1, 8],
+    ["very many more", 1, 2 ** 40],
+    ["none more", 3, 3],
+  ])("lets go of the replies below its floor, when that is %s than before", (_how, first, floor) => {
+    const bench = new Bench();
+    const session = bench.register();
+    const numbers = [7, 3, 1, 4, 2, 9, 5].filter((number) => number >= first);
+    bench.apply(numbers.map((number) => request(session, number, first)));
+    bench.apply([request(session, floor + 20, floor)]);
+    const kept = numbers.filter((number) => bench.table.lookUp(request(session, number)) !== undefined);
+    expect(kept).toEqual(numbers.filter((number) => number >= floor));
   });
 
   test("takes requests in any order within its window", () => {

@@ -34,6 +34,13 @@ test("a group of one, and of two, keep their promises, seeds 1 to 15", () => {
   }
 });
 
+test("a replica that is in the midst of an entry takes the state of another one instead of the rest, seeds 1 to 10", () => {
+  const faults = new FaultCounts();
+  for (let seed = 1; seed <= 10; seed++)
+    faults.add(runSimulation(seed, { replicas: 3, isStuck: true }).faults);
+  faults.requireAll(["snapshot transferred", "half an entry replaced"]);
+});
+
 test("a simulation is a function of its seed", () => {
   expect(runSimulation(7).traceHash).toBe(runSimulation(7).traceHash);
   expect(runSimulation(7).traceHash).not.toBe(runSimulation(8).traceHash);

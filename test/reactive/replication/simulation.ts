@@ -7,6 +7,7 @@
  * that is asked is answered and all replicas hold the same state. The whole run is a function of its seed.
  */
 import { silentLog } from "../../../src/core/logging/log.ts";
+import type { Clock } from "../../../src/core/seams/clock.ts";
 import type { Random } from "../../../src/core/seams/random.ts";
 import { Bus } from "../../../src/core/sim/bus.ts";
 import { DirectoryNode } from "../../../src/core/sim/disk-state.ts";
@@ -31,6 +32,7 @@ import { replicaDefaults } from "../../../src/reactive/replication/settings.ts";
 import type { Batch } from "../../../src/reactive/replication/types.ts";
 import { ByteReader, ByteWriter } from "../../../src/reactive/wire/bytes.ts";
 import { checkLists, type ListOperation } from "../checkers/append-lists.ts";
+import { unhurried } from "../unhurried.ts";
 import { decodeList, encodeCommand, ListMachine } from "./list-machine.ts";
 
 /** Kinds of faults that a set of simulations has to have met. */
@@ -69,6 +71,8 @@ export interface SimulationOptions {
   /** Simulated time with faults. */
   faultyMs?: number;
   clients?: number;
+  /** The only fault: the last replica is in the midst of an entry for seconds, and cut off until the others have forgotten what follows. */
+  isStuck?: boolean;
 }
 
 export interface SimulationResult {
@@ -83,6 +87,10 @@ export interface SimulationResult {
 }
 
 const KEYS = 3;
+/** How long a replica is in the midst of an entry that is stuck. */
+const STUCK_MS = 3000;
+const CUT_FROM_MS = 700;
+const CUT_TO_MS = 2200;
 const NEVER = Number.POSITIVE_INFINITY;
 
 /** One host: its disk outlives its processes. */
@@ -118,6 +126,7 @@ class Node {
     const machine = new ListMachine();
     this.machine = machine;
     machine.onApply = (batch) => this.#simulation.onApply(this.name, batch);
+    machine.onReplaced = () => this.#simulation.faults.count("half an entry replaced");
     const settings = {
       ...replicaDefaults,
       replica: this.#index,
@@ -133,7 +142,7 @@ class Node {
       warn: (text: string) => this.#simulation.onNote(this.name, text),
     };
     const opening = ReplicaDriver.open({
-      world: { clock: process.clock, random: scheduler.fork(), disk: process.disk },
+      world: { clock: this.#clockOf(process), random: scheduler.fork(), disk: process.disk },
       crc32c,
       log: log as never,
       directory: "/data/replica",
@@ -154,6 +163,16 @@ class Node {
     );
     scheduler.background(task);
     faults.count("process started");
+  }
+
+  #clockOf({ clock }: SimProcess): Clock {
+    const { random, isStuckAt } = this.#simulation;
+    const usual = unhurried(clock, random);
+    if (!isStuckAt(this.#index)) return usual;
+    return {
+      ...usual,
+      endOfTurn: (callback) => void clock.after(isStuckAt(this.#index) ? STUCK_MS : 0, callback),
+    };
   }
 
   /** A failed disk ends the process, and so does a full one where nothing can be postponed; all else is a defect. */
@@ -353,6 +372,7 @@ class Simulation {
   readonly #nodes: Node[];
   readonly #clients: Client[];
   readonly #faultyMs: number;
+  readonly #isStuck: boolean;
   /** What the group has committed at each op, from whoever applied it first. */
   readonly #ledger = new Map<number, string>();
   readonly #views = new Set<number>();
@@ -366,6 +386,7 @@ class Simulation {
     this.replicas = options.replicas ?? (this.random.integer(3) === 0 ? 5 : 3);
     this.calm = [1, 1, 12][this.random.integer(3)] as number;
     this.#faultyMs = options.faultyMs ?? 4500;
+    this.#isStuck = options.isStuck === true;
     this.bus = new Bus<Wire>(this.scheduler, { delayMeanMs: [0.5, 2, 10][this.random.integer(3)] as number });
     this.#nodes = Array.from({ length: this.replicas }, (_, index) => new Node(this, index));
     this.#clients = Array.from({ length: options.clients ?? 4 }, (_, index) => new Client(this, index));
@@ -426,7 +447,8 @@ class Simulation {
       await disk.syncDirectory("/");
     }
     for (const node of this.#nodes) node.start();
-    this.scheduler.after(600, () => this.#strike());
+    if (this.#isStuck) this.#cutOffTheLast();
+    else this.scheduler.after(600, () => this.#strike());
     await this.#pause(this.#faultyMs);
     await this.#heal();
     this.#check();
@@ -437,6 +459,17 @@ class Simulation {
   }
 
   // --- faults ----------------------------------------------------------------------------------------------------
+
+  readonly isStuckAt = (index: number) =>
+    this.#isStuck && index === this.replicas - 1 && this.scheduler.timeMs < this.#faultyMs;
+
+  #cutOffTheLast(): void {
+    const { name } = this.#nodes.at(-1) as Node;
+    this.scheduler.after(CUT_FROM_MS, () => {
+      for (const other of this.#nodes) this.bus.cut(other.name, name);
+    });
+    this.scheduler.after(CUT_TO_MS, () => this.bus.heal());
+  }
 
   #strike(): void {
     if (this.#isQuiet) return;
@@ -558,7 +591,10 @@ class Simulation {
     const statuses = this.#nodes.map(({ driver }) => driver?.status);
     const commits = new Set(statuses.map((status) => status?.commit));
     const isNormal = statuses.every((status) => status?.phase === "normal" && status.op === status.commit);
-    return isNormal && commits.size === 1 && this.#clients.every(({ waiting }) => waiting === 0);
+    const hasApplied = this.#nodes.every(({ driver }) => driver?.hasApplied);
+    return (
+      isNormal && commits.size === 1 && hasApplied && this.#clients.every(({ waiting }) => waiting === 0)
+    );
   }
 
   #describe(): string {

@@ -25,15 +25,15 @@ test("one at a time reads a snapshot; whoever comes meanwhile asks again, and en
     expect(sent).toMatchObject([[1, { index: 0, isLast: false }]]);
     await ask(2);
     expect(sent).toHaveLength(1);
-    for (let index = 1; sent.at(-1)?.[1].type === "snapshotChunk" && service.isBeingRead; index++)
+    for (let index = 1; sent.at(-1)?.[1].type === "snapshotChunk" && !service.canBeRead; index++)
       await ask(1, index);
     expect(sent.at(-1)).toMatchObject([1, { isLast: true }]);
     await ask(2);
     expect(sent.at(-1)).toMatchObject([2, { index: 0, isLast: false }]);
     journal.close();
-    expect(service.isBeingRead).toBe(true);
+    expect(service.canBeRead).toBe(false);
     sender.close();
-    expect(service.isBeingRead).toBe(false);
+    expect(service.canBeRead).toBe(true);
   });
 });
 

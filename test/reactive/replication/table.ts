@@ -93,7 +93,7 @@ export class Seat {
 
   request(text: string): void {
     const body = new TextEncoder().encode(text);
-    this.step({ kind: "request", request: { session: 1, number: 1, floor: 1, body } });
+    this.replica.take({ session: 1, number: 1, floor: 1, body });
     this.step({ kind: "turnEnd" });
   }
 

@@ -13,6 +13,7 @@ import { decodeChanges, decodeReadReply, encodeQuery } from "../../../src/reacti
 import { ShardService } from "../../../src/reactive/shard/service.ts";
 import { Level } from "../../../src/reactive/shard/transaction.ts";
 import { ByteReader } from "../../../src/reactive/wire/bytes.ts";
+import { whole } from "../whole.ts";
 
 const VIEW = 3;
 const KEY = Buffer.from("k");
@@ -27,7 +28,7 @@ class Primary {
   /** An entry of the log with these. */
   apply(...requests: Request[]) {
     const entry = { op: ++this.#op, view: VIEW, timeMs: 0, payload: encodeRequests(requests), requests };
-    return this.#sessions.apply(entry, this.shard);
+    return whole(this.#sessions.apply(entry, this.shard));
   }
 
   session(): number {

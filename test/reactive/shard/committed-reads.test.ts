@@ -1,5 +1,6 @@
 /** Read committed of a shard: what is under way is neither seen nor waited for, and nothing is seen that later changes below. */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import type { Command } from "../../../src/reactive/replication/types.ts";
 import {
   decodeVote,
   encodeCommand,
@@ -10,6 +11,7 @@ import { decodeValue, encodeOperations } from "../../../src/reactive/shard/opera
 import { decodeReadReply, encodeQuery, type ShardQuery } from "../../../src/reactive/shard/query-messages.ts";
 import { ShardService } from "../../../src/reactive/shard/service.ts";
 import { Level, type Transaction } from "../../../src/reactive/shard/transaction.ts";
+import { whole } from "../whole.ts";
 
 setDefaultTimeout(60_000);
 
@@ -21,14 +23,25 @@ class Scene implements Disposable {
   readonly #shard = new ShardService();
   #op = 0;
 
+  /** What stays with a command from when it is ordered until it is applied. */
+  readonly #ordered = new Map<ShardCommand, Command>();
+
   /** The primary's answer before the command is ordered, if it is not. */
   admit(command: ShardCommand): Uint8Array | undefined {
-    return this.#shard.admit({ session: 1, number: 1, body: encodeCommand(command) }, VIEW);
+    return this.#shard.admit(this.#of(command), VIEW);
+  }
+
+  #of(command: ShardCommand): Command {
+    const known = this.#ordered.get(command);
+    const ordered = known ?? { session: 1, number: this.#ordered.size + 1, body: encodeCommand(command) };
+    this.#ordered.set(command, ordered);
+    return ordered;
   }
 
   apply(command: ShardCommand): Uint8Array {
-    const commands = [{ session: 1, number: ++this.#op, body: encodeCommand(command) }];
-    return this.#shard.apply({ op: this.#op, timeMs: this.#op, commands })[0] as Uint8Array;
+    const commands = [this.#of(command)];
+    this.#op += 1;
+    return whole(this.#shard.apply({ op: this.#op, timeMs: this.#op, commands }))[0] as Uint8Array;
   }
 
   run(command: ShardCommand): Vote {

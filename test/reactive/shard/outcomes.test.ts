@@ -1,12 +1,27 @@
 /** What a shard remembers of transactions for those who ask again. */
 import { expect, test } from "bun:test";
+import fc from "fast-check";
 import { Outcomes, OUTCOMES_MAX } from "../../../src/reactive/shard/outcomes.ts";
 import { KEPT_CLIENT_MIN } from "../../../src/reactive/shard/transaction.ts";
-import { ByteReader, ByteWriter } from "../../../src/reactive/wire/bytes.ts";
+import { ByteReader } from "../../../src/reactive/wire/bytes.ts";
 
 const committed = (client: number, number: number, isFinished = true) => ({
   ...{ id: { client, number }, timestamp: 100 + number, isFinished, participants: [0] },
 });
+
+/** What a replica has that begins with these chunks of a snapshot. */
+function loaded(chunks: Iterable<Uint8Array>): Outcomes {
+  const outcomes = new Outcomes();
+  for (const chunk of chunks) outcomes.load(new ByteReader(chunk));
+  return outcomes;
+}
+
+function copyOf(outcomes: Outcomes): Outcomes {
+  const { chunks, close } = outcomes.dump();
+  const copy = loaded(chunks);
+  close();
+  return copy;
+}
 
 test("an outcome is known until its client has settled it; what is not carried out everywhere stays", () => {
   const outcomes = new Outcomes();
@@ -26,9 +41,7 @@ test("who was silent for long is forgotten; one who keeps a log may come back af
   const [passing, kept] = [KEPT_CLIENT_MIN - 1, KEPT_CLIENT_MIN];
   for (const client of [kept, passing, 7]) before.record(committed(client, 1), 0);
   before.record(committed(7, 2), 900_000);
-  const writer = new ByteWriter();
-  before.write(writer);
-  for (const outcomes of [before, Outcomes.read(new ByteReader(writer.done()))]) {
+  for (const outcomes of [before, copyOf(before)]) {
     outcomes.expire(600_000, 600_000 - 30 * days);
     expect(outcomes.get({ client: passing, number: 1 })).toBeUndefined();
     expect(outcomes.get({ client: 7, number: 1 })).toMatchObject({ timestamp: 101 });
@@ -48,19 +61,16 @@ test("of a client that settles nothing the last ones are known, and those before
     [2, count - OUTCOMES_MAX + 2, count].map((number) => ({ timestamp: 100 + number })),
   );
   expect(of(count + 1)).toBeUndefined();
-  const writer = new ByteWriter();
-  outcomes.write(writer);
-  expect(writer.length).toBeLessThan(50 * OUTCOMES_MAX);
+  const bytes = [...outcomes.dump().chunks].reduce((sum, chunk) => sum + chunk.byteLength, 0);
+  expect(bytes).toBeLessThan(50 * OUTCOMES_MAX);
 });
 
 test("what is not carried out everywhere is told until it is, whatever its client settles, also from a snapshot", () => {
   const before = new Outcomes();
   for (let number = 1; number <= 5; number++) before.record(committed(1, number, number % 2 === 1), 0);
   before.record(committed(KEPT_CLIENT_MIN, 1, false), 0);
-  const writer = new ByteWriter();
-  before.write(writer);
   const numbers = (outcomes: Outcomes) => outcomes.unfinished().map(({ id }) => [id.client, id.number]);
-  for (const outcomes of [before, Outcomes.read(new ByteReader(writer.done()))]) {
+  for (const outcomes of [before, copyOf(before)]) {
     expect(numbers(outcomes)).toEqual([[1, 2], [1, 4], [KEPT_CLIENT_MIN, 1]]); // prettier-ignore
     outcomes.settle(1, 6, 1);
     outcomes.finish({ client: 1, number: 2 });
@@ -72,4 +82,43 @@ test("what is not carried out everywhere is told until it is, whatever its clien
     outcomes.finish({ client: KEPT_CLIENT_MIN, number: 1 });
     expect(numbers(outcomes)).toEqual([]);
   }
+});
+
+const client = fc.integer({ min: 0, max: 3600 });
+const change = fc.oneof(
+  fc.tuple(client, fc.integer({ min: 1, max: 5 }), fc.boolean()).map(
+    ([name, number, isFinished]) =>
+      (outcomes: Outcomes) =>
+        outcomes.record(committed(name, number, isFinished), 9),
+  ),
+  client.map((name) => (outcomes: Outcomes) => outcomes.finish({ client: name, number: 1 })),
+  client.map((name) => (outcomes: Outcomes) => outcomes.settle(name, 1500, 9)),
+  fc.nat(8).map((beforeMs) => (outcomes: Outcomes) => outcomes.expire(beforeMs, beforeMs)),
+);
+
+test("a snapshot of many clients has short chunks, and shows them as they were when it began, whatever happens meanwhile", () => {
+  fc.assert(
+    fc.property(fc.array(change, { maxLength: 40 }), fc.nat(6), (changes, calm) => {
+      const outcomes = new Outcomes();
+      const CLIENTS = 3500;
+      for (let client = 0; client < CLIENTS; client++)
+        outcomes.record(committed(client, 1, client % 3 !== 0), client % 7);
+      for (let number = 2; number < 2000; number++) outcomes.record(committed(5, number), 8);
+      const wanted = [...outcomes.dump().chunks].map((chunk) => Buffer.from(chunk).toString("latin1"));
+      // The other one is read while these change.
+      const source = loaded(wanted.map((chunk) => Buffer.from(chunk, "latin1")));
+      const { chunks, close } = source.dump();
+      const found: string[] = [];
+      const coming = [...changes];
+      for (const chunk of chunks) {
+        expect(chunk.byteLength).toBeLessThan(200_000);
+        found.push(Buffer.from(chunk).toString("latin1"));
+        for (let count = 0; count <= calm; count++) coming.shift()?.(source);
+      }
+      close();
+      expect(found).toEqual(wanted);
+      expect(found.length).toBeGreaterThan(3);
+    }),
+    { numRuns: 30 },
+  );
 });

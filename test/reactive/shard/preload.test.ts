@@ -11,6 +11,7 @@ import { encodeOperations } from "../../../src/reactive/shard/operations.ts";
 import { keysOf, preload } from "../../../src/reactive/shard/preload.ts";
 import { ShardService } from "../../../src/reactive/shard/service.ts";
 import { Level } from "../../../src/reactive/shard/transaction.ts";
+import { whole } from "../whole.ts";
 
 const text = Array.from({ length: 50 }, (_, index) => `key${index}\r\n`).join("");
 
@@ -38,11 +39,13 @@ test("an empty shard gets them once, one with a commit does not", async () => {
   let op = 0;
   const run = (command: ShardCommand) => {
     const body = encodeCommand(command);
-    return shard.apply({
-      op: ++op,
-      timeMs: op,
-      commands: [{ session: 1, number: op, body }],
-    })[0] as Uint8Array;
+    return whole(
+      shard.apply({
+        op: ++op,
+        timeMs: op,
+        commands: [{ session: 1, number: op, body }],
+      }),
+    )[0] as Uint8Array;
   };
   const [a, b] = [Buffer.from("a"), Buffer.from("b")];
   for (let time = 0; time < 2; time++)

@@ -12,6 +12,7 @@ import {
   type ReadVersion,
 } from "../../../src/reactive/shard/query-messages.ts";
 import { ShardService, type ShardSettings, shardDefaults } from "../../../src/reactive/shard/service.ts";
+import { whole } from "../whole.ts";
 
 /** A repeatable sequence (mulberry32). */
 export function randomOf(seed: number): () => number {
@@ -109,11 +110,7 @@ export function shardCluster({
       if (isAtOnce) await mail.turn();
       timeMs += 100;
       const op = (ops[index] = (ops[index] as number) + 1);
-      const reply = shard.apply({
-        op,
-        timeMs,
-        commands: [ordered],
-      })[0] as Uint8Array;
+      const reply = whole(shard.apply({ op, timeMs, commands: [ordered] }))[0] as Uint8Array;
       await mail.turn();
       return reply;
     },

@@ -11,7 +11,8 @@ import {
   type Value,
   wholePart,
 } from "../../../src/reactive/shard/operations.ts";
-import { type Access, Level } from "../../../src/reactive/shard/transaction.ts";
+import { type Access, Level, transactionBytes, writeTransaction } from "../../../src/reactive/shard/transaction.ts";
+import { ByteWriter } from "../../../src/reactive/wire/bytes.ts";
 import { applyOperation } from "../../../src/reactive/shard/apply.ts";
 import type { Batch } from "../../../src/reactive/replication/types.ts";
 import {
@@ -22,6 +23,7 @@ import {
 } from "../../../src/reactive/shard/commands.ts";
 import { ShardService, shardDefaults } from "../../../src/reactive/shard/service.ts";
 import { type ClusterOptions, randomOf, shardCluster, type ShardCluster } from "./shard-harness.ts";
+import { whole } from "../whole.ts";
 
 const KEYS = ["a", "b", "c", "d", "e", "f"];
 
@@ -335,11 +337,13 @@ test("a refusal is final: the same transaction is not voted for later, when noth
   const shard = new ShardService();
   let op = 0;
   const run = (command: ShardCommand) =>
-    shard.apply({
-      op: ++op,
-      timeMs: op,
-      commands: [{ session: 1, number: op, body: encodeCommand(command) }],
-    })[0] as Uint8Array;
+    whole(
+      shard.apply({
+        op: ++op,
+        timeMs: op,
+        commands: [{ session: 1, number: op, body: encodeCommand(command) }],
+      }),
+    )[0] as Uint8Array;
   const prepare = (client: number) => {
     const operations = encodeOperations([{ kind: "delete" }]);
     const accesses = [{ key: Buffer.from("a"), reads: [], operations }];
@@ -398,7 +402,7 @@ test("the first record of a decision is its only one, whether its coordinator or
     const run = (command: ShardCommand) => {
       const body = encodeCommand(command);
       const batch = { op: ++op, timeMs: 0, commands: [{ session: 1, number: op, body }] };
-      return shard.apply(batch)[0] as Uint8Array;
+      return whole(shard.apply(batch))[0] as Uint8Array;
     };
     const id = { client: 1, number: 1 };
     const accesses = [{ key: Buffer.from("a"), reads: [], operations: add }];
@@ -421,7 +425,7 @@ test("a copy that is prepared when its commit was carried out and forgotten chan
   const run = (command: ShardCommand) => {
     const body = encodeCommand(command);
     const batch = { op: ++op, timeMs: 0, commands: [{ session: 1, number: op, body }] };
-    return shard.apply(batch)[0] as Uint8Array;
+    return whole(shard.apply(batch))[0] as Uint8Array;
   };
   const transactionOf = (number: number, key: string) => ({
     ...{ id: { client: number, number }, floor: 1, level: Level.strict, snapshot: 0, home: 0 },
@@ -437,6 +441,24 @@ test("a copy that is prepared when its commit was carried out and forgotten chan
   shard.close();
 });
 
+test("room is made for a transaction as it is, whatever it reads and touches", () => {
+  const id = { client: 2 ** 52, number: 1 };
+  const part = { kind: 2 as const, data: Buffer.from("element") };
+  const read = { part, version: 7, wasPresent: true };
+  const accesses = [
+    { key: Buffer.from("a"), reads: [], operations: encodeOperations([{ kind: "add", amount: 1n }]) },
+    { key: Buffer.from("longer"), reads: [read, { ...read, part: wholePart }], operations: new Uint8Array(0) },
+  ];
+  for (const participants of [[0], [0, 3, 4]])
+    for (const some of [[], accesses.slice(1), accesses]) {
+      const common = { id, floor: 1, level: Level.strict, snapshot: 0, home: 0, participants };
+      const transaction = { ...common, accesses: some };
+      const writer = new ByteWriter(1);
+      writeTransaction(writer, transaction);
+      expect(transactionBytes(transaction)).toBe(writer.length);
+    }
+});
+
 test("a transaction that names a key twice is refused as unreadable, and its shard goes on", () => {
   const shard = new ShardService(shardDefaults);
   const add = encodeOperations([{ kind: "add", amount: 1n }]);
@@ -444,7 +466,7 @@ test("a transaction that names a key twice is refused as unreadable, and its sha
   let op = 0;
   const run = (command: ShardCommand) => {
     const body = encodeCommand(command);
-    return shard.apply({ op: ++op, timeMs: 0, commands: [{ session: 1, number: op, body }] })[0];
+    return whole(shard.apply({ op: ++op, timeMs: 0, commands: [{ session: 1, number: op, body }] }))[0];
   };
   for (const accesses of [[access, access], [access]]) {
     const id = { client: 1, number: accesses.length };
@@ -461,14 +483,15 @@ test("replicas that follow one log hold one state and give one answer, also one 
   for (let seed = 1; seed <= 10; seed++) {
     const random = randomOf(seed);
     // Versions grow old quickly, and each replica collects at its own pace.
-    const settings = { ...shardDefaults, retentionMs: 3000, outcomeRetentionMs: 20_000 };
+    const steps = { stepAccesses: seed % 2 === 0 ? 1000 : 1 };
+    const settings = { ...shardDefaults, retentionMs: 3000, outcomeRetentionMs: 20_000, ...steps };
     const cluster = shardCluster({ shards: 1, seed, settings });
     const [primary] = cluster.shards as [ShardService];
     const batches: Batch[] = [];
     const replies: Uint8Array[][] = [];
     const apply = primary.apply.bind(primary);
     primary.apply = (batch) => {
-      const answer = apply(batch);
+      const answer = whole(apply(batch));
       batches.push(batch);
       replies.push(answer);
       return answer;
@@ -478,18 +501,20 @@ test("replicas that follow one log hold one state and give one answer, also one 
     await cluster.mail.run(Promise.all(clients));
     await cluster.mail.run(cluster.coordinator.idle());
 
-    let follower = new ShardService(settings);
+    // It does in steps what the primary did whole, or the other way round.
+    const others = { ...settings, stepAccesses: seed % 2 === 0 ? 1 : 1000 };
+    let follower = new ShardService(others);
     for (const [index, batch] of batches.entries()) {
       // A snapshot is under way for some entries: nothing is collected meanwhile.
       const stream = random() < 0.05 ? follower.snapshot() : undefined;
-      expect(follower.apply(batch)).toEqual(replies[index] as Uint8Array[]);
+      expect(whole(follower.apply(batch))).toEqual(replies[index] as Uint8Array[]);
       if (stream === undefined) continue;
-      const copy = new ShardService(settings);
+      const copy = new ShardService(others);
       const restorer = copy.restore();
       for await (const chunk of stream.chunks) restorer.add(chunk);
       restorer.finish();
       stream.close();
-      expect(copy.apply(batch)).toEqual(replies[index] as Uint8Array[]);
+      expect(whole(copy.apply(batch))).toEqual(replies[index] as Uint8Array[]);
       follower.close();
       follower = copy;
     }

@@ -2,8 +2,9 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { type Part, ValueType } from "../../../src/native/version-values.ts";
-import { Versions } from "../../../src/native/versions.ts";
+import { Versions, type VersionView } from "../../../src/native/versions.ts";
 import {
+  checkOperations,
   decodeOperations,
   decodeValue,
   elementPart,
@@ -15,7 +16,7 @@ import {
   wholePart,
 } from "../../../src/reactive/shard/operations.ts";
 import { VersionsModel } from "../../../src/reactive/shard/versions-model.ts";
-import { ByteReader, compareBytes } from "../../../src/reactive/wire/bytes.ts";
+import { ByteReader, compareBytes, WireError } from "../../../src/reactive/wire/bytes.ts";
 
 const bytes = (text: string) => new Uint8Array(Buffer.from(text));
 const word = fc.constantFrom("", "a", "ab", "b", "é", "long".repeat(30)).map(bytes);
@@ -68,6 +69,7 @@ const step = fc.oneof(
       wasPresent: fc.boolean(),
     }),
   },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("newest" as const), key }) },
   {
     weight: 1,
     arbitrary: fc.record({ do: fc.constant("raise" as const), by: fc.integer({ min: -2, max: 5 }) }),
@@ -76,29 +78,52 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("reload" as const), chunkBytes: fc.nat(60) }) },
   {
     weight: 1,
-    arbitrary: fc.record({ do: fc.constant("scan" as const), timestamp, from: key, count: fc.nat(3) }),
+    arbitrary: fc.record({
+      do: fc.constant("scan" as const),
+      ...{ timestamp, from: key, to: fc.oneof(key, fc.constant(bytes(""))), after: fc.boolean() },
+      ...{ count: fc.nat(3), bytesTarget: fc.constantFrom(0, 40, 1000) },
+    }),
   },
 );
 type Step = typeof step extends fc.Arbitrary<infer Each> ? Each : never;
 
-/** Reads everything that a scan in steps of `count` keys gives. */
-function scanAll(store: Versions, from: Uint8Array, at: number, count: number): Uint8Array[] {
-  const keys: Uint8Array[] = [];
-  let place = from;
-  for (let isMore = true, after = false; isMore; after = true) {
-    const found = store.scan(place, after, bytes(""), at, count + 1, 1000);
-    isMore = found.isMore;
-    const reader = new ByteReader(found.entries);
+interface Scan {
+  timestamp: number;
+  from: Uint8Array;
+  to: Uint8Array;
+  after: boolean;
+  count: number;
+  bytesTarget: number;
+}
+
+interface Found extends VersionView {
+  key: Uint8Array;
+}
+
+/** What a scan gives that goes on behind its last key as long as there is more; each part is within its limits. */
+function scanAll(store: Versions, at: number, scan: Scan): Found[] {
+  const { to, count, bytesTarget } = scan;
+  const all: Found[] = [];
+  let { from, after } = scan;
+  for (let isMore = true; isMore;) {
+    const part = store.scan(from, after, to, at, count + 1, bytesTarget);
+    isMore = part.isMore;
+    const reader = new ByteReader(part.entries);
+    const lengths: number[] = [];
     while (reader.remaining > 0) {
-      place = reader.bytes().slice();
-      keys.push(place);
-      reader.u64();
-      reader.u64();
-      reader.u8();
-      reader.bytes();
+      const before = reader.remaining;
+      const [name, start, next] = [reader.ownBytes(), reader.u64(), reader.u64()];
+      all.push({ key: name, start, next, type: reader.u8() as ValueType, value: reader.ownBytes() });
+      lengths.push(before - reader.remaining);
     }
+    expect(lengths.length).toBeLessThanOrEqual(count + 1);
+    // Whatever reaches the target is the last one.
+    const withoutLast = lengths.slice(0, -1).reduce((sum, length) => sum + length, 0);
+    if (lengths.length > 1) expect(withoutLast).toBeLessThan(bytesTarget);
+    if (isMore) expect(lengths.length).toBeGreaterThan(0);
+    [from, after] = [all.at(-1)?.key ?? from, true];
   }
-  return keys;
+  return all;
 }
 
 class Pair {
@@ -143,11 +168,17 @@ class Pair {
         this.#reload(each.chunkBytes);
         return;
       case "scan": {
-        const wanted = this.model.keys(at).filter((name) => compareBytes(name, each.from) >= 0);
-        expect(scanAll(this.store, each.from, at, each.count).map(String)).toEqual(
-          wanted.map((name) => String(new Uint8Array(name))),
+        const isIn = (name: Uint8Array) =>
+          compareBytes(name, each.from) >= (each.after ? 1 : 0) &&
+          (each.to.byteLength === 0 || compareBytes(name, each.to) < 0);
+        const wanted = this.model.keys(at).filter(isIn);
+        expect(scanAll(this.store, at, each)).toEqual(
+          wanted.map((name) => ({ key: new Uint8Array(name), ...(this.#plain(name, at) as VersionView) })),
         );
+        return;
       }
+      case "newest":
+        expect(this.store.newest(each.key)).toBe(this.model.newest(each.key));
     }
   }
 
@@ -159,7 +190,26 @@ class Pair {
   /** What is left when all is collected; the model says how much that may be. */
   collectAll(): void {
     for (let rounds = 0; rounds < 3;) rounds += Number(this.store.collect(1));
-    expect(this.store.stats().versions).toBeLessThanOrEqual(this.model.visible());
+    const { versions, keys } = this.store.stats();
+    const { least, most } = this.model.left();
+    expect(keys).toBe(this.model.traced());
+    expect(versions).toBeGreaterThanOrEqual(least);
+    expect(versions).toBeLessThanOrEqual(most);
+  }
+
+  /** Every key is deleted and forgotten: nothing of them is left, and nothing is counted. */
+  forgetAll(): void {
+    const at = this.horizon + 2000;
+    const erase = encodeOperations([{ kind: "delete" }]);
+    for (const name of this.model.names()) {
+      this.store.write(name, at, this.position, erase);
+      this.model.write(name, at, this.position, erase);
+    }
+    this.store.raiseHorizon(at);
+    this.model.raiseHorizon(at);
+    this.collectAll();
+    expect(this.store.stats()).toMatchObject({ keys: 0, versions: 0, memoryBytes: 0 });
+    for (const name of this.model.names()) expect(this.store.newest(name)).toBe(0);
   }
 
   /**
@@ -192,6 +242,7 @@ test("does what its model does, whatever is written, read, collected and reloade
       try {
         for (const each of steps) pair.run(each);
         pair.collectAll();
+        pair.forgetAll();
       } finally {
         pair.store.close();
       }
@@ -313,6 +364,28 @@ test("gives the same value whatever order the versions arrive in", () => {
   );
 });
 
+test("operations can be read where all of them are, whatever is done to their bytes", () => {
+  const isRead = (read: (bytes: Uint8Array) => unknown, encoded: Uint8Array) => {
+    try {
+      read(encoded);
+      return true;
+    } catch (error) {
+      if (error instanceof WireError) return false;
+      throw error;
+    }
+  };
+  const changes = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 3 });
+  fc.assert(
+    fc.property(fc.array(operation, { maxLength: 3 }), changes, fc.nat(8), (operations, changed, cut) => {
+      const whole = encodeOperations(operations);
+      for (const [place, byte] of changed) if (whole.byteLength > 0) whole[place % whole.byteLength] = byte;
+      const encoded = whole.slice(0, Math.max(0, whole.byteLength - Math.max(0, cut - 4)));
+      expect(isRead(checkOperations, encoded)).toBe(isRead(decodeOperations, encoded));
+    }),
+    { numRuns: 2000 },
+  );
+});
+
 test("operations and values survive their encoding", () => {
   fc.assert(
     fc.property(fc.array(operation, { minLength: 1, maxLength: 5 }), (operations) => {
@@ -381,4 +454,34 @@ test("a dump whose store is closed before its end fails: half of it would pass f
   store.close();
   expect(() => chunks.next()).toThrow("before its end");
   dump.close();
+});
+
+test("a dump that was damaged or cut is taken or refused, and what took it goes on", () => {
+  fc.assert(
+    fc.property(
+      fc.array(step, { maxLength: 30, size: "max" }),
+      fc.nat(),
+      fc.integer({ min: 1, max: 255 }),
+      (steps, place, flip) => {
+        const pair = new Pair();
+        for (const each of steps) pair.run(each);
+        const [whole = bytes("")] = [...pair.store.dump(pair.position, 1 << 20).chunks];
+        pair.store.close();
+        if (whole.byteLength === 0) return;
+        const at = place % whole.byteLength;
+        const cut = whole.slice(0, at);
+        const damaged = whole.with(at, (whole[at] as number) ^ flip);
+        for (const chunk of [cut, damaged]) {
+          const copy = new Versions();
+          const isTaken = copy.load(chunk);
+          // Keys end where others begin: only there a dump may be cut.
+          if (chunk === cut && isTaken && at > 0) expect(copy.stats().keys).toBeGreaterThan(0);
+          for (const name of pair.model.names()) expect(copy.newest(name)).toBeGreaterThanOrEqual(0);
+          while (!copy.collect(1));
+          copy.close();
+        }
+      },
+    ),
+    { numRuns: 300 },
+  );
 });

@@ -35,13 +35,16 @@ export const maintenanceConfig = z.strictObject({
         monthly: count("months"),
       })
       .optional(),
-    "Which points stay. Others may be merged away, as after disable-snapshot.",
+    "Which points stay, whether somebody asked for them or not. Others may be merged away, as after disable-snapshot.",
     { absent: "every point that was asked for stays", example: { hourly: 24, daily: 7, weekly: 5 } },
   ),
   apply: key(
     z
       .strictObject({
-        olderThan: period("Points older than this are written into the base image and are gone then.", "14d"),
+        olderThan: period(
+          "Points that are older than the newest one by so much are written into the base image and are gone then.",
+          "14d",
+        ),
         interval: period("Not more often than this for each volume.", "1d"),
       })
       .optional(),

@@ -31,7 +31,7 @@ export interface MaintenanceOptions {
 }
 
 /** After a failure the volume is left alone for this long. */
-const PAUSE_SECONDS = 60;
+const PAUSE_MS = 60_000;
 
 const actionOf: Record<Exclude<Task["kind"], "letGo">, Action> = {
   apply: "Apply",
@@ -42,7 +42,7 @@ const actionOf: Record<Exclude<Task["kind"], "letGo">, Action> = {
 export class Maintenance {
   readonly #options: MaintenanceOptions;
   readonly #replicas = new Map<string, Map<string, { lastTime: number; gid: bigint | undefined }>>();
-  readonly #pausedUntil = new Map<string, number>();
+  readonly #pausedUntilMs = new Map<string, number>();
   readonly #timer: Timer;
   #running: Promise<void> | undefined;
   #done = { apply: 0, merge: 0, replicate: 0, letGo: 0, failed: 0 };
@@ -79,7 +79,7 @@ export class Maintenance {
         volume.isActive &&
         volume.stopState === "NotStopping" &&
         volume.actionsRunning === 0 &&
-        (this.#pausedUntil.get(volume.name) ?? 0) <= now,
+        (this.#pausedUntilMs.get(volume.name) ?? 0) <= clock.monotonicMs(),
     );
     const task = nextTask(
       idle.map((volume) => this.#sightOf(volume)),
@@ -99,7 +99,7 @@ export class Maintenance {
   #failed(task: Task, error: Error): void {
     const { clock, log } = this.#options;
     this.#done.failed += 1;
-    this.#pausedUntil.set(task.volume, Math.floor(clock.nowMs() / 1000) + PAUSE_SECONDS);
+    this.#pausedUntilMs.set(task.volume, clock.monotonicMs() + PAUSE_MS);
     log.warn(`maintenance: ${task.kind} failed: ${error.message}`, { volume: task.volume });
   }
 

@@ -5,8 +5,9 @@
  * is older than the rule says, the volume with the most bytes first; merge where there are too many diffs; replicate, the
  * least recently done first; merge where the interval has passed.
  *
- * Invariant: a merge never takes in the newest diff, and never spans a point that a replica is at: it would have to be sent
- * again.
+ * Invariant: a merge never takes in the newest diff, and never spans a point that the retention rule keeps, nor one that a
+ * replica is at: it would have to be sent again. A clock that is wrong for a while ends no history: what is old is old by
+ * the newest point, too, and what was done in the future counts as done long ago.
  */
 import {
   canMerge,
@@ -17,7 +18,7 @@ import {
   minimumChain,
   restorePoints,
 } from "../../algebra/snapshot.ts";
-import { pointsToLetGo, type Retention } from "./retention.ts";
+import { keptGids, pointsToLetGo, type Retention } from "./retention.ts";
 
 export interface MergeRule {
   intervalSeconds: number;
@@ -55,20 +56,25 @@ export type Task =
 
 const bytesOf = (diffs: readonly MetaDiff[]) => diffs.reduce((sum, { dataBytes }) => sum + dataBytes, 0);
 const chainOf = ({ base, diffs }: VolumeSight) => chainFrom(base.from, diffs);
-const isDue = (last: number, intervalSeconds: number, now: number) => now - last >= intervalSeconds;
+const isDue = (last: number, intervalSeconds: number, now: number) =>
+  now < last || now - last >= intervalSeconds;
 
 /** Up to where a volume would be applied: the newest point that is old enough. */
-function applyTo({ base, diffs }: VolumeSight, before: number): bigint | undefined {
-  const points = restorePoints(base, diffs).filter(
-    ({ gid, timestamp }) => timestamp <= before && gid > base.from.begin,
-  );
-  return points.at(-1)?.gid;
+function applyTo({ base, diffs }: VolumeSight, olderThanSeconds: number, now: number): bigint | undefined {
+  const points = restorePoints(base, diffs);
+  const before = Math.min(now, points.at(-1)?.timestamp ?? now) - olderThanSeconds;
+  return points.filter(({ gid, timestamp }) => timestamp <= before && gid > base.from.begin).at(-1)?.gid;
 }
 
 /** The run of diffs that a merge would join, with the smallest average size; undefined when there is none. */
-export function bestMerge(sight: VolumeSight, { diffsMax, bytesMax }: MergeRule): MetaDiff[] | undefined {
+export function bestMerge(
+  sight: VolumeSight,
+  { diffsMax, bytesMax }: MergeRule,
+  keep?: Retention,
+): MetaDiff[] | undefined {
   const chain = chainOf(sight).slice(0, -1);
-  const held = new Set([...sight.replicas.values()].map(({ gid }) => gid));
+  const kept = keep === undefined ? [] : keptGids(restorePoints(sight.base, sight.diffs), keep);
+  const held = new Set([...kept, ...[...sight.replicas.values()].map(({ gid }) => gid)]);
   let best: MetaDiff[] | undefined;
   for (let start = 0; start < chain.length; start++) {
     const first = chain[start] as MetaDiff;
@@ -90,10 +96,11 @@ export function bestMerge(sight: VolumeSight, { diffsMax, bytesMax }: MergeRule)
 function mergeTask(
   volumes: readonly VolumeSight[],
   rule: MergeRule,
+  keep: Retention | undefined,
   isWanted: (sight: VolumeSight) => boolean,
 ) {
   for (const sight of volumes.filter(isWanted)) {
-    const diffs = bestMerge(sight, rule);
+    const diffs = bestMerge(sight, rule, keep);
     if (diffs !== undefined) return { kind: "merge", volume: sight.name, diffs } as const;
   }
   return undefined;
@@ -107,7 +114,7 @@ function applyTask(
   if (apply === undefined) return undefined;
   const due = volumes
     .filter(({ lastApply }) => isDue(lastApply, apply.intervalSeconds, now))
-    .map((sight) => ({ sight, gid: applyTo(sight, now - apply.olderThanSeconds) }))
+    .map((sight) => ({ sight, gid: applyTo(sight, apply.olderThanSeconds, now) }))
     .filter(({ gid }) => gid !== undefined)
     .map(({ sight, gid }) => ({
       ...{ sight, gid: gid as bigint },
@@ -147,14 +154,14 @@ export function nextTask(
     const gids = pointsToLetGo(restorePoints(base, diffs), rules.keep as Retention);
     if (gids.length > 0) return { kind: "letGo", volume: name, gids };
   }
-  const { merge } = rules;
+  const { merge, keep } = rules;
   const isCrowded = (sight: VolumeSight) => chainOf(sight).length >= (merge as MergeRule).thresholdDiffs;
   const isMergeDue = (sight: VolumeSight) =>
     isDue(sight.lastMerge, (merge as MergeRule).intervalSeconds, now);
   return (
     applyTask(volumes, rules, now) ??
-    (merge && mergeTask(volumes, merge, isCrowded)) ??
+    (merge && mergeTask(volumes, merge, keep, isCrowded)) ??
     replicateTask(volumes, rules, now) ??
-    (merge && mergeTask(volumes, merge, isMergeDue))
+    (merge && mergeTask(volumes, merge, keep, isMergeDue))
   );
 }

@@ -23,7 +23,7 @@ export interface WorkerOptions {
 }
 
 /** After a failure a volume is left alone for this long. */
-const PAUSE_SECONDS = 60;
+const PAUSE_MS = 60_000;
 const POLL_MS = 300;
 
 type Command = Exclude<Task, { kind: "letGo" }>;
@@ -34,7 +34,7 @@ export class ArchiveWorker {
   readonly #options: WorkerOptions;
   readonly #busy = new Map<string, Command["kind"]>();
   readonly #running = new Set<Promise<void>>();
-  readonly #pausedUntil = new Map<string, number>();
+  readonly #pausedUntilMs = new Map<string, number>();
   /** When a volume was last brought to a replica, by volume and replica. */
   readonly #replicated = new Map<string, number>();
 
@@ -53,7 +53,7 @@ export class ArchiveWorker {
     for (const line of (await archive.get("all-actions")) as string[]) {
       const [name, actions] = parseActions(line);
       const isIdle = Object.values(actions).every(({ count }) => count === 0);
-      const isPaused = (this.#pausedUntil.get(name) ?? 0) > this.#now;
+      const isPaused = (this.#pausedUntilMs.get(name) ?? 0) > this.#options.clock.monotonicMs();
       if (!isIdle || isPaused || this.#busy.has(name)) continue;
       if (((await archive.get("state", name)) as string) !== "Archived") continue;
       const replicas: [string, { lastTime: number; gid: bigint | undefined }][] = [];
@@ -133,7 +133,7 @@ export class ArchiveWorker {
     };
     const running = work()
       .catch((error: Error) => {
-        this.#pausedUntil.set(volume, this.#now + PAUSE_SECONDS);
+        this.#pausedUntilMs.set(volume, this.#options.clock.monotonicMs() + PAUSE_MS);
         say(`${kind} of ${volume} failed: ${error.message}`);
       })
       .finally(() => {

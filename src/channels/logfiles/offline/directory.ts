@@ -57,7 +57,8 @@ export async function placeOf(disk: Disk, path: string): Promise<Place> {
   if (entries === undefined) {
     const slot = parseSlot(basename(dirname(path)));
     const bucket = slot === undefined ? undefined : parseBucket(slot, basename(path));
-    if (bucket === undefined || !(await disk.exists(path))) throw nothingThere(path);
+    if (!(await disk.exists(path))) throw nothingThere(path, "is not there");
+    if (bucket === undefined) throw nothingThere(path);
     return { ...place, bucket: { path, bucket } };
   }
   const layout = layoutOf(entries);
@@ -91,8 +92,8 @@ async function channelsIn(disk: Disk, directory: string, entries: readonly Direc
   return channels;
 }
 
-function nothingThere(path: string): NxError {
-  return new NxError("NX_DATA_DIR_UNUSABLE", `${path} holds no records of a logfiles node`, {
+function nothingThere(path: string, what = "holds no records of a logfiles node"): NxError {
+  return new NxError("NX_DATA_DIR_UNUSABLE", `${path} ${what}`, {
     hint: "give a node's data directory, a directory of channels, one channel or one bucket file",
   });
 }

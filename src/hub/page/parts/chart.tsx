@@ -37,6 +37,8 @@ export interface ChartProps {
   isRate?: boolean;
   lines: readonly ChartLine[];
   window: Window;
+  /** How many others have such a line that was not asked for. */
+  others?: number;
   /** The top of the scale, where the unit has one (a ratio). */
   top?: number;
 }
@@ -63,7 +65,7 @@ function useCursor({ fromMs, toMs }: Window) {
   return { cursorMs, setCursor, onKeyDown };
 }
 
-export function Chart({ title, unit, isRate = false, lines, window, top }: ChartProps) {
+export function Chart({ title, unit, isRate = false, lines, others = 0, window, top }: ChartProps) {
   const [element, width] = useWidth();
   const { cursorMs, setCursor, onKeyDown } = useCursor(window);
   const text = (value: number) => inUnit(value, unit, isRate);
@@ -121,7 +123,7 @@ export function Chart({ title, unit, isRate = false, lines, window, top }: Chart
         )}
       </svg>
       {drawn.length > 1 && (
-        <Legend drawn={drawn} leftOut={leftOut} cursorMs={cursorMs} nearMs={nearMs} text={text} />
+        <Legend {...{ drawn, leftOut, others, cursorMs, nearMs, text }} />
       )}
     </figure>
   );
@@ -191,12 +193,13 @@ function readout(
 interface LegendProps {
   drawn: readonly Drawn[];
   leftOut: number;
+  others: number;
   cursorMs: number | undefined;
   nearMs: number;
   text(value: number): string;
 }
 
-function Legend({ drawn, leftOut, cursorMs, nearMs, text }: LegendProps) {
+function Legend({ drawn, leftOut, others, cursorMs, nearMs, text }: LegendProps) {
   const valueOf = (line: Line) => (cursorMs === undefined ? newest(line) : valueAt(line, cursorMs, nearMs));
   return (
     <ul class="legend">
@@ -211,6 +214,7 @@ function Legend({ drawn, leftOut, cursorMs, nearMs, text }: LegendProps) {
         );
       })}
       {leftOut > 0 && <li>and {leftOut} smaller</li>}
+      {others > 0 && <li>{others} more, on their own pages</li>}
     </ul>
   );
 }

@@ -13,6 +13,7 @@ export interface Graph {
 }
 
 const byId = new Map(figures.map((figure) => [figure.id, figure]));
+/** The hub answers about a bounded number of lines at once. */
 const INSTANCES_MAX = 24;
 
 /** The part of a name that tells it from its neighbours: `dht0` of `local.dht0`. */
@@ -27,22 +28,32 @@ export function shortName(instance: string): string {
 
 export function FigureCharts({ graphs, isWide = false }: { graphs: readonly Graph[]; isWide?: boolean }) {
   const shown = graphs
-    .map((graph) => ({ ...graph, instances: graph.instances.slice(0, INSTANCES_MAX) }))
+    .map((graph) => ({
+      ...graph,
+      instances: graph.instances.slice(0, INSTANCES_MAX),
+      others: Math.max(0, graph.instances.length - INSTANCES_MAX),
+    }))
     .filter(({ figure, instances }) => byId.has(figure) && instances.length > 0);
   const wanted: WantedLine[] = shown.flatMap(({ figure, instances }) =>
     instances.map((instance) => ({ instance, figure })),
   );
   const lines = useLines(wanted);
   const what = shown
-    .map(({ figure, title, instances }) => [figure, title, ...instances].join(" "))
+    .map(({ figure, title, instances, others }) => [figure, title, others, ...instances].join(" "))
     .join("\n");
   return useMemo(() => <Charts of={shown} lines={lines} isWide={isWide} />, [what, lines, isWide]);
 }
 
-function Charts({ of: shown, lines, isWide }: { of: readonly Graph[]; lines: Lines; isWide: boolean }) {
+interface ChartsProps {
+  of: readonly (Graph & { others: number })[];
+  lines: Lines;
+  isWide: boolean;
+}
+
+function Charts({ of: shown, lines, isWide }: ChartsProps) {
   return (
     <div class={`grid ${isWide ? "wide" : ""}`}>
-      {shown.map(({ figure: id, title, instances }) => {
+      {shown.map(({ figure: id, title, instances, others }) => {
         const { unit, kind, title: ownTitle } = byId.get(id) as Figure;
         return (
           <Chart
@@ -51,6 +62,7 @@ function Charts({ of: shown, lines, isWide }: { of: readonly Graph[]; lines: Lin
             unit={unit}
             isRate={kind === "counter" && unit !== "percent"}
             window={lines.window}
+            others={others}
             lines={instances.map((instance) => ({
               label: shortName(instance),
               line: lines.of(instance, id),

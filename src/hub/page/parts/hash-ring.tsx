@@ -36,6 +36,9 @@ export function faultsOf(owners: readonly RangeOwner[]): Gap[] {
   });
 }
 
+/** So many are named in one column beside the ring. */
+const OWNERS_BESIDE_MAX = 8;
+
 export function HashRing({ owners }: { owners: readonly RangeOwner[] }) {
   const faults = faultsOf(owners);
   const piece = arc<{ min: bigint; max: bigint }>()
@@ -50,9 +53,11 @@ export function HashRing({ owners }: { owners: readonly RangeOwner[] }) {
     .startAngle(({ min }) => turn(min))
     .endAngle(({ max }) => turn(max + 1n));
   const summary =
-    faults.length === 0 ? "every hash has one node" : `${faults.length} parts without exactly one node`;
+    faults.length === 0
+      ? "every hash has one node"
+      : `${faults.length} ${faults.length === 1 ? "part" : "parts"} without exactly one node`;
   return (
-    <div class="card ring">
+    <div class={`card ring ${owners.length > OWNERS_BESIDE_MAX ? "many" : ""}`}>
       <svg
         viewBox="-115 -115 230 230"
         role="img"

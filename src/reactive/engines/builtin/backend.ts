@@ -33,6 +33,29 @@ import { Coordinator, type Group } from "./coordinator.ts";
 import { ShardFeeds } from "./shard-feeds.ts";
 import { shardOf } from "./placement.ts";
 
+/** Of one question: a shard answers it without a pause. */
+const KEYS_PER_QUESTION = 1000;
+
+/**
+ * As `ask`, for any number of keys: of many in parts, one after the other. All parts are as of one timestamp, or, without one, each
+ * key is as of its own moment anyway.
+ */
+async function askInParts(
+  keys: readonly Uint8Array[],
+  ask: (part: readonly Uint8Array[]) => Promise<ReadReply>,
+): Promise<ReadReply> {
+  if (keys.length <= KEYS_PER_QUESTION) return ask(keys);
+  const versions: ReadVersion[] = [];
+  for (let first = 0; ;) {
+    const part = keys.slice(first, first + KEYS_PER_QUESTION);
+    const reply = await ask(part);
+    for (const version of reply.versions) versions.push(version);
+    first += part.length;
+    // A part that is too old by now has no versions: so the whole has too few.
+    if (first >= keys.length || reply.versions.length < part.length) return { ...reply, versions };
+  }
+}
+
 /** A shard's group. `mayWait`: it answers when it has something to say. */
 export interface ShardGroup extends Group {
   query(body: Uint8Array, options?: { mayWait?: boolean }): Promise<Uint8Array>;
@@ -136,10 +159,8 @@ export class Backend implements Engine {
     );
     await Promise.all(
       [...places].map(async ([shard, own]) => {
-        const reply = await ask(
-          shard,
-          own.map((place) => keys[place] as Uint8Array),
-        );
+        const named = own.map((place) => keys[place] as Uint8Array);
+        const reply = await askInParts(named, (part) => ask(shard, part));
         if (reply.versions.length < own.length) throw new TooOldError(timestamp, reply.horizon);
         horizon = Math.max(horizon, reply.horizon);
         for (const [index, place] of own.entries()) versions[place] = reply.versions[index] as ReadVersion;

@@ -18,6 +18,7 @@ import {
   type OutcomeCommand,
   type Vote,
 } from "../../shard/commands.ts";
+import { inParts, STEP_ACCESSES } from "../../shard/long-transactions.ts";
 import { encodeQuery } from "../../shard/query-messages.ts";
 import { type Access, Level, type Transaction, type TransactionId } from "../../shard/transaction.ts";
 import type { CommitResult, WholeTransaction } from "../engine.ts";
@@ -55,15 +56,16 @@ export class Coordinator {
   }
 
   /** Resolves with what became of the transaction; asking again with the same id gives the same answer. */
-  async commit(whole: WholeTransaction): Promise<CommitResult> {
-    if (whole.accesses.length === 0) return { kind: "committed", timestamp: 0 };
+  commit(whole: WholeTransaction): Promise<CommitResult> {
+    if (whole.accesses.length === 0) return Promise.resolve({ kind: "committed", timestamp: 0 });
     if (isReadOnly(whole)) return this.#validate(whole);
     const split = this.#split(whole);
     // Read committed nothing is refused: what the home will say is known before it is asked.
-    if (split.parts.size === 1 || whole.level === Level.readCommitted) {
-      const result = await this.#commitAtOnce(whole, split);
-      if (result !== undefined) return result;
-    }
+    const mayBeAtOnce = split.parts.size === 1 || whole.level === Level.readCommitted;
+    return mayBeAtOnce ? this.#commitAtOnce(whole, split) : this.#commitByVotes(whole, split);
+  }
+
+  async #commitByVotes(whole: WholeTransaction, split: Split): Promise<CommitResult> {
     const { id } = whole;
     const { home, participants } = split;
     const { largest, result } = await this.#votes(id, split, participants);
@@ -75,20 +77,19 @@ export class Coordinator {
     return this.#spread(id, split, await deciding);
   }
 
-  /**
-   * Vote and decision of the home as one entry instead of two, behind the votes of all others; undefined: it has to vote like
-   * them.
-   */
-  async #commitAtOnce(whole: WholeTransaction, split: Split): Promise<CommitResult | undefined> {
+  /** Vote and decision of the home as one entry instead of two, behind the votes of all others; where it can, else it votes like them. */
+  async #commitAtOnce(whole: WholeTransaction, split: Split): Promise<CommitResult> {
     const { id } = whole;
     const { home, participants, parts } = split;
+    // One with very many keys is checked and written in steps: it would be told that it is late.
+    if ((parts.get(home)?.accesses.length ?? 0) > STEP_ACCESSES) return this.#commitByVotes(whole, split);
     const others = participants.filter((shard) => shard !== home);
     const isAlone = others.length === 0;
     const { largest, result } = isAlone ? NO_VOTES : await this.#votes(id, split, others);
     if (result !== undefined) return result;
     // Known before the timestamp is asked for: at-once.ts says why.
     const { view } = this.#group(home);
-    if (view === undefined) return undefined;
+    if (view === undefined) return this.#commitByVotes(whole, split);
     const timestamp = await this.#options.nextTimestamp();
     assert(timestamp > largest, "a new timestamp is larger than all before");
     const transaction = parts.get(home) as Transaction;
@@ -98,7 +99,9 @@ export class Coordinator {
     this.#options.onOrdering?.(timestamp, whole.accesses);
     const vote = decodeVote(await answered);
     if (vote.kind === "no") return this.#refuse(id, others, vote);
-    return vote.kind === "decided" ? this.#spread(id, split, vote.outcome) : undefined;
+    return vote.kind === "decided"
+      ? this.#spread(id, split, vote.outcome)
+      : this.#commitByVotes(whole, split);
   }
 
   /** What these shards say. */
@@ -140,13 +143,21 @@ export class Coordinator {
     if (whole.level === Level.snapshot) return { kind: "committed", timestamp: whole.snapshot };
     const timestamp = await this.#options.nextTimestamp();
     if (whole.level === Level.readCommitted) return { kind: "committed", timestamp };
-    const answers = [...this.#split(whole).parts].map(async ([shard, transaction]) => {
-      const reply = await this.#group(shard).query(encodeQuery({ kind: "validate", timestamp, transaction }));
-      return reply[0] === 1 ? undefined : transaction;
-    });
+    const answers = [...this.#split(whole).parts].map(([shard, transaction]) =>
+      this.#staleOf(shard, transaction, timestamp),
+    );
     const stale = (await Promise.all(answers)).find((part) => part !== undefined);
     if (stale === undefined) return { kind: "committed", timestamp };
     return { kind: "refused", reason: "stale", key: stale.accesses[0]?.key ?? new Uint8Array(0) };
+  }
+
+  /** What has changed of a transaction that only read. Asked in parts, which a shard answers without a pause: all are of one timestamp. */
+  async #staleOf(shard: number, whole: Transaction, timestamp: number): Promise<Transaction | undefined> {
+    for (const transaction of inParts(whole, STEP_ACCESSES)) {
+      const reply = await this.#group(shard).query(encodeQuery({ kind: "validate", timestamp, transaction }));
+      if (reply[0] !== 1) return transaction;
+    }
+    return undefined;
   }
 
   /** The home has decided: the others are told behind the answer. */

@@ -4,10 +4,10 @@
  * Invariant: nothing is read, watched or committed before the rights, levels and types of its tables were checked.
  */
 import { compareBytes, WireError } from "../../wire/bytes.ts";
-import { type Transaction, type TransactionId, Level } from "../../shard/transaction.ts";
+import { ACCESSES_MAX, type Transaction, type TransactionId, Level } from "../../shard/transaction.ts";
 import type { FinalOutcome } from "../../shard/commands.ts";
 import type { CommitResult, Engine, Scanned, Snapshot } from "../../engines/engine.ts";
-import { FutureError } from "../../failures.ts";
+import { FutureError, LimitError } from "../../failures.ts";
 import { AccessError, type Tables } from "./tables.ts";
 
 /** A transaction as a client hands it in; without a level it runs at that of its tables. */
@@ -59,7 +59,8 @@ export class GuardedStore {
     return this.#onceIssued(at, () => this.engine.scan(range, countMax, at));
   }
 
-  async commit(principal: string, offered: OfferedTransaction): Promise<CommitResult> {
+  commit(principal: string, offered: OfferedTransaction): Promise<CommitResult> {
+    assertNotTooMany(offered);
     const level = this.#levelOf(principal, offered);
     const { snapshot } = offered;
     if (level === Level.snapshot && snapshot === 0) {
@@ -68,9 +69,12 @@ export class GuardedStore {
           "wrongLevel",
           "a transaction of level snapshot names the timestamp of its reads",
         );
-      return this.#commit({ ...offered, level, snapshot: await this.engine.nextTimestamp() });
+      return this.engine
+        .nextTimestamp()
+        .then((now) => this.#commit({ ...offered, level, snapshot: now }));
     }
-    const at = level === Level.snapshot ? snapshot : undefined;
+    // Nothing is newer than a version that is none: what was read under such a name would never count as changed.
+    const at = Math.max(level === Level.snapshot ? snapshot : 0, newestOf(offered));
     return this.#onceIssued(at, () => this.#commit({ ...offered, level }));
   }
 
@@ -112,6 +116,25 @@ export class GuardedStore {
     this.tables.checkKeys(principal, "write", keys);
     return this.engine.resolve(id, keys);
   }
+}
+
+/** More than a shard takes. */
+function assertNotTooMany({ accesses }: OfferedTransaction): void {
+  if (accesses.length > ACCESSES_MAX)
+    throw new LimitError(
+      "tooMany",
+      `${accesses.length} keys in one transaction; ${ACCESSES_MAX} are allowed`,
+    );
+  for (const { reads } of accesses)
+    if (reads.length > ACCESSES_MAX)
+      throw new LimitError("tooMany", `${reads.length} reads of one key; ${ACCESSES_MAX} are allowed`);
+}
+
+/** The largest version that it names; 0: none. */
+function newestOf({ accesses }: OfferedTransaction): number {
+  let newest = 0;
+  for (const { reads } of accesses) for (const { version } of reads) if (version > newest) newest = version;
+  return newest;
 }
 
 /** The first key behind all that begin with the prefix; empty: there is none. */

@@ -65,6 +65,7 @@ export class Principals {
 /** Throws NX_SECRET_UNUSABLE with the line. */
 export function parseTokens(text: string, path: string): Map<string, string> {
   const tokens = new Map<string, string>();
+  const names = new Map<string, string>();
   for (const [index, line] of text.split(/\r?\n/).entries()) {
     if (/^\s*(#|$)/.test(line)) continue;
     const [name = "", token = "", ...more] = line.trim().split(/\s+/);
@@ -77,7 +78,10 @@ export function parseTokens(text: string, path: string): Map<string, string> {
     if (token.length < TOKEN_LENGTH_MIN)
       throw mistake(`the token of ${name} is shorter than ${TOKEN_LENGTH_MIN} characters`);
     if (tokens.has(name)) throw mistake(`${name} is given twice`);
+    const other = names.get(token);
+    if (other !== undefined) throw mistake(`${name} has the token of ${other}: nobody could tell them apart`);
     tokens.set(name, token);
+    names.set(token, name);
   }
   return tokens;
 }
@@ -93,6 +97,20 @@ export function readPrincipals(config: {
     clientTokensFile === undefined
       ? new Map<string, string>()
       : parseTokens(readPrivateFile(clientTokensFile, FILE_BYTES_MAX), clientTokensFile);
-  if (clientTokenFile !== undefined) tokens.set(CLIENT, readSecret("clientTokenFile", clientTokenFile));
+  if (clientTokenFile === undefined) return new Principals(tokens);
+  const token = readSecret("clientTokenFile", clientTokenFile);
+  if (token.length < TOKEN_LENGTH_MIN)
+    throw new NxError(
+      "NX_SECRET_UNUSABLE",
+      `${clientTokenFile}: the token is shorter than ${TOKEN_LENGTH_MIN} characters`,
+      { hint: "`openssl rand -hex 32` makes tokens" },
+    );
+  if (tokens.has(CLIENT) || [...tokens.values()].includes(token))
+    throw new NxError(
+      "NX_SECRET_UNUSABLE",
+      `${clientTokensFile}: "${CLIENT}" and its token are those of clientTokenFile`,
+      { hint: "give the principal another name, and each a token of its own" },
+    );
+  tokens.set(CLIENT, token);
   return new Principals(tokens);
 }

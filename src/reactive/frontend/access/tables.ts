@@ -41,6 +41,7 @@ interface Table {
 }
 
 const EVERYBODY = "*";
+const NOBODY: ReadonlySet<string> = new Set();
 const may = (names: ReadonlySet<string>, principal: string) => names.has(EVERYBODY) || names.has(principal);
 
 /** What an operation leaves behind, as far as it says so. */
@@ -119,6 +120,10 @@ export class Tables {
     return table;
   }
 
+  mayWrite(principal: string, keys: readonly Uint8Array[]): boolean {
+    return this.#byName.size === 0 || keys.every((key) => may(this.#of(key)?.writers ?? NOBODY, principal));
+  }
+
   checkKeys(principal: string, right: "read" | "write", keys: readonly Uint8Array[]): void {
     if (this.#byName.size === 0) return;
     for (const key of keys) this.check(principal, right, key);
@@ -136,6 +141,11 @@ export class Tables {
   /** Throws AccessError unless the principal may read every key that begins with `prefix`. */
   checkRange(principal: string, prefix: Uint8Array): void {
     if (this.#byName.size === 0) return;
+    if (this.#of(prefix) === undefined)
+      throw new AccessError(
+        "forbidden",
+        `keys that begin with ${textOf(prefix)} are of several tables, or of none`,
+      );
     this.check(principal, "read", prefix);
     const name = nameOf(prefix);
     for (const table of this.#byName.values())

@@ -10,9 +10,10 @@ import type { Clock, Timer } from "../../../core/seams/clock.ts";
 import { decodeClientMessage, encodeServerMessage } from "../../client-wire/codec.ts";
 import { ackOf } from "../../client-wire/from-client.ts";
 import {
-  CLIENT_PROTOCOL_VERSION,
   type ClientMessage,
+  clientProtocols,
   type FailureCode,
+  hasTurns,
   limits as protocolLimits,
   type ServerMessage,
 } from "../../client-wire/messages.ts";
@@ -24,6 +25,7 @@ import type { Outlet, Watcher } from "../watches/watcher.ts";
 import type { Watching } from "../watches/watching.ts";
 import type { Carrier } from "./carrier.ts";
 import { answer, failureOf, type StoreRequest } from "./requests.ts";
+import type { Place, Turns } from "./turns.ts";
 
 export interface ConversationLimits {
   requestBytesMax: number;
@@ -37,6 +39,7 @@ export interface ConversationLimits {
 export interface ConversationShared {
   store: GuardedStore;
   watching: Watching;
+  turns: Turns;
   principals: Principals;
   clock: Clock;
   log: Log;
@@ -61,6 +64,8 @@ export class Conversation implements Outlet {
   readonly #shared: ConversationShared;
   readonly #carrier: Carrier;
   readonly #helloTimer: Timer;
+  /** Of a client that knows of turns. */
+  #place: Place | undefined;
   #identity: Identity | undefined;
   #watcher: Watcher | undefined;
   #requests = 0;
@@ -96,6 +101,7 @@ export class Conversation implements Outlet {
     else if (this.#watcher === undefined) throw new WireError("a client says hello first");
     else if (message.type === "ack") this.#watcher.acknowledge(message.at);
     else if (message.type === "ping") this.#say({ type: "pong" });
+    else if (message.type === "leave") this.#place?.leave(message.line);
     else if (message.type === "unwatch") {
       this.#watcher.unwatch(message.watch);
       this.#say({ type: "unwatched", request: message.request, watch: message.watch });
@@ -104,9 +110,10 @@ export class Conversation implements Outlet {
 
   #greet({ protocols, token, unackedMax }: Extract<ClientMessage, { type: "hello" }>): void {
     if (this.#watcher !== undefined) throw new WireError("a client says hello once");
-    const { principals, watching, store, figures, limits } = this.#shared;
-    if (!protocols.includes(CLIENT_PROTOCOL_VERSION))
-      throw new WireError(`version ${CLIENT_PROTOCOL_VERSION} of the protocol is spoken here`);
+    const { principals, watching, turns, store, figures, limits } = this.#shared;
+    const protocol = clientProtocols.find((version) => protocols.includes(version));
+    if (protocol === undefined)
+      throw new WireError(`the protocol is spoken here in version ${clientProtocols.join(" or ")}`);
     const identity = principals.of(token);
     if (identity === undefined) {
       figures.denied += 1;
@@ -117,10 +124,11 @@ export class Conversation implements Outlet {
     figures.welcomed += 1;
     this.#identity = identity;
     this.#watcher = watching.open(this, unackedMax);
+    if (hasTurns(protocol)) this.#place = turns.open();
     const { requestBytesMax, watchesMax, watchedKeysMax } = limits();
     this.#say({
       type: "welcome",
-      protocol: CLIENT_PROTOCOL_VERSION,
+      protocol,
       known: store.engine.known,
       principal: identity.name,
       messageBytesMax: requestBytesMax,
@@ -139,7 +147,7 @@ export class Conversation implements Outlet {
       if (this.#requests > requestsMax)
         throw new LimitError("tooMany", `more than ${requestsMax} requests at once`);
       if (message.type === "watch") await this.#watch(message, watcher, principal);
-      else this.#answer(encodeServerMessage(await answer(store, principal, message)));
+      else this.#answer(encodeServerMessage(await answer(store, principal, message, this.#place)));
     } catch (error) {
       const failure = failureOf(error);
       if (failure === undefined)
@@ -232,6 +240,7 @@ export class Conversation implements Outlet {
   closed(): void {
     this.#isOver = true;
     this.#helloTimer.cancel();
+    this.#place?.close();
     if (this.#watcher !== undefined) this.#shared.watching.close(this.#watcher);
   }
 }

@@ -15,13 +15,18 @@ import {
 import { FutureError, LimitError, OutcomeUnknownError, RefusedError, TooOldError } from "../../failures.ts";
 import type { GuardedStore } from "../access/guarded-store.ts";
 import { AccessError } from "../access/tables.ts";
+import type { Place } from "./turns.ts";
 
-export type StoreRequest = Extract<ClientMessage, { type: "begin" | "read" | "scan" | "commit" | "resolve" }>;
+export type StoreRequest = Extract<
+  ClientMessage,
+  { type: "begin" | "read" | "readInTurn" | "scan" | "commit" | "resolve" }
+>;
 
 export async function answer(
   store: GuardedStore,
   principal: string,
   message: StoreRequest,
+  place?: Place,
 ): Promise<ServerMessage> {
   const { request } = message;
   switch (message.type) {
@@ -29,6 +34,8 @@ export async function answer(
       return { type: "begun", request, at: await store.engine.nextTimestamp() };
     case "read":
       return read(store, principal, message);
+    case "readInTurn":
+      return readInTurn(store, principal, message, place);
     case "scan": {
       const { prefix, after, countMax } = message;
       const range = { prefix, after: after.byteLength === 0 ? undefined : after };
@@ -42,8 +49,12 @@ export async function answer(
       }));
       return { type: "scanned", request, at: found.timestamp, isMore: found.isMore, entries };
     }
-    case "commit":
-      return { type: "settled", request, outcome: await store.commit(principal, message.transaction) };
+    case "commit": {
+      const { transaction } = message;
+      const commit = () => store.commit(principal, transaction);
+      const outcome = place === undefined ? await commit() : await place.commit(transaction, commit);
+      return { type: "settled", request, outcome };
+    }
     case "resolve":
       if (message.keys.length === 0)
         throw new LimitError("tooMany", "a transaction without keys has no home");
@@ -62,6 +73,19 @@ async function read(
 ): Promise<ServerMessage> {
   const { timestamp, versions } = await readAt(store, principal, keys, at);
   return { type: "values", request, at: timestamp, versions };
+}
+
+/** Who may not write a key cannot keep others from writing it. */
+function readInTurn(
+  store: GuardedStore,
+  principal: string,
+  message: Extract<ClientMessage, { type: "readInTurn" }>,
+  place: Place | undefined,
+): Promise<ServerMessage> {
+  const { request, keys } = message;
+  const readNow = () => read(store, principal, { type: "read", request, at: NOW, keys });
+  const isForTurns = place !== undefined && store.tables.mayWrite(principal, keys);
+  return isForTurns ? place.read(message, readNow) : readNow();
 }
 
 function readAt(store: GuardedStore, principal: string, keys: readonly Uint8Array[], at: number) {
