@@ -126,7 +126,10 @@ export function controlProtocols(options: ControlOptions): Record<string, Protoc
     },
     async sleep(call) {
       const seconds = await call.reader.count(3600, "the seconds to sleep");
-      await sleep(clock, seconds * 1000);
+      // Nobody waits for who sleeps for nobody, least of all a server that stops.
+      const left = new AbortController();
+      call.conversation.onClose = () => left.abort();
+      await sleep(clock, seconds * 1000, left.signal);
       await call.answer("ok");
     },
     async shutdown(call) {

@@ -9,7 +9,7 @@ import { NxError } from "../../../src/core/errors.ts";
 import { realWorld } from "../../../src/core/seams/world-real.ts";
 import { seededRandom } from "../../../src/core/seams/random.ts";
 import { temporaryDirectory } from "../../cli/helpers.ts";
-import { at, gidsOf, isState, settled } from "../group.ts";
+import { at, gidsOf, isState, settled, until } from "../group.ts";
 import { Repeater } from "../repeater.ts";
 import { startArchive, type Running, TestStorage, VOLUME } from "../servers.ts";
 import { imageHash } from "../hash.ts";
@@ -287,6 +287,17 @@ test("an archive whose disk is full is not ready, says why, and goes on when the
   expect(await storage.shipAsProxy(address(archive), shipment)).toBe("accept");
   expect(archive.role.notReady?.()).toEqual([]);
   expect(await ship()).toBe(3n);
+});
+
+test("the end of the process does not wait for who asked a server to sleep", async () => {
+  const archive = await start();
+  const asleep = archive.controller.sleep(3600).then(
+    () => "slept",
+    () => "cut",
+  );
+  await until(async () => JSON.stringify(archive.role.stats()).includes('"connections":1'), "it sleeps");
+  await archive[Symbol.asyncDispose]();
+  expect(await asleep).toBe("cut");
 });
 
 test("a forced stop ends a diff that is coming in, of which nothing is kept", async () => {
