@@ -26,7 +26,7 @@ test.each([
       expect({ seed, isFair: longestWaitMs < lines * lineMs, longestWaitMs, lineMs, lapsed }).toEqual({
         ...{ seed, isFair: true, longestWaitMs, lineMs, lapsed: 0 },
       });
-      expect(Math.min(...commits)).toBeGreaterThan(4);
+      expect(Math.min(...commits)).toBeGreaterThan(3);
     }
   },
 );
@@ -45,5 +45,5 @@ test("a client that is frozen in its turn costs the others that turn once", () =
   const { longestWaitMs, lapsed, commits } = manyWriters(1, { ...near, frozen: 1 });
   expect(lapsed).toBe(1);
   expect(longestWaitMs).toBeLessThan(2500);
-  expect(Math.min(...commits.slice(1))).toBeGreaterThan(4);
+  expect(Math.min(...commits.slice(1))).toBeGreaterThan(3);
 });
