@@ -142,6 +142,20 @@ test(
     using alone = await LoneExecutable.copy();
     expect((await alone.run(["stream", "init", "word-count", "--dir", "work"])).code).toBe(0);
     const directory = join(alone.directory, "work");
+    // What an older version wrote is renewed, and the application stays as its author has it.
+    const types = join(directory, "node_modules/node-x/stream.d.ts");
+    const whole = readFileSync(types, "utf8");
+    writeFileSync(types, "older");
+    const again = await alone.run(["stream", "init", "word-count", "--dir", "work"]);
+    expect([again.code, readFileSync(types, "utf8")]).toEqual([73, "older"]);
+    expect(again.stderr).toContain("--types");
+    writeFileSync(
+      join(directory, "word-count.ts"),
+      `${readFileSync(join(directory, "word-count.ts"), "utf8")}\n`,
+    );
+    expect((await alone.run(["stream", "init", "--types", "--dir", "work"])).code).toBe(0);
+    expect(readFileSync(types, "utf8")).toBe(whole);
+    expect(readFileSync(join(directory, "word-count.ts"), "utf8")).toEndWith("\n\n");
     writeFileSync(
       join(directory, "word-count.test.ts"),
       `import { test } from "bun:test";

@@ -31,11 +31,16 @@ export const initVerb = defineVerb({
       required: false,
       description: `The sample: ${Object.keys(appTexts).join(", ")}`,
     },
+    types: {
+      type: "boolean",
+      description: "The types and the module only: for an application that is there",
+    },
     dir: { type: "string", valueHint: "DIR", default: ".", description: "Where to write" },
   },
   examples: [
     { command: "node-x stream init word-count", shows: "Write word-count.ts here" },
     { command: "node-x stream init market-spread --dir apps", shows: "Write apps/market-spread.ts" },
+    { command: "node-x stream init --types", shows: "Bring the types up to this version of node-x" },
   ],
   async run({ args, workingDirectory, stdout }) {
     const name = args.app ?? "word-count";
@@ -47,14 +52,17 @@ export const initVerb = defineVerb({
       );
     const directory = resolve(workingDirectory, args.dir);
     const files = {
-      [`${name}.ts`]: text,
+      ...(args.types !== true && { [`${name}.ts`]: text }),
       "node_modules/node-x/package.json": packageText,
       "node_modules/node-x/stream.d.ts": contractText,
       "node_modules/node-x/stream.js": moduleText,
     };
     const first = join(directory, `${name}.ts`);
     const { disk } = realWorld();
-    if (await disk.exists(first)) throw new NxError("NX_FILE_EXISTS", `${first} is there already`);
+    if (args.types !== true && (await disk.exists(first)))
+      throw new NxError("NX_FILE_EXISTS", `${first} is there already`, {
+        hint: "`node-x stream init --types` writes only the types and the module beside it",
+      });
     for (const [path, content] of Object.entries(files)) {
       await makeDurableDirectory(disk, dirname(join(directory, path)));
       await writeFileAtomically(disk, join(directory, path), content);

@@ -8,7 +8,7 @@ import { dirname, isAbsolute, resolve } from "node:path";
 import { importedFile, importsOf, isPath } from "../../core/config/imports.ts";
 import type { App } from "../api/contract.ts";
 import * as streamModule from "../api/index.ts";
-import { invalid } from "../api/streams.ts";
+import { invalid } from "../api/checks.ts";
 import { messageOf, thrownAt } from "../thrown.ts";
 import { builtInApps } from "../apps/index.ts";
 

@@ -6,7 +6,8 @@
  */
 import { createHash } from "node:crypto";
 import type { App, Builder } from "../api/contract.ts";
-import { builderOf, Graph, invalid } from "../api/streams.ts";
+import { invalid } from "../api/checks.ts";
+import { builderOf, Graph } from "../api/streams.ts";
 import { NxError } from "../../core/errors.ts";
 import { messageOf, thrownAt } from "../thrown.ts";
 import type {

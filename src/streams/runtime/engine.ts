@@ -9,7 +9,7 @@
  * between two records has therefore all of it.
  */
 import type { Codec, Out } from "../api/contract.ts";
-import { isJson, recordJson, stateJson } from "../api/codecs.ts";
+import { recordJson, stateJson } from "../api/codecs.ts";
 import type {
   EventTimeNode,
   ExchangeNode,
@@ -22,9 +22,9 @@ import type {
 import { type Plan, rawSourceOf } from "../plan/plan.ts";
 import { StateStore } from "../state/store.ts";
 import { type Meter, Meters } from "./meters.ts";
+import { checkedKey, checkedTime, initOf, ofPlain, shown } from "./author-checks.ts";
 import { FrameCursor } from "./frame-cursor.ts";
 import { RecordWriter } from "./record-writer.ts";
-import { messageOf } from "../thrown.ts";
 import { copyOf } from "../wire/bytes.ts";
 import { writeRecord } from "./splitter.ts";
 import { Watermarks } from "./watermarks.ts";
@@ -60,8 +60,6 @@ export interface EngineHost {
 }
 
 const NOTHING: Push = () => {};
-/** The last time that a Date can hold. */
-const TIME_MS_MAX = 8.64e15;
 const encoder = new TextEncoder();
 
 export class Engine {
@@ -250,11 +248,7 @@ export class Engine {
   #compileEventTime(node: EventTimeNode, next: Push): Push {
     const clock = this.watermarks.eventClock(node);
     return (value) => {
-      const timeMs: unknown = node.timeMsOf(value);
-      // One time far ahead, nanoseconds for one, makes every later record late, for good.
-      if (typeof timeMs !== "number" || !(Math.abs(timeMs) <= TIME_MS_MAX))
-        throw new TypeError(`eventTime gave ${String(timeMs)}, not milliseconds since 1970`);
-      this.#timeMs = timeMs;
+      this.#timeMs = checkedTime(node.timeMsOf(value));
       clock.see(this.#timeMs);
       next(value, "");
     };
@@ -312,47 +306,6 @@ function stepName(node: Node, { nodes }: Plan): string | undefined {
   return `${node.kind} ${nodes.filter(({ kind }) => kind === node.kind).indexOf(node) + 1}`;
 }
 
-/**
- * What types cannot say of a state, and authors without an editor do not hear: it is an object of its own for each key, and
- * JSON can hold it where nothing else is asked for. JSON is tried with the first key: later checkpoints look at all.
- */
-function initOf({ name, options: { init, codec } }: StateNode): StateNode["options"]["init"] {
-  let before: unknown;
-  const refusal = (value: unknown): string | undefined => {
-    if (typeof value !== "object" || value === null)
-      return `begins as ${String(value)}: it is an object, which its step changes`;
-    if (value === before) return "begins as the same object for every key: init makes a new one";
-    if (before === undefined && codec === undefined && !isJson(value))
-      return "begins with what JSON cannot hold (a Map, NaN …): give it a codec";
-    return undefined;
-  };
-  return (key) => {
-    const value = init(key);
-    const why = refusal(value);
-    if (why !== undefined) throw new TypeError(`the state "${name}" ${why}`);
-    before = value;
-    return value;
-  };
-}
-
-/**
- * Types are not looked at when an application runs: another key than a text would be one here and another one after a crash.
- * So would half a character, as a cut text ends with one: UTF-8 has none.
- */
-function checkedKey(key: unknown): string {
-  if (typeof key !== "string") throw new TypeError(`keyBy gave ${String(key)} (${typeof key}), not a text`);
-  return key.isWellFormed() ? key : key.toWellFormed();
-}
-
-/** What a step returned. A promise means that it waits: what it does then is in no checkpoint. */
-function ofPlain(returned: unknown, what: string): unknown {
-  if (returned instanceof Promise) {
-    returned.catch(() => undefined);
-    throw new TypeError(`${what} returned a promise: steps do not wait`);
-  }
-  return returned;
-}
-
 /** A record as another worker would get it. */
 function thereAndBack(codec: Codec<unknown>): (value: unknown) => unknown {
   const writer = new RecordWriter();
@@ -363,15 +316,6 @@ function thereAndBack(codec: Codec<unknown>): (value: unknown) => unknown {
     const bytes = copyOf(writer.done());
     return codec.decode(frame.set(bytes, 0, bytes.byteLength));
   };
-}
-
-/** A value that was never bytes, for people. */
-function shown(value: unknown): string {
-  try {
-    return JSON.stringify(value) ?? "";
-  } catch {
-    return messageOf(value);
-  }
 }
 
 function outOf(next: Push): Out<unknown> {

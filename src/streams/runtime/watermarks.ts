@@ -2,7 +2,8 @@
  * Watermarks: for each step, the event time before which it does not expect records any more.
  *
  * Inputs that have no event time of their own have the time of arrival. An input that was silent for its idle time, or
- * that this worker does not have, holds nobody up.
+ * that this worker does not have, holds nobody up: its worker says so to the others. What it said last counts until it says
+ * something else, and before it has said anything its records may be of any time.
  *
  * Invariant: what `of` answers for a node only follows from what was told before; over a link only marks travel
  * (`local` out, `hear` in), and they are sent behind the records they speak of.
@@ -13,7 +14,6 @@ import type { Plan } from "../plan/plan.ts";
 const NEVER = Number.NEGATIVE_INFINITY;
 /** Of an input that holds nobody up. */
 const UNBOUND = Number.POSITIVE_INFINITY;
-const CHANNEL_IDLE_MS = 10_000;
 
 /** The newest event time that a step saw. */
 export class EventClock {
@@ -47,17 +47,12 @@ export class EventClock {
   }
 }
 
-interface Channel {
-  markMs: number;
-  heardAtMs: number;
-}
-
 export class Watermarks {
   readonly #plan: Plan;
   readonly #clocks = new Map<number, EventClock>();
   readonly #marks: number[];
-  /** By exchange, then by worker. */
-  readonly #channels: Map<number, Channel>[];
+  /** By exchange, then by worker: its mark. */
+  readonly #channels: Map<number, number>[];
   /** Numbers of the source nodes that are open here. */
   #open: ReadonlySet<number> = new Set();
 
@@ -78,8 +73,21 @@ export class Watermarks {
   }
 
   /** A mark of another worker's input to an exchange. */
-  hear(exchange: number, worker: number, markMs: number, nowMs: number): void {
-    this.#channels[exchange]?.set(worker, { markMs, heardAtMs: nowMs });
+  hear(exchange: number, worker: number, markMs: number): void {
+    this.#channels[exchange]?.set(worker, markMs);
+  }
+
+  /** These workers are linked up with, and have said nothing yet. */
+  expect(workers: readonly number[]): void {
+    for (const [exchange, channels] of this.#channels.entries()) {
+      if (this.#plan.exchanges[exchange]?.isLocal === true) continue;
+      for (const worker of workers) channels.set(worker, NEVER);
+    }
+  }
+
+  /** This worker has left: nothing of it comes any more. */
+  forget(worker: number): void {
+    for (const channels of this.#channels) channels.delete(worker);
   }
 
   /** The cluster went back to a checkpoint. */
@@ -112,7 +120,7 @@ export class Watermarks {
           ? UNBOUND
           : (this.#clocks.get(node.id) as EventClock).markMs(nowMs);
       case "exchange":
-        return this.#bounded(node, Math.min(this.local(node), ...this.#heard(node, nowMs)));
+        return this.#bounded(node, Math.min(this.local(node), ...this.#heard(node)));
       default:
         return this.#bounded(node, Math.min(...node.inputs.map((input) => this.of(input))));
     }
@@ -126,11 +134,7 @@ export class Watermarks {
     return markMs;
   }
 
-  *#heard(node: ExchangeNode, nowMs: number): Iterable<number> {
-    for (const { markMs, heardAtMs } of (
-      this.#channels[this.#plan.exchanges.indexOf(node)] as Map<number, Channel>
-    ).values()) {
-      yield nowMs - heardAtMs > CHANNEL_IDLE_MS ? UNBOUND : markMs;
-    }
+  #heard(node: ExchangeNode): Iterable<number> {
+    return (this.#channels[this.#plan.exchanges.indexOf(node)] as Map<number, number>).values();
   }
 }

@@ -5,7 +5,6 @@
  * Invariant: what is released is what was held, in that order, and nothing stays. Past a few megabytes the worker counts as
  * congested (runtime.ts), so the sources of all workers rest until it is aligned.
  */
-import type { Clock } from "../../core/seams/clock.ts";
 import type { NumberedMessage } from "../links/frames.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { copyOf } from "../wire/bytes.ts";
@@ -20,19 +19,13 @@ interface HeldWatermark {
 
 export class LinkRecords {
   readonly #engine: Engine;
-  readonly #clock: Pick<Clock, "nowMs">;
   readonly #isBehind: (exchange: number, peer: number) => boolean;
   #held: Held[] = [];
   #heldBytes = 0;
 
   /** `isBehind`: whether what this worker sends through this exchange has to wait. */
-  constructor(
-    engine: Engine,
-    clock: Pick<Clock, "nowMs">,
-    isBehind: (exchange: number, peer: number) => boolean,
-  ) {
+  constructor(engine: Engine, isBehind: (exchange: number, peer: number) => boolean) {
     this.#engine = engine;
-    this.#clock = clock;
     this.#isBehind = isBehind;
   }
 
@@ -63,7 +56,7 @@ export class LinkRecords {
   }
 
   #hear({ exchange, peer, timeMs }: HeldWatermark): void {
-    this.#engine.watermarks.hear(exchange, peer, timeMs, this.#clock.nowMs());
+    this.#engine.watermarks.hear(exchange, peer, timeMs);
   }
 
   /** The checkpoint is aligned: what was held comes. */

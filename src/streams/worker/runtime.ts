@@ -80,9 +80,7 @@ export class WorkerRuntime {
       inherited: () => this.#inherited,
       onAligned: () => this.#goOnBehindBarriers(),
     });
-    this.#records = new LinkRecords(engine, world.clock, (exchange, peer) =>
-      this.#checkpoints.isBehind(exchange, peer),
-    );
+    this.#records = new LinkRecords(engine, (exchange, peer) => this.#checkpoints.isBehind(exchange, peer));
     this.#pressure = new Pressure({
       clock: world.clock,
       isOverLimit: () =>
@@ -174,6 +172,7 @@ export class WorkerRuntime {
 
   #link(places: readonly Place[], self: number): void {
     this.#keys.expect(places.keys().filter((peer) => peer !== self));
+    this.#options.engine.watermarks.expect([...places.keys()].filter((peer) => peer !== self));
     const peers = places.map(({ name, data }) => ({ name, ...hostPort(data) }));
     this.#options.incoming.begin(
       this.epoch,
@@ -202,7 +201,10 @@ export class WorkerRuntime {
   committed(checkpoint: number, layout: Layout): void {
     if (!this.#checkpoints.committed(checkpoint, layout)) return;
     // Workers that have left send nothing any more and need nothing.
-    for (const peer of this.#outgoing.partFromOthers(layout.members)) this.#pressure.hear(peer, false);
+    for (const peer of this.#outgoing.partFromOthers(layout.members)) {
+      this.#pressure.hear(peer, false);
+      this.#options.engine.watermarks.forget(peer);
+    }
   }
 
   #goOnBehindBarriers(): void {
