@@ -229,13 +229,18 @@ export class StorageVolume {
     return this.#inTurn(async () => {
       if (this.queue.length >= MARKS_MAX)
         throw new Refusal(`${this.name}: ${MARKS_MAX} snapshots wait to be shipped; is a proxy reachable?`);
-      const lsid = this.attached.log.written;
-      await this.attached.flush();
-      const options = { physicalMax: this.physicalMax, isMergeable, timestamp: this.nowSeconds };
-      const mark = nextMark(this.queue.at(-1) ?? this.done, lsid, options);
-      await this.#setQueue([...this.queue, mark]);
-      return mark.gid;
+      return await this.#cut(isMergeable);
     });
+  }
+
+  /** In turn only. */
+  async #cut(isMergeable: boolean): Promise<bigint> {
+    const lsid = this.attached.log.written;
+    await this.attached.flush();
+    const options = { physicalMax: this.physicalMax, isMergeable, timestamp: this.nowSeconds };
+    const mark = nextMark(this.queue.at(-1) ?? this.done, lsid, options);
+    await this.#setQueue([...this.queue, mark]);
+    return mark.gid;
   }
 
   async #setQueue(queue: Mark[]): Promise<void> {
@@ -243,15 +248,17 @@ export class StorageVolume {
     this.queue = queue;
   }
 
-  /** Cuts the log if it is time to. */
-  async cutIfDue(intervalMs: number): Promise<void> {
-    const now = {
-      lsid: this.attached.log.written,
-      timestamp: this.nowSeconds,
-      intervalSeconds: intervalMs / 1000,
-    };
-    const isDue = this.queue.length < MARKS_MAX && isCutDue(this.done, this.queue, now);
-    if (isDue) await this.snapshot(true);
+  /** Cuts the log if it is time to; whoever asked for a snapshot meanwhile has cut it. */
+  cutIfDue(intervalMs: number): Promise<void> {
+    return this.#inTurn(async () => {
+      const now = {
+        lsid: this.attached.log.written,
+        timestamp: this.nowSeconds,
+        intervalSeconds: intervalMs / 1000,
+      };
+      const isDue = this.queue.length < MARKS_MAX && isCutDue(this.done, this.queue, now);
+      if (isDue) await this.#cut(true);
+    });
   }
 
   nextTransfer(): Transfer | undefined {

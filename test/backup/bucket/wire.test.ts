@@ -111,6 +111,6 @@ test("a wrong key, a bucket that is not there and a port where nobody listens ar
     message: expect.stringContaining("NoSuchBucket"),
   });
   expect(await get({ endpoint: "http://127.0.0.1:1" })).toMatchObject({
-    message: expect.stringContaining("ConnectionRefused"),
+    message: expect.stringContaining("nobody listens there (ECONNREFUSED)"),
   });
 });

@@ -66,7 +66,7 @@ testMutants(
     {
       breaks: "a snapshot that is told before the log up to it is durable",
       file: "src/backup/storage/volume.ts",
-      from: "      await this.attached.flush();\n",
+      from: "    await this.attached.flush();\n",
       to: "",
       noticedBy: [loss, "a storage knows every snapshot"],
     },

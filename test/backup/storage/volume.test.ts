@@ -115,3 +115,14 @@ test("so many snapshots wait as a start can read, and no more", () => {
     expect(volume.queue).toHaveLength(MARKS_MAX);
   });
 });
+
+test("a snapshot and a cut that is due at the same time are one point", () => {
+  withVolume(async ({ volume, engine }) => {
+    engine.log.written = 500n;
+    await Promise.all([volume.snapshot(false), volume.cutIfDue(0)]);
+    expect(volume.queue.map(({ lsid, isMergeable }) => [lsid, isMergeable])).toEqual([[500n, false]]);
+    engine.log.written = 600n;
+    await volume.cutIfDue(0);
+    expect(volume.queue.map(({ lsid }) => lsid)).toEqual([500n, 600n]);
+  });
+});
