@@ -109,19 +109,39 @@ export function best(diffs: Iterable<MetaDiff>): MetaDiff | undefined {
   return found;
 }
 
-/** The diffs that lead on from `snapshot`, each time the best; with `upTo`, none that leads beyond that gid. */
+const byBegin = (a: MetaDiff, b: MetaDiff): number =>
+  a.from.begin === b.from.begin ? 0 : a.from.begin < b.from.begin ? -1 : 1;
+
+/**
+ * The diffs that lead on from `snapshot`, each time the best; with `upTo`, none that leads beyond that gid. Each diff is looked
+ * at once: of those that begin early enough the one that leads furthest stays the best until it is reached.
+ */
 export function chainFrom(snapshot: Snapshot, diffs: readonly MetaDiff[], upTo?: bigint): MetaDiff[] {
+  const sorted = diffs.toSorted(byBegin);
   const chain: MetaDiff[] = [];
   let place = snapshot;
-  for (;;) {
-    const fitting = diffs.filter(
-      (diff) => relation(place, diff) === "applicable" && (upTo === undefined || diff.to.begin <= upTo),
-    );
+  let furthest: MetaDiff | undefined;
+  for (let index = 0; ;) {
+    // A comparison fits only exactly where it begins.
+    const fitting: MetaDiff[] = [];
+    for (; index < sorted.length && (sorted[index] as MetaDiff).from.begin <= place.begin; index++) {
+      const diff = sorted[index] as MetaDiff;
+      if (upTo !== undefined && diff.to.begin > upTo) continue;
+      if (relation(place, diff) === "applicable") fitting.push(diff);
+    }
+    if (furthest !== undefined) fitting.unshift(furthest);
     const next = best(fitting);
-    if (next === undefined) return chain;
+    if (next === undefined || relation(place, next) !== "applicable") return chain;
+    furthest = best(fitting.filter(({ isComparison }) => !isComparison));
     chain.push(next);
     place = after(place, next);
   }
+}
+
+/** The diffs that lead to the point `gid`, and nowhere else; undefined when there is no such point. */
+export function chainTo(snapshot: Snapshot, diffs: readonly MetaDiff[], gid: bigint): MetaDiff[] | undefined {
+  const chain = chainFrom(snapshot, diffs, gid);
+  return isSameSnapshot(chain.reduce(after, snapshot), clean(gid)) ? chain : undefined;
 }
 
 /** What must at least be applied, all of it, to an image that was left while diffs were being written into it. */

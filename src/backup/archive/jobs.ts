@@ -25,6 +25,7 @@ import { Refusal } from "../server/server.ts";
 import type { BaseSumsChange } from "./base-sums.ts";
 import { ColdSums } from "./cold-sums.ts";
 import type { OpenImage } from "./images/back-end.ts";
+import { chainToPoint } from "./reading.ts";
 import { Sleeper } from "./sleeper.ts";
 import type { ArchiveVolume } from "./volume.ts";
 
@@ -101,7 +102,7 @@ export async function restore(volume: ArchiveVolume, gid: bigint, options: JobOp
   let chain: MetaDiff[] = [];
   const choose = () => {
     const from = cold === undefined ? volume.base.from : clean(cold);
-    return (chain = chainFrom(from, volume.diffs.all, gid));
+    return (chain = chainToPoint(volume, gid, from));
   };
   await volume.diffs.withOpen(choose, async (open) => {
     const image = await images.beginRestore(volume.name, gid, cold);

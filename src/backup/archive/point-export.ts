@@ -12,7 +12,7 @@ import { NxError } from "../../core/errors.ts";
 import type { Log } from "../../core/logging/log.ts";
 import type { DiskFile } from "../../core/seams/disk.ts";
 import { type FilePair, openPair } from "../../core/seams/file-pair.ts";
-import { chainFrom, restorePoints } from "../algebra/snapshot.ts";
+import { restorePoints } from "../algebra/snapshot.ts";
 import { mergedRuns } from "../formats/diff-merge.ts";
 import { ImageWriter } from "../formats/image.ts";
 import { BLOCK_BYTES, listingTime } from "../formats/units.ts";
@@ -25,6 +25,7 @@ import {
   readerExport,
 } from "../nbd/device.ts";
 import type { OpenImage } from "./images/back-end.ts";
+import { chainToPoint } from "./reading.ts";
 import type { ArchiveVolume } from "./volume.ts";
 
 const STRETCHES_MAX = 4 << 20;
@@ -142,15 +143,17 @@ export class PointReader implements BlockReader {
     await this.#layer.truncate(this.bytes);
     const writer = new ImageWriter(volume.world.disk, target, "ignore", { isKept: false });
     try {
-      const chain = () => chainFrom(volume.base.from, volume.diffs.all, this.#gid);
-      await volume.diffs.withOpen(chain, async (open) => {
-        for await (const { runs, data } of mergedRuns(open, { readyBytes: READY_BYTES })) {
-          volume.throwIfForced();
-          for (const { address, blocks, kind } of runs)
-            this.#index.add(address * BLOCK_BYTES, (address + blocks) * BLOCK_BYTES, kind !== "normal");
-          await writer.write({ runs: runs.filter(({ kind }) => kind === "normal"), data });
-        }
-      });
+      await volume.diffs.withOpen(
+        () => chainToPoint(volume, this.#gid),
+        async (open) => {
+          for await (const { runs, data } of mergedRuns(open, { readyBytes: READY_BYTES })) {
+            volume.throwIfForced();
+            for (const { address, blocks, kind } of runs)
+              this.#index.add(address * BLOCK_BYTES, (address + blocks) * BLOCK_BYTES, kind !== "normal");
+            await writer.write({ runs: runs.filter(({ kind }) => kind === "normal"), data });
+          }
+        },
+      );
       await writer.finish();
     } finally {
       await writer.close();

@@ -5,7 +5,7 @@
  */
 import { NxError } from "../../core/errors.ts";
 import { murmur3 } from "../../native/blocks.ts";
-import { chainFrom, type MetaDiff } from "../algebra/snapshot.ts";
+import { chainFrom, chainTo, type MetaDiff, type Snapshot } from "../algebra/snapshot.ts";
 import { type ByteSource, fileSource } from "../formats/bytes.ts";
 import type { Diff } from "../formats/diff-merge.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
@@ -25,6 +25,20 @@ async function* readingBase(
 }
 
 /**
+ * The diffs that lead to a point, from the base or from an image at `from`. Throws when the point is not there: the newest one
+ * before it would be taken for it. To be asked when no diff can change any more before all are open.
+ */
+export function chainToPoint(volume: ArchiveVolume, gid: bigint, from?: Snapshot): MetaDiff[] {
+  const { base, diffs, name } = volume;
+  const isBetween = base.isApplying && gid < base.to.begin;
+  const chain = isBetween ? undefined : chainTo(from ?? base.from, diffs.all, gid);
+  if (chain !== undefined) return chain;
+  throw new NxError("NX_NOT_READY", `${name} has no point ${gid}`, {
+    hint: "it was merged away, applied, or has not come yet; `get restorable VOL all` lists those that there are",
+  });
+}
+
+/**
  * The chunks of the image at `gid`, or of the newest one; discards read as zeros, whatever the option says. Throws when an
  * apply beside it goes beyond that point.
  */
@@ -34,7 +48,9 @@ export function imageAt(
   chunkBytes: number,
 ): AsyncGenerator<Uint8Array> {
   return readingBase(volume, async function* (base) {
-    const opened = openChain(volume, () => chainFrom(volume.base.from, volume.diffs.all, gid));
+    const chain = () =>
+      gid === undefined ? chainFrom(volume.base.from, volume.diffs.all) : chainToPoint(volume, gid);
+    const opened = openChain(volume, chain);
     try {
       for await (const chunk of virtualImage(base, await opened.open, { chunkBytes })) {
         if (gid !== undefined && volume.base.to.begin > gid)

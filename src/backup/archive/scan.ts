@@ -6,14 +6,13 @@
  *                                                             snappy bytes; end     > ack     < ok
  */
 import { Codec, isZero } from "../../native/blocks.ts";
-import { chainFrom } from "../algebra/snapshot.ts";
 import { snappy } from "../formats/compression.ts";
 import { BLOCK_BYTES } from "../formats/units.ts";
 import { gidOf } from "../server/control.ts";
 import { type Protocol, readAck, Refusal, type WalbServer } from "../server/server.ts";
 import { Writer } from "../wire/serial.ts";
 import { sendMark, StreamMark } from "../wire/streams.ts";
-import { firstBlocks, hashOf, imageAt } from "./reading.ts";
+import { chainToPoint, firstBlocks, hashOf, imageAt } from "./reading.ts";
 import { Sleeper } from "./sleeper.ts";
 import type { ArchiveVolume } from "./volume.ts";
 import { bulkOf, sizeOf } from "./words.ts";
@@ -28,7 +27,7 @@ function percentOf(text: string | undefined): number {
 
 async function request(words: string[], volume: ArchiveVolume, diffsMax: number) {
   const [, gid = "", bulk, size, percent] = words;
-  const { length } = chainFrom(volume.base.from, volume.diffs.all, gidOf(gid));
+  const { length } = chainToPoint(volume, gidOf(gid));
   if (diffsMax > 0 && length > diffsMax)
     throw new Refusal(
       `${length} diffs would be opened together, at most ${diffsMax} may be: merge or apply some`,

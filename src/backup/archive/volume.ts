@@ -326,8 +326,8 @@ export class ArchiveVolume {
 
   /** Removes diffs that are not on the chain from the base. */
   async removeGarbage(): Promise<void> {
-    const chain = chainFrom(this.base.from, this.diffs.all);
-    await this.diffs.remove(this.diffs.all.filter((diff) => !chain.includes(diff)));
+    const chain = new Set(chainFrom(this.base.from, this.diffs.all));
+    await this.diffs.remove(this.diffs.all.filter((diff) => !chain.has(diff)));
   }
 
   /** Removes what a diff that came by replication has made superfluous. */

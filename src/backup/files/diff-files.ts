@@ -192,7 +192,8 @@ export class DiffFiles {
 
   /** Removes diffs of `all`; one whose place another has taken meanwhile stays. */
   remove(diffs: readonly MetaDiff[]): Promise<void> {
-    return this.#alone(() => this.#remove(this.#diffs.filter((each) => diffs.includes(each))));
+    const unwanted = new Set(diffs);
+    return this.#alone(() => this.#remove(this.#diffs.filter((each) => unwanted.has(each))));
   }
 
   async #remove(diffs: readonly MetaDiff[]): Promise<void> {
@@ -201,7 +202,8 @@ export class DiffFiles {
       if (this.isDistant(diff)) await this.#distant?.remove(diff);
       else await this.#removeFiles(diff);
     }
-    this.#diffs = this.#diffs.filter((each) => !diffs.includes(each));
+    const removed = new Set(diffs);
+    this.#diffs = this.#diffs.filter((each) => !removed.has(each));
     await this.#disk.syncDirectory(this.directory);
   }
 
@@ -241,9 +243,12 @@ export class DiffFiles {
     const sources: ByteSource[] = [];
     try {
       await this.#alone(async () => {
+        const known = new Set(this.#diffs);
         for (const diff of typeof choose === "function" ? choose() : choose) {
           // Its flag, which is in its name, may have changed since it was chosen.
-          const present = this.#diffs.find((each) => isSameDiff(each, diff)) ?? diff;
+          const present = known.has(diff)
+            ? diff
+            : (this.#diffs.find((each) => isSameDiff(each, diff)) ?? diff);
           sources.push(this.#distant?.source(present) ?? (await this.#openFile(present, files)));
         }
       });

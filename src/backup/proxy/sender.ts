@@ -232,8 +232,11 @@ export class Sender {
         if (answer !== "accept") {
           const verdict = verdicts[answer] ?? "retry";
           this.trouble = `the archive answers ${answer}`;
-          log.info(this.trouble, this.#fields);
-          if (verdict === "dropped") await this.queue.diffs.remove(diffs);
+          if (verdict !== "dropped") log.info(this.trouble, this.#fields);
+          else {
+            log.warn(`dropped up to gid ${whole.to.begin}: ${this.trouble}`, this.#fields);
+            await this.queue.diffs.remove(diffs);
+          }
           return verdict;
         }
         await sendPacks(conversation, fromQueue(compressedPacks(open, compression)));

@@ -224,11 +224,11 @@ export function readConfigFile(path: string): Uint8Array {
       EISDIR: "it is a directory",
     };
     const errno = errnoOf(error) ?? "";
+    const whereFrom = path.endsWith(".ini")
+      ? "give the INI file of the program in whose place this runs: --config FILE"
+      : "`node-x init ROLE` writes a commented sample";
     throw new NxError("NX_CONFIG_UNREADABLE", `${path}: ${reasons[errno] ?? (error as Error).message}`, {
-      hint:
-        errno === "ENOENT"
-          ? "`node-x init ROLE` writes a commented sample"
-          : "give a configuration file that this user can read",
+      hint: errno === "ENOENT" ? whereFrom : "give a configuration file that this user can read",
       cause: error,
     });
   }

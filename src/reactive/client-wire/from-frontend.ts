@@ -65,7 +65,10 @@ const VERSION_BYTES_MIN = 21;
 export function serverMessageBytes(message: ServerMessage): number | undefined {
   if (message.type === "settled") return SETTLED_BYTES;
   if (message.type !== "values") return undefined;
-  return message.versions.reduce((sum, { value }) => sum + VERSION_BYTES_MIN + value.byteLength, VALUES_BYTES_MIN);
+  return message.versions.reduce(
+    (sum, { value }) => sum + VERSION_BYTES_MIN + value.byteLength,
+    VALUES_BYTES_MIN,
+  );
 }
 
 export function writeServerMessage(writer: ByteWriter, message: ServerMessage): void {

@@ -100,7 +100,7 @@ export class Frontend implements RunningRole<FrontendConfig> {
     gauge("clients", "Connections of the client protocol.", () => this.#ports.size);
     gauge("watches", "Registered watches.", () => watches().watches);
     gauge("watched_keys", "Keys that somebody watches.", () => watches().watchedKeys);
-    counter("changes", "Commits that shards told of.", () => watches().changes);
+    counter("changes", "Commits that shards told of while somebody watched.", () => watches().changes);
     counter("runs", "Runs that clients were sent.", () => watches().runs);
     counter("gathered", "Changes that were told together with a later one.", () => watches().gathered);
     gauge(

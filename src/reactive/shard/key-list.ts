@@ -4,7 +4,8 @@ import type { ByteReader, ByteWriter } from "../wire/bytes.ts";
 export const KEYS_MAX = 100_000;
 
 /** What `writeKeys` takes. */
-export const keysBytes = (keys: readonly Uint8Array[]) => keys.reduce((sum, key) => sum + 4 + key.byteLength, 4);
+export const keysBytes = (keys: readonly Uint8Array[]) =>
+  keys.reduce((sum, key) => sum + 4 + key.byteLength, 4);
 
 export function writeKeys(writer: ByteWriter, keys: readonly Uint8Array[]): void {
   writer.u32(keys.length);

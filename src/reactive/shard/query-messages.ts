@@ -131,7 +131,10 @@ const READ_REPLY_BYTES_MIN = 20;
 const VERSION_BYTES_MIN = 21;
 
 export function encodeReadReply({ horizon, position, versions }: ReadReply): Uint8Array {
-  const bytes = versions.reduce((sum, { value }) => sum + VERSION_BYTES_MIN + value.byteLength, READ_REPLY_BYTES_MIN);
+  const bytes = versions.reduce(
+    (sum, { value }) => sum + VERSION_BYTES_MIN + value.byteLength,
+    READ_REPLY_BYTES_MIN,
+  );
   const writer = new ByteWriter(bytes);
   writer.u64(horizon).u64(position).u32(versions.length);
   for (const { start, end, type, value } of versions) writer.u64(start).u64(end).u8(type).bytes(value);

@@ -2,6 +2,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { clean, type MetaDiff, type MetaState, steady } from "../../../src/backup/algebra/snapshot.ts";
+import { chainToPoint } from "../../../src/backup/archive/reading.ts";
+import type { ArchiveVolume } from "../../../src/backup/archive/volume.ts";
 import { NxError } from "../../../src/core/errors.ts";
 import { realWorld } from "../../../src/core/seams/world-real.ts";
 import { seededRandom } from "../../../src/core/seams/random.ts";
@@ -315,6 +318,48 @@ test("virt-full-scan streams the image at a gid", async () => {
     async (bulk) => void parts.push(Buffer.from(bulk)),
   );
   expect(Buffer.concat(parts).equals(images.get(2n) as Buffer)).toBe(true);
+});
+
+test("a hash and a scan of a point that is not there are refused: no other point is taken for it", async () => {
+  await using archive = await start();
+  const { storage } = await prepared(archive, 4, [2]);
+  await archive.controller.command("merge", [VOLUME, "2", "gid", "4"], "accept");
+  await settled(archive, "Merge");
+  expect(await gidsOf(archive)).toEqual(["1", "2", "4"]);
+  // Merged away, not come yet, and the base, which is no point because it was copied while it was written to.
+  for (const gid of ["3", "5", "0"]) {
+    const scan = archive.controller.scan([VOLUME, gid], 262_144, async () => undefined);
+    await expect(scan).rejects.toThrow(`vol1 has no point ${gid}`);
+    const hash = archive.controller.blockHash([VOLUME, gid]);
+    await expect(hash).rejects.toThrow(`vol1 has no point ${gid}`);
+  }
+  const hash = await archive.controller.blockHash([VOLUME, "4", "64K"]);
+  expect(Buffer.from(hash).toString("hex")).toBe(imageHash(storage.image, 65536));
+});
+
+test("the diffs to a point lead there, or there is none, as while it is being applied to", () => {
+  const diff = (from: number, to: number): MetaDiff => ({
+    ...{ isMergeable: true, isComparison: false, timestamp: to, dataBytes: 1 },
+    ...{ from: clean(BigInt(from)), to: clean(BigInt(to)) },
+  });
+  const volume = (base: MetaState, ...all: MetaDiff[]) =>
+    ({ name: "v", base, diffs: { all } }) as unknown as ArchiveVolume;
+  const ends = (of: ArchiveVolume, gid: number, from?: number) =>
+    chainToPoint(of, BigInt(gid), from === undefined ? undefined : clean(BigInt(from))).map(({ to }) =>
+      Number(to.begin),
+    );
+  const base = steady(clean(1n), 1);
+  const three = volume(base, diff(1, 2), diff(2, 3), diff(3, 4));
+  expect([1, 2, 4].map((gid) => ends(three, gid))).toEqual([[], [2], [2, 3, 4]]);
+  expect(ends(three, 4, 3)).toEqual([4]);
+  expect(() => ends(three, 5)).toThrow("v has no point 5");
+  expect(() => ends(volume(base, diff(1, 3), diff(3, 4)), 2)).toThrow("v has no point 2");
+  const applying = volume({ ...base, isApplying: true, to: clean(3n) }, diff(1, 2), diff(2, 3), diff(3, 4));
+  expect([3, 4].map((gid) => ends(applying, gid))).toEqual([
+    [2, 3],
+    [2, 3, 4],
+  ]);
+  for (const gid of [1, 2]) expect(() => ends(applying, gid)).toThrow(`v has no point ${gid}`);
 });
 
 test("a part of an image is hashed and scanned, and a scan sleeps for a share of its time", async () => {

@@ -99,6 +99,13 @@ testMutants(
       noticedBy: ["test/backup/archive/archive.test.ts", "what an interrupted clear-vol left"],
     },
     {
+      breaks: "a point that was merged away and reads as the one before it",
+      file: "src/backup/algebra/snapshot.ts",
+      from: "return isSameSnapshot(chain.reduce(after, snapshot), clean(gid)) ? chain : undefined;",
+      to: "return chain;",
+      noticedBy: ["test/backup/archive/archive.test.ts", "a hash and a scan of a point that is not there"],
+    },
+    {
       breaks: "a slow peer that is taken for a silent one",
       file: "src/backup/wire/conversation.ts",
       from: "if (taken === before) this.terminate",

@@ -12,7 +12,15 @@ const VIEW = 4;
 function attempt(number: number, keys: readonly string[], timestamp: number, view = VIEW): AtOnceCommand {
   const accesses = keys.map((name) => ({ key: key(name), reads: [], operations: key("op") }));
   const id = { client: 7, number };
-  const transaction = { id, floor: 0, level: Level.strict, snapshot: 0, home: 0, participants: [0], accesses };
+  const transaction = {
+    id,
+    floor: 0,
+    level: Level.strict,
+    snapshot: 0,
+    home: 0,
+    participants: [0],
+    accesses,
+  };
   return { kind: "atOnce", timestamp, view, transaction };
 }
 

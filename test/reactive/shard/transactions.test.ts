@@ -11,7 +11,12 @@ import {
   type Value,
   wholePart,
 } from "../../../src/reactive/shard/operations.ts";
-import { type Access, Level, transactionBytes, writeTransaction } from "../../../src/reactive/shard/transaction.ts";
+import {
+  type Access,
+  Level,
+  transactionBytes,
+  writeTransaction,
+} from "../../../src/reactive/shard/transaction.ts";
 import { ByteWriter } from "../../../src/reactive/wire/bytes.ts";
 import { applyOperation } from "../../../src/reactive/shard/apply.ts";
 import type { Batch } from "../../../src/reactive/replication/types.ts";
@@ -447,7 +452,11 @@ test("room is made for a transaction as it is, whatever it reads and touches", (
   const read = { part, version: 7, wasPresent: true };
   const accesses = [
     { key: Buffer.from("a"), reads: [], operations: encodeOperations([{ kind: "add", amount: 1n }]) },
-    { key: Buffer.from("longer"), reads: [read, { ...read, part: wholePart }], operations: new Uint8Array(0) },
+    {
+      key: Buffer.from("longer"),
+      reads: [read, { ...read, part: wholePart }],
+      operations: new Uint8Array(0),
+    },
   ];
   for (const participants of [[0], [0, 3, 4]])
     for (const some of [[], accesses.slice(1), accesses]) {

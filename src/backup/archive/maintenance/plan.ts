@@ -81,13 +81,16 @@ export function bestMerge(
     if (first.isComparison) continue;
     const run = [first];
     let whole = first;
-    for (const next of chain.slice(start + 1)) {
-      const isFull = run.length >= diffsMax || bytesOf(run) + next.dataBytes > bytesMax;
+    let bytes = first.dataBytes;
+    for (let index = start + 1; index < chain.length; index++) {
+      const next = chain[index] as MetaDiff;
+      const isFull = run.length >= diffsMax || bytes + next.dataBytes > bytesMax;
       if (isFull || held.has(next.from.begin) || !canMerge(whole, next)) break;
       run.push(next);
+      bytes += next.dataBytes;
       whole = merged(whole, next);
     }
-    const isBetter = best === undefined || bytesOf(run) / run.length < bytesOf(best) / best.length;
+    const isBetter = best === undefined || bytes / run.length < bytesOf(best) / best.length;
     if (run.length >= 2 && isBetter) best = run;
   }
   return best;

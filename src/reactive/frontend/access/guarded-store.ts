@@ -69,9 +69,7 @@ export class GuardedStore {
           "wrongLevel",
           "a transaction of level snapshot names the timestamp of its reads",
         );
-      return this.engine
-        .nextTimestamp()
-        .then((now) => this.#commit({ ...offered, level, snapshot: now }));
+      return this.engine.nextTimestamp().then((now) => this.#commit({ ...offered, level, snapshot: now }));
     }
     // Nothing is newer than a version that is none: what was read under such a name would never count as changed.
     const at = Math.max(level === Level.snapshot ? snapshot : 0, newestOf(offered));
