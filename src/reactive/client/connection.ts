@@ -16,8 +16,10 @@ import {
   type ServerMessage,
 } from "../client-wire/messages.ts";
 import type { Clock, Timer } from "../../core/seams/clock.ts";
+import { idText } from "../shard/transaction.ts";
 import { deferred } from "./deferred.ts";
 import { RequestError } from "./errors.ts";
+import { Lane } from "./lane.ts";
 import type { MessageSocket, OpenSocket } from "./socket.ts";
 
 /** The connection ended before the answer came. */
@@ -53,11 +55,24 @@ const PING_TICKS = 3;
 /** The other side is gone: it has not even answered a ping. Another one is connected before three seconds are over. */
 const SILENT_TICKS = 5;
 const UNACKED_MAX = 8;
+/**
+ * Requests under way at once, together below the thousand that a frontend takes unless it was told otherwise. Those that may wait for others there
+ * (for a turn, or for those whose turn it is) are in nobody's way: whose turn it is reads and commits past them.
+ */
+const AT_ONCE_MAX = { turns: 400, commits: 250, commitsInTurn: 50, others: 250 };
 
 export class Connection {
   readonly #options: ConnectionOptions;
   readonly #socket: MessageSocket;
   readonly #waiting = new Map<number, { resolve(answer: Answer): void; reject(error: Error): void }>();
+  readonly #lanes = {
+    turns: new Lane(AT_ONCE_MAX.turns),
+    commits: new Lane(AT_ONCE_MAX.commits),
+    commitsInTurn: new Lane(AT_ONCE_MAX.commitsInTurn),
+    others: new Lane(AT_ONCE_MAX.others),
+  };
+  /** Names of commits whose turn was asked for, by their line. */
+  readonly #inTurn = new Map<number, string>();
   readonly #timer: Timer;
   #lastRequest = 0;
   /** Since something arrived. */
@@ -98,6 +113,22 @@ export class Connection {
     const request: Request = isPlain ? { type: "read", at: NOW, keys: asked.keys } : asked;
     const excess = excessOf(request);
     if (excess !== undefined) return Promise.reject(new RequestError(excess.code, excess.text));
+    return this.#laneOf(request).run(() => this.#ask(request));
+  }
+
+  #laneOf(request: Request): Lane {
+    const { turns, commits, commitsInTurn, others } = this.#lanes;
+    if (request.type === "readInTurn") {
+      this.#inTurn.set(request.line, idText(request.id));
+      return turns;
+    }
+    if (request.type !== "commit") return others;
+    const name = idText(request.transaction.id);
+    return this.#inTurn.size > 0 && [...this.#inTurn.values()].includes(name) ? commitsInTurn : commits;
+  }
+
+  #ask(request: Request): Promise<Answer> {
+    if (!this.isUsable) return Promise.reject(new LostError("the connection ended before it was sent"));
     this.#lastRequest += 1;
     const number = this.#lastRequest;
     const bytes = encodeClientMessage({ ...request, request: number } as ClientMessage);
@@ -112,6 +143,7 @@ export class Connection {
   }
 
   send(message: ClientMessage): void {
+    if (message.type === "leave") this.#inTurn.delete(message.line);
     if (!this.#isOver) this.#socket.send(encodeClientMessage(message));
   }
 

@@ -53,6 +53,27 @@ testMutants(
       noticedBy: [lives, randomLives],
     },
     {
+      breaks: "that who has its turn passes the commits that wait",
+      file: `${directory}/connection.ts`,
+      from: "? commitsInTurn : commits",
+      to: "? commits : commits",
+      noticedBy: [parts, "are passed by reads"],
+    },
+    {
+      breaks: "that what a frontend would not take waits in the client",
+      file: `${directory}/lane.ts`,
+      from: "if (this.#free > 0) this.#free -= 1;",
+      to: "if (this.#free !== 0.5) this.#free -= 1;",
+      noticedBy: [parts, "wait in the client"],
+    },
+    {
+      breaks: "that what is over a limit of the protocol is not sent",
+      file: `${directory}/connection.ts`,
+      from: "if (excess !== undefined) return",
+      to: "if (excess?.code === undefined && excess !== undefined) return",
+      noticedBy: [client, "over a limit of the protocol"],
+    },
+    {
       breaks: "that watches are registered again on the next connection",
       file: `${directory}/watches.ts`,
       from: "      watch.lose();\n      this.#register(watch);",

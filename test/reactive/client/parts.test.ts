@@ -5,14 +5,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { seededRandom } from "../../../src/core/seams/random.ts";
+import { decodeClientMessage, encodeServerMessage } from "../../../src/reactive/client-wire/codec.ts";
+import type { ClientMessage, ServerMessage } from "../../../src/reactive/client-wire/messages.ts";
 import { backoffMs } from "../../../src/reactive/client/backoff.ts";
 import { ClientLog } from "../../../src/reactive/client/client-log.ts";
-import { Connection, socketUrl } from "../../../src/reactive/client/connection.ts";
+import { Connection, type Request, socketUrl } from "../../../src/reactive/client/connection.ts";
 import type { Version } from "../../../src/reactive/client/execution.ts";
 import { StorageError } from "../../../src/reactive/client/errors.ts";
 import { transactionNames } from "../../../src/reactive/client/names.ts";
 import { fileStorage, type LogStorage, memoryStorage } from "../../../src/reactive/client/storage.ts";
-import type { OpenSocket } from "../../../src/reactive/client/socket.ts";
+import type { OpenSocket, SocketHandlers } from "../../../src/reactive/client/socket.ts";
 import { VersionCache } from "../../../src/reactive/client/version-cache.ts";
 import { browser } from "./browser-tabs.ts";
 import { LifeClock } from "./life.ts";
@@ -288,6 +290,85 @@ test("a long message on a slow line is not taken for the silence of the other si
   expect(isClosed).toBe(false);
   for (let ticks = 0; ticks < 6; ticks++) clock.advance(500);
   expect(isClosed).toBe(true);
+});
+
+describe("requests beyond what a frontend takes at once", () => {
+  const id = (number: number) => ({ client: 1, number });
+  const commit = (number: number): Request => ({
+    type: "commit",
+    transaction: { id: id(number), floor: 0, level: undefined, snapshot: 0, accesses: [] },
+  });
+
+  /** A connection to a frontend that answers when it is told to. */
+  async function open() {
+    const sent: ClientMessage[] = [];
+    const handlers = Promise.withResolvers<SocketHandlers>();
+    const connection = new Connection({
+      ...{ url: "host:1", client: 1, token: "", clock: new LifeClock() },
+      ...{ onWelcome() {}, onRuns() {}, onProgress() {}, onEnd() {} },
+      open: (_url, given) => {
+        handlers.resolve(given);
+        return {
+          send: (bytes) => void sent.push(decodeClientMessage(bytes)),
+          close: () => given.onClose("closed"),
+        };
+      },
+    });
+    const { onOpen, onMessage } = await handlers.promise;
+    onOpen();
+    const say = (message: ServerMessage) => onMessage(encodeServerMessage(message));
+    say({
+      ...{ type: "welcome", protocol: 2, known: 1, principal: "", messageBytesMax: 1e6 },
+      ...{ watchesMax: 1, watchedKeysMax: 1, tables: [] },
+    });
+    sent.length = 0;
+    /** Answers all that was sent. */
+    const answerAll = async () => {
+      for (const message of sent.splice(0))
+        if (message.type === "commit")
+          say({ type: "settled", request: message.request, outcome: { kind: "committed", timestamp: 2 } });
+      for (let hops = 0; hops < 10; hops++) await Promise.resolve();
+    };
+    return { connection, sent, answerAll };
+  }
+
+  test("wait in the client, in their order, and are all answered", async () => {
+    const { connection, sent, answerAll } = await open();
+    const all = Array.from({ length: 2500 }, (_, number) => connection.request(commit(number)));
+    const numbers: number[] = [];
+    for (let round = 0; round < 100 && sent.length > 0; round++) {
+      expect(sent.length).toBeLessThanOrEqual(250);
+      for (const message of sent) if (message.type === "commit") numbers.push(message.transaction.id.number);
+      await answerAll();
+    }
+    expect(numbers).toEqual(Array.from({ length: 2500 }, (_, number) => number));
+    expect((await Promise.all(all)).every(({ type }) => type === "settled")).toBe(true);
+  });
+
+  test("are passed by reads, and by who has its turn; all together stay below a thousand", async () => {
+    const { connection, sent } = await open();
+    const lost: Promise<unknown>[] = [];
+    const ask = (request: Request) => lost.push(connection.request(request).catch(() => "lost"));
+    for (let number = 1; number <= 1000; number++) {
+      ask(commit(number));
+      ask({ type: "readInTurn", line: number, id: id(10_000 + number), keys: [new Uint8Array(1)] });
+    }
+    const before = sent.length;
+    ask({ type: "read", at: 0, keys: [new Uint8Array(1)] });
+    ask(commit(10_001));
+    expect(sent.slice(before).map(({ type }) => type)).toEqual(["read", "commit"]);
+    connection.send({ type: "leave", line: 2 });
+    ask(commit(10_002));
+    expect(sent.at(-1)?.type).toBe("leave");
+    for (let number = 3; number <= 1000; number++) {
+      ask(commit(10_000 + number));
+      ask({ type: "begin" });
+    }
+    expect(sent.length).toBeLessThan(1000);
+    // What has not been sent yet ends with the connection, too.
+    connection.close();
+    expect(new Set(await Promise.all(lost))).toEqual(new Set(["lost"]));
+  });
 });
 
 test("addresses may be written as people write them", () => {

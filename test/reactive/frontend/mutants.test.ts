@@ -269,6 +269,20 @@ testMutants(
       noticedBy: [writers, "who gives up in its turn"],
     },
     {
+      breaks: "that a version which was never issued is refused",
+      file: `${access}/guarded-store.ts`,
+      from: "? snapshot : 0, newestOf(offered))",
+      to: "? snapshot : 0, 0 * newestOf(offered))",
+      noticedBy: ["test/reactive/frontend/http.test.ts", "a version that was never issued"],
+    },
+    {
+      breaks: "that a frontend whose store is silent is not ready",
+      file: "src/reactive/frontend/role.ts",
+      from: "silentMs > SILENT_MS ?",
+      to: "silentMs < 0 ?",
+      noticedBy: ["test/reactive/frontend/ready.test.ts", "answers no more is noticed"],
+    },
+    {
       breaks: "the longest prefix that counts",
       file: `${access}/tables.ts`,
       from: ".sort((a, b) => b - a)",

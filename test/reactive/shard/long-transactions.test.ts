@@ -4,14 +4,21 @@
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { realClock } from "../../../src/core/seams/clock.ts";
+import { ValueType } from "../../../src/native/version-values.ts";
 import { threadCpuMs } from "../../../src/native/system.ts";
 import { Backend } from "../../../src/reactive/engines/builtin/backend.ts";
+import { TooOldError } from "../../../src/reactive/failures.ts";
 import { finish, type Steps } from "../../../src/reactive/replication/steps.ts";
 import type { Command } from "../../../src/reactive/replication/types.ts";
 import { decodeOutcome, decodeVote, encodeCommand, type ShardCommand } from "../../../src/reactive/shard/commands.ts"; // prettier-ignore
 import { isLongerThan, readPrepareInSteps } from "../../../src/reactive/shard/long-transactions.ts";
 import { encodeOperations, wholePart } from "../../../src/reactive/shard/operations.ts";
-import { decodeQuery, decodeReadReply, encodeQuery } from "../../../src/reactive/shard/query-messages.ts";
+import {
+  decodeQuery,
+  decodeReadReply,
+  encodeQuery,
+  encodeReadReply,
+} from "../../../src/reactive/shard/query-messages.ts";
 import { ShardService, shardDefaults } from "../../../src/reactive/shard/service.ts";
 import { type Access, Level, readAccesses, type Transaction, writeAccesses } from "../../../src/reactive/shard/transaction.ts"; // prettier-ignore
 import { ByteReader, ByteWriter, WireError } from "../../../src/reactive/wire/bytes.ts";
@@ -269,4 +276,26 @@ test("two keys are one when all their bytes are equal, among few keys and among 
     expect(() => read([...keys, keys[1] as Uint8Array])).toThrow("names a key twice");
     expect(() => read([keys[count - 1] as Uint8Array, ...keys])).toThrow("names a key twice");
   }
+});
+
+test("a read in parts whose moment is forgotten between two of them is refused, not cut short", async () => {
+  let parts = 0;
+  const version = { start: 1, end: 9, type: ValueType.absent, value: new Uint8Array(0) };
+  const group = {
+    command: () => Promise.reject(new Error("nothing is committed")),
+    async query(body: Uint8Array) {
+      const query = decodeQuery(body);
+      const count = query.kind === "read" && ++parts !== 2 ? query.keys.length : 0;
+      return encodeReadReply({
+        horizon: 7,
+        position: 1,
+        versions: Array<typeof version>(count).fill(version),
+      });
+    },
+  };
+  const backend = new Backend([group], { next: async () => 5 }, realClock);
+  const keys = accessesOf(2500).map(({ key }) => key);
+  const error = await backend.read(keys, 5).catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(TooOldError);
+  expect(parts).toBe(2);
 });
