@@ -20,6 +20,7 @@ import { Superblock } from "../../src/reactive/replication/superblock.ts";
 import type { Entry, Promises } from "../../src/reactive/replication/types.ts";
 import { encodeRequests } from "../../src/reactive/replication/codec.ts";
 import { encodeCommand, ListMachine } from "../reactive/replication/list-machine.ts";
+import { whole } from "../reactive/whole.ts";
 import { boundDisk } from "./bound-disk.ts";
 import { keyOf, makeDataDirectory, models } from "./log-harness.ts";
 
@@ -253,7 +254,8 @@ async function journalLife(
   const all: Entry[] = [];
   for (const [index, step] of tour.entries()) {
     if (step.do === "compact") {
-      for (const known of all.filter(({ op }) => op > service.op && op <= step.op)) service.apply(known);
+      for (const known of all.filter(({ op }) => op > service.op && op <= step.op))
+        whole(service.apply(known));
       log = { logView: log.logView, snapshotOp: step.op, entries: all.filter(({ op }) => op > step.op) };
       await journal.compact(log, service);
     } else {
@@ -285,11 +287,11 @@ async function judgeJournal(
   const behind = found.entries.map(({ op, view }) => `${op}.${view}`);
   const matches = logs.flatMap((text, index) => {
     const [logView = "", entries = ""] = text.split("/");
-    const whole = entries === "" ? [] : entries.split(" ");
+    const all = entries === "" ? [] : entries.split(" ");
     const isSame =
       Number(logView) === found.logView &&
-      whole.slice(found.snapshotOp).join() === behind.join() &&
-      whole.length === found.snapshotOp + behind.length;
+      all.slice(found.snapshotOp).join() === behind.join() &&
+      all.length === found.snapshotOp + behind.length;
     return isSame ? [index] : [];
   });
   const newest = matches.at(-1);

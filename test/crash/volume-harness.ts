@@ -50,7 +50,15 @@ export class Client {
   constructor(engine: VolumeEngine) {
     this.#engine = engine;
     this.#transmission = new NbdTransmission({
-      ...{ id: 1, bytes: BYTES, dataMax: 1 << 20, writeUnit: 512, isStructured: false, hasStatus: false, isReadOnly: false },
+      ...{
+        id: 1,
+        bytes: BYTES,
+        dataMax: 1 << 20,
+        writeUnit: 512,
+        isStructured: false,
+        hasStatus: false,
+        isReadOnly: false,
+      },
     });
     const peer: NbdPeer = {
       transmission: this.#transmission,
