@@ -219,7 +219,7 @@ export class Turns {
   async #beAsPoliteAsNeeded(accesses: readonly Access[]): Promise<void> {
     const endMs = this.#clock.monotonicMs() + POLITE_MS;
     for (const { key, reads } of accesses) {
-      const version = Math.min(...reads.map((read) => read.version));
+      const version = reads.reduce((least, read) => Math.min(least, read.version), Number.POSITIVE_INFINITY);
       for (;;) {
         const line = reads.length === 0 ? undefined : this.#lines.get(nameOf(key));
         const leftMs = endMs - this.#clock.monotonicMs();
