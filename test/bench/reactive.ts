@@ -28,7 +28,7 @@ const flags = z.object({
   rounds: defaultFlag(integerFlag(1, 100), "N", "Interleaved rounds", "5"),
   seconds: defaultFlag(numberFlag(0.1, 600), "S", "Length of one measurement", "3"),
   callers: defaultFlag(integerFlag(1, 10_000), "N", "Callers at once", "64"),
-  transactions: defaultFlag(integerFlag(10, 1e9), "N", "For the measurement of memory", "1000000"),
+  transactions: defaultFlag(integerFlag(10, 1e9), "N", "For each of two measurements of memory", "2000000"),
   keys: defaultFlag(integerFlag(1, 1e8), "N", "For the measurement of a restart", "1000000"),
   only: valueFlag(
     z.enum(["etcd", "engines", "cpu", "levels", "counter", "memory", "restart"]),
